@@ -1,0 +1,378 @@
+//! Exact money: amounts, currencies, sums by currency, averages and rates. Never a binary float.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use iso_currency::Currency as Iso;
+use rust_decimal::{Decimal, RoundingStrategy};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A text that is no amount.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no amount: digits without leading zeros, optionally a point and 1 to 6 digits, below 10^15"
+)]
+pub struct BadMoney(pub String);
+
+/// An exact amount of an unnamed currency; negative only in differences.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Money(Decimal);
+
+impl Money {
+    /// Nothing.
+    pub const ZERO: Self = Self(Decimal::ZERO);
+
+    /// Parses `0|[1-9]\d*`, optionally `.` and 1 to 6 digits, below 10^15.
+    ///
+    /// # Errors
+    /// [`BadMoney`] for anything else: signs, exponents, spaces, leading zeros.
+    pub fn parse(text: &str) -> Result<Self, BadMoney> {
+        let (whole, fraction) = match text.split_once('.') {
+            Some((whole, fraction)) => (whole, Some(fraction)),
+            None => (text, None),
+        };
+        let digits = |s: &str, max: usize| {
+            (1..=max).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit())
+        };
+        let good = digits(whole, 15)
+            && (whole == "0" || !whole.starts_with('0'))
+            && fraction.is_none_or(|f| digits(f, 6));
+        match text.parse::<Decimal>() {
+            Ok(amount) if good => Ok(Self(amount.normalize())),
+            _ => Err(BadMoney(text.to_owned())),
+        }
+    }
+
+    /// True for nothing.
+    pub fn is_zero(self) -> bool {
+        self.0.is_zero()
+    }
+
+    /// In millionths: exact, since an amount has at most 6 decimals.
+    pub fn micros(self) -> i128 {
+        let mut amount = self.0;
+        amount.rescale(6);
+        amount.mantissa()
+    }
+
+    /// As text with at least the currency's minor digits and no trailing zeros beyond them.
+    pub fn in_currency(self, currency: Currency) -> String {
+        let mut amount = self.0.normalize();
+        if amount.scale() < currency.minor_digits() {
+            amount.rescale(currency.minor_digits());
+        }
+        amount.to_string()
+    }
+
+    /// This sum over `count`, rounded half-even to the currency's minor digits; `None` where `count` is 0.
+    pub fn average(self, count: i64, currency: Currency) -> Option<Self> {
+        let digits = currency.minor_digits().min(6);
+        let divisor = i128::from(count) * 10_i128.pow(6 - digits);
+        if divisor == 0 {
+            return None;
+        }
+        let (quotient, rest) = (
+            self.micros().div_euclid(divisor),
+            self.micros().rem_euclid(divisor),
+        );
+        let up = match (2 * rest).cmp(&divisor) {
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => quotient % 2 != 0,
+            std::cmp::Ordering::Greater => true,
+        };
+        Decimal::try_from_i128_with_scale(quotient + i128::from(up), digits)
+            .ok()
+            .map(Self)
+    }
+}
+
+impl std::ops::Add for Money {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+impl std::ops::Sub for Money {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 - other.0)
+    }
+}
+
+impl std::ops::Neg for Money {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self(-self.0)
+    }
+}
+
+impl std::ops::AddAssign for Money {
+    fn add_assign(&mut self, other: Self) {
+        self.0 += other.0;
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.normalize(), f)
+    }
+}
+
+impl fmt::Debug for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Money {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Money {
+    /// Reads what [`Serialize`] wrote, sums and differences too: wider than [`Money::parse`].
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A currency of ISO 4217.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Currency(Iso);
+
+impl Currency {
+    /// Three upper-case letters from ISO 4217; `None` for anything else.
+    pub fn parse(code: &str) -> Option<Self> {
+        let shape = code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase());
+        if shape {
+            Iso::from_code(code).map(Self)
+        } else {
+            None
+        }
+    }
+
+    /// The three letters.
+    pub fn code(self) -> &'static str {
+        self.0.code()
+    }
+
+    /// Digits after the point: JPY 0, EUR 2, KWD 3.
+    pub fn minor_digits(self) -> u32 {
+        self.0.exponent().map_or(0, u32::from)
+    }
+}
+
+impl PartialOrd for Currency {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Currency {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.code().cmp(other.code())
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+impl<'de> Deserialize<'de> for Currency {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::parse(&code).ok_or_else(|| {
+            serde::de::Error::custom(format_args!("{code:?} is no currency of ISO 4217"))
+        })
+    }
+}
+
+/// Sums that are never added across currencies. As JSON `{"EUR":"1234.50"}`: a currency whose sum is zero is absent.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sums(BTreeMap<Currency, Money>);
+
+impl Sums {
+    /// Adds an amount.
+    pub fn add(&mut self, currency: Currency, amount: Money) {
+        let sum = self.0.entry(currency).or_default();
+        *sum += amount;
+        if sum.is_zero() {
+            self.0.remove(&currency);
+        }
+    }
+
+    /// Adds other sums, currency by currency.
+    pub fn add_all(&mut self, other: &Self) {
+        for (currency, amount) in other.iter() {
+            self.add(currency, amount);
+        }
+    }
+
+    /// The sum in a currency.
+    pub fn get(&self, currency: Currency) -> Money {
+        self.0.get(&currency).copied().unwrap_or_default()
+    }
+
+    /// The sums that are not zero, in order of the currency's code.
+    pub fn iter(&self) -> impl Iterator<Item = (Currency, Money)> + '_ {
+        self.0.iter().map(|(&currency, &amount)| (currency, amount))
+    }
+}
+
+impl FromIterator<(Currency, Money)> for Sums {
+    fn from_iter<T: IntoIterator<Item = (Currency, Money)>>(amounts: T) -> Self {
+        let mut sums = Self::default();
+        for (currency, amount) in amounts {
+            sums.add(currency, amount);
+        }
+        sums
+    }
+}
+
+impl Serialize for Sums {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(
+            self.iter()
+                .map(|(currency, amount)| (currency, amount.in_currency(currency))),
+        )
+    }
+}
+
+impl<'de> Deserialize<'de> for Sums {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BTreeMap::<Currency, Money>::deserialize(deserializer).map(Self)
+    }
+}
+
+/// `part / whole` as text with 4 decimals, half-even (`"0.3200"`); `None` where `whole` is 0.
+pub fn rate(part: i64, whole: i64) -> Option<String> {
+    if whole == 0 {
+        return None;
+    }
+    let share = Decimal::from(part) / Decimal::from(whole);
+    let rounded = share.round_dp_with_strategy(4, RoundingStrategy::MidpointNearestEven);
+    Some(format!("{rounded:.4}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn money(text: &str) -> Money {
+        Money::parse(text).unwrap()
+    }
+
+    #[test]
+    fn what_is_an_amount() {
+        for (text, printed) in [
+            ("0", "0.00"),
+            ("100", "100.00"),
+            ("100.10", "100.10"),
+            ("0.123456", "0.123456"),
+            ("1.230000", "1.23"),
+            ("999999999999999.999999", "999999999999999.999999"),
+        ] {
+            assert_eq!(
+                money(text).in_currency(Currency::parse("EUR").unwrap()),
+                printed,
+                "{text}"
+            );
+        }
+        for bad in [
+            "",
+            "00",
+            "01",
+            "1.",
+            ".5",
+            "-1",
+            "+1",
+            "1e2",
+            "1,5",
+            " 1",
+            "1.1234567",
+            "1000000000000000",
+            "٣",
+            "1_0",
+        ] {
+            assert!(Money::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn minor_digits() {
+        for (code, printed) in [("JPY", "5"), ("EUR", "5.00"), ("KWD", "5.000")] {
+            assert_eq!(
+                money("5").in_currency(Currency::parse(code).unwrap()),
+                printed
+            );
+        }
+        assert!(Currency::parse("eur").is_none() && Currency::parse("ZZZ").is_none());
+    }
+
+    #[test]
+    fn averages_are_half_even() {
+        let usd = Currency::parse("USD").unwrap();
+        for (sum, count, average) in [
+            ("0.05", 2, "0.02"),
+            ("0.15", 2, "0.08"),
+            ("100.00", 3, "33.33"),
+            ("0.000001", 1, "0.00"),
+            ("0.03", 2, "0.02"),
+            ("0.050001", 2, "0.03"),
+        ] {
+            assert_eq!(
+                money(sum).average(count, usd).unwrap().in_currency(usd),
+                average,
+                "{sum} / {count}"
+            );
+        }
+        assert_eq!(money("1").average(0, usd), None);
+    }
+
+    #[test]
+    fn rates() {
+        for (part, whole, text) in [
+            (6400, 20_000, "0.3200"),
+            (1, 3, "0.3333"),
+            (1, 20_000, "0.0000"),
+            (3, 20_000, "0.0002"),
+            (3, 2, "1.5000"),
+            (0, 5, "0.0000"),
+        ] {
+            assert_eq!(rate(part, whole).unwrap(), text);
+        }
+        assert_eq!(rate(1, 0), None);
+    }
+
+    #[test]
+    fn sums_are_exact_and_drop_zeros() {
+        let usd = Currency::parse("USD").unwrap();
+        let mut sums = Sums::default();
+        for _ in 0..1_000_000 {
+            sums.add(usd, money("999999999999999.999999"));
+        }
+        assert_eq!(
+            serde_json::to_string(&sums).unwrap(),
+            r#"{"USD":"999999999999999999999.00"}"#
+        );
+        sums.add(usd, -sums.get(usd));
+        assert_eq!(serde_json::to_string(&sums).unwrap(), "{}");
+    }
+}

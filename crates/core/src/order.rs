@@ -1,0 +1,326 @@
+//! Orders and which copy of one stands (SPEC 3.2).
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{CustomerId, OrderId};
+use crate::money::{Currency, Money};
+use crate::record::{Code, Door, Problem, Record};
+use crate::time::Instant;
+
+/// Where an order stands, in the order of its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Status {
+    AbandonedShoppingCart,
+    Pending,
+    Initialized,
+    InProgress,
+    Preparing,
+    Ready,
+    Complete,
+    Delivered,
+    Rejected,
+    Cancelled,
+    Refunded,
+}
+
+impl Status {
+    /// All statuses, in the order of an order's life.
+    pub const ALL: [Self; 11] = [
+        Self::AbandonedShoppingCart,
+        Self::Pending,
+        Self::Initialized,
+        Self::InProgress,
+        Self::Preparing,
+        Self::Ready,
+        Self::Complete,
+        Self::Delivered,
+        Self::Rejected,
+        Self::Cancelled,
+        Self::Refunded,
+    ];
+
+    /// The statuses that the orders page adds up (SPEC 5, R50).
+    pub const IN_TOTAL: [Self; 6] = [
+        Self::Initialized,
+        Self::InProgress,
+        Self::Delivered,
+        Self::Preparing,
+        Self::Ready,
+        Self::Complete,
+    ];
+
+    /// The status's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AbandonedShoppingCart => "ABANDONED_SHOPPING_CART",
+            Self::Pending => "PENDING",
+            Self::Initialized => "INITIALIZED",
+            Self::InProgress => "IN_PROGRESS",
+            Self::Preparing => "PREPARING",
+            Self::Ready => "READY",
+            Self::Complete => "COMPLETE",
+            Self::Delivered => "DELIVERED",
+            Self::Rejected => "REJECTED",
+            Self::Cancelled => "CANCELLED",
+            Self::Refunded => "REFUNDED",
+        }
+    }
+
+    /// The status of a name, in any case.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|status| status.name().eq_ignore_ascii_case(name))
+    }
+}
+
+/// One line of an order; free for the shop to fill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Item {
+    /// What it cost, as the shop wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<String>,
+    /// The shop's id of the article.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The article's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How many, as the shop wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<String>,
+}
+
+/// One copy of an order, understood. The fields stand in the order of their names, so that its JSON has sorted keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Codes used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub coupon_codes: Vec<String>,
+    /// Of all its amounts. Does not change.
+    pub currency: Currency,
+    /// Who bought. Does not change.
+    pub customer_id: CustomerId,
+    /// Of the customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Of the customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<String>,
+    /// What was bought.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<Item>,
+    /// Of the customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_name: Option<String>,
+    /// One in the marketplace.
+    pub order_id: OrderId,
+    /// Of the customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// When it was placed. Does not change.
+    pub placed_at: Instant,
+    /// How much of the total was given back.
+    pub refunded_total: Money,
+    /// App or website.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Where it stands.
+    pub status: Status,
+    /// What it is worth.
+    pub total: Money,
+    /// When this copy was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Instant>,
+}
+
+/// The columns of an orders file that must be there.
+pub const NEEDED: [&str; 6] = [
+    "order_id",
+    "customer_id",
+    "status",
+    "total",
+    "currency",
+    "placed_at",
+];
+
+impl Order {
+    /// Understands a record; without a door (file runs) any time is let in.
+    ///
+    /// # Errors
+    /// The first bad field in the order of SPEC 3.2.
+    pub fn read(record: &Record<'_>, door: Option<&Door>) -> Result<Self, Problem> {
+        let order_id = record.needed_id("order_id", OrderId::new)?;
+        let customer_id = record.needed_id("customer_id", CustomerId::new)?;
+        let status = record.needed("status")?;
+        let status = Status::parse(&status).ok_or_else(|| {
+            Problem::of(
+                "status",
+                Code::UnknownStatus,
+                format!(
+                    "status: {status:?} is none of {}",
+                    Status::ALL.map(Status::name).join(", ")
+                ),
+            )
+        })?;
+        let total = record.needed_money("total")?;
+        let currency = record.needed_currency("currency")?;
+        let placed_at = record.needed_instant("placed_at")?;
+        if let Some(door) = door {
+            door.check("placed_at", placed_at)?;
+        }
+        let updated_at = record.instant("updated_at")?;
+        if let (Some(door), Some(at)) = (door, updated_at) {
+            door.check_ahead("updated_at", at)?;
+        }
+        let refunded_total = record.money("refunded_total")?.unwrap_or_default();
+        if refunded_total > total {
+            let detail = format!("refunded_total: {refunded_total} is over the total of {total}");
+            return Err(Problem::of("refunded_total", Code::RefundOverTotal, detail));
+        }
+        Ok(Self {
+            coupon_codes: record.free_list("coupon_codes"),
+            currency,
+            customer_id,
+            email: record.free_text("email"),
+            first_name: record.free_text("first_name"),
+            items: read_items(record),
+            last_name: record.free_text("last_name"),
+            order_id,
+            phone: record.free_text("phone"),
+            placed_at,
+            refunded_total,
+            source: record.free_text("source"),
+            status,
+            total,
+            updated_at,
+        })
+    }
+
+    /// The refund of an order (SPEC 4.4): all of it where the status is REFUNDED.
+    pub fn refund(&self) -> Money {
+        if self.status == Status::Refunded {
+            self.total
+        } else {
+            self.refunded_total
+        }
+    }
+
+    /// A text that is greater the later a copy stands, byte by byte: of two copies of an order the one with the greater
+    /// text stands, and equal texts are equal copies. It ends with the copy itself, see [`Order::from_standing`].
+    pub fn standing(&self) -> String {
+        let at = self.updated_at.unwrap_or(self.placed_at);
+        let copy = serde_json::to_string(self).unwrap_or_default();
+        format!(
+            "{at}{:02}{:022}{copy}",
+            self.status as u8,
+            self.refunded_total.micros()
+        )
+    }
+
+    /// The copy in a text made by [`Order::standing`]; `None` where it is none.
+    pub fn from_standing(text: &str) -> Option<Self> {
+        serde_json::from_str(text.get(STANDING_BYTES..)?).ok()
+    }
+}
+
+/// What stands before the copy in [`Order::standing`]: time 24, status 2, refund in millionths 22 bytes.
+const STANDING_BYTES: usize = 24 + 2 + 22;
+
+fn read_items(record: &Record<'_>) -> Vec<Item> {
+    let Some(raw) = record.raw("items") else {
+        return Vec::new();
+    };
+    let Ok(items) = serde_json::from_str::<Vec<&serde_json::value::RawValue>>(raw) else {
+        return Vec::new();
+    };
+    let texts = |raw: &&serde_json::value::RawValue| {
+        let item = Record::from_json(raw.get()).ok()?;
+        Some(Item {
+            cost: item.free_text("cost"),
+            id: item.free_text("id"),
+            name: item.free_text("name"),
+            quantity: item.free_text("quantity"),
+        })
+    };
+    items.iter().filter_map(texts).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(more: &str) -> Result<Order, Problem> {
+        let text = format!(
+            r#"{{"order_id":"o","customer_id":"c","status":"pending","total":"10.00","currency":"USD","placed_at":"2026-11-20T10:00:00Z"{more}}}"#
+        );
+        Order::read(&Record::from_json(&text).unwrap(), None)
+    }
+
+    #[test]
+    fn which_copy_stands() {
+        // Each copy stands against all above it.
+        let copies = [
+            r#","source":"website""#,
+            "",
+            r#","refunded_total":"9.99""#,
+            r#","refunded_total":10"#,
+            r#","status":"READY""#,
+            r#","status":"Refunded""#,
+            r#","updated_at":"2026-11-20T10:00:00.001Z""#,
+            r#","updated_at":"2026-11-20T10:00:01Z","status":"READY""#,
+        ];
+        let texts: Vec<_> = copies
+            .iter()
+            .map(|more| order(more).unwrap().standing())
+            .collect();
+        assert!(texts.is_sorted_by(|a, b| a < b), "{texts:#?}");
+        for (text, more) in texts.iter().zip(copies) {
+            assert_eq!(Order::from_standing(text), order(more).ok());
+        }
+        assert_eq!(
+            order(r#","total":10"#).unwrap().standing(),
+            order(r#","total":"10.000","unknown":1,"email":null"#)
+                .unwrap()
+                .standing()
+        );
+    }
+
+    #[test]
+    fn the_first_bad_field_is_named() {
+        for (more, code, field) in [
+            (r#","order_id":null"#, Code::Missing, "order_id"),
+            (r#","status":"LOST""#, Code::UnknownStatus, "status"),
+            (r#","total":"-1""#, Code::BadMoney, "total"),
+            (r#","total":1e2"#, Code::BadMoney, "total"),
+            (r#","total":true"#, Code::WrongType, "total"),
+            (r#","currency":"usd""#, Code::UnknownCurrency, "currency"),
+            (r#","updated_at":"now""#, Code::BadTime, "updated_at"),
+            (
+                r#","refunded_total":"10.000001""#,
+                Code::RefundOverTotal,
+                "refunded_total",
+            ),
+        ] {
+            let problem = order(more).unwrap_err();
+            assert_eq!(
+                (problem.code, problem.field.as_deref()),
+                (code, Some(field)),
+                "{more}"
+            );
+        }
+        let free = order(r#","items":[{"id":7,"cost":0.10,"x":1},3],"email":{},"coupon_codes":5"#)
+            .unwrap();
+        assert_eq!(
+            free.items,
+            [Item {
+                cost: Some("0.10".into()),
+                id: Some("7".into()),
+                ..Item::default()
+            }]
+        );
+        assert_eq!((free.email, free.coupon_codes), (None, vec![]));
+    }
+}

@@ -1,0 +1,363 @@
+//! Records as they come in, from JSON or from a CSV row, read field by field; and why one is rejected.
+//! Which fields a fact has stands with the fact.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::money::{Currency, Money};
+use crate::time::{Instant, Retention};
+
+/// How far ahead of the receiver's clock a fact may be, in milliseconds (SPEC 2, acceptance).
+pub const AHEAD_MS_MAX: i64 = 10 * 60 * 1000;
+
+/// What is wrong with a record or a field; the codes of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each name is the code itself")]
+pub enum Code {
+    Missing,
+    WrongType,
+    UnknownField,
+    UnknownValue,
+    NotCsv,
+    BadId,
+    BadTime,
+    BadMoney,
+    UnknownCurrency,
+    UnknownKind,
+    UnknownChannel,
+    UnknownStatus,
+    BadVersion,
+    TooOld,
+    InFuture,
+    ImmutableField,
+    RefundOverTotal,
+    BeforeTracking,
+    Conflict,
+    NotJson,
+}
+
+impl Code {
+    /// The code as text, like `too_old`.
+    pub fn text(self) -> String {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::String(text)) => text,
+            _ => String::new(),
+        }
+    }
+}
+
+/// One problem: which code, in which field, and a sentence that says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What is wrong.
+    pub code: Code,
+    /// Where: the field's name, dotted inside objects; `None` where it is the record itself.
+    pub field: Option<String>,
+    /// A sentence for a person.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem with a field.
+    pub fn of(field: &str, code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            field: Some(field.to_owned()),
+            detail: detail.into(),
+        }
+    }
+
+    /// A problem with the record as a whole.
+    pub fn whole(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            field: None,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// One record, not yet understood.
+#[derive(Debug)]
+pub enum Record<'a> {
+    /// A JSON object, its values still as text.
+    Json(BTreeMap<String, &'a RawValue>),
+    /// A CSV row under its header; an empty cell is absent.
+    Row(&'a [String], Vec<&'a str>),
+}
+
+/// A field's value, as far as its syntax tells.
+#[derive(Debug)]
+enum Cell<'a> {
+    Absent,
+    /// JSON text, or a CSV cell (which may stand for any type).
+    Text(Cow<'a, str>),
+    /// A JSON number, as written.
+    Number(&'a str),
+    Bool(bool),
+    Other,
+}
+
+impl<'a> Record<'a> {
+    /// Reads a JSON text that must be an object.
+    ///
+    /// # Errors
+    /// `not_json` where it does not parse, `wrong_type` where it is no object.
+    pub fn from_json(text: &'a str) -> Result<Self, Problem> {
+        match serde_json::from_str::<BTreeMap<String, &'a RawValue>>(text) {
+            Ok(fields) => Ok(Self::Json(fields)),
+            Err(error) if error.is_data() => {
+                Err(Problem::whole(Code::WrongType, "a record is a JSON object"))
+            }
+            Err(error) => Err(Problem::whole(
+                Code::NotJson,
+                format!("this is no JSON: {error}"),
+            )),
+        }
+    }
+
+    /// The JSON text of a field, `None` where it is absent or this is a CSV row.
+    pub fn raw(&self, field: &str) -> Option<&'a str> {
+        match self {
+            Self::Json(fields) => fields
+                .get(field)
+                .map(|raw| raw.get())
+                .filter(|raw| *raw != "null"),
+            Self::Row(..) => None,
+        }
+    }
+
+    fn cell(&self, field: &str) -> Cell<'a> {
+        match self {
+            Self::Row(header, cells) => match header
+                .iter()
+                .position(|name| name == field)
+                .and_then(|i| cells.get(i))
+            {
+                Some(cell) if !cell.is_empty() => Cell::Text(Cow::Borrowed(cell)),
+                _ => Cell::Absent,
+            },
+            Self::Json(_) => match self.raw(field) {
+                None => Cell::Absent,
+                Some("true") => Cell::Bool(true),
+                Some("false") => Cell::Bool(false),
+                Some(raw) => match raw.as_bytes().first() {
+                    Some(b'"') if !raw.contains('\\') => {
+                        Cell::Text(Cow::Borrowed(&raw[1..raw.len() - 1]))
+                    }
+                    Some(b'"') => serde_json::from_str(raw)
+                        .map_or(Cell::Other, |text| Cell::Text(Cow::Owned(text))),
+                    Some(b'-' | b'0'..=b'9') => Cell::Number(raw),
+                    _ => Cell::Other,
+                },
+            },
+        }
+    }
+
+    /// A text; `None` where it is absent.
+    ///
+    /// # Errors
+    /// `wrong_type` where it is something else.
+    pub fn text(&self, field: &str) -> Result<Option<Cow<'a, str>>, Problem> {
+        match self.cell(field) {
+            Cell::Absent => Ok(None),
+            Cell::Text(text) => Ok(Some(text)),
+            _ => Err(Problem::of(
+                field,
+                Code::WrongType,
+                format!("{field} is a text"),
+            )),
+        }
+    }
+
+    /// A text that means something to people only: anything else than a text is taken as absent.
+    pub fn free_text(&self, field: &str) -> Option<String> {
+        match self.cell(field) {
+            Cell::Text(text) => Some(text.into_owned()),
+            Cell::Number(number) => Some(number.to_owned()),
+            _ => None,
+        }
+    }
+
+    /// A list of texts: a JSON array, or a CSV cell joined by `|`. Anything else is taken as empty.
+    pub fn free_list(&self, field: &str) -> Vec<String> {
+        match (self, self.cell(field)) {
+            (Self::Row(..), Cell::Text(text)) => text.split('|').map(str::to_owned).collect(),
+            _ => self
+                .raw(field)
+                .and_then(|raw| serde_json::from_str(raw).ok())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// A text that must be there.
+    ///
+    /// # Errors
+    /// `missing`, `wrong_type`.
+    pub fn needed(&self, field: &str) -> Result<Cow<'a, str>, Problem> {
+        self.text(field)?
+            .ok_or_else(|| Problem::of(field, Code::Missing, format!("{field} is needed")))
+    }
+
+    /// An id that may be absent.
+    ///
+    /// # Errors
+    /// `wrong_type`, `bad_id`.
+    pub fn id<T>(
+        &self,
+        field: &str,
+        new: impl Fn(&str) -> Result<T, crate::id::BadId>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.text(field)? else {
+            return Ok(None);
+        };
+        new(&text)
+            .map(Some)
+            .map_err(|why| Problem::of(field, Code::BadId, format!("{field}: {why}")))
+    }
+
+    /// An id that must be there.
+    ///
+    /// # Errors
+    /// `missing`, `wrong_type`, `bad_id`.
+    pub fn needed_id<T>(
+        &self,
+        field: &str,
+        new: impl Fn(&str) -> Result<T, crate::id::BadId>,
+    ) -> Result<T, Problem> {
+        self.id(field, new)?
+            .ok_or_else(|| Problem::of(field, Code::Missing, format!("{field} is needed")))
+    }
+
+    /// An instant that may be absent.
+    ///
+    /// # Errors
+    /// `wrong_type`, `bad_time`.
+    pub fn instant(&self, field: &str) -> Result<Option<Instant>, Problem> {
+        let Some(text) = self.text(field)? else {
+            return Ok(None);
+        };
+        Instant::parse(&text)
+            .map(Some)
+            .map_err(|why| Problem::of(field, Code::BadTime, format!("{field}: {why}")))
+    }
+
+    /// An instant that must be there.
+    ///
+    /// # Errors
+    /// `missing`, `wrong_type`, `bad_time`.
+    pub fn needed_instant(&self, field: &str) -> Result<Instant, Problem> {
+        self.instant(field)?
+            .ok_or_else(|| Problem::of(field, Code::Missing, format!("{field} is needed")))
+    }
+
+    /// An amount, from text or from a JSON number's own text; may be absent.
+    ///
+    /// # Errors
+    /// `wrong_type`, `bad_money`.
+    pub fn money(&self, field: &str) -> Result<Option<Money>, Problem> {
+        let text = match self.cell(field) {
+            Cell::Absent => return Ok(None),
+            Cell::Text(text) => text,
+            Cell::Number(text) => Cow::Borrowed(text),
+            _ => {
+                return Err(Problem::of(
+                    field,
+                    Code::WrongType,
+                    format!("{field} is an amount, as a text or a number"),
+                ));
+            }
+        };
+        Money::parse(&text)
+            .map(Some)
+            .map_err(|why| Problem::of(field, Code::BadMoney, format!("{field}: {why}")))
+    }
+
+    /// An amount that must be there.
+    ///
+    /// # Errors
+    /// `missing`, `wrong_type`, `bad_money`.
+    pub fn needed_money(&self, field: &str) -> Result<Money, Problem> {
+        self.money(field)?
+            .ok_or_else(|| Problem::of(field, Code::Missing, format!("{field} is needed")))
+    }
+
+    /// A currency that must be there.
+    ///
+    /// # Errors
+    /// `missing`, `wrong_type`, `unknown_currency`.
+    pub fn needed_currency(&self, field: &str) -> Result<Currency, Problem> {
+        let code = self.needed(field)?;
+        Currency::parse(&code).ok_or_else(|| {
+            Problem::of(
+                field,
+                Code::UnknownCurrency,
+                format!("{field}: {code:?} is no currency of ISO 4217, like EUR"),
+            )
+        })
+    }
+
+    /// True or false; absent is false. A CSV cell says `true` or `false`.
+    ///
+    /// # Errors
+    /// `wrong_type`.
+    pub fn flag(&self, field: &str) -> Result<bool, Problem> {
+        match (self, self.cell(field)) {
+            (_, Cell::Absent) => Ok(false),
+            (_, Cell::Bool(flag)) => Ok(flag),
+            (Self::Row(..), Cell::Text(text)) if text.eq_ignore_ascii_case("true") => Ok(true),
+            (Self::Row(..), Cell::Text(text)) if text.eq_ignore_ascii_case("false") => Ok(false),
+            _ => Err(Problem::of(
+                field,
+                Code::WrongType,
+                format!("{field} is true or false"),
+            )),
+        }
+    }
+}
+
+/// Which times of facts are let in: SPEC 2, acceptance.
+#[derive(Debug, Clone, Copy)]
+pub struct Door {
+    /// The receiver's clock.
+    pub now: Instant,
+    /// The deployment's retention.
+    pub retention: Retention,
+}
+
+impl Door {
+    /// Lets in what lies from the retention back to [`AHEAD_MS_MAX`] ahead, both included.
+    ///
+    /// # Errors
+    /// `too_old`, `in_future`.
+    pub fn check(&self, field: &str, at: Instant) -> Result<(), Problem> {
+        if at < self.now.minus_ms(self.retention.ms()) {
+            let days = self.retention.ms() / crate::time::DAY_MS;
+            return Err(Problem::of(
+                field,
+                Code::TooOld,
+                format!("{field}: {at} is more than {days} days ago: facts are kept {days} days"),
+            ));
+        }
+        self.check_ahead(field, at)
+    }
+
+    /// Lets in what lies at most [`AHEAD_MS_MAX`] ahead.
+    ///
+    /// # Errors
+    /// `in_future`.
+    pub fn check_ahead(&self, field: &str, at: Instant) -> Result<(), Problem> {
+        if at > self.now.plus_ms(AHEAD_MS_MAX) {
+            let detail = format!(
+                "{field}: {at} is more than 10 minutes ahead of {}: check the sender's clock",
+                self.now
+            );
+            return Err(Problem::of(field, Code::InFuture, detail));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,769 @@
+//! Settings of a marketplace: defaults, presets, validation, and which version is in force when (SPEC 4.1).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::event::{Channel, Kind};
+use crate::money::Currency;
+use crate::order::Status;
+use crate::record::{Code, Problem};
+use crate::time::{HOUR_MS, Instant, Span};
+
+/// Which of the candidates wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Winner {
+    /// The message sent last.
+    LastSent,
+    /// The message touched last.
+    LastInteraction,
+}
+
+/// Whose later campaign ends the run of an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Supersede {
+    /// Nobody's.
+    None,
+    /// One sent to the same customer.
+    Customer,
+    /// One sent by the marketplace to anybody.
+    Marketplace,
+}
+
+/// What a refund does to revenue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refunds {
+    /// A wholly refunded order drops out.
+    DropOrder,
+    /// Nothing.
+    Gross,
+    /// It is taken off.
+    Net,
+}
+
+/// Whether machines' opens and clicks are engagement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MachineEvents {
+    /// They enter no figure and connect nothing.
+    Ignore,
+    /// They are as good as a person's.
+    Count,
+}
+
+/// Where a window starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WindowFrom {
+    /// At the send of the message.
+    Sent,
+    /// At the touch.
+    Event,
+}
+
+/// What connects a message of a channel to a sale, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelRule {
+    /// The kinds that connect: any of sent, delivered, opened, clicked; at least one.
+    pub connect_on: BTreeSet<Kind>,
+    /// How long.
+    pub window: Span,
+    /// From when.
+    pub window_from: WindowFrom,
+}
+
+/// One complete set of settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Shows or hides revenue in reports; read from the newest version.
+    pub enabled: bool,
+    /// Off: orders are kept and connected to nothing.
+    pub link: bool,
+    /// Where days begin.
+    pub timezone: chrono_tz::Tz,
+    /// Orders of another currency are not counted; `None` keeps every currency apart.
+    pub currency: Option<Currency>,
+    /// A channel left out never earns.
+    pub channels: BTreeMap<Channel, ChannelRule>,
+    /// Which candidate wins.
+    pub winner: Winner,
+    /// Whose later campaign ends an earlier one's run.
+    pub supersede: Supersede,
+    /// Campaigns with one of these tags step aside.
+    pub excluded_tags: Vec<String>,
+    /// Orders of another status are not counted.
+    pub counted_statuses: BTreeSet<Status>,
+    /// What a refund does.
+    pub refunds: Refunds,
+    /// Whether machines count.
+    pub machine_events: MachineEvents,
+    /// How a mail provider's webhook names our ids: provider → field → where it is found.
+    #[serde(default)]
+    pub providers: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// A named set of settings to start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "SPEC 4.1 has their table")]
+pub enum Preset {
+    Redbox,
+    YespoV1,
+    YespoV2,
+}
+
+impl Preset {
+    /// All presets.
+    pub const ALL: [Self; 3] = [Self::Redbox, Self::YespoV1, Self::YespoV2];
+
+    /// The preset's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Redbox => "redbox",
+            Self::YespoV1 => "yespo_v1",
+            Self::YespoV2 => "yespo_v2",
+        }
+    }
+
+    /// The preset of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|preset| preset.name() == name)
+    }
+
+    /// Its settings; currencies are kept apart.
+    pub fn settings(self) -> Settings {
+        let redbox = self == Self::Redbox;
+        let rule = |kinds: &[Kind]| ChannelRule {
+            connect_on: kinds.iter().copied().collect(),
+            window: if redbox {
+                Span::days(7)
+            } else {
+                Span::hours(24)
+            },
+            window_from: if redbox {
+                WindowFrom::Sent
+            } else {
+                WindowFrom::Event
+            },
+        };
+        let email = rule(if redbox {
+            &[Kind::Opened, Kind::Clicked]
+        } else {
+            &[Kind::Clicked]
+        });
+        let other = rule(&[Kind::Delivered]);
+        let counted: &[Status] = if redbox {
+            &[Status::Preparing, Status::Ready, Status::Complete]
+        } else {
+            &[Status::Delivered]
+        };
+        Settings {
+            enabled: true,
+            link: true,
+            timezone: chrono_tz::UTC,
+            currency: None,
+            channels: [
+                (Channel::Email, email),
+                (Channel::Push, other.clone()),
+                (Channel::Sms, other),
+            ]
+            .into(),
+            winner: if self == Self::YespoV2 {
+                Winner::LastInteraction
+            } else {
+                Winner::LastSent
+            },
+            supersede: if redbox {
+                Supersede::Marketplace
+            } else {
+                Supersede::None
+            },
+            excluded_tags: vec![],
+            counted_statuses: counted.iter().copied().collect(),
+            refunds: if redbox {
+                Refunds::DropOrder
+            } else {
+                Refunds::Gross
+            },
+            machine_events: MachineEvents::Ignore,
+            providers: BTreeMap::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Understands a settings object. `window_ms_max` is the longest window allowed: the look-back, in files 52 weeks.
+    ///
+    /// # Errors
+    /// Every unknown field and value at once; `currency` where a preset needs one.
+    pub fn read(value: &Value, window_ms_max: i64) -> Result<Self, Vec<Problem>> {
+        let Value::Object(fields) = value else {
+            return Err(vec![Problem::whole(
+                Code::WrongType,
+                "settings are a JSON object",
+            )]);
+        };
+        let mut reader = Reader {
+            prefix: String::new(),
+            problems: Vec::new(),
+        };
+        let preset = reader
+            .one_of(fields, "preset", Preset::parse, || {
+                "redbox, yespo_v1 or yespo_v2".into()
+            })
+            .unwrap_or(Preset::Redbox);
+        let mut settings = preset.settings();
+        reader.unknown_fields(
+            fields,
+            &[
+                "preset",
+                "enabled",
+                "link",
+                "timezone",
+                "currency",
+                "channels",
+                "winner",
+                "supersede",
+                "excluded_tags",
+                "counted_statuses",
+                "refunds",
+                "machine_events",
+                "providers",
+            ],
+        );
+        if let Some(flag) = reader.flag(fields, "enabled") {
+            settings.enabled = flag;
+        }
+        if let Some(flag) = reader.flag(fields, "link") {
+            settings.link = flag;
+        }
+        let zone = |name: &str| name.parse::<chrono_tz::Tz>().ok();
+        if let Some(zone) = reader.one_of(fields, "timezone", zone, || {
+            "an IANA time zone like Europe/Dublin".into()
+        }) {
+            settings.timezone = zone;
+        }
+        if let Some(currency) = reader.one_of(fields, "currency", Currency::parse, || {
+            "a currency of ISO 4217 like EUR, or null".into()
+        }) {
+            settings.currency = Some(currency);
+        } else if preset != Preset::Redbox && present(fields, "currency").is_none() {
+            let detail = format!("currency: {} needs one, like \"USD\"", preset.name());
+            reader
+                .problems
+                .push(Problem::of("currency", Code::Missing, detail));
+        }
+        if let Some(value) = present(fields, "channels") {
+            settings.channels = reader.channels(value, window_ms_max);
+        }
+        let snake = |names: &'static str| move || names.to_owned();
+        if let Some(winner) = reader.one_of(
+            fields,
+            "winner",
+            by_name,
+            snake("last_sent or last_interaction"),
+        ) {
+            settings.winner = winner;
+        }
+        if let Some(supersede) = reader.one_of(
+            fields,
+            "supersede",
+            by_name,
+            snake("none, customer or marketplace"),
+        ) {
+            settings.supersede = supersede;
+        }
+        if let Some(refunds) = reader.one_of(
+            fields,
+            "refunds",
+            by_name,
+            snake("drop_order, gross or net"),
+        ) {
+            settings.refunds = refunds;
+        }
+        if let Some(machine_events) =
+            reader.one_of(fields, "machine_events", by_name, snake("ignore or count"))
+        {
+            settings.machine_events = machine_events;
+        }
+        if let Some(tags) = reader.list(
+            fields,
+            "excluded_tags",
+            |tag| Some(tag.to_owned()),
+            || "a text".into(),
+        ) {
+            settings.excluded_tags = tags;
+        }
+        let statuses = || Status::ALL.map(Status::name).join(", ");
+        if let Some(statuses) = reader.list(fields, "counted_statuses", Status::parse, statuses) {
+            settings.counted_statuses = statuses.into_iter().collect();
+        }
+        if let Some(value) = present(fields, "providers") {
+            settings.providers = reader.providers(value);
+        }
+        if reader.problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(reader.problems)
+        }
+    }
+
+    /// The longest window, in milliseconds; 0 where no channel earns.
+    pub fn longest_window_ms(&self) -> i64 {
+        self.channels
+            .values()
+            .map(|rule| rule.window.ms())
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// True where a channel's window starts at the touch.
+    pub fn any_window_from_event(&self) -> bool {
+        self.channels
+            .values()
+            .any(|rule| rule.window_from == WindowFrom::Event)
+    }
+
+    /// True where one of the tags is excluded.
+    pub fn excludes(&self, tags: &[String]) -> bool {
+        tags.iter().any(|tag| self.excluded_tags.contains(tag))
+    }
+}
+
+fn by_name<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
+    serde_json::from_value(Value::String(name.to_owned())).ok()
+}
+
+/// `null` = left out.
+fn present<'v>(fields: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
+    fields.get(name).filter(|value| !value.is_null())
+}
+
+/// Collects every problem of an object, under the dotted name of where it stands.
+struct Reader {
+    prefix: String,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    fn name(&self, field: &str) -> String {
+        if self.prefix.is_empty() {
+            field.to_owned()
+        } else {
+            format!("{}.{field}", self.prefix)
+        }
+    }
+
+    fn problem(&mut self, field: &str, code: Code, expected: &str) {
+        let name = self.name(field);
+        let detail = match code {
+            Code::UnknownField => format!("{name} is no setting; there are {expected}"),
+            Code::Missing => format!("{name} is needed: {expected}"),
+            _ => format!("{name} is {expected}"),
+        };
+        self.problems.push(Problem::of(&name, code, detail));
+    }
+
+    fn unknown_fields(&mut self, fields: &Map<String, Value>, known: &[&str]) {
+        for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
+            self.problem(name, Code::UnknownField, &known.join(", "));
+        }
+    }
+
+    fn flag(&mut self, fields: &Map<String, Value>, field: &str) -> Option<bool> {
+        let value = present(fields, field)?;
+        if !value.is_boolean() {
+            self.problem(field, Code::WrongType, "true or false");
+        }
+        value.as_bool()
+    }
+
+    fn one_of<T>(
+        &mut self,
+        fields: &Map<String, Value>,
+        field: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        expected: impl Fn() -> String,
+    ) -> Option<T> {
+        let value = present(fields, field)?;
+        let Some(text) = value.as_str() else {
+            self.problem(field, Code::WrongType, &format!("a text: {}", expected()));
+            return None;
+        };
+        let parsed = parse(text);
+        if parsed.is_none() {
+            self.problem(field, Code::UnknownValue, &expected());
+        }
+        parsed
+    }
+
+    fn list<T>(
+        &mut self,
+        fields: &Map<String, Value>,
+        field: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        expected: impl Fn() -> String,
+    ) -> Option<Vec<T>> {
+        let value = present(fields, field)?;
+        let Some(values) = value.as_array() else {
+            self.problem(
+                field,
+                Code::WrongType,
+                &format!("a list, each of {}", expected()),
+            );
+            return None;
+        };
+        let mut parsed = Vec::new();
+        for (i, value) in values.iter().enumerate() {
+            let here = format!("{field}[{i}]");
+            match value.as_str() {
+                None => self.problem(&here, Code::WrongType, &format!("a text: {}", expected())),
+                Some(text) => match parse(text) {
+                    None => {
+                        self.problem(&here, Code::UnknownValue, &format!("one of {}", expected()))
+                    }
+                    Some(value) => parsed.push(value),
+                },
+            }
+        }
+        Some(parsed)
+    }
+
+    fn object<'v>(
+        &mut self,
+        value: &'v Value,
+        field: &str,
+        expected: &str,
+    ) -> Option<&'v Map<String, Value>> {
+        if !value.is_object() {
+            self.problem(field, Code::WrongType, expected);
+        }
+        value.as_object()
+    }
+
+    fn channels(&mut self, value: &Value, window_ms_max: i64) -> BTreeMap<Channel, ChannelRule> {
+        let mut rules = BTreeMap::new();
+        let Some(channels) = self.object(value, "channels", "an object with email, push, sms")
+        else {
+            return rules;
+        };
+        for (name, value) in channels {
+            let here = format!("channels.{name}");
+            let Some(channel) = Channel::parse(name) else {
+                self.problem(
+                    &here,
+                    Code::UnknownField,
+                    "channels.email, channels.push, channels.sms",
+                );
+                continue;
+            };
+            if value.is_null() {
+                continue;
+            }
+            let Some(fields) = self.object(
+                value,
+                &here,
+                "an object with connect_on, window, window_from",
+            ) else {
+                continue;
+            };
+            self.prefix = here;
+            if let Some(rule) = self.channel(fields, window_ms_max) {
+                rules.insert(channel, rule);
+            }
+            self.prefix.clear();
+        }
+        rules
+    }
+
+    fn channel(&mut self, fields: &Map<String, Value>, window_ms_max: i64) -> Option<ChannelRule> {
+        const KINDS: &str = "sent, delivered, opened, clicked";
+        self.unknown_fields(fields, &["connect_on", "window", "window_from"]);
+        for field in ["connect_on", "window", "window_from"] {
+            if present(fields, field).is_none() {
+                self.problem(
+                    field,
+                    Code::Missing,
+                    "a channel gives connect_on, window and window_from",
+                );
+            }
+        }
+        let connecting = |name: &str| {
+            Kind::parse(name).filter(|kind| !matches!(kind, Kind::Bounced | Kind::Failed))
+        };
+        let connect_on = self.list(fields, "connect_on", connecting, || KINDS.into());
+        if connect_on.as_ref().is_some_and(Vec::is_empty)
+            && fields["connect_on"].as_array().is_some_and(Vec::is_empty)
+        {
+            self.problem(
+                "connect_on",
+                Code::UnknownValue,
+                &format!("at least one of {KINDS}"),
+            );
+        }
+        let longest = format!(
+            "1h to {}h, as \"<n>h\", \"<n>d\" or \"<n>w\"",
+            window_ms_max / HOUR_MS
+        );
+        let window = |text: &str| {
+            Span::parse(text).filter(|span| (HOUR_MS..=window_ms_max).contains(&span.ms()))
+        };
+        let window = self.one_of(fields, "window", window, || longest.clone());
+        let window_from = self.one_of(fields, "window_from", by_name, || "sent or event".into());
+        Some(ChannelRule {
+            connect_on: connect_on?.into_iter().collect(),
+            window: window?,
+            window_from: window_from?,
+        })
+    }
+
+    fn providers(&mut self, value: &Value) -> BTreeMap<String, BTreeMap<String, String>> {
+        let known = ["campaign_id", "customer_id", "verification_key"];
+        let mut providers = BTreeMap::new();
+        let Some(objects) = self.object(value, "providers", "an object by provider") else {
+            return providers;
+        };
+        for (name, value) in objects {
+            let here = format!("providers.{name}");
+            let Some(fields) = self.object(
+                value,
+                &here,
+                "an object with campaign_id, customer_id, verification_key",
+            ) else {
+                continue;
+            };
+            self.prefix = here;
+            self.unknown_fields(fields, &known);
+            let mut mapping = BTreeMap::new();
+            for field in known {
+                if let Some(text) = self.one_of(
+                    fields,
+                    field,
+                    |text| Some(text.to_owned()),
+                    || "where it is found".into(),
+                ) {
+                    mapping.insert(field.to_owned(), text);
+                }
+            }
+            self.prefix.clear();
+            providers.insert(name.clone(), mapping);
+        }
+        providers
+    }
+}
+
+/// One saved version of the settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// From 1.
+    pub version: u32,
+    /// In force from here on, unless replaced.
+    pub saved_at: Instant,
+    /// The key's name.
+    pub saved_by: String,
+    /// Replaced before the marketplace held its first order: in force for no instant.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaced: bool,
+    /// What was saved.
+    pub settings: Settings,
+}
+
+/// All versions of a marketplace's settings, oldest first; at least one is not replaced.
+#[derive(Debug, Clone)]
+pub struct Versions(Vec<Version>);
+
+impl Versions {
+    /// Sorts the versions by number; `None` where none of them is ever in force.
+    pub fn new(mut versions: Vec<Version>) -> Option<Self> {
+        versions.sort_by_key(|version| version.version);
+        versions
+            .iter()
+            .any(|version| !version.replaced)
+            .then_some(Self(versions))
+    }
+
+    /// One version that covers everything, as in file runs.
+    pub fn only(settings: Settings) -> Self {
+        Self(vec![Version {
+            version: 1,
+            saved_at: Instant::from_ms(0),
+            saved_by: String::new(),
+            replaced: false,
+            settings,
+        }])
+    }
+
+    /// All of them, oldest first.
+    pub fn all(&self) -> &[Version] {
+        &self.0
+    }
+
+    /// The newest.
+    pub fn newest(&self) -> &Version {
+        &self.0[self.0.len() - 1]
+    }
+
+    /// The place in [`Versions::all`] of the version in force at an instant: the last saved by then; the first covers what was before.
+    pub fn place_at(&self, at: Instant) -> usize {
+        let standing = |i: &usize| !self.0[*i].replaced;
+        let saved = (0..self.0.len())
+            .rev()
+            .filter(standing)
+            .find(|&i| self.0[i].saved_at <= at);
+        saved
+            .or_else(|| (0..self.0.len()).find(standing))
+            .unwrap_or(0)
+    }
+
+    /// The version in force at an instant.
+    pub fn at(&self, at: Instant) -> &Version {
+        &self.0[self.place_at(at)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const MAX: i64 = 30 * crate::time::DAY_MS;
+
+    #[test]
+    fn defaults_are_redbox() {
+        let settings = Settings::read(&json!({}), MAX).unwrap();
+        assert_eq!(settings, Preset::Redbox.settings());
+        let spec = json!({"enabled":true,"link":true,"timezone":"Europe/Dublin","currency":"EUR",
+            "channels":{"email":{"connect_on":["opened","clicked"],"window":"7d","window_from":"sent"},
+                        "push":{"connect_on":["delivered"],"window":"7d","window_from":"sent"},
+                        "sms":{"connect_on":["delivered"],"window":"7d","window_from":"sent"}},
+            "winner":"last_sent","supersede":"marketplace","excluded_tags":[],
+            "counted_statuses":["PREPARING","READY","COMPLETE"],"refunds":"drop_order","machine_events":"ignore"});
+        let full = Settings::read(&spec, MAX).unwrap();
+        assert_eq!(
+            full,
+            Settings {
+                timezone: chrono_tz::Europe::Dublin,
+                currency: Currency::parse("EUR"),
+                ..settings
+            }
+        );
+        let mut printed = serde_json::to_value(&full).unwrap();
+        printed.as_object_mut().unwrap().remove("providers");
+        assert_eq!(printed, spec);
+    }
+
+    #[test]
+    fn presets() {
+        let v1 = Settings::read(&json!({"preset":"yespo_v1","currency":"USD"}), MAX).unwrap();
+        assert_eq!(
+            (v1.winner, v1.supersede, v1.refunds),
+            (Winner::LastSent, Supersede::None, Refunds::Gross)
+        );
+        let v2 = Settings::read(
+            &json!({"preset":"yespo_v2","currency":"USD","refunds":"net","link":null}),
+            MAX,
+        )
+        .unwrap();
+        assert_eq!(
+            (v2.winner, v2.refunds, v2.link),
+            (Winner::LastInteraction, Refunds::Net, true)
+        );
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once() {
+        let good = json!({"connect_on":["sent"],"window":"1h","window_from":"sent"});
+        for (settings, expected) in [
+            (json!([]), vec![(None, Code::WrongType)]),
+            (
+                json!({"preset":"yespo_v1"}),
+                vec![(Some("currency"), Code::Missing)],
+            ),
+            (
+                json!({"preset":"yespo_v2","currency":null}),
+                vec![(Some("currency"), Code::Missing)],
+            ),
+            (
+                json!({"preset":"yespo_v2","currency":"usd"}),
+                vec![(Some("currency"), Code::UnknownValue)],
+            ),
+            (
+                json!({"colour":1,"enabled":"yes","timezone":"Mars","winner":"first"}),
+                vec![
+                    (Some("colour"), Code::UnknownField),
+                    (Some("enabled"), Code::WrongType),
+                    (Some("timezone"), Code::UnknownValue),
+                    (Some("winner"), Code::UnknownValue),
+                ],
+            ),
+            (
+                json!({"channels":{"fax":good,"sms":good}}),
+                vec![(Some("channels.fax"), Code::UnknownField)],
+            ),
+            (
+                json!({"channels":{"email":{"connect_on":[],"window":"721h"}}}),
+                vec![
+                    (Some("channels.email.window_from"), Code::Missing),
+                    (Some("channels.email.connect_on"), Code::UnknownValue),
+                    (Some("channels.email.window"), Code::UnknownValue),
+                ],
+            ),
+            (
+                json!({"channels":{"email":{"connect_on":["bounced"],"window":"30d","window_from":"sent","x":0}}}),
+                vec![
+                    (Some("channels.email.x"), Code::UnknownField),
+                    (Some("channels.email.connect_on[0]"), Code::UnknownValue),
+                ],
+            ),
+            (
+                json!({"excluded_tags":"a","counted_statuses":["DELIVERED","LOST",3]}),
+                vec![
+                    (Some("excluded_tags"), Code::WrongType),
+                    (Some("counted_statuses[1]"), Code::UnknownValue),
+                    (Some("counted_statuses[2]"), Code::WrongType),
+                ],
+            ),
+        ] {
+            let problems = Settings::read(&settings, MAX).unwrap_err();
+            let found: Vec<_> = problems
+                .iter()
+                .map(|p| (p.field.as_deref(), p.code))
+                .collect();
+            assert_eq!(found, expected, "{settings}");
+        }
+    }
+
+    #[test]
+    fn which_version_is_in_force() {
+        let version = |version, saved_at, replaced| Version {
+            version,
+            saved_at: Instant::from_ms(saved_at),
+            saved_by: String::new(),
+            replaced,
+            settings: Preset::Redbox.settings(),
+        };
+        let versions = Versions::new(vec![
+            version(4, 30, false),
+            version(1, 10, true),
+            version(2, 20, false),
+            version(3, 25, false),
+        ])
+        .unwrap();
+        for (at, number) in [
+            (0, 2),
+            (10, 2),
+            (20, 2),
+            (24, 2),
+            (25, 3),
+            (29, 3),
+            (30, 4),
+            (99, 4),
+        ] {
+            assert_eq!(versions.at(Instant::from_ms(at)).version, number, "{at}");
+        }
+        assert!(Versions::new(vec![version(1, 1, true)]).is_none());
+    }
+}

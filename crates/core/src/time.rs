@@ -1,0 +1,387 @@
+//! Instants, windows and calendar days. No clock is read here or anywhere in this crate: time is an argument.
+
+use std::fmt;
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, Timelike};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// One hour, in milliseconds.
+pub const HOUR_MS: i64 = 3_600_000;
+/// One day of 24 hours, in milliseconds.
+pub const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// A moment, as UTC to the millisecond; between the years 0000 and 9999.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(i64);
+
+/// A text that is no RFC 3339 time with an offset.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no RFC 3339 time with an offset, like 2026-11-20T10:15:00Z")]
+pub struct BadTime(pub String);
+
+/// 0000-01-01T00:00:00.000Z, in milliseconds of the epoch.
+const FIRST_MS: i64 = -62_167_219_200_000;
+/// 9999-12-31T23:59:59.999Z, in milliseconds of the epoch.
+const LAST_MS: i64 = 253_402_300_799_999;
+
+impl Instant {
+    /// From milliseconds since 1970-01-01T00:00:00Z, held between the years 0000 and 9999.
+    pub fn from_ms(epoch_ms: i64) -> Self {
+        Self(epoch_ms.clamp(FIRST_MS, LAST_MS))
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub fn ms(self) -> i64 {
+        self.0
+    }
+
+    /// This instant and `ms` milliseconds.
+    pub fn plus_ms(self, ms: i64) -> Self {
+        Self::from_ms(self.0.saturating_add(ms))
+    }
+
+    /// This instant less `ms` milliseconds.
+    pub fn minus_ms(self, ms: i64) -> Self {
+        Self::from_ms(self.0.saturating_sub(ms))
+    }
+
+    /// Parses RFC 3339 with an offset; digits after the millisecond are cut.
+    ///
+    /// # Errors
+    /// [`BadTime`] for anything else, and for instants outside the years 0000 to 9999.
+    pub fn parse(text: &str) -> Result<Self, BadTime> {
+        let bad = || BadTime(text.to_owned());
+        let ms = DateTime::parse_from_rfc3339(text)
+            .map_err(|_| bad())?
+            .timestamp_millis();
+        if (FIRST_MS..=LAST_MS).contains(&ms) {
+            Ok(Self(ms))
+        } else {
+            Err(bad())
+        }
+    }
+
+    /// The calendar day of this instant in a zone.
+    pub fn day(self, zone: chrono_tz::Tz) -> Day {
+        Day(self.utc().with_timezone(&zone).date_naive())
+    }
+
+    fn utc(self) -> DateTime<chrono::Utc> {
+        DateTime::from_timestamp_millis(self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Instant {
+    /// Always 24 bytes, so that texts sort as instants do.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let t = self.utc();
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            t.year(),
+            t.month(),
+            t.day(),
+            t.hour(),
+            t.minute(),
+            t.second(),
+            t.timestamp_subsec_millis()
+        )
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A calendar day in a marketplace's zone, like 2026-11-20.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(NaiveDate);
+
+impl Day {
+    /// Parses `YYYY-MM-DD`; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let shape = text.len() == 10
+            && text.bytes().enumerate().all(|(i, b)| {
+                if i == 4 || i == 7 {
+                    b == b'-'
+                } else {
+                    b.is_ascii_digit()
+                }
+            });
+        if shape {
+            text.parse().ok().map(Self)
+        } else {
+            None
+        }
+    }
+
+    /// The day `n` days before.
+    pub fn minus(self, n: u32) -> Self {
+        Self(
+            self.0
+                .checked_sub_days(Days::new(n.into()))
+                .unwrap_or(NaiveDate::MIN),
+        )
+    }
+
+    /// The day `n` days after.
+    pub fn plus(self, n: u32) -> Self {
+        Self(
+            self.0
+                .checked_add_days(Days::new(n.into()))
+                .unwrap_or(NaiveDate::MAX),
+        )
+    }
+
+    /// Days from `earlier` to this day.
+    pub fn since(self, earlier: Self) -> i64 {
+        self.0.signed_duration_since(earlier.0).num_days()
+    }
+
+    /// An instant after which this day has ended in every zone of the world, for expiry.
+    pub fn over_everywhere(self) -> Instant {
+        Instant::from_ms(
+            self.0
+                .and_time(chrono::NaiveTime::MIN)
+                .and_utc()
+                .timestamp_millis(),
+        )
+        .plus_ms(2 * DAY_MS)
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:04}-{:02}-{:02}",
+            self.0.year(),
+            self.0.month(),
+            self.0.day()
+        )
+    }
+}
+
+impl fmt::Debug for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How long: `"<n>h"`, `"<n>d"` or `"<n>w"`; keeps the unit it was written in. A week is 168 hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    count: u32,
+    unit: Unit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Hour,
+    Day,
+    Week,
+}
+
+impl Span {
+    /// `count` hours.
+    pub const fn hours(count: u32) -> Self {
+        Self {
+            count,
+            unit: Unit::Hour,
+        }
+    }
+
+    /// `count` days of 24 hours.
+    pub const fn days(count: u32) -> Self {
+        Self {
+            count,
+            unit: Unit::Day,
+        }
+    }
+
+    /// Parses `"<n>h"`, `"<n>d"`, `"<n>w"`, `n` from 1 to 999,999 without leading zero; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let unit = match text.as_bytes().last()? {
+            b'h' => Unit::Hour,
+            b'd' => Unit::Day,
+            b'w' => Unit::Week,
+            _ => return None,
+        };
+        let digits = &text[..text.len() - 1];
+        let plain = digits.len() <= 6
+            && digits.bytes().all(|b| b.is_ascii_digit())
+            && !digits.starts_with('0');
+        let count = if plain {
+            digits.parse().ok()?
+        } else {
+            return None;
+        };
+        Some(Self { count, unit })
+    }
+
+    /// Length in milliseconds.
+    pub const fn ms(self) -> i64 {
+        self.count as i64
+            * match self.unit {
+                Unit::Hour => HOUR_MS,
+                Unit::Day => DAY_MS,
+                Unit::Week => 7 * DAY_MS,
+            }
+    }
+
+    /// In words: `24 hours`, `1 week`.
+    pub fn words(self) -> String {
+        let unit = match self.unit {
+            Unit::Hour => "hour",
+            Unit::Day => "day",
+            Unit::Week => "week",
+        };
+        let plural = if self.count == 1 { "" } else { "s" };
+        format!("{} {unit}{plural}", self.count)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.unit {
+            Unit::Hour => 'h',
+            Unit::Day => 'd',
+            Unit::Week => 'w',
+        };
+        write!(f, "{}{unit}", self.count)
+    }
+}
+
+/// How long facts are seen, and what follows from it (SPEC 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    days: u32,
+}
+
+impl Retention {
+    /// 90 days.
+    pub const DEFAULT: Self = Self { days: 90 };
+
+    /// A retention of at least 30 days; `None` for less.
+    pub fn days(days: u32) -> Option<Self> {
+        (30..=36_500).contains(&days).then_some(Self { days })
+    }
+
+    /// Length in milliseconds.
+    pub fn ms(self) -> i64 {
+        i64::from(self.days) * DAY_MS
+    }
+
+    /// A third of the retention, in milliseconds: nothing that is decided looks further back than that.
+    pub fn look_back_ms(self) -> i64 {
+        self.ms() / 3
+    }
+
+    /// How long a fact is kept, in milliseconds: a visible day's first purchase asks whether an order one look-back
+    /// before it was credited, and that order's decision looks one look-back further; two days are for zones and late runs.
+    pub fn keep_ms(self) -> i64 {
+        self.ms() + 2 * self.look_back_ms() + 2 * DAY_MS
+    }
+
+    /// The first day that reports show on the day `today`.
+    pub fn first_visible(self, today: Day) -> Day {
+        today.minus(self.days)
+    }
+}
+
+macro_rules! text_serde {
+    ($name:ident, $parse:expr) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                $parse(&text).ok_or_else(|| {
+                    serde::de::Error::custom(format_args!("{text:?} is no {}", stringify!($name)))
+                })
+            }
+        }
+    };
+}
+
+text_serde!(Instant, |text: &str| Instant::parse(text).ok());
+text_serde!(Day, Day::parse);
+text_serde!(Span, Span::parse);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants() {
+        for (text, printed) in [
+            ("2026-11-20T10:15:00Z", "2026-11-20T10:15:00.000Z"),
+            (
+                "2026-11-20T10:15:00.123999+02:00",
+                "2026-11-20T08:15:00.123Z",
+            ),
+            ("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z"),
+            ("2020-02-29t00:00:00z", "2020-02-29T00:00:00.000Z"),
+            ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(Instant::parse(text).unwrap().to_string(), printed, "{text}");
+        }
+        for bad in [
+            "",
+            "2026-11-20",
+            "2026-11-20T10:15:00",
+            "2026-02-30T00:00:00Z",
+            "1700000000",
+            "0000-01-01T00:00:00+01:00",
+            "+12026-11-20T10:15:00Z",
+        ] {
+            assert!(Instant::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn days_follow_the_zone() {
+        let t = Instant::parse("2026-11-01T03:59:59.999Z").unwrap();
+        assert_eq!(
+            t.day(chrono_tz::America::New_York).to_string(),
+            "2026-10-31"
+        );
+        assert_eq!(t.day(chrono_tz::UTC).to_string(), "2026-11-01");
+        assert!(
+            Day::parse("2026-1-01").is_none()
+                && Day::parse("2026-02-30").is_none()
+                && Day::parse("2026-02-28").is_some()
+        );
+    }
+
+    #[test]
+    fn spans() {
+        for (text, ms) in [
+            ("1h", HOUR_MS),
+            ("24h", DAY_MS),
+            ("1w", 168 * HOUR_MS),
+            ("52w", 364 * DAY_MS),
+        ] {
+            let span = Span::parse(text).unwrap();
+            assert_eq!((span.ms(), span.to_string().as_str()), (ms, text));
+        }
+        for bad in [
+            "", "h", "0h", "01h", "1m", "1 h", "-1h", "+1h", "1.5h", "1000000h",
+        ] {
+            assert!(Span::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn look_back_is_a_third() {
+        assert_eq!(Retention::DEFAULT.look_back_ms(), 30 * DAY_MS);
+        assert_eq!(Retention::days(500).unwrap().look_back_ms(), 14_400_000_000);
+        assert!(Retention::days(29).is_none());
+    }
+}

@@ -1,0 +1,2 @@
+//! The hourly-attributor function on Lambda.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The ingest-event function on Lambda.
+fn main() {}

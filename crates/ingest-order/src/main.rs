@@ -1,0 +1,2 @@
+//! The ingest-order function on Lambda.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The manage function on Lambda.
+fn main() {}

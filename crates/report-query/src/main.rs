@@ -1,0 +1,2 @@
+//! The report-query function on Lambda.
+fn main() {}

@@ -1,0 +1,2 @@
+//! revtrail.
+fn main() {}
