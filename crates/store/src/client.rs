@@ -1,0 +1,509 @@
+//! The table through the SDK's client: items, conditions, all pages, transactions. What stands behind the client is not known here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, Delete, KeySchemaElement, KeyType, KeysAndAttributes, Put,
+    ReturnValue, ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem, Update,
+};
+use revtrail_core::time::Instant;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::keys::Key;
+
+/// The table's TTL attribute, in epoch seconds.
+pub const TTL_ATTRIBUTE: &str = "expires_at";
+/// Most items of a transaction (DynamoDB's limit).
+pub const TRANSACTION_ITEMS_MAX: usize = 100;
+/// Most bytes of a transaction: DynamoDB takes 4 MiB; an eighth is left for names and keys.
+pub const TRANSACTION_BYTES_MAX: usize = 3_500_000;
+
+/// A stored item.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// Why the table did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Throttled, timed out or unreachable: the same call may be made again.
+    #[error("the table is busy, {op} may be repeated: {why}")]
+    Busy {
+        /// Which call.
+        op: &'static str,
+        /// What the SDK said.
+        why: String,
+    },
+    /// Another call changed the same thing at the same time, too often: the same call may be made again.
+    #[error("{op} met too many changes at the same time and may be repeated")]
+    Contended {
+        /// Which call.
+        op: &'static str,
+    },
+    /// The table refused the call: repeating it will not help.
+    #[error("the table refused {op}: {why}")]
+    Refused {
+        /// Which call.
+        op: &'static str,
+        /// What the SDK said.
+        why: String,
+    },
+    /// A stored item is not what this version writes.
+    #[error("the item {key} cannot be read: {why}")]
+    Unreadable {
+        /// Where it lies.
+        key: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl StoreError {
+    /// True where the same call may be made again.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Contended { .. })
+    }
+}
+
+pub(crate) fn failed<E, R>(op: &'static str, error: SdkError<E, R>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    let passing = [
+        "ProvisionedThroughputExceededException",
+        "ThrottlingException",
+        "RequestLimitExceeded",
+        "InternalServerError",
+        "ServiceUnavailable",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    ];
+    let (code, why) = match &error {
+        SdkError::ServiceError(context) => (context.err().code().map(str::to_owned), context.err().to_string()),
+        other => (None, other.to_string()),
+    };
+    let why = format!("{} {why}", code.as_deref().unwrap_or_default());
+    match code {
+        Some(code) if !passing.contains(&code.as_str()) => StoreError::Refused { op, why },
+        _ => StoreError::Busy { op, why },
+    }
+}
+
+/// The one table. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) client: Client,
+    pub(crate) table: Arc<str>,
+}
+
+/// An item being put together.
+#[derive(Debug, Clone)]
+pub(crate) struct NewItem(Item);
+
+impl NewItem {
+    pub(crate) fn at(key: &Key) -> Self {
+        Self(key_item(key))
+    }
+
+    pub(crate) fn text(mut self, name: &str, text: impl Into<String>) -> Self {
+        self.0.insert(name.to_owned(), AttributeValue::S(text.into()));
+        self
+    }
+
+    pub(crate) fn number(mut self, name: &str, number: impl ToString) -> Self {
+        self.0.insert(name.to_owned(), AttributeValue::N(number.to_string()));
+        self
+    }
+
+    /// The item's value, as JSON text in the attribute `d`.
+    pub(crate) fn data(self, value: &impl Serialize) -> Self {
+        self.text("d", serde_json::to_string(value).unwrap_or_default())
+    }
+
+    pub(crate) fn expires(self, at: Instant) -> Self {
+        // Rounded up: an item never goes before its time.
+        self.number(TTL_ATTRIBUTE, at.ms().div_euclid(1000) + 1)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let of = |(name, value): (&String, &AttributeValue)| {
+            name.len()
+                + match value {
+                    AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
+                    _ => 8,
+                }
+        };
+        self.0.iter().map(of).sum()
+    }
+}
+
+pub(crate) fn key_item(key: &Key) -> Item {
+    HashMap::from([
+        ("pk".to_owned(), AttributeValue::S(key.pk.clone())),
+        ("sk".to_owned(), AttributeValue::S(key.sk.clone())),
+    ])
+}
+
+pub(crate) fn text<'i>(item: &'i Item, name: &str) -> &'i str {
+    item.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str)
+}
+
+pub(crate) fn number(item: &Item, name: &str) -> Option<i64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+/// The value in `d`.
+pub(crate) fn data<T: DeserializeOwned>(item: &Item) -> Result<T, StoreError> {
+    serde_json::from_str(text(item, "d")).map_err(|why| unreadable(item, why))
+}
+
+pub(crate) fn unreadable(item: &Item, why: impl ToString) -> StoreError {
+    StoreError::Unreadable { key: format!("{} {}", text(item, "pk"), text(item, "sk")), why: why.to_string() }
+}
+
+/// True where an item's time is over: the table deletes it days later, readers drop it now.
+pub(crate) fn expired(item: &Item, now: Instant) -> bool {
+    number(item, TTL_ATTRIBUTE).is_some_and(|seconds| seconds.saturating_mul(1000) <= now.ms())
+}
+
+/// What a write requires of the item that stands.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Condition {
+    expression: String,
+    names: HashMap<String, String>,
+    values: Item,
+}
+
+impl Condition {
+    pub(crate) fn absent() -> Self {
+        Self { expression: "attribute_not_exists(pk)".to_owned(), ..Self::default() }
+    }
+
+    pub(crate) fn present() -> Self {
+        Self { expression: "attribute_exists(pk)".to_owned(), ..Self::default() }
+    }
+
+    pub(crate) fn without(attribute: &str) -> Self {
+        Self {
+            expression: "attribute_not_exists(#a)".to_owned(),
+            names: HashMap::from([("#a".to_owned(), attribute.to_owned())]),
+            values: Item::new(),
+        }
+    }
+
+    /// The version is what was read; 0 is an item that does not exist.
+    pub(crate) fn version(version: i64) -> Self {
+        if version == 0 { Self::absent() } else { Self::equals("v", AttributeValue::N(version.to_string())) }
+    }
+
+    pub(crate) fn equals(attribute: &str, value: AttributeValue) -> Self {
+        Self {
+            expression: "#a = :a".to_owned(),
+            names: HashMap::from([("#a".to_owned(), attribute.to_owned())]),
+            values: Item::from([(":a".to_owned(), value)]),
+        }
+    }
+
+    /// Nothing stands, or a lesser text.
+    pub(crate) fn absent_or_less(attribute: &str, value: &str) -> Self {
+        Self {
+            expression: "attribute_not_exists(pk) OR #a < :a".to_owned(),
+            names: HashMap::from([("#a".to_owned(), attribute.to_owned())]),
+            values: Item::from([(":a".to_owned(), AttributeValue::S(value.to_owned()))]),
+        }
+    }
+
+    fn names(&self) -> Option<HashMap<String, String>> {
+        (!self.names.is_empty()).then(|| self.names.clone())
+    }
+
+    fn values(&self) -> Option<Item> {
+        (!self.values.is_empty()).then(|| self.values.clone())
+    }
+}
+
+/// What became of a conditional put; with the item that stood before.
+#[derive(Debug)]
+pub(crate) enum PutOutcome {
+    Done(Option<Item>),
+    Refused(Item),
+}
+
+/// One write of a transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct Write {
+    item: TransactWriteItem,
+    bytes: usize,
+}
+
+impl Write {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// Why one write of a cancelled transaction was at fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It was not.
+    None,
+    /// Its condition failed.
+    Condition,
+    /// It met another transaction, or was throttled: worth another try.
+    Passing,
+}
+
+/// How a transaction ended.
+#[derive(Debug)]
+pub(crate) enum Transacted {
+    Done,
+    /// Nothing was written; a fault for each write, in their order.
+    Cancelled(Vec<Fault>),
+}
+
+/// Which part of a partition.
+#[derive(Debug, Clone)]
+pub(crate) enum Range {
+    All,
+    Prefix(String),
+    Between(String, String),
+}
+
+/// How to read a partition.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Reading {
+    pub(crate) strong: bool,
+    pub(crate) newest_first: bool,
+}
+
+impl Reading {
+    pub(crate) const STRONG: Self = Self { strong: true, newest_first: false };
+    pub(crate) const EVENTUAL: Self = Self { strong: false, newest_first: false };
+}
+
+impl Store {
+    /// The table of a name behind a client.
+    pub fn new(client: Client, table: &str) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// Creates the table with its TTL attribute, where it does not exist yet, and waits until it is active.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn create_table(&self) -> Result<(), StoreError> {
+        let build = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Refused { op: "CreateTable", why: error.to_string() };
+        let mut create = self.client.create_table().table_name(&*self.table).billing_mode(BillingMode::PayPerRequest);
+        for (name, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+            let definition = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
+            let element = KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+            create = create.attribute_definitions(definition.map_err(build)?).key_schema(element.map_err(build)?);
+        }
+        if let Err(error) = create.send().await
+            && !error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception())
+        {
+            return Err(failed("CreateTable", error));
+        }
+        loop {
+            let described = self.client.describe_table().table_name(&*self.table).send().await.map_err(|error| failed("DescribeTable", error))?;
+            let status = described.table().and_then(|table| table.table_status());
+            if status == Some(&aws_sdk_dynamodb::types::TableStatus::Active) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let ttl = TimeToLiveSpecification::builder().attribute_name(TTL_ATTRIBUTE).enabled(true).build().map_err(build)?;
+        match self.client.update_time_to_live().table_name(&*self.table).time_to_live_specification(ttl).send().await {
+            Ok(_) => Ok(()),
+            // It was enabled before.
+            Err(error) if error.as_service_error().is_some_and(|error| error.code() == Some("ValidationException")) => Ok(()),
+            Err(error) => Err(failed("UpdateTimeToLive", error)),
+        }
+    }
+
+    pub(crate) async fn get(&self, key: &Key, strong: bool) -> Result<Option<Item>, StoreError> {
+        let request = self.client.get_item().table_name(&*self.table).set_key(Some(key_item(key))).consistent_read(strong);
+        Ok(request.send().await.map_err(|error| failed("GetItem", error))?.item)
+    }
+
+    /// Puts an item; `old` asks for the item that stood.
+    pub(crate) async fn put(&self, item: NewItem, condition: Option<Condition>) -> Result<PutOutcome, StoreError> {
+        let mut request = self.client.put_item().table_name(&*self.table).set_item(Some(item.0)).return_values(ReturnValue::AllOld);
+        if let Some(condition) = condition {
+            request = request
+                .set_expression_attribute_names(condition.names())
+                .set_expression_attribute_values(condition.values())
+                .condition_expression(condition.expression)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        }
+        match request.send().await {
+            Ok(done) => Ok(PutOutcome::Done(done.attributes.filter(|old| !old.is_empty()))),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failure)) => Ok(PutOutcome::Refused(failure.item.clone().unwrap_or_default())),
+                _ => Err(failed("PutItem", error)),
+            },
+        }
+    }
+
+    pub(crate) async fn delete(&self, key: &Key) -> Result<(), StoreError> {
+        let request = self.client.delete_item().table_name(&*self.table).set_key(Some(key_item(key)));
+        request.send().await.map(drop).map_err(|error| failed("DeleteItem", error))
+    }
+
+    /// All items of a part of a partition, through all pages.
+    pub(crate) async fn query(&self, pk: &str, range: &Range, reading: Reading) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        let mut from = None;
+        loop {
+            let (page, next) = self.page(pk, range, reading, from, None).await?;
+            items.extend(page);
+            match next {
+                Some(next) => from = Some(next),
+                None => return Ok(items),
+            }
+        }
+    }
+
+    /// One page of a part of a partition, from after a sort key, and where to go on. An empty page can still go on.
+    pub(crate) async fn page(
+        &self,
+        pk: &str,
+        range: &Range,
+        reading: Reading,
+        after: Option<String>,
+        limit: Option<i32>,
+    ) -> Result<(Vec<Item>, Option<String>), StoreError> {
+        let mut request = self
+            .client
+            .query()
+            .table_name(&*self.table)
+            .consistent_read(reading.strong)
+            .scan_index_forward(!reading.newest_first)
+            .set_limit(limit)
+            .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()));
+        request = match range {
+            Range::All => request.key_condition_expression("pk = :pk"),
+            Range::Prefix(prefix) => request
+                .key_condition_expression("pk = :pk AND begins_with(sk, :a)")
+                .expression_attribute_values(":a", AttributeValue::S(prefix.clone())),
+            Range::Between(from, to) => request
+                .key_condition_expression("pk = :pk AND sk BETWEEN :a AND :b")
+                .expression_attribute_values(":a", AttributeValue::S(from.clone()))
+                .expression_attribute_values(":b", AttributeValue::S(to.clone())),
+        };
+        if let Some(sk) = after {
+            request = request.set_exclusive_start_key(Some(key_item(&Key { pk: pk.to_owned(), sk })));
+        }
+        let page = request.send().await.map_err(|error| failed("Query", error))?;
+        let next = page.last_evaluated_key.map(|key| text(&key, "sk").to_owned());
+        Ok((page.items.unwrap_or_default(), next))
+    }
+
+    /// The items of some keys, in no order, those that exist.
+    pub(crate) async fn get_all(&self, keys: &[Key], strong: bool) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        for hundred in keys.chunks(100) {
+            let mut wanted: Vec<Item> = hundred.iter().map(key_item).collect();
+            while !wanted.is_empty() {
+                let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(strong).build();
+                let keys = keys.map_err(|error| StoreError::Refused { op: "BatchGetItem", why: error.to_string() })?;
+                let request = self.client.batch_get_item().request_items(&*self.table, keys);
+                let answer = request.send().await.map_err(|error| failed("BatchGetItem", error))?;
+                items.extend(answer.responses.into_iter().flat_map(|mut tables| tables.remove(&*self.table).unwrap_or_default()));
+                let rest = answer.unprocessed_keys.and_then(|mut tables| tables.remove(&*self.table));
+                wanted = rest.map(|rest| rest.keys).unwrap_or_default();
+            }
+        }
+        Ok(items)
+    }
+
+    /// A put for a transaction.
+    pub(crate) fn put_write(&self, item: NewItem, condition: Option<Condition>) -> Write {
+        let bytes = item.bytes();
+        let condition = condition.unwrap_or_default();
+        let put = Put::builder()
+            .table_name(&*self.table)
+            .set_item(Some(item.0))
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values())
+            .set_condition_expression(Some(condition.expression).filter(|expression| !expression.is_empty()))
+            .build();
+        Write { item: TransactWriteItem::builder().set_put(put.ok()).build(), bytes }
+    }
+
+    /// A delete for a transaction.
+    pub(crate) fn delete_write(&self, key: &Key, condition: Option<Condition>) -> Write {
+        let condition = condition.unwrap_or_default();
+        let delete = Delete::builder()
+            .table_name(&*self.table)
+            .set_key(Some(key_item(key)))
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values())
+            .set_condition_expression(Some(condition.expression).filter(|expression| !expression.is_empty()))
+            .build();
+        Write { item: TransactWriteItem::builder().set_delete(delete.ok()).build(), bytes: key.pk.len() + key.sk.len() }
+    }
+
+    /// A condition alone, for a transaction.
+    pub(crate) fn check_write(&self, key: &Key, condition: Condition) -> Write {
+        let check = ConditionCheck::builder()
+            .table_name(&*self.table)
+            .set_key(Some(key_item(key)))
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values())
+            .condition_expression(condition.expression)
+            .build();
+        Write { item: TransactWriteItem::builder().set_condition_check(check.ok()).build(), bytes: key.pk.len() + key.sk.len() }
+    }
+
+    /// An update for a transaction: `expression` with its names and values.
+    pub(crate) fn update_write(&self, key: &Key, expression: &str, names: &[(&str, &str)], values: Vec<(&str, AttributeValue)>) -> Write {
+        let owned = |(name, attribute): &(&str, &str)| ((*name).to_owned(), (*attribute).to_owned());
+        let update = Update::builder()
+            .table_name(&*self.table)
+            .set_key(Some(key_item(key)))
+            .update_expression(expression)
+            .set_expression_attribute_names(Some(names.iter().map(owned).collect()).filter(|names: &HashMap<_, _>| !names.is_empty()))
+            .set_expression_attribute_values(Some(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()))
+            .build();
+        Write { item: TransactWriteItem::builder().set_update(update.ok()).build(), bytes: 256 }
+    }
+
+    /// Writes all or nothing. At most [`TRANSACTION_ITEMS_MAX`] items.
+    pub(crate) async fn transact(&self, writes: Vec<Write>) -> Result<Transacted, StoreError> {
+        let items = writes.into_iter().map(|write| write.item).collect();
+        let Err(error) = self.client.transact_write_items().set_transact_items(Some(items)).send().await else {
+            return Ok(Transacted::Done);
+        };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+            return Err(failed("TransactWriteItems", error));
+        };
+        let mut faults = Vec::new();
+        for reason in cancelled.cancellation_reasons() {
+            faults.push(match reason.code().unwrap_or("None") {
+                "None" => Fault::None,
+                "ConditionalCheckFailed" => Fault::Condition,
+                "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded" => Fault::Passing,
+                _ => return Err(failed("TransactWriteItems", error)),
+            });
+        }
+        Ok(Transacted::Cancelled(faults))
+    }
+}
+
+/// Random hexadecimal digits, 16 bytes of them, for names that must not be guessed or meet.
+pub fn random_hex() -> String {
+    let mut bytes = [0_u8; 16];
+    // The system's source of randomness does not fail on any system revtrail runs on; without it nothing here is safe.
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    hex(&bytes)
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

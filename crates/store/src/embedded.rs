@@ -1,0 +1,145 @@
+//! The embedded database behind the SDK's client: an HTTP client that hands requests to it in this process, without a socket.
+
+use std::path::Path;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use dynoxide::{Database, DynoxideError};
+
+use crate::client::{Store, StoreError};
+
+/// The embedded database: dynoxide over SQLite.
+#[derive(Clone)]
+pub struct Embedded {
+    database: Database,
+}
+
+impl std::fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Embedded")
+    }
+}
+
+impl Embedded {
+    /// In memory: gone with the last clone.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn memory() -> Result<Self, StoreError> {
+        Database::memory().map(|database| Self { database }).map_err(opening)
+    }
+
+    /// In a file, which is made where it does not exist. Every write is on disk before it is answered.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn file(path: &Path) -> Result<Self, StoreError> {
+        Database::new(&path.to_string_lossy()).map(|database| Self { database }).map_err(opening)
+    }
+
+    /// Deletes the items whose time is over, as DynamoDB does by itself; says how many.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn sweep(&self) -> Result<usize, StoreError> {
+        self.database.sweep_ttl().map_err(opening)
+    }
+
+    fn answer(&self, operation: &str, body: &[u8]) -> (u16, String) {
+        match dispatch(&self.database, operation, body) {
+            Ok(answer) => (200, answer),
+            Err(error) => (error.status_code(), error.to_json()),
+        }
+    }
+}
+
+fn opening(error: DynoxideError) -> StoreError {
+    StoreError::Refused { op: "the embedded database", why: error.to_string() }
+}
+
+fn dispatch(database: &Database, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
+    fn run<Q: serde::de::DeserializeOwned, A: serde::Serialize>(
+        body: &[u8],
+        call: impl FnOnce(Q) -> Result<A, DynoxideError>,
+    ) -> Result<String, DynoxideError> {
+        let broken = |error: serde_json::Error| DynoxideError::ValidationException(error.to_string());
+        serde_json::to_string(&call(serde_json::from_slice(body).map_err(broken)?)?).map_err(broken)
+    }
+    match operation {
+        "GetItem" => run(body, |q| database.get_item(q)),
+        "PutItem" => run(body, |q| database.put_item(q)),
+        "UpdateItem" => run(body, |q| database.update_item(q)),
+        "DeleteItem" => run(body, |q| database.delete_item(q)),
+        "Query" => run(body, |q| database.query(q)),
+        "BatchGetItem" => run(body, |q| database.batch_get_item(q)),
+        "TransactWriteItems" => run(body, |q| database.transact_write_items(q)),
+        "CreateTable" => run(body, |q| database.create_table(q)),
+        "DescribeTable" => run(body, |q| database.describe_table(q)),
+        "UpdateTimeToLive" => run(body, |q| database.update_time_to_live(q)),
+        other => Err(DynoxideError::ValidationException(format!("the embedded database is not asked for {other}"))),
+    }
+}
+
+impl HttpConnector for Embedded {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let embedded = self.clone();
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        HttpConnectorFuture::new(async move {
+            let body = request.into_body();
+            let work = move || embedded.answer(&operation, body.bytes().unwrap_or_default());
+            // SQLite waits for the disk: not on the threads that serve requests. A test's one thread may wait.
+            let several = tokio::runtime::Handle::current().runtime_flavor() != tokio::runtime::RuntimeFlavor::CurrentThread;
+            let (status, answer) = if several {
+                tokio::task::spawn_blocking(work).await.map_err(|error| ConnectorError::other(error.into(), None))?
+            } else {
+                work()
+            };
+            let status = status.try_into().map_err(|_| ConnectorError::other("no HTTP status".into(), None))?;
+            Ok(HttpResponse::new(status, SdkBody::from(answer)))
+        })
+    }
+}
+
+impl HttpClient for Embedded {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+/// The SDK's client over an HTTP client that needs no network: the embedded database, or a test's around it.
+pub fn client(http: impl HttpClient + 'static) -> Client {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("local"))
+        .endpoint_url("http://embedded.invalid")
+        .allow_no_auth()
+        .retry_config(aws_sdk_dynamodb::config::retry::RetryConfig::disabled())
+        .stalled_stream_protection(aws_sdk_dynamodb::config::StalledStreamProtectionConfig::disabled())
+        .http_client(http)
+        .build();
+    Client::from_conf(config)
+}
+
+/// A store with its table on an embedded database.
+///
+/// # Errors
+/// What SQLite says.
+pub async fn store(embedded: Embedded) -> Result<Store, StoreError> {
+    let store = Store::new(client(embedded), "revtrail");
+    store.create_table().await?;
+    Ok(store)
+}
+
+/// A store in memory.
+///
+/// # Errors
+/// What SQLite says.
+pub async fn memory() -> Result<Store, StoreError> {
+    store(Embedded::memory()?).await
+}
