@@ -1,0 +1,6 @@
+//! What the tests of revtrail share: a second, naive implementation of the rules, and random worlds to compare on.
+//!
+//! Nothing here knows `revtrail-core`; whoever compares the two brings it along.
+
+pub mod naive;
+pub mod worlds;
