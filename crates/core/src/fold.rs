@@ -94,12 +94,33 @@ pub enum Entry<'f, 'a> {
     Order(Day, &'f Order, Decision<'a>, bool),
 }
 
+impl Sheet<CampaignIx> {
+    /// Adds an entry, whatever its day: for sums over all days, as in file runs.
+    pub fn add_entry(&mut self, entry: &Entry<'_, '_>) {
+        match *entry {
+            Entry::Gauge(_, campaign, channel, gauge) => self.add_gauge(campaign, channel, gauge),
+            Entry::Order(_, order, decision, first_purchase) => self.add_order(&OrderFigures {
+                currency: order.currency,
+                status: order.status,
+                total: order.total,
+                refund: order.refund(),
+                amount: decision.amount,
+                not_counted: decision.not_counted,
+                credit: decision
+                    .credit
+                    .map(|credit| (credit.message.campaign, credit.message.channel)),
+                first_purchase,
+            }),
+        }
+    }
+}
+
 /// Folds a customer's facts into entries: events first, then orders by (`placed_at`, `order_id`).
-pub fn fold<'a>(
+pub fn fold<'f, 'a>(
     timeline: &Timeline<'a>,
-    orders: &[Order],
+    orders: &'f [Order],
     world: &World<'_>,
-    mut each: impl FnMut(Entry<'_, 'a>),
+    mut each: impl FnMut(Entry<'f, 'a>),
 ) {
     for marks in timeline.messages() {
         fold_message(marks, world, &mut each);
@@ -123,7 +144,11 @@ pub fn fold<'a>(
     }
 }
 
-fn fold_message<'a>(marks: &[Mark<'a>], world: &World<'_>, each: &mut impl FnMut(Entry<'_, 'a>)) {
+fn fold_message<'f, 'a>(
+    marks: &[Mark<'a>],
+    world: &World<'_>,
+    each: &mut impl FnMut(Entry<'f, 'a>),
+) {
     // The latest of each sort so far: any, delivered, opened, clicked, bounced.
     let mut last = [None; 5];
     for mark in marks {

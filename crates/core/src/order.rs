@@ -199,6 +199,33 @@ impl Order {
         })
     }
 
+    /// Holds a copy against what is known of its order since the first copy (SPEC 3.2): those three do not change.
+    ///
+    /// # Errors
+    /// `immutable_field` of the first that differs.
+    pub fn check_unchanged(
+        &self,
+        customer_id: &CustomerId,
+        currency: Currency,
+        placed_at: Instant,
+    ) -> Result<(), Problem> {
+        let changed = |field: &str, known: &dyn std::fmt::Display, told: &dyn std::fmt::Display| {
+            let detail = format!(
+                "{field} of an order does not change: {known} is known, this copy says {told}"
+            );
+            Err(Problem::of(field, Code::ImmutableField, detail))
+        };
+        if self.customer_id != *customer_id {
+            changed("customer_id", customer_id, &self.customer_id)
+        } else if self.currency != currency {
+            changed("currency", &currency, &self.currency)
+        } else if self.placed_at != placed_at {
+            changed("placed_at", &placed_at, &self.placed_at)
+        } else {
+            Ok(())
+        }
+    }
+
     /// The refund of an order (SPEC 4.4): all of it where the status is REFUNDED.
     pub fn refund(&self) -> Money {
         if self.status == Status::Refunded {
@@ -286,6 +313,35 @@ mod tests {
                 .unwrap()
                 .standing()
         );
+    }
+
+    #[test]
+    fn what_does_not_change() {
+        let known = order("").unwrap();
+        for (more, field) in [
+            ("", None),
+            (r#","status":"READY","total":"9""#, None),
+            (r#","placed_at":"2026-11-20T11:00:00+01:00""#, None),
+            (
+                r#","customer_id":"d","currency":"EUR""#,
+                Some("customer_id"),
+            ),
+            (
+                r#","placed_at":"2026-11-20T10:00:00.001Z","currency":"EUR""#,
+                Some("currency"),
+            ),
+            (
+                r#","placed_at":"2026-11-20T10:00:00.001Z""#,
+                Some("placed_at"),
+            ),
+        ] {
+            let problem = order(more)
+                .unwrap()
+                .check_unchanged(&known.customer_id, known.currency, known.placed_at)
+                .err();
+            assert_eq!(problem.as_ref().and_then(|p| p.field.as_deref()), field);
+            assert!(problem.is_none_or(|p| p.code == Code::ImmutableField));
+        }
     }
 
     #[test]

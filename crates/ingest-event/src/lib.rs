@@ -1,1 +1,110 @@
-//! The ingest-event function.
+//! The ingest-event function: message events come in.
+
+use std::collections::{BTreeSet, HashSet};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use revtrail_core::event::Event;
+use revtrail_core::id::{CustomerId, EventId};
+use revtrail_core::record::Record;
+use revtrail_core::sheet::Intake as Counts;
+use revtrail_core::time::Instant;
+use revtrail_store::StoreError;
+use revtrail_store::access::Role;
+use revtrail_store::facts::EventOutcome;
+use revtrail_store::market::{Market, witnessed};
+use revtrail_store::notes::Note;
+use revtrail_web::access::Access;
+use revtrail_web::problem::Problem;
+use revtrail_web::records::Intake;
+use revtrail_web::route::{Call, Method, Response, Route};
+
+/// Events written at the same time.
+const WRITES_AT_ONCE: usize = 16;
+
+/// What this function answers.
+pub fn routes() -> Vec<Route> {
+    vec![Route::new(
+        Method::POST,
+        "/v1/marketplaces/{marketplace}/events",
+        Access::Roles(&[Role::Admin, Role::Ingest]),
+        post_events,
+    )]
+}
+
+async fn post_events(call: Call) -> Result<Response, Problem> {
+    let door = call.door();
+    let mut answer = Intake::default();
+    let mut events = Vec::new();
+    for (index, record) in call.records()?.into_iter().enumerate() {
+        match record
+            .and_then(Record::from_json)
+            .and_then(|record| Event::read(&record, Some(&door)))
+        {
+            Ok(event) => events.push(event),
+            Err(problem) => answer.reject(index, problem),
+        }
+    }
+    let stored = ingest(&call.market()?, &events, answer.rejected(), call.now).await?;
+    answer.accepted = stored;
+    answer.duplicates = events.len() - stored;
+    Ok(answer.answer())
+}
+
+/// Stores the events of one call, between an open note and a closed one; says how many of them are new facts.
+///
+/// # Errors
+/// What the table answers: what is stored stays, the note stays open, and the same call may be made again.
+pub async fn ingest(
+    market: &Market,
+    events: &[Event],
+    rejected: usize,
+    now: Instant,
+) -> Result<usize, StoreError> {
+    if events.is_empty() {
+        return Ok(0);
+    }
+    let mut seen: HashSet<(&CustomerId, &EventId)> = HashSet::new();
+    let distinct = events
+        .iter()
+        .filter(|event| seen.insert((&event.customer_id, &event.event_id)));
+    let customers = |events: &[&Event]| -> BTreeSet<CustomerId> {
+        events
+            .iter()
+            .map(|event| event.customer_id.clone())
+            .collect()
+    };
+    let distinct: Vec<&Event> = distinct.collect();
+    let mut note = Note::open(customers(&distinct), now);
+    market.put_note(&note).await?;
+    let writes: Vec<_> = distinct
+        .into_iter()
+        .map(|event| put(market, event))
+        .collect();
+    let outcomes: Vec<(&Event, EventOutcome)> = stream::iter(writes)
+        .buffer_unordered(WRITES_AT_ONCE)
+        .try_collect()
+        .await?;
+    let stored = outcomes
+        .into_iter()
+        .filter(|(_, outcome)| *outcome == EventOutcome::Stored);
+    let stored: Vec<&Event> = stored.map(|(event, _)| event).collect();
+    note.closed = true;
+    note.customers = customers(&stored);
+    note.campaigns = witnessed(stored.iter().copied());
+    note.events_in = Counts {
+        received: (events.len() + rejected) as i64,
+        stored: stored.len() as i64,
+        duplicates: (events.len() - stored.len()) as i64,
+        rejected: rejected as i64,
+        ..Counts::default()
+    };
+    market.put_note(&note).await?;
+    Ok(stored.len())
+}
+
+async fn put<'e>(
+    market: &Market,
+    event: &'e Event,
+) -> Result<(&'e Event, EventOutcome), StoreError> {
+    Ok((event, market.put_event(event).await?))
+}

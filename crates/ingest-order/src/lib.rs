@@ -1,1 +1,178 @@
-//! The ingest-order function.
+//! The ingest-order function: orders come in.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use revtrail_core::id::{CustomerId, MarketplaceId, OrderId};
+use revtrail_core::order::Order;
+use revtrail_core::record::{Code, Problem as Bad, Record};
+use revtrail_core::sheet::Intake as Counts;
+use revtrail_core::time::Instant;
+use revtrail_store::StoreError;
+use revtrail_store::access::Role;
+use revtrail_store::facts::OrderOutcome;
+use revtrail_store::market::Market;
+use revtrail_store::notes::Note;
+use revtrail_web::access::Access;
+use revtrail_web::problem::Problem;
+use revtrail_web::records::Intake;
+use revtrail_web::route::{Call, Method, Response, Route};
+
+/// Orders written at the same time.
+const WRITES_AT_ONCE: usize = 16;
+
+/// Marketplaces that are known to hold an order: they are marked once, not at every call.
+#[derive(Debug, Clone, Default)]
+pub struct Marked(Arc<Mutex<HashSet<MarketplaceId>>>);
+
+impl Marked {
+    async fn mark(&self, market: &Market) -> Result<(), StoreError> {
+        if !self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(market.id())
+        {
+            market.mark_orders().await?;
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(market.id().clone());
+        }
+        Ok(())
+    }
+}
+
+/// What this function answers.
+pub fn routes() -> Vec<Route> {
+    let marked = Marked::default();
+    let post = move |call| post_orders(call, marked.clone());
+    vec![Route::new(
+        Method::POST,
+        "/v1/marketplaces/{marketplace}/orders",
+        Access::Roles(&[Role::Admin, Role::Ingest]),
+        post,
+    )]
+}
+
+async fn post_orders(call: Call, marked: Marked) -> Result<Response, Problem> {
+    let door = call.door();
+    let mut answer = Intake::default();
+    let mut orders = Vec::new();
+    for (index, record) in call.records()?.into_iter().enumerate() {
+        match record
+            .and_then(Record::from_json)
+            .and_then(|record| Order::read(&record, Some(&door)))
+        {
+            Ok(order) => orders.push((index, order)),
+            Err(problem) => answer.reject(index, problem),
+        }
+    }
+    let outcomes = ingest(
+        &call.market()?,
+        &marked,
+        &orders,
+        answer.rejected(),
+        call.now,
+    )
+    .await?;
+    for (index, outcome) in outcomes {
+        match outcome {
+            OrderOutcome::Stored | OrderOutcome::Newer | OrderOutcome::Older => {
+                answer.accepted += 1
+            }
+            OrderOutcome::Duplicate => answer.duplicates += 1,
+            OrderOutcome::Immutable(field) => {
+                let detail = format!(
+                    "{field} of a known order does not change: this order is known with another"
+                );
+                answer.reject(index, Bad::of(field, Code::ImmutableField, detail));
+            }
+        }
+    }
+    Ok(answer.answer())
+}
+
+/// Stores the orders of one call, between an open note and a closed one; says of each, by its index, what became of it.
+///
+/// # Errors
+/// What the table answers: what is stored stays, the note stays open, and the same call may be made again.
+pub async fn ingest(
+    market: &Market,
+    marked: &Marked,
+    orders: &[(usize, Order)],
+    rejected: usize,
+    now: Instant,
+) -> Result<Vec<(usize, OrderOutcome)>, StoreError> {
+    if orders.is_empty() {
+        return Ok(Vec::new());
+    }
+    marked.mark(market).await?;
+    let mut note = Note::open(
+        orders
+            .iter()
+            .map(|(_, order)| order.customer_id.clone())
+            .collect(),
+        now,
+    );
+    market.put_note(&note).await?;
+    // Copies of one order go one after the other, in the order of the call.
+    let mut by_id: BTreeMap<&OrderId, Vec<&(usize, Order)>> = BTreeMap::new();
+    for copy in orders {
+        by_id.entry(&copy.1.order_id).or_default().push(copy);
+    }
+    let writes: Vec<_> = by_id
+        .into_values()
+        .map(|copies| put_copies(market, copies))
+        .collect();
+    let outcomes: Vec<Vec<(usize, OrderOutcome, &CustomerId)>> = stream::iter(writes)
+        .buffer_unordered(WRITES_AT_ONCE)
+        .try_collect()
+        .await?;
+    let outcomes: Vec<_> = outcomes.into_iter().flatten().collect();
+    let changed =
+        |outcome: &OrderOutcome| matches!(outcome, OrderOutcome::Stored | OrderOutcome::Newer);
+    let count = |of: &[fn(&OrderOutcome) -> bool]| {
+        outcomes
+            .iter()
+            .filter(|(_, outcome, _)| of.iter().any(|is| is(outcome)))
+            .count() as i64
+    };
+    let refused = count(&[|outcome| matches!(outcome, OrderOutcome::Immutable(_))]);
+    note.closed = true;
+    note.customers = outcomes
+        .iter()
+        .filter(|(_, outcome, _)| changed(outcome))
+        .map(|(_, _, customer)| (*customer).clone())
+        .collect::<BTreeSet<_>>();
+    // A call of which every record is rejected is answered 422 and not counted.
+    if refused < orders.len() as i64 {
+        note.orders_in = Counts {
+            received: (orders.len() + rejected) as i64,
+            stored: count(&[|outcome| *outcome == OrderOutcome::Stored]),
+            duplicates: count(&[|outcome| *outcome == OrderOutcome::Duplicate]),
+            older_copies: count(&[
+                |outcome| *outcome == OrderOutcome::Newer,
+                |outcome| *outcome == OrderOutcome::Older,
+            ]),
+            rejected: rejected as i64 + refused,
+        };
+    }
+    market.put_note(&note).await?;
+    Ok(outcomes
+        .into_iter()
+        .map(|(index, outcome, _)| (index, outcome))
+        .collect())
+}
+
+async fn put_copies<'o>(
+    market: &Market,
+    copies: Vec<&'o (usize, Order)>,
+) -> Result<Vec<(usize, OrderOutcome, &'o CustomerId)>, StoreError> {
+    let mut outcomes = Vec::new();
+    for (index, order) in copies {
+        outcomes.push((*index, market.put_order(order).await?, &order.customer_id));
+    }
+    Ok(outcomes)
+}

@@ -1,2 +1,13 @@
-//! revtrail.
-fn main() {}
+//! The program `revtrail`: reads the command line and starts what it names.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use revtrail::attribute;
+use revtrail::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Attribute(args) => attribute::on_this_terminal(&args).into(),
+    }
+}

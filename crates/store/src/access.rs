@@ -5,7 +5,10 @@ use revtrail_core::time::Instant;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::client::{Condition, NewItem, PutOutcome, Range, Reading, Store, StoreError, Transacted, data, hex, random_hex};
+use crate::client::{
+    Condition, NewItem, PutOutcome, Range, Reading, Store, StoreError, Transacted, data, hex,
+    random_hex,
+};
 use crate::keys;
 
 /// What a key may do; which routes that is stands with the routes.
@@ -22,7 +25,13 @@ pub enum Role {
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 5] = [Self::Admin, Self::Marketer, Self::Analyst, Self::Partner, Self::Ingest];
+    pub const ALL: [Self; 5] = [
+        Self::Admin,
+        Self::Marketer,
+        Self::Analyst,
+        Self::Partner,
+        Self::Ingest,
+    ];
 
     /// The role's name.
     pub fn name(self) -> &'static str {
@@ -84,25 +93,46 @@ impl Store {
     /// # Errors
     /// What the table answers.
     pub async fn key(&self, hash: &str) -> Result<Option<Key>, StoreError> {
-        self.get(&keys::access_key(hash), true).await?.map(|item| data(&item)).transpose()
+        self.get(&keys::access_key(hash), true)
+            .await?
+            .map(|item| data(&item))
+            .transpose()
     }
 
     /// Makes a key; the secret is told once and not stored.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn create_key(&self, name: &str, role: Role, marketplaces: &[MarketplaceId], now: Instant) -> Result<(Key, String), StoreError> {
+    pub async fn create_key(
+        &self,
+        name: &str,
+        role: Role,
+        marketplaces: &[MarketplaceId],
+        now: Instant,
+    ) -> Result<(Key, String), StoreError> {
         let secret = format!("rt_{}{}", random_hex(), random_hex());
         let hash = key_hash(&secret);
-        let key = Key { key_id: format!("k_{}", &random_hex()[..16]), name: name.to_owned(), role, marketplaces: marketplaces.to_vec(), created_at: now };
-        let mut writes = vec![self.put_write(NewItem::at(&keys::access_key(&hash)).data(&key), Some(Condition::absent()))];
+        let key = Key {
+            key_id: format!("k_{}", &random_hex()[..16]),
+            name: name.to_owned(),
+            role,
+            marketplaces: marketplaces.to_vec(),
+            created_at: now,
+        };
+        let mut writes = vec![self.put_write(
+            NewItem::at(&keys::access_key(&hash)).data(&key),
+            Some(Condition::absent()),
+        )];
         for marketplace in marketplaces {
-            let listed = NewItem::at(&keys::listed_key(marketplace, &key.key_id)).data(&Listed { hash: hash.clone() });
+            let listed = NewItem::at(&keys::listed_key(marketplace, &key.key_id))
+                .data(&Listed { hash: hash.clone() });
             writes.push(self.put_write(listed, None));
         }
         match self.transact(writes).await? {
             Transacted::Done => Ok((key, secret)),
-            Transacted::Cancelled(_) => Err(StoreError::Contended { op: "creating a key" }),
+            Transacted::Cancelled(_) => Err(StoreError::Contended {
+                op: "creating a key",
+            }),
         }
     }
 
@@ -112,10 +142,18 @@ impl Store {
     /// What the table answers.
     pub async fn keys(&self, marketplace: &MarketplaceId) -> Result<Vec<Key>, StoreError> {
         let mut hashes = Vec::new();
-        for item in self.query(&keys::key_list(marketplace), &Range::All, Reading::STRONG).await? {
+        for item in self
+            .query(&keys::key_list(marketplace), &Range::All, Reading::STRONG)
+            .await?
+        {
             hashes.push(keys::access_key(&data::<Listed>(&item)?.hash));
         }
-        let mut found: Vec<Key> = self.get_all(&hashes, true).await?.iter().map(data).collect::<Result<_, _>>()?;
+        let mut found: Vec<Key> = self
+            .get_all(&hashes, true)
+            .await?
+            .iter()
+            .map(data)
+            .collect::<Result<_, _>>()?;
         found.sort_by(|a, b| (a.created_at, &a.key_id).cmp(&(b.created_at, &b.key_id)));
         Ok(found)
     }
@@ -124,20 +162,32 @@ impl Store {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn revoke_key(&self, marketplace: &MarketplaceId, key_id: &str) -> Result<bool, StoreError> {
+    pub async fn revoke_key(
+        &self,
+        marketplace: &MarketplaceId,
+        key_id: &str,
+    ) -> Result<bool, StoreError> {
         let listed = keys::listed_key(marketplace, key_id);
-        let Some(item) = self.get(&listed, true).await? else { return Ok(false) };
+        let Some(item) = self.get(&listed, true).await? else {
+            return Ok(false);
+        };
         let at = keys::access_key(&data::<Listed>(&item)?.hash);
         let mut writes = vec![self.delete_write(&listed, None)];
         if let Some(item) = self.get(&at, true).await? {
             let mut key: Key = data(&item)?;
             let stood = item.get("d").cloned().map(|d| Condition::equals("d", d));
             key.marketplaces.retain(|id| id != marketplace);
-            writes.push(if key.marketplaces.is_empty() { self.delete_write(&at, stood) } else { self.put_write(NewItem::at(&at).data(&key), stood) });
+            writes.push(if key.marketplaces.is_empty() {
+                self.delete_write(&at, stood)
+            } else {
+                self.put_write(NewItem::at(&at).data(&key), stood)
+            });
         }
         match self.transact(writes).await? {
             Transacted::Done => Ok(true),
-            Transacted::Cancelled(_) => Err(StoreError::Contended { op: "revoking a key" }),
+            Transacted::Cancelled(_) => Err(StoreError::Contended {
+                op: "revoking a key",
+            }),
         }
     }
 
@@ -146,7 +196,10 @@ impl Store {
     /// # Errors
     /// What the table answers.
     pub async fn marketplace(&self, id: &MarketplaceId) -> Result<Option<Marketplace>, StoreError> {
-        self.get(&keys::marketplace(id), true).await?.map(|item| data(&item)).transpose()
+        self.get(&keys::marketplace(id), true)
+            .await?
+            .map(|item| data(&item))
+            .transpose()
     }
 
     /// True where the list holds a marketplace.
@@ -162,7 +215,11 @@ impl Store {
     /// # Errors
     /// What the table answers.
     pub async fn marketplaces(&self) -> Result<Vec<Marketplace>, StoreError> {
-        self.query(keys::MARKETPLACES, &Range::All, Reading::STRONG).await?.iter().map(data).collect()
+        self.query(keys::MARKETPLACES, &Range::All, Reading::STRONG)
+            .await?
+            .iter()
+            .map(data)
+            .collect()
     }
 
     /// Gives a marketplace another name.
@@ -173,7 +230,9 @@ impl Store {
         let item = NewItem::at(&keys::marketplace(&marketplace.marketplace_id)).data(marketplace);
         match self.put(item, Some(Condition::present())).await? {
             PutOutcome::Done(_) => Ok(()),
-            PutOutcome::Refused(_) => Err(StoreError::Contended { op: "renaming a marketplace" }),
+            PutOutcome::Refused(_) => Err(StoreError::Contended {
+                op: "renaming a marketplace",
+            }),
         }
     }
 }

@@ -8,8 +8,9 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, Delete, KeySchemaElement, KeyType, KeysAndAttributes, Put,
-    ReturnValue, ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem, Update,
+    AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, Delete, KeySchemaElement,
+    KeyType, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem, Update,
 };
 use revtrail_core::time::Instant;
 use serde::Serialize;
@@ -20,12 +21,12 @@ use crate::keys::Key;
 /// The table's TTL attribute, in epoch seconds.
 pub const TTL_ATTRIBUTE: &str = "expires_at";
 /// Most items of a transaction (DynamoDB's limit).
-pub const TRANSACTION_ITEMS_MAX: usize = 100;
+pub(crate) const TRANSACTION_ITEMS_MAX: usize = 100;
 /// Most bytes of a transaction: DynamoDB takes 4 MiB; an eighth is left for names and keys.
-pub const TRANSACTION_BYTES_MAX: usize = 3_500_000;
+pub(crate) const TRANSACTION_BYTES_MAX: usize = 3_500_000;
 
 /// A stored item.
-pub type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// Why the table did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +85,10 @@ where
         "TransactionInProgressException",
     ];
     let (code, why) = match &error {
-        SdkError::ServiceError(context) => (context.err().code().map(str::to_owned), context.err().to_string()),
+        SdkError::ServiceError(context) => (
+            context.err().code().map(str::to_owned),
+            context.err().to_string(),
+        ),
         other => (None, other.to_string()),
     };
     let why = format!("{} {why}", code.as_deref().unwrap_or_default());
@@ -111,12 +115,14 @@ impl NewItem {
     }
 
     pub(crate) fn text(mut self, name: &str, text: impl Into<String>) -> Self {
-        self.0.insert(name.to_owned(), AttributeValue::S(text.into()));
+        self.0
+            .insert(name.to_owned(), AttributeValue::S(text.into()));
         self
     }
 
     pub(crate) fn number(mut self, name: &str, number: impl ToString) -> Self {
-        self.0.insert(name.to_owned(), AttributeValue::N(number.to_string()));
+        self.0
+            .insert(name.to_owned(), AttributeValue::N(number.to_string()));
         self
     }
 
@@ -150,7 +156,9 @@ pub(crate) fn key_item(key: &Key) -> Item {
 }
 
 pub(crate) fn text<'i>(item: &'i Item, name: &str) -> &'i str {
-    item.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str)
+    item.get(name)
+        .and_then(|value| value.as_s().ok())
+        .map_or("", String::as_str)
 }
 
 pub(crate) fn number(item: &Item, name: &str) -> Option<i64> {
@@ -163,7 +171,10 @@ pub(crate) fn data<T: DeserializeOwned>(item: &Item) -> Result<T, StoreError> {
 }
 
 pub(crate) fn unreadable(item: &Item, why: impl ToString) -> StoreError {
-    StoreError::Unreadable { key: format!("{} {}", text(item, "pk"), text(item, "sk")), why: why.to_string() }
+    StoreError::Unreadable {
+        key: format!("{} {}", text(item, "pk"), text(item, "sk")),
+        why: why.to_string(),
+    }
 }
 
 /// True where an item's time is over: the table deletes it days later, readers drop it now.
@@ -181,11 +192,17 @@ pub(crate) struct Condition {
 
 impl Condition {
     pub(crate) fn absent() -> Self {
-        Self { expression: "attribute_not_exists(pk)".to_owned(), ..Self::default() }
+        Self {
+            expression: "attribute_not_exists(pk)".to_owned(),
+            ..Self::default()
+        }
     }
 
     pub(crate) fn present() -> Self {
-        Self { expression: "attribute_exists(pk)".to_owned(), ..Self::default() }
+        Self {
+            expression: "attribute_exists(pk)".to_owned(),
+            ..Self::default()
+        }
     }
 
     pub(crate) fn without(attribute: &str) -> Self {
@@ -198,7 +215,11 @@ impl Condition {
 
     /// The version is what was read; 0 is an item that does not exist.
     pub(crate) fn version(version: i64) -> Self {
-        if version == 0 { Self::absent() } else { Self::equals("v", AttributeValue::N(version.to_string())) }
+        if version == 0 {
+            Self::absent()
+        } else {
+            Self::equals("v", AttributeValue::N(version.to_string()))
+        }
     }
 
     pub(crate) fn equals(attribute: &str, value: AttributeValue) -> Self {
@@ -270,7 +291,6 @@ pub(crate) enum Transacted {
 #[derive(Debug, Clone)]
 pub(crate) enum Range {
     All,
-    Prefix(String),
     Between(String, String),
 }
 
@@ -282,14 +302,23 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    pub(crate) const STRONG: Self = Self { strong: true, newest_first: false };
-    pub(crate) const EVENTUAL: Self = Self { strong: false, newest_first: false };
+    pub(crate) const STRONG: Self = Self {
+        strong: true,
+        newest_first: false,
+    };
+    pub(crate) const EVENTUAL: Self = Self {
+        strong: false,
+        newest_first: false,
+    };
 }
 
 impl Store {
     /// The table of a name behind a client.
     pub fn new(client: Client, table: &str) -> Self {
-        Self { client, table: table.into() }
+        Self {
+            client,
+            table: table.into(),
+        }
     }
 
     /// Creates the table with its TTL attribute, where it does not exist yet, and waits until it is active.
@@ -297,66 +326,130 @@ impl Store {
     /// # Errors
     /// What the table answers.
     pub async fn create_table(&self) -> Result<(), StoreError> {
-        let build = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Refused { op: "CreateTable", why: error.to_string() };
-        let mut create = self.client.create_table().table_name(&*self.table).billing_mode(BillingMode::PayPerRequest);
+        let build = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Refused {
+            op: "CreateTable",
+            why: error.to_string(),
+        };
+        let mut create = self
+            .client
+            .create_table()
+            .table_name(&*self.table)
+            .billing_mode(BillingMode::PayPerRequest);
         for (name, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
-            let definition = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
-            let element = KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
-            create = create.attribute_definitions(definition.map_err(build)?).key_schema(element.map_err(build)?);
+            let definition = AttributeDefinition::builder()
+                .attribute_name(name)
+                .attribute_type(ScalarAttributeType::S)
+                .build();
+            let element = KeySchemaElement::builder()
+                .attribute_name(name)
+                .key_type(kind)
+                .build();
+            create = create
+                .attribute_definitions(definition.map_err(build)?)
+                .key_schema(element.map_err(build)?);
         }
         if let Err(error) = create.send().await
-            && !error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception())
+            && !error
+                .as_service_error()
+                .is_some_and(|error| error.is_resource_in_use_exception())
         {
             return Err(failed("CreateTable", error));
         }
         loop {
-            let described = self.client.describe_table().table_name(&*self.table).send().await.map_err(|error| failed("DescribeTable", error))?;
+            let described = self
+                .client
+                .describe_table()
+                .table_name(&*self.table)
+                .send()
+                .await
+                .map_err(|error| failed("DescribeTable", error))?;
             let status = described.table().and_then(|table| table.table_status());
             if status == Some(&aws_sdk_dynamodb::types::TableStatus::Active) {
                 break;
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        let ttl = TimeToLiveSpecification::builder().attribute_name(TTL_ATTRIBUTE).enabled(true).build().map_err(build)?;
-        match self.client.update_time_to_live().table_name(&*self.table).time_to_live_specification(ttl).send().await {
+        let ttl = TimeToLiveSpecification::builder()
+            .attribute_name(TTL_ATTRIBUTE)
+            .enabled(true)
+            .build()
+            .map_err(build)?;
+        match self
+            .client
+            .update_time_to_live()
+            .table_name(&*self.table)
+            .time_to_live_specification(ttl)
+            .send()
+            .await
+        {
             Ok(_) => Ok(()),
             // It was enabled before.
-            Err(error) if error.as_service_error().is_some_and(|error| error.code() == Some("ValidationException")) => Ok(()),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.code() == Some("ValidationException")) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(failed("UpdateTimeToLive", error)),
         }
     }
 
     pub(crate) async fn get(&self, key: &Key, strong: bool) -> Result<Option<Item>, StoreError> {
-        let request = self.client.get_item().table_name(&*self.table).set_key(Some(key_item(key))).consistent_read(strong);
-        Ok(request.send().await.map_err(|error| failed("GetItem", error))?.item)
+        let request = self
+            .client
+            .get_item()
+            .table_name(&*self.table)
+            .set_key(Some(key_item(key)))
+            .consistent_read(strong);
+        Ok(request
+            .send()
+            .await
+            .map_err(|error| failed("GetItem", error))?
+            .item)
     }
 
     /// Puts an item; `old` asks for the item that stood.
-    pub(crate) async fn put(&self, item: NewItem, condition: Option<Condition>) -> Result<PutOutcome, StoreError> {
-        let mut request = self.client.put_item().table_name(&*self.table).set_item(Some(item.0)).return_values(ReturnValue::AllOld);
+    pub(crate) async fn put(
+        &self,
+        item: NewItem,
+        condition: Option<Condition>,
+    ) -> Result<PutOutcome, StoreError> {
+        let mut request = self
+            .client
+            .put_item()
+            .table_name(&*self.table)
+            .set_item(Some(item.0))
+            .return_values(ReturnValue::AllOld);
         if let Some(condition) = condition {
             request = request
                 .set_expression_attribute_names(condition.names())
                 .set_expression_attribute_values(condition.values())
                 .condition_expression(condition.expression)
-                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                );
         }
         match request.send().await {
-            Ok(done) => Ok(PutOutcome::Done(done.attributes.filter(|old| !old.is_empty()))),
+            Ok(done) => Ok(PutOutcome::Done(
+                done.attributes.filter(|old| !old.is_empty()),
+            )),
             Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(failure)) => Ok(PutOutcome::Refused(failure.item.clone().unwrap_or_default())),
+                Some(PutItemError::ConditionalCheckFailedException(failure)) => Ok(
+                    PutOutcome::Refused(failure.item.clone().unwrap_or_default()),
+                ),
                 _ => Err(failed("PutItem", error)),
             },
         }
     }
 
-    pub(crate) async fn delete(&self, key: &Key) -> Result<(), StoreError> {
-        let request = self.client.delete_item().table_name(&*self.table).set_key(Some(key_item(key)));
-        request.send().await.map(drop).map_err(|error| failed("DeleteItem", error))
-    }
-
     /// All items of a part of a partition, through all pages.
-    pub(crate) async fn query(&self, pk: &str, range: &Range, reading: Reading) -> Result<Vec<Item>, StoreError> {
+    pub(crate) async fn query(
+        &self,
+        pk: &str,
+        range: &Range,
+        reading: Reading,
+    ) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         let mut from = None;
         loop {
@@ -388,34 +481,62 @@ impl Store {
             .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()));
         request = match range {
             Range::All => request.key_condition_expression("pk = :pk"),
-            Range::Prefix(prefix) => request
-                .key_condition_expression("pk = :pk AND begins_with(sk, :a)")
-                .expression_attribute_values(":a", AttributeValue::S(prefix.clone())),
             Range::Between(from, to) => request
                 .key_condition_expression("pk = :pk AND sk BETWEEN :a AND :b")
                 .expression_attribute_values(":a", AttributeValue::S(from.clone()))
                 .expression_attribute_values(":b", AttributeValue::S(to.clone())),
         };
         if let Some(sk) = after {
-            request = request.set_exclusive_start_key(Some(key_item(&Key { pk: pk.to_owned(), sk })));
+            request = request.set_exclusive_start_key(Some(key_item(&Key {
+                pk: pk.to_owned(),
+                sk,
+            })));
         }
-        let page = request.send().await.map_err(|error| failed("Query", error))?;
-        let next = page.last_evaluated_key.map(|key| text(&key, "sk").to_owned());
+        let page = request
+            .send()
+            .await
+            .map_err(|error| failed("Query", error))?;
+        let next = page
+            .last_evaluated_key
+            .map(|key| text(&key, "sk").to_owned());
         Ok((page.items.unwrap_or_default(), next))
     }
 
     /// The items of some keys, in no order, those that exist.
-    pub(crate) async fn get_all(&self, keys: &[Key], strong: bool) -> Result<Vec<Item>, StoreError> {
+    pub(crate) async fn get_all(
+        &self,
+        keys: &[Key],
+        strong: bool,
+    ) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         for hundred in keys.chunks(100) {
             let mut wanted: Vec<Item> = hundred.iter().map(key_item).collect();
             while !wanted.is_empty() {
-                let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(strong).build();
-                let keys = keys.map_err(|error| StoreError::Refused { op: "BatchGetItem", why: error.to_string() })?;
-                let request = self.client.batch_get_item().request_items(&*self.table, keys);
-                let answer = request.send().await.map_err(|error| failed("BatchGetItem", error))?;
-                items.extend(answer.responses.into_iter().flat_map(|mut tables| tables.remove(&*self.table).unwrap_or_default()));
-                let rest = answer.unprocessed_keys.and_then(|mut tables| tables.remove(&*self.table));
+                let keys = KeysAndAttributes::builder()
+                    .set_keys(Some(wanted))
+                    .consistent_read(strong)
+                    .build();
+                let keys = keys.map_err(|error| StoreError::Refused {
+                    op: "BatchGetItem",
+                    why: error.to_string(),
+                })?;
+                let request = self
+                    .client
+                    .batch_get_item()
+                    .request_items(&*self.table, keys);
+                let answer = request
+                    .send()
+                    .await
+                    .map_err(|error| failed("BatchGetItem", error))?;
+                items.extend(
+                    answer
+                        .responses
+                        .into_iter()
+                        .flat_map(|mut tables| tables.remove(&*self.table).unwrap_or_default()),
+                );
+                let rest = answer
+                    .unprocessed_keys
+                    .and_then(|mut tables| tables.remove(&*self.table));
                 wanted = rest.map(|rest| rest.keys).unwrap_or_default();
             }
         }
@@ -431,9 +552,14 @@ impl Store {
             .set_item(Some(item.0))
             .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values())
-            .set_condition_expression(Some(condition.expression).filter(|expression| !expression.is_empty()))
+            .set_condition_expression(
+                Some(condition.expression).filter(|expression| !expression.is_empty()),
+            )
             .build();
-        Write { item: TransactWriteItem::builder().set_put(put.ok()).build(), bytes }
+        Write {
+            item: TransactWriteItem::builder().set_put(put.ok()).build(),
+            bytes,
+        }
     }
 
     /// A delete for a transaction.
@@ -444,9 +570,14 @@ impl Store {
             .set_key(Some(key_item(key)))
             .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values())
-            .set_condition_expression(Some(condition.expression).filter(|expression| !expression.is_empty()))
+            .set_condition_expression(
+                Some(condition.expression).filter(|expression| !expression.is_empty()),
+            )
             .build();
-        Write { item: TransactWriteItem::builder().set_delete(delete.ok()).build(), bytes: key.pk.len() + key.sk.len() }
+        Write {
+            item: TransactWriteItem::builder().set_delete(delete.ok()).build(),
+            bytes: key.pk.len() + key.sk.len(),
+        }
     }
 
     /// A condition alone, for a transaction.
@@ -458,29 +589,60 @@ impl Store {
             .set_expression_attribute_values(condition.values())
             .condition_expression(condition.expression)
             .build();
-        Write { item: TransactWriteItem::builder().set_condition_check(check.ok()).build(), bytes: key.pk.len() + key.sk.len() }
+        Write {
+            item: TransactWriteItem::builder()
+                .set_condition_check(check.ok())
+                .build(),
+            bytes: key.pk.len() + key.sk.len(),
+        }
     }
 
     /// An update for a transaction: `expression` with its names and values.
-    pub(crate) fn update_write(&self, key: &Key, expression: &str, names: &[(&str, &str)], values: Vec<(&str, AttributeValue)>) -> Write {
-        let owned = |(name, attribute): &(&str, &str)| ((*name).to_owned(), (*attribute).to_owned());
+    pub(crate) fn update_write(
+        &self,
+        key: &Key,
+        expression: &str,
+        names: &[(&str, &str)],
+        values: Vec<(&str, AttributeValue)>,
+    ) -> Write {
+        let owned =
+            |(name, attribute): &(&str, &str)| ((*name).to_owned(), (*attribute).to_owned());
         let update = Update::builder()
             .table_name(&*self.table)
             .set_key(Some(key_item(key)))
             .update_expression(expression)
-            .set_expression_attribute_names(Some(names.iter().map(owned).collect()).filter(|names: &HashMap<_, _>| !names.is_empty()))
-            .set_expression_attribute_values(Some(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()))
+            .set_expression_attribute_names(
+                Some(names.iter().map(owned).collect())
+                    .filter(|names: &HashMap<_, _>| !names.is_empty()),
+            )
+            .set_expression_attribute_values(Some(
+                values
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .collect(),
+            ))
             .build();
-        Write { item: TransactWriteItem::builder().set_update(update.ok()).build(), bytes: 256 }
+        Write {
+            item: TransactWriteItem::builder().set_update(update.ok()).build(),
+            bytes: 256,
+        }
     }
 
     /// Writes all or nothing. At most [`TRANSACTION_ITEMS_MAX`] items.
     pub(crate) async fn transact(&self, writes: Vec<Write>) -> Result<Transacted, StoreError> {
         let items = writes.into_iter().map(|write| write.item).collect();
-        let Err(error) = self.client.transact_write_items().set_transact_items(Some(items)).send().await else {
+        let Err(error) = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(items))
+            .send()
+            .await
+        else {
             return Ok(Transacted::Done);
         };
-        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+            error.as_service_error()
+        else {
             return Err(failed("TransactWriteItems", error));
         };
         let mut faults = Vec::new();
@@ -488,7 +650,9 @@ impl Store {
             faults.push(match reason.code().unwrap_or("None") {
                 "None" => Fault::None,
                 "ConditionalCheckFailed" => Fault::Condition,
-                "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded" => Fault::Passing,
+                "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded" => {
+                    Fault::Passing
+                }
                 _ => return Err(failed("TransactWriteItems", error)),
             });
         }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
-use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
@@ -31,7 +33,9 @@ impl Embedded {
     /// # Errors
     /// What SQLite says.
     pub fn memory() -> Result<Self, StoreError> {
-        Database::memory().map(|database| Self { database }).map_err(opening)
+        Database::memory()
+            .map(|database| Self { database })
+            .map_err(opening)
     }
 
     /// In a file, which is made where it does not exist. Every write is on disk before it is answered.
@@ -39,7 +43,9 @@ impl Embedded {
     /// # Errors
     /// What SQLite says.
     pub fn file(path: &Path) -> Result<Self, StoreError> {
-        Database::new(&path.to_string_lossy()).map(|database| Self { database }).map_err(opening)
+        Database::new(&path.to_string_lossy())
+            .map(|database| Self { database })
+            .map_err(opening)
     }
 
     /// Deletes the items whose time is over, as DynamoDB does by itself; says how many.
@@ -59,7 +65,10 @@ impl Embedded {
 }
 
 fn opening(error: DynoxideError) -> StoreError {
-    StoreError::Refused { op: "the embedded database", why: error.to_string() }
+    StoreError::Refused {
+        op: "the embedded database",
+        why: error.to_string(),
+    }
 }
 
 fn dispatch(database: &Database, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
@@ -67,7 +76,8 @@ fn dispatch(database: &Database, operation: &str, body: &[u8]) -> Result<String,
         body: &[u8],
         call: impl FnOnce(Q) -> Result<A, DynoxideError>,
     ) -> Result<String, DynoxideError> {
-        let broken = |error: serde_json::Error| DynoxideError::ValidationException(error.to_string());
+        let broken =
+            |error: serde_json::Error| DynoxideError::ValidationException(error.to_string());
         serde_json::to_string(&call(serde_json::from_slice(body).map_err(broken)?)?).map_err(broken)
     }
     match operation {
@@ -81,7 +91,9 @@ fn dispatch(database: &Database, operation: &str, body: &[u8]) -> Result<String,
         "CreateTable" => run(body, |q| database.create_table(q)),
         "DescribeTable" => run(body, |q| database.describe_table(q)),
         "UpdateTimeToLive" => run(body, |q| database.update_time_to_live(q)),
-        other => Err(DynoxideError::ValidationException(format!("the embedded database is not asked for {other}"))),
+        other => Err(DynoxideError::ValidationException(format!(
+            "the embedded database is not asked for {other}"
+        ))),
     }
 }
 
@@ -94,20 +106,29 @@ impl HttpConnector for Embedded {
             let body = request.into_body();
             let work = move || embedded.answer(&operation, body.bytes().unwrap_or_default());
             // SQLite waits for the disk: not on the threads that serve requests. A test's one thread may wait.
-            let several = tokio::runtime::Handle::current().runtime_flavor() != tokio::runtime::RuntimeFlavor::CurrentThread;
+            let several = tokio::runtime::Handle::current().runtime_flavor()
+                != tokio::runtime::RuntimeFlavor::CurrentThread;
             let (status, answer) = if several {
-                tokio::task::spawn_blocking(work).await.map_err(|error| ConnectorError::other(error.into(), None))?
+                tokio::task::spawn_blocking(work)
+                    .await
+                    .map_err(|error| ConnectorError::other(error.into(), None))?
             } else {
                 work()
             };
-            let status = status.try_into().map_err(|_| ConnectorError::other("no HTTP status".into(), None))?;
+            let status = status
+                .try_into()
+                .map_err(|_| ConnectorError::other("no HTTP status".into(), None))?;
             Ok(HttpResponse::new(status, SdkBody::from(answer)))
         })
     }
 }
 
 impl HttpClient for Embedded {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -120,7 +141,9 @@ pub fn client(http: impl HttpClient + 'static) -> Client {
         .endpoint_url("http://embedded.invalid")
         .allow_no_auth()
         .retry_config(aws_sdk_dynamodb::config::retry::RetryConfig::disabled())
-        .stalled_stream_protection(aws_sdk_dynamodb::config::StalledStreamProtectionConfig::disabled())
+        .stalled_stream_protection(
+            aws_sdk_dynamodb::config::StalledStreamProtectionConfig::disabled(),
+        )
         .http_client(http)
         .build();
     Client::from_conf(config)

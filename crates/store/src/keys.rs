@@ -102,7 +102,10 @@ pub fn head(id: &MarketplaceId, of: &CustomerId) -> Key {
 
 /// A piece of a customer's contribution: the days of one month, named by any of them.
 pub fn piece(id: &MarketplaceId, of: &CustomerId, day: Day) -> Key {
-    key(customer(id, of), format!("{PIECE_PREFIX}{}", piece_name(day)))
+    key(
+        customer(id, of),
+        format!("{PIECE_PREFIX}{}", piece_name(day)),
+    )
 }
 
 /// The month of a day, as pieces are named.
@@ -132,7 +135,10 @@ pub fn notes(id: &MarketplaceId, lane: u8) -> String {
 
 /// The note of an ingest call.
 pub fn note(id: &MarketplaceId, call: &str) -> Key {
-    let lane = call.bytes().fold(0_u8, |sum, b| sum.wrapping_mul(31).wrapping_add(b)) % NOTE_LANES;
+    let lane = call
+        .bytes()
+        .fold(0_u8, |sum, b| sum.wrapping_mul(31).wrapping_add(b))
+        % NOTE_LANES;
     key(notes(id, lane), call)
 }
 
@@ -175,8 +181,17 @@ pub fn purchases(id: &MarketplaceId, campaign: Option<&CampaignId>) -> String {
 }
 
 /// A stored order in the list of the campaign that earned it.
-pub fn purchase(id: &MarketplaceId, campaign: Option<&CampaignId>, day: Day, placed_at: Instant, order: &OrderId) -> Key {
-    key(purchases(id, campaign), format!("{day}/{placed_at}/{order}"))
+pub fn purchase(
+    id: &MarketplaceId,
+    campaign: Option<&CampaignId>,
+    day: Day,
+    placed_at: Instant,
+    order: &OrderId,
+) -> Key {
+    key(
+        purchases(id, campaign),
+        format!("{day}/{placed_at}/{order}"),
+    )
 }
 
 /// The partition of the runs.
@@ -197,9 +212,17 @@ mod tests {
     fn different_ids_never_meet() {
         let id = MarketplaceId::new("shop").unwrap();
         let other = MarketplaceId::new("shop-2").unwrap();
-        let names = ["a", "a/", "/a", "a/e/x", "a#", "a%2F", "%23", "#", "/", "0", "meta", "o", "c/a", "🦀", " "];
+        let names = [
+            "a", "a/", "/a", "a/e/x", "a#", "a%2F", "%23", "#", "/", "0", "meta", "o", "c/a", "🦀",
+            " ",
+        ];
         let mut seen = std::collections::BTreeSet::new();
-        let mut add = |key: Key| assert!(seen.insert((key.pk.clone(), key.sk.clone())), "{key:?} twice");
+        let mut add = |key: Key| {
+            assert!(
+                seen.insert((key.pk.clone(), key.sk.clone())),
+                "{key:?} twice"
+            )
+        };
         let (day, at) = (Day::parse("2026-11-20").unwrap(), Instant::from_ms(0));
         for id in [&id, &other] {
             for name in names {
@@ -211,7 +234,13 @@ mod tests {
                 for inner in names {
                     add(event(id, &customer, &EventId::new(inner).unwrap()));
                     add(order(id, &customer, &OrderId::new(inner).unwrap()));
-                    add(purchase(id, Some(&CampaignId::new(name).unwrap()), day, at, &OrderId::new(inner).unwrap()));
+                    add(purchase(
+                        id,
+                        Some(&CampaignId::new(name).unwrap()),
+                        day,
+                        at,
+                        &OrderId::new(inner).unwrap(),
+                    ));
                 }
                 add(purchase(id, None, day, at, &OrderId::new(name).unwrap()));
             }

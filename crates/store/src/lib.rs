@@ -1,11 +1,18 @@
 //! The one table of revtrail, through the SDK's client. The only crate that knows DynamoDB.
 //!
-//! [`Store`] is the table; [`Market`] is one marketplace in it, and all that is a tenant's is reached through one.
+//! [`Store`] is the table; [`market::Market`] is one marketplace in it, and all that is a tenant's is reached through one.
 
 pub mod access;
 mod client;
+pub mod contribution;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+pub mod facts;
 pub mod keys;
+pub mod market;
+pub mod notes;
+pub mod runs;
+pub mod sheets;
+pub mod work;
 
 pub use client::{Store, StoreError, TTL_ATTRIBUTE, random_hex};

@@ -1,0 +1,343 @@
+//! `revtrail attribute`: the rules of revtrail over files (SPEC 7.4). Reading, facts, writing and the table are in the files
+//! beside; who earned an order is decided in `revtrail-core`.
+
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use revtrail_core::campaign::Catalog;
+use revtrail_core::fold::World;
+use revtrail_core::report::{CampaignReport, Filter, campaign_report};
+use revtrail_core::settings::{Preset, Settings, Versions};
+use revtrail_core::time::DAY_MS;
+
+mod decided;
+mod facts;
+mod read;
+mod row;
+mod table;
+mod write;
+
+use decided::Decided;
+use facts::Facts;
+use write::{Output, Rejects, write_credits, write_explanations};
+
+/// The longest window in file runs, in milliseconds: 52 weeks (SPEC 2).
+const WINDOW_MS_MAX: i64 = 52 * 7 * DAY_MS;
+
+const EXAMPLES: &str = "\
+Files are .csv or .jsonl (.ndjson), each also with .gz. Columns are named as the
+fields of events, orders and campaigns, in any order; unknown ones are ignored,
+optional ones may be absent or empty; | joins a list in a CSV cell. Of events
+with one event_id of a customer the first stands, of rows of a campaign the last.
+
+Examples:
+  revtrail attribute --events events.csv --orders orders.csv
+  revtrail attribute --events mail.jsonl.gz push.csv --orders orders.csv.gz \\
+      --campaigns campaigns.csv --settings yespo_v1 --credits credits.csv \\
+      --explain explain.jsonl --rejects rejects.csv
+  revtrail attribute --events events.csv --orders orders.csv \\
+      --settings settings.json --json | jq .totals.revenue
+
+Exit codes:
+  0  clean
+  1  a file cannot be read or written, or lacks a needed column
+  2  usage, or bad settings
+  3  some rows were rejected (0 with --max-rejects N and at most N of them)";
+
+/// What `revtrail attribute` takes.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct AttributeArgs {
+    /// Files of message events
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub events: Vec<PathBuf>,
+    /// Files of orders
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub orders: Vec<PathBuf>,
+    /// Files of campaigns: names, tags, send times; campaigns not in them are named by their ids
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub campaigns: Vec<PathBuf>,
+    /// A JSON file of settings, or a preset: redbox, yespo_v1, yespo_v2
+    #[arg(long, default_value = "redbox", value_name = "FILE|PRESET")]
+    pub settings: String,
+    /// Write who earned each order, one CSV row an order (- for standard output)
+    #[arg(long, value_name = "OUT.csv")]
+    pub credits: Option<PathBuf>,
+    /// Write why, with every candidate, one JSON object an order (- for standard output)
+    #[arg(long, value_name = "OUT.jsonl")]
+    pub explain: Option<PathBuf>,
+    /// Print the report as JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Write the rows that could not be used: file, line, code, detail
+    #[arg(long, value_name = "OUT.csv")]
+    pub rejects: Option<PathBuf>,
+    /// Exit with 0 while at most N rows are rejected
+    #[arg(long, value_name = "N")]
+    pub max_rejects: Option<u64>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Every row was used, or no more were rejected than allowed.
+    Clean = 0,
+    /// Nothing was attributed: a file cannot be read or written, or misses a needed column.
+    Failed = 1,
+    /// The arguments or the settings are wrong.
+    Usage = 2,
+    /// All was done, but some rows were rejected.
+    Rejected = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Which outputs a person watches: colours go to the one, the progress bar to the other.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Watched {
+    /// Standard output is a terminal.
+    pub out: bool,
+    /// Standard error is a terminal.
+    pub err: bool,
+}
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("{}", .0.join("\n"))]
+    Usage(Vec<String>),
+    #[error("failed to read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("failed to write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error(
+        "failed to read {}: its name must end in .csv, .jsonl or .ndjson, each also with .gz", .0.display()
+    )]
+    UnknownFormat(PathBuf),
+    #[error("failed to read {}: {detail}", path.display())]
+    Header { path: PathBuf, detail: String },
+    #[error(transparent)]
+    DoesNotAddUp(#[from] revtrail_core::report::DoesNotAddUp),
+}
+
+impl Failure {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) => Exit::Usage,
+            // A reader that went away, like `head`, has what it wanted.
+            Self::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => Exit::Clean,
+            _ => Exit::Failed,
+        }
+    }
+}
+
+/// Runs on the standard output and error of this process.
+pub fn on_this_terminal(args: &AttributeArgs) -> Exit {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let watched = Watched {
+        out: io::stdout().is_terminal() && !no_color,
+        err: io::stderr().is_terminal(),
+    };
+    run(args, &mut io::stdout().lock(), &mut io::stderr(), watched)
+}
+
+/// Runs: the report goes to `out`, the summary and failures to `err`.
+pub fn run(
+    args: &AttributeArgs,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    watched: Watched,
+) -> Exit {
+    match attribute(args, out, err, watched) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            let exit = failure.exit();
+            if exit != Exit::Clean {
+                // Nobody is left to tell where standard error is gone.
+                let _ = writeln!(err, "revtrail attribute: {failure}");
+            }
+            exit
+        }
+    }
+}
+
+fn attribute(
+    args: &AttributeArgs,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    watched: Watched,
+) -> Result<Exit, Failure> {
+    let started = std::time::Instant::now();
+    check_outputs(args)?;
+    let settings = read_settings(&args.settings)?;
+    let bar = progress(args, watched.err)?;
+    let mut rejects = Rejects::new(args.rejects.as_deref())?;
+    let facts = Facts::read(args, &bar, &mut rejects)?;
+    bar.finish_and_clear();
+
+    let catalog = facts.catalog();
+    let versions = Versions::only(settings);
+    let world = World::new(&catalog, &versions, None);
+    let decided = Decided::of(&facts, &world);
+    let report = report(&decided, &catalog, world.newest())?;
+
+    if let Some(path) = &args.credits {
+        Output::write_all(path, out, |to| write_credits(to, &decided, &world))?;
+    }
+    if let Some(path) = &args.explain {
+        Output::write_all(path, out, |to| write_explanations(to, &decided, &world))?;
+    }
+    let rejected = rejects.finish()?;
+    // The table makes way to standard error where a file goes to standard output.
+    if outputs(args).any(is_standard_output) {
+        print_report(args, &report, world.newest(), err, false)?;
+    } else {
+        print_report(args, &report, world.newest(), out, watched.out)?;
+    }
+    let summary = facts.summary(&rejected, args.rejects.is_some(), started.elapsed());
+    // The figures are out; a summary that nobody can read fails nothing.
+    let _ = err.write_all(summary.as_bytes());
+    let allowed = args.max_rejects.unwrap_or(0);
+    Ok(if rejected.rows > allowed {
+        Exit::Rejected
+    } else {
+        Exit::Clean
+    })
+}
+
+fn report(
+    decided: &Decided<'_>,
+    catalog: &Catalog,
+    newest: &Settings,
+) -> Result<CampaignReport, Failure> {
+    let find = |place: &_| Cow::Borrowed(catalog.at(*place));
+    Ok(campaign_report(
+        &decided.sums,
+        find,
+        newest,
+        &Filter::default(),
+    )?)
+}
+
+/// Prints the report as a table or as JSON.
+fn print_report(
+    args: &AttributeArgs,
+    report: &CampaignReport,
+    newest: &Settings,
+    to: &mut dyn Write,
+    colours: bool,
+) -> Result<(), Failure> {
+    let text = if args.json {
+        serde_json::to_string_pretty(report).map(|text| text + "\n")
+    } else {
+        Ok(table::render(report, newest, colours))
+    };
+    text.map_err(io::Error::from)
+        .and_then(|text| to.write_all(text.as_bytes()))
+        .and_then(|()| to.flush())
+        .map_err(|source| Failure::Write {
+            path: "standard output".into(),
+            source,
+        })
+}
+
+fn outputs(args: &AttributeArgs) -> impl Iterator<Item = &PathBuf> {
+    [&args.credits, &args.explain, &args.rejects]
+        .into_iter()
+        .flatten()
+}
+
+fn is_standard_output(path: impl AsRef<Path>) -> bool {
+    path.as_ref() == Path::new("-")
+}
+
+/// No output may overwrite an input or another output.
+fn check_outputs(args: &AttributeArgs) -> Result<(), Failure> {
+    let inputs = args
+        .events
+        .iter()
+        .chain(&args.orders)
+        .chain(&args.campaigns);
+    let settings = Path::new(&args.settings);
+    let mut taken: Vec<&Path> = inputs.map(PathBuf::as_path).chain([settings]).collect();
+    if args.json {
+        taken.push(Path::new("-"));
+    }
+    let mut problems = Vec::new();
+    if args.rejects.as_deref().is_some_and(is_standard_output) {
+        problems.push("--rejects needs a file: its rows are written while others are read".into());
+    }
+    for output in outputs(args) {
+        if taken.contains(&output.as_path()) {
+            problems.push(format!(
+                "{} is named twice: give each output a file of its own",
+                output.display()
+            ));
+        }
+        taken.push(output);
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Usage(problems))
+    }
+}
+
+/// A preset by its bare name keeps currencies apart; anything else is a file. Trouble with either is usage (SPEC 7.4).
+fn read_settings(name: &str) -> Result<Settings, Failure> {
+    if let Some(preset) = Preset::parse(name) {
+        return Ok(preset.settings());
+    }
+    let usage = |detail: String| Failure::Usage(vec![format!("--settings {name}: {detail}")]);
+    let text = std::fs::read_to_string(name).map_err(|error| {
+        let presets = Preset::ALL.map(Preset::name).join(", ");
+        usage(format!(
+            "this is none of the presets {presets}, and not a readable file: {error}"
+        ))
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let value = serde_json::from_str(text).map_err(|error| usage(format!("no JSON: {error}")))?;
+    Settings::read(&value, WINDOW_MS_MAX).map_err(|problems| {
+        let line = |p: &revtrail_core::record::Problem| format!("--settings {name}: {}", p.detail);
+        Failure::Usage(problems.iter().map(line).collect())
+    })
+}
+
+/// Over the bytes of all files as they lie on disk; so a missing file is found before any is read.
+fn progress(args: &AttributeArgs, watched: bool) -> Result<ProgressBar, Failure> {
+    let mut bytes = 0;
+    for path in args
+        .events
+        .iter()
+        .chain(&args.orders)
+        .chain(&args.campaigns)
+    {
+        let found = std::fs::metadata(path).map_err(|source| Failure::Read {
+            path: path.clone(),
+            source,
+        })?;
+        bytes += found.len();
+    }
+    if !watched {
+        return Ok(ProgressBar::hidden());
+    }
+    let bar = ProgressBar::new(bytes);
+    let template = "{msg} {wide_bar} {bytes} of {total_bytes}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    Ok(bar)
+}
+
+#[cfg(test)]
+mod tests;

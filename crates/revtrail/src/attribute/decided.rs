@@ -1,0 +1,74 @@
+//! Facts into decided orders and their sums, customer by customer. The rules are in `revtrail-core`.
+
+use revtrail_core::campaign::CampaignIx;
+use revtrail_core::decide::{Decision, Timeline};
+use revtrail_core::event::Event;
+use revtrail_core::fold::{Entry, World, fold};
+use revtrail_core::order::Order;
+use revtrail_core::sheet::Sheet;
+
+use super::facts::Facts;
+
+/// Every order with its decision, and what they add up to.
+#[derive(Debug, Default)]
+pub(crate) struct Decided<'f> {
+    /// In order of the ids' bytes.
+    pub(crate) orders: Vec<DecidedOrder<'f>>,
+    /// Over all days.
+    pub(crate) sums: Sheet<CampaignIx>,
+    timelines: Vec<Timeline<'f>>,
+}
+
+/// One order and who earned it.
+#[derive(Debug)]
+pub(crate) struct DecidedOrder<'f> {
+    pub(crate) order: &'f Order,
+    pub(crate) decision: Decision<'f>,
+    timeline: usize,
+}
+
+impl<'f> Decided<'f> {
+    /// Decides all orders. Events and orders both lie by customer, so one walk along both meets every customer once.
+    pub(crate) fn of(facts: &'f Facts, world: &World<'_>) -> Self {
+        let mut decided = Self::default();
+        let mut events = facts
+            .events
+            .chunk_by(|a, b| a.customer_id == b.customer_id)
+            .peekable();
+        for orders in facts.orders.chunk_by(|a, b| a.customer_id == b.customer_id) {
+            let customer = &orders[0].customer_id;
+            while let Some(others) = events.next_if(|events| events[0].customer_id < *customer) {
+                decided.fold_customer(others, &[], world);
+            }
+            let own = events.next_if(|events| events[0].customer_id == *customer);
+            decided.fold_customer(own.unwrap_or_default(), orders, world);
+        }
+        for others in events {
+            decided.fold_customer(others, &[], world);
+        }
+        decided
+            .orders
+            .sort_unstable_by(|a, b| a.order.order_id.cmp(&b.order.order_id));
+        decided
+    }
+
+    fn fold_customer(&mut self, events: &'f [Event], orders: &'f [Order], world: &World<'_>) {
+        let timeline = world.timeline(events);
+        fold(&timeline, orders, world, |entry| {
+            self.sums.add_entry(&entry);
+            if let Entry::Order(_, order, decision, _) = entry {
+                self.orders.push(DecidedOrder {
+                    order,
+                    decision,
+                    timeline: self.timelines.len(),
+                });
+            }
+        });
+        self.timelines.push(timeline);
+    }
+
+    /// The timeline an order was decided on.
+    pub(crate) fn timeline(&self, decided: &DecidedOrder<'f>) -> &Timeline<'f> {
+        &self.timelines[decided.timeline]
+    }
+}

@@ -1,0 +1,193 @@
+//! Records into the facts that stand: which copy counts when rows repeat, and what is rejected (SPEC 3.1 to 3.3).
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use revtrail_core::campaign::{Campaign, Catalog};
+use revtrail_core::event::{self, Event};
+use revtrail_core::id::{CampaignId, OrderId};
+use revtrail_core::order::{self, Order};
+use revtrail_core::record::{Problem, Record};
+
+use super::read::each_record;
+use super::table::{grouped, plural};
+use super::write::{Rejected, Rejects};
+use super::{AttributeArgs, Failure};
+
+/// What stands after all rows of all files.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// By customer and id.
+    pub(crate) events: Vec<Event>,
+    /// By customer and id.
+    pub(crate) orders: Vec<Order>,
+    campaigns: BTreeMap<CampaignId, Campaign>,
+    event_duplicates: usize,
+    order_duplicates: usize,
+    older_copies: usize,
+}
+
+impl Facts {
+    /// Reads all files, in the order of the command line: rows in file order count as arrival.
+    pub(crate) fn read(
+        args: &AttributeArgs,
+        bar: &ProgressBar,
+        rejects: &mut Rejects,
+    ) -> Result<Self, Failure> {
+        let mut facts = Self::default();
+        bar.set_message("campaigns");
+        for path in &args.campaigns {
+            each_fact(path, &["campaign_id"], bar, rejects, |record| {
+                facts.take_campaign(record)
+            })?;
+        }
+        bar.set_message("events");
+        for path in &args.events {
+            each_fact(path, &event::NEEDED, bar, rejects, |record| {
+                facts.events.push(Event::read(record, None)?);
+                Ok(())
+            })?;
+        }
+        facts.keep_first_events();
+        bar.set_message("orders");
+        let mut places = HashMap::new();
+        for path in &args.orders {
+            each_fact(path, &order::NEEDED, bar, rejects, |record| {
+                facts.take_order(Order::read(record, None)?, &mut places)
+            })?;
+        }
+        facts.orders.sort_unstable_by(|a, b| {
+            (&a.customer_id, &a.order_id).cmp(&(&b.customer_id, &b.order_id))
+        });
+        Ok(facts)
+    }
+
+    /// A later row of a campaign replaces an earlier one whole, as `PUT` does.
+    fn take_campaign(&mut self, record: &Record<'_>) -> Result<(), Problem> {
+        let id = record.needed_id("campaign_id", CampaignId::new)?;
+        let campaign = Campaign::read(id.clone(), record).map_err(together)?;
+        self.campaigns.insert(id, campaign);
+        Ok(())
+    }
+
+    /// The first event of an id of a customer stands.
+    fn keep_first_events(&mut self) {
+        let read = self.events.len();
+        // A stable sort: of equal ids the first arrival stays first.
+        self.events
+            .sort_by(|a, b| (&a.customer_id, &a.event_id).cmp(&(&b.customer_id, &b.event_id)));
+        self.events.dedup_by(|later, first| {
+            (&later.customer_id, &later.event_id) == (&first.customer_id, &first.event_id)
+        });
+        self.event_duplicates = read - self.events.len();
+    }
+
+    fn take_order(
+        &mut self,
+        copy: Order,
+        places: &mut HashMap<OrderId, usize>,
+    ) -> Result<(), Problem> {
+        let Some(&place) = places.get(&copy.order_id) else {
+            places.insert(copy.order_id.clone(), self.orders.len());
+            self.orders.push(copy);
+            return Ok(());
+        };
+        let known = &mut self.orders[place];
+        copy.check_unchanged(&known.customer_id, known.currency, known.placed_at)?;
+        if copy == *known {
+            self.order_duplicates += 1;
+            return Ok(());
+        }
+        self.older_copies += 1;
+        if copy.standing() > known.standing() {
+            *known = copy;
+        }
+        Ok(())
+    }
+
+    /// The campaigns of the files, and those that only events know.
+    pub(crate) fn catalog(&self) -> Catalog {
+        let told = Catalog::new(self.campaigns.values().cloned().collect());
+        told.witnessing(&self.events).unwrap_or(told)
+    }
+
+    /// What was read and rejected, in words.
+    pub(crate) fn summary(&self, rejected: &Rejected, written: bool, took: Duration) -> String {
+        let mut text = format!(
+            "attributed {}{} by {}{} in {}.{:02} s\n",
+            plural(self.orders.len(), "order"),
+            repeats(&[
+                (self.order_duplicates, "duplicate", "duplicates"),
+                (self.older_copies, "older copy", "older copies"),
+            ]),
+            plural(self.events.len(), "event"),
+            repeats(&[(self.event_duplicates, "duplicate", "duplicates")]),
+            took.as_secs(),
+            took.subsec_millis() / 10
+        );
+        if rejected.rows > 0 {
+            let by_code: Vec<String> = rejected
+                .by_code
+                .iter()
+                .map(|(code, rows)| format!("{} {code}", grouped(&rows.to_string())))
+                .collect();
+            text += &format!(
+                "rejected {}: {}{}\n",
+                plural(rejected.rows, "row"),
+                by_code.join(", "),
+                if written {
+                    ""
+                } else {
+                    "; add --rejects OUT.csv to see which and why"
+                }
+            );
+        }
+        text
+    }
+}
+
+/// One rejection a record: the first problem's code, all problems in words.
+fn together(problems: Vec<Problem>) -> Problem {
+    let details: Vec<&str> = problems.iter().map(|p| p.detail.as_str()).collect();
+    let detail = details.join("; ");
+    match problems.into_iter().next() {
+        Some(first) => Problem { detail, ..first },
+        None => Problem::whole(revtrail_core::record::Code::WrongType, detail),
+    }
+}
+
+fn repeats(counts: &[(usize, &str, &str)]) -> String {
+    let parts: Vec<String> = counts
+        .iter()
+        .filter(|(n, ..)| *n > 0)
+        .map(|(n, one, many)| {
+            let word = if *n == 1 { one } else { many };
+            format!("{} {word}", grouped(&n.to_string()))
+        })
+        .collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" (and {})", parts.join(", "))
+    }
+}
+
+fn each_fact(
+    path: &Path,
+    needed: &[&str],
+    bar: &ProgressBar,
+    rejects: &mut Rejects,
+    mut take: impl FnMut(&Record<'_>) -> Result<(), Problem>,
+) -> Result<(), Failure> {
+    let mut wrote = Ok(());
+    each_record(path, needed, bar, |line, record| {
+        if let Err(problem) = record.and_then(|record| take(&record))
+            && wrote.is_ok()
+        {
+            wrote = rejects.add(path, line, &problem);
+        }
+    })?;
+    wrote
+}

@@ -1,0 +1,483 @@
+//! Whole runs over small files, as tables: what is read, what is rejected, how a run ends.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use clap::Parser;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::*;
+use crate::cli::{Cli, Command};
+
+const EVENTS: &str = "event_id,kind,channel,campaign_id,customer_id,occurred_at\n";
+const EVENT: &str = "e1,clicked,email,spring,c1,2026-11-20T10:00:00Z\n";
+const ORDERS: &str = "order_id,customer_id,status,total,currency,placed_at\n";
+const ORDER: &str = "o1,c1,COMPLETE,10,USD,2026-11-20T11:00:00Z\n";
+const CREDITED: &str = "o1,c1,spring,email,,clicked,2026-11-20T10:00:00.000Z,2026-11-20T10:00:00.000Z,10.00,USD,true,\n";
+
+/// A folder of its own, gone at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(files: &[(&str, &[u8])]) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("revtrail-attribute-{}-{next}", std::process::id());
+        let folder = Self(std::env::temp_dir().join(name));
+        fs::create_dir_all(&folder.0).unwrap();
+        for (name, bytes) in files {
+            fs::write(folder.0.join(name), bytes).unwrap();
+        }
+        folder
+    }
+
+    /// Runs as from the command line, where `@` stands for the folder.
+    fn run(&self, line: &str) -> (Exit, String, String) {
+        let line = line.replace('@', &format!("{}/", self.0.display()));
+        let words = ["revtrail", "attribute"].into_iter().chain(line.split(' '));
+        let Command::Attribute(args) = Cli::parse_from(words).command;
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let exit = run(&args, &mut out, &mut err, Watched::default());
+        (
+            exit,
+            String::from_utf8(out).unwrap(),
+            String::from_utf8(err).unwrap(),
+        )
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.0.join(name)).unwrap()
+    }
+
+    /// `file:line:code` of each rejected row.
+    fn rejects(&self) -> Vec<String> {
+        let folder = format!("{}/", self.0.display());
+        let text = self.text("rejects.csv").replace(&folder, "");
+        assert!(text.starts_with("file,line,code,detail\n"));
+        let mut rows = csv::Reader::from_reader(text.as_bytes());
+        let rows = rows.records().map(|row| row.unwrap());
+        rows.map(|row| format!("{}:{}:{}", &row[0], &row[1], &row[2]))
+            .collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn gz(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Credits of a run over the given events and orders.
+fn credits(events: (&str, &[u8]), orders: (&str, &[u8])) -> String {
+    let folder = Folder::new(&[events, orders]);
+    let line = format!(
+        "--events @{} --orders @{} --credits @credits.csv",
+        events.0, orders.0
+    );
+    let (exit, _, err) = folder.run(&line);
+    assert_eq!(exit, Exit::Clean, "{err}");
+    let text = folder.text("credits.csv");
+    let header = "order_id,customer_id,campaign_id,channel,message_id,touch_kind,touch_at,sent_at,amount,currency,counted,reason\n";
+    text.strip_prefix(header).unwrap().to_owned()
+}
+
+#[test]
+fn files_that_say_the_same() {
+    let order = [ORDERS, ORDER].concat();
+    let expected = credits(
+        ("e.csv", [EVENTS, EVENT].concat().as_bytes()),
+        ("o.csv", order.as_bytes()),
+    );
+    assert_eq!(expected, CREDITED);
+    let json = r#"{"occurred_at":"2026-11-20T12:00:00+02:00","event_id":"e1","kind":"clicked","channel":"email","campaign_id":"spring","customer_id":"c1","message_id":null,"more":[1]}"#;
+    let two = [gz(EVENTS), gz(EVENT)].concat();
+    for (name, events) in [
+        ("e.csv", format!("\u{feff}{EVENTS}{EVENT}").into_bytes()),
+        ("e.csv", [EVENTS, "\n\r\n", EVENT.trim_end()].concat().into_bytes()),
+        ("e.CSV", [EVENTS, EVENT].concat().replace('\n', "\r\n").into_bytes()),
+        ("e.csv.gz", gz(&[EVENTS, EVENT].concat())),
+        ("e.csv.gz", two),
+        ("e.jsonl", json.into()),
+        ("e.ndjson", format!("\u{feff}{json}\r\n\n  \n{json}\n").into_bytes()),
+        ("e.jsonl.gz", gz(json)),
+        (
+            "e.csv",
+            b"customer_id,x,\"campaign_id\",occurred_at,machine,kind,event_id,channel,message_id,y,y\nc1,\"a,\n\"\"b\",spring,\"2026-11-20T10:00:00Z\",,clicked,e1,email,,,\n".into(),
+        ),
+    ] {
+        let got = credits((name, &events), ("o.csv", order.as_bytes()));
+        assert_eq!(got, expected, "{}", String::from_utf8_lossy(&events));
+    }
+    let json = r#"{"order_id":"o1","customer_id":"c1","status":"complete","total":10.0,"currency":"USD","placed_at":"2026-11-20T11:00:00Z","email":7,"items":"none"}"#;
+    let got = credits(
+        ("e.csv", [EVENTS, EVENT].concat().as_bytes()),
+        ("o.jsonl", json.as_bytes()),
+    );
+    assert_eq!(got, expected);
+}
+
+#[test]
+fn rows_that_are_rejected() {
+    let events = [
+        EVENTS,
+        "e0,clicked,email,spring,\"c\n1\",2026-11-20T10:00:00Z\n",
+        EVENT,
+        "\n",
+        "e2,seen,email,spring,c1,2026-11-20T10:00:00Z\n",
+        "e3,clicked,email,spring,c1\n",
+        "e4,clicked,email,spring,c1,2026-11-20T10:00:00Z,\n",
+        "\"e5,clicked,email,spring,c1,2026-11-20T10:00:00Z\n",
+        "e6,clicked,email,spring,c1,\"2026-11-20\"T10:00:00Z\n",
+        ",clicked,email,spring,c1,2026-11-20T10:00:00Z\n",
+        "e7,\"clicked\",email,spring,c1,never\n",
+        "\"e8,clicked",
+    ]
+    .concat();
+    let orders = [
+        &[ORDERS, ORDER].concat().into_bytes()[..],
+        b"o1,c2,COMPLETE,10,EUR,2026-11-20T11:00:00Z\n",
+        b"o1,c1,COMPLETE,10,EUR,2026-11-20T11:00:01Z\n",
+        b"o1,c1,COMPLETE,10,USD,2026-11-20T11:00:01Z\n",
+        b"o2,c\xff,COMPLETE,10,USD,2026-11-20T11:00:00Z\n",
+        b"o3,c1,LOST,10,USD,2026-11-20T11:00:00Z\n",
+        b"o4,c1,COMPLETE,-1,USD,2026-11-20T11:00:00Z\n",
+    ]
+    .concat();
+    let campaigns = "{\"campaign_id\":\"spring\"}\n{\"name\":\"x\"}\n\n{\"campaign_id\n[]\n{\"campaign_id\":\"a\",\"tags\":3,\"sent_at\":\"x\"}\n";
+    let folder = Folder::new(&[
+        ("e.csv", events.as_bytes()),
+        ("o.csv", &orders),
+        ("c.jsonl", campaigns.as_bytes()),
+    ]);
+    let line = "--events @e.csv --orders @o.csv --campaigns @c.jsonl --rejects @rejects.csv --credits @credits.csv";
+    let (exit, _, err) = folder.run(line);
+    assert_eq!(exit, Exit::Rejected);
+    let expected = [
+        "c.jsonl:2:missing",
+        "c.jsonl:4:not_json",
+        "c.jsonl:5:wrong_type",
+        "c.jsonl:6:wrong_type",
+        "e.csv:2:bad_id",
+        "e.csv:6:unknown_kind",
+        "e.csv:7:not_csv",
+        "e.csv:8:not_csv",
+        "e.csv:9:not_csv",
+        "e.csv:10:not_csv",
+        "e.csv:11:missing",
+        "e.csv:12:bad_time",
+        "e.csv:13:not_csv",
+        "o.csv:3:immutable_field",
+        "o.csv:4:immutable_field",
+        "o.csv:5:immutable_field",
+        "o.csv:6:not_csv",
+        "o.csv:7:unknown_status",
+        "o.csv:8:bad_money",
+    ];
+    assert_eq!(folder.rejects(), expected);
+    assert!(
+        err.contains("rejected 19 rows: 1 bad_id, 1 bad_money"),
+        "{err}"
+    );
+    let fields = ["customer_id of", "currency of", "placed_at of"];
+    let rejects = folder.text("rejects.csv");
+    assert!(
+        fields.iter().all(|field| rejects.contains(field)),
+        "{rejects}"
+    );
+    assert!(folder.text("credits.csv").ends_with(CREDITED));
+    for (most, exit) in [(18, Exit::Rejected), (19, Exit::Clean)] {
+        assert_eq!(folder.run(&format!("{line} --max-rejects {most}")).0, exit);
+    }
+}
+
+#[test]
+fn how_a_run_ends() {
+    let whole = gz(&[EVENTS, EVENT].concat());
+    let folder = Folder::new(&[
+        ("e.csv", [EVENTS, EVENT].concat().as_bytes()),
+        ("o.csv", [ORDERS, ORDER].concat().as_bytes()),
+        ("header.csv", EVENTS.as_bytes()),
+        ("empty.csv", b""),
+        ("empty.jsonl", b""),
+        ("e.txt", EVENTS.as_bytes()),
+        ("short.csv", b"event_id,kind,channel,campaign_id,customer_id\n"),
+        ("twice.csv", b"event_id,kind,channel,campaign_id,customer_id,occurred_at,kind\n"),
+        ("utf16.csv", b"\xff\xfee\0v\0"),
+        ("cut.csv.gz", &whole[..whole.len() - 9]),
+        ("no.csv.gz", EVENTS.as_bytes()),
+        ("good.json", b"{\"preset\":\"yespo_v1\",\"currency\":\"USD\"}"),
+        ("year.json", b"{\"channels\":{\"sms\":{\"connect_on\":[\"sent\"],\"window\":\"52w\",\"window_from\":\"sent\"}}}"),
+        ("long.json", b"{\"channels\":{\"sms\":{\"connect_on\":[\"sent\"],\"window\":\"365d\",\"window_from\":\"sent\"}}}"),
+        ("bad.json", b"{\"winner\":\"me\",\"colour\":1}"),
+        ("cut.json", b"{"),
+    ]);
+    for (line, expected, told) in [
+        (
+            "--events @e.csv --orders @o.csv",
+            Exit::Clean,
+            "attributed 1 order by 1 event in",
+        ),
+        (
+            "--events @e.csv @e.csv --orders @o.csv @o.csv",
+            Exit::Clean,
+            "1 order (and 1 duplicate) by 1 event (and 1 duplicate)",
+        ),
+        (
+            "--events @header.csv @empty.jsonl --orders @o.csv",
+            Exit::Clean,
+            "by 0 events",
+        ),
+        (
+            "--events @e.csv --orders @o.csv --settings @good.json",
+            Exit::Clean,
+            "",
+        ),
+        (
+            "--events @e.csv --orders @o.csv --settings @year.json",
+            Exit::Clean,
+            "",
+        ),
+        (
+            "--events @e.csv --orders @o.csv --settings yespo_v2",
+            Exit::Clean,
+            "",
+        ),
+        (
+            "--events @none.csv --orders @o.csv",
+            Exit::Failed,
+            "none.csv",
+        ),
+        (
+            "--events @empty.csv --orders @o.csv",
+            Exit::Failed,
+            "it is empty",
+        ),
+        (
+            "--events @e.txt --orders @o.csv",
+            Exit::Failed,
+            ".csv, .jsonl",
+        ),
+        (
+            "--events @short.csv --orders @o.csv",
+            Exit::Failed,
+            "no column occurred_at",
+        ),
+        (
+            "--events @twice.csv --orders @o.csv",
+            Exit::Failed,
+            "column kind twice",
+        ),
+        (
+            "--events @utf16.csv --orders @o.csv",
+            Exit::Failed,
+            "not UTF-8",
+        ),
+        (
+            "--events @cut.csv.gz --orders @o.csv",
+            Exit::Failed,
+            "cut.csv.gz",
+        ),
+        (
+            "--events @no.csv.gz --orders @o.csv",
+            Exit::Failed,
+            "no.csv.gz",
+        ),
+        (
+            "--events @e.csv --orders @o.csv --credits @none/c.csv",
+            Exit::Failed,
+            "failed to write",
+        ),
+        (
+            "--events @e.csv --orders @o.csv --settings yespo",
+            Exit::Usage,
+            "none of the presets",
+        ),
+        (
+            "--events @e.csv --orders @o.csv --settings @cut.json",
+            Exit::Usage,
+            "no JSON",
+        ),
+        (
+            "--events @e.csv --orders @o.csv --settings @long.json",
+            Exit::Usage,
+            "channels.sms.window",
+        ),
+        (
+            "--events @e.csv --orders @o.csv --settings @bad.json",
+            Exit::Usage,
+            "colour is no setting",
+        ),
+        (
+            "--events @e.csv --orders @o.csv --settings @bad.json",
+            Exit::Usage,
+            "winner is",
+        ),
+        (
+            "--events @e.csv --orders @o.csv --credits @o.csv",
+            Exit::Usage,
+            "named twice",
+        ),
+        (
+            "--events @e.csv --orders @o.csv --credits - --json",
+            Exit::Usage,
+            "named twice",
+        ),
+        (
+            "--events @e.csv --orders @o.csv --rejects -",
+            Exit::Usage,
+            "--rejects needs a file",
+        ),
+    ] {
+        let (exit, out, err) = folder.run(line);
+        assert_eq!(exit, expected, "{line}: {err}");
+        assert!(err.contains(told), "{line}: {err}");
+        assert_eq!(out.is_empty(), exit != Exit::Clean, "{line}");
+    }
+    let left = fs::read_dir(&folder.0)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let parts: Vec<PathBuf> = left
+        .filter(|p| p.extension().is_some_and(|e| e == "part"))
+        .collect();
+    assert!(parts.is_empty(), "{parts:?}");
+}
+
+#[test]
+fn the_order_of_rows_means_nothing() {
+    let mut events: Vec<String> = Vec::new();
+    let mut orders: Vec<String> = Vec::new();
+    for i in 0..60 {
+        let (customer, campaign) = (i % 7, i % 5);
+        events.push(format!(
+            "e{i},{},email,k{campaign},c{customer},2026-11-{:02}T10:00:00Z\n",
+            ["sent", "opened", "clicked"][i % 3],
+            1 + i % 20
+        ));
+        for status in ["PENDING", "COMPLETE"] {
+            orders.push(format!(
+                "o{i},c{customer},{status},{i}.50,{},2026-11-{:02}T12:00:00Z\n",
+                ["USD", "EUR"][i % 2],
+                1 + i % 25
+            ));
+        }
+    }
+    let mut results = Vec::new();
+    for step in [1, 7, 11, 49] {
+        let shuffled = |rows: &[String]| -> String {
+            (0..rows.len())
+                .map(|i| rows[i * step % rows.len()].as_str())
+                .collect()
+        };
+        let folder = Folder::new(&[
+            (
+                "e.csv",
+                [EVENTS, &shuffled(&events), &events[3]].concat().as_bytes(),
+            ),
+            ("o.csv", [ORDERS, &shuffled(&orders)].concat().as_bytes()),
+        ]);
+        let (exit, out, err) = folder
+            .run("--events @e.csv --orders @o.csv --json --credits @c.csv --explain @x.jsonl");
+        assert_eq!(exit, Exit::Clean, "{err}");
+        assert!(
+            err.contains("60 orders (and 60 older copies) by 60 events (and 1 duplicate)"),
+            "{err}"
+        );
+        results.push((out, folder.text("c.csv"), folder.text("x.jsonl")));
+    }
+    assert!(results[0].1.contains(",k"), "something is credited");
+    assert!(results.iter().all(|result| *result == results[0]));
+}
+
+#[test]
+fn which_copy_stands() {
+    let events = [
+        EVENTS,
+        EVENT,
+        "e1,opened,email,autumn,c1,2026-11-20T10:30:00Z\n",
+    ]
+    .concat();
+    let orders = [
+        ORDERS,
+        "o1,c1,REFUNDED,10,USD,2026-11-20T11:00:00Z\n",
+        ORDER,
+    ]
+    .concat();
+    let campaigns = "campaign_id,name,tags\nspring,First,a|b\nspring,,c\nunseen,,\n";
+    let folder = Folder::new(&[
+        ("e.csv", events.as_bytes()),
+        ("o.csv", orders.as_bytes()),
+        ("c.csv", campaigns.as_bytes()),
+        (
+            "s.json",
+            br#"{"counted_statuses":["REFUNDED"],"refunds":"gross"}"#,
+        ),
+    ]);
+    let line = "--events @e.csv --orders @o.csv --campaigns @c.csv --settings @s.json --json";
+    let report: serde_json::Value = serde_json::from_str(&folder.run(line).1).unwrap();
+    assert_eq!(report["totals"]["campaigns"], 1);
+    assert_eq!(report["campaigns"][0]["campaign_id"], "spring");
+    assert_eq!(report["campaigns"][0]["name"], "spring");
+    assert_eq!(report["campaigns"][0]["tags"], serde_json::json!(["c"]));
+    assert_eq!(report["credited"], report["counted"]);
+    assert_eq!(report["counted"]["revenue"]["USD"], "10.00");
+}
+
+#[test]
+fn what_is_printed() {
+    let folder = Folder::new(&[
+        ("e.csv", [EVENTS, EVENT].concat().as_bytes()),
+        (
+            "o.csv",
+            [
+                ORDERS,
+                ORDER,
+                "o0,\"c,2\",COMPLETE,1234.5,EUR,2026-11-20T11:00:00Z\n",
+            ]
+            .concat()
+            .as_bytes(),
+        ),
+        ("s.json", br#"{"enabled":false}"#),
+    ]);
+    let files = "--events @e.csv --orders @o.csv";
+    let table = folder.run(files).1;
+    let expected = "\
+campaign           channels  delivered  opened  open rate  clicked  purchases  buyers  revenue USD  average
+spring             email             0       0          –        1          1       1        10.00    10.00
+───────────────────────────────────────────────────────────────────────────────────────────────────────────
+total: 1 campaign                    0       0          –        1          1       1        10.00    10.00
+
+orders: 2 counted = 1 credited + 1 uncredited
+EUR: 1,234.50 counted = 0.00 credited + 1,234.50 uncredited
+USD: 10.00 counted = 10.00 credited + 0.00 uncredited
+a sale: an order within 7 days of the send, after an open of an email or a click in an email
+revenue is an estimate
+";
+    assert_eq!(table, expected);
+    let (_, out, err) = folder.run(&format!("{files} --credits -"));
+    let first = "o0,\"c,2\",,,,,,,1234.50,EUR,true,no_candidate\n";
+    assert!(out.ends_with(&[first, CREDITED].concat()), "{out}");
+    assert!(err.starts_with("campaign"), "{err}");
+    let (_, out, _) = folder.run(&format!("{files} --explain -"));
+    let explained: Vec<serde_json::Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(explained[0]["order_id"], "o0");
+    assert_eq!(explained[1]["credited_to"]["campaign_id"], "spring");
+    assert_eq!(explained[1]["decided"], "run");
+    let hidden: serde_json::Value =
+        serde_json::from_str(&folder.run(&format!("{files} --json --settings @s.json")).1).unwrap();
+    let keys: Vec<&String> = hidden.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["campaigns", "totals"]);
+    let (_, hidden, _) = folder.run(&format!("{files} --settings @s.json"));
+    assert!(!hidden.contains("revenue"), "{hidden}");
+}

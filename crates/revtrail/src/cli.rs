@@ -1,0 +1,21 @@
+//! The command line as clap reads it: one subcommand a line. What a subcommand takes stands with the subcommand.
+
+use clap::{Parser, Subcommand};
+
+use crate::attribute::AttributeArgs;
+
+/// Which campaign earned which order.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Attribute the orders in files to the campaigns in files
+    Attribute(AttributeArgs),
+}

@@ -1,0 +1,4 @@
+//! The command line of revtrail: a free function for each subcommand, called by `main` and by tests.
+
+pub mod attribute;
+pub mod cli;

@@ -1,0 +1,523 @@
+//! Contributions as they are stored, and the one write that matters: replacing customers' contributions and moving the sheets
+//! and purchase rows by the difference, in one transaction under versions.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use revtrail_core::fold::{Contribution, DayPart, OrderLine};
+use revtrail_core::id::{CampaignId, CustomerId};
+use revtrail_core::money::{Money, Sums};
+use revtrail_core::sheet::{GAUGES, Sheet};
+use revtrail_core::time::{Day, Instant};
+use serde::{Deserialize, Serialize};
+
+use crate::client::{
+    Condition, Fault, Item, NewItem, StoreError, TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX,
+    Transacted, Write, data, number, text,
+};
+use crate::keys;
+use crate::market::Market;
+use crate::sheets::Desk;
+
+/// A head above this many bytes gives its older days to pieces: a write unit is 1 KB.
+const HEAD_BYTES_MAX: usize = 900;
+/// What a head keeps of its newest days when it gives days away.
+const HEAD_BYTES_KEPT: usize = 500;
+/// Most transactions in a row that may fail without a single customer moving on.
+const FAILURES_MAX: usize = 50;
+
+/// What the sheets hold of a customer, and where it lies.
+#[derive(Debug, Clone, Default)]
+pub struct StoredContribution {
+    /// Of the head; 0 where there is none.
+    pub version: i64,
+    days: BTreeMap<Day, Stored>,
+}
+
+#[derive(Debug, Clone)]
+struct Stored {
+    part: DayPart,
+    in_head: bool,
+}
+
+/// The days in one item.
+#[derive(Serialize, Deserialize)]
+struct Days(BTreeMap<Day, DayPart>);
+
+impl StoredContribution {
+    /// Takes in the head or a piece.
+    pub(crate) fn take(&mut self, item: &Item) -> Result<(), StoreError> {
+        let in_head = text(item, "sk") == keys::HEAD;
+        if in_head {
+            self.version = number(item, "v").unwrap_or(0);
+        }
+        let Days(days) = data(item)?;
+        self.days.extend(
+            days.into_iter()
+                .map(|(day, part)| (day, Stored { part, in_head })),
+        );
+        Ok(())
+    }
+
+    /// What the sheets hold of the customer, visible days only.
+    pub fn visible(&self, first_visible: Day) -> Contribution {
+        Contribution {
+            days: self
+                .days
+                .range(first_visible..)
+                .map(|(&day, stored)| (day, stored.part.clone()))
+                .collect(),
+        }
+    }
+
+    /// An order as the last run decided it.
+    pub fn line(&self, order: &revtrail_core::id::OrderId) -> Option<&OrderLine> {
+        self.days
+            .values()
+            .flat_map(|stored| &stored.part.orders)
+            .find(|line| line.order_id == *order)
+    }
+}
+
+/// A customer's new contribution, and the stored one it replaces.
+#[derive(Debug)]
+pub struct Move {
+    /// Whose.
+    pub customer: CustomerId,
+    /// As it stood before the first fact was read.
+    pub stored: StoredContribution,
+    /// What the facts add up to, visible days only.
+    pub new: Contribution,
+}
+
+/// What moved.
+#[derive(Debug, Default)]
+pub struct Moved {
+    /// Customers whose contribution was changed by another in the meantime: they are to be folded again.
+    pub again: Vec<CustomerId>,
+    /// Customers folded.
+    pub customers: i64,
+    /// Orders decided.
+    pub orders: i64,
+    /// Orders whose credit, amount or count changed.
+    pub credits_changed: i64,
+    /// What entered the campaigns' revenue, less what left it.
+    pub revenue_moved: Sums,
+}
+
+/// One change that cannot be cut further.
+#[derive(Debug)]
+enum Change {
+    Gauges(
+        Day,
+        Vec<(CampaignId, revtrail_core::event::Channel, [i64; GAUGES])>,
+    ),
+    Order(Day, Option<OrderLine>, Option<OrderLine>),
+}
+
+impl Change {
+    fn day(&self) -> Day {
+        match self {
+            Self::Gauges(day, _) | Self::Order(day, ..) => *day,
+        }
+    }
+}
+
+/// A customer on the way from the stored contribution to the new one.
+struct Pending {
+    customer: CustomerId,
+    stored: StoredContribution,
+    orders: i64,
+    changes: VecDeque<Change>,
+}
+
+/// What one transaction does to a customer.
+struct Step {
+    customer: usize,
+    changes: usize,
+    stored: StoredContribution,
+}
+
+/// One transaction being put together.
+#[derive(Default)]
+struct Batch {
+    steps: Vec<Step>,
+    writes: Vec<Write>,
+    /// For each write the customer it belongs to.
+    owners: Vec<usize>,
+    bytes: usize,
+    differences: BTreeMap<Day, Sheet<CampaignId>>,
+}
+
+impl Market {
+    /// Moves customers to their new contributions, as many in a transaction as fit. A difference that fits into none moves in
+    /// steps; after each of them the sheets are the sum of the contributions. A customer without any difference still
+    /// gets a new version, so that a worker that froze with an older fold can no longer write it.
+    ///
+    /// # Errors
+    /// What the table answers. What moved before stays moved.
+    pub async fn move_all(
+        &self,
+        moves: Vec<Move>,
+        first_visible: Day,
+        desk: &mut Desk,
+        now: Instant,
+    ) -> Result<Moved, StoreError> {
+        let mut moved = Moved::default();
+        let mut pending: Vec<Option<Pending>> = moves
+            .into_iter()
+            .map(|one| Some(Pending::of(one, first_visible)))
+            .collect();
+        let mut failures = 0;
+        while pending.iter().any(Option::is_some) {
+            let batch = self.batch(&pending, first_visible, now);
+            let own = batch.writes.len();
+            let mut writes = batch.writes;
+            writes.extend(self.sheet_writes(desk, &batch.differences).await?);
+            match self.store.transact(writes).await? {
+                Transacted::Done => {
+                    failures = 0;
+                    Self::sheets_written(desk, &batch.differences);
+                    for step in batch.steps {
+                        moved.take(&mut pending[step.customer], step);
+                    }
+                }
+                Transacted::Cancelled(faults) => {
+                    failures += 1;
+                    if failures > FAILURES_MAX {
+                        return Err(StoreError::Contended {
+                            op: "moving contributions",
+                        });
+                    }
+                    Self::sheets_at_fault(desk, &batch.differences, &faults[own..]);
+                    let lost: BTreeSet<usize> = batch
+                        .owners
+                        .iter()
+                        .zip(&faults)
+                        .filter(|(_, fault)| **fault == Fault::Condition)
+                        .map(|(owner, _)| *owner)
+                        .collect();
+                    for customer in lost {
+                        moved
+                            .again
+                            .extend(pending[customer].take().map(|pending| pending.customer));
+                    }
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    /// The next transaction: customers in order, whole ones as long as they fit; the first is cut into a step if it does not.
+    fn batch(&self, pending: &[Option<Pending>], first_visible: Day, now: Instant) -> Batch {
+        let mut batch = Batch::default();
+        for (i, one) in pending.iter().enumerate() {
+            let Some(one) = one else { continue };
+            let mut take = one.changes.len();
+            loop {
+                let step = one.step(i, take, first_visible);
+                let (writes, differences) = self.step_writes(one, &step, now);
+                if batch.fits(&writes, &differences) {
+                    batch.add(step, writes, &differences);
+                    break;
+                }
+                if !batch.steps.is_empty() {
+                    return batch;
+                }
+                if take <= 1 {
+                    // One change is a head, a piece or two, two rows and a sheet: it always fits.
+                    batch.add(step, writes, &differences);
+                    return batch;
+                }
+                take = if take > 2 * TRANSACTION_ITEMS_MAX {
+                    TRANSACTION_ITEMS_MAX
+                } else {
+                    take - take.div_ceil(8)
+                };
+            }
+            if batch
+                .steps
+                .last()
+                .is_some_and(|step| step.changes < one.changes.len())
+            {
+                return batch;
+            }
+        }
+        batch
+    }
+
+    /// The writes of a step but for the sheets', and what it adds to these.
+    fn step_writes(
+        &self,
+        pending: &Pending,
+        step: &Step,
+        now: Instant,
+    ) -> (Vec<Write>, BTreeMap<Day, Sheet<CampaignId>>) {
+        let mut writes =
+            self.contribution_writes(&pending.customer, &pending.stored, &step.stored, now);
+        let mut days = BTreeSet::new();
+        for change in pending.changes.iter().take(step.changes) {
+            days.insert(change.day());
+            if let Change::Order(day, old, new) = change {
+                if let Some(old) = old
+                    && new
+                        .as_ref()
+                        .is_none_or(|new| self.row_key(*day, new) != self.row_key(*day, old))
+                {
+                    writes.push(self.delete_row(*day, old));
+                }
+                if let Some(new) = new {
+                    writes.push(self.put_row(*day, &pending.customer, new));
+                }
+            }
+        }
+        let sheet = |stored: &StoredContribution, day: Day| {
+            stored
+                .days
+                .get(&day)
+                .map(|stored| stored.part.sheet())
+                .unwrap_or_default()
+        };
+        let mut differences = BTreeMap::new();
+        for day in days {
+            let mut difference = sheet(&step.stored, day);
+            difference.subtract(&sheet(&pending.stored, day));
+            if !difference.is_empty() {
+                differences.insert(day, difference);
+            }
+        }
+        (writes, differences)
+    }
+
+    /// The head, always, under its version; and the pieces that changed.
+    fn contribution_writes(
+        &self,
+        customer: &CustomerId,
+        old: &StoredContribution,
+        new: &StoredContribution,
+        now: Instant,
+    ) -> Vec<Write> {
+        let gone_at = now.plus_ms(self.retention.keep_ms());
+        let head = NewItem::at(&keys::head(&self.id, customer))
+            .number("v", new.version)
+            .data(&new.head())
+            .expires(gone_at);
+        let mut writes = vec![
+            self.store
+                .put_write(head, Some(Condition::version(old.version))),
+        ];
+        let (before, after) = (old.pieces(), new.pieces());
+        for (name, days) in &after {
+            if before.get(name) != Some(days)
+                && let Some(&&day) = days.keys().next()
+            {
+                let piece = NewItem::at(&keys::piece(&self.id, customer, day))
+                    .data(days)
+                    .expires(gone_at);
+                writes.push(self.store.put_write(piece, None));
+            }
+        }
+        for (name, days) in &before {
+            if !after.contains_key(name)
+                && let Some(&&day) = days.keys().next()
+            {
+                writes.push(
+                    self.store
+                        .delete_write(&keys::piece(&self.id, customer, day), None),
+                );
+            }
+        }
+        writes
+    }
+}
+
+impl StoredContribution {
+    fn head(&self) -> BTreeMap<&Day, &DayPart> {
+        self.days
+            .iter()
+            .filter(|(_, stored)| stored.in_head)
+            .map(|(day, stored)| (day, &stored.part))
+            .collect()
+    }
+
+    fn pieces(&self) -> BTreeMap<String, BTreeMap<&Day, &DayPart>> {
+        let mut pieces: BTreeMap<String, BTreeMap<&Day, &DayPart>> = BTreeMap::new();
+        for (day, stored) in self.days.iter().filter(|(_, stored)| !stored.in_head) {
+            pieces
+                .entry(keys::piece_name(*day))
+                .or_default()
+                .insert(day, &stored.part);
+        }
+        pieces
+    }
+
+    fn apply(&mut self, change: &Change) {
+        let stored = self.days.entry(change.day()).or_insert_with(|| Stored {
+            part: DayPart::default(),
+            in_head: true,
+        });
+        match change {
+            Change::Gauges(_, gauges) => stored.part.gauges.clone_from(gauges),
+            Change::Order(_, old, new) => {
+                let id = new.as_ref().or(old.as_ref()).map(|line| &line.order_id);
+                stored.part.orders.retain(|line| Some(&line.order_id) != id);
+                stored.part.orders.extend(new.clone());
+                stored
+                    .part
+                    .orders
+                    .sort_by(|a, b| (a.placed_at, &a.order_id).cmp(&(b.placed_at, &b.order_id)));
+            }
+        }
+        if stored.part == DayPart::default() {
+            self.days.remove(&change.day());
+        }
+    }
+
+    /// A head that grew too large gives its older days to pieces; a head that drops days that nobody sees any more stays small.
+    fn tidy(&mut self, first_visible: Day) {
+        self.days
+            .retain(|day, stored| *day >= first_visible || !stored.in_head);
+        let bytes =
+            |stored: &Stored| serde_json::to_string(&stored.part).map_or(0, |text| text.len() + 14);
+        let total: usize = self
+            .days
+            .values()
+            .filter(|stored| stored.in_head)
+            .map(bytes)
+            .sum();
+        if total <= HEAD_BYTES_MAX {
+            return;
+        }
+        let mut kept = 0;
+        for stored in self.days.values_mut().rev().filter(|stored| stored.in_head) {
+            kept += bytes(stored);
+            stored.in_head = kept <= HEAD_BYTES_KEPT;
+        }
+    }
+}
+
+impl Pending {
+    fn of(one: Move, first_visible: Day) -> Self {
+        let old = one.stored.visible(first_visible);
+        let nothing = DayPart::default();
+        let mut changes = VecDeque::new();
+        let days: BTreeSet<Day> = old
+            .days
+            .keys()
+            .chain(one.new.days.keys())
+            .copied()
+            .collect();
+        for day in days {
+            let (before, after) = (
+                old.days.get(&day).unwrap_or(&nothing),
+                one.new.days.get(&day).unwrap_or(&nothing),
+            );
+            if before.gauges != after.gauges {
+                changes.push_back(Change::Gauges(day, after.gauges.clone()));
+            }
+            let by_id = |part: &DayPart| -> BTreeMap<_, _> {
+                part.orders
+                    .iter()
+                    .map(|line| (line.order_id.clone(), line.clone()))
+                    .collect()
+            };
+            let (mut before, after) = (by_id(before), by_id(after));
+            for (id, line) in after {
+                let stood = before.remove(&id);
+                if stood.as_ref() != Some(&line) {
+                    changes.push_back(Change::Order(day, stood, Some(line)));
+                }
+            }
+            changes.extend(
+                before
+                    .into_values()
+                    .map(|line| Change::Order(day, Some(line), None)),
+            );
+        }
+        let orders = one
+            .new
+            .days
+            .values()
+            .map(|part| part.orders.len() as i64)
+            .sum();
+        Self {
+            customer: one.customer,
+            stored: one.stored,
+            orders,
+            changes,
+        }
+    }
+
+    fn step(&self, customer: usize, changes: usize, first_visible: Day) -> Step {
+        let mut stored = self.stored.clone();
+        stored.version += 1;
+        for change in self.changes.iter().take(changes) {
+            stored.apply(change);
+        }
+        stored.tidy(first_visible);
+        Step {
+            customer,
+            changes,
+            stored,
+        }
+    }
+}
+
+impl Batch {
+    fn fits(&self, writes: &[Write], differences: &BTreeMap<Day, Sheet<CampaignId>>) -> bool {
+        let new_days = differences
+            .keys()
+            .filter(|day| !self.differences.contains_key(day))
+            .count();
+        let items = self.writes.len() + writes.len() + self.differences.len() + new_days;
+        let bytes: usize = writes.iter().map(Write::bytes).sum();
+        items <= TRANSACTION_ITEMS_MAX && self.bytes + bytes <= TRANSACTION_BYTES_MAX / 2
+    }
+
+    fn add(
+        &mut self,
+        step: Step,
+        writes: Vec<Write>,
+        differences: &BTreeMap<Day, Sheet<CampaignId>>,
+    ) {
+        self.bytes += writes.iter().map(Write::bytes).sum::<usize>();
+        self.owners
+            .extend(std::iter::repeat_n(step.customer, writes.len()));
+        self.writes.extend(writes);
+        for (&day, difference) in differences {
+            self.differences.entry(day).or_default().add(difference);
+        }
+        self.steps.push(step);
+    }
+}
+
+impl Moved {
+    fn take(&mut self, slot: &mut Option<Pending>, step: Step) {
+        let Some(pending) = slot else { return };
+        for change in pending.changes.drain(..step.changes) {
+            if let Change::Order(_, old, new) = change {
+                let earned = |line: &Option<OrderLine>| {
+                    line.as_ref()
+                        .filter(|line| line.credit.is_some() && line.not_counted.is_none())
+                        .map(|line| (line.currency, line.amount))
+                };
+                let shown = |line: &Option<OrderLine>| {
+                    line.as_ref()
+                        .map(|line| (line.credit.clone(), line.amount, line.not_counted))
+                };
+                self.credits_changed += i64::from(shown(&old) != shown(&new));
+                for (currency, amount) in earned(&new)
+                    .into_iter()
+                    .chain(earned(&old).map(|(currency, amount)| (currency, Money::ZERO - amount)))
+                {
+                    self.revenue_moved.add(currency, amount);
+                }
+            }
+        }
+        pending.stored = step.stored;
+        if pending.changes.is_empty() {
+            self.customers += 1;
+            self.orders += pending.orders;
+            *slot = None;
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! One marketplace in the table: its settings and campaigns. Facts, notes, units, figures and runs stand in files of their own.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use revtrail_core::campaign::{Campaign, Catalog};
+use revtrail_core::id::{CampaignId, MarketplaceId};
+use revtrail_core::settings::{Settings, Version, Versions};
+use revtrail_core::time::{Instant, Retention};
+
+use crate::access::Marketplace;
+use crate::client::{
+    Condition, Fault, Item, NewItem, Range, Reading, Store, StoreError, Transacted, Write, data,
+    text,
+};
+use crate::keys;
+use crate::work::{Redecide, Unit, Work};
+
+/// How often a change that meets another is tried again before the caller is told to.
+const TRIES_MAX: usize = 8;
+
+/// One marketplace in the table. Everything that is a tenant's is reached through one, so no key of another can be made.
+#[derive(Debug, Clone)]
+pub struct Market {
+    pub(crate) store: Store,
+    pub(crate) id: MarketplaceId,
+    pub(crate) retention: Retention,
+}
+
+/// What a marketplace is as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Meta {
+    /// It holds an order, or is about to.
+    pub has_orders: bool,
+    /// All facts accepted before are in the figures.
+    pub as_of: Option<Instant>,
+}
+
+/// What became of saving settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Saved {
+    /// A new version.
+    New(Version),
+    /// The newest version says the same.
+    Same(Version),
+}
+
+/// What became of creating a marketplace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// It is new, with the first version of its settings.
+    New(Version),
+    /// There is one.
+    Exists(Marketplace),
+}
+
+impl Store {
+    /// One marketplace in this table.
+    pub fn market(&self, id: &MarketplaceId, retention: Retention) -> Market {
+        Market {
+            store: self.clone(),
+            id: id.clone(),
+            retention,
+        }
+    }
+}
+
+impl Market {
+    /// Which marketplace.
+    pub fn id(&self) -> &MarketplaceId {
+        &self.id
+    }
+
+    /// The deployment's retention.
+    pub fn retention(&self) -> Retention {
+        self.retention
+    }
+
+    /// Creates the marketplace with the first version of its settings.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn create(
+        &self,
+        name: &str,
+        settings: Settings,
+        saved_by: &str,
+        now: Instant,
+    ) -> Result<Created, StoreError> {
+        let marketplace = Marketplace {
+            marketplace_id: self.id.clone(),
+            name: name.to_owned(),
+            created_at: now,
+        };
+        let version = Version {
+            version: 1,
+            saved_at: now,
+            saved_by: saved_by.to_owned(),
+            replaced: false,
+            settings,
+        };
+        let writes = vec![
+            self.store.put_write(
+                NewItem::at(&keys::marketplace(&self.id)).data(&marketplace),
+                Some(Condition::absent()),
+            ),
+            self.put_version(&version, Some(Condition::absent())),
+        ];
+        match self.store.transact(writes).await? {
+            Transacted::Done => Ok(Created::New(version)),
+            Transacted::Cancelled(_) => match self.store.marketplace(&self.id).await? {
+                Some(marketplace) => Ok(Created::Exists(marketplace)),
+                None => Err(StoreError::Contended {
+                    op: "creating a marketplace",
+                }),
+            },
+        }
+    }
+
+    fn put_version(&self, version: &Version, condition: Option<Condition>) -> Write {
+        let item = NewItem::at(&keys::settings_version(&self.id, version.version)).data(version);
+        self.store.put_write(item, condition)
+    }
+
+    /// What the marketplace is as a whole.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn meta(&self) -> Result<Meta, StoreError> {
+        let item = self
+            .store
+            .get(&keys::meta(&self.id), true)
+            .await?
+            .unwrap_or_default();
+        Ok(Meta {
+            has_orders: item.contains_key("has_orders"),
+            as_of: Instant::parse(text(&item, "as_of")).ok(),
+        })
+    }
+
+    /// Marks that the marketplace holds orders: from here on versions of the settings no longer replace each other.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn mark_orders(&self) -> Result<(), StoreError> {
+        self.update_meta(
+            "SET has_orders = :a",
+            vec![(":a", AttributeValue::Bool(true))],
+        )
+        .await
+    }
+
+    /// Raises the time that figures are as of.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn raise_as_of(&self, as_of: Instant) -> Result<(), StoreError> {
+        if self
+            .meta()
+            .await?
+            .as_of
+            .is_some_and(|stands| stands >= as_of)
+        {
+            return Ok(());
+        }
+        self.update_meta(
+            "SET as_of = :a",
+            vec![(":a", AttributeValue::S(as_of.to_string()))],
+        )
+        .await
+    }
+
+    async fn update_meta(
+        &self,
+        expression: &str,
+        values: Vec<(&str, AttributeValue)>,
+    ) -> Result<(), StoreError> {
+        let key = crate::client::key_item(&keys::meta(&self.id));
+        let mut update = self
+            .store
+            .client
+            .update_item()
+            .table_name(&*self.store.table)
+            .set_key(Some(key))
+            .update_expression(expression);
+        for (name, value) in values {
+            update = update.expression_attribute_values(name, value);
+        }
+        update
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| crate::client::failed("UpdateItem", error))
+    }
+
+    /// All versions of the settings; `None` where the marketplace does not exist.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn versions(&self) -> Result<Option<Versions>, StoreError> {
+        let items = self
+            .store
+            .query(&keys::settings(&self.id), &Range::All, Reading::STRONG)
+            .await?;
+        Ok(Versions::new(
+            items.iter().map(data).collect::<Result<_, _>>()?,
+        ))
+    }
+
+    /// Saves settings as a new version, unless the newest says the same. Before the marketplace holds its first order the new
+    /// version replaces the others; else orders placed from `now` on are decided again.
+    ///
+    /// # Errors
+    /// What the table answers; [`StoreError::Contended`] where others save at the same time.
+    pub async fn save_settings(
+        &self,
+        settings: &Settings,
+        saved_by: &str,
+        now: Instant,
+    ) -> Result<Saved, StoreError> {
+        for _ in 0..TRIES_MAX {
+            let versions = self.versions().await?.ok_or(StoreError::Contended {
+                op: "saving settings",
+            })?;
+            let newest = versions.newest();
+            if newest.settings == *settings {
+                return Ok(Saved::Same(newest.clone()));
+            }
+            let version = Version {
+                version: newest.version + 1,
+                saved_at: now.max(newest.saved_at),
+                saved_by: saved_by.to_owned(),
+                replaced: false,
+                settings: settings.clone(),
+            };
+            let mut writes = vec![self.put_version(&version, Some(Condition::absent()))];
+            let meta = keys::meta(&self.id);
+            if self.meta().await?.has_orders {
+                // Functions may have decided under the version before for as long as they keep it: see the ten minutes of SPEC 4.1.
+                let redecide = Redecide {
+                    from: version.saved_at,
+                    to: None,
+                };
+                writes.push(self.put_unit(&Unit::new(Work::Redecide(redecide), None)));
+            } else {
+                writes.push(
+                    self.store
+                        .check_write(&meta, Condition::without("has_orders")),
+                );
+                for old in versions.all().iter().filter(|old| !old.replaced) {
+                    writes.push(self.put_version(
+                        &Version {
+                            replaced: true,
+                            ..old.clone()
+                        },
+                        None,
+                    ));
+                }
+                writes.push(self.put_unit(&Unit::new(Work::RefoldEarly, None)));
+            }
+            if matches!(self.store.transact(writes).await?, Transacted::Done) {
+                return Ok(Saved::New(version));
+            }
+        }
+        Err(StoreError::Contended {
+            op: "saving settings",
+        })
+    }
+
+    /// All campaigns, as they stand.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn catalog(&self) -> Result<Catalog, StoreError> {
+        let items = self
+            .store
+            .query(&keys::campaigns(&self.id), &Range::All, Reading::STRONG)
+            .await?;
+        Ok(Catalog::new(
+            items.iter().map(data).collect::<Result<_, _>>()?,
+        ))
+    }
+
+    /// One campaign.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn campaign(&self, id: &CampaignId) -> Result<Option<Campaign>, StoreError> {
+        self.store
+            .get(&keys::campaign(&self.id, id), true)
+            .await?
+            .map(|item| data(&item))
+            .transpose()
+    }
+
+    /// Replaces what people tell of a campaign; what events told of it stays. Orders that the change touches are decided again.
+    /// True where the campaign is new.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn put_campaign(&self, told: &Campaign) -> Result<(bool, Campaign), StoreError> {
+        let versions = self.versions().await?;
+        let change = |stands: Option<&Campaign>| {
+            let mut campaign = told.clone();
+            if let Some(stands) = stands {
+                campaign.first_event_at = stands.first_event_at;
+                campaign.channels.clone_from(&stands.channels);
+            }
+            campaign
+        };
+        self.change_campaign(&told.campaign_id, change, versions.as_ref())
+            .await
+    }
+
+    /// Takes in what events tell of a campaign: it is made where it does not exist, its earliest event and its channels
+    /// grow. Orders that the change touches are decided again.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn witness_campaign(
+        &self,
+        seen: &Witnessed,
+        versions: &Versions,
+    ) -> Result<(), StoreError> {
+        let change = |stands: Option<&Campaign>| {
+            let mut campaign = stands
+                .cloned()
+                .unwrap_or_else(|| Campaign::named_by_id(seen.campaign_id.clone()));
+            for (&channel, &at) in &seen.first_at {
+                campaign.witness(at, channel);
+            }
+            campaign
+        };
+        self.change_campaign(&seen.campaign_id, change, Some(versions))
+            .await
+            .map(drop)
+    }
+
+    async fn change_campaign(
+        &self,
+        id: &CampaignId,
+        change: impl Fn(Option<&Campaign>) -> Campaign,
+        versions: Option<&Versions>,
+    ) -> Result<(bool, Campaign), StoreError> {
+        let key = keys::campaign(&self.id, id);
+        for _ in 0..TRIES_MAX {
+            let item: Option<Item> = self.store.get(&key, true).await?;
+            let stands: Option<Campaign> = item.as_ref().map(data).transpose()?;
+            let campaign = change(stands.as_ref());
+            if stands.as_ref() == Some(&campaign) {
+                return Ok((false, campaign));
+            }
+            let condition = match item.and_then(|mut item| item.remove("d")) {
+                Some(d) => Condition::equals("d", d),
+                None => Condition::absent(),
+            };
+            let mut writes = vec![
+                self.store
+                    .put_write(NewItem::at(&key).data(&campaign), Some(condition)),
+            ];
+            if let Some(redecide) = versions
+                .and_then(|versions| Redecide::after_change(stands.as_ref(), &campaign, versions))
+            {
+                writes.push(self.put_unit(&Unit::new(Work::Redecide(redecide), None)));
+            }
+            match self.store.transact(writes).await? {
+                Transacted::Done => return Ok((stands.is_none(), campaign)),
+                Transacted::Cancelled(faults) => {
+                    debug_assert!(faults.iter().any(|fault| *fault != Fault::None))
+                }
+            }
+        }
+        Err(StoreError::Contended {
+            op: "changing a campaign",
+        })
+    }
+}
+
+/// What events told of a campaign: per channel the earliest.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Witnessed {
+    /// Which campaign.
+    #[serde(rename = "g")]
+    pub campaign_id: CampaignId,
+    /// The earliest event on each channel.
+    #[serde(rename = "t")]
+    pub first_at: BTreeMap<revtrail_core::event::Channel, Instant>,
+}
+
+/// Puts together what events tell of campaigns.
+pub fn witnessed<'e>(
+    events: impl IntoIterator<Item = &'e revtrail_core::event::Event>,
+) -> Vec<Witnessed> {
+    let one = |event: &'e revtrail_core::event::Event| Witnessed {
+        campaign_id: event.campaign_id.clone(),
+        first_at: BTreeMap::from([(event.channel, event.occurred_at)]),
+    };
+    merge_witnessed(events.into_iter().map(one))
+}
+
+/// Puts together what several calls told of campaigns.
+pub fn merge_witnessed(all: impl IntoIterator<Item = Witnessed>) -> Vec<Witnessed> {
+    let mut merged: BTreeMap<CampaignId, Witnessed> = BTreeMap::new();
+    for seen in all {
+        match merged.get_mut(&seen.campaign_id) {
+            None => drop(merged.insert(seen.campaign_id.clone(), seen)),
+            Some(known) => {
+                for (channel, at) in seen.first_at {
+                    known
+                        .first_at
+                        .entry(channel)
+                        .and_modify(|first| *first = at.min(*first))
+                        .or_insert(at);
+                }
+            }
+        }
+    }
+    merged.into_values().collect()
+}

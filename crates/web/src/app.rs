@@ -1,0 +1,137 @@
+//! What every call shares: the store, the clock, the retention, and short memories of keys and marketplaces.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use revtrail_core::id::MarketplaceId;
+use revtrail_core::time::{Instant, Retention};
+use revtrail_store::access::{Key, Role, key_hash};
+use revtrail_store::{Store, StoreError};
+
+use crate::access::Caller;
+use crate::clock::Clock;
+
+/// How long a key is believed without asking the table, in milliseconds: half of the 60 s in which a revocation acts.
+const KEY_BELIEVED_MS: i64 = 30_000;
+/// Keys and marketplaces remembered at most: a few hundred bytes each, so a few MB; a full memory starts afresh.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// The state of the HTTP functions; cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    clock: Clock,
+    retention: Retention,
+    deployment_hash: Option<String>,
+    keys: Mutex<HashMap<String, (Instant, Key)>>,
+    marketplaces: Mutex<HashSet<MarketplaceId>>,
+}
+
+impl App {
+    /// The state over a store. `deployment_key` is the admin key good for every marketplace; an empty one is none.
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        retention: Retention,
+        deployment_key: Option<&str>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            clock,
+            retention,
+            deployment_hash: deployment_key.filter(|key| !key.is_empty()).map(key_hash),
+            keys: Mutex::default(),
+            marketplaces: Mutex::default(),
+        }))
+    }
+
+    /// The table.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The deployment's retention.
+    pub fn retention(&self) -> Retention {
+        self.0.retention
+    }
+
+    /// What the clock shows; handlers take `Call::now` instead, which stands still for a call.
+    pub fn now(&self) -> Instant {
+        self.0.clock.now()
+    }
+
+    /// Whose secret this is; `None` where it is nobody's. Unknown secrets are not remembered, so a new key works at once.
+    pub(crate) async fn caller(
+        &self,
+        secret: &str,
+        now: Instant,
+    ) -> Result<Option<Caller>, StoreError> {
+        let hash = key_hash(secret);
+        if self.0.deployment_hash.as_deref() == Some(hash.as_str()) {
+            return Ok(Some(Caller {
+                key_id: "deployment".to_owned(),
+                name: "the deployment's key".to_owned(),
+                role: Role::Admin,
+                deployment: true,
+                marketplaces: Vec::new(),
+            }));
+        }
+        let believed = {
+            let keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);
+            keys.get(&hash)
+                .filter(|(read_at, _)| (0..KEY_BELIEVED_MS).contains(&(now.ms() - read_at.ms())))
+                .map(|(_, key)| key.clone())
+        };
+        let key = match believed {
+            Some(key) => Some(key),
+            None => self.read_key(hash, now).await?,
+        };
+        Ok(key.map(|key| Caller {
+            key_id: key.key_id,
+            name: key.name,
+            role: key.role,
+            deployment: false,
+            marketplaces: key.marketplaces,
+        }))
+    }
+
+    async fn read_key(&self, hash: String, now: Instant) -> Result<Option<Key>, StoreError> {
+        let found = self.0.store.key(&hash).await?;
+        let mut keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        match &found {
+            Some(key) => {
+                if keys.len() >= REMEMBERED_MAX {
+                    keys.clear();
+                }
+                keys.insert(hash, (now, key.clone()));
+            }
+            None => {
+                keys.remove(&hash);
+            }
+        }
+        Ok(found)
+    }
+
+    /// True where the marketplace exists; that it does is remembered, for marketplaces are never deleted.
+    pub(crate) async fn marketplace_exists(&self, id: &MarketplaceId) -> Result<bool, StoreError> {
+        let known = &self.0.marketplaces;
+        if known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(id)
+        {
+            return Ok(true);
+        }
+        let exists = self.0.store.marketplace_exists(id).await?;
+        if exists {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.len() >= REMEMBERED_MAX {
+                known.clear();
+            }
+            known.insert(id.clone());
+        }
+        Ok(exists)
+    }
+}

@@ -1,0 +1,178 @@
+//! Reports as CSV: who asks for it, and cells that no spreadsheet takes for a formula (SPEC 5).
+
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+
+use crate::problem::Problem;
+
+/// One cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cell<'a> {
+    /// Text, of which a leading `= + - @` tab or CR is disarmed by an apostrophe.
+    Text(Cow<'a, str>),
+    /// A number, as it is printed.
+    Number(Cow<'a, str>),
+    /// Nothing.
+    Empty,
+}
+
+impl<'a> Cell<'a> {
+    /// A text.
+    pub fn text(text: impl Into<Cow<'a, str>>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// A number, a rate, an amount: what a program printed and no person wrote.
+    pub fn number(number: impl Into<Cow<'a, str>>) -> Self {
+        Self::Number(number.into())
+    }
+
+    /// A text that may be absent.
+    pub fn maybe_text(text: Option<impl Into<Cow<'a, str>>>) -> Self {
+        text.map_or(Self::Empty, Self::text)
+    }
+
+    /// A number that may be absent.
+    pub fn maybe_number(number: Option<impl Into<Cow<'a, str>>>) -> Self {
+        number.map_or(Self::Empty, Self::number)
+    }
+
+    fn printed(&self) -> Cow<'_, str> {
+        match self {
+            Self::Text(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => {
+                format!("'{text}").into()
+            }
+            Self::Text(text) | Self::Number(text) => Cow::Borrowed(text),
+            Self::Empty => "".into(),
+        }
+    }
+}
+
+/// A CSV document in the making.
+pub struct Table {
+    writer: ::csv::Writer<Vec<u8>>,
+    failure: Option<::csv::Error>,
+}
+
+impl Table {
+    /// A table with its header.
+    pub fn new<'a>(columns: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut table = Self {
+            writer: ::csv::Writer::from_writer(Vec::new()),
+            failure: None,
+        };
+        table.row(columns.into_iter().map(Cell::text));
+        table
+    }
+
+    /// Adds a row of as many cells as there are columns; another number fails the answer.
+    pub fn row<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) {
+        for cell in cells {
+            if let Err(error) = self.writer.write_field(cell.printed().as_bytes()) {
+                self.failure.get_or_insert(error);
+            }
+        }
+        if let Err(error) = self.writer.write_record(None::<&[u8]>) {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    /// The answer, as a file to save; 500 where a row was not written, for no part is ever shown as the whole.
+    pub fn answer(self, file_name: &str) -> Response {
+        if let Some(error) = self.failure {
+            return Problem::internal(&error).into_response();
+        }
+        let bytes = match self.writer.into_inner() {
+            Ok(bytes) => bytes,
+            Err(error) => return Problem::internal(&error).into_response(),
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let name = file_name.replace(|c| !plain(c), "_");
+        let mut response = bytes.into_response();
+        let headers = response.headers_mut();
+        let csv = HeaderValue::from_static("text/csv; charset=utf-8");
+        headers.insert(CONTENT_TYPE, csv);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(saved) = HeaderValue::try_from(format!("attachment; filename=\"{name}\"")) {
+            headers.insert(CONTENT_DISPOSITION, saved);
+        }
+        response
+    }
+}
+
+/// True where `Accept` names `text/csv` and does not prefer JSON.
+pub(crate) fn wanted(headers: &HeaderMap) -> bool {
+    let (mut csv, mut json) = (0.0, 0.0);
+    for value in headers.get_all(ACCEPT) {
+        for range in value.to_str().unwrap_or_default().split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let weight = parts.find_map(|part| part.strip_prefix("q="));
+            let weight: f32 = weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0));
+            match name.as_str() {
+                "text/csv" => csv = weight,
+                "application/json" => json = weight,
+                _ => {}
+            }
+        }
+    }
+    csv > json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_cells_are_disarmed() {
+        let mut table = Table::new(["name", "revenue_USD"]);
+        for (name, revenue) in [
+            ("=1+1", "-5.00"),
+            ("+a", "+1"),
+            ("-a", "0.10"),
+            ("@a", ""),
+            ("\ta", ""),
+            ("\ra", ""),
+            ("a=1", ""),
+            ("'a", ""),
+            ("", ""),
+            ("say \"a,b\"\n", "1"),
+        ] {
+            table.row([Cell::text(name), Cell::number(revenue)]);
+        }
+        table.row([Cell::Empty, Cell::maybe_number(None::<String>)]);
+        let expected = "name,revenue_USD\n'=1+1,-5.00\n'+a,+1\n'-a,0.10\n'@a,\n'\ta,\n\"'\ra\",\na=1,\n'a,\n,\n\
+                        \"say \"\"a,b\"\"\n\",1\n,\n";
+        let text = String::from_utf8(table.writer.into_inner().unwrap()).unwrap();
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_row_too_short_fails_the_answer() {
+        let mut table = Table::new(["a", "b"]);
+        table.row([Cell::text("1")]);
+        assert_eq!(table.answer("x.csv").status(), 500);
+    }
+
+    #[test]
+    fn who_wants_csv() {
+        for (accept, wants) in [
+            ("text/csv", true),
+            ("Text/CSV; header=present", true),
+            ("text/csv, */*", true),
+            ("text/csv;q=0.9, application/json;q=0.1", true),
+            ("application/json, text/csv;q=0.5", false),
+            ("application/json, text/csv", false),
+            ("text/csv;q=0", false),
+            ("*/*", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(wanted(&headers), wants, "{accept}");
+        }
+    }
+}

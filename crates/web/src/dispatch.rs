@@ -1,0 +1,191 @@
+//! One router of all routes, and the door every call passes: in this order 404, 401, 403, 405, 413, then the handler.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Method};
+use http_body_util::BodyExt;
+use revtrail_core::id::MarketplaceId;
+
+use crate::access::{Access, enter, identify};
+use crate::app::App;
+use crate::encoding::percent_decode;
+use crate::problem::Problem;
+use crate::query;
+use crate::route::{Call, MARKETPLACE, Route};
+
+/// Most bytes of a body: a Lambda request holds 6 MB, and quotes are escaped in it.
+pub const BODY_BYTES_MAX: usize = 4 << 20;
+/// How much of a body that is too large is read and dropped: who is still sending would not see an answer otherwise.
+const DROPPED_BYTES_MAX: usize = 64 << 20;
+
+/// Makes one router of the routes of any number of functions.
+///
+/// # Panics
+/// At start, where two routes have the same method and path, or axum cannot tell two paths apart.
+pub fn router(routes: Vec<Route>, app: App) -> Router {
+    let mut paths: BTreeMap<String, Vec<Route>> = BTreeMap::new();
+    for route in routes {
+        let same = paths.entry(shape(route.path)).or_default();
+        let twice = same.iter().any(|other| other.method == route.method);
+        assert!(!twice, "{} {} is there twice", route.method, route.path);
+        same.push(route);
+    }
+    let mut router = Router::new();
+    for (shape, routes) in paths {
+        let (app, routes): (App, Arc<[Route]>) = (app.clone(), routes.into());
+        let answer = any(move |request: Request| answer(app.clone(), routes.clone(), request));
+        router = router.route(&shape, answer);
+    }
+    router.fallback(async || Problem::not_found("there is no such route"))
+}
+
+/// The path with parameters named by place, so that routes of one path may name them differently.
+fn shape(path: &str) -> String {
+    let named = |(place, segment): (usize, &str)| match segment.starts_with('{') {
+        true => format!("{{p{place}}}"),
+        false => segment.to_owned(),
+    };
+    let segments: Vec<String> = path.split('/').enumerate().map(named).collect();
+    segments.join("/")
+}
+
+async fn answer(app: App, routes: Arc<[Route]>, request: Request) -> Response {
+    match AssertUnwindSafe(serve(app, &routes, request))
+        .catch_unwind()
+        .await
+    {
+        Ok(Ok(response)) => response,
+        Ok(Err(problem)) => problem.into_response(),
+        Err(_) => Problem::internal(&"a handler panicked").into_response(),
+    }
+}
+
+/// The door. Where the path lacks the method, its first route says whether a key is needed.
+async fn serve(app: App, routes: &[Route], request: Request) -> Result<Response, Problem> {
+    let now = app.now();
+    let (parts, body) = request.into_parts();
+    let found = find(routes, &parts.method);
+    let Some(route) = found.or(routes.first()) else {
+        return Err(Problem::not_found("there is no such route"));
+    };
+    let query = query::pairs(parts.uri.query());
+    let params = params(route.path, parts.uri.path());
+    let tenant = params.iter().find(|(name, _)| *name == MARKETPLACE);
+    let marketplace = tenant
+        .and_then(|(_, text)| text.as_deref())
+        .and_then(|text| MarketplaceId::new(text).ok());
+
+    let mut caller = None;
+    if route.access != Access::Open {
+        let url_key = query.iter().find(|(name, _)| name == "key");
+        let url_key = url_key.filter(|_| route.key_in_url_too);
+        let known = identify(
+            &app,
+            &parts.headers,
+            url_key.map(|(_, key)| key.as_str()),
+            route.key_in_url_too,
+            now,
+        )
+        .await?;
+        if tenant.is_some() {
+            let may_create = found.is_some_and(|route| route.creates_marketplace);
+            enter(&app, &known, marketplace.as_ref(), may_create).await?;
+        }
+        caller = Some(known);
+    }
+    let Some(route) = found else {
+        return Err(Problem::method_not_allowed(allow(routes)));
+    };
+    if let (Access::Roles(roles), Some(caller)) = (route.access, &caller)
+        && !roles.contains(&caller.role)
+    {
+        return Err(Problem::role_forbidden(caller.role));
+    }
+    let body = if [Method::GET, Method::HEAD].contains(&parts.method) {
+        Bytes::new()
+    } else {
+        read(body, &parts.headers).await?
+    };
+    let path = parts.uri.path().to_owned();
+    let headers = parts.headers;
+    (route.handler)(Call {
+        app,
+        now,
+        headers,
+        body,
+        caller,
+        marketplace,
+        path,
+        params,
+        query,
+    })
+    .await
+}
+
+/// The route of a method; HEAD is GET, whose body axum leaves out.
+fn find<'r>(routes: &'r [Route], method: &Method) -> Option<&'r Route> {
+    let method = match *method {
+        Method::HEAD => &Method::GET,
+        _ => method,
+    };
+    routes.iter().find(|route| route.method == *method)
+}
+
+fn allow(routes: &[Route]) -> String {
+    let mut methods: Vec<&str> = routes.iter().map(|route| route.method.as_str()).collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.sort_unstable();
+    methods.join(", ")
+}
+
+/// The parameters of a path, each cut from the path as it came and then decoded; `None` where it is not UTF-8.
+fn params(pattern: &'static str, path: &str) -> Vec<(&'static str, Option<String>)> {
+    let name = |segment: &'static str| segment.strip_prefix('{')?.strip_suffix('}');
+    let value = |segment: &str| String::from_utf8(percent_decode(segment)).ok();
+    pattern
+        .split('/')
+        .zip(path.split('/'))
+        .filter_map(|(pattern, segment)| Some((name(pattern)?, value(segment))))
+        .collect()
+}
+
+async fn read(mut body: Body, headers: &HeaderMap) -> Result<Bytes, Problem> {
+    let too_large = || Problem::too_large("a body has at most 4 MiB");
+    let declared = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > DROPPED_BYTES_MAX) {
+        return Err(too_large());
+    }
+    let mut kept = BytesMut::new();
+    let mut seen = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::unreadable("the body ended too early"))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        seen = seen.saturating_add(data.len());
+        if seen > DROPPED_BYTES_MAX {
+            break;
+        }
+        if seen <= BODY_BYTES_MAX {
+            kept.extend_from_slice(&data);
+        }
+    }
+    if seen > BODY_BYTES_MAX {
+        return Err(too_large());
+    }
+    Ok(kept.freeze())
+}

@@ -1,0 +1,179 @@
+//! Failures as they leave: RFC 9457 `application/problem+json`. Which call meets which failure stands elsewhere.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use revtrail_core::record;
+use revtrail_store::StoreError;
+use revtrail_store::access::Role;
+use serde::Serialize;
+
+/// When a busy answer may be asked again, in seconds.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
+
+/// A call that failed: the status, a sentence, and what is wrong with which field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldError>,
+    allow: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct FieldError {
+    field: Option<String>,
+    code: Cow<'static, str>,
+    detail: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            allow: None,
+        }
+    }
+
+    /// 401: no key, or none that is known; the same for all causes.
+    pub fn unauthorized() -> Self {
+        let detail = "this needs a key: Authorization: Bearer <key>";
+        Self::new(StatusCode::UNAUTHORIZED, detail)
+    }
+
+    /// 403: a marketplace that is another's or does not exist; which of the two is not told.
+    pub fn forbidden() -> Self {
+        let detail = "this key is not good for this marketplace";
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// 403: the marketplace is the key's, the route not its role's.
+    pub fn role_forbidden(role: Role) -> Self {
+        let detail = format!("a key with the role {} may not do this", role.name());
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// 404.
+    pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 405; `allow` lists the methods there are.
+    pub fn method_not_allowed(allow: String) -> Self {
+        let detail = format!("this route takes {allow}");
+        Self {
+            allow: Some(allow),
+            ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+        }
+    }
+
+    /// 413.
+    pub fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// 415.
+    pub fn media_type(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+    }
+
+    /// 400: a body or cursor that cannot be read at all.
+    pub fn unreadable(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 422: what is wrong with each field, all at once.
+    pub fn invalid(problems: Vec<record::Problem>) -> Self {
+        let detail = match problems.as_slice() {
+            [one] => one.detail.clone(),
+            many => format!("{} fields are wrong", many.len()),
+        };
+        let errors = problems.into_iter().map(|problem| FieldError {
+            code: problem.code.text().into(),
+            field: problem.field,
+            detail: problem.detail,
+        });
+        Self {
+            errors: errors.collect(),
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+        }
+    }
+
+    /// 409 with the code of the conflict, like `ambiguous_code`.
+    pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        let error = FieldError {
+            field: None,
+            code: code.into(),
+            detail: detail.clone(),
+        };
+        Self {
+            errors: vec![error],
+            ..Self::new(StatusCode::CONFLICT, detail)
+        }
+    }
+
+    /// 503: the same call may be made again, after `Retry-After`.
+    pub fn busy() -> Self {
+        let detail = "the table is busy: repeat this call in a second";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    /// 500. Logs the cause, once and here, and tells the caller nothing of it.
+    pub fn internal(cause: &dyn Display) -> Self {
+        tracing::error!(%cause, "a call failed");
+        let detail = "something failed here; the call may be repeated";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        if error.is_busy() {
+            tracing::warn!(%error, "a call was put off");
+            Self::busy()
+        } else {
+            Self::internal(&error)
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "errors": self.errors,
+        });
+        let mut response = (self.status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        let json = HeaderValue::from_static("application/problem+json");
+        headers.insert(CONTENT_TYPE, json);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, RETRY_AFTER_S);
+            }
+            _ => {}
+        }
+        if let Some(Ok(allow)) = self.allow.map(HeaderValue::try_from) {
+            headers.insert(ALLOW, allow);
+        }
+        response
+    }
+}

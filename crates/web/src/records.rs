@@ -1,0 +1,167 @@
+//! Bodies that carry JSON: how they are cut into records, and the answer of intake. What a record must hold is `core`'s.
+
+use axum::response::Response;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+use revtrail_core::record::{Code, Problem as RecordProblem};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::answer::json;
+use crate::problem::Problem;
+
+/// Most records of one call.
+pub const RECORDS_MAX: usize = 1000;
+
+enum Media {
+    Json,
+    Lines,
+}
+
+/// The media type of a body, without its parameters, in lower case; empty where none is given.
+pub(crate) fn media_type(headers: &HeaderMap) -> Result<String, Problem> {
+    if let Some(coding) = headers.get(CONTENT_ENCODING)
+        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(Problem::media_type("bodies are taken uncompressed only"));
+    }
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return Ok(String::new());
+    };
+    let value = String::from_utf8_lossy(value.as_bytes());
+    let name = value.split(';').next().unwrap_or_default();
+    Ok(name.trim().to_ascii_lowercase())
+}
+
+fn media(headers: &HeaderMap) -> Result<Media, Problem> {
+    match media_type(headers)?.as_str() {
+        "" | "application/json" => Ok(Media::Json),
+        "application/x-ndjson" => Ok(Media::Lines),
+        _ => Err(Problem::media_type(
+            "a body is application/json or application/x-ndjson",
+        )),
+    }
+}
+
+/// The body as text, without the byte order mark that some programs begin UTF-8 with.
+pub(crate) fn text(body: &[u8]) -> Result<&str, Problem> {
+    let text =
+        std::str::from_utf8(body).map_err(|_| Problem::unreadable("the body is not UTF-8"))?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+fn unreadable(error: &serde_json::Error) -> Problem {
+    Problem::unreadable(format!("the body is no JSON: {error}"))
+}
+
+/// Cuts an intake body into records: each the text of a JSON object, or why it is none. A line that begins like an
+/// object is passed on unread: who reads it finds out, and it is read once.
+pub(crate) fn cut<'a>(
+    headers: &HeaderMap,
+    body: &'a [u8],
+) -> Result<Vec<Result<&'a str, RecordProblem>>, Problem> {
+    let media = media(headers)?;
+    let text = text(body)?;
+    let records: Vec<_> = match media {
+        Media::Lines => text
+            .split('\n')
+            .map(str::trim_ascii)
+            .filter(|line| !line.is_empty())
+            .map(|line| {
+                if line.starts_with('{') || serde_json::from_str::<&RawValue>(line).is_ok() {
+                    object(line)
+                } else {
+                    let detail = "this line is no JSON";
+                    Err(RecordProblem::whole(Code::NotJson, detail))
+                }
+            })
+            .collect(),
+        Media::Json if text.trim_ascii_start().starts_with('[') => {
+            let elements: Vec<&RawValue> =
+                serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+            elements.into_iter().map(|raw| object(raw.get())).collect()
+        }
+        Media::Json => vec![Ok(one_object(text)?)],
+    };
+    if records.len() > RECORDS_MAX {
+        let detail = format!("{} records: a call takes at most 1,000", records.len());
+        return Err(Problem::too_large(detail));
+    }
+    Ok(records)
+}
+
+fn object(text: &str) -> Result<&str, RecordProblem> {
+    if text.starts_with('{') {
+        Ok(text)
+    } else {
+        let detail = "a record is a JSON object";
+        Err(RecordProblem::whole(Code::WrongType, detail))
+    }
+}
+
+/// The one object of a body that is no intake. A single line of NDJSON is one too.
+pub(crate) fn one<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<&'a str, Problem> {
+    media(headers)?;
+    one_object(text(body)?)
+}
+
+fn one_object(text: &str) -> Result<&str, Problem> {
+    let raw: &RawValue = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+    if raw.get().starts_with('{') {
+        Ok(raw.get())
+    } else {
+        Err(Problem::unreadable("the body is no JSON object"))
+    }
+}
+
+/// What became of the records of one call.
+#[derive(Debug, Default, Serialize)]
+pub struct Intake {
+    /// Taken, and durable.
+    pub accepted: usize,
+    /// Here before.
+    pub duplicates: usize,
+    /// Waiting for their promotion; `None` where the route knows no quarantine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<usize>,
+    rejected: Vec<Rejected>,
+}
+
+#[derive(Debug, Serialize)]
+struct Rejected {
+    index: usize,
+    #[serde(flatten)]
+    problem: RecordProblem,
+}
+
+impl Intake {
+    /// For routes that know a quarantine.
+    pub fn with_quarantine() -> Self {
+        Self {
+            quarantined: Some(0),
+            ..Self::default()
+        }
+    }
+
+    /// Rejects the record with this place in the body, counted from 0.
+    pub fn reject(&mut self, index: usize, problem: RecordProblem) {
+        self.rejected.push(Rejected { index, problem });
+    }
+
+    /// How many were rejected.
+    pub fn rejected(&self) -> usize {
+        self.rejected.len()
+    }
+
+    /// 202; 422 with the same body where there were records and all were rejected.
+    pub fn answer(mut self) -> Response {
+        self.rejected.sort_by_key(|rejected| rejected.index);
+        let taken = self.accepted + self.duplicates + self.quarantined.unwrap_or(0);
+        let status = if taken == 0 && !self.rejected.is_empty() {
+            StatusCode::UNPROCESSABLE_ENTITY
+        } else {
+            StatusCode::ACCEPTED
+        };
+        json(status, &self)
+    }
+}
