@@ -1,1 +1,76 @@
-//! The report-query function.
+//! The report-query function: everything that is read.
+
+mod customers;
+mod orders;
+mod period;
+mod reports;
+mod settings;
+mod tables;
+
+use revtrail_core::time::Instant;
+use revtrail_store::access::Role;
+use revtrail_store::market::Market;
+use revtrail_web::access::Access;
+use revtrail_web::answer::json;
+use revtrail_web::problem::Problem;
+use revtrail_web::route::{Call, Method, Response, Route, StatusCode};
+use serde::Serialize;
+use serde_json::json;
+
+/// Changed customers are counted up to here.
+const PENDING_MAX: usize = 1_000;
+
+const READERS: Access = Access::Roles(&[Role::Admin, Role::Marketer, Role::Analyst]);
+const MARKETING: Access = Access::Roles(&[Role::Admin, Role::Marketer]);
+
+/// What this function answers.
+pub fn routes() -> Vec<Route> {
+    let get = |path, access, handler: Handler| Route::new(Method::GET, path, access, handler);
+    vec![
+        get("/healthz", Access::Open, |call| Box::pin(health(call))),
+        get("/v1/marketplaces", Access::AnyKey, |call| Box::pin(settings::marketplaces(call))),
+        get("/v1/marketplaces/{marketplace}/settings", READERS, |call| Box::pin(settings::settings(call))),
+        get("/v1/marketplaces/{marketplace}/settings/versions", READERS, |call| Box::pin(settings::versions(call))),
+        get("/v1/marketplaces/{marketplace}/reports/campaigns", READERS, |call| Box::pin(reports::campaigns(call))),
+        get("/v1/marketplaces/{marketplace}/reports/campaigns/{id}", READERS, |call| Box::pin(reports::campaign(call))),
+        get("/v1/marketplaces/{marketplace}/reports/campaigns/{id}/purchases", MARKETING, |call| Box::pin(reports::purchases(call))),
+        get("/v1/marketplaces/{marketplace}/reports/orders", READERS, |call| Box::pin(reports::orders(call))),
+        get("/v1/marketplaces/{marketplace}/reports/reconciliation", READERS, |call| Box::pin(reports::reconciliation(call))),
+        get("/v1/marketplaces/{marketplace}/orders", READERS, |call| Box::pin(orders::list(call))),
+        get("/v1/marketplaces/{marketplace}/orders/{id}", READERS, |call| Box::pin(orders::one(call))),
+        get("/v1/marketplaces/{marketplace}/orders/{id}/attribution", READERS, |call| Box::pin(orders::attribution(call))),
+        get("/v1/marketplaces/{marketplace}/customers/{id}", MARKETING, |call| Box::pin(customers::customer(call))),
+        get("/v1/marketplaces/{marketplace}/runs", READERS, |call| Box::pin(settings::runs(call))),
+        get("/v1/marketplaces/{marketplace}/runs/{id}", READERS, |call| Box::pin(settings::run(call))),
+    ]
+}
+
+type Answer = std::pin::Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
+type Handler = fn(Call) -> Answer;
+
+async fn health(_: Call) -> Result<Response, Problem> {
+    Ok(json(StatusCode::OK, &json!({ "status": "ok" })))
+}
+
+/// How fresh a report is; every report carries it.
+#[derive(Serialize)]
+struct Freshness {
+    /// All facts accepted before are in the figures; `null` before the first run.
+    as_of: Option<Instant>,
+    /// Changed customers that wait for the next run.
+    pending: usize,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pending_more: bool,
+}
+
+impl Freshness {
+    async fn of(market: &Market) -> Result<Self, Problem> {
+        let pending = market.pending(PENDING_MAX).await?;
+        Ok(Self { as_of: market.meta().await?.as_of, pending: pending.customers.len(), pending_more: pending.more })
+    }
+}
+
+/// The settings' versions of the tenant, which exists.
+async fn versions(market: &Market) -> Result<revtrail_core::settings::Versions, Problem> {
+    market.versions().await?.ok_or_else(Problem::forbidden)
+}

@@ -281,6 +281,21 @@ impl Market {
         ))
     }
 
+    /// All campaigns, as they will stand once what waits in notes is taken in.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn catalog_with(&self, waiting: &[Witnessed]) -> Result<Catalog, StoreError> {
+        let mut campaigns: BTreeMap<CampaignId, Campaign> =
+            self.catalog().await?.iter().map(|(_, campaign)| (campaign.campaign_id.clone(), campaign.clone())).collect();
+        for seen in waiting {
+            let id = &seen.campaign_id;
+            let campaign = campaigns.entry(id.clone()).or_insert_with(|| Campaign::named_by_id(id.clone()));
+            seen.tell(campaign);
+        }
+        Ok(Catalog::new(campaigns.into_values().collect()))
+    }
+
     /// One campaign.
     ///
     /// # Errors
@@ -326,9 +341,7 @@ impl Market {
             let mut campaign = stands
                 .cloned()
                 .unwrap_or_else(|| Campaign::named_by_id(seen.campaign_id.clone()));
-            for (&channel, &at) in &seen.first_at {
-                campaign.witness(at, channel);
-            }
+            seen.tell(&mut campaign);
             campaign
         };
         self.change_campaign(&seen.campaign_id, change, Some(versions))
@@ -385,6 +398,14 @@ pub struct Witnessed {
     /// The earliest event on each channel.
     #[serde(rename = "t")]
     pub first_at: BTreeMap<revtrail_core::event::Channel, Instant>,
+}
+
+impl Witnessed {
+    fn tell(&self, campaign: &mut Campaign) {
+        for (&channel, &at) in &self.first_at {
+            campaign.witness(at, channel);
+        }
+    }
 }
 
 /// Puts together what events tell of campaigns.

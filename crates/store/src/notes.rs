@@ -95,3 +95,46 @@ impl Market {
         Ok(try_join_all(lanes).await?.into_iter().flatten().collect())
     }
 }
+
+/// What waits for the next run.
+#[derive(Debug, Clone, Default)]
+pub struct Pending {
+    /// Changed customers, at most as many as were asked for.
+    pub customers: BTreeSet<CustomerId>,
+    /// There are more.
+    pub more: bool,
+    /// What the closed notes tell of campaigns.
+    pub campaigns: Vec<Witnessed>,
+}
+
+impl Market {
+    /// The changed customers that wait for the next run, in notes or in units, up to `max` of them.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn pending(&self, max: usize) -> Result<Pending, StoreError> {
+        let mut pending = Pending::default();
+        for note in self.notes().await? {
+            pending.campaigns.extend(note.campaigns);
+            pending.take(note.customers, max);
+        }
+        for unit in self.units().await? {
+            if let crate::work::Work::Customers(customers) = unit.work {
+                pending.take(customers, max);
+            }
+        }
+        Ok(pending)
+    }
+}
+
+impl Pending {
+    fn take(&mut self, customers: impl IntoIterator<Item = CustomerId>, max: usize) {
+        for customer in customers {
+            if self.customers.len() < max || self.customers.contains(&customer) {
+                self.customers.insert(customer);
+            } else {
+                self.more = true;
+            }
+        }
+    }
+}

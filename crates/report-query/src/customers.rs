@@ -1,0 +1,57 @@
+//! The contact card: what one customer got, bought and redeemed.
+
+use std::collections::BTreeMap;
+
+use revtrail_core::event::Event;
+use revtrail_core::id::CustomerId;
+use revtrail_core::order::Order;
+use revtrail_web::answer::json;
+use revtrail_web::problem::Problem;
+use revtrail_web::route::{Call, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::orders::{Known, shown};
+
+pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
+    let market = call.market()?;
+    let id = call.id("id", CustomerId::new)?;
+    let known = Known::of(&market, &id, &call).await?;
+    if known.facts.events.is_empty() && known.facts.orders.is_empty() {
+        return Err(Problem::not_found("this marketplace has no facts of such a customer"));
+    }
+    let decided = known.decided();
+    let orders = decided.iter().map(|(order, line)| shown(order, line.credit.as_ref(), line.not_counted.is_none(), &call));
+    let orders: Vec<Value> = orders.collect::<Result<_, _>>()?;
+    // What the customer is called stands in the orders; the latest word counts.
+    let mut copies: Vec<&Order> = known.facts.orders.iter().collect();
+    copies.sort_by(|a, b| (b.updated_at.unwrap_or(b.placed_at), &b.order_id).cmp(&(a.updated_at.unwrap_or(a.placed_at), &a.order_id)));
+    let latest = |field: fn(&Order) -> &Option<String>| copies.iter().find_map(|order| field(order).as_ref());
+    let body = json!({
+        "customer_id": id,
+        "email": latest(|order| &order.email), "phone": latest(|order| &order.phone),
+        "first_name": latest(|order| &order.first_name), "last_name": latest(|order| &order.last_name),
+        "orders": orders, "messages": messages(&known.facts.events), "redemptions": [],
+    });
+    Ok(json(StatusCode::OK, &body))
+}
+
+/// Events by message, newest message first.
+fn messages(events: &[Event]) -> Vec<Value> {
+    let mut by_message: BTreeMap<_, Vec<&Event>> = BTreeMap::new();
+    for event in events {
+        by_message.entry((&event.campaign_id, event.channel, &event.message_id)).or_default().push(event);
+    }
+    let mut messages = Vec::new();
+    for ((campaign_id, channel, message_id), mut events) in by_message {
+        events.sort_by_key(|event| (event.occurred_at, event.kind));
+        let shown = |event: &&Event| json!({ "kind": event.kind, "occurred_at": event.occurred_at, "url": event.url, "machine": event.machine });
+        let first = events.first().map(|event| event.occurred_at);
+        let body = json!({
+            "campaign_id": campaign_id, "channel": channel, "message_id": message_id, "first_event_at": first,
+            "events": events.iter().map(shown).collect::<Vec<_>>(),
+        });
+        messages.push((first, body));
+    }
+    messages.sort_by_key(|(first, _)| std::cmp::Reverse(*first));
+    messages.into_iter().map(|(_, body)| body).collect()
+}
