@@ -17,15 +17,29 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
     let id = call.id("id", CustomerId::new)?;
     let known = Known::of(&market, &id, &call).await?;
     if known.facts.events.is_empty() && known.facts.orders.is_empty() {
-        return Err(Problem::not_found("this marketplace has no facts of such a customer"));
+        return Err(Problem::not_found(
+            "this marketplace has no facts of such a customer",
+        ));
     }
     let decided = known.decided();
-    let orders = decided.iter().map(|(order, line)| shown(order, line.credit.as_ref(), line.not_counted.is_none(), &call));
+    let orders = decided.iter().map(|(order, line)| {
+        shown(
+            order,
+            line.credit.as_ref(),
+            line.not_counted.is_none(),
+            &call,
+        )
+    });
     let orders: Vec<Value> = orders.collect::<Result<_, _>>()?;
     // What the customer is called stands in the orders; the latest word counts.
     let mut copies: Vec<&Order> = known.facts.orders.iter().collect();
-    copies.sort_by(|a, b| (b.updated_at.unwrap_or(b.placed_at), &b.order_id).cmp(&(a.updated_at.unwrap_or(a.placed_at), &a.order_id)));
-    let latest = |field: fn(&Order) -> &Option<String>| copies.iter().find_map(|order| field(order).as_ref());
+    copies.sort_by(|a, b| {
+        (b.updated_at.unwrap_or(b.placed_at), &b.order_id)
+            .cmp(&(a.updated_at.unwrap_or(a.placed_at), &a.order_id))
+    });
+    let latest = |field: fn(&Order) -> &Option<String>| {
+        copies.iter().find_map(|order| field(order).as_ref())
+    };
     let body = json!({
         "customer_id": id,
         "email": latest(|order| &order.email), "phone": latest(|order| &order.phone),
@@ -39,7 +53,10 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
 fn messages(events: &[Event]) -> Vec<Value> {
     let mut by_message: BTreeMap<_, Vec<&Event>> = BTreeMap::new();
     for event in events {
-        by_message.entry((&event.campaign_id, event.channel, &event.message_id)).or_default().push(event);
+        by_message
+            .entry((&event.campaign_id, event.channel, &event.message_id))
+            .or_default()
+            .push(event);
     }
     let mut messages = Vec::new();
     for ((campaign_id, channel, message_id), mut events) in by_message {

@@ -28,20 +28,68 @@ pub fn routes() -> Vec<Route> {
     let get = |path, access, handler: Handler| Route::new(Method::GET, path, access, handler);
     vec![
         get("/healthz", Access::Open, |call| Box::pin(health(call))),
-        get("/v1/marketplaces", Access::AnyKey, |call| Box::pin(settings::marketplaces(call))),
-        get("/v1/marketplaces/{marketplace}/settings", READERS, |call| Box::pin(settings::settings(call))),
-        get("/v1/marketplaces/{marketplace}/settings/versions", READERS, |call| Box::pin(settings::versions(call))),
-        get("/v1/marketplaces/{marketplace}/reports/campaigns", READERS, |call| Box::pin(reports::campaigns(call))),
-        get("/v1/marketplaces/{marketplace}/reports/campaigns/{id}", READERS, |call| Box::pin(reports::campaign(call))),
-        get("/v1/marketplaces/{marketplace}/reports/campaigns/{id}/purchases", MARKETING, |call| Box::pin(reports::purchases(call))),
-        get("/v1/marketplaces/{marketplace}/reports/orders", READERS, |call| Box::pin(reports::orders(call))),
-        get("/v1/marketplaces/{marketplace}/reports/reconciliation", READERS, |call| Box::pin(reports::reconciliation(call))),
-        get("/v1/marketplaces/{marketplace}/orders", READERS, |call| Box::pin(orders::list(call))),
-        get("/v1/marketplaces/{marketplace}/orders/{id}", READERS, |call| Box::pin(orders::one(call))),
-        get("/v1/marketplaces/{marketplace}/orders/{id}/attribution", READERS, |call| Box::pin(orders::attribution(call))),
-        get("/v1/marketplaces/{marketplace}/customers/{id}", MARKETING, |call| Box::pin(customers::customer(call))),
-        get("/v1/marketplaces/{marketplace}/runs", READERS, |call| Box::pin(settings::runs(call))),
-        get("/v1/marketplaces/{marketplace}/runs/{id}", READERS, |call| Box::pin(settings::run(call))),
+        get("/v1/marketplaces", Access::AnyKey, |call| {
+            Box::pin(settings::marketplaces(call))
+        }),
+        get("/v1/marketplaces/{marketplace}/settings", READERS, |call| {
+            Box::pin(settings::settings(call))
+        }),
+        get(
+            "/v1/marketplaces/{marketplace}/settings/versions",
+            READERS,
+            |call| Box::pin(settings::versions(call)),
+        ),
+        get(
+            "/v1/marketplaces/{marketplace}/reports/campaigns",
+            READERS,
+            |call| Box::pin(reports::campaigns(call)),
+        ),
+        get(
+            "/v1/marketplaces/{marketplace}/reports/campaigns/{id}",
+            READERS,
+            |call| Box::pin(reports::campaign(call)),
+        ),
+        get(
+            "/v1/marketplaces/{marketplace}/reports/campaigns/{id}/purchases",
+            MARKETING,
+            |call| Box::pin(reports::purchases(call)),
+        ),
+        get(
+            "/v1/marketplaces/{marketplace}/reports/orders",
+            READERS,
+            |call| Box::pin(reports::orders(call)),
+        ),
+        get(
+            "/v1/marketplaces/{marketplace}/reports/reconciliation",
+            READERS,
+            |call| Box::pin(reports::reconciliation(call)),
+        ),
+        get("/v1/marketplaces/{marketplace}/orders", READERS, |call| {
+            Box::pin(orders::list(call))
+        }),
+        get(
+            "/v1/marketplaces/{marketplace}/orders/{id}",
+            READERS,
+            |call| Box::pin(orders::one(call)),
+        ),
+        get(
+            "/v1/marketplaces/{marketplace}/orders/{id}/attribution",
+            READERS,
+            |call| Box::pin(orders::attribution(call)),
+        ),
+        get(
+            "/v1/marketplaces/{marketplace}/customers/{id}",
+            MARKETING,
+            |call| Box::pin(customers::customer(call)),
+        ),
+        get("/v1/marketplaces/{marketplace}/runs", READERS, |call| {
+            Box::pin(settings::runs(call))
+        }),
+        get(
+            "/v1/marketplaces/{marketplace}/runs/{id}",
+            READERS,
+            |call| Box::pin(settings::run(call)),
+        ),
     ]
 }
 
@@ -66,7 +114,11 @@ struct Freshness {
 impl Freshness {
     async fn of(market: &Market) -> Result<Self, Problem> {
         let pending = market.pending(PENDING_MAX).await?;
-        Ok(Self { as_of: market.meta().await?.as_of, pending: pending.customers.len(), pending_more: pending.more })
+        Ok(Self {
+            as_of: market.meta().await?.as_of,
+            pending: pending.customers.len(),
+            pending_more: pending.more,
+        })
     }
 }
 

@@ -1,2 +1,9 @@
 //! The report-query function on Lambda.
-fn main() {}
+
+use revtrail_web::{app::App, dispatch::router};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    let app = App::from_env()?;
+    lambda_http::run(router(report_query::routes(), app)).await
+}

@@ -31,13 +31,22 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    pub(crate) async fn of(market: &Market, customer: &CustomerId, call: &Call) -> Result<Self, Problem> {
+    pub(crate) async fn of(
+        market: &Market,
+        customer: &CustomerId,
+        call: &Call,
+    ) -> Result<Self, Problem> {
         let versions = versions(market).await?;
         let pending = market.pending(PENDING_MAX).await?;
         let catalog = market.catalog_with(&pending.campaigns).await?;
         let facts = market.customer(customer, call.now).await?;
         let catalog = catalog.witnessing(&facts.events).unwrap_or(catalog);
-        Ok(Self { facts, catalog, versions, look_back_ms: call.app.retention().look_back_ms() })
+        Ok(Self {
+            facts,
+            catalog,
+            versions,
+            look_back_ms: call.app.retention().look_back_ms(),
+        })
     }
 
     pub(crate) fn world(&self) -> World<'_> {
@@ -48,15 +57,27 @@ impl Known {
     pub(crate) fn decided(&self) -> Vec<(&Order, OrderLine)> {
         let world = self.world();
         let timeline = world.timeline(&self.facts.events);
-        let line = |order| OrderLine::of(order, &world.decide(order, &timeline), false, world.catalog);
-        let mut orders: Vec<_> = self.facts.orders.iter().map(|order| (order, line(order))).collect();
-        orders.sort_by(|(a, _), (b, _)| (b.placed_at, &b.order_id).cmp(&(a.placed_at, &a.order_id)));
+        let line =
+            |order| OrderLine::of(order, &world.decide(order, &timeline), false, world.catalog);
+        let mut orders: Vec<_> = self
+            .facts
+            .orders
+            .iter()
+            .map(|order| (order, line(order)))
+            .collect();
+        orders
+            .sort_by(|(a, _), (b, _)| (b.placed_at, &b.order_id).cmp(&(a.placed_at, &a.order_id)));
         orders
     }
 }
 
 /// An order as it stands, and who earned it. Analysts see no email, phone and names.
-pub(crate) fn shown(order: &Order, credit: Option<&LineCredit>, counted: bool, call: &Call) -> Result<Value, Problem> {
+pub(crate) fn shown(
+    order: &Order,
+    credit: Option<&LineCredit>,
+    counted: bool,
+    call: &Call,
+) -> Result<Value, Problem> {
     let personal = call.caller()?.role != Role::Analyst;
     let mut body = json!({
         "order_id": order.order_id, "customer_id": order.customer_id, "status": order.status,
@@ -65,7 +86,12 @@ pub(crate) fn shown(order: &Order, credit: Option<&LineCredit>, counted: bool, c
         "coupon_codes": order.coupon_codes, "items": order.items, "credited_to": credit, "counted": counted,
     });
     if let (true, Some(fields)) = (personal, body.as_object_mut()) {
-        let person = [("email", &order.email), ("phone", &order.phone), ("first_name", &order.first_name), ("last_name", &order.last_name)];
+        let person = [
+            ("email", &order.email),
+            ("phone", &order.phone),
+            ("first_name", &order.first_name),
+            ("last_name", &order.last_name),
+        ];
         fields.extend(person.map(|(name, text)| (name.to_owned(), json!(text))));
     }
     Ok(body)
@@ -73,7 +99,10 @@ pub(crate) fn shown(order: &Order, credit: Option<&LineCredit>, counted: bool, c
 
 async fn standing(market: &Market, call: &Call) -> Result<Order, Problem> {
     let id = call.id("id", OrderId::new)?;
-    market.order(&id, call.now).await?.ok_or_else(|| Problem::not_found("this marketplace has no such order"))
+    market
+        .order(&id, call.now)
+        .await?
+        .ok_or_else(|| Problem::not_found("this marketplace has no such order"))
 }
 
 pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
@@ -81,8 +110,19 @@ pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
     let order = standing(&market, &call).await?;
     let known = Known::of(&market, &order.customer_id, &call).await?;
     let decided = known.decided();
-    let (order, line) = decided.iter().find(|(one, _)| one.order_id == order.order_id).ok_or_else(Problem::busy)?;
-    Ok(json(StatusCode::OK, &shown(order, line.credit.as_ref(), line.not_counted.is_none(), &call)?))
+    let (order, line) = decided
+        .iter()
+        .find(|(one, _)| one.order_id == order.order_id)
+        .ok_or_else(Problem::busy)?;
+    Ok(json(
+        StatusCode::OK,
+        &shown(
+            order,
+            line.credit.as_ref(),
+            line.not_counted.is_none(),
+            &call,
+        )?,
+    ))
 }
 
 pub(crate) async fn attribution(call: Call) -> Result<Response, Problem> {
@@ -90,18 +130,36 @@ pub(crate) async fn attribution(call: Call) -> Result<Response, Problem> {
     let order = standing(&market, &call).await?;
     let known = Known::of(&market, &order.customer_id, &call).await?;
     let decided = known.decided();
-    let (order, line) = decided.iter().find(|(one, _)| one.order_id == order.order_id).ok_or_else(Problem::busy)?;
+    let (order, line) = decided
+        .iter()
+        .find(|(one, _)| one.order_id == order.order_id)
+        .ok_or_else(Problem::busy)?;
     let world = known.world();
     let explanation = explain(order, &world.timeline(&known.facts.events), &world);
-    let by_run = |stored: &OrderLine| OrderLine { first_purchase: false, ..stored.clone() } == *line;
-    let decided = if known.facts.stored.line(&order.order_id).is_some_and(by_run) { "run" } else { "pending" };
+    let by_run = |stored: &OrderLine| {
+        OrderLine {
+            first_purchase: false,
+            ..stored.clone()
+        } == *line
+    };
+    let decided = if known.facts.stored.line(&order.order_id).is_some_and(by_run) {
+        "run"
+    } else {
+        "pending"
+    };
     #[derive(Serialize)]
     struct Body {
         #[serde(flatten)]
         explanation: revtrail_core::explain::Explanation,
         decided: &'static str,
     }
-    Ok(json(StatusCode::OK, &Body { explanation, decided }))
+    Ok(json(
+        StatusCode::OK,
+        &Body {
+            explanation,
+            decided,
+        },
+    ))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -134,7 +192,8 @@ impl Listed {
     }
 
     fn before(&self, cursor: &OrderCursor) -> bool {
-        (self.day, self.placed_at, &self.order_id) < (cursor.day, cursor.placed_at, &cursor.order_id)
+        (self.day, self.placed_at, &self.order_id)
+            < (cursor.day, cursor.placed_at, &cursor.order_id)
     }
 }
 
@@ -143,7 +202,12 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let versions = versions(&market).await?;
     let mut query = call.query();
     let period = Period::read(&mut query, &call, &versions);
-    let status = query.read("status", Code::UnknownStatus, "a status of an order, like DELIVERED", Status::parse);
+    let status = query.read(
+        "status",
+        Code::UnknownStatus,
+        "a status of an order, like DELIVERED",
+        Status::parse,
+    );
     let customer = query.id("customer_id", CustomerId::new);
     let limit = query.limit();
     let cursor: Option<OrderCursor> = query.cursor();
@@ -153,7 +217,11 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     for listed in waiting {
         days.entry(listed.day).or_default().push(listed);
     }
-    let sheets = if period.is_empty() || customer.is_some() { BTreeMap::new() } else { market.sheets(period.first, period.last, call.now).await? };
+    let sheets = if period.is_empty() || customer.is_some() {
+        BTreeMap::new()
+    } else {
+        market.sheets(period.first, period.last, call.now).await?
+    };
     for &day in sheets.keys() {
         days.entry(day).or_default();
     }
@@ -161,13 +229,22 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let mut last = None;
     let mut more = false;
     for (day, mut listed) in days.into_iter().rev() {
-        if more || day < period.first || day > period.last || cursor.as_ref().is_some_and(|cursor| day > cursor.day) {
+        if more
+            || day < period.first
+            || day > period.last
+            || cursor.as_ref().is_some_and(|cursor| day > cursor.day)
+        {
             continue;
         }
         if let Some(sheet) = sheets.get(&day) {
-            let known: std::collections::HashSet<OrderId> = listed.iter().map(|one| one.order_id.clone()).collect();
+            let known: std::collections::HashSet<OrderId> =
+                listed.iter().map(|one| one.order_id.clone()).collect();
             let rows = market.orders_of_day(day, sheet, call.now).await?;
-            listed.extend(rows.iter().filter(|row| !known.contains(&row.line.order_id)).map(|row| Listed::of(day, &row.customer_id, &row.line)));
+            listed.extend(
+                rows.iter()
+                    .filter(|row| !known.contains(&row.line.order_id))
+                    .map(|row| Listed::of(day, &row.customer_id, &row.line)),
+            );
         }
         listed.retain(|one| cursor.as_ref().is_none_or(|cursor| one.before(cursor)));
         listed.sort_by(|a, b| (b.placed_at, &b.order_id).cmp(&(a.placed_at, &a.order_id)));
@@ -175,35 +252,71 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
             if more {
                 break;
             }
-            let ids: Vec<_> = hundred.iter().map(|one| (one.customer_id.clone(), one.order_id.clone())).collect();
-            let standing: BTreeMap<OrderId, Order> =
-                market.orders(&ids, call.now).await?.into_iter().map(|order| (order.order_id.clone(), order)).collect();
+            let ids: Vec<_> = hundred
+                .iter()
+                .map(|one| (one.customer_id.clone(), one.order_id.clone()))
+                .collect();
+            let standing: BTreeMap<OrderId, Order> = market
+                .orders(&ids, call.now)
+                .await?
+                .into_iter()
+                .map(|order| (order.order_id.clone(), order))
+                .collect();
             for one in hundred {
-                let Some(order) = standing.get(&one.order_id).filter(|order| status.is_none_or(|status| status == order.status)) else { continue };
+                let Some(order) = standing
+                    .get(&one.order_id)
+                    .filter(|order| status.is_none_or(|status| status == order.status))
+                else {
+                    continue;
+                };
                 if found.len() == limit {
                     more = true;
                     break;
                 }
                 found.push(shown(order, one.credit.as_ref(), one.counted, &call)?);
-                last = Some(OrderCursor { day, placed_at: one.placed_at, order_id: one.order_id.clone() });
+                last = Some(OrderCursor {
+                    day,
+                    placed_at: one.placed_at,
+                    order_id: one.order_id.clone(),
+                });
             }
         }
     }
-    let next_cursor = last.filter(|_| more).map(|last| call.next_cursor(&last)).transpose()?;
-    Ok(json(StatusCode::OK, &json!({ "orders": found, "next_cursor": next_cursor })))
+    let next_cursor = last
+        .filter(|_| more)
+        .map(|last| call.next_cursor(&last))
+        .transpose()?;
+    Ok(json(
+        StatusCode::OK,
+        &json!({ "orders": found, "next_cursor": next_cursor }),
+    ))
 }
 
 /// The orders of one customer, or of all that wait for the next run: they are listed from the moment they are accepted.
-async fn waiting(market: &Market, only: Option<&CustomerId>, call: &Call) -> Result<Vec<Listed>, Problem> {
+async fn waiting(
+    market: &Market,
+    only: Option<&CustomerId>,
+    call: &Call,
+) -> Result<Vec<Listed>, Problem> {
     let customers = match only {
         Some(customer) => vec![customer.clone()],
-        None => market.pending(PENDING_MAX).await?.customers.into_iter().collect(),
+        None => market
+            .pending(PENDING_MAX)
+            .await?
+            .customers
+            .into_iter()
+            .collect(),
     };
     let mut listed = Vec::new();
     for customer in customers {
         let known = Known::of(market, &customer, call).await?;
         let world = known.world();
-        listed.extend(known.decided().iter().map(|(order, line)| Listed::of(world.day(order.placed_at), &customer, line)));
+        listed.extend(
+            known
+                .decided()
+                .iter()
+                .map(|(order, line)| Listed::of(world.day(order.placed_at), &customer, line)),
+        );
     }
     Ok(listed)
 }

@@ -27,9 +27,16 @@ impl Period {
             (None, None) => (today.plus(1).minus(DEFAULT_DAYS), today.plus(1)),
         };
         if from > to {
-            query.wrong(Bad::of("to", Code::UnknownValue, format!("to: {to} is before from: {from}")));
+            query.wrong(Bad::of(
+                "to",
+                Code::UnknownValue,
+                format!("to: {to} is before from: {from}"),
+            ));
         }
-        Self { first: from.max(call.app.retention().first_visible(today)), last: to.minus(1) }
+        Self {
+            first: from.max(call.app.retention().first_visible(today)),
+            last: to.minus(1),
+        }
     }
 
     /// All visible days, unless a period is told.
@@ -39,7 +46,10 @@ impl Period {
         }
         let today = call.now.day(versions.newest().settings.timezone);
         // Orders may be placed up to ten minutes ahead, in a zone that was in force before.
-        Self { first: call.app.retention().first_visible(today), last: today.plus(2) }
+        Self {
+            first: call.app.retention().first_visible(today),
+            last: today.plus(2),
+        }
     }
 
     pub(crate) fn is_empty(self) -> bool {

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use revtrail_core::campaign::{Campaign, Catalog};
 use revtrail_core::id::CampaignId;
 use revtrail_core::record::Code;
-use revtrail_core::report::{CampaignReport, CampaignRow, Filter, campaign_report, one_campaign, orders_report, reconciliation as reconcile, sort_rows};
+use revtrail_core::report::{
+    CampaignReport, CampaignRow, Filter, campaign_report, one_campaign, orders_report,
+    reconciliation as reconcile, sort_rows,
+};
 use revtrail_core::sheet::Sheet;
 use revtrail_core::time::Day;
 use revtrail_store::access::Role;
@@ -23,7 +26,11 @@ use crate::period::Period;
 use crate::{Freshness, versions};
 
 /// The sheets of a period. Each adds up by itself, so their sum does.
-async fn sheets(market: &Market, period: Period, call: &Call) -> Result<BTreeMap<Day, Sheet<CampaignId>>, Problem> {
+async fn sheets(
+    market: &Market,
+    period: Period,
+    call: &Call,
+) -> Result<BTreeMap<Day, Sheet<CampaignId>>, Problem> {
     if period.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -39,21 +46,35 @@ fn sum(sheets: &BTreeMap<Day, Sheet<CampaignId>>) -> Sheet<CampaignId> {
 }
 
 fn find<'c>(catalog: &'c Catalog, id: &CampaignId) -> Cow<'c, Campaign> {
-    catalog.get(id).map_or_else(|| Cow::Owned(Campaign::named_by_id(id.clone())), Cow::Borrowed)
+    catalog.get(id).map_or_else(
+        || Cow::Owned(Campaign::named_by_id(id.clone())),
+        Cow::Borrowed,
+    )
 }
 
 fn filter(query: &mut Query<'_>) -> Filter {
-    Filter { channel: query.channel("channel"), tag: query.text("tag").map(str::to_owned), name: query.text("name").map(str::to_owned) }
+    Filter {
+        channel: query.channel("channel"),
+        tag: query.text("tag").map(str::to_owned),
+        name: query.text("name").map(str::to_owned),
+    }
 }
 
 /// A column, and whether it descends.
 fn sort(query: &mut Query<'_>) -> (&'static str, bool) {
     let column = |text: &str| {
-        let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
-        CampaignRow::COLUMNS.into_iter().find(|column| *column == name).map(|column| (column, descending))
+        let (name, descending) = text
+            .strip_prefix('-')
+            .map_or((text, false), |name| (name, true));
+        CampaignRow::COLUMNS
+            .into_iter()
+            .find(|column| *column == name)
+            .map(|column| (column, descending))
     };
     let expected = "a column of the report, with - before it for descending";
-    query.read("sort", Code::UnknownValue, expected, column).unwrap_or(("revenue", true))
+    query
+        .read("sort", Code::UnknownValue, expected, column)
+        .unwrap_or(("revenue", true))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,23 +110,47 @@ pub(crate) async fn campaigns(call: Call) -> Result<Response, Problem> {
     let catalog = market.catalog().await?;
     let newest = &versions.newest().settings;
     let sums = sum(&sheets(&market, period, &call).await?);
-    let mut report = campaign_report(&sums, |id| find(&catalog, id), newest, &filter).map_err(|error| Problem::internal(&error))?;
+    let mut report = campaign_report(&sums, |id| find(&catalog, id), newest, &filter)
+        .map_err(|error| Problem::internal(&error))?;
     sort_rows(&mut report.campaigns, column, descending, newest.currency);
     if call.wants_csv() {
-        return Ok(crate::tables::campaigns(&report, with_revenue && newest.enabled));
+        return Ok(crate::tables::campaigns(
+            &report,
+            with_revenue && newest.enabled,
+        ));
     }
-    let start = cursor.map_or(0, |cursor| cursor.after).min(report.campaigns.len());
+    let start = cursor
+        .map_or(0, |cursor| cursor.after)
+        .min(report.campaigns.len());
     let rest = report.campaigns.split_off(start);
     let more = rest.len() > limit;
     report.campaigns = rest.into_iter().take(limit).collect();
-    let next_cursor = if more { Some(call.next_cursor(&RowCursor { after: start + limit })?) } else { None };
-    Ok(json(StatusCode::OK, &CampaignsBody { report, estimate: true, freshness, next_cursor }))
+    let next_cursor = if more {
+        Some(call.next_cursor(&RowCursor {
+            after: start + limit,
+        })?)
+    } else {
+        None
+    };
+    Ok(json(
+        StatusCode::OK,
+        &CampaignsBody {
+            report,
+            estimate: true,
+            freshness,
+            next_cursor,
+        },
+    ))
 }
 
 /// A campaign that is known, by its id in the path.
 async fn known(call: &Call, market: &Market) -> Result<Campaign, Problem> {
     let id = call.id("id", CampaignId::new)?;
-    market.campaign(&id).await?.ok_or_else(|| Problem::not_found("this marketplace has no such campaign; a new one appears with the next run"))
+    market.campaign(&id).await?.ok_or_else(|| {
+        Problem::not_found(
+            "this marketplace has no such campaign; a new one appears with the next run",
+        )
+    })
 }
 
 pub(crate) async fn campaign(call: Call) -> Result<Response, Problem> {
@@ -113,7 +158,10 @@ pub(crate) async fn campaign(call: Call) -> Result<Response, Problem> {
     let versions = versions(&market).await?;
     let mut query = call.query();
     let period = Period::read(&mut query, &call, &versions);
-    let filter = Filter { channel: query.channel("channel"), ..Filter::default() };
+    let filter = Filter {
+        channel: query.channel("channel"),
+        ..Filter::default()
+    };
     query.done()?;
     let campaign = known(&call, &market).await?;
     let freshness = Freshness::of(&market).await?;
@@ -128,7 +176,15 @@ pub(crate) async fn campaign(call: Call) -> Result<Response, Problem> {
         #[serde(flatten)]
         freshness: Freshness,
     }
-    Ok(json(StatusCode::OK, &Body { row, days, estimate: true, freshness }))
+    Ok(json(
+        StatusCode::OK,
+        &Body {
+            row,
+            days,
+            estimate: true,
+            freshness,
+        },
+    ))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -153,9 +209,22 @@ pub(crate) async fn purchases(call: Call) -> Result<Response, Problem> {
     let mut rows: Vec<(String, PurchaseRow)> = Vec::new();
     let mut more = !period.is_empty();
     while more && (csv || rows.len() <= limit) {
-        let (page, next) = market.purchases(Some(&campaign.campaign_id), period.first, period.last, after.take(), false, call.now).await?;
+        let (page, next) = market
+            .purchases(
+                Some(&campaign.campaign_id),
+                period.first,
+                period.last,
+                after.take(),
+                false,
+                call.now,
+            )
+            .await?;
         let wanted = |row: &PurchaseRow| {
-            let on_channel = row.line.credit.as_ref().is_some_and(|credit| channel.is_none_or(|channel| channel == credit.channel));
+            let on_channel = row
+                .line
+                .credit
+                .as_ref()
+                .is_some_and(|credit| channel.is_none_or(|channel| channel == credit.channel));
             row.line.not_counted.is_none() && on_channel
         };
         rows.extend(page.into_iter().filter(|(_, row)| wanted(row)));
@@ -163,11 +232,16 @@ pub(crate) async fn purchases(call: Call) -> Result<Response, Problem> {
         after = next;
     }
     if csv {
-        return Ok(crate::tables::purchases(&rows, with_revenue && versions.newest().settings.enabled));
+        return Ok(crate::tables::purchases(
+            &rows,
+            with_revenue && versions.newest().settings.enabled,
+        ));
     }
     let next_cursor = if rows.len() > limit {
         rows.truncate(limit);
-        rows.last().map(|(sk, _)| call.next_cursor(&PurchaseCursor { after: sk.clone() })).transpose()?
+        rows.last()
+            .map(|(sk, _)| call.next_cursor(&PurchaseCursor { after: sk.clone() }))
+            .transpose()?
     } else {
         None
     };

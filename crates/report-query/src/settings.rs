@@ -40,12 +40,24 @@ pub(crate) async fn runs(call: Call) -> Result<Response, Problem> {
     let limit = query.limit();
     let cursor: Option<RunCursor> = query.cursor();
     query.done()?;
-    let (runs, next) = call.market()?.runs(cursor.map(|cursor| cursor.after), limit as i32).await?;
-    let next_cursor = next.map(|after| call.next_cursor(&RunCursor { after })).transpose()?;
-    Ok(json(StatusCode::OK, &json!({ "runs": runs, "next_cursor": next_cursor })))
+    let (runs, next) = call
+        .market()?
+        .runs(cursor.map(|cursor| cursor.after), limit as i32)
+        .await?;
+    let next_cursor = next
+        .map(|after| call.next_cursor(&RunCursor { after }))
+        .transpose()?;
+    Ok(json(
+        StatusCode::OK,
+        &json!({ "runs": runs, "next_cursor": next_cursor }),
+    ))
 }
 
 pub(crate) async fn run(call: Call) -> Result<Response, Problem> {
-    let run = call.market()?.run(call.param("id")?).await?.ok_or_else(|| Problem::not_found("there is no such run"))?;
+    let run = call
+        .market()?
+        .run(call.param("id")?)
+        .await?
+        .ok_or_else(|| Problem::not_found("there is no such run"))?;
     Ok(json(StatusCode::OK, &run))
 }

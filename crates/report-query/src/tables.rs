@@ -26,18 +26,49 @@ pub(crate) fn campaigns(report: &CampaignReport, with_revenue: bool) -> Response
         .campaigns
         .iter()
         .filter_map(|row| row.sales.as_ref().filter(|_| with_revenue))
-        .flat_map(|sales| sales.revenue.iter().chain(sales.refunded.iter()).map(|(currency, _)| currency).collect::<Vec<_>>())
+        .flat_map(|sales| {
+            sales
+                .revenue
+                .iter()
+                .chain(sales.refunded.iter())
+                .map(|(currency, _)| currency)
+                .collect::<Vec<_>>()
+        })
         .collect();
     let mut columns: Vec<String> = [
-        "campaign_id", "name", "tags", "channels", "sent_at", "excluded", "deliveries", "opens", "unique_opens", "open_rate", "bounces",
-        "bounce_rate", "clicks", "unique_clicks",
+        "campaign_id",
+        "name",
+        "tags",
+        "channels",
+        "sent_at",
+        "excluded",
+        "deliveries",
+        "opens",
+        "unique_opens",
+        "open_rate",
+        "bounces",
+        "bounce_rate",
+        "clicks",
+        "unique_clicks",
     ]
     .map(str::to_owned)
     .to_vec();
     if with_revenue {
-        columns.extend(["purchases", "purchasers", "purchase_to_open_rate", "purchase_to_click_rate"].map(str::to_owned));
+        columns.extend(
+            [
+                "purchases",
+                "purchasers",
+                "purchase_to_open_rate",
+                "purchase_to_click_rate",
+            ]
+            .map(str::to_owned),
+        );
         for name in ["revenue", "refunded", "average_check"] {
-            columns.extend(currencies.iter().map(|currency| format!("{name}_{currency}")));
+            columns.extend(
+                currencies
+                    .iter()
+                    .map(|currency| format!("{name}_{currency}")),
+            );
         }
     }
     let mut table = Table::new(columns.iter().map(String::as_str));
@@ -47,7 +78,14 @@ pub(crate) fn campaigns(report: &CampaignReport, with_revenue: bool) -> Response
             Cell::text(row.campaign_id.as_str()),
             Cell::text(row.name.as_str()),
             Cell::text(row.tags.join("|")),
-            Cell::text(row.channels.iter().copied().map(Channel::name).collect::<Vec<_>>().join("|")),
+            Cell::text(
+                row.channels
+                    .iter()
+                    .copied()
+                    .map(Channel::name)
+                    .collect::<Vec<_>>()
+                    .join("|"),
+            ),
             Cell::maybe_text(row.sent_at.map(|at| at.to_string())),
             Cell::text(row.excluded.to_string()),
             count(seen.deliveries),
@@ -61,10 +99,23 @@ pub(crate) fn campaigns(report: &CampaignReport, with_revenue: bool) -> Response
         ];
         if let Some(sales) = row.sales.as_ref().filter(|_| with_revenue) {
             cells.extend([count(sales.purchases), count(sales.purchasers)]);
-            cells.extend([rate(sales.purchase_to_open_rate.as_deref()), rate(sales.purchase_to_click_rate.as_deref())]);
-            cells.extend(currencies.iter().map(|&currency| amount(&sales.revenue, currency)));
-            cells.extend(currencies.iter().map(|&currency| amount(&sales.refunded, currency)));
-            cells.extend(currencies.iter().map(|currency| Cell::maybe_number(sales.average_check.get(currency).map(String::as_str))));
+            cells.extend([
+                rate(sales.purchase_to_open_rate.as_deref()),
+                rate(sales.purchase_to_click_rate.as_deref()),
+            ]);
+            cells.extend(
+                currencies
+                    .iter()
+                    .map(|&currency| amount(&sales.revenue, currency)),
+            );
+            cells.extend(
+                currencies
+                    .iter()
+                    .map(|&currency| amount(&sales.refunded, currency)),
+            );
+            cells.extend(currencies.iter().map(|currency| {
+                Cell::maybe_number(sales.average_check.get(currency).map(String::as_str))
+            }));
         }
         table.row(cells);
     }
@@ -72,10 +123,29 @@ pub(crate) fn campaigns(report: &CampaignReport, with_revenue: bool) -> Response
 }
 
 pub(crate) fn purchases(rows: &[(String, PurchaseRow)], with_revenue: bool) -> Response {
-    let currencies: BTreeSet<Currency> = rows.iter().map(|(_, row)| row.line.currency).filter(|_| with_revenue).collect();
-    let amounts: Vec<String> = currencies.iter().map(|currency| format!("amount_{currency}")).collect();
-    let columns = ["customer_id", "order_id", "placed_at", "channel", "message_id", "touch_kind", "touch_at"];
-    let mut table = Table::new(columns.into_iter().chain(amounts.iter().map(String::as_str)));
+    let currencies: BTreeSet<Currency> = rows
+        .iter()
+        .map(|(_, row)| row.line.currency)
+        .filter(|_| with_revenue)
+        .collect();
+    let amounts: Vec<String> = currencies
+        .iter()
+        .map(|currency| format!("amount_{currency}"))
+        .collect();
+    let columns = [
+        "customer_id",
+        "order_id",
+        "placed_at",
+        "channel",
+        "message_id",
+        "touch_kind",
+        "touch_at",
+    ];
+    let mut table = Table::new(
+        columns
+            .into_iter()
+            .chain(amounts.iter().map(String::as_str)),
+    );
     for (_, row) in rows {
         let credit = row.line.credit.as_ref();
         let mut cells = vec![
@@ -83,12 +153,22 @@ pub(crate) fn purchases(rows: &[(String, PurchaseRow)], with_revenue: bool) -> R
             Cell::text(row.line.order_id.as_str()),
             Cell::text(row.line.placed_at.to_string()),
             Cell::maybe_text(credit.map(|credit| credit.channel.name())),
-            Cell::maybe_text(credit.and_then(|credit| credit.message_id.as_ref()).map(|id| id.as_str())),
+            Cell::maybe_text(
+                credit
+                    .and_then(|credit| credit.message_id.as_ref())
+                    .map(|id| id.as_str()),
+            ),
             Cell::maybe_text(credit.map(|credit| credit.touch_kind.name())),
             Cell::maybe_text(credit.map(|credit| credit.touch_at.to_string())),
         ];
-        let of = |currency| (row.line.currency == currency).then(|| row.line.amount.in_currency(currency));
-        cells.extend(currencies.iter().map(|&currency| Cell::maybe_number(of(currency))));
+        let of = |currency| {
+            (row.line.currency == currency).then(|| row.line.amount.in_currency(currency))
+        };
+        cells.extend(
+            currencies
+                .iter()
+                .map(|&currency| Cell::maybe_number(of(currency))),
+        );
         table.row(cells);
     }
     table.answer("purchases.csv")
@@ -96,13 +176,32 @@ pub(crate) fn purchases(rows: &[(String, PurchaseRow)], with_revenue: bool) -> R
 
 pub(crate) fn orders(report: &OrdersReport) -> Response {
     let all = || {
-        let statuses = report.statuses.iter().map(|row| (row.status.name(), &row.orders));
+        let statuses = report
+            .statuses
+            .iter()
+            .map(|row| (row.status.name(), &row.orders));
         statuses.chain([("total", &report.total), ("cancelled", &report.cancelled)])
     };
-    let currencies: BTreeSet<Currency> = all().flat_map(|(_, orders)| orders.amount.iter().map(|(currency, _)| currency)).collect();
-    let amounts: Vec<String> = currencies.iter().map(|currency| format!("amount_{currency}")).collect();
-    let mut table = Table::new(["status", "orders"].into_iter().chain(amounts.iter().map(String::as_str)));
-    for (name, OrdersAmount { orders, amount: sums }) in all() {
+    let currencies: BTreeSet<Currency> = all()
+        .flat_map(|(_, orders)| orders.amount.iter().map(|(currency, _)| currency))
+        .collect();
+    let amounts: Vec<String> = currencies
+        .iter()
+        .map(|currency| format!("amount_{currency}"))
+        .collect();
+    let mut table = Table::new(
+        ["status", "orders"]
+            .into_iter()
+            .chain(amounts.iter().map(String::as_str)),
+    );
+    for (
+        name,
+        OrdersAmount {
+            orders,
+            amount: sums,
+        },
+    ) in all()
+    {
         let mut cells = vec![Cell::text(name), count(*orders)];
         cells.extend(currencies.iter().map(|&currency| amount(sums, currency)));
         table.row(cells);
@@ -115,7 +214,11 @@ pub(crate) fn reconciliation(report: &Reconciliation) -> Response {
     let shown = serde_json::to_value(report).unwrap_or_default();
     for (of, figures) in shown.as_object().into_iter().flatten() {
         for (figure, records) in figures.as_object().into_iter().flatten() {
-            table.row([Cell::text(of.as_str()), Cell::text(figure.as_str()), Cell::number(records.to_string())]);
+            table.row([
+                Cell::text(of.as_str()),
+                Cell::text(figure.as_str()),
+                Cell::number(records.to_string()),
+            ]);
         }
     }
     table.answer("reconciliation.csv")

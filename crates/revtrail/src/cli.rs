@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::attribute::AttributeArgs;
+use crate::serve::ServeArgs;
 
 /// Which campaign earned which order.
 #[derive(Debug, Parser)]
@@ -18,4 +19,6 @@ pub struct Cli {
 pub enum Command {
     /// Attribute the orders in files to the campaigns in files
     Attribute(AttributeArgs),
+    /// Run the whole service in this process, on an embedded database
+    Serve(ServeArgs),
 }

@@ -2,3 +2,5 @@
 
 pub mod attribute;
 pub mod cli;
+mod demo;
+pub mod serve;

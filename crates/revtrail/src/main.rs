@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use revtrail::attribute;
 use revtrail::cli::{Cli, Command};
+use revtrail::{attribute, serve};
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Attribute(args) => attribute::on_this_terminal(&args).into(),
+        Command::Serve(args) => serve::on_this_terminal(&args),
     }
 }

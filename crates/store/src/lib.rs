@@ -3,6 +3,8 @@
 //! [`Store`] is the table; [`market::Market`] is one marketplace in it, and all that is a tenant's is reached through one.
 
 pub mod access;
+#[cfg(feature = "aws")]
+pub mod aws;
 mod client;
 pub mod contribution;
 #[cfg(feature = "embedded")]

@@ -286,11 +286,17 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn catalog_with(&self, waiting: &[Witnessed]) -> Result<Catalog, StoreError> {
-        let mut campaigns: BTreeMap<CampaignId, Campaign> =
-            self.catalog().await?.iter().map(|(_, campaign)| (campaign.campaign_id.clone(), campaign.clone())).collect();
+        let mut campaigns: BTreeMap<CampaignId, Campaign> = self
+            .catalog()
+            .await?
+            .iter()
+            .map(|(_, campaign)| (campaign.campaign_id.clone(), campaign.clone()))
+            .collect();
         for seen in waiting {
             let id = &seen.campaign_id;
-            let campaign = campaigns.entry(id.clone()).or_insert_with(|| Campaign::named_by_id(id.clone()));
+            let campaign = campaigns
+                .entry(id.clone())
+                .or_insert_with(|| Campaign::named_by_id(id.clone()));
             seen.tell(campaign);
         }
         Ok(Catalog::new(campaigns.into_values().collect()))

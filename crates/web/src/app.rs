@@ -47,6 +47,22 @@ impl App {
         }))
     }
 
+    /// The state of a function on Lambda, from its environment.
+    ///
+    /// # Errors
+    /// A variable that is missing or makes no sense.
+    #[cfg(feature = "aws")]
+    pub fn from_env() -> Result<Self, revtrail_store::aws::BadEnvironment> {
+        use revtrail_store::aws;
+        let key = aws::admin_key_from_env()?;
+        Ok(Self::new(
+            aws::store_from_env()?,
+            Clock::REAL,
+            aws::retention_from_env()?,
+            Some(&key),
+        ))
+    }
+
     /// The table.
     pub fn store(&self) -> &Store {
         &self.0.store

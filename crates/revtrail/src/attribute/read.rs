@@ -1,7 +1,7 @@
 //! Files into records with their lines: CSV and JSONL, plain or gzipped. What a record means is not known here.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -78,7 +78,7 @@ fn format_of(path: &Path) -> Option<(Format, bool)> {
 /// Lines with their numbers; lines can be put back. A byte order mark is skipped.
 struct Lines {
     bytes: BufReader<Box<dyn Read>>,
-    put_back: Vec<u8>,
+    put_back: Cursor<Vec<u8>>,
     /// Of the line read last; 0 before the first.
     number: u64,
 }
@@ -87,7 +87,7 @@ impl Lines {
     fn new(bytes: Box<dyn Read>) -> Self {
         Self {
             bytes: BufReader::with_capacity(BUFFER_BYTES, bytes),
-            put_back: Vec::new(),
+            put_back: Cursor::default(),
             number: 0,
         }
     }
@@ -95,13 +95,7 @@ impl Lines {
     /// Appends the next line, with its end; false at the end of the file. Of a line that is too long only a part beyond
     /// [`RECORD_BYTES_MAX`] is appended, enough to see that it is too long.
     fn read(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
-        if !self.put_back.is_empty() {
-            let end = self.put_back.iter().position(|&b| b == b'\n');
-            line.extend(
-                self.put_back
-                    .drain(..end.map_or(self.put_back.len(), |end| end + 1)),
-            );
-        } else {
+        if self.put_back.read_until(b'\n', line)? == 0 {
             let most = RECORD_BYTES_MAX + 1;
             let read = (&mut self.bytes)
                 .take(most as u64)
@@ -123,8 +117,12 @@ impl Lines {
     /// Puts back all lines of `text` but the first: the next line read is the one after `first`.
     fn put_back_after(&mut self, first: u64, text: &[u8]) {
         let end = text.iter().position(|&b| b == b'\n');
-        let rest = end.map_or(&[][..], |end| &text[end + 1..]);
-        self.put_back.splice(..0, rest.iter().copied());
+        let mut rest = end.map_or_else(Vec::new, |end| text[end + 1..].to_vec());
+        if !rest.is_empty() {
+            let unread = self.put_back.position() as usize;
+            rest.extend_from_slice(&self.put_back.get_ref()[unread..]);
+            self.put_back = Cursor::new(rest);
+        }
         self.number = first;
     }
 }

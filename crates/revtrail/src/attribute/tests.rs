@@ -481,3 +481,30 @@ revenue is an estimate
     let (_, hidden, _) = folder.run(&format!("{files} --settings @s.json"));
     assert!(!hidden.contains("revenue"), "{hidden}");
 }
+
+#[test]
+fn a_stray_quote_or_an_endless_line_costs_one_row() {
+    let mut events = format!("{EVENTS}\"e0{EVENT}");
+    for i in 0..120_000 {
+        events += &format!("e{i},clicked,email,spring,c1,2026-11-20T10:00:00Z\n");
+    }
+    let endless = "x".repeat(5 * 1024 * 1024);
+    events += &format!("{endless},clicked,email,spring,c1,2026-11-20T10:00:00Z\n");
+    let json = format!("{{\"event_id\":\"{endless}\"}}\n[]\n");
+    let folder = Folder::new(&[
+        ("e.csv", events.as_bytes()),
+        ("e.jsonl", json.as_bytes()),
+        ("o.csv", [ORDERS, ORDER].concat().as_bytes()),
+    ]);
+    let (exit, _, err) =
+        folder.run("--events @e.csv @e.jsonl --orders @o.csv --rejects @rejects.csv");
+    assert_eq!(exit, Exit::Rejected);
+    assert!(err.contains("by 120,000 events in"), "{err}");
+    let rejected = [
+        "e.csv:2:not_csv",
+        "e.csv:120003:not_csv",
+        "e.jsonl:1:not_json",
+        "e.jsonl:2:wrong_type",
+    ];
+    assert_eq!(folder.rejects(), rejected);
+}

@@ -1,0 +1,345 @@
+//! The sample marketplace of `serve --demo`: campaigns on three channels over the last weeks, a few thousand customers, refunds,
+//! late opens, machines, an excluded tag. The same every time but for the dates. It comes in as any marketplace's facts do.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ingest_order::Marked;
+use revtrail_core::campaign::Campaign;
+use revtrail_core::event::{Channel, Event, Kind};
+use revtrail_core::id::{
+    BadId, CampaignId, CustomerId, EventId, MarketplaceId, MessageId, OrderId,
+};
+use revtrail_core::money::{Currency, Money};
+use revtrail_core::order::{Order, Status};
+use revtrail_core::settings::Settings;
+use revtrail_core::time::{DAY_MS, HOUR_MS, Instant, Retention};
+use revtrail_store::market::Created;
+use revtrail_store::{Store, StoreError};
+use serde_json::json;
+
+/// The sample marketplace.
+pub(crate) const MARKETPLACE: &str = "demo";
+/// An order whose explanation is worth a look.
+pub(crate) const AN_ORDER: &str = "order-00001";
+
+const CUSTOMERS: u64 = 2_400;
+const CALL: usize = 500;
+
+/// Name, channel, tags, days ago, share of customers in percent, triggered.
+const CAMPAIGNS: [(&str, Channel, &[&str], i64, u64, bool); 11] = [
+    (
+        "autumn-newsletter",
+        Channel::Email,
+        &["newsletter"],
+        34,
+        60,
+        false,
+    ),
+    ("pumpkin-week", Channel::Push, &["seasonal"], 29, 25, false),
+    (
+        "halloween-sale",
+        Channel::Email,
+        &["seasonal", "sale"],
+        25,
+        55,
+        false,
+    ),
+    ("lunch-sms", Channel::Sms, &["lunch"], 20, 18, false),
+    (
+        "november-newsletter",
+        Channel::Email,
+        &["newsletter"],
+        17,
+        60,
+        false,
+    ),
+    (
+        "free-delivery-weekend",
+        Channel::Push,
+        &["sale"],
+        12,
+        30,
+        false,
+    ),
+    (
+        "winter-warmers",
+        Channel::Email,
+        &["seasonal"],
+        9,
+        50,
+        false,
+    ),
+    ("flash-sms", Channel::Sms, &["sale"], 5, 20, false),
+    ("pre-black-friday", Channel::Email, &["sale"], 3, 55, false),
+    ("welcome", Channel::Email, &["lifecycle"], 40, 12, true),
+    (
+        "order-confirmation",
+        Channel::Email,
+        &["technical"],
+        40,
+        0,
+        true,
+    ),
+];
+
+/// A tiny generator of numbers that look random; the same seed gives the same numbers (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % below
+    }
+
+    fn percent(&mut self, chance: u64) -> bool {
+        self.roll(100) < chance
+    }
+
+    fn ms(&mut self, below: i64) -> i64 {
+        self.roll(below.unsigned_abs().max(1)) as i64
+    }
+}
+
+/// All facts of the sample.
+struct Sample {
+    events: Vec<Event>,
+    orders: Vec<Order>,
+}
+
+/// Loads the sample where the marketplace does not exist yet, and runs the attributor once.
+///
+/// # Errors
+/// What the table answers.
+pub(crate) async fn load(
+    store: &Store,
+    retention: Retention,
+    now: Instant,
+    terminal: bool,
+) -> Result<(), StoreError> {
+    let refused = |why: String| StoreError::Refused {
+        op: "loading the sample",
+        why,
+    };
+    let id = MarketplaceId::new(MARKETPLACE).map_err(|bad| refused(bad.to_string()))?;
+    let market = store.market(&id, retention);
+    let settings = json!({ "timezone": "Europe/Dublin", "currency": "EUR", "excluded_tags": ["technical"], "supersede": "customer" });
+    let settings = Settings::read(&settings, retention.look_back_ms())
+        .map_err(|bad| refused(format!("{bad:?}")))?;
+    if let Created::Exists(_) = market
+        .create("Harbour Kitchen (sample)", settings, "demo", now)
+        .await?
+    {
+        return Ok(());
+    }
+    for (name, _, tags, _, _, triggered) in CAMPAIGNS {
+        let mut campaign =
+            Campaign::named_by_id(CampaignId::new(name).map_err(|bad| refused(bad.to_string()))?);
+        campaign.name = name.replace('-', " ");
+        campaign.tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        campaign.triggered = triggered;
+        market.put_campaign(&campaign).await?;
+    }
+    let sample = sample(now).map_err(|bad| refused(bad.to_string()))?;
+    let bar = if terminal {
+        ProgressBar::new((sample.events.len() + sample.orders.len()) as u64)
+    } else {
+        ProgressBar::hidden()
+    };
+    if let Ok(style) =
+        ProgressStyle::with_template("loading the sample {wide_bar} {pos}/{len} facts")
+    {
+        bar.set_style(style);
+    }
+    for some in sample.events.chunks(CALL) {
+        ingest_event::ingest(&market, some, 0, now).await?;
+        bar.inc(some.len() as u64);
+    }
+    let orders: Vec<(usize, Order)> = sample.orders.into_iter().enumerate().collect();
+    let marked = Marked::default();
+    for some in orders.chunks(CALL) {
+        ingest_order::ingest(&market, &marked, some, 0, now).await?;
+        bar.inc(some.len() as u64);
+    }
+    bar.set_message("adding up");
+    hourly_attributor::tick(&market, None, now)
+        .await
+        .map_err(|error| refused(error.to_string()))?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn sample(now: Instant) -> Result<Sample, BadId> {
+    let mut dice = Dice(20_261_122);
+    let mut sample = Sample {
+        events: Vec::new(),
+        orders: Vec::new(),
+    };
+    // Campaigns go out at ten in the morning.
+    let today = now.minus_ms(now.ms().rem_euclid(DAY_MS));
+    for customer in 0..CUSTOMERS {
+        let customer = format!("customer-{customer:04}");
+        let mut urge: Vec<Instant> = Vec::new();
+        for (name, channel, _, days_ago, share, triggered) in CAMPAIGNS {
+            if !dice.percent(share) {
+                continue;
+            }
+            let spread = if triggered {
+                dice.ms(days_ago * DAY_MS)
+            } else {
+                10 * HOUR_MS + dice.ms(20 * 60 * 1000)
+            };
+            let sent = today.minus_ms(days_ago * DAY_MS).plus_ms(spread);
+            message(
+                &mut sample,
+                &mut dice,
+                name,
+                channel,
+                &customer,
+                sent,
+                now,
+                &mut urge,
+            )?;
+        }
+        let by_themselves = dice.roll(100);
+        if by_themselves < 35 {
+            urge.push(now.minus_ms(HOUR_MS + dice.ms(39 * DAY_MS)));
+        }
+        for at in urge.into_iter().filter(|at| *at < now) {
+            order(&mut sample, &mut dice, &customer, at, now)?;
+        }
+    }
+    Ok(sample)
+}
+
+#[expect(clippy::too_many_arguments, reason = "one message is that many things")]
+fn message(
+    sample: &mut Sample,
+    dice: &mut Dice,
+    campaign: &str,
+    channel: Channel,
+    customer: &str,
+    sent: Instant,
+    now: Instant,
+    urge: &mut Vec<Instant>,
+) -> Result<(), BadId> {
+    let app_version = if dice.percent(12) { "5.0.4" } else { "5.2.1" };
+    let mut add = |kind: Kind, at: Instant, machine: bool| -> Result<(), BadId> {
+        if at < now {
+            let push = channel == Channel::Push;
+            sample.events.push(Event {
+                event_id: EventId::new(&format!("event-{:06}", sample.events.len()))?,
+                kind,
+                channel,
+                campaign_id: CampaignId::new(campaign)?,
+                customer_id: CustomerId::new(customer)?,
+                message_id: Some(MessageId::new(&format!("{campaign}/{customer}"))?),
+                occurred_at: at,
+                url: (kind == Kind::Clicked)
+                    .then(|| format!("https://harbour-kitchen.example/{campaign}")),
+                machine,
+                promotion_id: None,
+                voucher_code: None,
+                app_version: push.then(|| app_version.to_owned()),
+            });
+        }
+        Ok(())
+    };
+    add(Kind::Sent, sent, false)?;
+    if channel == Channel::Email && dice.percent(2) {
+        return add(Kind::Bounced, sent.plus_ms(40_000), false);
+    }
+    if dice.percent(2) {
+        return add(Kind::Failed, sent.plus_ms(30_000), false);
+    }
+    let delivered = sent.plus_ms(5_000 + dice.ms(60_000));
+    add(Kind::Delivered, delivered, false)?;
+    if channel == Channel::Sms {
+        if dice.percent(6) {
+            urge.push(delivered.plus_ms(dice.ms(10 * HOUR_MS)));
+        }
+        return Ok(());
+    }
+    if channel == Channel::Email && dice.percent(9) {
+        add(Kind::Opened, delivered.plus_ms(2_000), true)?;
+    }
+    if !dice.percent(if channel == Channel::Email { 34 } else { 18 }) {
+        return Ok(());
+    }
+    // Most open within hours, some days later.
+    let wait = if dice.percent(15) {
+        3 * DAY_MS + dice.ms(4 * DAY_MS)
+    } else {
+        dice.ms(9 * HOUR_MS)
+    };
+    let opened = delivered.plus_ms(wait);
+    add(Kind::Opened, opened, false)?;
+    if dice.percent(22) {
+        let clicked = opened.plus_ms(15_000 + dice.ms(180_000));
+        add(Kind::Clicked, clicked, false)?;
+        if dice.percent(20) {
+            add(Kind::Clicked, clicked.plus_ms(dice.ms(HOUR_MS)), false)?;
+        }
+        if dice.percent(45) {
+            urge.push(clicked.plus_ms(120_000 + dice.ms(5 * HOUR_MS)));
+        }
+    } else if dice.percent(7) {
+        urge.push(opened.plus_ms(dice.ms(2 * DAY_MS)));
+    }
+    Ok(())
+}
+
+fn order(
+    sample: &mut Sample,
+    dice: &mut Dice,
+    customer: &str,
+    placed_at: Instant,
+    now: Instant,
+) -> Result<(), BadId> {
+    let number = sample.orders.len() + 1;
+    let total =
+        Money::parse(&format!("{}.{:02}", 9 + dice.roll(52), dice.roll(100))).unwrap_or_default();
+    let (status, refunded_total) = match dice.roll(100) {
+        0..=3 => (Status::Cancelled, Money::ZERO),
+        4..=5 => (Status::Refunded, total),
+        6..=8 => (
+            Status::Complete,
+            Money::parse(&format!("{}.50", 1 + dice.roll(7))).unwrap_or_default(),
+        ),
+        9..=11 => (Status::Pending, Money::ZERO),
+        _ => (Status::Complete, Money::ZERO),
+    };
+    let currency = if dice.percent(3) { "GBP" } else { "EUR" };
+    let order_id = OrderId::new(&format!("order-{number:05}"))?;
+    let confirmed = placed_at.plus_ms(60_000);
+    sample.orders.push(Order {
+        coupon_codes: vec![],
+        currency: Currency::parse(currency).unwrap_or_else(|| unreachable!("both are in ISO 4217")),
+        customer_id: CustomerId::new(customer)?,
+        email: Some(format!("{customer}@example.com")),
+        first_name: None,
+        items: vec![],
+        last_name: None,
+        order_id,
+        phone: None,
+        placed_at,
+        refunded_total,
+        source: Some(if dice.percent(55) { "website" } else { "app" }.to_owned()),
+        status,
+        total,
+        updated_at: Some(confirmed.plus_ms(dice.ms(HOUR_MS))).filter(|at| *at < now),
+    });
+    // The confirmation is a message too: its tag keeps it from earning the next order.
+    let mut no_urge = Vec::new();
+    message(
+        sample,
+        dice,
+        "order-confirmation",
+        Channel::Email,
+        customer,
+        confirmed,
+        now,
+        &mut no_urge,
+    )
+}

@@ -1,0 +1,293 @@
+//! `revtrail serve`: all functions in one process on the embedded database, with a clock that ticks every hour.
+
+use std::fs::{File, TryLockError};
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use revtrail_core::id::MarketplaceId;
+use revtrail_core::time::{Instant, Retention, Span};
+use revtrail_store::embedded::{self, Embedded};
+use revtrail_store::runs::RunState;
+use revtrail_store::{Store, StoreError, random_hex};
+use revtrail_web::app::App;
+use revtrail_web::clock::Clock;
+use revtrail_web::dispatch::router;
+use revtrail_web::route::Route;
+use tokio::sync::mpsc;
+
+use crate::demo;
+
+/// What `revtrail serve` is asked for.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:
+  revtrail serve --demo                    a lively sample marketplace, in memory; the key is `demo`
+  revtrail serve --data ./data             keep everything in ./data
+  revtrail serve --now 2018-01-02T00:00:00Z --retention 500d     try old data")]
+pub struct ServeArgs {
+    /// Keep everything in this folder; without it, in memory
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Listen on this port of 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+    /// The key that may do everything; made up and printed where none is given
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "REVTRAIL_ADMIN_KEY",
+        hide_env_values = true
+    )]
+    pub admin_key: Option<String>,
+    /// Start the clock at this time instead of the machine's, and let it run on
+    #[arg(long, value_name = "TIME", value_parser = |text: &str| Instant::parse(text))]
+    pub now: Option<Instant>,
+    /// How long facts are seen: at least 30d
+    #[arg(long, default_value = "90d", value_parser = parse_retention)]
+    pub retention: Retention,
+    /// Load a lively sample marketplace; the key is `demo`
+    #[arg(long)]
+    pub demo: bool,
+}
+
+fn parse_retention(text: &str) -> Result<Retention, String> {
+    let days = Span::parse(text)
+        .and_then(|span| u32::try_from(span.ms() / revtrail_core::time::DAY_MS).ok());
+    days.and_then(Retention::days)
+        .ok_or_else(|| "a retention is at least 30 days, like 90d".to_owned())
+}
+
+/// Why the service does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The folder.
+    #[error("failed to use {path}: {source}")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process.
+    #[error("{0} is in use by another revtrail: stop that one, or give another --data")]
+    InUse(PathBuf),
+    /// The port.
+    #[error("failed to listen on {address}: {source}; give another --port")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The table.
+    #[error("the database failed: {0}")]
+    Store(#[from] StoreError),
+    /// The server.
+    #[error("the server failed: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A run that waits to be worked off.
+type Poked = (MarketplaceId, String);
+
+/// Every route of every function, once. `poke` hands over the runs that are asked for.
+pub fn routes(poke: manage::Poke) -> Vec<Route> {
+    let mut routes = ingest_event::routes();
+    routes.extend(ingest_order::routes());
+    routes.extend(manage::routes(poke));
+    routes.extend(report_query::routes());
+    routes
+}
+
+/// Serves until the process is told to stop, with this process's output and log.
+pub fn on_this_terminal(args: &ServeArgs) -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_max_level(tracing::Level::INFO)
+        .init();
+    let served = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(ServeError::Io);
+    match served.and_then(|runtime| runtime.block_on(run(args, &mut std::io::stdout()))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves until the process is told to stop. `out` gets what a person should know; the listening line comes last.
+///
+/// # Errors
+/// What keeps the service from starting, or broke it.
+pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), ServeError> {
+    let clock = args.now.map_or(Clock::REAL, Clock::starting_at);
+    let (embedded, _lock) = open(args.data.as_deref())?;
+    let store = embedded::store(embedded.clone()).await?;
+    let key = match &args.admin_key {
+        Some(key) if !key.is_empty() => key.clone(),
+        _ if args.demo => "demo".to_owned(),
+        _ => random_hex(),
+    };
+    let (poke, poked) = mpsc::unbounded_channel::<Poked>();
+    let sender = move |marketplace, run_id| drop(poke.send((marketplace, run_id)));
+    let app = App::new(store.clone(), clock.clone(), args.retention, Some(&key));
+    let router = router(routes(Arc::new(sender)), app);
+    bury_the_dead(&store, args.retention, clock.now()).await?;
+    if args.demo {
+        demo::load(
+            &store,
+            args.retention,
+            clock.now(),
+            std::io::stderr().is_terminal(),
+        )
+        .await?;
+    }
+    let address = SocketAddr::from(([127, 0, 0, 1], args.port));
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Listen { address, source })?;
+    let address = listener.local_addr()?;
+    // With a clock of its own the database must not compare expiry with the machine's.
+    let sweep = args.now.is_none().then_some(embedded);
+    let attributor = tokio::spawn(attribute(store, args.retention, clock, poked, sweep));
+    greet(out, address, &key, args)?;
+    axum::serve(listener, router)
+        .with_graceful_shutdown(told_to_stop())
+        .await?;
+    attributor.abort();
+    writeln!(out, "stopped")?;
+    Ok(())
+}
+
+/// Opens the database, and holds its folder against a second process as long as the file lives.
+fn open(data: Option<&Path>) -> Result<(Embedded, Option<File>), ServeError> {
+    let Some(folder) = data else {
+        return Ok((Embedded::memory()?, None));
+    };
+    let failed = |source| ServeError::Folder {
+        path: folder.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let lock = File::create(folder.join("lock")).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok((Embedded::file(&folder.join("revtrail.db"))?, Some(lock))),
+        Err(TryLockError::WouldBlock) => Err(ServeError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Runs that a killed process left running will not end: their units are still there, and the next tick works them off.
+async fn bury_the_dead(
+    store: &Store,
+    retention: Retention,
+    now: Instant,
+) -> Result<(), StoreError> {
+    for marketplace in store.marketplaces().await? {
+        let market = store.market(&marketplace.marketplace_id, retention);
+        let (runs, _) = market.runs(None, 100).await?;
+        for run in runs.iter().filter(|run| run.state == RunState::Running) {
+            market
+                .finish_run(&run.run_id, RunState::Failed, now)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Works off the runs that are asked for, and ticks every hour; the first tick comes at once and takes up what was left.
+async fn attribute(
+    store: Store,
+    retention: Retention,
+    clock: Clock,
+    mut poked: mpsc::UnboundedReceiver<Poked>,
+    sweep: Option<Embedded>,
+) {
+    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        tokio::select! {
+            Some((marketplace, run_id)) = poked.recv() => {
+                let market = store.market(&marketplace, retention);
+                if let Err(error) = hourly_attributor::tick(&market, Some(run_id), clock.now()).await {
+                    tracing::error!(%marketplace, %error, "a run failed; its work is taken up at the next tick");
+                }
+            }
+            _ = hours.tick() => {
+                // Each marketplace's failure is logged where it happens.
+                drop(hourly_attributor::hourly(&store, retention, clock.now()).await);
+                if let Some(embedded) = sweep.clone() {
+                    let swept = tokio::task::spawn_blocking(move || embedded.sweep()).await;
+                    if let Ok(Err(error)) = swept {
+                        tracing::error!(%error, "failed to sweep expired items");
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn greet(
+    out: &mut (dyn Write + Send),
+    address: SocketAddr,
+    key: &str,
+    args: &ServeArgs,
+) -> std::io::Result<()> {
+    let market = if args.demo { demo::MARKETPLACE } else { "shop" };
+    let base = format!("http://{address}/v1/marketplaces/{market}");
+    let auth = format!("-H 'Authorization: Bearer {key}'");
+    match &args.data {
+        Some(folder) => writeln!(out, "data in     {}", folder.display())?,
+        None => writeln!(
+            out,
+            "data in     memory: gone when this process stops; --data DIR keeps it"
+        )?,
+    }
+    writeln!(out, "admin key   {key}")?;
+    writeln!(out, "try")?;
+    if args.demo {
+        writeln!(out, "  curl {auth} '{base}/reports/campaigns?limit=3'")?;
+        writeln!(out, "  curl {auth} '{base}/orders?limit=3'")?;
+        writeln!(
+            out,
+            "  curl {auth} '{base}/orders/{}/attribution'",
+            demo::AN_ORDER
+        )?;
+    } else {
+        writeln!(
+            out,
+            "  curl {auth} -X PUT {base} -d '{{\"name\":\"My shop\",\"preset\":\"redbox\"}}' -H 'Content-Type: application/json'"
+        )?;
+        writeln!(
+            out,
+            "  curl {auth} {base}/orders -H 'Content-Type: application/json' -d '{{\"order_id\":\"o-1\",\"customer_id\":\"c-1\",\"status\":\"COMPLETE\",\"total\":\"100.00\",\"currency\":\"EUR\",\"placed_at\":\"{}\"}}'",
+            args.now.unwrap_or_else(|| Clock::REAL.now())
+        )?;
+        writeln!(out, "  curl {auth} {base}/orders/o-1/attribution")?;
+    }
+    writeln!(out, "listening on http://{address}")?;
+    out.flush()
+}
+
+async fn told_to_stop() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        _ = interrupted => {}
+        () = terminated => {}
+    }
+}

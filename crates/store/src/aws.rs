@@ -1,0 +1,83 @@
+//! The table in AWS: the SDK's client over TLS, from what stands in a function's environment.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use revtrail_core::time::{Instant, Retention};
+
+use crate::client::Store;
+
+/// A variable that is missing or makes no sense. Nothing falls back to a guess.
+#[derive(Debug, thiserror::Error)]
+#[error("the environment variable {name} {why}")]
+pub struct BadEnvironment {
+    name: &'static str,
+    why: &'static str,
+}
+
+fn needed(name: &'static str) -> Result<String, BadEnvironment> {
+    std::env::var(name).map_err(|_| BadEnvironment {
+        name,
+        why: "is needed and is not set",
+    })
+}
+
+/// The table named by `REVTRAIL_TABLE`, with the region and the credentials that Lambda gives; `AWS_ENDPOINT_URL_DYNAMODB`
+/// names another endpoint.
+///
+/// # Errors
+/// A variable that is missing.
+pub fn store_from_env() -> Result<Store, BadEnvironment> {
+    let table = needed("REVTRAIL_TABLE")?;
+    let token = std::env::var("AWS_SESSION_TOKEN").ok();
+    let credentials = Credentials::new(
+        needed("AWS_ACCESS_KEY_ID")?,
+        needed("AWS_SECRET_ACCESS_KEY")?,
+        token,
+        None,
+        "environment",
+    );
+    let mut config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(needed("AWS_REGION")?))
+        .credentials_provider(credentials)
+        .http_client(
+            Builder::new()
+                .tls_provider(Provider::Rustls(CryptoMode::Ring))
+                .build_https(),
+        );
+    if let Ok(endpoint) = std::env::var("AWS_ENDPOINT_URL_DYNAMODB") {
+        config = config.endpoint_url(endpoint);
+    }
+    Ok(Store::new(Client::from_conf(config.build()), &table))
+}
+
+/// The retention in days from `REVTRAIL_RETENTION_DAYS`.
+///
+/// # Errors
+/// Missing, no number, or below 30.
+pub fn retention_from_env() -> Result<Retention, BadEnvironment> {
+    const NAME: &str = "REVTRAIL_RETENTION_DAYS";
+    let days = needed(NAME)?.parse().ok().and_then(Retention::days);
+    days.ok_or(BadEnvironment {
+        name: NAME,
+        why: "is no number of days of at least 30",
+    })
+}
+
+/// The deployment's admin key from `REVTRAIL_ADMIN_KEY`.
+///
+/// # Errors
+/// Missing.
+pub fn admin_key_from_env() -> Result<String, BadEnvironment> {
+    needed("REVTRAIL_ADMIN_KEY")
+}
+
+/// The machine's clock, for functions that no call brings a time.
+pub fn clock() -> Instant {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    Instant::from_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
