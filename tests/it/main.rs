@@ -1,2 +1,9 @@
-//! Tests.
+//! revtrail as its users meet it: over HTTP, over files, and against a second implementation of the rules.
+
+#![allow(clippy::unwrap_used, unreachable_pub, missing_docs, reason = "tests")]
+
 mod golden;
+mod rules;
+mod service;
+mod tripwire;
+mod worlds_http;

@@ -1,0 +1,134 @@
+//! The whole service in this process, as tests call it: the real routers and attributor over the embedded database, a clock
+//! that stands still until it is moved, and a tripwire under the SDK's client.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use revtrail_core::id::MarketplaceId;
+use revtrail_core::time::{Instant, Retention};
+use revtrail_store::Store;
+use revtrail_store::embedded::{self, Embedded};
+use revtrail_web::app::App;
+use revtrail_web::clock::Clock;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::tripwire::Tripwire;
+
+/// The deployment's key.
+pub const ADMIN: &str = "admin-key";
+
+pub struct Service {
+    pub store: Store,
+    pub retention: Retention,
+    pub tripwire: Tripwire,
+    router: Router,
+    clock: Arc<AtomicI64>,
+    poked: Arc<Mutex<Vec<(MarketplaceId, String)>>>,
+}
+
+impl Service {
+    /// A service whose clock shows `now`, with the default retention.
+    pub async fn at(now: &str) -> Self {
+        Self::with(now, Retention::DEFAULT).await
+    }
+
+    pub async fn with(now: &str, retention: Retention) -> Self {
+        let tripwire = Tripwire::over(Embedded::memory().unwrap());
+        let store = Store::new(embedded::client(tripwire.clone()), "revtrail");
+        store.create_table().await.unwrap();
+        let clock = Arc::new(AtomicI64::new(Instant::parse(now).unwrap().ms()));
+        let poked: Arc<Mutex<Vec<_>>> = Arc::default();
+        let waiting = poked.clone();
+        let poke = Arc::new(move |marketplace, run_id| waiting.lock().unwrap().push((marketplace, run_id)));
+        let app = App::new(store.clone(), Clock::Set(clock.clone()), retention, Some(ADMIN));
+        let router = revtrail_web::dispatch::router(revtrail::serve::routes(poke), app);
+        Self { store, retention, tripwire, router, clock, poked }
+    }
+
+    pub fn now(&self) -> Instant {
+        Instant::from_ms(self.clock.load(Ordering::SeqCst))
+    }
+
+    pub fn set_now(&self, now: Instant) {
+        self.clock.store(now.ms(), Ordering::SeqCst);
+    }
+
+    /// One call with any body, as bytes; the answer's status, its media type and its bytes.
+    pub async fn raw(&self, method: Method, path: &str, key: Option<&str>, media: Option<&str>, body: Vec<u8>) -> (StatusCode, String, Vec<u8>) {
+        let bearer = key.map(|key| format!("Bearer {key}"));
+        let headers: Vec<_> = [("authorization", bearer.as_deref()), ("content-type", media)]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+        self.send(method, path, &headers, body).await
+    }
+
+    /// One call with any headers.
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> (StatusCode, String, Vec<u8>) {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let marketplace = path.strip_prefix("/v1/marketplaces/").and_then(|rest| rest.split(['/', '?']).next());
+        let _armed = marketplace.map(|marketplace| self.tripwire.arm(marketplace));
+        let answer = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let (status, media) = (answer.status(), answer.headers().get("content-type").map(|v| v.to_str().unwrap().to_owned()));
+        let bytes = answer.into_body().collect().await.unwrap().to_bytes().to_vec();
+        self.tripwire.assert_untouched();
+        (status, media.unwrap_or_default(), bytes)
+    }
+
+    /// One JSON call under a key.
+    pub async fn call_as(&self, key: &str, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
+        let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let (status, _, bytes) = self.raw(method, path, Some(key), Some("application/json"), bytes).await;
+        (status, if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() })
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.call_as(ADMIN, Method::GET, path, None).await;
+        assert_eq!(status, StatusCode::OK, "GET {path}: {body}");
+        body
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        self.call_as(ADMIN, Method::POST, path, Some(body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        self.call_as(ADMIN, Method::PUT, path, Some(body)).await
+    }
+
+    /// Makes a marketplace; `settings` as in `PUT M`.
+    pub async fn make(&self, marketplace: &str, settings: &Value) {
+        let (status, body) = self.put(&format!("/v1/marketplaces/{marketplace}"), &json!({ "name": marketplace, "settings": settings })).await;
+        assert_eq!(status, StatusCode::CREATED, "{body}");
+    }
+
+    /// Posts records in calls of `size` and asserts that all of them are answered.
+    pub async fn feed(&self, marketplace: &str, what: &str, records: &[Value], size: usize) {
+        for some in records.chunks(size) {
+            let (status, body) = self.post(&format!("/v1/marketplaces/{marketplace}/{what}"), &json!(some)).await;
+            assert_eq!(status, StatusCode::ACCEPTED, "{body}");
+            assert_eq!(body["rejected"], json!([]), "{some:?}");
+        }
+    }
+
+    /// Asks for a run and works it off; the run as it is on record then.
+    pub async fn run(&self, marketplace: &str) -> Value {
+        let (status, body) = self.post(&format!("/v1/marketplaces/{marketplace}/runs"), &json!({})).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{body}");
+        let poked: Vec<_> = self.poked.lock().unwrap().drain(..).collect();
+        for (id, run_id) in poked {
+            let _armed = self.tripwire.arm(id.as_str());
+            hourly_attributor::tick(&self.store.market(&id, self.retention), Some(run_id), self.now()).await.unwrap();
+            self.tripwire.assert_untouched();
+        }
+        self.get(&format!("/v1/marketplaces/{marketplace}/runs/{}", body["run_id"].as_str().unwrap())).await
+    }
+}

@@ -1,0 +1,91 @@
+//! A wire under the SDK's client: a request for a key that is not of the active marketplace fails, and the test with it.
+
+use std::sync::{Arc, Mutex};
+
+use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use revtrail_store::embedded::Embedded;
+use revtrail_store::keys;
+use serde_json::Value;
+
+#[derive(Debug, Clone)]
+pub struct Tripwire {
+    database: Embedded,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    active: Option<String>,
+    touched: Vec<String>,
+}
+
+/// The wire is armed for a marketplace as long as this lives.
+pub struct Armed(Arc<Mutex<State>>);
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().active = None;
+    }
+}
+
+impl Tripwire {
+    pub fn over(database: Embedded) -> Self {
+        Self { database, state: Arc::default() }
+    }
+
+    pub fn arm(&self, marketplace: &str) -> Armed {
+        self.state.lock().unwrap().active = Some(marketplace.to_owned());
+        Armed(self.state.clone())
+    }
+
+    pub fn assert_untouched(&self) {
+        let touched = std::mem::take(&mut self.state.lock().unwrap().touched);
+        assert!(touched.is_empty(), "keys of another marketplace: {touched:?}");
+    }
+
+    fn strays(&self, body: &[u8]) -> Vec<String> {
+        let Some(active) = self.state.lock().unwrap().active.clone() else { return Vec::new() };
+        let mut found = Vec::new();
+        if let Ok(request) = serde_json::from_slice::<Value>(body) {
+            partitions(&request, &mut found);
+        }
+        found.retain(|pk| keys::marketplace_of(pk).is_some_and(|marketplace| marketplace != active));
+        found
+    }
+}
+
+/// Every partition key in a request.
+fn partitions(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value["S"].as_str() {
+                    Some(pk) if name == "pk" || name == ":pk" => found.push(pk.to_owned()),
+                    _ => partitions(value, found),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| partitions(value, found)),
+        _ => {}
+    }
+}
+
+impl HttpConnector for Tripwire {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let strays = self.strays(request.body().bytes().unwrap_or_default());
+        if strays.is_empty() {
+            return self.database.call(request);
+        }
+        self.state.lock().unwrap().touched.extend(strays);
+        HttpConnectorFuture::ready(Err(ConnectorError::other("a key of another marketplace".into(), None)))
+    }
+}
+
+impl HttpClient for Tripwire {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
