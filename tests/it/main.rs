@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs, reason = "tests")]
 
 mod golden;
+mod requirements;
 mod rules;
 mod service;
+mod shop;
 mod tripwire;
 mod worlds_http;

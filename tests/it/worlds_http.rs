@@ -88,7 +88,9 @@ async fn compare(service: &Service, world: &naive::World, rng: &mut Rng) {
     let attributions = async |decided: Option<&str>| {
         for id in &ids {
             let shown = service.get(&format!("/v1/marketplaces/m/orders/{}/attribution", segment(id))).await;
-            if let Some(decided) = decided {
+            // A zone can put the first hours of the retention on a day that is no longer shown, and so in no run's figures.
+            let at_the_edge = Instant::parse(shown["placed_at"].as_str().unwrap()).unwrap() < Instant::from_ms(NOW_MS - 89 * DAY_MS);
+            if let Some(decided) = decided.filter(|_| !at_the_edge) {
                 assert_eq!(shown["decided"], decided, "{id}");
             }
             assert_eq!(without(shown, &["sale_formula", "decided"]), facts.attribution(id), "attribution of {id}");
@@ -125,10 +127,10 @@ async fn compare(service: &Service, world: &naive::World, rng: &mut Rng) {
     assert!((0..=ids.len() as i64).contains(&invisible));
     if invisible == 0 {
         naive.as_object().unwrap().iter().for_each(|(class, n)| assert_eq!(&classes["orders"][class], n, "{class}"));
+        assert_eq!(n("orders", "received"), world.orders.len() as i64 + 1);
     }
     assert_eq!(n("orders", "received"), n("orders", "arrived") + n("orders", "duplicates") + n("orders", "older_copies") + n("orders", "rejected"));
     assert_eq!(n("events", "received"), n("events", "stored") + n("events", "duplicates") + n("events", "rejected"));
-    assert_eq!(n("orders", "received"), world.orders.len() as i64 + 1);
     assert_eq!(n("events", "received"), world.events.len() as i64);
 }
 
