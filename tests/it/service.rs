@@ -126,7 +126,7 @@ impl Service {
         let poked: Vec<_> = self.poked.lock().unwrap().drain(..).collect();
         for (id, run_id) in poked {
             let _armed = self.tripwire.arm(id.as_str());
-            hourly_attributor::tick(&self.store.market(&id, self.retention), Some(run_id), self.now()).await.unwrap();
+            hourly_attributor::tick(&self.store.market(&id, self.retention), Some(run_id), || self.now()).await.unwrap();
             self.tripwire.assert_untouched();
         }
         self.get(&format!("/v1/marketplaces/{marketplace}/runs/{}", body["run_id"].as_str().unwrap())).await

@@ -26,19 +26,19 @@ pub enum AttributorError {
     NotDrained,
 }
 
-/// One tick for every marketplace. One that fails does not keep the others from theirs.
+/// One tick for every marketplace, each at the time that `clock` then shows. One that fails does not keep the others from theirs.
 ///
 /// # Errors
 /// The first failure, after all of them had their turn.
 pub async fn hourly(
     store: &Store,
     retention: Retention,
-    now: Instant,
+    clock: impl Fn() -> Instant,
 ) -> Result<(), AttributorError> {
     let mut outcome = Ok(());
     for marketplace in store.marketplaces().await? {
         let market = store.market(&marketplace.marketplace_id, retention);
-        if let Err(error) = tick(&market, None, now).await {
+        if let Err(error) = tick(&market, None, &clock).await {
             tracing::error!(marketplace = %market.id(), %error, "a tick failed");
             outcome = outcome.and(Err(error));
         }
@@ -54,8 +54,9 @@ pub async fn hourly(
 pub async fn tick(
     market: &Market,
     run_id: Option<String>,
-    now: Instant,
+    clock: impl Fn() -> Instant,
 ) -> Result<Option<String>, AttributorError> {
+    let now = clock();
     let run_id = match run_id {
         Some(run_id) => run_id,
         None if market.notes().await?.is_empty() && market.units().await?.is_empty() => {
@@ -65,10 +66,10 @@ pub async fn tick(
     };
     let outcome = plan_and_work(market, &run_id, now).await;
     match &outcome {
-        Ok(()) => market.finish_run(&run_id, RunState::Done, now).await?,
+        Ok(()) => market.finish_run(&run_id, RunState::Done, clock()).await?,
         Err(_) => {
             market.run_met_error(&run_id).await?;
-            market.finish_run(&run_id, RunState::Failed, now).await?;
+            market.finish_run(&run_id, RunState::Failed, clock()).await?;
         }
     }
     outcome.map(|()| Some(run_id))

@@ -1,7 +1,6 @@
 //! The hourly-attributor function on Lambda, fired by a schedule.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use revtrail_core::time::Instant;
 use revtrail_store::aws;
 use serde_json::Value;
 
@@ -9,7 +8,7 @@ use serde_json::Value;
 async fn main() -> Result<(), Error> {
     let (store, retention) = (aws::store_from_env()?, aws::retention_from_env()?);
     let tick = async |_: LambdaEvent<Value>| {
-        hourly_attributor::hourly(&store, retention, aws::clock()).await
+        Ok::<(), Error>(hourly_attributor::hourly(&store, retention, aws::clock).await?)
     };
     lambda_runtime::run(service_fn(tick)).await
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::id::{CustomerId, MarketplaceId, OrderId};
 use revtrail_core::order::Order;
-use revtrail_core::record::{Code, Problem as Bad, Record};
+use revtrail_core::record::Record;
 use revtrail_core::sheet::Intake as Counts;
 use revtrail_core::time::Instant;
 use revtrail_store::StoreError;
@@ -83,12 +83,7 @@ async fn post_orders(call: Call, marked: Marked) -> Result<Response, Problem> {
                 answer.accepted += 1
             }
             OrderOutcome::Duplicate => answer.duplicates += 1,
-            OrderOutcome::Immutable(field) => {
-                let detail = format!(
-                    "{field} of a known order does not change: this order is known with another"
-                );
-                answer.reject(index, Bad::of(field, Code::ImmutableField, detail));
-            }
+            OrderOutcome::Immutable(problem) => answer.reject(index, problem),
         }
     }
     Ok(answer.answer())

@@ -11,17 +11,26 @@ use revtrail_web::route::{Call, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::orders::{Known, shown};
+use crate::seen_from;
 
 pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let id = call.id("id", CustomerId::new)?;
     let known = Known::of(&market, &id, &call).await?;
-    if known.facts.events.is_empty() && known.facts.orders.is_empty() {
+    let seen_from = seen_from(&call);
+    let events: Vec<&Event> = known
+        .facts
+        .events
+        .iter()
+        .filter(|event| event.occurred_at >= seen_from)
+        .collect();
+    let mut decided = known.decided();
+    decided.retain(|(order, _)| order.placed_at >= seen_from);
+    if events.is_empty() && decided.is_empty() {
         return Err(Problem::not_found(
             "this marketplace has no facts of such a customer",
         ));
     }
-    let decided = known.decided();
     let orders = decided.iter().map(|(order, line)| {
         shown(
             order,
@@ -32,7 +41,7 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
     });
     let orders: Vec<Value> = orders.collect::<Result<_, _>>()?;
     // What the customer is called stands in the orders; the latest word counts.
-    let mut copies: Vec<&Order> = known.facts.orders.iter().collect();
+    let mut copies: Vec<&Order> = decided.iter().map(|(order, _)| *order).collect();
     copies.sort_by(|a, b| {
         (b.updated_at.unwrap_or(b.placed_at), &b.order_id)
             .cmp(&(a.updated_at.unwrap_or(a.placed_at), &a.order_id))
@@ -44,13 +53,13 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
         "customer_id": id,
         "email": latest(|order| &order.email), "phone": latest(|order| &order.phone),
         "first_name": latest(|order| &order.first_name), "last_name": latest(|order| &order.last_name),
-        "orders": orders, "messages": messages(&known.facts.events), "redemptions": [],
+        "orders": orders, "messages": messages(events), "redemptions": [],
     });
     Ok(json(StatusCode::OK, &body))
 }
 
 /// Events by message, newest message first.
-fn messages(events: &[Event]) -> Vec<Value> {
+fn messages(events: Vec<&Event>) -> Vec<Value> {
     let mut by_message: BTreeMap<_, Vec<&Event>> = BTreeMap::new();
     for event in events {
         by_message

@@ -122,6 +122,11 @@ impl Freshness {
     }
 }
 
+/// The earliest time of a single fact that users see; decisions look further back, at facts that are kept unseen.
+fn seen_from(call: &Call) -> Instant {
+    call.now.minus_ms(call.app.retention().ms())
+}
+
 /// The settings' versions of the tenant, which exists.
 async fn versions(market: &Market) -> Result<revtrail_core::settings::Versions, Problem> {
     market.versions().await?.ok_or_else(Problem::forbidden)

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::period::Period;
-use crate::{PENDING_MAX, versions};
+use crate::{PENDING_MAX, seen_from, versions};
 
 /// A customer's facts with all they are decided by, notes not yet planned included.
 pub(crate) struct Known {
@@ -102,6 +102,7 @@ async fn standing(market: &Market, call: &Call) -> Result<Order, Problem> {
     market
         .order(&id, call.now)
         .await?
+        .filter(|order| order.placed_at >= seen_from(call))
         .ok_or_else(|| Problem::not_found("this marketplace has no such order"))
 }
 
@@ -265,6 +266,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
             for one in hundred {
                 let Some(order) = standing
                     .get(&one.order_id)
+                    .filter(|order| order.placed_at >= seen_from(&call))
                     .filter(|order| status.is_none_or(|status| status == order.status))
                 else {
                     continue;

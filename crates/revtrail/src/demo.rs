@@ -163,7 +163,7 @@ pub(crate) async fn load(
         bar.inc(some.len() as u64);
     }
     bar.set_message("adding up");
-    hourly_attributor::tick(&market, None, now)
+    hourly_attributor::tick(&market, None, || now)
         .await
         .map_err(|error| refused(error.to_string()))?;
     bar.finish_and_clear();

@@ -215,13 +215,13 @@ async fn attribute(
         tokio::select! {
             Some((marketplace, run_id)) = poked.recv() => {
                 let market = store.market(&marketplace, retention);
-                if let Err(error) = hourly_attributor::tick(&market, Some(run_id), clock.now()).await {
+                if let Err(error) = hourly_attributor::tick(&market, Some(run_id), || clock.now()).await {
                     tracing::error!(%marketplace, %error, "a run failed; its work is taken up at the next tick");
                 }
             }
             _ = hours.tick() => {
                 // Each marketplace's failure is logged where it happens.
-                drop(hourly_attributor::hourly(&store, retention, clock.now()).await);
+                drop(hourly_attributor::hourly(&store, retention, || clock.now()).await);
                 if let Some(embedded) = sweep.clone() {
                     let swept = tokio::task::spawn_blocking(move || embedded.sweep()).await;
                     if let Ok(Err(error)) = swept {

@@ -6,6 +6,7 @@ use revtrail_core::id::{
 };
 use revtrail_core::money::Currency;
 use revtrail_core::order::Order;
+use revtrail_core::record::Problem;
 use revtrail_core::time::Instant;
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +28,7 @@ pub enum EventOutcome {
 }
 
 /// What became of a copy of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderOutcome {
     /// A new fact.
     Stored,
@@ -37,8 +38,8 @@ pub enum OrderOutcome {
     Older,
     /// An equal copy stands.
     Duplicate,
-    /// A known order that differs in what never changes; the first such field.
-    Immutable(&'static str),
+    /// A known order that differs in what never changes.
+    Immutable(Problem),
 }
 
 /// An event as it is stored: its customer and id are in the key. Short names, since a fold reads every event of a customer.
@@ -112,16 +113,6 @@ impl Pointer {
             placed_at: order.placed_at,
         }
     }
-
-    fn first_difference(&self, other: &Self) -> Option<&'static str> {
-        if self.customer_id != other.customer_id {
-            Some("customer_id")
-        } else if self.currency != other.currency {
-            Some("currency")
-        } else {
-            (self.placed_at != other.placed_at).then_some("placed_at")
-        }
-    }
 }
 
 /// All facts of a customer, and the contribution that stood before the first of them was read.
@@ -168,10 +159,12 @@ impl Market {
         let item = NewItem::at(&keys::order_pointer(&self.id, &order.order_id))
             .data(&pointer)
             .expires(gone_at);
-        if let PutOutcome::Refused(stands) = self.store.put(item, Some(Condition::absent())).await?
-            && let Some(field) = data::<Pointer>(&stands)?.first_difference(&pointer)
-        {
-            return Ok(OrderOutcome::Immutable(field));
+        if let PutOutcome::Refused(stands) = self.store.put(item, Some(Condition::absent())).await? {
+            let known: Pointer = data(&stands)?;
+            let unchanged = order.check_unchanged(&known.customer_id, known.currency, known.placed_at);
+            if let Err(problem) = unchanged {
+                return Ok(OrderOutcome::Immutable(problem));
+            }
         }
         let standing = order.standing();
         let key = keys::order(&self.id, &order.customer_id, &order.order_id);
