@@ -68,8 +68,9 @@ pub async fn tick(
     match &outcome {
         Ok(()) => market.finish_run(&run_id, RunState::Done, clock()).await?,
         Err(_) => {
-            market.run_met_error(&run_id).await?;
-            market.finish_run(&run_id, RunState::Failed, clock()).await?;
+            market
+                .finish_run(&run_id, RunState::Failed, clock())
+                .await?
         }
     }
     outcome.map(|()| Some(run_id))
@@ -83,9 +84,16 @@ async fn plan_and_work(market: &Market, run_id: &str, now: Instant) -> Result<()
             market.raise_as_of(now).await?;
             return Ok(());
         }
+        // One unit that fails does not keep the others from being done; it stays for the next tick.
+        let mut outcome = Ok(());
         for unit in &units {
-            work(market, unit, now).await?;
+            if let Err(error) = work(market, unit, now).await {
+                tracing::error!(marketplace = %market.id(), unit = unit.unit_id, %error, "a unit failed");
+                market.run_met_error(run_id).await?;
+                outcome = Err(error);
+            }
         }
+        outcome?;
     }
     Err(AttributorError::NotDrained)
 }

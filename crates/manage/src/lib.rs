@@ -380,7 +380,7 @@ async fn orders_before(market: &Market, version: &Version, call: &Call) -> Resul
 }
 
 async fn put_campaign(call: Call) -> Result<Response, Problem> {
-    let id = call.id("id", CampaignId::new)?;
+    let id = call.new_id("id", CampaignId::new)?;
     let record =
         Record::from_json(call.json_object()?).map_err(|bad| Problem::invalid(vec![bad]))?;
     let told = Campaign::read(id, &record).map_err(Problem::invalid)?;

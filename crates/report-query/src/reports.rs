@@ -246,8 +246,8 @@ pub(crate) async fn purchases(call: Call) -> Result<Response, Problem> {
         None
     };
     let rows: Vec<Value> = rows.iter().map(|(_, row)| purchase(row)).collect();
-    let body = json!({ "purchases": rows, "as_of": freshness.as_of, "pending": freshness.pending, "next_cursor": next_cursor });
-    Ok(json(StatusCode::OK, &body))
+    let report = json!({ "purchases": rows, "next_cursor": next_cursor });
+    Ok(json(StatusCode::OK, &Fresh { report, freshness }))
 }
 
 fn purchase(row: &PurchaseRow) -> Value {

@@ -159,9 +159,11 @@ impl Market {
         let item = NewItem::at(&keys::order_pointer(&self.id, &order.order_id))
             .data(&pointer)
             .expires(gone_at);
-        if let PutOutcome::Refused(stands) = self.store.put(item, Some(Condition::absent())).await? {
+        if let PutOutcome::Refused(stands) = self.store.put(item, Some(Condition::absent())).await?
+        {
             let known: Pointer = data(&stands)?;
-            let unchanged = order.check_unchanged(&known.customer_id, known.currency, known.placed_at);
+            let unchanged =
+                order.check_unchanged(&known.customer_id, known.currency, known.placed_at);
             if let Err(problem) = unchanged {
                 return Ok(OrderOutcome::Immutable(problem));
             }

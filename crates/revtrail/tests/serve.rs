@@ -1,0 +1,221 @@
+//! The built program: it survives being killed, holds its folder, and stops when told to.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("revtrail-{name}-{}", std::process::id()));
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+struct Server {
+    process: Child,
+    address: String,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn command(folder: &Folder) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_revtrail"));
+    command
+        .args(["serve", "--port", "0", "--admin-key", "k", "--data"])
+        .arg(&folder.0)
+        .args(["--now", "2026-11-20T12:00:00Z"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Server {
+    fn start(folder: &Folder) -> Self {
+        let mut process = command(folder).spawn().unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        loop {
+            let mut line = String::new();
+            assert_ne!(
+                output.read_line(&mut line).unwrap(),
+                0,
+                "the server ended before it listened"
+            );
+            if let Some(address) = line.trim().strip_prefix("listening on http://") {
+                return Self {
+                    process,
+                    address: address.to_owned(),
+                    output,
+                };
+            }
+        }
+    }
+
+    /// One call on a connection of its own; `None` where no whole answer came.
+    fn call(&self, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+        call(&self.address, method, path, body)
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let (status, body) = self.call("GET", path, &Value::Null).unwrap();
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    fn run(&self) {
+        let (_, asked) = self
+            .call("POST", "/v1/marketplaces/m/runs", &json!({}))
+            .unwrap();
+        let path = format!(
+            "/v1/marketplaces/m/runs/{}",
+            asked["run_id"].as_str().unwrap()
+        );
+        loop {
+            match self.get(&path)["state"].as_str().unwrap() {
+                "running" => {}
+                state => return assert_eq!(state, "done"),
+            }
+        }
+    }
+}
+
+fn call(address: &str, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    let mut stream = TcpStream::connect(address).ok()?;
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer k\r\nContent-Type: application/json\r\n"
+    );
+    stream
+        .write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes())
+        .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+}
+
+fn orders(batch: usize) -> Value {
+    let order = |i: usize| {
+        json!({"order_id": format!("o-{batch}-{i}"), "customer_id": format!("c-{i}"), "status": "COMPLETE", "total": "1.01",
+            "currency": "EUR", "placed_at": "2026-11-20T11:00:00Z"})
+    };
+    json!((0..20).map(order).collect::<Vec<_>>())
+}
+
+#[test]
+fn what_was_accepted_survives_being_killed() {
+    let folder = Folder::new("killed");
+    let server = Server::start(&folder);
+    assert_eq!(
+        server
+            .call("PUT", "/v1/marketplaces/m", &json!({"name": "m"}))
+            .unwrap()
+            .0,
+        201
+    );
+    drop(server);
+    let mut accepted = 0;
+    for round in 0..4 {
+        let mut server = Server::start(&folder);
+        let address = server.address.clone();
+        // One thread posts and another asks for runs until the server is gone, which it is while they are at it.
+        let posted = std::thread::spawn(move || {
+            (0..)
+                .take_while(|i| {
+                    call(
+                        &address,
+                        "POST",
+                        "/v1/marketplaces/m/orders",
+                        &orders(1_000 * round + i),
+                    )
+                    .is_some_and(|(status, _)| status == 202)
+                })
+                .count()
+        });
+        let address = server.address.clone();
+        let asked = std::thread::spawn(move || {
+            while call(&address, "POST", "/v1/marketplaces/m/runs", &json!({})).is_some() {}
+        });
+        let stored = |server: &Server| {
+            server.get("/v1/marketplaces/m/reports/reconciliation")["events"].is_object()
+        };
+        (0..8 * (round + 1)).for_each(|_| assert!(stored(&server)));
+        server.process.kill().unwrap();
+        accepted += posted.join().unwrap();
+        asked.join().unwrap();
+    }
+    assert!(accepted > 0);
+    let server = Server::start(&folder);
+    server.run();
+    let report = server.get("/v1/marketplaces/m/reports/campaigns");
+    let (count, cents) = (
+        report["counted"]["purchases"].as_u64().unwrap(),
+        accepted as u64 * 20,
+    );
+    // A call that was cut off may have stored some of its orders: at most one a round.
+    assert!(
+        (cents..=cents + 4 * 20).contains(&count),
+        "{count} counted, {cents} accepted"
+    );
+    assert_eq!(report["counted"], report["uncredited"]);
+    assert_eq!(
+        report["counted"]["revenue"]["EUR"],
+        json!(format!("{}.{:02}", count * 101 / 100, count * 101 % 100))
+    );
+    for round in 0..4 {
+        assert_eq!(
+            server
+                .call("POST", "/v1/marketplaces/m/orders", &orders(1_000 * round))
+                .unwrap()
+                .0,
+            202
+        );
+    }
+}
+
+#[test]
+fn a_folder_is_held_by_one_process() {
+    let folder = Folder::new("held");
+    let _server = Server::start(&folder);
+    let second = command(&folder).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("in use by another revtrail"));
+}
+
+#[cfg(unix)]
+#[test]
+fn it_stops_when_told_to() {
+    let folder = Folder::new("stopped");
+    let mut server = Server::start(&folder);
+    assert_eq!(server.get("/healthz"), json!({"status": "ok"}));
+    let told = Command::new("kill")
+        .arg(server.process.id().to_string())
+        .status()
+        .unwrap();
+    assert!(told.success() && server.process.wait().unwrap().success());
+    let mut rest = String::new();
+    server.output.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "stopped\n");
+}
