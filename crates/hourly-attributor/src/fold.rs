@@ -49,7 +49,8 @@ async fn fold_some(
     desk: &mut Desk,
     now: Instant,
 ) -> Result<Moved, AttributorError> {
-    // Settings and campaigns are read before the facts: a change after them asks for a re-decision of its own.
+    // The version of the rules first, then the rules, then the facts: a change on the way is noticed when the fold is written.
+    let mut rules = market.rules_seen().await?;
     let Some(versions) = market.versions().await? else {
         return Ok(Moved::default());
     };
@@ -70,6 +71,7 @@ async fn fold_some(
                 market.witness_campaign(&seen, &versions).await?;
             }
         }
+        rules = market.rules_seen().await?;
         catalog = market.catalog().await?;
     }
     let world = World::new(&catalog, &versions, Some(market.retention().look_back_ms()));
@@ -88,7 +90,9 @@ async fn fold_some(
         }
     };
     let moves = facts.into_iter().map(fold).collect();
-    Ok(market.move_all(moves, first_visible, desk, now).await?)
+    Ok(market
+        .move_all(moves, rules, first_visible, desk, now)
+        .await?)
 }
 
 async fn read(

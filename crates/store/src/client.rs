@@ -668,6 +668,13 @@ pub fn random_hex() -> String {
     hex(&bytes)
 }
 
+/// A random byte, for spreading.
+pub(crate) fn random_byte() -> u8 {
+    let mut byte = [0_u8; 1];
+    getrandom::fill(&mut byte).expect("the system gives random bytes");
+    byte[0]
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

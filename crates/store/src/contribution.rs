@@ -15,15 +15,13 @@ use crate::client::{
     Transacted, Write, data, number, text,
 };
 use crate::keys;
-use crate::market::Market;
-use crate::sheets::Desk;
+use crate::market::{Market, RulesSeen};
+use crate::sheets::{Desk, FAILURES_MAX};
 
 /// A head above this many bytes gives its older days to pieces: a write unit is 1 KB.
 const HEAD_BYTES_MAX: usize = 900;
 /// What a head keeps of its newest days when it gives days away.
 const HEAD_BYTES_KEPT: usize = 500;
-/// Most transactions in a row that may fail without a single customer moving on.
-const FAILURES_MAX: usize = 50;
 
 /// What the sheets hold of a customer, and where it lies.
 #[derive(Debug, Clone, Default)]
@@ -158,6 +156,7 @@ impl Market {
     pub async fn move_all(
         &self,
         moves: Vec<Move>,
+        rules: RulesSeen,
         first_visible: Day,
         desk: &mut Desk,
         now: Instant,
@@ -173,6 +172,7 @@ impl Market {
             let own = batch.writes.len();
             let mut writes = batch.writes;
             writes.extend(self.sheet_writes(desk, &batch.differences).await?);
+            writes.push(self.check_rules(rules));
             match self.store.transact(writes).await? {
                 Transacted::Done => {
                     failures = 0;
@@ -187,6 +187,13 @@ impl Market {
                         return Err(StoreError::Contended {
                             op: "moving contributions",
                         });
+                    }
+                    if faults.last() == Some(&Fault::Condition) {
+                        // The rules changed: everybody who is left is folded again, under the new ones.
+                        moved
+                            .again
+                            .extend(pending.into_iter().flatten().map(|one| one.customer));
+                        return Ok(moved);
                     }
                     Self::sheets_at_fault(desk, &batch.differences, &faults[own..]);
                     let lost: BTreeSet<usize> = batch
@@ -470,7 +477,7 @@ impl Batch {
             .count();
         let items = self.writes.len() + writes.len() + self.differences.len() + new_days;
         let bytes: usize = writes.iter().map(Write::bytes).sum();
-        items <= TRANSACTION_ITEMS_MAX && self.bytes + bytes <= TRANSACTION_BYTES_MAX / 2
+        items < TRANSACTION_ITEMS_MAX && self.bytes + bytes <= TRANSACTION_BYTES_MAX / 2
     }
 
     fn add(

@@ -50,6 +50,14 @@ pub fn meta(id: &MarketplaceId) -> Key {
     key(part(id, "meta"), "meta")
 }
 
+/// Copies of the rules' version: every change raises all of them, a fold checks one, so that folds at once do not meet.
+pub const RULES_SLOTS: u8 = 4;
+
+/// The version of what decisions depend on besides facts: campaigns and settings.
+pub fn rules(id: &MarketplaceId, slot: u8) -> Key {
+    key(part(id, &format!("v/{slot}")), "v")
+}
+
 /// The partition of a marketplace's list of access keys.
 pub fn key_list(id: &MarketplaceId) -> String {
     part(id, "k")
@@ -245,6 +253,7 @@ mod tests {
                 add(purchase(id, None, day, at, &OrderId::new(name).unwrap()));
             }
             add(meta(id));
+            add(rules(id, 0));
             add(sheet(id, day));
         }
     }

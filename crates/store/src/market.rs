@@ -11,7 +11,7 @@ use revtrail_core::time::{Instant, Retention};
 use crate::access::Marketplace;
 use crate::client::{
     Condition, Fault, Item, NewItem, Range, Reading, Store, StoreError, Transacted, Write, data,
-    text,
+    number, text,
 };
 use crate::keys;
 use crate::work::{Redecide, Unit, Work};
@@ -34,6 +34,13 @@ pub struct Meta {
     pub has_orders: bool,
     /// All facts accepted before are in the figures.
     pub as_of: Option<Instant>,
+}
+
+/// The version of the rules (campaigns and settings) that a fold goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RulesSeen {
+    slot: u8,
+    version: i64,
 }
 
 /// What became of saving settings.
@@ -193,6 +200,39 @@ impl Market {
             .map_err(|error| crate::client::failed("UpdateItem", error))
     }
 
+    /// The version of the rules, to be read before them: a fold under older rules than stand when it is written is refused,
+    /// so that no re-decision can miss an order that is on its way into the purchase rows.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn rules_seen(&self) -> Result<RulesSeen, StoreError> {
+        let slot = crate::client::random_byte() % keys::RULES_SLOTS;
+        let item = self.store.get(&keys::rules(&self.id, slot), true).await?;
+        Ok(RulesSeen {
+            slot,
+            version: item.and_then(|item| number(&item, "v")).unwrap_or(0),
+        })
+    }
+
+    /// Writes that raise the version of the rules.
+    fn raise_rules(&self) -> Vec<Write> {
+        let one = || vec![(":one", AttributeValue::N("1".to_owned()))];
+        (0..keys::RULES_SLOTS)
+            .map(|slot| {
+                self.store
+                    .update_write(&keys::rules(&self.id, slot), "ADD v :one", &[], one())
+            })
+            .collect()
+    }
+
+    /// A condition that the rules are those that were seen.
+    pub(crate) fn check_rules(&self, seen: RulesSeen) -> Write {
+        self.store.check_write(
+            &keys::rules(&self.id, seen.slot),
+            Condition::version(seen.version),
+        )
+    }
+
     /// All versions of the settings; `None` where the marketplace does not exist.
     ///
     /// # Errors
@@ -233,7 +273,8 @@ impl Market {
                 replaced: false,
                 settings: settings.clone(),
             };
-            let mut writes = vec![self.put_version(&version, Some(Condition::absent()))];
+            let mut writes = self.raise_rules();
+            writes.push(self.put_version(&version, Some(Condition::absent())));
             let meta = keys::meta(&self.id);
             if self.meta().await?.has_orders {
                 // Functions may have decided under the version before for as long as they keep it: see the ten minutes of SPEC 4.1.
@@ -381,6 +422,7 @@ impl Market {
                 .and_then(|versions| Redecide::after_change(stands.as_ref(), &campaign, versions))
             {
                 writes.push(self.put_unit(&Unit::new(Work::Redecide(redecide), None)));
+                writes.extend(self.raise_rules());
             }
             match self.store.transact(writes).await? {
                 Transacted::Done => return Ok((stands.is_none(), campaign)),

@@ -17,6 +17,9 @@ use crate::keys;
 use crate::market::Market;
 use crate::notes::Note;
 
+/// Most transactions in a row that may fail without anything moving on.
+pub(crate) const FAILURES_MAX: usize = 50;
+
 /// A stored order as the last run decided it, under the campaign that earned it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PurchaseRow {
@@ -121,8 +124,8 @@ impl Market {
         desk: &mut Desk,
     ) -> Result<(), StoreError> {
         let mut left: Vec<&Note> = notes.iter().collect();
+        let mut failures = 0;
         while !left.is_empty() {
-            // Days of arrival are few: notes are absorbed within the hour. Ten items are left for their sheets.
             let (batch, differences) = self.absorbable(&left, versions);
             let mut writes: Vec<Write> = batch
                 .iter()
@@ -137,9 +140,16 @@ impl Market {
             match self.store.transact(writes).await? {
                 Transacted::Done => {
                     Self::sheets_written(desk, &differences);
+                    failures = 0;
                     left.drain(..batch.len());
                 }
                 Transacted::Cancelled(faults) => {
+                    failures += 1;
+                    if failures > FAILURES_MAX {
+                        return Err(StoreError::Contended {
+                            op: "absorbing notes",
+                        });
+                    }
                     Self::sheets_at_fault(desk, &differences, &faults[batch.len()..]);
                     let gone: BTreeSet<&str> = batch
                         .iter()
