@@ -1,11 +1,23 @@
 //! revtrail as its users meet it: over HTTP, over files, and against a second implementation of the rules.
 
-#![allow(clippy::unwrap_used, unreachable_pub, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    unreachable_pub,
+    missing_docs,
+    reason = "tests; what they print says how much ran"
+)]
 
+mod access;
+mod bad_input;
+mod crash;
 mod golden;
+mod isolation;
 mod requirements;
+mod retries;
 mod rules;
 mod service;
 mod shop;
+mod tree;
 mod tripwire;
 mod worlds_http;

@@ -41,7 +41,10 @@ impl Taken {
         for body in &world.events {
             let event = record(body, |record| Event::read(record, None)).unwrap();
             if seen.insert((event.customer_id.clone(), event.event_id.clone())) {
-                events.entry(event.customer_id.clone()).or_default().push(event);
+                events
+                    .entry(event.customer_id.clone())
+                    .or_default()
+                    .push(event);
             }
         }
         let mut standing: BTreeMap<OrderId, Order> = BTreeMap::new();
@@ -54,7 +57,10 @@ impl Taken {
         }
         let mut orders: BTreeMap<CustomerId, Vec<Order>> = BTreeMap::new();
         for order in standing.into_values() {
-            orders.entry(order.customer_id.clone()).or_default().push(order);
+            orders
+                .entry(order.customer_id.clone())
+                .or_default()
+                .push(order);
         }
         let told = world.campaigns.iter().map(|body| {
             let id = CampaignId::new(body["campaign_id"].as_str().unwrap()).unwrap();
@@ -69,12 +75,24 @@ impl Taken {
             replaced: false,
             settings: Settings::read(&version.settings, 364 * DAY_MS).unwrap(),
         });
-        Self { events, orders, catalog, versions: Versions::new(versions.collect()).unwrap(), look_back_ms: world.look_back }
+        Self {
+            events,
+            orders,
+            catalog,
+            versions: Versions::new(versions.collect()).unwrap(),
+            look_back_ms: world.look_back,
+        }
     }
 
     fn customers(&self) -> impl Iterator<Item = (&[Event], &[Order])> {
-        let ids: std::collections::BTreeSet<&CustomerId> = self.events.keys().chain(self.orders.keys()).collect();
-        ids.into_iter().map(|id| (self.events.get(id).map_or(&[][..], Vec::as_slice), self.orders.get(id).map_or(&[][..], Vec::as_slice)))
+        let ids: std::collections::BTreeSet<&CustomerId> =
+            self.events.keys().chain(self.orders.keys()).collect();
+        ids.into_iter().map(|id| {
+            (
+                self.events.get(id).map_or(&[][..], Vec::as_slice),
+                self.orders.get(id).map_or(&[][..], Vec::as_slice),
+            )
+        })
     }
 
     fn attributions(&self) -> BTreeMap<OrderId, Value> {
@@ -98,7 +116,8 @@ impl Taken {
         for (events, orders) in self.customers() {
             let contribution = Contribution::of(&world.timeline(events), orders, &world, first);
             // What is stored is what was folded.
-            let stored: Contribution = serde_json::from_str(&serde_json::to_string(&contribution).unwrap()).unwrap();
+            let stored: Contribution =
+                serde_json::from_str(&serde_json::to_string(&contribution).unwrap()).unwrap();
             assert_eq!(stored, contribution);
             for (day, part) in contribution.days {
                 sheets.entry(day).or_default().add(&part.sheet());
@@ -110,9 +129,15 @@ impl Taken {
 
 fn report(taken: &Taken, sums: &Sheet<CampaignId>, channel: Option<&str>) -> Value {
     let channel = channel.and_then(revtrail_core::event::Channel::parse);
-    let filter = Filter { channel, ..Filter::default() };
+    let filter = Filter {
+        channel,
+        ..Filter::default()
+    };
     let find = |id: &CampaignId| Cow::Borrowed(taken.catalog.get(id).unwrap());
-    let mut shown = serde_json::to_value(campaign_report(sums, find, &taken.versions.newest().settings, &filter).unwrap()).unwrap();
+    let mut shown = serde_json::to_value(
+        campaign_report(sums, find, &taken.versions.newest().settings, &filter).unwrap(),
+    )
+    .unwrap();
     for row in shown["campaigns"].as_array_mut().unwrap() {
         row.as_object_mut().unwrap().remove("sale_formula");
     }
@@ -124,7 +149,9 @@ fn difference(seed: u64) -> Option<String> {
     let world = world(seed);
     let taken = Taken::of(&world);
     let facts = naive::Facts::read(&world);
-    let check = |what: &str, core: &Value, naive: &Value| (core != naive).then(|| format!("{what}\n core  {core}\n naive {naive}"));
+    let check = |what: &str, core: &Value, naive: &Value| {
+        (core != naive).then(|| format!("{what}\n core  {core}\n naive {naive}"))
+    };
     for (order, shown) in taken.attributions() {
         if let Some(difference) = check("attribution", &shown, &facts.attribution(order.as_str())) {
             return Some(difference);
@@ -134,13 +161,24 @@ fn difference(seed: u64) -> Option<String> {
     let sheets = taken.sheets();
     for channel in [None, Some("email"), Some("push")] {
         let (from, to) = period(&mut rng, &world);
-        let within = |day: &Day| from.is_none_or(|from| day.to_string() >= from.to_string()) && to.is_none_or(|to| day.to_string() < to.to_string());
+        let within = |day: &Day| {
+            from.is_none_or(|from| day.to_string() >= from.to_string())
+                && to.is_none_or(|to| day.to_string() < to.to_string())
+        };
         let mut sums = Sheet::default();
         for (_, sheet) in sheets.iter().filter(|(day, _)| within(day)) {
             sums.add(sheet);
         }
-        let campaigns = check("campaigns", &report(&taken, &sums, channel), &facts.campaign_report(from, to, channel));
-        let orders = check("orders", &serde_json::to_value(orders_report(&sums)).unwrap(), &facts.orders_report(from, to));
+        let campaigns = check(
+            "campaigns",
+            &report(&taken, &sums, channel),
+            &facts.campaign_report(from, to, channel),
+        );
+        let orders = check(
+            "orders",
+            &serde_json::to_value(orders_report(&sums)).unwrap(),
+            &facts.orders_report(from, to),
+        );
         if let Some(difference) = campaigns.or(orders) {
             return Some(difference);
         }
@@ -151,12 +189,20 @@ fn difference(seed: u64) -> Option<String> {
     }
     let classes = serde_json::to_value(reconciliation(&all)).unwrap();
     let naive = facts.order_classes();
-    naive.as_object().unwrap().iter().find_map(|(class, n)| check(class, &classes["orders"][class], n))
+    naive
+        .as_object()
+        .unwrap()
+        .iter()
+        .find_map(|(class, n)| check(class, &classes["orders"][class], n))
 }
 
 #[test]
 fn core_equals_the_second_implementation() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<u64>().unwrap())
+    };
     let seeds = match number("REVTRAIL_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("REVTRAIL_WORLDS").unwrap_or(WORLDS),
@@ -166,13 +212,25 @@ fn core_equals_the_second_implementation() {
     let failed = std::thread::scope(|scope| {
         let workers: Vec<_> = halves
             .chunks(halves.len().div_ceil(2))
-            .map(|seeds| scope.spawn(|| seeds.iter().find_map(|&seed| Some((seed, difference(seed)?)))))
+            .map(|seeds| {
+                scope.spawn(|| {
+                    seeds
+                        .iter()
+                        .find_map(|&seed| Some((seed, difference(seed)?)))
+                })
+            })
             .collect();
-        workers.into_iter().filter_map(|worker| worker.join().unwrap()).next()
+        workers
+            .into_iter()
+            .filter_map(|worker| worker.join().unwrap())
+            .next()
     });
     if let Some((seed, difference)) = failed {
         let world = world(seed);
-        panic!("seed {seed}: {difference}\nfacts {}\nreplay: REVTRAIL_SEED={seed} cargo test -p revtrail-tests --test it rules", json!([world.events, world.orders, world.campaigns]));
+        panic!(
+            "seed {seed}: {difference}\nfacts {}\nreplay: REVTRAIL_SEED={seed} cargo test -p revtrail-tests --test it rules",
+            json!([world.events, world.orders, world.campaigns])
+        );
     }
     println!("worlds: {count}");
 }

@@ -41,13 +41,32 @@ impl Service {
         let tripwire = Tripwire::over(Embedded::memory().unwrap());
         let store = Store::new(embedded::client(tripwire.clone()), "revtrail");
         store.create_table().await.unwrap();
-        let clock = Arc::new(AtomicI64::new(Instant::parse(now).unwrap().ms()));
+        Self::on(store, tripwire, Instant::parse(now).unwrap(), retention)
+    }
+
+    /// A service that starts on a store, as after a crash: it remembers nothing.
+    pub fn on(store: Store, tripwire: Tripwire, now: Instant, retention: Retention) -> Self {
+        let clock = Arc::new(AtomicI64::new(now.ms()));
         let poked: Arc<Mutex<Vec<_>>> = Arc::default();
         let waiting = poked.clone();
-        let poke = Arc::new(move |marketplace, run_id| waiting.lock().unwrap().push((marketplace, run_id)));
-        let app = App::new(store.clone(), Clock::Set(clock.clone()), retention, Some(ADMIN));
+        let poke = Arc::new(move |marketplace, run_id| {
+            waiting.lock().unwrap().push((marketplace, run_id))
+        });
+        let app = App::new(
+            store.clone(),
+            Clock::Set(clock.clone()),
+            retention,
+            Some(ADMIN),
+        );
         let router = revtrail_web::dispatch::router(revtrail::serve::routes(poke), app);
-        Self { store, retention, tripwire, router, clock, poked }
+        Self {
+            store,
+            retention,
+            tripwire,
+            router,
+            clock,
+            poked,
+        }
     }
 
     pub fn now(&self) -> Instant {
@@ -59,35 +78,87 @@ impl Service {
     }
 
     /// One call with any body, as bytes; the answer's status, its media type and its bytes.
-    pub async fn raw(&self, method: Method, path: &str, key: Option<&str>, media: Option<&str>, body: Vec<u8>) -> (StatusCode, String, Vec<u8>) {
+    pub async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        key: Option<&str>,
+        media: Option<&str>,
+        body: Vec<u8>,
+    ) -> (StatusCode, String, Vec<u8>) {
         let bearer = key.map(|key| format!("Bearer {key}"));
-        let headers: Vec<_> = [("authorization", bearer.as_deref()), ("content-type", media)]
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect();
+        let headers: Vec<_> = [
+            ("authorization", bearer.as_deref()),
+            ("content-type", media),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
         self.send(method, path, &headers, body).await
     }
 
     /// One call with any headers.
-    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> (StatusCode, String, Vec<u8>) {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> (StatusCode, String, Vec<u8>) {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let marketplace = path.strip_prefix("/v1/marketplaces/").and_then(|rest| rest.split(['/', '?']).next());
+        let marketplace = path
+            .strip_prefix("/v1/marketplaces/")
+            .and_then(|rest| rest.split(['/', '?']).next());
         let _armed = marketplace.map(|marketplace| self.tripwire.arm(marketplace));
-        let answer = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
-        let (status, media) = (answer.status(), answer.headers().get("content-type").map(|v| v.to_str().unwrap().to_owned()));
-        let bytes = answer.into_body().collect().await.unwrap().to_bytes().to_vec();
+        let answer = self
+            .router
+            .clone()
+            .oneshot(request.body(Body::from(body)).unwrap())
+            .await
+            .unwrap();
+        let (status, media) = (
+            answer.status(),
+            answer
+                .headers()
+                .get("content-type")
+                .map(|v| v.to_str().unwrap().to_owned()),
+        );
+        let bytes = answer
+            .into_body()
+            .collect()
+            .await
+            .unwrap()
+            .to_bytes()
+            .to_vec();
         self.tripwire.assert_untouched();
         (status, media.unwrap_or_default(), bytes)
     }
 
     /// One JSON call under a key.
-    pub async fn call_as(&self, key: &str, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
-        let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
-        let (status, _, bytes) = self.raw(method, path, Some(key), Some("application/json"), bytes).await;
-        (status, if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() })
+    pub async fn call_as(
+        &self,
+        key: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (StatusCode, Value) {
+        let bytes = body
+            .map(|body| body.to_string().into_bytes())
+            .unwrap_or_default();
+        let (status, _, bytes) = self
+            .raw(method, path, Some(key), Some("application/json"), bytes)
+            .await;
+        (
+            status,
+            if bytes.is_empty() {
+                Value::Null
+            } else {
+                serde_json::from_slice(&bytes).unwrap()
+            },
+        )
     }
 
     pub async fn get(&self, path: &str) -> Value {
@@ -106,14 +177,24 @@ impl Service {
 
     /// Makes a marketplace; `settings` as in `PUT M`.
     pub async fn make(&self, marketplace: &str, settings: &Value) {
-        let (status, body) = self.put(&format!("/v1/marketplaces/{marketplace}"), &json!({ "name": marketplace, "settings": settings })).await;
+        let (status, body) = self
+            .put(
+                &format!("/v1/marketplaces/{marketplace}"),
+                &json!({ "name": marketplace, "settings": settings }),
+            )
+            .await;
         assert_eq!(status, StatusCode::CREATED, "{body}");
     }
 
     /// Posts records in calls of `size` and asserts that all of them are answered.
     pub async fn feed(&self, marketplace: &str, what: &str, records: &[Value], size: usize) {
         for some in records.chunks(size) {
-            let (status, body) = self.post(&format!("/v1/marketplaces/{marketplace}/{what}"), &json!(some)).await;
+            let (status, body) = self
+                .post(
+                    &format!("/v1/marketplaces/{marketplace}/{what}"),
+                    &json!(some),
+                )
+                .await;
             assert_eq!(status, StatusCode::ACCEPTED, "{body}");
             assert_eq!(body["rejected"], json!([]), "{some:?}");
         }
@@ -121,14 +202,26 @@ impl Service {
 
     /// Asks for a run and works it off; the run as it is on record then.
     pub async fn run(&self, marketplace: &str) -> Value {
-        let (status, body) = self.post(&format!("/v1/marketplaces/{marketplace}/runs"), &json!({})).await;
+        let (status, body) = self
+            .post(&format!("/v1/marketplaces/{marketplace}/runs"), &json!({}))
+            .await;
         assert_eq!(status, StatusCode::ACCEPTED, "{body}");
         let poked: Vec<_> = self.poked.lock().unwrap().drain(..).collect();
         for (id, run_id) in poked {
             let _armed = self.tripwire.arm(id.as_str());
-            hourly_attributor::tick(&self.store.market(&id, self.retention), Some(run_id), || self.now()).await.unwrap();
+            hourly_attributor::tick(
+                &self.store.market(&id, self.retention),
+                Some(run_id),
+                || self.now(),
+            )
+            .await
+            .unwrap();
             self.tripwire.assert_untouched();
         }
-        self.get(&format!("/v1/marketplaces/{marketplace}/runs/{}", body["run_id"].as_str().unwrap())).await
+        self.get(&format!(
+            "/v1/marketplaces/{marketplace}/runs/{}",
+            body["run_id"].as_str().unwrap()
+        ))
+        .await
     }
 }

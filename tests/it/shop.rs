@@ -127,34 +127,57 @@ impl Shop {
 
     /// A call under the deployment's key.
     pub async fn call(&self, method: Method, rest: &str, body: Value) -> (u16, Value) {
-        let (status, body) = self.service.call_as(ADMIN, method, &self.path(rest), Some(&body)).await;
+        let (status, body) = self
+            .service
+            .call_as(ADMIN, method, &self.path(rest), Some(&body))
+            .await;
         (status.as_u16(), body)
     }
 
     pub async fn put(&self, rest: &str, body: Value) -> Value {
         let (status, body) = self.call(Method::PUT, rest, body).await;
-        assert!(status == 200 || status == 201, "PUT {rest}: {status} {body}");
+        assert!(
+            status == 200 || status == 201,
+            "PUT {rest}: {status} {body}"
+        );
         body
     }
 
     /// A new key of this shop.
     pub async fn key(&self, role: &str) -> String {
-        let (status, key) = self.call(Method::POST, "keys", json!({ "name": role, "role": role })).await;
+        let (status, key) = self
+            .call(Method::POST, "keys", json!({ "name": role, "role": role }))
+            .await;
         assert_eq!(status, 201, "{key}");
         key["key"].as_str().unwrap().to_owned()
     }
 
     /// The status of reading something under a key.
     pub async fn status_for(&self, key: &str, rest: &str) -> u16 {
-        let (status, ..) = self.service.raw(Method::GET, &self.path(rest), Some(key), None, Vec::new()).await;
+        let (status, ..) = self
+            .service
+            .raw(Method::GET, &self.path(rest), Some(key), None, Vec::new())
+            .await;
         status.as_u16()
     }
 
     pub async fn csv(&self, rest: &str) -> String {
-        let headers = [("authorization", format!("Bearer {ADMIN}")), ("accept", "text/csv".to_owned())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let (status, media, body) = self.service.send(Method::GET, &self.path(rest), &headers, Vec::new()).await;
-        assert_eq!((status, media.split(';').next()), (StatusCode::OK, Some("text/csv")), "{rest}");
+        let headers = [
+            ("authorization", format!("Bearer {ADMIN}")),
+            ("accept", "text/csv".to_owned()),
+        ];
+        let headers = headers
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        let (status, media, body) = self
+            .service
+            .send(Method::GET, &self.path(rest), &headers, Vec::new())
+            .await;
+        assert_eq!(
+            (status, media.split(';').next()),
+            (StatusCode::OK, Some("text/csv")),
+            "{rest}"
+        );
         String::from_utf8(body).unwrap()
     }
 
@@ -166,21 +189,41 @@ impl Shop {
     pub async fn row_of(&self, query: &str, campaign: &str) -> Value {
         let report = self.get(&format!("reports/campaigns{query}")).await;
         let rows = report["campaigns"].as_array().unwrap();
-        rows.iter().find(|row| row["campaign_id"] == campaign).cloned().unwrap_or_default()
+        rows.iter()
+            .find(|row| row["campaign_id"] == campaign)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Who earned an order, and why nobody did or it does not count: `P1`, `P1 status`, `nobody no_candidate`.
     pub async fn earner(&self, order: &str) -> String {
         let told = self.get(&format!("orders/{order}/attribution")).await;
-        let who = told["credited_to"]["campaign_id"].as_str().unwrap_or("nobody");
-        format!("{who} {}", told["reason"].as_str().unwrap_or_default()).trim_end().to_owned()
+        let who = told["credited_to"]["campaign_id"]
+            .as_str()
+            .unwrap_or("nobody");
+        told["reason"]
+            .as_str()
+            .map_or(who.to_owned(), |reason| format!("{who} {reason}"))
     }
 
     /// The purchases of a campaign, as `order amount`.
     pub async fn purchases(&self, campaign: &str) -> Vec<String> {
-        let told = self.get(&format!("reports/campaigns/{campaign}/purchases")).await;
-        let row = |row: &Value| format!("{} {}", row["order_id"].as_str().unwrap(), row["amount"].as_str().unwrap());
-        told["purchases"].as_array().unwrap().iter().map(row).collect()
+        let told = self
+            .get(&format!("reports/campaigns/{campaign}/purchases"))
+            .await;
+        let row = |row: &Value| {
+            format!(
+                "{} {}",
+                row["order_id"].as_str().unwrap(),
+                row["amount"].as_str().unwrap()
+            )
+        };
+        told["purchases"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(row)
+            .collect()
     }
 
     /// What every reader of figures shows, but for how fresh it is.
@@ -189,10 +232,19 @@ impl Shop {
             "campaigns": self.get("reports/campaigns?limit=1000").await, "orders": self.get("reports/orders").await,
             "reconciliation": self.get("reports/reconciliation").await, "list": self.get("orders?limit=1000").await,
         });
-        let ids: Vec<String> = shown["campaigns"]["campaigns"].as_array().unwrap().iter().map(|row| row["campaign_id"].as_str().unwrap().to_owned()).collect();
+        let ids: Vec<String> = shown["campaigns"]["campaigns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["campaign_id"].as_str().unwrap().to_owned())
+            .collect();
         for id in ids {
             let id = segment(&id);
-            shown[&id] = json!([self.get(&format!("reports/campaigns/{id}")).await, self.get(&format!("reports/campaigns/{id}/purchases?limit=1000")).await]);
+            shown[&id] = json!([
+                self.get(&format!("reports/campaigns/{id}")).await,
+                self.get(&format!("reports/campaigns/{id}/purchases?limit=1000"))
+                    .await
+            ]);
         }
         strip(&mut shown, &["as_of", "pending"]);
         shown
@@ -201,7 +253,15 @@ impl Shop {
 
 /// A text as one segment of a path.
 pub fn segment(text: &str) -> String {
-    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }
 
 /// Takes fields out, however deep they stand.
@@ -226,15 +286,26 @@ pub async fn earner(settings: &Value, events: &[&str], order: &str) -> String {
     let before = shop.earner(id).await;
     assert_eq!(decided().await, "pending");
     shop.run().await;
-    assert_eq!((decided().await, shop.earner(id).await), (json!("run"), before.clone()));
+    assert_eq!(
+        (decided().await, shop.earner(id).await),
+        (json!("run"), before.clone())
+    );
     let report = shop.get("reports/campaigns").await;
     let counted = report["counted"]["purchases"].as_i64().unwrap();
-    assert_eq!(counted, report["credited"]["purchases"].as_i64().unwrap() + report["uncredited"]["purchases"].as_i64().unwrap());
+    assert_eq!(
+        counted,
+        report["credited"]["purchases"].as_i64().unwrap()
+            + report["uncredited"]["purchases"].as_i64().unwrap()
+    );
     for row in report["campaigns"].as_array().unwrap() {
         let campaign = row["campaign_id"].as_str().unwrap();
         let earned = usize::from(before == campaign);
         let listed = shop.purchases(campaign).await.len();
-        assert_eq!((json!(earned), earned), (row["purchases"].clone(), listed), "{campaign} where {before} earned it");
+        assert_eq!(
+            (json!(earned), earned),
+            (row["purchases"].clone(), listed),
+            "{campaign} where {before} earned it"
+        );
     }
     before
 }

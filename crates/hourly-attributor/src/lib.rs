@@ -86,8 +86,9 @@ async fn plan_and_work(market: &Market, run_id: &str, now: Instant) -> Result<()
         }
         // One unit that fails does not keep the others from being done; it stays for the next tick.
         let mut outcome = Ok(());
-        for unit in &units {
-            if let Err(error) = work(market, unit, now).await {
+        for unit in units {
+            let unit = adopt(market, unit, run_id).await?;
+            if let Err(error) = work(market, &unit, now).await {
                 tracing::error!(marketplace = %market.id(), unit = unit.unit_id, %error, "a unit failed");
                 market.run_met_error(run_id).await?;
                 outcome = Err(error);
@@ -96,6 +97,18 @@ async fn plan_and_work(market: &Market, run_id: &str, now: Instant) -> Result<()
         outcome?;
     }
     Err(AttributorError::NotDrained)
+}
+
+/// Work that settings or campaigns asked for belongs to the run that does it: what it moves stands in that run's record.
+async fn adopt(market: &Market, unit: Unit, run_id: &str) -> Result<Unit, AttributorError> {
+    if unit.run_id.is_some() {
+        return Ok(unit);
+    }
+    market.planned(run_id, 1).await?;
+    Ok(Unit {
+        run_id: Some(run_id.to_owned()),
+        ..unit
+    })
 }
 
 /// Works off a unit and deletes it.
