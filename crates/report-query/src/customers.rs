@@ -10,13 +10,14 @@ use revtrail_web::problem::Problem;
 use revtrail_web::route::{Call, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::orders::{Known, shown};
+use crate::orders::{Rulebook, shown};
 use crate::seen_from;
 
 pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let id = call.id("id", CustomerId::new)?;
-    let known = Known::of(&market, &id, &call).await?;
+    let rules = Rulebook::of(&market, &call).await?;
+    let known = rules.customer(&market, &id, &call).await?;
     let seen_from = seen_from(&call);
     let events: Vec<&Event> = known
         .facts

@@ -1,6 +1,7 @@
 //! Single orders: as they stand from the moment they are accepted, and why they were credited as they were.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use revtrail_core::campaign::Catalog;
 use revtrail_core::explain::explain;
@@ -22,35 +23,58 @@ use serde_json::{Value, json};
 use crate::period::Period;
 use crate::{PENDING_MAX, seen_from, versions};
 
-/// A customer's facts with all they are decided by, notes not yet planned included.
-pub(crate) struct Known {
-    pub(crate) facts: CustomerFacts,
+/// All that a customer's facts are decided by, notes not yet planned included.
+pub(crate) struct Rulebook {
     catalog: Catalog,
     versions: Versions,
+    /// Changed customers that wait for the next run, up to [`PENDING_MAX`].
+    waiting: BTreeSet<CustomerId>,
     look_back_ms: i64,
 }
 
-impl Known {
-    pub(crate) async fn of(
-        market: &Market,
-        customer: &CustomerId,
-        call: &Call,
-    ) -> Result<Self, Problem> {
+/// A customer's facts, and all that they are decided by.
+pub(crate) struct Known<'r> {
+    pub(crate) facts: CustomerFacts,
+    catalog: Cow<'r, Catalog>,
+    rules: &'r Rulebook,
+}
+
+impl Rulebook {
+    pub(crate) async fn of(market: &Market, call: &Call) -> Result<Self, Problem> {
         let versions = versions(market).await?;
         let pending = market.pending(PENDING_MAX).await?;
-        let catalog = market.catalog_with(&pending.campaigns).await?;
-        let facts = market.customer(customer, call.now).await?;
-        let catalog = catalog.witnessing(&facts.events).unwrap_or(catalog);
         Ok(Self {
-            facts,
-            catalog,
+            catalog: market.catalog_with(&pending.campaigns).await?,
             versions,
+            waiting: pending.customers,
             look_back_ms: call.app.retention().look_back_ms(),
         })
     }
 
+    pub(crate) async fn customer(
+        &self,
+        market: &Market,
+        id: &CustomerId,
+        call: &Call,
+    ) -> Result<Known<'_>, Problem> {
+        let facts = market.customer(id, call.now).await?;
+        let grown = self.catalog.witnessing(&facts.events);
+        let catalog = grown.map_or(Cow::Borrowed(&self.catalog), Cow::Owned);
+        Ok(Known {
+            facts,
+            catalog,
+            rules: self,
+        })
+    }
+}
+
+impl Known<'_> {
     pub(crate) fn world(&self) -> World<'_> {
-        World::new(&self.catalog, &self.versions, Some(self.look_back_ms))
+        World::new(
+            &self.catalog,
+            &self.rules.versions,
+            Some(self.rules.look_back_ms),
+        )
     }
 
     /// The orders with who earned them, newest first.
@@ -109,7 +133,8 @@ async fn standing(market: &Market, call: &Call) -> Result<Order, Problem> {
 pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let order = standing(&market, &call).await?;
-    let known = Known::of(&market, &order.customer_id, &call).await?;
+    let rules = Rulebook::of(&market, &call).await?;
+    let known = rules.customer(&market, &order.customer_id, &call).await?;
     let decided = known.decided();
     let (order, line) = decided
         .iter()
@@ -129,7 +154,8 @@ pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
 pub(crate) async fn attribution(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let order = standing(&market, &call).await?;
-    let known = Known::of(&market, &order.customer_id, &call).await?;
+    let rules = Rulebook::of(&market, &call).await?;
+    let known = rules.customer(&market, &order.customer_id, &call).await?;
     let decided = known.decided();
     let (order, line) = decided
         .iter()
@@ -163,6 +189,9 @@ pub(crate) async fn attribution(call: Call) -> Result<Response, Problem> {
     ))
 }
 
+/// Orders read at the same time.
+const AT_ONCE: usize = 100;
+
 #[derive(Serialize, Deserialize)]
 struct OrderCursor {
     day: Day,
@@ -171,13 +200,13 @@ struct OrderCursor {
 }
 
 /// An order for the list: where it stands in time, and who earned it.
-struct Listed {
+pub(crate) struct Listed {
     day: Day,
     placed_at: Instant,
     order_id: OrderId,
     customer_id: CustomerId,
-    credit: Option<LineCredit>,
-    counted: bool,
+    pub(crate) credit: Option<LineCredit>,
+    pub(crate) counted: bool,
 }
 
 impl Listed {
@@ -198,127 +227,141 @@ impl Listed {
     }
 }
 
+/// What of the order list is asked for.
+struct Wanted {
+    period: Period,
+    status: Option<Status>,
+    customer: Option<CustomerId>,
+    cursor: Option<OrderCursor>,
+}
+
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let versions = versions(&market).await?;
     let mut query = call.query();
-    let period = Period::read(&mut query, &call, &versions);
-    let status = query.read(
-        "status",
-        Code::UnknownStatus,
-        "a status of an order, like DELIVERED",
-        Status::parse,
-    );
-    let customer = query.id("customer_id", CustomerId::new);
-    let limit = query.limit();
-    let cursor: Option<OrderCursor> = query.cursor();
-    query.done()?;
-    let waiting = waiting(&market, customer.as_ref(), &call).await?;
-    let mut days: BTreeMap<Day, Vec<Listed>> = BTreeMap::new();
-    for listed in waiting {
-        days.entry(listed.day).or_default().push(listed);
-    }
-    let sheets = if period.is_empty() || customer.is_some() {
-        BTreeMap::new()
-    } else {
-        market.sheets(period.first, period.last, call.now).await?
+    let wanted = Wanted {
+        period: Period::read(&mut query, &call, &versions),
+        status: query.read(
+            "status",
+            Code::UnknownStatus,
+            "a status of an order, like DELIVERED",
+            Status::parse,
+        ),
+        customer: query.id("customer_id", CustomerId::new),
+        cursor: query.cursor(),
     };
-    for &day in sheets.keys() {
-        days.entry(day).or_default();
+    let limit = query.limit();
+    let with_revenue = query.flag("revenue");
+    query.done()?;
+    if crate::reports::csv_wanted(&call)? {
+        let (all, _) = wanted.find(&market, usize::MAX, &call).await?;
+        let shows = with_revenue && versions.newest().settings.enabled;
+        return Ok(crate::tables::order_list(&all, shows));
     }
-    let mut found: Vec<Value> = Vec::new();
-    let mut last = None;
-    let mut more = false;
-    for (day, mut listed) in days.into_iter().rev() {
-        if more
-            || day < period.first
-            || day > period.last
-            || cursor.as_ref().is_some_and(|cursor| day > cursor.day)
-        {
-            continue;
-        }
-        if let Some(sheet) = sheets.get(&day) {
-            let known: std::collections::HashSet<OrderId> =
-                listed.iter().map(|one| one.order_id.clone()).collect();
-            let rows = market.orders_of_day(day, sheet, call.now).await?;
-            listed.extend(
-                rows.iter()
-                    .filter(|row| !known.contains(&row.line.order_id))
-                    .map(|row| Listed::of(day, &row.customer_id, &row.line)),
-            );
-        }
-        listed.retain(|one| cursor.as_ref().is_none_or(|cursor| one.before(cursor)));
-        listed.sort_by(|a, b| (b.placed_at, &b.order_id).cmp(&(a.placed_at, &a.order_id)));
-        for hundred in listed.chunks(100) {
-            if more {
-                break;
-            }
-            let ids: Vec<_> = hundred
-                .iter()
-                .map(|one| (one.customer_id.clone(), one.order_id.clone()))
-                .collect();
-            let standing: BTreeMap<OrderId, Order> = market
-                .orders(&ids, call.now)
-                .await?
-                .into_iter()
-                .map(|order| (order.order_id.clone(), order))
-                .collect();
-            for one in hundred {
-                let Some(order) = standing
-                    .get(&one.order_id)
-                    .filter(|order| order.placed_at >= seen_from(&call))
-                    .filter(|order| status.is_none_or(|status| status == order.status))
-                else {
-                    continue;
-                };
-                if found.len() == limit {
-                    more = true;
-                    break;
-                }
-                found.push(shown(order, one.credit.as_ref(), one.counted, &call)?);
-                last = Some(OrderCursor {
-                    day,
-                    placed_at: one.placed_at,
-                    order_id: one.order_id.clone(),
-                });
-            }
-        }
-    }
-    let next_cursor = last
-        .filter(|_| more)
-        .map(|last| call.next_cursor(&last))
-        .transpose()?;
-    Ok(json(
-        StatusCode::OK,
-        &json!({ "orders": found, "next_cursor": next_cursor }),
-    ))
+    let (found, more) = wanted.find(&market, limit, &call).await?;
+    let next = |(one, _): &(Listed, Order)| OrderCursor {
+        day: one.day,
+        placed_at: one.placed_at,
+        order_id: one.order_id.clone(),
+    };
+    let last = found.last().filter(|_| more).map(next);
+    let next_cursor = last.map(|last| call.next_cursor(&last)).transpose()?;
+    let show =
+        |(one, order): &(Listed, Order)| shown(order, one.credit.as_ref(), one.counted, &call);
+    let orders: Vec<Value> = found.iter().map(show).collect::<Result<_, _>>()?;
+    let body = json!({ "orders": orders, "next_cursor": next_cursor });
+    Ok(json(StatusCode::OK, &body))
 }
 
-/// The orders of one customer, or of all that wait for the next run: they are listed from the moment they are accepted.
-async fn waiting(
-    market: &Market,
-    only: Option<&CustomerId>,
-    call: &Call,
-) -> Result<Vec<Listed>, Problem> {
-    let customers = match only {
-        Some(customer) => vec![customer.clone()],
-        None => market
-            .pending(PENDING_MAX)
-            .await?
-            .customers
+impl Wanted {
+    /// The first orders from the cursor on, newest first, at most `limit` of them; and whether there are more.
+    async fn find(
+        &self,
+        market: &Market,
+        limit: usize,
+        call: &Call,
+    ) -> Result<(Vec<(Listed, Order)>, bool), Problem> {
+        let mut waiting: BTreeMap<Day, Vec<Listed>> = BTreeMap::new();
+        for one in self.waiting(market, call).await? {
+            waiting.entry(one.day).or_default().push(one);
+        }
+        let Period { first, last } = self.period;
+        let sheets = if self.period.is_empty() || self.customer.is_some() {
+            BTreeMap::new()
+        } else {
+            market.sheets(first, last, call.now).await?
+        };
+        let last = self.cursor.as_ref().map_or(last, |at| at.day.min(last));
+        let days: BTreeSet<Day> = waiting.keys().chain(sheets.keys()).copied().collect();
+        let mut found = Vec::new();
+        for day in days
             .into_iter()
-            .collect(),
-    };
-    let mut listed = Vec::new();
-    for customer in customers {
-        let known = Known::of(market, &customer, call).await?;
-        let world = known.world();
-        listed.extend(
-            known
-                .decided()
-                .iter()
-                .map(|(order, line)| Listed::of(world.day(order.placed_at), &customer, line)),
-        );
+            .rev()
+            .filter(|day| (first..=last).contains(day))
+        {
+            let mut listed = waiting.remove(&day).unwrap_or_default();
+            if let Some(sheet) = sheets.get(&day) {
+                let known: HashSet<OrderId> =
+                    listed.iter().map(|one| one.order_id.clone()).collect();
+                let rows = market.orders_of_day(day, sheet, call.now).await?;
+                let new = rows
+                    .iter()
+                    .filter(|row| !known.contains(&row.line.order_id));
+                listed.extend(new.map(|row| Listed::of(day, &row.customer_id, &row.line)));
+            }
+            listed.retain(|one| self.cursor.as_ref().is_none_or(|cursor| one.before(cursor)));
+            listed.sort_by(|a, b| (b.placed_at, &b.order_id).cmp(&(a.placed_at, &a.order_id)));
+            while !listed.is_empty() {
+                let rest = listed.split_off(listed.len().min(AT_ONCE));
+                for one in self.standing(market, listed, call).await? {
+                    if found.len() == limit {
+                        return Ok((found, true));
+                    }
+                    found.push(one);
+                }
+                listed = rest;
+            }
+        }
+        Ok((found, false))
     }
-    Ok(listed)
+
+    /// The standing copies of some orders that are seen and asked for, in the same order.
+    async fn standing(
+        &self,
+        market: &Market,
+        listed: Vec<Listed>,
+        call: &Call,
+    ) -> Result<Vec<(Listed, Order)>, Problem> {
+        let id = |one: &Listed| (one.customer_id.clone(), one.order_id.clone());
+        let ids: Vec<_> = listed.iter().map(id).collect();
+        let copies = market.orders(&ids, call.now).await?;
+        let mut copies: HashMap<OrderId, Order> = copies
+            .into_iter()
+            .filter(|order| order.placed_at >= seen_from(call))
+            .filter(|order| self.status.is_none_or(|status| status == order.status))
+            .map(|order| (order.order_id.clone(), order))
+            .collect();
+        let with_copy = |one: Listed| copies.remove(&one.order_id).map(|order| (one, order));
+        Ok(listed.into_iter().filter_map(with_copy).collect())
+    }
+
+    /// The orders of one customer, or of all that wait for the next run: they are listed from the moment they are accepted.
+    async fn waiting(&self, market: &Market, call: &Call) -> Result<Vec<Listed>, Problem> {
+        let rules = Rulebook::of(market, call).await?;
+        let customers = match &self.customer {
+            Some(customer) => vec![customer.clone()],
+            None => rules.waiting.iter().cloned().collect(),
+        };
+        let mut listed = Vec::new();
+        for customer in customers {
+            let known = rules.customer(market, &customer, call).await?;
+            let world = known.world();
+            let decided = known.decided();
+            let one = |(order, line): &(&Order, OrderLine)| {
+                Listed::of(world.day(order.placed_at), &customer, line)
+            };
+            listed.extend(decided.iter().map(one));
+        }
+        Ok(listed)
+    }
 }

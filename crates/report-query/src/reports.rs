@@ -7,7 +7,7 @@ use revtrail_core::campaign::{Campaign, Catalog};
 use revtrail_core::id::CampaignId;
 use revtrail_core::record::Code;
 use revtrail_core::report::{
-    CampaignReport, CampaignRow, Filter, campaign_report, one_campaign, orders_report,
+    CampaignReport, CampaignRow, DayRow, Filter, campaign_report, one_campaign, orders_report,
     reconciliation as reconcile, sort_rows,
 };
 use revtrail_core::sheet::Sheet;
@@ -60,6 +60,14 @@ fn filter(query: &mut Query<'_>) -> Filter {
     }
 }
 
+/// True where the caller asks for CSV, which not every role may have.
+pub(crate) fn csv_wanted(call: &Call) -> Result<bool, Problem> {
+    if call.wants_csv() {
+        call.must_be(&[Role::Admin, Role::Marketer])?;
+    }
+    Ok(call.wants_csv())
+}
+
 /// A column, and whether it descends.
 fn sort(query: &mut Query<'_>) -> (&'static str, bool) {
     let column = |text: &str| {
@@ -103,9 +111,7 @@ pub(crate) async fn campaigns(call: Call) -> Result<Response, Problem> {
     let cursor: Option<RowCursor> = query.cursor();
     let with_revenue = query.flag("revenue");
     query.done()?;
-    if call.wants_csv() {
-        call.must_be(&[Role::Admin, Role::Marketer])?;
-    }
+    let csv = csv_wanted(&call)?;
     let freshness = Freshness::of(&market).await?;
     let catalog = market.catalog().await?;
     let newest = &versions.newest().settings;
@@ -113,7 +119,7 @@ pub(crate) async fn campaigns(call: Call) -> Result<Response, Problem> {
     let mut report = campaign_report(&sums, |id| find(&catalog, id), newest, &filter)
         .map_err(|error| Problem::internal(&error))?;
     sort_rows(&mut report.campaigns, column, descending, newest.currency);
-    if call.wants_csv() {
+    if csv {
         return Ok(crate::tables::campaigns(
             &report,
             with_revenue && newest.enabled,
@@ -153,38 +159,49 @@ async fn known(call: &Call, market: &Market) -> Result<Campaign, Problem> {
     })
 }
 
+#[derive(Serialize)]
+struct CampaignBody {
+    #[serde(flatten)]
+    row: CampaignRow,
+    days: Vec<DayRow>,
+    estimate: bool,
+    #[serde(flatten)]
+    freshness: Freshness,
+}
+
 pub(crate) async fn campaign(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let versions = versions(&market).await?;
     let mut query = call.query();
     let period = Period::read(&mut query, &call, &versions);
-    let filter = Filter {
-        channel: query.channel("channel"),
-        ..Filter::default()
-    };
+    let channel = query.channel("channel");
+    let with_revenue = query.flag("revenue");
     query.done()?;
+    let csv = csv_wanted(&call)?;
     let campaign = known(&call, &market).await?;
     let freshness = Freshness::of(&market).await?;
     let sheets = sheets(&market, period, &call).await?;
-    let (row, days) = one_campaign(&sheets, &campaign, &versions.newest().settings, &filter);
-    #[derive(Serialize)]
-    struct Body {
-        #[serde(flatten)]
-        row: CampaignRow,
-        days: Vec<revtrail_core::report::DayRow>,
-        estimate: bool,
-        #[serde(flatten)]
-        freshness: Freshness,
-    }
-    Ok(json(
-        StatusCode::OK,
-        &Body {
-            row,
-            days,
-            estimate: true,
-            freshness,
+    let (newest, filter) = (
+        &versions.newest().settings,
+        Filter {
+            channel,
+            ..Filter::default()
         },
-    ))
+    );
+    let (row, days) = one_campaign(&sheets, &campaign, newest, &filter);
+    if csv {
+        return Ok(crate::tables::campaign(
+            &days,
+            with_revenue && newest.enabled,
+        ));
+    }
+    let body = CampaignBody {
+        row,
+        days,
+        estimate: true,
+        freshness,
+    };
+    Ok(json(StatusCode::OK, &body))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -204,7 +221,7 @@ pub(crate) async fn purchases(call: Call) -> Result<Response, Problem> {
     query.done()?;
     let campaign = known(&call, &market).await?;
     let freshness = Freshness::of(&market).await?;
-    let csv = call.wants_csv();
+    let csv = csv_wanted(&call)?;
     let mut after = cursor.map(|cursor| cursor.after);
     let mut rows: Vec<(String, PurchaseRow)> = Vec::new();
     let mut more = !period.is_empty();
@@ -275,12 +292,10 @@ pub(crate) async fn orders(call: Call) -> Result<Response, Problem> {
     let mut query = call.query();
     let period = Period::read(&mut query, &call, &versions);
     query.done()?;
-    if call.wants_csv() {
-        call.must_be(&[Role::Admin, Role::Marketer])?;
-    }
+    let csv = csv_wanted(&call)?;
     let freshness = Freshness::of(&market).await?;
     let report = orders_report(&sum(&sheets(&market, period, &call).await?));
-    if call.wants_csv() {
+    if csv {
         return Ok(crate::tables::orders(&report));
     }
     Ok(json(StatusCode::OK, &Fresh { report, freshness }))
@@ -292,16 +307,14 @@ pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
     let mut query = call.query();
     let period = Period::read_or_all(&mut query, &call, &versions);
     query.done()?;
-    if call.wants_csv() {
-        call.must_be(&[Role::Admin, Role::Marketer])?;
-    }
+    let csv = csv_wanted(&call)?;
     let freshness = Freshness::of(&market).await?;
     let sums = sum(&sheets(&market, period, &call).await?);
     if !sums.adds_up() {
         return Err(Problem::internal(&revtrail_core::report::DoesNotAddUp));
     }
     let report = reconcile(&sums);
-    if call.wants_csv() {
+    if csv {
         return Ok(crate::tables::reconciliation(&report));
     }
     Ok(json(StatusCode::OK, &Fresh { report, freshness }))

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use revtrail_core::event::Channel;
 use revtrail_core::money::{Currency, Sums};
-use revtrail_core::report::{CampaignReport, OrdersAmount, OrdersReport, Reconciliation};
+use revtrail_core::order::Order;
+use revtrail_core::report::{
+    CampaignReport, DayRow, Engagement, OrdersAmount, OrdersReport, Reconciliation, Sales,
+};
 use revtrail_store::sheets::PurchaseRow;
 use revtrail_web::csv::{Cell, Table};
 use revtrail_web::route::Response;
+
+use crate::orders::Listed;
 
 fn amount(sums: &Sums, currency: Currency) -> Cell<'static> {
     Cell::number(sums.get(currency).in_currency(currency))
@@ -21,105 +25,172 @@ fn rate(rate: Option<&str>) -> Cell<'_> {
     Cell::maybe_number(rate)
 }
 
+/// The columns of engagement, in the order of [`engagement`].
+const ENGAGEMENT: [&str; 8] = [
+    "deliveries",
+    "opens",
+    "unique_opens",
+    "open_rate",
+    "bounces",
+    "bounce_rate",
+    "clicks",
+    "unique_clicks",
+];
+
+fn engagement(seen: &Engagement) -> [Cell<'_>; 8] {
+    [
+        count(seen.deliveries),
+        count(seen.opens),
+        count(seen.unique_opens),
+        rate(seen.open_rate.as_deref()),
+        count(seen.bounces),
+        rate(seen.bounce_rate.as_deref()),
+        count(seen.clicks),
+        count(seen.unique_clicks),
+    ]
+}
+
+/// The columns of sales in some currencies, in the order of [`sales`].
+fn sales_columns(currencies: &BTreeSet<Currency>) -> Vec<String> {
+    let fixed = [
+        "purchases",
+        "purchasers",
+        "purchase_to_open_rate",
+        "purchase_to_click_rate",
+    ];
+    let by_currency = ["revenue", "refunded", "average_check"].map(|name| {
+        currencies
+            .iter()
+            .map(move |currency| format!("{name}_{currency}"))
+    });
+    fixed
+        .map(str::to_owned)
+        .into_iter()
+        .chain(by_currency.into_iter().flatten())
+        .collect()
+}
+
+fn sales<'s>(sales: &'s Sales, currencies: &BTreeSet<Currency>) -> Vec<Cell<'s>> {
+    let mut cells = vec![count(sales.purchases), count(sales.purchasers)];
+    cells.push(rate(sales.purchase_to_open_rate.as_deref()));
+    cells.push(rate(sales.purchase_to_click_rate.as_deref()));
+    cells.extend(currencies.iter().map(|&of| amount(&sales.revenue, of)));
+    cells.extend(currencies.iter().map(|&of| amount(&sales.refunded, of)));
+    let average = |of| sales.average_check.get(of).map(String::as_str);
+    cells.extend(currencies.iter().map(|of| Cell::maybe_number(average(of))));
+    cells
+}
+
+fn currencies<'s>(all: impl Iterator<Item = &'s Option<Sales>>) -> BTreeSet<Currency> {
+    let of = |sales: &Sales| -> Vec<Currency> {
+        let both = sales.revenue.iter().chain(sales.refunded.iter());
+        both.map(|(currency, _)| currency).collect()
+    };
+    all.flatten().flat_map(of).collect()
+}
+
+fn start(first: &[&str], sales: Option<&BTreeSet<Currency>>) -> Table {
+    let sales = sales.map(sales_columns).unwrap_or_default();
+    let columns = first.iter().chain(&ENGAGEMENT).copied();
+    Table::new(columns.chain(sales.iter().map(String::as_str)))
+}
+
 pub(crate) fn campaigns(report: &CampaignReport, with_revenue: bool) -> Response {
-    let currencies: BTreeSet<Currency> = report
-        .campaigns
-        .iter()
-        .filter_map(|row| row.sales.as_ref().filter(|_| with_revenue))
-        .flat_map(|sales| {
-            sales
-                .revenue
-                .iter()
-                .chain(sales.refunded.iter())
-                .map(|(currency, _)| currency)
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    let mut columns: Vec<String> = [
+    let currencies =
+        with_revenue.then(|| currencies(report.campaigns.iter().map(|row| &row.sales)));
+    let first = [
         "campaign_id",
         "name",
         "tags",
         "channels",
         "sent_at",
         "excluded",
-        "deliveries",
-        "opens",
-        "unique_opens",
-        "open_rate",
-        "bounces",
-        "bounce_rate",
-        "clicks",
-        "unique_clicks",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    if with_revenue {
-        columns.extend(
-            [
-                "purchases",
-                "purchasers",
-                "purchase_to_open_rate",
-                "purchase_to_click_rate",
-            ]
-            .map(str::to_owned),
-        );
-        for name in ["revenue", "refunded", "average_check"] {
-            columns.extend(
-                currencies
-                    .iter()
-                    .map(|currency| format!("{name}_{currency}")),
-            );
-        }
-    }
-    let mut table = Table::new(columns.iter().map(String::as_str));
+    ];
+    let mut table = start(&first, currencies.as_ref());
     for row in &report.campaigns {
-        let seen = &row.engagement;
+        let channels: Vec<&str> = row.channels.iter().map(|channel| channel.name()).collect();
         let mut cells = vec![
             Cell::text(row.campaign_id.as_str()),
             Cell::text(row.name.as_str()),
             Cell::text(row.tags.join("|")),
-            Cell::text(
-                row.channels
-                    .iter()
-                    .copied()
-                    .map(Channel::name)
-                    .collect::<Vec<_>>()
-                    .join("|"),
-            ),
+            Cell::text(channels.join("|")),
             Cell::maybe_text(row.sent_at.map(|at| at.to_string())),
             Cell::text(row.excluded.to_string()),
-            count(seen.deliveries),
-            count(seen.opens),
-            count(seen.unique_opens),
-            rate(seen.open_rate.as_deref()),
-            count(seen.bounces),
-            rate(seen.bounce_rate.as_deref()),
-            count(seen.clicks),
-            count(seen.unique_clicks),
         ];
-        if let Some(sales) = row.sales.as_ref().filter(|_| with_revenue) {
-            cells.extend([count(sales.purchases), count(sales.purchasers)]);
-            cells.extend([
-                rate(sales.purchase_to_open_rate.as_deref()),
-                rate(sales.purchase_to_click_rate.as_deref()),
-            ]);
-            cells.extend(
-                currencies
-                    .iter()
-                    .map(|&currency| amount(&sales.revenue, currency)),
-            );
-            cells.extend(
-                currencies
-                    .iter()
-                    .map(|&currency| amount(&sales.refunded, currency)),
-            );
-            cells.extend(currencies.iter().map(|currency| {
-                Cell::maybe_number(sales.average_check.get(currency).map(String::as_str))
-            }));
+        cells.extend(engagement(&row.engagement));
+        if let (Some(currencies), Some(of)) = (&currencies, &row.sales) {
+            cells.extend(sales(of, currencies));
         }
         table.row(cells);
     }
     table.answer("campaigns.csv")
+}
+
+pub(crate) fn campaign(days: &[DayRow], with_revenue: bool) -> Response {
+    let currencies = with_revenue.then(|| currencies(days.iter().map(|row| &row.sales)));
+    let mut table = start(&["date"], currencies.as_ref());
+    for row in days {
+        let mut cells = vec![Cell::text(row.date.to_string())];
+        cells.extend(engagement(&row.engagement));
+        if let (Some(currencies), Some(of)) = (&currencies, &row.sales) {
+            cells.extend(sales(of, currencies));
+        }
+        table.row(cells);
+    }
+    table.answer("campaign.csv")
+}
+
+/// The list of orders; amounts only when asked for.
+pub(crate) fn order_list(orders: &[(Listed, Order)], with_revenue: bool) -> Response {
+    let currencies: BTreeSet<Currency> = orders
+        .iter()
+        .map(|(_, order)| order.currency)
+        .filter(|_| with_revenue)
+        .collect();
+    let amounts: Vec<String> = ["total", "refunded"]
+        .iter()
+        .flat_map(|name| currencies.iter().map(move |of| format!("{name}_{of}")))
+        .collect();
+    let columns = [
+        "order_id",
+        "customer_id",
+        "status",
+        "placed_at",
+        "updated_at",
+        "source",
+        "counted",
+        "campaign_id",
+        "channel",
+    ];
+    let mut table = Table::new(
+        columns
+            .into_iter()
+            .chain(amounts.iter().map(String::as_str)),
+    );
+    for (listed, order) in orders {
+        let credit = listed.credit.as_ref();
+        let mut cells = vec![
+            Cell::text(order.order_id.as_str()),
+            Cell::text(order.customer_id.as_str()),
+            Cell::text(order.status.name()),
+            Cell::text(order.placed_at.to_string()),
+            Cell::maybe_text(order.updated_at.map(|at| at.to_string())),
+            Cell::maybe_text(order.source.as_deref()),
+            Cell::text(listed.counted.to_string()),
+            Cell::maybe_text(credit.map(|credit| credit.campaign_id.as_str())),
+            Cell::maybe_text(credit.map(|credit| credit.channel.name())),
+        ];
+        for amount in [order.total, order.refunded_total] {
+            let of = |of| (order.currency == of).then(|| amount.in_currency(of));
+            cells.extend(
+                currencies
+                    .iter()
+                    .map(|&currency| Cell::maybe_number(of(currency))),
+            );
+        }
+        table.row(cells);
+    }
+    table.answer("orders.csv")
 }
 
 pub(crate) fn purchases(rows: &[(String, PurchaseRow)], with_revenue: bool) -> Response {
@@ -206,7 +277,7 @@ pub(crate) fn orders(report: &OrdersReport) -> Response {
         cells.extend(currencies.iter().map(|&currency| amount(sums, currency)));
         table.row(cells);
     }
-    table.answer("orders.csv")
+    table.answer("statuses.csv")
 }
 
 pub(crate) fn reconciliation(report: &Reconciliation) -> Response {

