@@ -68,6 +68,7 @@ enum Now {
     Lose,
     PassAndLose,
     Answer(u16, &'static str),
+    Conflict,
     PassAndAnswer(u16, &'static str),
 }
 
@@ -75,8 +76,6 @@ const THROTTLED: &str =
     r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow down"}"#;
 const BROKEN: &str =
     r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"broken"}"#;
-const CONFLICT: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","Message":"conflict","CancellationReasons":[{"Code":"TransactionConflict"}]}"#;
-
 impl Faulty {
     fn now(&self, operation: &str) -> Now {
         let mut state = self.state.lock().unwrap();
@@ -93,12 +92,21 @@ impl Faulty {
             Fault::KilledBefore if here || later => Now::Lose,
             Fault::KilledAfter if here => Now::PassAndLose,
             Fault::KilledAfter if later => Now::Lose,
-            Fault::Conflict if here && operation == "TransactWriteItems" => {
-                Now::Answer(400, CONFLICT)
-            }
+            Fault::Conflict if here && operation == "TransactWriteItems" => Now::Conflict,
             _ => Now::Pass,
         }
     }
+}
+
+/// The answer to a transaction whose first item meets another one; a reason for each item.
+fn conflict(request: &[u8]) -> HttpResponse {
+    let request: Value = serde_json::from_slice(request).unwrap();
+    let items = request["TransactItems"].as_array().unwrap().len();
+    let reason = |i| json!({"Code": if i == 0 { "TransactionConflict" } else { "None" }});
+    let reasons: Vec<Value> = (0..items).map(reason).collect();
+    let kind = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
+    let body = json!({"__type": kind, "Message": "cancelled", "CancellationReasons": reasons});
+    HttpResponse::new(400.try_into().unwrap(), body.to_string().into())
 }
 
 impl HttpConnector for Faulty {
@@ -116,6 +124,7 @@ impl HttpConnector for Faulty {
                 Now::Lose => Err(lost()),
                 Now::PassAndLose => line.call(request).await.and(Err(lost())),
                 Now::Answer(status, body) => answer(status, body),
+                Now::Conflict => Ok(conflict(request.body().bytes().unwrap_or_default())),
                 Now::PassAndAnswer(status, body) => {
                     line.call(request).await?;
                     answer(status, body)

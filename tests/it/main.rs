@@ -12,6 +12,7 @@ mod access;
 mod bad_input;
 mod crash;
 mod golden;
+mod heavy;
 mod isolation;
 mod requirements;
 mod retries;

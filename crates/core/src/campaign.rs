@@ -39,6 +39,10 @@ pub struct Campaign {
 
 /// Most tags a campaign has.
 const TAGS_MAX: usize = 100;
+/// Longest name of anything, in bytes.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Most metadata of anything, in bytes of its JSON.
+pub const METADATA_BYTES_MAX: usize = 32_768;
 
 impl Campaign {
     /// A campaign of which only the id is known.
@@ -64,7 +68,14 @@ impl Campaign {
         let mut campaign = Self::named_by_id(campaign_id);
         let mut problems = Vec::new();
         match record.text("name") {
-            Ok(Some(name)) => campaign.name = name.into_owned(),
+            Ok(Some(name)) if (1..=NAME_BYTES_MAX).contains(&name.len()) => {
+                campaign.name = name.into_owned()
+            }
+            Ok(Some(_)) => problems.push(Problem::of(
+                "name",
+                Code::UnknownValue,
+                "name has 1 to 256 bytes",
+            )),
             Ok(None) => {}
             Err(problem) => problems.push(problem),
         }
@@ -82,6 +93,13 @@ impl Campaign {
         }
         if let Some(raw) = record.raw("metadata") {
             match serde_json::from_str(raw) {
+                Ok(_) if raw.len() > METADATA_BYTES_MAX => {
+                    problems.push(Problem::of(
+                        "metadata",
+                        Code::UnknownValue,
+                        "metadata has at most 32 KiB",
+                    ));
+                }
                 Ok(metadata) => campaign.metadata = metadata,
                 Err(_) => problems.push(Problem::of(
                     "metadata",

@@ -271,7 +271,11 @@ fn read_items(record: &Record<'_>) -> Vec<Item> {
             quantity: item.free_text("quantity"),
         })
     };
-    items.iter().filter_map(texts).collect()
+    items
+        .iter()
+        .filter_map(texts)
+        .take(crate::record::FREE_ITEMS_MAX)
+        .collect()
 }
 
 #[cfg(test)]
@@ -341,6 +345,28 @@ mod tests {
             assert_eq!(problem.as_ref().and_then(|p| p.field.as_deref()), field);
             assert!(problem.is_none_or(|p| p.code == Code::ImmutableField));
         }
+    }
+
+    #[test]
+    fn no_order_is_too_large_to_be_stored() {
+        let long = "é".repeat(1_000);
+        let item =
+            format!(r#"{{"id":"{long}","name":"{long}","quantity":"{long}","cost":"{long}"}}"#);
+        let items = [item.as_str(); 201].join(",");
+        let codes = vec![format!(r#""{long}""#); 20].join(",");
+        let free = ["email", "phone", "first_name", "last_name", "source"]
+            .map(|name| format!(r#","{name}":"{long}""#))
+            .concat();
+        let order = order(&format!(
+            r#"{free},"items":[{items}],"coupon_codes":[{codes}]"#
+        ))
+        .unwrap();
+        assert!(
+            order.standing().len() < 409_600 - 4_096,
+            "{}",
+            order.standing().len()
+        );
+        assert_eq!((order.items.len(), order.email.unwrap().len()), (200, 400));
     }
 
     #[test]

@@ -13,6 +13,16 @@ use crate::time::{Instant, Retention};
 /// How far ahead of the receiver's clock a fact may be, in milliseconds (SPEC 2, acceptance).
 pub const AHEAD_MS_MAX: i64 = 10 * 60 * 1000;
 
+/// Longest text that means something to people only, in bytes: 200 items of four such texts stay below an item's 400 KB.
+pub const FREE_BYTES_MAX: usize = 400;
+/// Most entries of a list that means something to people only.
+pub const FREE_ITEMS_MAX: usize = 200;
+
+/// The first [`FREE_BYTES_MAX`] bytes, whole characters.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(FREE_BYTES_MAX)]
+}
+
 /// What is wrong with a record or a field; the codes of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -174,24 +184,31 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// A text that means something to people only: anything else than a text is taken as absent.
+    /// A text that means something to people only: anything else than a text or a number is taken as absent, and what is
+    /// longer than [`FREE_BYTES_MAX`] is cut, so that no record can be too large to be stored.
     pub fn free_text(&self, field: &str) -> Option<String> {
         match self.cell(field) {
-            Cell::Text(text) => Some(text.into_owned()),
-            Cell::Number(number) => Some(number.to_owned()),
+            Cell::Text(text) => Some(cut(&text).to_owned()),
+            Cell::Number(number) => Some(cut(number).to_owned()),
             _ => None,
         }
     }
 
-    /// A list of texts: a JSON array, or a CSV cell joined by `|`. Anything else is taken as empty.
+    /// A list of texts: a JSON array, or a CSV cell joined by `|`. Anything else is taken as empty; what is beyond
+    /// [`FREE_ITEMS_MAX`] or [`FREE_BYTES_MAX`] is cut.
     pub fn free_list(&self, field: &str) -> Vec<String> {
-        match (self, self.cell(field)) {
+        let texts: Vec<String> = match (self, self.cell(field)) {
             (Self::Row(..), Cell::Text(text)) => text.split('|').map(str::to_owned).collect(),
             _ => self
                 .raw(field)
                 .and_then(|raw| serde_json::from_str(raw).ok())
                 .unwrap_or_default(),
-        }
+        };
+        texts
+            .iter()
+            .take(FREE_ITEMS_MAX)
+            .map(|text| cut(text).to_owned())
+            .collect()
     }
 
     /// A text that must be there.

@@ -6,10 +6,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::event::{Channel, Kind};
+use crate::id::ID_BYTES_MAX;
 use crate::money::Currency;
 use crate::order::Status;
 use crate::record::{Code, Problem};
 use crate::time::{HOUR_MS, Instant, Span};
+
+/// Most excluded tags.
+const EXCLUDED_TAGS_MAX: usize = 1_000;
+/// Most providers.
+const PROVIDERS_MAX: usize = 50;
+/// Longest text of a provider, in bytes: a verification key is a few hundred.
+const PROVIDER_BYTES_MAX: usize = 4_096;
 
 /// Which of the candidates wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -292,9 +300,20 @@ impl Settings {
         if let Some(tags) = reader.list(
             fields,
             "excluded_tags",
-            |tag| Some(tag.to_owned()),
-            || "a text".into(),
+            |tag| {
+                (1..=ID_BYTES_MAX)
+                    .contains(&tag.len())
+                    .then(|| tag.to_owned())
+            },
+            || "a tag of 1 to 128 bytes".into(),
         ) {
+            if tags.len() > EXCLUDED_TAGS_MAX {
+                reader.problem(
+                    "excluded_tags",
+                    Code::UnknownValue,
+                    "a list of at most 1,000 tags",
+                );
+            }
             settings.excluded_tags = tags;
         }
         let statuses = || Status::ALL.map(Status::name).join(", ");
@@ -526,7 +545,14 @@ impl Reader {
         let Some(objects) = self.object(value, "providers", "an object by provider") else {
             return providers;
         };
-        for (name, value) in objects {
+        if objects.len() > PROVIDERS_MAX {
+            self.problem(
+                "providers",
+                Code::UnknownValue,
+                "an object of at most 50 providers",
+            );
+        }
+        for (name, value) in objects.iter().take(PROVIDERS_MAX) {
             let here = format!("providers.{name}");
             let Some(fields) = self.object(
                 value,
@@ -542,7 +568,7 @@ impl Reader {
                 if let Some(text) = self.one_of(
                     fields,
                     field,
-                    |text| Some(text.to_owned()),
+                    |text| (text.len() <= PROVIDER_BYTES_MAX).then(|| text.to_owned()),
                     || "where it is found".into(),
                 ) {
                     mapping.insert(field.to_owned(), text);

@@ -95,6 +95,17 @@ impl fmt::Debug for Instant {
     }
 }
 
+/// The first day that can be written.
+const FIRST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(0, 1, 1) {
+    Some(day) => day,
+    None => NaiveDate::MIN,
+};
+/// The last day that can be written.
+const LAST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(9999, 12, 31) {
+    Some(day) => day,
+    None => NaiveDate::MAX,
+};
+
 /// A calendar day in a marketplace's zone, like 2026-11-20.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(NaiveDate);
@@ -117,21 +128,21 @@ impl Day {
         }
     }
 
-    /// The day `n` days before.
+    /// The day `n` days before, not before 0000-01-01.
     pub fn minus(self, n: u32) -> Self {
         Self(
             self.0
                 .checked_sub_days(Days::new(n.into()))
-                .unwrap_or(NaiveDate::MIN),
+                .map_or(FIRST_DAY, |day| day.max(FIRST_DAY)),
         )
     }
 
-    /// The day `n` days after.
+    /// The day `n` days after, not after 9999-12-31: a day's text always has ten bytes, and sorts as the day does.
     pub fn plus(self, n: u32) -> Self {
         Self(
             self.0
                 .checked_add_days(Days::new(n.into()))
-                .unwrap_or(NaiveDate::MAX),
+                .map_or(LAST_DAY, |day| day.min(LAST_DAY)),
         )
     }
 
@@ -358,6 +369,14 @@ mod tests {
                 && Day::parse("2026-02-30").is_none()
                 && Day::parse("2026-02-28").is_some()
         );
+    }
+
+    #[test]
+    fn days_stay_writable() {
+        let day = |text: &str| Day::parse(text).unwrap();
+        assert_eq!(day("9999-12-20").plus(30), day("9999-12-31"));
+        assert_eq!(day("0000-01-02").minus(30), day("0000-01-01"));
+        assert_eq!(day("2026-02-28").plus(1), day("2026-03-01"));
     }
 
     #[test]

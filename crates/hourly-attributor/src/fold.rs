@@ -1,6 +1,6 @@
 //! Folding: customers' facts into contributions, moved into the sheets a hundred at a time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::fold::{Contribution, World};
@@ -19,28 +19,56 @@ const BATCH: usize = 90;
 /// Customers read at the same time.
 const READS_AT_ONCE: usize = 8;
 
-pub(crate) async fn fold_customers(
+/// Works off a unit of customers and deletes it. Customers who cannot be folded are put into a unit of their own, so that
+/// they keep nobody else from being folded, and wait for the next tick.
+///
+/// # Errors
+/// What the table answers, and the first customer who could not be folded. What was done stays, and does no harm when it is
+/// done again.
+pub(crate) async fn work(
     market: &Market,
     unit: &Unit,
-    customers: &[CustomerId],
+    run_id: &str,
     now: Instant,
 ) -> Result<(), AttributorError> {
     let mut total = Moved::default();
-    let mut waiting: VecDeque<CustomerId> = customers.iter().cloned().collect();
+    let mut stuck = BTreeSet::new();
+    let mut outcome = Ok(());
+    let mut waiting: VecDeque<CustomerId> = unit.customers().iter().cloned().collect();
     let mut desk = Desk::default();
+    let mut at_once = BATCH;
     while !waiting.is_empty() {
-        let some: Vec<CustomerId> = waiting.drain(..waiting.len().min(BATCH)).collect();
-        let moved = fold_some(market, some, &mut desk, now).await?;
-        waiting.extend(moved.again);
-        total.customers += moved.customers;
-        total.orders += moved.orders;
-        total.credits_changed += moved.credits_changed;
-        total.revenue_moved.add_all(&moved.revenue_moved);
+        let some: Vec<CustomerId> = waiting.drain(..waiting.len().min(at_once)).collect();
+        match fold_some(market, some.clone(), &mut desk, now).await {
+            Ok(moved) => {
+                waiting.extend(moved.again.iter().cloned());
+                total.add(moved);
+            }
+            // Trying again helps with what passes; the next tick does.
+            Err(AttributorError::Store(error)) if error.is_busy() => return Err(error.into()),
+            Err(error) if some.len() == 1 => {
+                stuck.extend(some);
+                outcome = Err(error);
+                desk = Desk::default();
+            }
+            Err(_) => {
+                // One of them is at fault: from here on one by one.
+                at_once = 1;
+                some.into_iter()
+                    .rev()
+                    .for_each(|one| waiting.push_front(one));
+                desk = Desk::default();
+            }
+        }
+    }
+    if !stuck.is_empty() {
+        crate::plan::add_units(market, stuck, run_id).await?;
     }
     if !market.meta().await?.has_orders {
         market.keep_early(unit).await?;
     }
-    Ok(market.unit_done(unit, &total).await?)
+    market.unit_done(unit, &total).await?;
+    outcome
 }
 
 async fn fold_some(

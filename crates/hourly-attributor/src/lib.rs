@@ -79,16 +79,24 @@ pub async fn tick(
 async fn plan_and_work(market: &Market, run_id: &str, now: Instant) -> Result<(), AttributorError> {
     plan::plan(market, run_id, now).await?;
     for _ in 0..ROUNDS_MAX {
-        let units = market.units().await?;
-        if units.is_empty() {
+        let (units, asked): (Vec<Unit>, Vec<Unit>) = market
+            .units()
+            .await?
+            .into_iter()
+            .partition(|unit| matches!(unit.work, Work::Customers(_)));
+        if units.is_empty() && asked.is_empty() {
             market.raise_as_of(now).await?;
             return Ok(());
         }
-        // One unit that fails does not keep the others from being done; it stays for the next tick.
+        if !asked.is_empty() {
+            let in_units = units.iter().flat_map(Unit::customers).cloned().collect();
+            plan::expand(market, &asked, &in_units, run_id, now).await?;
+            continue;
+        }
+        // A unit that fails keeps no other from being done. What failed of it waits for the next tick.
         let mut outcome = Ok(());
-        for unit in units {
-            let unit = adopt(market, unit, run_id).await?;
-            if let Err(error) = work(market, &unit, now).await {
+        for unit in &units {
+            if let Err(error) = fold::work(market, unit, run_id, now).await {
                 tracing::error!(marketplace = %market.id(), unit = unit.unit_id, %error, "a unit failed");
                 market.run_met_error(run_id).await?;
                 outcome = Err(error);
@@ -97,28 +105,4 @@ async fn plan_and_work(market: &Market, run_id: &str, now: Instant) -> Result<()
         outcome?;
     }
     Err(AttributorError::NotDrained)
-}
-
-/// Work that settings or campaigns asked for belongs to the run that does it: what it moves stands in that run's record.
-async fn adopt(market: &Market, unit: Unit, run_id: &str) -> Result<Unit, AttributorError> {
-    if unit.run_id.is_some() {
-        return Ok(unit);
-    }
-    market.planned(run_id, 1).await?;
-    Ok(Unit {
-        run_id: Some(run_id.to_owned()),
-        ..unit
-    })
-}
-
-/// Works off a unit and deletes it.
-///
-/// # Errors
-/// What the table answers. The unit stays, and what it did so far does no harm when it is done again.
-pub async fn work(market: &Market, unit: &Unit, now: Instant) -> Result<(), AttributorError> {
-    match &unit.work {
-        Work::Customers(customers) => fold::fold_customers(market, unit, customers, now).await,
-        Work::Redecide(redecide) => plan::plan_redecide(market, unit, *redecide, now).await,
-        Work::RefoldEarly => plan::plan_early(market, unit).await,
-    }
 }

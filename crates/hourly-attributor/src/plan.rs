@@ -30,7 +30,7 @@ pub(crate) async fn plan(
         .iter()
         .flat_map(|note| note.customers.iter().cloned())
         .collect();
-    add_units(market, customers, Some(run_id.to_owned())).await?;
+    add_units(market, customers, run_id).await?;
     let going: Vec<Note> = notes.into_iter().filter(|note| note.may_go(now)).collect();
     market
         .absorb_notes(&going, &versions, &mut Desk::default())
@@ -38,65 +38,80 @@ pub(crate) async fn plan(
     Ok(())
 }
 
-/// Turns a time of orders into units of their customers. The day sheets say which campaigns earned an order that day.
-pub(crate) async fn plan_redecide(
+/// Turns what settings and campaigns asked for into units of customers, each customer once however many changes touch it.
+/// Customers who are in units already are left to them: these are worked off after the change.
+pub(crate) async fn expand(
     market: &Market,
-    unit: &Unit,
-    redecide: Redecide,
+    asked: &[Unit],
+    in_units: &BTreeSet<CustomerId>,
+    run_id: &str,
     now: Instant,
 ) -> Result<(), AttributorError> {
-    if let Some(versions) = market.versions().await? {
-        let day = |at: Instant| at.day(versions.at(at).settings.timezone);
-        // A day on both sides: a day is named by the zone in force at the order's own instant.
-        let (first, last) = (
-            day(redecide.from).minus(1),
-            day(redecide.to.unwrap_or(now)).plus(2),
-        );
-        let first = first.max(market.retention().first_visible(day(now)));
-        let mut customers = BTreeSet::new();
+    let mut customers = BTreeSet::new();
+    if asked.iter().any(|unit| unit.work == Work::RefoldEarly) {
+        for early in market.early_units().await? {
+            if let Work::Customers(list) = early.work {
+                customers.extend(list);
+            }
+        }
+    }
+    let redecides = asked.iter().filter_map(|unit| match unit.work {
+        Work::Redecide(redecide) => Some(redecide),
+        _ => None,
+    });
+    if let Some(redecide) = redecides.reduce(Redecide::both) {
+        customers.extend(touched(market, redecide, now).await?);
+    }
+    customers.retain(|customer| !in_units.contains(customer));
+    add_units(market, customers, run_id).await?;
+    for unit in asked {
+        market.unit_done(unit, &Moved::default()).await?;
+    }
+    Ok(())
+}
+
+/// The customers of the orders placed in a time. The day sheets say which campaigns earned an order that day.
+async fn touched(
+    market: &Market,
+    redecide: Redecide,
+    now: Instant,
+) -> Result<BTreeSet<CustomerId>, AttributorError> {
+    let mut customers = BTreeSet::new();
+    let Some(versions) = market.versions().await? else {
+        return Ok(customers);
+    };
+    let day = |at: Instant| at.day(versions.at(at).settings.timezone);
+    // A day on both sides: a day is named by the zone in force at the order's own instant.
+    let first = day(redecide.from).minus(1);
+    let last = day(redecide.to.unwrap_or(now)).plus(2);
+    let first = first.max(market.retention().first_visible(day(now)));
+    if first <= last {
         for (day, sheet) in market.sheets_now(first, last, now).await? {
             for row in market.orders_of_day(day, &sheet, now).await? {
-                if row.line.placed_at >= redecide.from
-                    && redecide.to.is_none_or(|to| row.line.placed_at <= to)
-                {
+                if redecide.takes(row.line.placed_at) {
                     customers.insert(row.customer_id);
                 }
             }
         }
-        add_units(market, customers, unit.run_id.clone()).await?;
     }
-    Ok(market.unit_done(unit, &Moved::default()).await?)
+    Ok(customers)
 }
 
-/// Puts the customers that were folded before the first order back into units.
-pub(crate) async fn plan_early(market: &Market, unit: &Unit) -> Result<(), AttributorError> {
-    let mut customers = BTreeSet::new();
-    for early in market.early_units().await? {
-        if let Work::Customers(list) = early.work {
-            customers.extend(list);
-        }
-    }
-    add_units(market, customers, unit.run_id.clone()).await?;
-    Ok(market.unit_done(unit, &Moved::default()).await?)
-}
-
-async fn add_units(
+/// Writes units of customers, and how many they are into the run's record.
+pub(crate) async fn add_units(
     market: &Market,
     customers: BTreeSet<CustomerId>,
-    run_id: Option<String>,
+    run_id: &str,
 ) -> Result<(), AttributorError> {
     let customers: Vec<CustomerId> = customers.into_iter().collect();
-    let units: Vec<_> = customers
-        .chunks(UNIT_CUSTOMERS_MAX)
-        .map(|some| Unit::new(Work::Customers(some.to_vec()), run_id.clone()))
-        .collect();
+    let unit =
+        |some: &[CustomerId]| Unit::new(Work::Customers(some.to_vec()), Some(run_id.to_owned()));
+    let units: Vec<Unit> = customers.chunks(UNIT_CUSTOMERS_MAX).map(unit).collect();
     for unit in &units {
         market.add_unit(unit).await?;
     }
-    if let Some(run_id) = run_id
-        && !units.is_empty()
-    {
-        market.planned(&run_id, units.len()).await?;
+    if !units.is_empty() {
+        market.planned(run_id, units.len()).await?;
     }
     Ok(())
 }

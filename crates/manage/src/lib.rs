@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use revtrail_core::campaign::Campaign;
+use revtrail_core::campaign::{Campaign, NAME_BYTES_MAX};
 use revtrail_core::id::{CampaignId, MarketplaceId};
 use revtrail_core::record::{Code, Problem as Bad, Record};
 use revtrail_core::settings::{Settings, Version};
@@ -20,8 +20,6 @@ pub type Poke = Arc<dyn Fn(MarketplaceId, String) + Send + Sync>;
 
 /// Most marketplaces of one key.
 const KEY_MARKETPLACES_MAX: usize = 50;
-/// Longest name, in bytes.
-const NAME_BYTES_MAX: usize = 256;
 
 const ADMIN: Access = Access::Roles(&[Role::Admin]);
 const MARKETING: Access = Access::Roles(&[Role::Admin, Role::Marketer]);
@@ -87,7 +85,11 @@ fn fields(
         problems.push(Bad::of(
             name,
             Code::UnknownField,
-            format!("{name} is none of {}", known.join(", ")),
+            if known.is_empty() {
+                format!("{name}: nothing is told here yet, send {{}}")
+            } else {
+                format!("{name} is none of {}", known.join(", "))
+            },
         ));
     }
     Ok(fields)
@@ -259,7 +261,7 @@ async fn post_key(call: Call) -> Result<Response, Problem> {
     let body = json!({ "key_id": key.key_id, "key": secret, "name": key.name, "role": key.role, "marketplaces": key.marketplaces });
     Ok(located(
         StatusCode::CREATED,
-        &format!("{}/{}", call.path(), key.key_id),
+        &format!("/v1/marketplaces/{}/keys/{}", marketplaces[0], key.key_id),
         &body,
     ))
 }

@@ -291,12 +291,13 @@ pub(crate) async fn orders(call: Call) -> Result<Response, Problem> {
     let versions = versions(&market).await?;
     let mut query = call.query();
     let period = Period::read(&mut query, &call, &versions);
+    let with_revenue = query.flag("revenue");
     query.done()?;
     let csv = csv_wanted(&call)?;
     let freshness = Freshness::of(&market).await?;
     let report = orders_report(&sum(&sheets(&market, period, &call).await?));
     if csv {
-        return Ok(crate::tables::orders(&report));
+        return Ok(crate::tables::orders(&report, with_revenue));
     }
     Ok(json(StatusCode::OK, &Fresh { report, freshness }))
 }

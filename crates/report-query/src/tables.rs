@@ -245,7 +245,7 @@ pub(crate) fn purchases(rows: &[(String, PurchaseRow)], with_revenue: bool) -> R
     table.answer("purchases.csv")
 }
 
-pub(crate) fn orders(report: &OrdersReport) -> Response {
+pub(crate) fn orders(report: &OrdersReport, with_revenue: bool) -> Response {
     let all = || {
         let statuses = report
             .statuses
@@ -255,6 +255,7 @@ pub(crate) fn orders(report: &OrdersReport) -> Response {
     };
     let currencies: BTreeSet<Currency> = all()
         .flat_map(|(_, orders)| orders.amount.iter().map(|(currency, _)| currency))
+        .filter(|_| with_revenue)
         .collect();
     let amounts: Vec<String> = currencies
         .iter()

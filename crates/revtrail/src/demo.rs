@@ -25,7 +25,16 @@ const CUSTOMERS: u64 = 2_400;
 const CALL: usize = 500;
 
 /// Name, channel, tags, days ago, share of customers in percent, triggered.
-const CAMPAIGNS: [(&str, Channel, &[&str], i64, u64, bool); 11] = [
+type Planned = (
+    &'static str,
+    Channel,
+    &'static [&'static str],
+    i64,
+    u64,
+    bool,
+);
+
+const CAMPAIGNS: [Planned; 11] = [
     (
         "autumn-newsletter",
         Channel::Email,

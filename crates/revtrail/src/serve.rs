@@ -11,6 +11,7 @@ use std::time::Duration;
 use revtrail_core::id::MarketplaceId;
 use revtrail_core::time::{Instant, Retention, Span};
 use revtrail_store::embedded::{self, Embedded};
+use revtrail_store::notes::Note;
 use revtrail_store::runs::RunState;
 use revtrail_store::{Store, StoreError, random_hex};
 use revtrail_web::app::App;
@@ -184,7 +185,8 @@ fn open(data: Option<&Path>) -> Result<(Embedded, Option<File>), ServeError> {
     }
 }
 
-/// Runs that a killed process left running will not end: their units are still there, and the next tick works them off.
+/// Calls that a killed process left open will not close: their customers are folded at the next tick, and their notes may go.
+/// Runs that it left running will not end: their units are still there, and the next tick works them off.
 async fn bury_the_dead(
     store: &Store,
     retention: Retention,
@@ -192,6 +194,19 @@ async fn bury_the_dead(
 ) -> Result<(), StoreError> {
     for marketplace in store.marketplaces().await? {
         let market = store.market(&marketplace.marketplace_id, retention);
+        for note in market
+            .notes()
+            .await?
+            .into_iter()
+            .filter(|note| !note.closed)
+        {
+            market
+                .put_note(&Note {
+                    closed: true,
+                    ..note
+                })
+                .await?;
+        }
         let (runs, _) = market.runs(None, 100).await?;
         for run in runs.iter().filter(|run| run.state == RunState::Running) {
             market

@@ -50,20 +50,23 @@ fn command(folder: &Folder) -> Command {
 impl Server {
     fn start(folder: &Folder) -> Self {
         let mut process = command(folder).spawn().unwrap();
-        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let output = BufReader::new(process.stdout.take().unwrap());
+        // From here on the process ends with its owner, also where the start fails.
+        let mut server = Self {
+            process,
+            address: String::new(),
+            output,
+        };
         loop {
             let mut line = String::new();
             assert_ne!(
-                output.read_line(&mut line).unwrap(),
+                server.output.read_line(&mut line).unwrap(),
                 0,
                 "the server ended before it listened"
             );
             if let Some(address) = line.trim().strip_prefix("listening on http://") {
-                return Self {
-                    process,
-                    address: address.to_owned(),
-                    output,
-                };
+                server.address = address.to_owned();
+                return server;
             }
         }
     }

@@ -1,12 +1,14 @@
 //! The table through the SDK's client: items, conditions, all pages, transactions. What stands behind the client is not known here.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, Delete, KeySchemaElement,
     KeyType, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
@@ -24,6 +26,9 @@ pub const TTL_ATTRIBUTE: &str = "expires_at";
 pub(crate) const TRANSACTION_ITEMS_MAX: usize = 100;
 /// Most bytes of a transaction: DynamoDB takes 4 MiB; an eighth is left for names and keys.
 pub(crate) const TRANSACTION_BYTES_MAX: usize = 3_500_000;
+
+/// JSON texts up to here are stored as they are: a write unit is 1 KB.
+const PACKED_BYTES_MIN: usize = 900;
 
 /// A stored item.
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -131,6 +136,26 @@ impl NewItem {
         self.text("d", serde_json::to_string(value).unwrap_or_default())
     }
 
+    /// The item's value, compressed into `z` where its JSON text is above a write unit's 1 KB: figures and lists of orders
+    /// shrink to a fifth or less, and so do what they cost and how far they are from an item's 400 KB.
+    pub(crate) fn packed(mut self, value: &impl Serialize) -> Self {
+        let json = serde_json::to_string(value).unwrap_or_default();
+        if json.len() <= PACKED_BYTES_MIN {
+            return self.text("d", json);
+        }
+        let mut packer =
+            flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        // Writing to memory does not fail.
+        let packed = packer
+            .write_all(json.as_bytes())
+            .and_then(|()| packer.finish());
+        self.0.insert(
+            "z".to_owned(),
+            AttributeValue::B(Blob::new(packed.unwrap_or_default())),
+        );
+        self
+    }
+
     pub(crate) fn expires(self, at: Instant) -> Self {
         // Rounded up: an item never goes before its time.
         self.number(TTL_ATTRIBUTE, at.ms().div_euclid(1000) + 1)
@@ -141,6 +166,7 @@ impl NewItem {
             name.len()
                 + match value {
                     AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
+                    AttributeValue::B(bytes) => bytes.as_ref().len(),
                     _ => 8,
                 }
         };
@@ -165,8 +191,13 @@ pub(crate) fn number(item: &Item, name: &str) -> Option<i64> {
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
-/// The value in `d`.
+/// The value in `d`, or compressed in `z`.
 pub(crate) fn data<T: DeserializeOwned>(item: &Item) -> Result<T, StoreError> {
+    if let Some(AttributeValue::B(packed)) = item.get("z") {
+        let json = flate2::read::DeflateDecoder::new(packed.as_ref());
+        return serde_json::from_reader(std::io::BufReader::new(json))
+            .map_err(|why| unreadable(item, why));
+    }
     serde_json::from_str(text(item, "d")).map_err(|why| unreadable(item, why))
 }
 
@@ -630,6 +661,7 @@ impl Store {
 
     /// Writes all or nothing. At most [`TRANSACTION_ITEMS_MAX`] items.
     pub(crate) async fn transact(&self, writes: Vec<Write>) -> Result<Transacted, StoreError> {
+        let count = writes.len();
         let items = writes.into_iter().map(|write| write.item).collect();
         let Err(error) = self
             .client
@@ -656,6 +688,8 @@ impl Store {
                 _ => return Err(failed("TransactWriteItems", error)),
             });
         }
+        // One reason a write; fewer would be read as a conflict of the rest.
+        faults.resize(count, Fault::Passing);
         Ok(Transacted::Cancelled(faults))
     }
 }

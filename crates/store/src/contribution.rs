@@ -18,6 +18,8 @@ use crate::keys;
 use crate::market::{Market, RulesSeen};
 use crate::sheets::{Desk, FAILURES_MAX};
 
+/// Length of a month's name, like 2026-11.
+const MONTH_BYTES: usize = 7;
 /// A head above this many bytes gives its older days to pieces: a write unit is 1 KB.
 const HEAD_BYTES_MAX: usize = 900;
 /// What a head keeps of its newest days when it gives days away.
@@ -34,8 +36,21 @@ pub struct StoredContribution {
 #[derive(Debug, Clone)]
 struct Stored {
     part: DayPart,
-    in_head: bool,
+    place: Place,
 }
+
+/// Which item a day lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Head,
+    /// With the other days of its month.
+    Month,
+    /// Alone: it is large, and a month of such days would not fit into an item.
+    Day,
+}
+
+/// A day above this many bytes of JSON lies alone: 31 smaller ones, compressed, stay far below an item's 400 KB.
+const ALONE_BYTES_MIN: usize = 20_000;
 
 /// The days in one item.
 #[derive(Serialize, Deserialize)]
@@ -44,14 +59,18 @@ struct Days(BTreeMap<Day, DayPart>);
 impl StoredContribution {
     /// Takes in the head or a piece.
     pub(crate) fn take(&mut self, item: &Item) -> Result<(), StoreError> {
-        let in_head = text(item, "sk") == keys::HEAD;
-        if in_head {
+        let place = match text(item, "sk").strip_prefix(keys::PIECE_PREFIX) {
+            None => Place::Head,
+            Some(name) if name.len() == MONTH_BYTES => Place::Month,
+            Some(_) => Place::Day,
+        };
+        if place == Place::Head {
             self.version = number(item, "v").unwrap_or(0);
         }
         let Days(days) = data(item)?;
         self.days.extend(
             days.into_iter()
-                .map(|(day, part)| (day, Stored { part, in_head })),
+                .map(|(day, part)| (day, Stored { part, place })),
         );
         Ok(())
     }
@@ -314,24 +333,17 @@ impl Market {
         ];
         let (before, after) = (old.pieces(), new.pieces());
         for (name, days) in &after {
-            if before.get(name) != Some(days)
-                && let Some(&&day) = days.keys().next()
-            {
-                let piece = NewItem::at(&keys::piece(&self.id, customer, day))
-                    .data(days)
-                    .expires(gone_at);
-                writes.push(self.store.put_write(piece, None));
-            }
-        }
-        for (name, days) in &before {
-            if !after.contains_key(name)
-                && let Some(&&day) = days.keys().next()
-            {
+            if before.get(name) != Some(days) {
+                let piece = NewItem::at(&keys::piece(&self.id, customer, name));
                 writes.push(
                     self.store
-                        .delete_write(&keys::piece(&self.id, customer, day), None),
+                        .put_write(piece.packed(days).expires(gone_at), None),
                 );
             }
+        }
+        for name in before.keys().filter(|name| !after.contains_key(*name)) {
+            let key = keys::piece(&self.id, customer, name);
+            writes.push(self.store.delete_write(&key, None));
         }
         writes
     }
@@ -341,18 +353,20 @@ impl StoredContribution {
     fn head(&self) -> BTreeMap<&Day, &DayPart> {
         self.days
             .iter()
-            .filter(|(_, stored)| stored.in_head)
+            .filter(|(_, stored)| stored.place == Place::Head)
             .map(|(day, stored)| (day, &stored.part))
             .collect()
     }
 
     fn pieces(&self) -> BTreeMap<String, BTreeMap<&Day, &DayPart>> {
         let mut pieces: BTreeMap<String, BTreeMap<&Day, &DayPart>> = BTreeMap::new();
-        for (day, stored) in self.days.iter().filter(|(_, stored)| !stored.in_head) {
-            pieces
-                .entry(keys::piece_name(*day))
-                .or_default()
-                .insert(day, &stored.part);
+        for (day, stored) in &self.days {
+            let name = match stored.place {
+                Place::Head => continue,
+                Place::Month => day.to_string()[..MONTH_BYTES].to_owned(),
+                Place::Day => day.to_string(),
+            };
+            pieces.entry(name).or_default().insert(day, &stored.part);
         }
         pieces
     }
@@ -360,7 +374,7 @@ impl StoredContribution {
     fn apply(&mut self, change: &Change) {
         let stored = self.days.entry(change.day()).or_insert_with(|| Stored {
             part: DayPart::default(),
-            in_head: true,
+            place: Place::Head,
         });
         match change {
             Change::Gauges(_, gauges) => stored.part.gauges.clone_from(gauges),
@@ -379,25 +393,34 @@ impl StoredContribution {
         }
     }
 
-    /// A head that grew too large gives its older days to pieces; a head that drops days that nobody sees any more stays small.
+    /// Puts every day where it belongs: a head that grew too large gives its older days to pieces, a day that grew too large
+    /// lies alone, and days that nobody sees any more leave the head.
     fn tidy(&mut self, first_visible: Day) {
         self.days
-            .retain(|day, stored| *day >= first_visible || !stored.in_head);
-        let bytes =
-            |stored: &Stored| serde_json::to_string(&stored.part).map_or(0, |text| text.len() + 14);
-        let total: usize = self
-            .days
-            .values()
-            .filter(|stored| stored.in_head)
-            .map(bytes)
-            .sum();
+            .retain(|day, stored| *day >= first_visible || stored.place != Place::Head);
+        let bytes = |part: &DayPart| serde_json::to_string(part).map_or(0, |text| text.len() + 14);
+        let mut total = 0;
+        for stored in self.days.values_mut() {
+            match stored.place {
+                Place::Head => total += bytes(&stored.part),
+                Place::Month if bytes(&stored.part) > ALONE_BYTES_MIN => stored.place = Place::Day,
+                Place::Month | Place::Day => {}
+            }
+        }
         if total <= HEAD_BYTES_MAX {
             return;
         }
         let mut kept = 0;
-        for stored in self.days.values_mut().rev().filter(|stored| stored.in_head) {
-            kept += bytes(stored);
-            stored.in_head = kept <= HEAD_BYTES_KEPT;
+        for stored in self.days.values_mut().rev() {
+            if stored.place == Place::Head {
+                let size = bytes(&stored.part);
+                kept += size;
+                stored.place = match (kept <= HEAD_BYTES_KEPT, size > ALONE_BYTES_MIN) {
+                    (true, _) => Place::Head,
+                    (false, false) => Place::Month,
+                    (false, true) => Place::Day,
+                };
+            }
         }
     }
 }
@@ -498,6 +521,14 @@ impl Batch {
 }
 
 impl Moved {
+    /// Adds what moved elsewhere.
+    pub fn add(&mut self, other: Self) {
+        self.customers += other.customers;
+        self.orders += other.orders;
+        self.credits_changed += other.credits_changed;
+        self.revenue_moved.add_all(&other.revenue_moved);
+    }
+
     fn take(&mut self, slot: &mut Option<Pending>, step: Step) {
         let Some(pending) = slot else { return };
         for change in pending.changes.drain(..step.changes) {

@@ -108,17 +108,9 @@ pub fn head(id: &MarketplaceId, of: &CustomerId) -> Key {
     key(customer(id, of), HEAD)
 }
 
-/// A piece of a customer's contribution: the days of one month, named by any of them.
-pub fn piece(id: &MarketplaceId, of: &CustomerId, day: Day) -> Key {
-    key(
-        customer(id, of),
-        format!("{PIECE_PREFIX}{}", piece_name(day)),
-    )
-}
-
-/// The month of a day, as pieces are named.
-pub fn piece_name(day: Day) -> String {
-    day.to_string()[..7].to_owned()
+/// A piece of a customer's contribution, named by its month or, where a day lies alone, by that day.
+pub fn piece(id: &MarketplaceId, of: &CustomerId, name: &str) -> Key {
+    key(customer(id, of), format!("{PIECE_PREFIX}{name}"))
 }
 
 /// An event of a customer.
@@ -238,7 +230,7 @@ mod tests {
                 add(campaign(id, &CampaignId::new(name).unwrap()));
                 add(order_pointer(id, &OrderId::new(name).unwrap()));
                 add(head(id, &customer));
-                add(piece(id, &customer, day));
+                add(piece(id, &customer, "2026-11"));
                 for inner in names {
                     add(event(id, &customer, &EventId::new(inner).unwrap()));
                     add(order(id, &customer, &OrderId::new(inner).unwrap()));

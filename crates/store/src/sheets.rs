@@ -77,7 +77,7 @@ impl Market {
             sheet.add(difference);
             let item = NewItem::at(&keys::sheet(&self.id, day))
                 .number("v", *version + 1)
-                .data(&sheet)
+                .packed(&sheet)
                 .expires(self.unseen_at(day));
             writes.push(
                 self.store

@@ -54,6 +54,14 @@ pub struct Redecide {
 }
 
 impl Unit {
+    /// The customers it names.
+    pub fn customers(&self) -> &[CustomerId] {
+        match &self.work {
+            Work::Customers(customers) => customers,
+            Work::Redecide(_) | Work::RefoldEarly => &[],
+        }
+    }
+
     /// A unit with a name of its own.
     pub fn new(work: Work, run_id: Option<String>) -> Self {
         Self {
@@ -65,6 +73,20 @@ impl Unit {
 }
 
 impl Redecide {
+    /// True for an order placed then.
+    pub fn takes(&self, placed_at: Instant) -> bool {
+        placed_at >= self.from && self.to.is_none_or(|to| placed_at <= to)
+    }
+
+    /// A time that holds both.
+    pub fn both(self, other: Self) -> Self {
+        let to = self.to.zip(other.to).map(|(a, b)| a.max(b));
+        Self {
+            from: self.from.min(other.from),
+            to,
+        }
+    }
+
     /// The orders of other customers that a change of a campaign can touch; `None` where it touches none.
     ///
     /// A send time that moves from `a` to `b` supersedes messages sent before either, so it touches orders from the

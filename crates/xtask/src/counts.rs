@@ -47,7 +47,7 @@ fn told(line: &str) -> Option<(&str, u64)> {
     Some((name, count.parse().ok()?)).filter(|_| is_name)
 }
 
-/// The output without what passing tests printed: on a failure, only the failing ones are of interest.
+/// The output without what went well: on a failure, cargo's progress and what passing tests printed are not of interest.
 pub(crate) fn without_successes(output: &str) -> String {
     let mut successes = false;
     let mut kept = String::new();
@@ -59,7 +59,11 @@ pub(crate) fn without_successes(output: &str) -> String {
             _ => {}
         }
         let passed = line.starts_with("test ") && line.ends_with(" ... ok");
-        if !successes && !passed {
+        let progress = ["Compiling ", "Checking ", "Downloaded ", "Documenting "];
+        let progress = progress
+            .iter()
+            .any(|word| line.trim_start().starts_with(word));
+        if !successes && !passed && !progress {
             kept.push_str(line);
             kept.push('\n');
         }

@@ -38,7 +38,9 @@ impl Folder {
     fn run(&self, line: &str) -> (Exit, String, String) {
         let line = line.replace('@', &format!("{}/", self.0.display()));
         let words = ["revtrail", "attribute"].into_iter().chain(line.split(' '));
-        let Command::Attribute(args) = Cli::parse_from(words).command;
+        let Command::Attribute(args) = Cli::parse_from(words).command else {
+            unreachable!("the words say attribute")
+        };
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let exit = run(&args, &mut out, &mut err, Watched::default());
         (

@@ -1,0 +1,110 @@
+//! Customers and changes far above the usual: they are counted as exactly, and keep nobody else waiting.
+
+use serde_json::{Value, json};
+
+use crate::service::Service;
+
+const NOW: &str = "2026-11-20T12:00:00Z";
+
+fn uuid(i: usize) -> String {
+    format!(
+        "{:08x}-0000-4000-8000-{i:012x}",
+        i.wrapping_mul(2_654_435_761) & 0xffff_ffff
+    )
+}
+
+fn event(i: usize, kind: &str, campaign: &str, customer: &str) -> Value {
+    json!({"event_id": format!("e{i}"), "kind": kind, "channel": "push", "campaign_id": campaign, "customer_id": customer,
+        "message_id": uuid(i), "occurred_at": "2026-11-20T01:00:00Z"})
+}
+
+fn order(i: usize, customer: &str) -> Value {
+    json!({"order_id": uuid(i), "customer_id": customer, "status": "COMPLETE", "total": "1.01", "currency": "USD",
+        "placed_at": format!("2026-11-20T{:02}:{:02}:{:02}Z", 2 + i / 3600, i / 60 % 60, i % 60)})
+}
+
+#[tokio::test]
+async fn a_till_that_is_one_customer_is_counted_to_the_cent() {
+    let service = Service::at(NOW).await;
+    service.make("m", &json!({})).await;
+    let mut events = vec![event(0, "delivered", "spring-sale-2026-app-push", "till")];
+    // As many campaigns, with the longest of names, to one customer in a day.
+    events.extend((1..=800).map(|i| event(i, "bounced", &format!("{i:0>128}"), "till")));
+    service.feed("m", "events", &events, 1_000).await;
+    let mut orders: Vec<Value> = (0..1_700).map(|i| order(i, "till")).collect();
+    orders.extend((0..40).map(|i| order(10_000 + i, &format!("c{i}"))));
+    service.feed("m", "orders", &orders, 1_000).await;
+    let run = service.run("m").await;
+    assert_eq!(
+        (&run["state"], &run["errors"], &run["orders"]),
+        (&json!("done"), &json!(0), &json!(1_740))
+    );
+    let report = service
+        .get("/v1/marketplaces/m/reports/campaigns?limit=1")
+        .await;
+    assert_eq!(
+        (&report["pending"], &report["totals"]["campaigns"]),
+        (&json!(0), &json!(801))
+    );
+    assert_eq!(
+        report["counted"],
+        json!({"purchases": 1_740, "revenue": {"USD": "1757.40"}})
+    );
+    // One more order moves one order.
+    service
+        .feed("m", "orders", &[order(20_000, "till")], 1)
+        .await;
+    let run = service.run("m").await;
+    assert_eq!(
+        (&run["state"], &run["credits_changed"]),
+        (&json!("done"), &json!(1))
+    );
+    assert_eq!(
+        service.get("/v1/marketplaces/m/reports/campaigns").await["counted"]["purchases"],
+        json!(1_741)
+    );
+}
+
+#[tokio::test]
+async fn many_changed_campaigns_decide_a_customer_once() {
+    let service = Service::at(NOW).await;
+    service
+        .make("m", &json!({"excluded_tags": ["x"], "supersede": "none"}))
+        .await;
+    let campaigns: Vec<String> = (0..25).map(|i| format!("c{i}")).collect();
+    let mut events = Vec::new();
+    for customer in 0..30 {
+        events.extend(
+            campaigns
+                .iter()
+                .enumerate()
+                .map(|(i, campaign)| event(i, "delivered", campaign, &format!("p{customer}"))),
+        );
+    }
+    service.feed("m", "events", &events, 1_000).await;
+    let orders: Vec<Value> = (0..30).map(|i| order(i, &format!("p{i}"))).collect();
+    service.feed("m", "orders", &orders, 1_000).await;
+    let credited = |report: &Value| report["credited"]["purchases"].clone();
+    service.run("m").await;
+    let report = "/v1/marketplaces/m/reports/campaigns";
+    assert_eq!(credited(&service.get(report).await), json!(30));
+    for campaign in &campaigns {
+        let (status, body) = service
+            .put(
+                &format!("/v1/marketplaces/m/campaigns/{campaign}"),
+                &json!({"tags": ["x"]}),
+            )
+            .await;
+        assert!(status.is_success(), "{body}");
+    }
+    let run = service.run("m").await;
+    assert_eq!(
+        (
+            &run["customers"],
+            &run["credits_changed"],
+            &run["revenue_moved"]["USD"]
+        ),
+        (&json!(30), &json!(30), &json!("-30.30"))
+    );
+    assert_eq!(credited(&service.get(report).await), json!(0));
+}
