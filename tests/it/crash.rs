@@ -364,7 +364,8 @@ impl World {
         calls
     }
 
-    /// All that a user can see, but for times of runs and counters of copies.
+    /// All that a user can see, but for times of runs and counters of calls: a call that died may have stored what the next one
+    /// finds as duplicates.
     async fn seen(&self) -> Value {
         let service = self.service(Instant::parse(NOW).unwrap().plus_ms(21 * 60 * 1000));
         let mut seen = Vec::new();
@@ -397,7 +398,6 @@ impl World {
             .await;
         for class in [
             "stored",
-            "arrived",
             "counted",
             "credited",
             "uncredited",
@@ -431,39 +431,51 @@ fn forget(body: &mut Value) {
     }
 }
 
-#[tokio::test]
-async fn every_crash_point_ends_in_the_same_figures() {
+/// One place where something goes wrong: an act, a call of it, and how.
+type Point = (usize, usize, Fault);
+
+#[test]
+fn every_crash_point_ends_in_the_same_figures() {
     let only: Option<usize> = std::env::var("REVTRAIL_ACT")
         .ok()
         .map(|text| text.parse().unwrap());
-    let whole = World::new();
-    whole.play(None, 0).await;
-    let expected = whole.seen().await;
+    let play = |failing: Option<Point>, counted: usize| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let world = World::new();
+            let calls = world.play(failing, counted).await;
+            (calls, world.seen().await)
+        })
+    };
+    let (_, expected) = play(None, 0);
     assert_eq!(
         expected[0]["counted"]["purchases"],
         json!(2),
         "{expected:#}"
     );
-    let mut points = 0;
-    for (i, (name, _)) in acts()
-        .into_iter()
-        .enumerate()
-        .filter(|(i, _)| only.is_none_or(|only| only == *i))
-    {
-        let calls = World::new().play(None, i).await;
-        assert!(calls > 0, "{name}");
-        for k in 1..=calls {
-            for fault in FAULTS {
-                let world = World::new();
-                world.play(Some((i, k, fault)), i).await;
-                let seen = world.seen().await;
-                assert_eq!(
-                    seen, expected,
-                    "act {i} ({name}), call {k} of {calls}, {fault:?}; replay: REVTRAIL_ACT={i} cargo test -p revtrail-tests --test it crash"
-                );
-                points += 1;
-            }
+    let mut points: Vec<Point> = Vec::new();
+    for act in (0..acts().len()).filter(|act| only.is_none_or(|only| only == *act)) {
+        let (calls, _) = play(None, act);
+        assert!(calls > 0, "act {act} makes no call");
+        for call in 1..=calls {
+            points.extend(FAULTS.map(|fault| (act, call, fault)));
         }
     }
-    println!("crash points: {points}");
+    let check = |&(act, call, fault): &Point| {
+        let (_, seen) = play(Some((act, call, fault)), act);
+        let name = acts()[act].0;
+        assert_eq!(
+            seen, expected,
+            "act {act} ({name}), call {call}, {fault:?}; replay: REVTRAIL_ACT={act} cargo test -p revtrail-tests --test it crash"
+        );
+    };
+    std::thread::scope(|scope| {
+        for some in points.chunks(points.len().div_ceil(2)) {
+            scope.spawn(move || some.iter().for_each(check));
+        }
+    });
+    println!("crash points: {}", points.len());
 }
