@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use revtrail_core::fold::{Contribution, DayPart, OrderLine};
 use revtrail_core::id::{CampaignId, CustomerId};
-use revtrail_core::money::{Money, Sums};
+use revtrail_core::money::Sums;
 use revtrail_core::sheet::{GAUGES, Sheet};
 use revtrail_core::time::{Day, Instant};
 use serde::{Deserialize, Serialize};
@@ -128,7 +128,8 @@ enum Change {
         Day,
         Vec<(CampaignId, revtrail_core::event::Channel, [i64; GAUGES])>,
     ),
-    Order(Day, Option<OrderLine>, Option<OrderLine>),
+    /// What stood, and what stands.
+    Order(Day, Option<Box<OrderLine>>, Option<Box<OrderLine>>),
 }
 
 impl Change {
@@ -381,7 +382,7 @@ impl StoredContribution {
             Change::Order(_, old, new) => {
                 let id = new.as_ref().or(old.as_ref()).map(|line| &line.order_id);
                 stored.part.orders.retain(|line| Some(&line.order_id) != id);
-                stored.part.orders.extend(new.clone());
+                stored.part.orders.extend(new.as_deref().cloned());
                 stored
                     .part
                     .orders
@@ -454,13 +455,17 @@ impl Pending {
             for (id, line) in after {
                 let stood = before.remove(&id);
                 if stood.as_ref() != Some(&line) {
-                    changes.push_back(Change::Order(day, stood, Some(line)));
+                    changes.push_back(Change::Order(
+                        day,
+                        stood.map(Box::new),
+                        Some(Box::new(line)),
+                    ));
                 }
             }
             changes.extend(
                 before
                     .into_values()
-                    .map(|line| Change::Order(day, Some(line), None)),
+                    .map(|line| Change::Order(day, Some(Box::new(line)), None)),
             );
         }
         let orders = one
@@ -533,19 +538,19 @@ impl Moved {
         let Some(pending) = slot else { return };
         for change in pending.changes.drain(..step.changes) {
             if let Change::Order(_, old, new) = change {
-                let earned = |line: &Option<OrderLine>| {
+                let earned = |line: &Option<Box<OrderLine>>| {
                     line.as_ref()
                         .filter(|line| line.credit.is_some() && line.not_counted.is_none())
                         .map(|line| (line.currency, line.amount))
                 };
-                let shown = |line: &Option<OrderLine>| {
+                let shown = |line: &Option<Box<OrderLine>>| {
                     line.as_ref()
                         .map(|line| (line.credit.clone(), line.amount, line.not_counted))
                 };
                 self.credits_changed += i64::from(shown(&old) != shown(&new));
                 for (currency, amount) in earned(&new)
                     .into_iter()
-                    .chain(earned(&old).map(|(currency, amount)| (currency, Money::ZERO - amount)))
+                    .chain(earned(&old).map(|(currency, amount)| (currency, -amount)))
                 {
                     self.revenue_moved.add(currency, amount);
                 }
