@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::service::Service;
 
 /// How many worlds; `REVTRAIL_HTTP_WORLDS` asks for others, `REVTRAIL_SEED` for one.
-const WORLDS: usize = 300;
+const WORLDS: usize = 200;
 
 /// Encodes an id for a path.
 fn segment(id: &str) -> String {

@@ -39,10 +39,16 @@ fn before(result: &str, word: &str) -> u64 {
     number.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// `worlds over HTTP: 300`, `corpus: 140 cases`; nothing longer, for tests print other things too.
+/// `worlds over HTTP: 300`, `corpus: 140 cases` or `82 golden cases`; nothing longer, for tests print other things too.
 fn told(line: &str) -> Option<(&str, u64)> {
-    let (name, count) = line.split_once(": ")?;
-    let count = count.strip_suffix(" cases").unwrap_or(count);
+    let words = line.strip_suffix(" cases").unwrap_or(line);
+    let (name, count) = match words.split_once(": ") {
+        Some(pair) => pair,
+        None => line
+            .strip_suffix(" cases")?
+            .split_once(' ')
+            .map(|(count, name)| (name, count))?,
+    };
     let is_name = name.len() <= 40 && name.chars().all(|c| c.is_ascii_alphabetic() || c == ' ');
     Some((name, count.parse().ok()?)).filter(|_| is_name)
 }
@@ -101,6 +107,7 @@ successes:
 ---- rules::worlds stdout ----
 worlds: 100000
 corpus: 140 cases
+82 golden cases
 seed 3: 7
 note: this is: 5
 
@@ -116,7 +123,7 @@ test result: ok. 40 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; fin
 
     #[test]
     fn results_and_told_counts_are_summed() {
-        let told = [("corpus", 142), ("worlds", 100_000)];
+        let told = [("corpus", 142), ("golden", 82), ("worlds", 100_000)];
         let told = told.map(|(name, n)| (name.to_owned(), n)).into();
         let expected = Counts {
             passed: 42,
