@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use revtrail_core::campaign::Catalog;
-use revtrail_core::explain::explain;
+use revtrail_core::explain::{Explanation, explain};
 use revtrail_core::fold::{LineCredit, OrderLine, World};
 use revtrail_core::id::{CustomerId, OrderId};
 use revtrail_core::order::{Order, Status};
@@ -121,72 +121,62 @@ pub(crate) fn shown(
     Ok(body)
 }
 
-async fn standing(market: &Market, call: &Call) -> Result<Order, Problem> {
+/// The order in the path, decided from its customer's facts.
+async fn with_decided<T>(
+    call: &Call,
+    then: impl FnOnce(&Order, &OrderLine, &Known<'_>) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let market = call.market()?;
     let id = call.id("id", OrderId::new)?;
-    market
-        .order(&id, call.now)
-        .await?
-        .filter(|order| order.placed_at >= seen_from(call))
-        .ok_or_else(|| Problem::not_found("this marketplace has no such order"))
+    let order = market.order(&id, call.now).await?;
+    let order = order.filter(|order| order.placed_at >= seen_from(call));
+    let unknown = || Problem::not_found("this marketplace has no such order");
+    let customer = order.ok_or_else(unknown)?.customer_id;
+    let rules = Rulebook::of(&market, call).await?;
+    let known = rules.customer(&market, &customer, call).await?;
+    let decided = known.decided();
+    let found = decided.iter().find(|(order, _)| order.order_id == id);
+    let (order, line) = found.ok_or_else(unknown)?;
+    then(order, line, &known)
 }
 
 pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
-    let market = call.market()?;
-    let order = standing(&market, &call).await?;
-    let rules = Rulebook::of(&market, &call).await?;
-    let known = rules.customer(&market, &order.customer_id, &call).await?;
-    let decided = known.decided();
-    let (order, line) = decided
-        .iter()
-        .find(|(one, _)| one.order_id == order.order_id)
-        .ok_or_else(Problem::busy)?;
-    Ok(json(
-        StatusCode::OK,
-        &shown(
+    let body = with_decided(&call, |order, line, _| {
+        shown(
             order,
             line.credit.as_ref(),
             line.not_counted.is_none(),
             &call,
-        )?,
-    ))
+        )
+    });
+    Ok(json(StatusCode::OK, &body.await?))
+}
+
+#[derive(Serialize)]
+struct AttributionBody {
+    #[serde(flatten)]
+    explanation: Explanation,
+    /// Whether the last run stored the same decision.
+    decided: &'static str,
 }
 
 pub(crate) async fn attribution(call: Call) -> Result<Response, Problem> {
-    let market = call.market()?;
-    let order = standing(&market, &call).await?;
-    let rules = Rulebook::of(&market, &call).await?;
-    let known = rules.customer(&market, &order.customer_id, &call).await?;
-    let decided = known.decided();
-    let (order, line) = decided
-        .iter()
-        .find(|(one, _)| one.order_id == order.order_id)
-        .ok_or_else(Problem::busy)?;
-    let world = known.world();
-    let explanation = explain(order, &world.timeline(&known.facts.events), &world);
-    let by_run = |stored: &OrderLine| {
-        OrderLine {
-            first_purchase: false,
-            ..stored.clone()
-        } == *line
-    };
-    let decided = if known.facts.stored.line(&order.order_id).is_some_and(by_run) {
-        "run"
-    } else {
-        "pending"
-    };
-    #[derive(Serialize)]
-    struct Body {
-        #[serde(flatten)]
-        explanation: revtrail_core::explain::Explanation,
-        decided: &'static str,
-    }
-    Ok(json(
-        StatusCode::OK,
-        &Body {
-            explanation,
-            decided,
-        },
-    ))
+    let body = with_decided(&call, |order, line, known| {
+        let world = known.world();
+        let same = |stored: &OrderLine| {
+            let stored = OrderLine {
+                first_purchase: false,
+                ..stored.clone()
+            };
+            stored == *line
+        };
+        let by_run = known.facts.stored.line(&order.order_id).is_some_and(same);
+        Ok(AttributionBody {
+            explanation: explain(order, &world.timeline(&known.facts.events), &world),
+            decided: if by_run { "run" } else { "pending" },
+        })
+    });
+    Ok(json(StatusCode::OK, &body.await?))
 }
 
 /// Orders read at the same time.

@@ -474,6 +474,26 @@ impl Store {
         }
     }
 
+    /// Changes an item by an update expression; one that is not there is made.
+    pub(crate) async fn update(
+        &self,
+        key: &Key,
+        expression: &str,
+        values: Vec<(&str, AttributeValue)>,
+    ) -> Result<(), StoreError> {
+        let owned = |(name, value): (&str, AttributeValue)| (name.to_owned(), value);
+        let values: Item = values.into_iter().map(owned).collect();
+        let update = self
+            .client
+            .update_item()
+            .table_name(&*self.table)
+            .set_key(Some(key_item(key)))
+            .update_expression(expression)
+            .set_expression_attribute_values(Some(values));
+        let sent = update.send().await;
+        sent.map(drop).map_err(|error| failed("UpdateItem", error))
+    }
+
     /// All items of a part of a partition, through all pages.
     pub(crate) async fn query(
         &self,
@@ -628,30 +648,20 @@ impl Store {
         }
     }
 
-    /// An update for a transaction: `expression` with its names and values.
+    /// An update for a transaction.
     pub(crate) fn update_write(
         &self,
         key: &Key,
         expression: &str,
-        names: &[(&str, &str)],
         values: Vec<(&str, AttributeValue)>,
     ) -> Write {
-        let owned =
-            |(name, attribute): &(&str, &str)| ((*name).to_owned(), (*attribute).to_owned());
+        let owned = |(name, value): (&str, AttributeValue)| (name.to_owned(), value);
+        let values: Item = values.into_iter().map(owned).collect();
         let update = Update::builder()
             .table_name(&*self.table)
             .set_key(Some(key_item(key)))
             .update_expression(expression)
-            .set_expression_attribute_names(
-                Some(names.iter().map(owned).collect())
-                    .filter(|names: &HashMap<_, _>| !names.is_empty()),
-            )
-            .set_expression_attribute_values(Some(
-                values
-                    .into_iter()
-                    .map(|(name, value)| (name.to_owned(), value))
-                    .collect(),
-            ))
+            .set_expression_attribute_values(Some(values))
             .build();
         Write {
             item: TransactWriteItem::builder().set_update(update.ok()).build(),

@@ -182,22 +182,9 @@ impl Market {
         expression: &str,
         values: Vec<(&str, AttributeValue)>,
     ) -> Result<(), StoreError> {
-        let key = crate::client::key_item(&keys::meta(&self.id));
-        let mut update = self
-            .store
-            .client
-            .update_item()
-            .table_name(&*self.store.table)
-            .set_key(Some(key))
-            .update_expression(expression);
-        for (name, value) in values {
-            update = update.expression_attribute_values(name, value);
-        }
-        update
-            .send()
+        self.store
+            .update(&keys::meta(&self.id), expression, values)
             .await
-            .map(drop)
-            .map_err(|error| crate::client::failed("UpdateItem", error))
     }
 
     /// The version of the rules, to be read before them: a fold under older rules than stand when it is written is refused,
@@ -220,7 +207,7 @@ impl Market {
         (0..keys::RULES_SLOTS)
             .map(|slot| {
                 self.store
-                    .update_write(&keys::rules(&self.id, slot), "ADD v :one", &[], one())
+                    .update_write(&keys::rules(&self.id, slot), "ADD v :one", one())
             })
             .collect()
     }

@@ -6,8 +6,8 @@ use revtrail_core::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{
-    Condition, Item, NewItem, Range, Reading, StoreError, Transacted, data, key_item, number,
-    random_hex, text,
+    Condition, Item, NewItem, Range, Reading, StoreError, Transacted, data, number, random_hex,
+    text,
 };
 use crate::contribution::Moved;
 use crate::keys;
@@ -76,7 +76,7 @@ fn read_run(item: &Item) -> Result<Run, StoreError> {
             serde_json::from_value(serde_json::Value::String(value.as_n().ok()?.clone())).ok()?;
         Some((Currency::parse(name.strip_prefix("moved_")?)?, amount))
     };
-    let state = match text(item, "state") {
+    let state = match text(item, "run_state") {
         "done" => RunState::Done,
         "failed" => RunState::Failed,
         _ => RunState::Running,
@@ -111,7 +111,7 @@ impl Market {
         let gone_at = now.plus_ms(self.retention.keep_ms());
         let item = NewItem::at(&keys::run(&self.id, &run_id))
             .data(&Fixed { started_at: now })
-            .text("state", "running")
+            .text("run_state", "running")
             .expires(gone_at);
         self.store.put(item, Some(Condition::absent())).await?;
         Ok(run_id)
@@ -162,24 +162,8 @@ impl Market {
         expression: &str,
         values: Vec<(&str, AttributeValue)>,
     ) -> Result<(), StoreError> {
-        let mut update = self
-            .store
-            .client
-            .update_item()
-            .table_name(&*self.store.table)
-            .set_key(Some(key_item(&keys::run(&self.id, run_id))))
-            .update_expression(expression);
-        if expression.contains("#s") {
-            update = update.expression_attribute_names("#s", "state");
-        }
-        for (name, value) in values {
-            update = update.expression_attribute_values(name, value);
-        }
-        update
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| crate::client::failed("UpdateItem", error))
+        let key = keys::run(&self.id, run_id);
+        self.store.update(&key, expression, values).await
     }
 
     /// Records how many units a run planned.
@@ -227,7 +211,7 @@ impl Market {
             (":s", AttributeValue::S(state.to_owned())),
             (":t", AttributeValue::S(now.to_string())),
         ];
-        self.update_run(run_id, "SET #s = :s, finished_at = :t", values)
+        self.update_run(run_id, "SET run_state = :s, finished_at = :t", values)
             .await
     }
 
@@ -277,12 +261,10 @@ impl Market {
                 expression.push_str(&format!(", moved_{code} {placeholder}"));
                 values.push((placeholder, n(amount)));
             }
-            writes.push(self.store.update_write(
-                &keys::run(&self.id, run_id),
-                &expression,
-                &[],
-                values,
-            ));
+            writes.push(
+                self.store
+                    .update_write(&keys::run(&self.id, run_id), &expression, values),
+            );
         }
         match self.store.transact(writes).await? {
             // Cancelled: another worker finished the same unit first, and it counted.
