@@ -14,6 +14,7 @@ mod crash;
 mod golden;
 mod heavy;
 mod isolation;
+mod journey;
 mod requirements;
 mod retries;
 mod rules;
