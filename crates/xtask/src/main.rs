@@ -12,7 +12,7 @@ mod run;
 mod tools;
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -238,7 +238,8 @@ fn folder(name: &str) -> PathBuf {
 
 /// The top of the workspace.
 fn root() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.ancestors().nth(2).unwrap_or(xtask).to_owned()
 }
 
 fn time(took: Duration) -> String {
