@@ -310,14 +310,7 @@ impl World {
                 );
                 status.is_success()
             }
-            Act::Tick => {
-                let market = service
-                    .store
-                    .market(&MarketplaceId::new("m").unwrap(), Retention::DEFAULT);
-                hourly_attributor::tick(&market, None, || service.now())
-                    .await
-                    .is_ok()
-            }
+            Act::Tick => service.tick("m").await.is_ok(),
         }
     }
 

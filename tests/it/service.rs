@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
+use hourly_attributor::{Attributor, AttributorError};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use revtrail_core::id::MarketplaceId;
 use revtrail_core::time::{Instant, Retention};
 use revtrail_store::Store;
 use revtrail_store::embedded::{self, Embedded};
+use revtrail_store::work::Nudge;
 use revtrail_web::app::App;
 use revtrail_web::clock::Clock;
 use serde_json::{Value, json};
@@ -28,7 +30,7 @@ pub struct Service {
     pub tripwire: Tripwire,
     router: Router,
     clock: Arc<AtomicI64>,
-    poked: Arc<Mutex<Vec<(MarketplaceId, String)>>>,
+    poked: Arc<Mutex<Vec<Nudge>>>,
 }
 
 impl Service {
@@ -49,9 +51,7 @@ impl Service {
         let clock = Arc::new(AtomicI64::new(now.ms()));
         let poked: Arc<Mutex<Vec<_>>> = Arc::default();
         let waiting = poked.clone();
-        let poke = Arc::new(move |marketplace, run_id| {
-            waiting.lock().unwrap().push((marketplace, run_id))
-        });
+        let poke = Arc::new(move |nudge| waiting.lock().unwrap().push(nudge));
         let app = App::new(
             store.clone(),
             Clock::Set(clock.clone()),
@@ -67,6 +67,20 @@ impl Service {
             clock,
             poked,
         }
+    }
+
+    /// The attributor of this service.
+    pub fn attributor(&self) -> Attributor {
+        Attributor::new(self.store.clone(), self.retention)
+    }
+
+    /// What a schedule's tick is for one marketplace, all of it.
+    pub async fn tick(&self, marketplace: &str) -> Result<(), AttributorError> {
+        let plan = Nudge::Plan {
+            marketplace: MarketplaceId::new(marketplace).unwrap(),
+            run_id: None,
+        };
+        self.attributor().drain(vec![plan], &|| self.now()).await
     }
 
     pub fn now(&self) -> Instant {
@@ -207,17 +221,12 @@ impl Service {
             .await;
         assert_eq!(status, StatusCode::ACCEPTED, "{body}");
         let poked: Vec<_> = self.poked.lock().unwrap().drain(..).collect();
-        for (id, run_id) in poked {
-            let _armed = self.tripwire.arm(id.as_str());
-            hourly_attributor::tick(
-                &self.store.market(&id, self.retention),
-                Some(run_id),
-                || self.now(),
-            )
+        let _armed = self.tripwire.arm(marketplace);
+        self.attributor()
+            .drain(poked, &|| self.now())
             .await
             .unwrap();
-            self.tripwire.assert_untouched();
-        }
+        self.tripwire.assert_untouched();
         self.get(&format!(
             "/v1/marketplaces/{marketplace}/runs/{}",
             body["run_id"].as_str().unwrap()

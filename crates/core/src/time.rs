@@ -25,6 +25,9 @@ const FIRST_MS: i64 = -62_167_219_200_000;
 const LAST_MS: i64 = 253_402_300_799_999;
 
 impl Instant {
+    /// The last there is.
+    pub const MAX: Self = Self(LAST_MS);
+
     /// From milliseconds since 1970-01-01T00:00:00Z, held between the years 0000 and 9999.
     pub fn from_ms(epoch_ms: i64) -> Self {
         Self(epoch_ms.clamp(FIRST_MS, LAST_MS))

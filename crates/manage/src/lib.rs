@@ -9,14 +9,15 @@ use revtrail_core::settings::{Settings, Version};
 use revtrail_core::sheet::Tally;
 use revtrail_store::access::{Key, Role};
 use revtrail_store::market::{Created, Market, Saved};
+use revtrail_store::work::Nudge;
 use revtrail_web::access::Access;
 use revtrail_web::answer::{json, located, no_content};
 use revtrail_web::problem::Problem;
 use revtrail_web::route::{Call, Method, Response, Route, StatusCode};
 use serde_json::{Map, Value, json};
 
-/// Tells the attributor that a run is on record and waits to be worked off.
-pub type Poke = Arc<dyn Fn(MarketplaceId, String) + Send + Sync>;
+/// Hands the attributor a nudge: a run is on record and waits to be worked off.
+pub type Poke = Arc<dyn Fn(Nudge) + Send + Sync>;
 
 /// Most marketplaces of one key.
 const KEY_MARKETPLACES_MAX: usize = 50;
@@ -405,7 +406,10 @@ async fn post_run(call: Call, poke: Poke) -> Result<Response, Problem> {
     valid(problems)?;
     let market = call.market()?;
     let run_id = market.start_run(call.now).await?;
-    poke(market.id().clone(), run_id.clone());
+    poke(Nudge::Plan {
+        marketplace: market.id().clone(),
+        run_id: Some(run_id.clone()),
+    });
     let location = format!("{}/{run_id}", call.path());
     Ok(located(
         StatusCode::ACCEPTED,

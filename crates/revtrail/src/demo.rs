@@ -1,6 +1,7 @@
 //! The sample marketplace of `serve --demo`: campaigns on three channels over the last weeks, a few thousand customers, refunds,
 //! late opens, machines, an excluded tag. The same every time but for the dates. It comes in as any marketplace's facts do.
 
+use hourly_attributor::Attributor;
 use indicatif::{ProgressBar, ProgressStyle};
 use ingest_order::Marked;
 use revtrail_core::campaign::Campaign;
@@ -13,6 +14,7 @@ use revtrail_core::order::{Order, Status};
 use revtrail_core::settings::Settings;
 use revtrail_core::time::{DAY_MS, HOUR_MS, Instant, Retention};
 use revtrail_store::market::Created;
+use revtrail_store::work::Nudge;
 use revtrail_store::{Store, StoreError};
 use serde_json::json;
 
@@ -172,7 +174,12 @@ pub(crate) async fn load(
         bar.inc(some.len() as u64);
     }
     bar.set_message("adding up");
-    hourly_attributor::tick(&market, None, || now)
+    let plan = Nudge::Plan {
+        marketplace: id,
+        run_id: None,
+    };
+    Attributor::new(store.clone(), retention)
+        .drain(vec![plan], &|| now)
         .await
         .map_err(|error| refused(error.to_string()))?;
     bar.finish_and_clear();

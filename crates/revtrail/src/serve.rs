@@ -8,11 +8,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use revtrail_core::id::MarketplaceId;
+use hourly_attributor::Attributor;
 use revtrail_core::time::{Instant, Retention, Span};
 use revtrail_store::embedded::{self, Embedded};
 use revtrail_store::notes::Note;
 use revtrail_store::runs::RunState;
+use revtrail_store::work::Nudge;
 use revtrail_store::{Store, StoreError, random_hex};
 use revtrail_web::app::App;
 use revtrail_web::clock::Clock;
@@ -91,9 +92,6 @@ pub enum ServeError {
     Io(#[from] std::io::Error),
 }
 
-/// A run that waits to be worked off.
-type Poked = (MarketplaceId, String);
-
 /// Every route of every function, once. `poke` hands over the runs that are asked for.
 pub fn routes(poke: manage::Poke) -> Vec<Route> {
     let mut routes = ingest_event::routes();
@@ -136,8 +134,8 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         _ if args.demo => "demo".to_owned(),
         _ => random_hex(),
     };
-    let (poke, poked) = mpsc::unbounded_channel::<Poked>();
-    let sender = move |marketplace, run_id| drop(poke.send((marketplace, run_id)));
+    let (poke, poked) = mpsc::unbounded_channel::<Nudge>();
+    let sender = move |nudge| drop(poke.send(nudge));
     let app = App::new(store.clone(), clock.clone(), args.retention, Some(&key));
     let router = router(routes(Arc::new(sender)), app);
     bury_the_dead(&store, args.retention, clock.now()).await?;
@@ -222,21 +220,20 @@ async fn attribute(
     store: Store,
     retention: Retention,
     clock: Clock,
-    mut poked: mpsc::UnboundedReceiver<Poked>,
+    mut poked: mpsc::UnboundedReceiver<Nudge>,
     sweep: Option<Embedded>,
 ) {
+    let attributor = Attributor::new(store, retention);
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
     loop {
         tokio::select! {
-            Some((marketplace, run_id)) = poked.recv() => {
-                let market = store.market(&marketplace, retention);
-                if let Err(error) = hourly_attributor::tick(&market, Some(run_id), || clock.now()).await {
-                    tracing::error!(%marketplace, %error, "a run failed; its work is taken up at the next tick");
-                }
-            }
+            // Failures are logged where they happen.
+            Some(nudge) = poked.recv() => drop(attributor.drain(vec![nudge], &|| clock.now()).await),
             _ = hours.tick() => {
-                // Each marketplace's failure is logged where it happens.
-                drop(hourly_attributor::hourly(&store, retention, || clock.now()).await);
+                match attributor.tick().await {
+                    Ok(nudges) => drop(attributor.drain(nudges, &|| clock.now()).await),
+                    Err(error) => tracing::error!(%error, "a tick failed"),
+                }
                 if let Some(embedded) = sweep.clone() {
                     let swept = tokio::task::spawn_blocking(move || embedded.sweep()).await;
                     if let Ok(Err(error)) = swept {

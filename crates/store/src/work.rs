@@ -2,7 +2,7 @@
 //! message that points at it is not, and may be lost or doubled.
 
 use revtrail_core::campaign::Campaign;
-use revtrail_core::id::CustomerId;
+use revtrail_core::id::{CustomerId, MarketplaceId};
 use revtrail_core::settings::{Supersede, Versions};
 use revtrail_core::time::{DAY_MS, Instant};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,28 @@ use crate::market::Market;
 
 /// Most customers of a unit: with ids of 128 bytes still below an item's 400 KB.
 pub const UNIT_CUSTOMERS_MAX: usize = 2_500;
+
+/// A pointer to work, as it goes through the queue. It carries no truth: lost, doubled or late it changes no figure, for what
+/// waits stands in the table, and every tick points at it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Nudge {
+    /// Plan what changed in a marketplace.
+    Plan {
+        /// Which.
+        marketplace: MarketplaceId,
+        /// The run that was asked for and is on record already; none where a schedule asks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run_id: Option<String>,
+    },
+    /// Work a unit off.
+    Work {
+        /// Whose.
+        marketplace: MarketplaceId,
+        /// Which unit.
+        unit_id: String,
+    },
+}
 
 /// A unit of work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
