@@ -145,7 +145,10 @@ async fn the_tripwire_finds_a_stray() {
             .market(&MarketplaceId::new(id).unwrap(), shop.service.retention);
         let tripwire = &shop.service.tripwire;
         let armed = tripwire.arm("m");
-        let read = market.customer(&customer, shop.service.now()).await.is_ok();
+        let read = market
+            .customer(&customer, usize::MAX, shop.service.now())
+            .await
+            .is_ok();
         let versions = market.versions().await.is_ok();
         let written = market.mark_orders().await.is_ok();
         drop(armed);

@@ -1,133 +1,322 @@
 //! Folding: customers' facts into contributions, moved into the sheets a hundred at a time.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
+use revtrail_core::campaign::Catalog;
 use revtrail_core::fold::{Contribution, World};
 use revtrail_core::id::CustomerId;
-use revtrail_core::time::Instant;
+use revtrail_core::settings::Versions;
+use revtrail_core::time::{Day, Instant};
+use revtrail_store::StoreError;
 use revtrail_store::contribution::{Move, Moved};
 use revtrail_store::facts::CustomerFacts;
-use revtrail_store::market::{Market, witnessed};
+use revtrail_store::market::{Market, RulesSeen, witnessed};
+use revtrail_store::parked::{Parked, ParkedFor};
 use revtrail_store::sheets::Desk;
-use revtrail_store::work::Unit;
+use revtrail_store::work::{Progress, Unit, Work};
 
-use crate::AttributorError;
+use crate::{AttributorError, Limits, Turn, Until};
 
-/// Customers folded at a time: about what one transaction carries.
-const BATCH: usize = 90;
 /// Customers read at the same time.
 const READS_AT_ONCE: usize = 8;
+/// A timeline above this is read and folded alone, so that a batch of them does not fill a function's memory: about a page.
+const LIGHT_BYTES_MAX: usize = 1 << 20;
+/// Facts held at a time, but for those of one heavy customer.
+const BATCH_BYTES_MAX: usize = 16 << 20;
 
-/// Works off a unit of customers and deletes it. Customers who cannot be folded are put into a unit of their own, so that
-/// they keep nobody else from being folded, and wait for the next tick.
+/// The rules that folds go by, read once for as long as they stand.
+pub(crate) struct Book {
+    seen: RulesSeen,
+    pub(crate) versions: Versions,
+    catalog: Catalog,
+}
+
+/// What a worker has before it.
+struct Bench<'w> {
+    market: &'w Market,
+    unit: &'w Unit,
+    limits: Limits,
+    desk: Desk,
+    book: Option<Book>,
+    parked: BTreeSet<CustomerId>,
+}
+
+/// Folds the customers of a unit from where it was left, and deletes it at the end of its list.
 ///
 /// # Errors
-/// What the table answers, and the first customer who could not be folded. What was done stays, and does no harm when it is
-/// done again.
+/// What the table answers. What was done stays, and does no harm when it is done again.
 pub(crate) async fn work(
     market: &Market,
     unit: &Unit,
-    run_id: &str,
-    now: Instant,
-) -> Result<(), AttributorError> {
-    let mut total = Moved::default();
-    let mut stuck = BTreeSet::new();
-    let mut outcome = Ok(());
-    let mut waiting: VecDeque<CustomerId> = unit.customers().iter().cloned().collect();
-    let mut desk = Desk::default();
-    let mut at_once = BATCH;
-    while !waiting.is_empty() {
-        let some: Vec<CustomerId> = waiting.drain(..waiting.len().min(at_once)).collect();
-        match fold_some(market, some.clone(), &mut desk, now).await {
-            Ok(moved) => {
-                waiting.extend(moved.again.iter().cloned());
-                total.add(moved);
-            }
-            // Trying again helps with what passes; the next tick does.
-            Err(AttributorError::Store(error)) if error.is_busy() => return Err(error.into()),
-            Err(error) if some.len() == 1 => {
-                stuck.extend(some);
-                outcome = Err(error);
-                desk = Desk::default();
-            }
-            Err(_) => {
-                // One of them is at fault: from here on one by one.
-                at_once = 1;
-                some.into_iter()
-                    .rev()
-                    .for_each(|one| waiting.push_front(one));
-                desk = Desk::default();
-            }
+    mut next: usize,
+    limits: Limits,
+    until: Until<'_>,
+) -> Result<Turn, AttributorError> {
+    let list = market.unit_list(&unit.unit_id).await?;
+    let parked = market.parked(until.now()).await?;
+    let mut bench = Bench {
+        market,
+        unit,
+        limits,
+        desk: Desk::of(unit.stripe),
+        book: None,
+        parked: parked.into_iter().map(|one| one.customer_id).collect(),
+    };
+    while next < list.len() {
+        let end = list.len().min(next + limits.batch_customers);
+        if bench.fold_all(&list[next..end], until.now()).await? == Folded::UnitDone {
+            return Ok(Turn::Done);
+        }
+        next = end;
+        if next < list.len() && until.is_over() {
+            let rest = Unit {
+                work: Work::Fold { next },
+                ..unit.clone()
+            };
+            market.hand_over(&rest).await?;
+            return Ok(Turn::HandedOver);
         }
     }
-    if !stuck.is_empty() {
-        crate::plan::add_units(market, stuck, run_id).await?;
-    }
-    if !market.meta().await?.has_orders {
-        market.keep_early(unit).await?;
-    }
-    market.unit_done(unit, &total).await?;
-    outcome
+    market.unit_done(unit).await?;
+    Ok(Turn::Done)
 }
 
-async fn fold_some(
-    market: &Market,
-    customers: Vec<CustomerId>,
-    desk: &mut Desk,
-    now: Instant,
-) -> Result<Moved, AttributorError> {
-    // The version of the rules first, then the rules, then the facts: a change on the way is noticed when the fold is written.
-    let mut rules = market.rules_seen().await?;
-    let Some(versions) = market.versions().await? else {
-        return Ok(Moved::default());
-    };
-    let mut catalog = market.catalog().await?;
-    let reads: Vec<_> = customers
-        .into_iter()
-        .map(|id| read(market, id, now))
-        .collect();
-    let facts: Vec<(CustomerId, CustomerFacts)> = stream::iter(reads)
-        .buffered(READS_AT_ONCE)
-        .try_collect()
-        .await?;
-    let events = || facts.iter().flat_map(|(_, facts)| &facts.events);
-    if let Some(grown) = catalog.witnessing(events()) {
-        // Facts whose note is not closed yet, or never will be: their campaigns are told here.
-        for seen in witnessed(events()) {
-            if grown.get(&seen.campaign_id) != catalog.get(&seen.campaign_id) {
-                market.witness_campaign(&seen, &versions).await?;
-            }
-        }
-        rules = market.rules_seen().await?;
-        catalog = market.catalog().await?;
-    }
-    let world = World::new(&catalog, &versions, Some(market.retention().look_back_ms()));
-    let first_visible = market.retention().first_visible(world.day(now));
-    let fold = |(customer, facts): (CustomerId, CustomerFacts)| {
-        let new = Contribution::of(
-            &world.timeline(&facts.events),
-            &facts.orders,
-            &world,
-            first_visible,
-        );
-        Move {
-            customer,
-            stored: facts.stored,
-            new,
-        }
-    };
-    let moves = facts.into_iter().map(fold).collect();
-    Ok(market
-        .move_all(moves, rules, first_visible, desk, now)
-        .await?)
+/// What became of some customers.
+#[derive(PartialEq, Eq)]
+enum Folded {
+    /// All are folded, or parked.
+    All,
+    /// Another worker has done the whole unit.
+    UnitDone,
 }
 
-async fn read(
-    market: &Market,
-    id: CustomerId,
-    now: Instant,
-) -> Result<(CustomerId, CustomerFacts), AttributorError> {
-    let facts = market.customer(&id, now).await?;
-    Ok((id, facts))
+impl Bench<'_> {
+    /// Folds customers until each is folded or parked, however often others change them meanwhile.
+    async fn fold_all(
+        &mut self,
+        customers: &[CustomerId],
+        now: Instant,
+    ) -> Result<Folded, AttributorError> {
+        let mut waiting: Vec<CustomerId> = customers.to_vec();
+        let mut heavy = Vec::new();
+        while !waiting.is_empty() {
+            // The version of the rules first, then the rules, then the facts: a change on the way is noticed when the fold is written.
+            self.refresh().await?;
+            let (light, rest) = self.read_light(waiting, &mut heavy, now).await?;
+            match self.move_light(light, now).await? {
+                Moved::Again(again) => waiting = rest.into_iter().chain(again).collect(),
+                Moved::UnitDone => return Ok(Folded::UnitDone),
+            }
+        }
+        for customer in heavy {
+            loop {
+                self.refresh().await?;
+                let limit = self.limits.timeline_bytes;
+                let Some(facts) = self.market.customer(&customer, limit, now).await? else {
+                    self.park(customer, ParkedFor::TimelineTooLarge, now)
+                        .await?;
+                    break;
+                };
+                match self
+                    .move_light(vec![(customer.clone(), facts)], now)
+                    .await?
+                {
+                    Moved::Again(again) if again.is_empty() => break,
+                    Moved::Again(_) => {}
+                    Moved::UnitDone => return Ok(Folded::UnitDone),
+                }
+            }
+        }
+        Ok(Folded::All)
+    }
+
+    /// Takes the rules anew where they changed.
+    async fn refresh(&mut self) -> Result<(), AttributorError> {
+        let seen = self.market.rules_seen(self.unit.stripe).await?;
+        if !self.book.as_ref().is_some_and(|book| book.is_of(seen)) {
+            self.book = Book::read(self.market, seen).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads customers up to what may be held at a time; the rest is for another round. Heavy ones are put aside.
+    async fn read_light(
+        &self,
+        customers: Vec<CustomerId>,
+        heavy: &mut Vec<CustomerId>,
+        now: Instant,
+    ) -> Result<(Vec<(CustomerId, CustomerFacts)>, Vec<CustomerId>), AttributorError> {
+        let (mut light, mut bytes, mut seen) = (Vec::new(), 0, 0);
+        let limit = LIGHT_BYTES_MAX.min(self.limits.timeline_bytes);
+        let reads: Vec<_> = customers
+            .iter()
+            .map(|id| self.market.customer(id, limit, now))
+            .collect();
+        let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
+        while bytes < BATCH_BYTES_MAX
+            && let Some(read) = reads.next().await
+        {
+            let customer = &customers[seen];
+            seen += 1;
+            match read {
+                Ok(Some(facts)) => {
+                    bytes += facts.bytes;
+                    light.push((customer.clone(), facts));
+                }
+                Ok(None) => heavy.push(customer.clone()),
+                Err(error) if error.is_busy() => return Err(error.into()),
+                Err(error) => {
+                    tracing::error!(marketplace = %self.market.id(), %error, "facts cannot be read: their customer is parked");
+                    self.park(customer.clone(), ParkedFor::NotStorable, now)
+                        .await?;
+                }
+            }
+        }
+        Ok((light, customers[seen..].to_vec()))
+    }
+
+    /// Folds and moves; where the table refuses, one by one, and whoever is at fault is parked.
+    async fn move_light(
+        &mut self,
+        light: Vec<(CustomerId, CustomerFacts)>,
+        now: Instant,
+    ) -> Result<Moved, AttributorError> {
+        match self.move_some(&light, now).await {
+            Err(AttributorError::Store(StoreError::Refused { op, why })) => {
+                if let [(customer, _)] = &light[..] {
+                    tracing::error!(marketplace = %self.market.id(), op, why, "a contribution cannot be stored: its customer is parked");
+                    self.park(customer.clone(), ParkedFor::NotStorable, now)
+                        .await?;
+                    return Ok(Moved::Again(Vec::new()));
+                }
+                self.desk = Desk::of(self.unit.stripe);
+                let mut again = Vec::new();
+                for one in light {
+                    match Box::pin(self.move_light(vec![one], now)).await? {
+                        Moved::Again(more) => again.extend(more),
+                        Moved::UnitDone => return Ok(Moved::UnitDone),
+                    }
+                }
+                Ok(Moved::Again(again))
+            }
+            other => other,
+        }
+    }
+
+    async fn move_some(
+        &mut self,
+        facts: &[(CustomerId, CustomerFacts)],
+        now: Instant,
+    ) -> Result<Moved, AttributorError> {
+        if facts.is_empty() {
+            return Ok(Moved::Again(Vec::new()));
+        }
+        // No settings: the marketplace is gone, and nothing is to be figured out.
+        let Some(book) = &self.book else {
+            return Ok(Moved::UnitDone);
+        };
+        let events = || facts.iter().flat_map(|(_, facts)| &facts.events);
+        if let Some(grown) = book.catalog.witnessing(events()) {
+            // Facts whose note is not closed yet, or never will be, or whose campaign is newer than the book.
+            for seen in witnessed(events()) {
+                if grown.get(&seen.campaign_id) != book.catalog.get(&seen.campaign_id) {
+                    self.market
+                        .witness_campaign(&seen, &book.versions, now)
+                        .await?;
+                }
+            }
+            self.book = None;
+            self.refresh().await?;
+        }
+        let Some(book) = &self.book else {
+            return Ok(Moved::UnitDone);
+        };
+        let (world, first_visible) = book.world(self.market, now);
+        let moves = facts.iter().map(|(customer, facts)| Move {
+            customer: customer.clone(),
+            stored: facts.stored.clone(),
+            new: contribution(facts, &world, first_visible),
+        });
+        let moved = self
+            .market
+            .move_all(
+                self.unit,
+                moves.collect(),
+                book.seen,
+                first_visible,
+                &mut self.desk,
+                now,
+            )
+            .await?;
+        if let Moved::Again(again) = &moved {
+            for (customer, _) in facts {
+                if self.parked.contains(customer) && !again.contains(customer) {
+                    self.market.unpark(customer).await?;
+                    self.parked.remove(customer);
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    async fn park(
+        &self,
+        customer_id: CustomerId,
+        reason: ParkedFor,
+        at: Instant,
+    ) -> Result<(), AttributorError> {
+        let parked = Parked {
+            customer_id,
+            at,
+            reason,
+        };
+        self.market.park(&parked).await?;
+        let one = Progress {
+            parked: 1,
+            ..Progress::default()
+        };
+        Ok(self.market.count(self.unit, &one).await?)
+    }
+}
+
+impl Book {
+    /// The rules whose version was seen before; none where the marketplace does not exist.
+    pub(crate) async fn read(
+        market: &Market,
+        seen: RulesSeen,
+    ) -> Result<Option<Self>, AttributorError> {
+        let Some(versions) = market.versions().await? else {
+            return Ok(None);
+        };
+        let catalog = market.catalog().await?;
+        Ok(Some(Self {
+            seen,
+            versions,
+            catalog,
+        }))
+    }
+
+    /// True where it holds the rules of that version.
+    pub(crate) fn is_of(&self, seen: RulesSeen) -> bool {
+        self.seen.version() == seen.version()
+    }
+
+    /// What folds depend on besides facts, and the first day that is seen.
+    pub(crate) fn world(&self, market: &Market, now: Instant) -> (World<'_>, Day) {
+        let look_back_ms = market.retention().look_back_ms();
+        let world = World::new(&self.catalog, &self.versions, Some(look_back_ms));
+        let first_visible = market.retention().first_visible(world.day(now));
+        (world, first_visible)
+    }
+}
+
+/// What a customer's facts add up to.
+pub(crate) fn contribution(
+    facts: &CustomerFacts,
+    world: &World<'_>,
+    first_visible: Day,
+) -> Contribution {
+    let timeline = world.timeline(&facts.events);
+    Contribution::of(&timeline, &facts.orders, world, first_visible)
 }

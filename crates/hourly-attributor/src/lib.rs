@@ -3,30 +3,51 @@
 
 mod fold;
 mod plan;
+mod settle;
+mod verify;
 
 use std::collections::VecDeque;
 
 use revtrail_core::time::{Instant, Retention};
 use revtrail_store::access::Marketplace;
+use revtrail_store::facts::TIMELINE_BYTES_MAX;
 use revtrail_store::market::Market;
 use revtrail_store::runs::RunState;
 use revtrail_store::work::{Nudge, UNIT_CUSTOMERS_MAX, Unit, Work};
-use revtrail_store::{Store, StoreError};
+use revtrail_store::{Store, StoreError, keys};
 
-/// Most rounds over the units of one tick: a unit can ask for others (a send time that became known late), these for none.
-const ROUNDS_MAX: usize = 100;
-
-/// Why a tick ended early. What it did stays, and the next tick goes on.
+/// Why the attributor stopped early. What it did stays, and the next tick goes on.
 #[derive(Debug, thiserror::Error)]
 pub enum AttributorError {
     /// The table.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Units keep coming.
-    #[error(
-        "after {ROUNDS_MAX} rounds there are still units of work: the next tick goes on with them"
-    )]
-    NotDrained,
+}
+
+/// A clock, and when it is time to hand over.
+#[derive(Clone, Copy)]
+pub(crate) struct Until<'c> {
+    clock: &'c (dyn Fn() -> Instant + Sync),
+    stop_at: Instant,
+}
+
+impl Until<'_> {
+    pub(crate) fn now(self) -> Instant {
+        (self.clock)()
+    }
+
+    pub(crate) fn is_over(self) -> bool {
+        self.now() >= self.stop_at
+    }
+}
+
+/// How work on a unit ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It is done, and gone.
+    Done,
+    /// Time was up; how far it is stands in the unit.
+    HandedOver,
 }
 
 /// What the attributor goes by; what may differ between a test and a deployment, and nothing else.
@@ -38,7 +59,7 @@ pub struct Limits {
     pub batch_customers: usize,
     /// Most stripes that the sheets of a day are spread over.
     pub stripes: u8,
-    /// Most bytes of a customer's timeline: beyond, the customer is parked.
+    /// Most bytes of a customer's timeline: beyond, the customer is parked. See [`TIMELINE_BYTES_MAX`].
     pub timeline_bytes: usize,
 }
 
@@ -47,8 +68,8 @@ impl Limits {
     pub const DEFAULT: Self = Self {
         unit_customers: UNIT_CUSTOMERS_MAX,
         batch_customers: 90,
-        stripes: 8,
-        timeline_bytes: 32 << 20,
+        stripes: keys::STRIPES,
+        timeline_bytes: TIMELINE_BYTES_MAX,
     };
 }
 
@@ -96,18 +117,61 @@ impl Attributor {
         clock: &(dyn Fn() -> Instant + Sync),
         stop_at: Instant,
     ) -> Result<Vec<Nudge>, AttributorError> {
-        let _ = stop_at;
+        let until = Until { clock, stop_at };
         match nudge {
             Nudge::Plan {
                 marketplace,
                 run_id,
             } => {
                 let market = self.store.market(marketplace, self.retention);
-                tick(&market, run_id.clone(), clock).await?;
+                plan::plan(&market, run_id.as_deref(), self.limits, until).await
             }
-            Nudge::Work { .. } => {}
+            Nudge::Work {
+                marketplace,
+                unit_id,
+            } => {
+                let market = self.store.market(marketplace, self.retention);
+                // One that is gone is done.
+                let Some(unit) = market.unit(unit_id).await? else {
+                    return Ok(Vec::new());
+                };
+                let worked = self.work(&market, &unit, until).await;
+                if worked.is_err()
+                    && let Some(run_id) = &unit.run_id
+                {
+                    run_failed(&market, run_id, until.now()).await;
+                }
+                worked
+            }
         }
-        Ok(Vec::new())
+    }
+
+    async fn work(
+        &self,
+        market: &Market,
+        unit: &Unit,
+        until: Until<'_>,
+    ) -> Result<Vec<Nudge>, AttributorError> {
+        let limits = self.limits;
+        let (turn, mut nudges) = match unit.work.clone() {
+            Work::Fold { next } => {
+                let turn = fold::work(market, unit, next, limits, until).await?;
+                (turn, Vec::new())
+            }
+            Work::Redecide { span, after } => {
+                plan::redecide(market, unit, (span, after), limits, until).await?
+            }
+            Work::Refold { after } => plan::refold(market, unit, after, limits, until).await?,
+            Work::Verify { after, left } => {
+                let turn = verify::work(market, unit, (after, left), limits, until).await?;
+                (turn, Vec::new())
+            }
+        };
+        match turn {
+            Turn::HandedOver => nudges.push(plan::nudge(market, unit)),
+            Turn::Done => nudges.extend(settle::settle_after(market, unit, until).await?),
+        }
+        Ok(nudges)
     }
 
     /// Does what nudges point at and all that follows from it, in this process, one after the other. One that fails keeps no
@@ -135,63 +199,14 @@ impl Attributor {
     }
 }
 
-/// One tick for a marketplace: plans what changed, then works off every unit there is. `run_id` is a run that was asked for
-/// and is on record already; without one, a tick that finds nothing to do leaves no run.
-///
-/// # Errors
-/// What the table answers. The run is on record as failed, its units stay.
-async fn tick(
-    market: &Market,
-    run_id: Option<String>,
-    clock: &(dyn Fn() -> Instant + Sync),
-) -> Result<Option<String>, AttributorError> {
-    let now = clock();
-    let run_id = match run_id {
-        Some(run_id) => run_id,
-        None if market.notes().await?.is_empty() && market.units().await?.is_empty() => {
-            return Ok(None);
-        }
-        None => market.start_run(now).await?,
+/// Records, where the table still answers, that something went wrong in a run. What is left of it is taken up again, by whoever
+/// is next; then the run is done after all.
+async fn run_failed(market: &Market, run_id: &str, now: Instant) {
+    let recorded = async {
+        market.run_met_error(run_id).await?;
+        market.finish_run(run_id, RunState::Failed, now).await
     };
-    let outcome = plan_and_work(market, &run_id, now).await;
-    match &outcome {
-        Ok(()) => market.finish_run(&run_id, RunState::Done, clock()).await?,
-        Err(_) => {
-            market
-                .finish_run(&run_id, RunState::Failed, clock())
-                .await?
-        }
+    if let Err(error) = recorded.await {
+        tracing::error!(marketplace = %market.id(), %error, "failed to record that a run failed");
     }
-    outcome.map(|()| Some(run_id))
-}
-
-async fn plan_and_work(market: &Market, run_id: &str, now: Instant) -> Result<(), AttributorError> {
-    plan::plan(market, run_id, now).await?;
-    for _ in 0..ROUNDS_MAX {
-        let (units, asked): (Vec<Unit>, Vec<Unit>) = market
-            .units()
-            .await?
-            .into_iter()
-            .partition(|unit| matches!(unit.work, Work::Customers(_)));
-        if units.is_empty() && asked.is_empty() {
-            market.raise_as_of(now).await?;
-            return Ok(());
-        }
-        if !asked.is_empty() {
-            let in_units = units.iter().flat_map(Unit::customers).cloned().collect();
-            plan::expand(market, &asked, &in_units, run_id, now).await?;
-            continue;
-        }
-        // A unit that fails keeps no other from being done. What failed of it waits for the next tick.
-        let mut outcome = Ok(());
-        for unit in &units {
-            if let Err(error) = fold::work(market, unit, run_id, now).await {
-                tracing::error!(marketplace = %market.id(), unit = unit.unit_id, %error, "a unit failed");
-                market.run_met_error(run_id).await?;
-                outcome = Err(error);
-            }
-        }
-        outcome?;
-    }
-    Err(AttributorError::NotDrained)
 }

@@ -1,117 +1,394 @@
-//! Planning: from notes to units. Units are written before the notes go, so that no customer is ever in neither.
+//! Planning: from notes, and from what settings and campaigns ask for, to units. Units are written before the notes go, so that no
+//! customer is ever in neither.
 
 use std::collections::BTreeSet;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::id::CustomerId;
-use revtrail_core::time::Instant;
-use revtrail_store::contribution::Moved;
+use revtrail_core::settings::Versions;
+use revtrail_core::time::{Day, Instant};
+use revtrail_store::keys::NOTE_LANES;
 use revtrail_store::market::{Market, merge_witnessed};
 use revtrail_store::notes::Note;
+use revtrail_store::runs::RunState;
 use revtrail_store::sheets::Desk;
-use revtrail_store::work::{Redecide, UNIT_CUSTOMERS_MAX, Unit, Work};
+use revtrail_store::work::{ListPlace, Nudge, Redecide, Unit, Work};
 
-use crate::AttributorError;
+use crate::settle::settle;
+use crate::{AttributorError, Limits, Turn, Until};
 
-/// Reads all notes, takes in what they tell of campaigns, groups their customers into units, and deletes the notes that may go.
+/// Notes held at a time: with those of a thousand records some hundred MB at most, as a rule a tenth.
+const NOTES_AT_ONCE: usize = 4_000;
+/// Units written at the same time.
+const WRITES_AT_ONCE: usize = 8;
+/// So many units' customers are gathered before they are written: a customer found twice among them is folded once.
+const GATHERED_UNITS: usize = 20;
+/// Sheets of days before the last two rest: what lies of them in other stripes is put together.
+const QUIET_DAYS: u32 = 2;
+/// Units taken over in one transaction: DynamoDB's limit of 100 items, with those that replace them.
+const TAKEN_AT_ONCE: usize = 90;
+
+/// Plans what changed in a marketplace, and points at every unit that waits. A schedule's plan that finds nothing new leaves no run.
+///
+/// # Errors
+/// What the table answers; the run is on record as failed. What is in no unit yet is still in its notes.
 pub(crate) async fn plan(
     market: &Market,
-    run_id: &str,
-    now: Instant,
-) -> Result<(), AttributorError> {
-    let notes = market.notes().await?;
+    asked_run: Option<&str>,
+    limits: Limits,
+    until: Until<'_>,
+) -> Result<Vec<Nudge>, AttributorError> {
+    let now = until.now();
     let Some(versions) = market.versions().await? else {
-        return Ok(());
+        return Ok(Vec::new());
     };
-    // Send times first: work planned below must see them.
-    for seen in merge_witnessed(notes.iter().flat_map(|note| note.campaigns.iter().cloned())) {
-        market.witness_campaign(&seen, &versions).await?;
+    let asked_run = match asked_run {
+        Some(run_id) => market.run(run_id).await?,
+        None => None,
+    };
+    // A message that comes a second time does not begin a run again that is done.
+    let asked_run = asked_run.filter(|run| run.state != RunState::Done);
+    let waiting = market.units().await?;
+    let mut notes = Notes::of(market).await?;
+    if asked_run.is_none() && notes.is_empty() && !waiting.iter().any(Unit::is_asked) {
+        market.raise_planned_to(now).await?;
+        let mut nudges = nudges(market, waiting);
+        nudges.extend(settle(market, until).await?);
+        return Ok(nudges);
     }
-    let customers: BTreeSet<CustomerId> = notes
-        .iter()
-        .flat_map(|note| note.customers.iter().cloned())
-        .collect();
-    add_units(market, customers, run_id).await?;
-    let going: Vec<Note> = notes.into_iter().filter(|note| note.may_go(now)).collect();
-    market
-        .absorb_notes(&going, &versions, &mut Desk::default())
-        .await?;
-    Ok(())
+    let asked = asked_run.is_some();
+    let run_id = match asked_run {
+        Some(run) => run.run_id,
+        None => market.start_run(None, now).await?,
+    };
+    let mut gathered = Gathered::new(market, &run_id, limits, now, now);
+    match plan_run(asked, &mut notes, &versions, &mut gathered, until).await {
+        Ok(nudges) => Ok(nudges),
+        Err(error) => {
+            crate::run_failed(market, &run_id, until.now()).await;
+            Err(error)
+        }
+    }
 }
 
-/// Turns what settings and campaigns asked for into units of customers, each customer once however many changes touch it.
-/// Customers who are in units already are left to them: these are worked off after the change.
-pub(crate) async fn expand(
-    market: &Market,
-    asked: &[Unit],
-    in_units: &BTreeSet<CustomerId>,
-    run_id: &str,
-    now: Instant,
-) -> Result<(), AttributorError> {
-    let mut customers = BTreeSet::new();
-    if asked.iter().any(|unit| unit.work == Work::RefoldEarly) {
-        for early in market.early_units().await? {
-            if let Work::Customers(list) = early.work {
-                customers.extend(list);
+async fn plan_run(
+    asked: bool,
+    notes: &mut Notes<'_>,
+    versions: &Versions,
+    gathered: &mut Gathered<'_>,
+    until: Until<'_>,
+) -> Result<Vec<Nudge>, AttributorError> {
+    let (market, run_id, now) = (gathered.market, gathered.run_id, gathered.now);
+    if asked {
+        // Whoever asks for a run wants those tried again who could not be folded.
+        let parked = market.parked(now).await?;
+        gathered
+            .add(parked.into_iter().map(|one| one.customer_id))
+            .await?;
+    }
+    let whole = plan_notes(notes, versions, gathered, until).await?;
+    // Behind the notes: what these tell of campaigns asks for work too.
+    take_over(market, run_id, now).await?;
+    if whole {
+        market.planned(run_id).await?;
+        market.raise_planned_to(now).await?;
+    }
+    if market.meta().await?.striped {
+        let today = now.day(versions.newest().settings.timezone);
+        market.merge_quiet(today.minus(QUIET_DAYS)).await?;
+    }
+    let mut nudges = nudges(market, market.units().await?);
+    if !whole {
+        nudges.push(Nudge::Plan {
+            marketplace: market.id().clone(),
+            run_id: Some(run_id.to_owned()),
+        });
+    }
+    nudges.extend(settle(market, until).await?);
+    Ok(nudges)
+}
+
+/// What points at a unit.
+pub(crate) fn nudge(market: &Market, unit: &Unit) -> Nudge {
+    Nudge::Work {
+        marketplace: market.id().clone(),
+        unit_id: unit.unit_id.clone(),
+    }
+}
+
+/// What points at units; those that plan others first, for they leave out whom a unit that waits folds anyway.
+fn nudges(market: &Market, mut units: Vec<Unit>) -> Vec<Nudge> {
+    units.sort_by_key(|unit| matches!(unit.work, Work::Fold { .. }));
+    units.iter().map(|unit| nudge(market, unit)).collect()
+}
+
+/// The notes of a marketplace, lane by lane, page by page; the first page of each lane is read at once.
+struct Notes<'n> {
+    market: &'n Market,
+    lanes: Vec<(u8, Vec<Note>, Option<String>)>,
+}
+
+impl<'n> Notes<'n> {
+    async fn of(market: &'n Market) -> Result<Self, AttributorError> {
+        let mut lanes = Vec::new();
+        for lane in 0..NOTE_LANES {
+            let (notes, next) = market.notes_of_lane(lane, None, None).await?;
+            lanes.push((lane, notes, next));
+        }
+        Ok(Self { market, lanes })
+    }
+
+    fn is_empty(&self) -> bool {
+        let empty =
+            |(_, notes, next): &(_, Vec<Note>, Option<String>)| notes.is_empty() && next.is_none();
+        self.lanes.iter().all(empty)
+    }
+
+    /// The next page, which can be empty; none after the last.
+    async fn next(&mut self) -> Result<Option<Vec<Note>>, AttributorError> {
+        let Some((lane, notes, next)) = self.lanes.pop() else {
+            return Ok(None);
+        };
+        if next.is_some() {
+            let (more, next) = self.market.notes_of_lane(lane, next, None).await?;
+            self.lanes.push((lane, more, next));
+        }
+        Ok(Some(notes))
+    }
+}
+
+/// Takes in what notes tell of campaigns, groups their customers into units, and deletes the notes that may go. False where time
+/// was up before the last of them.
+async fn plan_notes(
+    notes: &mut Notes<'_>,
+    versions: &Versions,
+    gathered: &mut Gathered<'_>,
+    until: Until<'_>,
+) -> Result<bool, AttributorError> {
+    let mut desk = Desk::of(0);
+    let mut held: Vec<Note> = Vec::new();
+    while let Some(page) = notes.next().await? {
+        held.extend(page);
+        if held.len() >= NOTES_AT_ONCE {
+            plan_some(std::mem::take(&mut held), versions, gathered, &mut desk).await?;
+            if until.is_over() {
+                return Ok(false);
             }
         }
     }
-    let redecides = asked.iter().filter_map(|unit| match unit.work {
-        Work::Redecide(redecide) => Some(redecide),
+    plan_some(held, versions, gathered, &mut desk).await?;
+    Ok(true)
+}
+
+async fn plan_some(
+    notes: Vec<Note>,
+    versions: &Versions,
+    gathered: &mut Gathered<'_>,
+    desk: &mut Desk,
+) -> Result<(), AttributorError> {
+    let (market, now) = (gathered.market, gathered.now);
+    // Send times first: work planned below must see them.
+    let told = merge_witnessed(notes.iter().flat_map(|note| note.campaigns.iter().cloned()));
+    if !told.is_empty() {
+        let catalog = market.catalog().await?;
+        for seen in told.iter().filter(|seen| !seen.is_known(&catalog)) {
+            market.witness_campaign(seen, versions, now).await?;
+        }
+    }
+    let customers = notes.iter().flat_map(|note| note.customers.iter().cloned());
+    gathered.add(customers).await?;
+    gathered.flush().await?;
+    let going: Vec<Note> = notes.into_iter().filter(|note| note.may_go(now)).collect();
+    Ok(market.absorb_notes(&going, versions, desk).await?)
+}
+
+/// Makes what settings and campaigns asked for units of this run: all times together one, so that a customer whom several
+/// changes touch is folded once.
+async fn take_over(market: &Market, run_id: &str, now: Instant) -> Result<(), AttributorError> {
+    let units = market.units().await?;
+    let asked: Vec<Unit> = units.into_iter().filter(Unit::is_asked).collect();
+    let spans = asked.iter().filter_map(|unit| match unit.work {
+        Work::Redecide { span, .. } => Some(span),
         _ => None,
     });
-    if let Some(redecide) = redecides.reduce(Redecide::both) {
-        customers.extend(touched(market, redecide, now).await?);
-    }
-    customers.retain(|customer| !in_units.contains(customer));
-    add_units(market, customers, run_id).await?;
-    for unit in asked {
-        market.unit_done(unit, &Moved::default()).await?;
+    let redecide = spans.reduce(Redecide::both).map(Work::redecide);
+    let refold = |unit: &Unit| matches!(unit.work, Work::Refold { .. });
+    let refold = asked
+        .iter()
+        .any(refold)
+        .then_some(Work::Refold { after: None });
+    let new = |work| Unit::new(work, Some(run_id.to_owned()), 0, 0, now);
+    let mut taken: Vec<Unit> = redecide.into_iter().chain(refold).map(new).collect();
+    let planned = taken.len() as i64;
+    for asked in asked.chunks(TAKEN_AT_ONCE) {
+        if !taken.is_empty() {
+            market.plans(run_id, planned).await?;
+        }
+        if !market.take_over(asked, &taken).await? {
+            // Another plan was faster; what it left is for the next.
+            if !taken.is_empty() {
+                market.plans(run_id, -planned).await?;
+            }
+            return Ok(());
+        }
+        taken.clear();
     }
     Ok(())
 }
 
-/// The customers of the orders placed in a time. The day sheets say which campaigns earned an order that day.
-async fn touched(
+/// Plans folds of the customers whose orders a change touches; of those who are in units already that go by the same rules, these
+/// take care.
+pub(crate) async fn redecide(
     market: &Market,
-    redecide: Redecide,
-    now: Instant,
-) -> Result<BTreeSet<CustomerId>, AttributorError> {
-    let mut customers = BTreeSet::new();
-    let Some(versions) = market.versions().await? else {
-        return Ok(customers);
-    };
-    let day = |at: Instant| at.day(versions.at(at).settings.timezone);
-    // A day on both sides: a day is named by the zone in force at the order's own instant.
-    let first = day(redecide.from).minus(1);
-    let last = day(redecide.to.unwrap_or(now)).plus(2);
-    let first = first.max(market.retention().first_visible(day(now)));
-    if first <= last {
-        for (day, sheet) in market.sheets_now(first, last, now).await? {
-            for row in market.orders_of_day(day, &sheet, now).await? {
-                if redecide.takes(row.line.placed_at) {
-                    customers.insert(row.customer_id);
-                }
-            }
+    unit: &Unit,
+    (span, after): (Redecide, Option<Day>),
+    limits: Limits,
+    until: Until<'_>,
+) -> Result<(Turn, Vec<Nudge>), AttributorError> {
+    let now = until.now();
+    let run_id = unit.run_id.clone().unwrap_or_default();
+    let mut gathered = Gathered::new(market, &run_id, limits, now, unit.at);
+    let rules = market.rules_seen(0).await?.version();
+    let mut cared_for = BTreeSet::new();
+    let folds = |unit: &&Unit| matches!(unit.work, Work::Fold { .. }) && unit.rules == rules;
+    let waiting = market.units().await?;
+    for unit in waiting.iter().filter(folds).take(GATHERED_UNITS) {
+        cared_for.extend(market.unit_list(&unit.unit_id).await?);
+    }
+    let mut days = market.redecided(span, after, now).await?;
+    while let Some((day, customers)) = days.next().await? {
+        let others = customers.into_iter().filter(|one| !cared_for.contains(one));
+        gathered.add(others).await?;
+        if until.is_over() {
+            let after = Some(day);
+            return gathered
+                .hand_over(unit, Work::Redecide { span, after })
+                .await;
         }
     }
-    Ok(customers)
+    gathered.done(unit).await
 }
 
-/// Writes units of customers, and how many they are into the run's record.
-pub(crate) async fn add_units(
+/// Plans folds of everybody who was ever in a unit.
+pub(crate) async fn refold(
     market: &Market,
+    unit: &Unit,
+    after: Option<ListPlace>,
+    limits: Limits,
+    until: Until<'_>,
+) -> Result<(Turn, Vec<Nudge>), AttributorError> {
+    let now = until.now();
+    let run_id = unit.run_id.clone().unwrap_or_default();
+    let mut gathered = Gathered::new(market, &run_id, limits, now, unit.at);
+    let mut place = after.unwrap_or_else(ListPlace::anywhere);
+    loop {
+        let (lists, next) = market.unit_lists(place, now).await?;
+        for (_, customers) in lists {
+            gathered.add(customers).await?;
+        }
+        let Some(next) = next else {
+            return gathered.done(unit).await;
+        };
+        if until.is_over() {
+            let after = Some(next);
+            return gathered.hand_over(unit, Work::Refold { after }).await;
+        }
+        place = next;
+    }
+}
+
+/// Customers on their way into units.
+struct Gathered<'g> {
+    market: &'g Market,
+    run_id: &'g str,
+    limits: Limits,
+    now: Instant,
+    /// What their units are planned at: those that follow from another unit are as old as that.
+    at: Instant,
     customers: BTreeSet<CustomerId>,
-    run_id: &str,
-) -> Result<(), AttributorError> {
-    let customers: Vec<CustomerId> = customers.into_iter().collect();
-    let unit =
-        |some: &[CustomerId]| Unit::new(Work::Customers(some.to_vec()), Some(run_id.to_owned()));
-    let units: Vec<Unit> = customers.chunks(UNIT_CUSTOMERS_MAX).map(unit).collect();
-    for unit in &units {
-        market.add_unit(unit).await?;
+    nudges: Vec<Nudge>,
+}
+
+impl<'g> Gathered<'g> {
+    fn new(market: &'g Market, run_id: &'g str, limits: Limits, now: Instant, at: Instant) -> Self {
+        Self {
+            market,
+            run_id,
+            limits,
+            now,
+            at,
+            customers: BTreeSet::new(),
+            nudges: Vec::new(),
+        }
     }
-    if !units.is_empty() {
-        market.planned(run_id, units.len()).await?;
+
+    async fn add(
+        &mut self,
+        customers: impl IntoIterator<Item = CustomerId>,
+    ) -> Result<(), AttributorError> {
+        self.customers.extend(customers);
+        if self.customers.len() >= GATHERED_UNITS * self.limits.unit_customers {
+            self.flush().await?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Writes the units of whom it holds. They are put on record first, so that no more can be done than were planned.
+    async fn flush(&mut self) -> Result<(), AttributorError> {
+        let customers: Vec<CustomerId> = std::mem::take(&mut self.customers).into_iter().collect();
+        let lists: Vec<&[CustomerId]> = customers.chunks(self.limits.unit_customers).collect();
+        if lists.is_empty() {
+            return Ok(());
+        }
+        let stripes = usize::from(self.limits.stripes).min(lists.len());
+        if stripes > 1 {
+            self.market.mark_striped().await?;
+        }
+        self.market.plans(self.run_id, lists.len() as i64).await?;
+        // A unit's folds go by these rules or newer ones.
+        let rules = self.market.rules_seen(0).await?.version();
+        let writes: Vec<_> = lists
+            .into_iter()
+            .enumerate()
+            .map(|(i, list)| self.add_fold((i % stripes) as u8, rules, list))
+            .collect();
+        let nudges: Vec<Nudge> = stream::iter(writes)
+            .buffered(WRITES_AT_ONCE)
+            .try_collect()
+            .await?;
+        self.nudges.extend(nudges);
+        Ok(())
+    }
+
+    async fn add_fold(
+        &self,
+        stripe: u8,
+        rules: i64,
+        list: &[CustomerId],
+    ) -> Result<Nudge, AttributorError> {
+        let run_id = Some(self.run_id.to_owned());
+        let unit = Unit::new(Work::Fold { next: 0 }, run_id, stripe, rules, self.at);
+        self.market.add_fold(&unit, list, self.now).await?;
+        Ok(nudge(self.market, &unit))
+    }
+
+    async fn hand_over(
+        mut self,
+        unit: &Unit,
+        work: Work,
+    ) -> Result<(Turn, Vec<Nudge>), AttributorError> {
+        self.flush().await?;
+        let rest = Unit {
+            work,
+            ..unit.clone()
+        };
+        self.market.hand_over(&rest).await?;
+        Ok((Turn::HandedOver, self.nudges))
+    }
+
+    async fn done(mut self, unit: &Unit) -> Result<(Turn, Vec<Nudge>), AttributorError> {
+        self.flush().await?;
+        self.market.unit_done(unit).await?;
+        Ok((Turn::Done, self.nudges))
+    }
 }

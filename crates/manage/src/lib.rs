@@ -9,6 +9,7 @@ use revtrail_core::settings::{Settings, Version};
 use revtrail_core::sheet::Tally;
 use revtrail_store::access::{Key, Role};
 use revtrail_store::market::{Created, Market, Saved};
+use revtrail_store::runs::Sample;
 use revtrail_store::work::Nudge;
 use revtrail_web::access::Access;
 use revtrail_web::answer::{json, located, no_content};
@@ -86,11 +87,7 @@ fn fields(
         problems.push(Bad::of(
             name,
             Code::UnknownField,
-            if known.is_empty() {
-                format!("{name}: nothing is told here yet, send {{}}")
-            } else {
-                format!("{name} is none of {}", known.join(", "))
-            },
+            format!("{name} is none of {}", known.join(", ")),
         ));
     }
     Ok(fields)
@@ -387,7 +384,7 @@ async fn put_campaign(call: Call) -> Result<Response, Problem> {
     let record =
         Record::from_json(call.json_object()?).map_err(|bad| Problem::invalid(vec![bad]))?;
     let told = Campaign::read(id, &record).map_err(Problem::invalid)?;
-    let (new, campaign) = call.market()?.put_campaign(&told).await?;
+    let (new, campaign) = call.market()?.put_campaign(&told, call.now).await?;
     let status = if new {
         StatusCode::CREATED
     } else {
@@ -402,10 +399,19 @@ async fn put_campaign(call: Call) -> Result<Response, Problem> {
 
 async fn post_run(call: Call, poke: Poke) -> Result<Response, Problem> {
     let mut problems = Vec::new();
-    fields(&call, &[], &mut problems)?;
+    let fields = fields(&call, &["verify"], &mut problems)?;
+    let verify = match fields.get("verify").unwrap_or(&Value::Null) {
+        Value::Null => None,
+        told => serde_json::from_value::<Sample>(told.clone())
+            .inspect_err(|_| {
+                let detail = "verify is sample or all";
+                problems.push(Bad::of("verify", Code::UnknownValue, detail));
+            })
+            .ok(),
+    };
     valid(problems)?;
     let market = call.market()?;
-    let run_id = market.start_run(call.now).await?;
+    let run_id = market.start_run(verify, call.now).await?;
     poke(Nudge::Plan {
         marketplace: market.id().clone(),
         run_id: Some(run_id.clone()),

@@ -10,7 +10,7 @@ use revtrail_web::problem::Problem;
 use revtrail_web::route::{Call, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::orders::{Rulebook, shown};
+use crate::orders::{Rulebook, shown, too_large};
 use crate::seen_from;
 
 pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
@@ -18,6 +18,7 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
     let id = call.id("id", CustomerId::new)?;
     let rules = Rulebook::of(&market, &call).await?;
     let known = rules.customer(&market, &id, &call).await?;
+    let known = known.ok_or_else(too_large)?;
     let seen_from = seen_from(&call);
     let events: Vec<&Event> = known
         .facts

@@ -112,10 +112,12 @@ struct Freshness {
 }
 
 impl Freshness {
-    async fn of(market: &Market) -> Result<Self, Problem> {
-        let pending = market.pending(PENDING_MAX).await?;
+    /// To be read before the figures: they are as fresh as that, or fresher.
+    async fn of(market: &Market, call: &Call) -> Result<Self, Problem> {
+        let as_of = market.meta().await?.as_of;
+        let pending = market.pending(PENDING_MAX, call.now).await?;
         Ok(Self {
-            as_of: market.meta().await?.as_of,
+            as_of,
             pending: pending.customers.len(),
             pending_more: pending.more,
         })

@@ -12,8 +12,8 @@ use revtrail_core::record::Code;
 use revtrail_core::settings::Versions;
 use revtrail_core::time::{Day, Instant};
 use revtrail_store::access::Role;
-use revtrail_store::facts::CustomerFacts;
-use revtrail_store::market::Market;
+use revtrail_store::facts::{CustomerFacts, TIMELINE_BYTES_MAX};
+use revtrail_store::market::{Market, merge_witnessed};
 use revtrail_web::answer::json;
 use revtrail_web::problem::Problem;
 use revtrail_web::route::{Call, Response, StatusCode};
@@ -27,8 +27,6 @@ use crate::{PENDING_MAX, seen_from, versions};
 pub(crate) struct Rulebook {
     catalog: Catalog,
     versions: Versions,
-    /// Changed customers that wait for the next run, up to [`PENDING_MAX`].
-    waiting: BTreeSet<CustomerId>,
     look_back_ms: i64,
 }
 
@@ -42,29 +40,32 @@ pub(crate) struct Known<'r> {
 impl Rulebook {
     pub(crate) async fn of(market: &Market, call: &Call) -> Result<Self, Problem> {
         let versions = versions(market).await?;
-        let pending = market.pending(PENDING_MAX).await?;
+        let notes = market.notes().await?;
+        let told = merge_witnessed(notes.into_iter().flat_map(|note| note.campaigns));
         Ok(Self {
-            catalog: market.catalog_with(&pending.campaigns).await?,
+            catalog: market.catalog_with(&told).await?,
             versions,
-            waiting: pending.customers,
             look_back_ms: call.app.retention().look_back_ms(),
         })
     }
 
+    /// None where there is too much of a customer to be read.
     pub(crate) async fn customer(
         &self,
         market: &Market,
         id: &CustomerId,
         call: &Call,
-    ) -> Result<Known<'_>, Problem> {
-        let facts = market.customer(id, call.now).await?;
+    ) -> Result<Option<Known<'_>>, Problem> {
+        let Some(facts) = market.customer(id, TIMELINE_BYTES_MAX, call.now).await? else {
+            return Ok(None);
+        };
         let grown = self.catalog.witnessing(&facts.events);
         let catalog = grown.map_or(Cow::Borrowed(&self.catalog), Cow::Owned);
-        Ok(Known {
+        Ok(Some(Known {
             facts,
             catalog,
             rules: self,
-        })
+        }))
     }
 }
 
@@ -121,6 +122,12 @@ pub(crate) fn shown(
     Ok(body)
 }
 
+/// A bot, as a rule. The figures of the last run stand; `GET reports/reconciliation` lists the customer.
+pub(crate) fn too_large() -> Problem {
+    let detail = "this customer has more than 32 MiB of facts, which nothing is decided from any more: the last run's figures stand";
+    Problem::conflict("timeline_too_large", detail)
+}
+
 /// The order in the path, decided from its customer's facts.
 async fn with_decided<T>(
     call: &Call,
@@ -134,6 +141,7 @@ async fn with_decided<T>(
     let customer = order.ok_or_else(unknown)?.customer_id;
     let rules = Rulebook::of(&market, call).await?;
     let known = rules.customer(&market, &customer, call).await?;
+    let known = known.ok_or_else(too_large)?;
     let decided = known.decided();
     let found = decided.iter().find(|(order, _)| order.order_id == id);
     let (order, line) = found.ok_or_else(unknown)?;
@@ -340,11 +348,16 @@ impl Wanted {
         let rules = Rulebook::of(market, call).await?;
         let customers = match &self.customer {
             Some(customer) => vec![customer.clone()],
-            None => rules.waiting.iter().cloned().collect(),
+            None => {
+                let waiting = market.pending(PENDING_MAX, call.now).await?;
+                waiting.customers.into_iter().collect()
+            }
         };
         let mut listed = Vec::new();
         for customer in customers {
-            let known = rules.customer(market, &customer, call).await?;
+            let Some(known) = rules.customer(market, &customer, call).await? else {
+                continue;
+            };
             let world = known.world();
             let decided = known.decided();
             let one = |(order, line): &(&Order, OrderLine)| {

@@ -7,13 +7,14 @@ use revtrail_core::campaign::{Campaign, Catalog};
 use revtrail_core::id::CampaignId;
 use revtrail_core::record::Code;
 use revtrail_core::report::{
-    CampaignReport, CampaignRow, DayRow, Filter, campaign_report, one_campaign, orders_report,
-    reconciliation as reconcile, sort_rows,
+    CampaignReport, CampaignRow, DayRow, Filter, Reconciliation, campaign_report, one_campaign,
+    orders_report, reconciliation as reconcile, sort_rows,
 };
 use revtrail_core::sheet::Sheet;
 use revtrail_core::time::Day;
 use revtrail_store::access::Role;
 use revtrail_store::market::Market;
+use revtrail_store::parked::Parked;
 use revtrail_store::sheets::PurchaseRow;
 use revtrail_web::answer::json;
 use revtrail_web::problem::Problem;
@@ -112,7 +113,7 @@ pub(crate) async fn campaigns(call: Call) -> Result<Response, Problem> {
     let with_revenue = query.flag("revenue");
     query.done()?;
     let csv = csv_wanted(&call)?;
-    let freshness = Freshness::of(&market).await?;
+    let freshness = Freshness::of(&market, &call).await?;
     let catalog = market.catalog().await?;
     let newest = &versions.newest().settings;
     let sums = sum(&sheets(&market, period, &call).await?);
@@ -179,7 +180,7 @@ pub(crate) async fn campaign(call: Call) -> Result<Response, Problem> {
     query.done()?;
     let csv = csv_wanted(&call)?;
     let campaign = known(&call, &market).await?;
-    let freshness = Freshness::of(&market).await?;
+    let freshness = Freshness::of(&market, &call).await?;
     let sheets = sheets(&market, period, &call).await?;
     let (newest, filter) = (
         &versions.newest().settings,
@@ -220,7 +221,7 @@ pub(crate) async fn purchases(call: Call) -> Result<Response, Problem> {
     let with_revenue = query.flag("revenue");
     query.done()?;
     let campaign = known(&call, &market).await?;
-    let freshness = Freshness::of(&market).await?;
+    let freshness = Freshness::of(&market, &call).await?;
     let csv = csv_wanted(&call)?;
     let mut after = cursor.map(|cursor| cursor.after);
     let mut rows: Vec<(String, PurchaseRow)> = Vec::new();
@@ -294,12 +295,20 @@ pub(crate) async fn orders(call: Call) -> Result<Response, Problem> {
     let with_revenue = query.flag("revenue");
     query.done()?;
     let csv = csv_wanted(&call)?;
-    let freshness = Freshness::of(&market).await?;
+    let freshness = Freshness::of(&market, &call).await?;
     let report = orders_report(&sum(&sheets(&market, period, &call).await?));
     if csv {
         return Ok(crate::tables::orders(&report, with_revenue));
     }
     Ok(json(StatusCode::OK, &Fresh { report, freshness }))
+}
+
+/// A reconciliation, and the customers whose last contribution stands since their facts cannot be folded.
+#[derive(Serialize)]
+struct Reconciled {
+    #[serde(flatten)]
+    report: Reconciliation,
+    parked: Vec<Parked>,
 }
 
 pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
@@ -309,7 +318,7 @@ pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
     let period = Period::read_or_all(&mut query, &call, &versions);
     query.done()?;
     let csv = csv_wanted(&call)?;
-    let freshness = Freshness::of(&market).await?;
+    let freshness = Freshness::of(&market, &call).await?;
     let sums = sum(&sheets(&market, period, &call).await?);
     if !sums.adds_up() {
         return Err(Problem::internal(&revtrail_core::report::DoesNotAddUp));
@@ -318,5 +327,7 @@ pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
     if csv {
         return Ok(crate::tables::reconciliation(&report));
     }
+    let parked = market.parked(call.now).await?;
+    let report = Reconciled { report, parked };
     Ok(json(StatusCode::OK, &Fresh { report, freshness }))
 }

@@ -150,7 +150,7 @@ pub(crate) async fn load(
         campaign.name = name.replace('-', " ");
         campaign.tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
         campaign.triggered = triggered;
-        market.put_campaign(&campaign).await?;
+        market.put_campaign(&campaign, now).await?;
     }
     let sample = sample(now).map_err(|bad| refused(bad.to_string()))?;
     let bar = if terminal {

@@ -1,5 +1,6 @@
 //! `revtrail serve`: all functions in one process on the embedded database, with a clock that ticks every hour.
 
+use std::collections::VecDeque;
 use std::fs::{File, TryLockError};
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -153,9 +154,7 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
     let address = listener.local_addr()?;
-    // With a clock of its own the database must not compare expiry with the machine's.
-    let sweep = args.now.is_none().then_some(embedded);
-    let attributor = tokio::spawn(attribute(store, args.retention, clock, poked, sweep));
+    let attributor = tokio::spawn(attribute(store, args.retention, clock, poked, embedded));
     greet(out, address, &key, args)?;
     axum::serve(listener, router)
         .with_graceful_shutdown(told_to_stop())
@@ -215,31 +214,47 @@ async fn bury_the_dead(
     Ok(())
 }
 
-/// Works off the runs that are asked for, and ticks every hour; the first tick comes at once and takes up what was left.
+/// How long a nudge is worked on before the next has its turn.
+const TURN_MS: i64 = 10_000;
+
+/// The queue of this process: nudges of runs that are asked for, and of a tick every hour, one after the other; the first tick
+/// comes at once and takes up what was left.
 async fn attribute(
     store: Store,
     retention: Retention,
     clock: Clock,
     mut poked: mpsc::UnboundedReceiver<Nudge>,
-    sweep: Option<Embedded>,
+    embedded: Embedded,
 ) {
     let attributor = Attributor::new(store, retention);
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    let mut waiting = VecDeque::new();
     loop {
         tokio::select! {
-            // Failures are logged where they happen.
-            Some(nudge) = poked.recv() => drop(attributor.drain(vec![nudge], &|| clock.now()).await),
+            Some(nudge) = poked.recv() => waiting.push_back(nudge),
             _ = hours.tick() => {
                 match attributor.tick().await {
-                    Ok(nudges) => drop(attributor.drain(nudges, &|| clock.now()).await),
+                    Ok(nudges) => waiting.extend(nudges),
                     Err(error) => tracing::error!(%error, "a tick failed"),
                 }
-                if let Some(embedded) = sweep.clone() {
-                    let swept = tokio::task::spawn_blocking(move || embedded.sweep()).await;
-                    if let Ok(Err(error)) = swept {
-                        tracing::error!(%error, "failed to sweep expired items");
-                    }
+                let (embedded, now) = (embedded.clone(), clock.now());
+                let swept = tokio::task::spawn_blocking(move || embedded.sweep(now)).await;
+                if let Ok(Err(error)) = swept {
+                    tracing::error!(%error, "failed to sweep expired items");
                 }
+            }
+        }
+        while let Some(nudge) = waiting.pop_front() {
+            let stop_at = clock.now().plus_ms(TURN_MS);
+            match attributor.handle(&nudge, &|| clock.now(), stop_at).await {
+                Ok(more) => waiting.extend(more),
+                Err(error) => {
+                    tracing::error!(?nudge, %error, "work failed; the next tick takes it up again");
+                }
+            }
+            // Whoever asks for a run does not wait for the units of another to be planned.
+            while let Ok(asked) = poked.try_recv() {
+                waiting.push_front(asked);
             }
         }
     }

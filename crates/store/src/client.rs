@@ -162,16 +162,21 @@ impl NewItem {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let of = |(name, value): (&String, &AttributeValue)| {
-            name.len()
-                + match value {
-                    AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
-                    AttributeValue::B(bytes) => bytes.as_ref().len(),
-                    _ => 8,
-                }
-        };
-        self.0.iter().map(of).sum()
+        item_bytes(&self.0)
     }
+}
+
+/// About what DynamoDB takes an item for: names and values.
+pub(crate) fn item_bytes(item: &Item) -> usize {
+    let of = |(name, value): (&String, &AttributeValue)| {
+        name.len()
+            + match value {
+                AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
+                AttributeValue::B(bytes) => bytes.as_ref().len(),
+                _ => 8,
+            }
+    };
+    item.iter().map(of).sum()
 }
 
 pub(crate) fn key_item(key: &Key) -> Item {
@@ -261,10 +266,10 @@ impl Condition {
         }
     }
 
-    /// Nothing stands, or a lesser text.
+    /// No such attribute stands, or a lesser text.
     pub(crate) fn absent_or_less(attribute: &str, value: &str) -> Self {
         Self {
-            expression: "attribute_not_exists(pk) OR #a < :a".to_owned(),
+            expression: "attribute_not_exists(#a) OR #a < :a".to_owned(),
             names: HashMap::from([("#a".to_owned(), attribute.to_owned())]),
             values: Item::from([(":a".to_owned(), AttributeValue::S(value.to_owned()))]),
         }
@@ -276,6 +281,20 @@ impl Condition {
 
     fn values(&self) -> Option<Item> {
         (!self.values.is_empty()).then(|| self.values.clone())
+    }
+
+    /// The condition's values and those of an update beside it.
+    fn values_with(&self, more: Vec<(&str, AttributeValue)>) -> Option<Item> {
+        let mut values = self.values.clone();
+        values.extend(
+            more.into_iter()
+                .map(|(name, value)| (name.to_owned(), value)),
+        );
+        (!values.is_empty()).then_some(values)
+    }
+
+    fn expression(&self) -> Option<String> {
+        Some(self.expression.clone()).filter(|expression| !expression.is_empty())
     }
 }
 
@@ -474,24 +493,47 @@ impl Store {
         }
     }
 
-    /// Changes an item by an update expression; one that is not there is made.
+    /// Changes an item by an update expression; without a condition, one that is not there is made. False where the condition
+    /// does not hold.
     pub(crate) async fn update(
         &self,
         key: &Key,
         expression: &str,
         values: Vec<(&str, AttributeValue)>,
-    ) -> Result<(), StoreError> {
-        let owned = |(name, value): (&str, AttributeValue)| (name.to_owned(), value);
-        let values: Item = values.into_iter().map(owned).collect();
+        condition: Option<Condition>,
+    ) -> Result<bool, StoreError> {
+        let condition = condition.unwrap_or_default();
         let update = self
             .client
             .update_item()
             .table_name(&*self.table)
             .set_key(Some(key_item(key)))
             .update_expression(expression)
-            .set_expression_attribute_values(Some(values));
-        let sent = update.send().await;
-        sent.map(drop).map_err(|error| failed("UpdateItem", error))
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values_with(values))
+            .set_condition_expression(condition.expression());
+        match update.send().await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(failed("UpdateItem", error)),
+        }
+    }
+
+    /// Deletes an item, whether it is there or not.
+    pub(crate) async fn delete(&self, key: &Key) -> Result<(), StoreError> {
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&*self.table)
+            .set_key(Some(key_item(key)));
+        let sent = delete.send().await;
+        sent.map(drop).map_err(|error| failed("DeleteItem", error))
     }
 
     /// All items of a part of a partition, through all pages.
@@ -603,9 +645,7 @@ impl Store {
             .set_item(Some(item.0))
             .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values())
-            .set_condition_expression(
-                Some(condition.expression).filter(|expression| !expression.is_empty()),
-            )
+            .set_condition_expression(condition.expression())
             .build();
         Write {
             item: TransactWriteItem::builder().set_put(put.ok()).build(),
@@ -621,9 +661,7 @@ impl Store {
             .set_key(Some(key_item(key)))
             .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values())
-            .set_condition_expression(
-                Some(condition.expression).filter(|expression| !expression.is_empty()),
-            )
+            .set_condition_expression(condition.expression())
             .build();
         Write {
             item: TransactWriteItem::builder().set_delete(delete.ok()).build(),
@@ -654,14 +692,16 @@ impl Store {
         key: &Key,
         expression: &str,
         values: Vec<(&str, AttributeValue)>,
+        condition: Option<Condition>,
     ) -> Write {
-        let owned = |(name, value): (&str, AttributeValue)| (name.to_owned(), value);
-        let values: Item = values.into_iter().map(owned).collect();
+        let condition = condition.unwrap_or_default();
         let update = Update::builder()
             .table_name(&*self.table)
             .set_key(Some(key_item(key)))
             .update_expression(expression)
-            .set_expression_attribute_values(Some(values))
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values_with(values))
+            .set_condition_expression(condition.expression())
             .build();
         Write {
             item: TransactWriteItem::builder().set_update(update.ok()).build(),
@@ -710,13 +750,6 @@ pub fn random_hex() -> String {
     // The system's source of randomness does not fail on any system revtrail runs on; without it nothing here is safe.
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
     hex(&bytes)
-}
-
-/// A random byte, for spreading.
-pub(crate) fn random_byte() -> u8 {
-    let mut byte = [0_u8; 1];
-    getrandom::fill(&mut byte).expect("the system gives random bytes");
-    byte[0]
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use revtrail_core::fold::{Contribution, DayPart, OrderLine};
 use revtrail_core::id::{CampaignId, CustomerId};
-use revtrail_core::money::Sums;
 use revtrail_core::sheet::{GAUGES, Sheet};
 use revtrail_core::time::{Day, Instant};
 use serde::{Deserialize, Serialize};
@@ -17,6 +16,7 @@ use crate::client::{
 use crate::keys;
 use crate::market::{Market, RulesSeen};
 use crate::sheets::{Desk, FAILURES_MAX};
+use crate::work::{Progress, Unit};
 
 /// Length of a month's name, like 2026-11.
 const MONTH_BYTES: usize = 7;
@@ -30,6 +30,8 @@ const HEAD_BYTES_KEPT: usize = 500;
 pub struct StoredContribution {
     /// Of the head; 0 where there is none.
     pub version: i64,
+    /// The unit that folded it last.
+    pub unit_id: String,
     days: BTreeMap<Day, Stored>,
 }
 
@@ -66,6 +68,7 @@ impl StoredContribution {
         };
         if place == Place::Head {
             self.version = number(item, "v").unwrap_or(0);
+            text(item, "u").clone_into(&mut self.unit_id);
         }
         let Days(days) = data(item)?;
         self.days.extend(
@@ -106,19 +109,13 @@ pub struct Move {
     pub new: Contribution,
 }
 
-/// What moved.
-#[derive(Debug, Default)]
-pub struct Moved {
-    /// Customers whose contribution was changed by another in the meantime: they are to be folded again.
-    pub again: Vec<CustomerId>,
-    /// Customers folded.
-    pub customers: i64,
-    /// Orders decided.
-    pub orders: i64,
-    /// Orders whose credit, amount or count changed.
-    pub credits_changed: i64,
-    /// What entered the campaigns' revenue, less what left it.
-    pub revenue_moved: Sums,
+/// How a move ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moved {
+    /// All are where they belong, but for these: another changed them in the meantime, and they are to be folded again.
+    Again(Vec<CustomerId>),
+    /// The unit is done: another worker had it, and what is left of it here is nobody's.
+    UnitDone,
 }
 
 /// One change that cannot be cut further.
@@ -169,36 +166,51 @@ struct Batch {
 impl Market {
     /// Moves customers to their new contributions, as many in a transaction as fit. A difference that fits into none moves in
     /// steps; after each of them the sheets are the sum of the contributions. A customer without any difference still
-    /// gets a new version, so that a worker that froze with an older fold can no longer write it.
+    /// gets a new version, so that a worker that froze with an older fold can no longer write it. Each transaction counts on the
+    /// unit what it moved.
     ///
     /// # Errors
     /// What the table answers. What moved before stays moved.
     pub async fn move_all(
         &self,
+        unit: &Unit,
         moves: Vec<Move>,
         rules: RulesSeen,
         first_visible: Day,
         desk: &mut Desk,
         now: Instant,
     ) -> Result<Moved, StoreError> {
-        let mut moved = Moved::default();
+        let mut again = Vec::new();
         let mut pending: Vec<Option<Pending>> = moves
             .into_iter()
             .map(|one| Some(Pending::of(one, first_visible)))
             .collect();
         let mut failures = 0;
         while pending.iter().any(Option::is_some) {
-            let batch = self.batch(&pending, first_visible, now);
+            let batch = self.batch(unit, &pending, first_visible, now);
             let own = batch.writes.len();
             let mut writes = batch.writes;
-            writes.extend(self.sheet_writes(desk, &batch.differences).await?);
+            let sheets = self.sheet_writes(desk, &batch.differences).await?;
+            let sheet_bytes: Vec<usize> = sheets.iter().map(Write::bytes).collect();
+            writes.extend(sheets);
+            let mut progress = Progress::default();
+            for step in &batch.steps {
+                progress.take(&pending[step.customer], step);
+            }
+            writes.push(self.count_write(unit, &progress));
             writes.push(self.check_rules(rules));
             match self.store.transact(writes).await? {
                 Transacted::Done => {
                     failures = 0;
-                    Self::sheets_written(desk, &batch.differences);
+                    Self::sheets_written(desk, &batch.differences, sheet_bytes.into_iter());
                     for step in batch.steps {
-                        moved.take(&mut pending[step.customer], step);
+                        let slot = &mut pending[step.customer];
+                        if let Some(one) = slot.take_if(|one| one.changes.len() == step.changes) {
+                            drop(one);
+                        } else if let Some(one) = slot {
+                            one.changes.drain(..step.changes);
+                            one.stored = step.stored;
+                        }
                     }
                 }
                 Transacted::Cancelled(faults) => {
@@ -208,12 +220,14 @@ impl Market {
                             op: "moving contributions",
                         });
                     }
-                    if faults.last() == Some(&Fault::Condition) {
+                    let (unit_fault, rules_fault) = (faults.iter().rev().nth(1), faults.last());
+                    if unit_fault == Some(&Fault::Condition) {
+                        return Ok(Moved::UnitDone);
+                    }
+                    if rules_fault == Some(&Fault::Condition) {
                         // The rules changed: everybody who is left is folded again, under the new ones.
-                        moved
-                            .again
-                            .extend(pending.into_iter().flatten().map(|one| one.customer));
-                        return Ok(moved);
+                        again.extend(pending.into_iter().flatten().map(|one| one.customer));
+                        return Ok(Moved::Again(again));
                     }
                     Self::sheets_at_fault(desk, &batch.differences, &faults[own..]);
                     let lost: BTreeSet<usize> = batch
@@ -224,24 +238,28 @@ impl Market {
                         .map(|(owner, _)| *owner)
                         .collect();
                     for customer in lost {
-                        moved
-                            .again
-                            .extend(pending[customer].take().map(|pending| pending.customer));
+                        again.extend(pending[customer].take().map(|pending| pending.customer));
                     }
                 }
             }
         }
-        Ok(moved)
+        Ok(Moved::Again(again))
     }
 
     /// The next transaction: customers in order, whole ones as long as they fit; the first is cut into a step if it does not.
-    fn batch(&self, pending: &[Option<Pending>], first_visible: Day, now: Instant) -> Batch {
+    fn batch(
+        &self,
+        unit: &Unit,
+        pending: &[Option<Pending>],
+        first_visible: Day,
+        now: Instant,
+    ) -> Batch {
         let mut batch = Batch::default();
         for (i, one) in pending.iter().enumerate() {
             let Some(one) = one else { continue };
             let mut take = one.changes.len();
             loop {
-                let step = one.step(i, take, first_visible);
+                let step = one.step(i, take, &unit.unit_id, first_visible);
                 let (writes, differences) = self.step_writes(one, &step, now);
                 if batch.fits(&writes, &differences) {
                     batch.add(step, writes, &differences);
@@ -326,6 +344,7 @@ impl Market {
         let gone_at = now.plus_ms(self.retention.keep_ms());
         let head = NewItem::at(&keys::head(&self.id, customer))
             .number("v", new.version)
+            .text("u", &*new.unit_id)
             .data(&new.head())
             .expires(gone_at);
         let mut writes = vec![
@@ -482,9 +501,10 @@ impl Pending {
         }
     }
 
-    fn step(&self, customer: usize, changes: usize, first_visible: Day) -> Step {
+    fn step(&self, customer: usize, changes: usize, unit_id: &str, first_visible: Day) -> Step {
         let mut stored = self.stored.clone();
         stored.version += 1;
+        unit_id.clone_into(&mut stored.unit_id);
         for change in self.changes.iter().take(changes) {
             stored.apply(change);
         }
@@ -505,7 +525,8 @@ impl Batch {
             .count();
         let items = self.writes.len() + writes.len() + self.differences.len() + new_days;
         let bytes: usize = writes.iter().map(Write::bytes).sum();
-        items < TRANSACTION_ITEMS_MAX && self.bytes + bytes <= TRANSACTION_BYTES_MAX / 2
+        // Two more: the unit counts, the rules are checked.
+        items + 2 <= TRANSACTION_ITEMS_MAX && self.bytes + bytes <= TRANSACTION_BYTES_MAX / 2
     }
 
     fn add(
@@ -525,42 +546,32 @@ impl Batch {
     }
 }
 
-impl Moved {
-    /// Adds what moved elsewhere.
-    pub fn add(&mut self, other: Self) {
-        self.customers += other.customers;
-        self.orders += other.orders;
-        self.credits_changed += other.credits_changed;
-        self.revenue_moved.add_all(&other.revenue_moved);
-    }
-
-    fn take(&mut self, slot: &mut Option<Pending>, step: Step) {
-        let Some(pending) = slot else { return };
-        for change in pending.changes.drain(..step.changes) {
-            if let Change::Order(_, old, new) = change {
-                let earned = |line: &Option<Box<OrderLine>>| {
-                    line.as_ref()
-                        .filter(|line| line.credit.is_some() && line.not_counted.is_none())
-                        .map(|line| (line.currency, line.amount))
-                };
-                let shown = |line: &Option<Box<OrderLine>>| {
-                    line.as_ref()
-                        .map(|line| (line.credit.clone(), line.amount, line.not_counted))
-                };
-                self.credits_changed += i64::from(shown(&old) != shown(&new));
-                for (currency, amount) in earned(&new)
-                    .into_iter()
-                    .chain(earned(&old).map(|(currency, amount)| (currency, -amount)))
-                {
-                    self.revenue_moved.add(currency, amount);
-                }
+impl Progress {
+    /// Counts what a step does to a customer.
+    fn take(&mut self, pending: &Option<Pending>, step: &Step) {
+        let Some(pending) = pending else { return };
+        for change in pending.changes.iter().take(step.changes) {
+            let Change::Order(_, old, new) = change else {
+                continue;
+            };
+            let earned = |line: &Option<Box<OrderLine>>| {
+                line.as_ref()
+                    .filter(|line| line.credit.is_some() && line.not_counted.is_none())
+                    .map(|line| (line.currency, line.amount))
+            };
+            let shown = |line: &Option<Box<OrderLine>>| {
+                line.as_ref()
+                    .map(|line| (line.credit.clone(), line.amount, line.not_counted))
+            };
+            self.credits_changed += i64::from(shown(old) != shown(new));
+            let left = earned(old).map(|(currency, amount)| (currency, -amount));
+            for (currency, amount) in earned(new).into_iter().chain(left) {
+                self.revenue_moved.add(currency, amount);
             }
         }
-        pending.stored = step.stored;
-        if pending.changes.is_empty() {
+        if step.changes == pending.changes.len() {
             self.customers += 1;
             self.orders += pending.orders;
-            *slot = None;
         }
     }
 }

@@ -11,8 +11,8 @@ use revtrail_core::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{
-    Condition, Item, NewItem, PutOutcome, Range, Reading, StoreError, data, expired, text,
-    unreadable,
+    Condition, Item, NewItem, PutOutcome, Range, Reading, StoreError, data, expired, item_bytes,
+    text, unreadable,
 };
 use crate::contribution::StoredContribution;
 use crate::keys;
@@ -115,6 +115,9 @@ impl Pointer {
     }
 }
 
+/// Most bytes of a customer's timeline that anybody reads: some 150,000 events.
+pub const TIMELINE_BYTES_MAX: usize = 32 << 20;
+
 /// All facts of a customer, and the contribution that stood before the first of them was read.
 #[derive(Debug, Clone, Default)]
 pub struct CustomerFacts {
@@ -124,6 +127,8 @@ pub struct CustomerFacts {
     pub events: Vec<Event>,
     /// Standing copies of orders, in no order.
     pub orders: Vec<Order>,
+    /// How much was read.
+    pub bytes: usize,
 }
 
 impl Market {
@@ -232,37 +237,54 @@ impl Market {
             .collect()
     }
 
-    /// All facts of a customer, read strongly, the contribution's version before the first fact.
+    /// All facts of a customer, read strongly, the contribution's version before the first fact; `None` where they are more than
+    /// `bytes_max` bytes.
     ///
     /// # Errors
     /// What the table answers.
     pub async fn customer(
         &self,
         id: &CustomerId,
+        bytes_max: usize,
         now: Instant,
-    ) -> Result<CustomerFacts, StoreError> {
+    ) -> Result<Option<CustomerFacts>, StoreError> {
         let mut facts = CustomerFacts::default();
+        let pk = keys::customer(&self.id, id);
+        let mut after = None;
         // The head sorts first, and pages come one after the other.
-        for item in self
-            .store
-            .query(&keys::customer(&self.id, id), &Range::All, Reading::STRONG)
-            .await?
-        {
-            let sk = text(&item, "sk");
-            if sk == keys::HEAD || sk.starts_with(keys::PIECE_PREFIX) {
-                facts.stored.take(&item)?;
-            } else if expired(&item, now) {
-                // The table deletes it days late; for readers it is gone.
-            } else if let Some(event) = sk.strip_prefix(keys::EVENT_PREFIX) {
-                let event_id = EventId::new(event).map_err(|why| unreadable(&item, why))?;
-                facts
-                    .events
-                    .push(data::<EventItem>(&item)?.event(event_id, id.clone()));
-            } else if sk.starts_with(keys::ORDER_PREFIX) {
-                facts.orders.push(read_order(&item)?);
+        loop {
+            let page = self
+                .store
+                .page(&pk, &Range::All, Reading::STRONG, after, None);
+            let (items, next) = page.await?;
+            for item in items {
+                facts.bytes += item_bytes(&item);
+                facts.take(&item, id, now)?;
+            }
+            match next {
+                _ if facts.bytes > bytes_max => return Ok(None),
+                Some(next) => after = Some(next),
+                None => return Ok(Some(facts)),
             }
         }
-        Ok(facts)
+    }
+}
+
+impl CustomerFacts {
+    fn take(&mut self, item: &Item, id: &CustomerId, now: Instant) -> Result<(), StoreError> {
+        let sk = text(item, "sk");
+        if sk == keys::HEAD || sk.starts_with(keys::PIECE_PREFIX) {
+            self.stored.take(item)?;
+        } else if expired(item, now) {
+            // The table deletes it days late; for readers it is gone.
+        } else if let Some(event) = sk.strip_prefix(keys::EVENT_PREFIX) {
+            let event_id = EventId::new(event).map_err(|why| unreadable(item, why))?;
+            self.events
+                .push(data::<EventItem>(item)?.event(event_id, id.clone()));
+        } else if sk.starts_with(keys::ORDER_PREFIX) {
+            self.orders.push(read_order(item)?);
+        }
+        Ok(())
     }
 }
 

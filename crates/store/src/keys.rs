@@ -50,12 +50,13 @@ pub fn meta(id: &MarketplaceId) -> Key {
     key(part(id, "meta"), "meta")
 }
 
-/// Copies of the rules' version: every change raises all of them, a fold checks one, so that folds at once do not meet.
-pub const RULES_SLOTS: u8 = 4;
+/// Most stripes: a day's sheets are spread over them, so that workers at once do not meet. A report reads all of them.
+pub const STRIPES: u8 = 8;
 
-/// The version of what decisions depend on besides facts: campaigns and settings.
-pub fn rules(id: &MarketplaceId, slot: u8) -> Key {
-    key(part(id, &format!("v/{slot}")), "v")
+/// The version of what decisions depend on besides facts: campaigns and settings. Every change raises it in all stripes, a
+/// fold checks it in its own.
+pub fn rules(id: &MarketplaceId, stripe: u8) -> Key {
+    key(part(id, &format!("v/{stripe}")), "v")
 }
 
 /// The partition of a marketplace's list of access keys.
@@ -152,24 +153,38 @@ pub fn unit(id: &MarketplaceId, unit: &str) -> Key {
     key(units(id), unit)
 }
 
-/// The partition of the lists of customers that were folded before the marketplace held its first order.
-pub fn early_units(id: &MarketplaceId) -> String {
-    part(id, "y")
+/// Lanes that the lists of units are spread over, by the first digit of the unit's name.
+pub const LIST_LANES: &str = "0123456789abcdef";
+
+/// The partition of a lane of the lists of customers that units fold, or folded.
+pub fn unit_lists(id: &MarketplaceId, lane: &str) -> String {
+    part(id, &format!("j/{lane}"))
 }
 
-/// A list of customers that were folded before the marketplace held its first order.
-pub fn early_unit(id: &MarketplaceId, unit: &str) -> Key {
-    key(early_units(id), unit)
+/// The list of the customers of a unit, whose name is hexadecimal digits.
+pub fn unit_list(id: &MarketplaceId, unit: &str) -> Key {
+    let lane = LIST_LANES.find(|lane| unit.starts_with(lane)).unwrap_or(0);
+    key(unit_lists(id, &LIST_LANES[lane..=lane]), unit)
 }
 
-/// The partition of the day sheets.
-pub fn sheets(id: &MarketplaceId) -> String {
-    part(id, "d/0")
+/// The partition of the customers who are parked.
+pub fn parked(id: &MarketplaceId) -> String {
+    part(id, "x")
 }
 
-/// The sheet of a day.
-pub fn sheet(id: &MarketplaceId, day: Day) -> Key {
-    key(sheets(id), day.to_string())
+/// A customer who is parked.
+pub fn parked_customer(id: &MarketplaceId, customer: &CustomerId) -> Key {
+    key(parked(id), customer.as_str())
+}
+
+/// The partition of a stripe of the day sheets.
+pub fn sheets(id: &MarketplaceId, stripe: u8) -> String {
+    part(id, &format!("d/{stripe}"))
+}
+
+/// The sheet of a day, as far as it lies in a stripe.
+pub fn sheet(id: &MarketplaceId, stripe: u8, day: Day) -> Key {
+    key(sheets(id, stripe), day.to_string())
 }
 
 /// The partition of the orders that a campaign earned, or that nobody earned.
@@ -230,6 +245,7 @@ mod tests {
                 add(campaign(id, &CampaignId::new(name).unwrap()));
                 add(order_pointer(id, &OrderId::new(name).unwrap()));
                 add(head(id, &customer));
+                add(parked_customer(id, &customer));
                 add(piece(id, &customer, "2026-11"));
                 for inner in names {
                     add(event(id, &customer, &EventId::new(inner).unwrap()));
@@ -245,8 +261,14 @@ mod tests {
                 add(purchase(id, None, day, at, &OrderId::new(name).unwrap()));
             }
             add(meta(id));
-            add(rules(id, 0));
-            add(sheet(id, day));
+            for stripe in 0..STRIPES {
+                add(rules(id, stripe));
+                add(sheet(id, stripe, day));
+            }
+            for lane in LIST_LANES.chars() {
+                add(unit(id, &lane.to_string()));
+                add(unit_list(id, &lane.to_string()));
+            }
         }
     }
 

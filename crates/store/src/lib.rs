@@ -13,6 +13,7 @@ pub mod facts;
 pub mod keys;
 pub mod market;
 pub mod notes;
+pub mod parked;
 pub mod runs;
 pub mod sheets;
 pub mod work;

@@ -17,7 +17,7 @@ use crate::keys;
 use crate::work::{Redecide, Unit, Work};
 
 /// How often a change that meets another is tried again before the caller is told to.
-const TRIES_MAX: usize = 8;
+pub(crate) const TRIES_MAX: usize = 8;
 
 /// One marketplace in the table. Everything that is a tenant's is reached through one, so no key of another can be made.
 #[derive(Debug, Clone)]
@@ -34,13 +34,24 @@ pub struct Meta {
     pub has_orders: bool,
     /// All facts accepted before are in the figures.
     pub as_of: Option<Instant>,
+    /// All facts accepted before are in units, or folded.
+    pub planned_to: Option<Instant>,
+    /// Some sheets lie in several stripes, or did.
+    pub striped: bool,
 }
 
 /// The version of the rules (campaigns and settings) that a fold goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RulesSeen {
-    slot: u8,
+    stripe: u8,
     version: i64,
+}
+
+impl RulesSeen {
+    /// Raised by every change, in all stripes at once.
+    pub fn version(self) -> i64 {
+        self.version
+    }
 }
 
 /// What became of saving settings.
@@ -141,7 +152,9 @@ impl Market {
             .unwrap_or_default();
         Ok(Meta {
             has_orders: item.contains_key("has_orders"),
+            striped: item.contains_key("striped"),
             as_of: Instant::parse(text(&item, "as_of")).ok(),
+            planned_to: Instant::parse(text(&item, "planned_to")).ok(),
         })
     }
 
@@ -150,41 +163,59 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn mark_orders(&self) -> Result<(), StoreError> {
-        self.update_meta(
-            "SET has_orders = :a",
-            vec![(":a", AttributeValue::Bool(true))],
-        )
-        .await
+        self.mark("has_orders").await
+    }
+
+    /// Marks that sheets lie in several stripes, before they do.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn mark_striped(&self) -> Result<(), StoreError> {
+        self.mark("striped").await
+    }
+
+    async fn mark(&self, attribute: &str) -> Result<(), StoreError> {
+        let values = vec![(":a", AttributeValue::Bool(true))];
+        self.store
+            .update(
+                &keys::meta(&self.id),
+                &format!("SET {attribute} = :a"),
+                values,
+                None,
+            )
+            .await
+            .map(drop)
+    }
+
+    /// Raises the time up to which all accepted facts are in units, or folded.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn raise_planned_to(&self, at: Instant) -> Result<(), StoreError> {
+        self.raise("planned_to", at).await
     }
 
     /// Raises the time that figures are as of.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn raise_as_of(&self, as_of: Instant) -> Result<(), StoreError> {
-        if self
-            .meta()
-            .await?
-            .as_of
-            .is_some_and(|stands| stands >= as_of)
-        {
-            return Ok(());
-        }
-        self.update_meta(
-            "SET as_of = :a",
-            vec![(":a", AttributeValue::S(as_of.to_string()))],
-        )
-        .await
+    pub async fn raise_as_of(&self, at: Instant) -> Result<(), StoreError> {
+        self.raise("as_of", at).await
     }
 
-    async fn update_meta(
-        &self,
-        expression: &str,
-        values: Vec<(&str, AttributeValue)>,
-    ) -> Result<(), StoreError> {
+    async fn raise(&self, attribute: &str, at: Instant) -> Result<(), StoreError> {
+        let at = at.to_string();
+        let values = vec![(":t", AttributeValue::S(at.clone()))];
+        let condition = Condition::absent_or_less(attribute, &at);
         self.store
-            .update(&keys::meta(&self.id), expression, values)
+            .update(
+                &keys::meta(&self.id),
+                &format!("SET {attribute} = :t"),
+                values,
+                Some(condition),
+            )
             .await
+            .map(drop)
     }
 
     /// The version of the rules, to be read before them: a fold under older rules than stand when it is written is refused,
@@ -192,11 +223,10 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn rules_seen(&self) -> Result<RulesSeen, StoreError> {
-        let slot = crate::client::random_byte() % keys::RULES_SLOTS;
-        let item = self.store.get(&keys::rules(&self.id, slot), true).await?;
+    pub async fn rules_seen(&self, stripe: u8) -> Result<RulesSeen, StoreError> {
+        let item = self.store.get(&keys::rules(&self.id, stripe), true).await?;
         Ok(RulesSeen {
-            slot,
+            stripe,
             version: item.and_then(|item| number(&item, "v")).unwrap_or(0),
         })
     }
@@ -204,10 +234,10 @@ impl Market {
     /// Writes that raise the version of the rules.
     fn raise_rules(&self) -> Vec<Write> {
         let one = || vec![(":one", AttributeValue::N("1".to_owned()))];
-        (0..keys::RULES_SLOTS)
-            .map(|slot| {
+        (0..keys::STRIPES)
+            .map(|stripe| {
                 self.store
-                    .update_write(&keys::rules(&self.id, slot), "ADD v :one", one())
+                    .update_write(&keys::rules(&self.id, stripe), "ADD v :one", one(), None)
             })
             .collect()
     }
@@ -215,7 +245,7 @@ impl Market {
     /// A condition that the rules are those that were seen.
     pub(crate) fn check_rules(&self, seen: RulesSeen) -> Write {
         self.store.check_write(
-            &keys::rules(&self.id, seen.slot),
+            &keys::rules(&self.id, seen.stripe),
             Condition::version(seen.version),
         )
     }
@@ -269,7 +299,7 @@ impl Market {
                     from: version.saved_at,
                     to: None,
                 };
-                writes.push(self.put_unit(&Unit::new(Work::Redecide(redecide), None)));
+                writes.push(self.put_unit(&Unit::new(Work::redecide(redecide), None, 0, 0, now)));
             } else {
                 writes.push(
                     self.store
@@ -284,7 +314,8 @@ impl Market {
                         None,
                     ));
                 }
-                writes.push(self.put_unit(&Unit::new(Work::RefoldEarly, None)));
+                let refold = Work::Refold { after: None };
+                writes.push(self.put_unit(&Unit::new(refold, None, 0, 0, now)));
             }
             if matches!(self.store.transact(writes).await?, Transacted::Done) {
                 return Ok(Saved::New(version));
@@ -347,7 +378,11 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn put_campaign(&self, told: &Campaign) -> Result<(bool, Campaign), StoreError> {
+    pub async fn put_campaign(
+        &self,
+        told: &Campaign,
+        now: Instant,
+    ) -> Result<(bool, Campaign), StoreError> {
         let versions = self.versions().await?;
         let change = |stands: Option<&Campaign>| {
             let mut campaign = told.clone();
@@ -357,7 +392,7 @@ impl Market {
             }
             campaign
         };
-        self.change_campaign(&told.campaign_id, change, versions.as_ref())
+        self.change_campaign(&told.campaign_id, change, versions.as_ref(), now)
             .await
     }
 
@@ -370,6 +405,7 @@ impl Market {
         &self,
         seen: &Witnessed,
         versions: &Versions,
+        now: Instant,
     ) -> Result<(), StoreError> {
         let change = |stands: Option<&Campaign>| {
             let mut campaign = stands
@@ -378,7 +414,7 @@ impl Market {
             seen.tell(&mut campaign);
             campaign
         };
-        self.change_campaign(&seen.campaign_id, change, Some(versions))
+        self.change_campaign(&seen.campaign_id, change, Some(versions), now)
             .await
             .map(drop)
     }
@@ -388,6 +424,7 @@ impl Market {
         id: &CampaignId,
         change: impl Fn(Option<&Campaign>) -> Campaign,
         versions: Option<&Versions>,
+        now: Instant,
     ) -> Result<(bool, Campaign), StoreError> {
         let key = keys::campaign(&self.id, id);
         for _ in 0..TRIES_MAX {
@@ -408,7 +445,7 @@ impl Market {
             if let Some(redecide) = versions
                 .and_then(|versions| Redecide::after_change(stands.as_ref(), &campaign, versions))
             {
-                writes.push(self.put_unit(&Unit::new(Work::Redecide(redecide), None)));
+                writes.push(self.put_unit(&Unit::new(Work::redecide(redecide), None, 0, 0, now)));
                 writes.extend(self.raise_rules());
             }
             match self.store.transact(writes).await? {
@@ -436,6 +473,15 @@ pub struct Witnessed {
 }
 
 impl Witnessed {
+    /// True where the catalog holds all this.
+    pub fn is_known(&self, catalog: &Catalog) -> bool {
+        catalog.get(&self.campaign_id).is_some_and(|campaign| {
+            let mut told = campaign.clone();
+            self.tell(&mut told);
+            told == *campaign
+        })
+    }
+
     fn tell(&self, campaign: &mut Campaign) {
         for (&channel, &at) in &self.first_at {
             campaign.witness(at, channel);

@@ -9,9 +9,10 @@ use revtrail_core::sheet::Intake;
 use revtrail_core::time::Instant;
 use serde::{Deserialize, Serialize};
 
-use crate::client::{NewItem, Range, Reading, StoreError, data, random_hex, text};
+use crate::client::{Item, NewItem, Range, Reading, StoreError, data, random_hex, text};
 use crate::keys::{self, NOTE_LANES};
 use crate::market::{Market, Witnessed};
+use crate::work::{ListPlace, Work};
 
 /// An open note older than this belongs to a call that died; it may be deleted once its customers are in units.
 pub const OPEN_NOTE_AGE_MS_MAX: i64 = 15 * 60 * 1000;
@@ -69,8 +70,35 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn put_note(&self, note: &Note) -> Result<(), StoreError> {
-        let item = NewItem::at(&keys::note(&self.id, &note.call)).data(note);
+        let item = NewItem::at(&keys::note(&self.id, &note.call)).packed(note);
         self.store.put(item, None).await.map(drop)
+    }
+
+    /// A page of a lane's notes, open and closed, from after a call, and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn notes_of_lane(
+        &self,
+        lane: u8,
+        after: Option<String>,
+        limit: Option<i32>,
+    ) -> Result<(Vec<Note>, Option<String>), StoreError> {
+        let pk = keys::notes(&self.id, lane);
+        let (items, next) = self
+            .store
+            .page(&pk, &Range::All, Reading::STRONG, after, limit)
+            .await?;
+        let note = |item: &Item| {
+            Ok(Note {
+                call: text(item, "sk").to_owned(),
+                ..data(item)?
+            })
+        };
+        Ok((
+            items.iter().map(note).collect::<Result<_, StoreError>>()?,
+            next,
+        ))
     }
 
     /// All notes, open and closed.
@@ -79,16 +107,11 @@ impl Market {
     /// What the table answers.
     pub async fn notes(&self) -> Result<Vec<Note>, StoreError> {
         let lanes = (0..NOTE_LANES).map(|lane| async move {
-            let mut notes = Vec::new();
-            for item in self
-                .store
-                .query(&keys::notes(&self.id, lane), &Range::All, Reading::STRONG)
-                .await?
-            {
-                notes.push(Note {
-                    call: text(&item, "sk").to_owned(),
-                    ..data(&item)?
-                });
+            let (mut notes, mut next) = self.notes_of_lane(lane, None, None).await?;
+            while next.is_some() {
+                let (more, after) = self.notes_of_lane(lane, next, None).await?;
+                notes.extend(more);
+                next = after;
             }
             Ok::<_, StoreError>(notes)
         });
@@ -96,34 +119,104 @@ impl Market {
     }
 }
 
-/// What waits for the next run.
+/// Changed customers who wait for the next run.
 #[derive(Debug, Clone, Default)]
 pub struct Pending {
-    /// Changed customers, at most as many as were asked for.
+    /// At most as many as were asked for.
     pub customers: BTreeSet<CustomerId>,
     /// There are more.
     pub more: bool,
-    /// What the closed notes tell of campaigns.
-    pub campaigns: Vec<Witnessed>,
 }
 
+/// Notes read at once where it is enough to know some customers.
+const NOTES_AT_ONCE: i32 = 25;
+
 impl Market {
-    /// The changed customers that wait for the next run, in notes or in units, up to `max` of them.
+    /// The customers who wait for the next run: those of notes and of units, and those whose orders wait to be decided again; up
+    /// to `max` of them.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn pending(&self, max: usize) -> Result<Pending, StoreError> {
+    pub async fn pending(&self, max: usize, now: Instant) -> Result<Pending, StoreError> {
         let mut pending = Pending::default();
-        for note in self.notes().await? {
-            pending.campaigns.extend(note.campaigns);
-            pending.take(note.customers, max);
+        let firsts =
+            (0..NOTE_LANES).map(|lane| self.notes_of_lane(lane, None, Some(NOTES_AT_ONCE)));
+        let mut lanes = Vec::new();
+        for (lane, (notes, next)) in (0..NOTE_LANES).zip(try_join_all(firsts).await?) {
+            notes
+                .into_iter()
+                .for_each(|note| pending.take(note.customers, max));
+            lanes.extend(next.map(|next| (lane, next)));
+        }
+        while let Some((lane, after)) = lanes.pop().filter(|_| !pending.more) {
+            let (notes, next) = self
+                .notes_of_lane(lane, Some(after), Some(NOTES_AT_ONCE))
+                .await?;
+            notes
+                .into_iter()
+                .for_each(|note| pending.take(note.customers, max));
+            lanes.extend(next.map(|next| (lane, next)));
         }
         for unit in self.units().await? {
-            if let crate::work::Work::Customers(customers) = unit.work {
-                pending.take(customers, max);
+            if pending.more {
+                break;
+            }
+            match unit.work {
+                Work::Fold { next } => {
+                    let list = self.unit_list(&unit.unit_id).await?;
+                    pending.take(list.into_iter().skip(next), max);
+                }
+                Work::Redecide { span, after } => {
+                    let mut days = self.redecided(span, after, now).await?;
+                    while let Some((_, customers)) = days.next().await? {
+                        pending.take(customers, max);
+                        if pending.more {
+                            break;
+                        }
+                    }
+                }
+                Work::Refold { .. } => {
+                    let mut place = Some(ListPlace::anywhere());
+                    while let Some(at) = place.filter(|_| !pending.more) {
+                        let (lists, next) = self.unit_lists(at, now).await?;
+                        lists
+                            .into_iter()
+                            .for_each(|(_, list)| pending.take(list, max));
+                        place = next;
+                    }
+                }
+                Work::Verify { .. } => {}
             }
         }
         Ok(pending)
+    }
+}
+
+impl Market {
+    /// True where a customer may have to be folded: a note or a unit names him, or one could that does not say whom.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn waits(&self, customer: &CustomerId) -> Result<bool, StoreError> {
+        if self
+            .notes()
+            .await?
+            .iter()
+            .any(|note| note.customers.contains(customer))
+        {
+            return Ok(true);
+        }
+        for unit in self.units().await? {
+            let named = match unit.work {
+                Work::Fold { .. } => self.unit_list(&unit.unit_id).await?.contains(customer),
+                Work::Redecide { .. } | Work::Refold { .. } => true,
+                Work::Verify { .. } => false,
+            };
+            if named {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -134,6 +227,7 @@ impl Pending {
                 self.customers.insert(customer);
             } else {
                 self.more = true;
+                return;
             }
         }
     }

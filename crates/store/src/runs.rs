@@ -1,18 +1,17 @@
 //! The ledger of attribution runs.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use revtrail_core::money::{Currency, Money, Sums};
+use revtrail_core::money::Sums;
 use revtrail_core::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{
-    Condition, Item, NewItem, Range, Reading, StoreError, Transacted, data, number, random_hex,
-    text,
+    Condition, Item, NewItem, Range, Reading, StoreError, Transacted, Write, data, number,
+    random_hex, text,
 };
-use crate::contribution::Moved;
 use crate::keys;
 use crate::market::Market;
-use crate::work::Unit;
+use crate::work::{Progress, Unit};
 
 /// How a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,10 +46,18 @@ pub struct Run {
     pub credits_changed: i64,
     /// What entered the campaigns' revenue, less what left it.
     pub revenue_moved: Sums,
+    /// Customers who were parked.
+    pub parked: i64,
     /// What went wrong on the way.
     pub errors: i64,
     /// What a verification found.
     pub verify: Option<Verified>,
+    /// Everything that it is to do stands in units.
+    #[serde(skip)]
+    pub planned: bool,
+    /// A verification was asked for and is not planned yet.
+    #[serde(skip)]
+    pub verify_next: Option<Sample>,
 }
 
 /// What a verification found.
@@ -58,32 +65,44 @@ pub struct Run {
 pub struct Verified {
     /// Customers compared.
     pub checked: i64,
-    /// Those whose stored contribution is not what the facts add up to.
+    /// Those whose stored contribution, or purchase rows, are not what the facts add up to.
     pub differences: i64,
 }
+
+/// How many customers a verification compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sample {
+    /// Up to [`SAMPLE_CUSTOMERS`] of them, drawn by lot.
+    Sample,
+    /// All.
+    All,
+}
+
+/// Customers of a sample.
+pub const SAMPLE_CUSTOMERS: usize = 1_000;
 
 /// A run's fixed part; its counters are attributes, so that they can be added to.
 #[derive(Serialize, Deserialize)]
 struct Fixed {
     started_at: Instant,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verify: Option<Sample>,
 }
 
 fn read_run(item: &Item) -> Result<Run, StoreError> {
     let count = |name| number(item, name).unwrap_or(0);
     let fixed: Fixed = data(item)?;
-    let moved = |(name, value): (&String, &AttributeValue)| -> Option<(Currency, Money)> {
-        let amount: Money =
-            serde_json::from_value(serde_json::Value::String(value.as_n().ok()?.clone())).ok()?;
-        Some((Currency::parse(name.strip_prefix("moved_")?)?, amount))
-    };
     let state = match text(item, "run_state") {
         "done" => RunState::Done,
         "failed" => RunState::Failed,
         _ => RunState::Running,
     };
-    let verify = number(item, "checked").map(|checked| Verified {
-        checked,
-        differences: count("differences"),
+    let verifying = item.contains_key("verifying");
+    let moved = Progress::of(item);
+    let verify = verifying.then_some(Verified {
+        checked: moved.checked,
+        differences: moved.differences,
     });
     Ok(Run {
         run_id: text(item, "sk").to_owned(),
@@ -92,12 +111,15 @@ fn read_run(item: &Item) -> Result<Run, StoreError> {
         finished_at: Instant::parse(text(item, "finished_at")).ok(),
         units: count("units"),
         units_done: count("units_done"),
-        customers: count("customers"),
-        orders: count("orders"),
-        credits_changed: count("credits_changed"),
-        revenue_moved: item.iter().filter_map(moved).collect(),
-        errors: count("errors"),
+        customers: moved.customers,
+        orders: moved.orders,
+        credits_changed: moved.credits_changed,
+        revenue_moved: moved.revenue_moved,
+        parked: moved.parked,
+        errors: count("run_errors"),
         verify,
+        planned: item.contains_key("planned"),
+        verify_next: fixed.verify.filter(|_| !verifying),
     })
 }
 
@@ -106,11 +128,19 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn start_run(&self, now: Instant) -> Result<String, StoreError> {
+    pub async fn start_run(
+        &self,
+        verify: Option<Sample>,
+        now: Instant,
+    ) -> Result<String, StoreError> {
         let run_id = format!("{now}-{}", &random_hex()[..8]);
         let gone_at = now.plus_ms(self.retention.keep_ms());
+        let fixed = Fixed {
+            started_at: now,
+            verify,
+        };
         let item = NewItem::at(&keys::run(&self.id, &run_id))
-            .data(&Fixed { started_at: now })
+            .data(&fixed)
             .text("run_state", "running")
             .expires(gone_at);
         self.store.put(item, Some(Condition::absent())).await?;
@@ -155,7 +185,7 @@ impl Market {
         Ok((items.iter().map(read_run).collect::<Result<_, _>>()?, next))
     }
 
-    /// Adds to a run's counters.
+    /// Changes a run that is on record; nothing where it is not.
     async fn update_run(
         &self,
         run_id: &str,
@@ -163,18 +193,34 @@ impl Market {
         values: Vec<(&str, AttributeValue)>,
     ) -> Result<(), StoreError> {
         let key = keys::run(&self.id, run_id);
-        self.store.update(&key, expression, values).await
+        self.store
+            .update(&key, expression, values, Some(Condition::present()))
+            .await
+            .map(drop)
     }
 
-    /// Records how many units a run planned.
+    /// Records that a run plans so many units; before they are written, so that no more can be done than were planned.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn planned(&self, run_id: &str, units: usize) -> Result<(), StoreError> {
+    pub async fn plans(&self, run_id: &str, units: i64) -> Result<(), StoreError> {
+        let units = vec![(":u", AttributeValue::N(units.to_string()))];
+        self.update_run(run_id, "ADD units :u", units).await
+    }
+
+    /// Records that everything a run is to do stands in units.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn planned(&self, run_id: &str) -> Result<(), StoreError> {
+        let values = vec![
+            (":t", AttributeValue::Bool(true)),
+            (":s", AttributeValue::S("running".to_owned())),
+        ];
         self.update_run(
             run_id,
-            "ADD units :u",
-            vec![(":u", AttributeValue::N(units.to_string()))],
+            "SET planned = :t, run_state = :s REMOVE finished_at",
+            values,
         )
         .await
     }
@@ -184,12 +230,8 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn run_met_error(&self, run_id: &str) -> Result<(), StoreError> {
-        self.update_run(
-            run_id,
-            "ADD errors :u",
-            vec![(":u", AttributeValue::N("1".to_owned()))],
-        )
-        .await
+        let one = vec![(":u", AttributeValue::N("1".to_owned()))];
+        self.update_run(run_id, "ADD run_errors :u", one).await
     }
 
     /// Records how a run ended.
@@ -215,60 +257,36 @@ impl Market {
             .await
     }
 
-    /// Records what a verification found.
+    /// Plans the verification of a run: one unit, in the transaction that records it. False where another planned it.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn run_verified(&self, run_id: &str, found: Verified) -> Result<(), StoreError> {
-        let n = |n: i64| AttributeValue::N(n.to_string());
-        self.update_run(
-            run_id,
-            "SET checked = :c, differences = :d",
-            vec![(":c", n(found.checked)), (":d", n(found.differences))],
-        )
-        .await
+    pub async fn plan_verify(&self, run_id: &str, unit: &Unit) -> Result<bool, StoreError> {
+        let values = vec![
+            (":t", AttributeValue::Bool(true)),
+            (":u", AttributeValue::N("1".to_owned())),
+        ];
+        let record = self.store.update_write(
+            &keys::run(&self.id, run_id),
+            "SET verifying = :t ADD units :u",
+            values,
+            Some(Condition::without("verifying")),
+        );
+        let writes = vec![self.put_unit(unit), record];
+        Ok(matches!(
+            self.store.transact(writes).await?,
+            Transacted::Done
+        ))
     }
 
-    /// Deletes a unit that is done and adds what it moved to its run, in one transaction: so it is added once.
-    ///
-    /// # Errors
-    /// What the table answers.
-    pub async fn unit_done(&self, unit: &Unit, moved: &Moved) -> Result<(), StoreError> {
-        let mut writes = vec![self.store.delete_write(
-            &keys::unit(&self.id, &unit.unit_id),
-            Some(Condition::present()),
-        )];
-        if let Some(run_id) = &unit.run_id {
-            let n = |n: &dyn ToString| AttributeValue::N(n.to_string());
-            let mut expression =
-                "ADD units_done :one, customers :c, orders :o, credits_changed :x".to_owned();
-            let mut values = vec![
-                (":one", n(&1)),
-                (":c", n(&moved.customers)),
-                (":o", n(&moved.orders)),
-                (":x", n(&moved.credits_changed)),
-            ];
-            let currencies: Vec<(String, Money)> = moved
-                .revenue_moved
-                .iter()
-                .map(|(currency, amount)| (currency.code().to_owned(), amount))
-                .collect();
-            let placeholders: Vec<String> = currencies
-                .iter()
-                .map(|(code, _)| format!(":m{code}"))
-                .collect();
-            for ((code, amount), placeholder) in currencies.iter().zip(&placeholders) {
-                expression.push_str(&format!(", moved_{code} {placeholder}"));
-                values.push((placeholder, n(amount)));
-            }
-            writes.push(
-                self.store
-                    .update_write(&keys::run(&self.id, run_id), &expression, values),
-            );
-        }
-        match self.store.transact(writes).await? {
-            // Cancelled: another worker finished the same unit first, and it counted.
-            Transacted::Done | Transacted::Cancelled(_) => Ok(()),
-        }
+    /// A write that adds what a unit moved to its run, which must be on record.
+    pub(crate) fn add_to_run(&self, run_id: &str, moved: &Progress) -> Write {
+        let (expression, values) = moved.addition("units_done");
+        let values = values
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone()));
+        let key = keys::run(&self.id, run_id);
+        self.store
+            .update_write(&key, &expression, values.collect(), None)
     }
 }

@@ -1,8 +1,10 @@
 //! Day sheets and purchase rows: the figures of a local day, and the list of its orders by who earned them.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use revtrail_core::fold::OrderLine;
+use futures_util::future::try_join_all;
+use revtrail_core::fold::{Contribution, OrderLine};
 use revtrail_core::id::{CampaignId, CustomerId};
 use revtrail_core::settings::Versions;
 use revtrail_core::sheet::Sheet;
@@ -11,11 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::{
     Condition, Fault, Item, NewItem, Range, Reading, StoreError, TRANSACTION_ITEMS_MAX, Transacted,
-    Write, data, expired, number, text,
+    Write, data, expired, item_bytes, number, text,
 };
 use crate::keys;
 use crate::market::Market;
 use crate::notes::Note;
+use crate::work::Redecide;
 
 /// Most transactions in a row that may fail without anything moving on.
 pub(crate) const FAILURES_MAX: usize = 50;
@@ -31,15 +34,32 @@ pub struct PurchaseRow {
     pub line: OrderLine,
 }
 
-/// The sheets a worker has in hand, with the versions it last saw, so that a sheet is read once and not at every step.
-#[derive(Debug, Default)]
+/// A sheet above this many bytes takes no more: what comes goes to the next stripe, whose sheet is just another part of the sum.
+/// About 6,000 campaigns of a day, compressed; eight times as many in all.
+const SHEET_BYTES_MAX: usize = 300_000;
+
+/// The sheets that a worker has in hand, with the versions it last saw, so that a sheet is read once and not at every step.
+#[derive(Debug)]
 pub struct Desk {
-    sheets: BTreeMap<Day, (i64, Sheet<CampaignId>)>,
+    stripe: u8,
+    sheets: BTreeMap<Day, OnDesk>,
+}
+
+#[derive(Debug, Default)]
+struct OnDesk {
+    stripe: u8,
+    version: i64,
+    sheet: Sheet<CampaignId>,
+    bytes: usize,
 }
 
 impl Desk {
-    fn forget(&mut self, day: Day) {
-        self.sheets.remove(&day);
+    /// Nothing in hand yet; what comes lies in this stripe.
+    pub fn of(stripe: u8) -> Self {
+        Self {
+            stripe,
+            sheets: BTreeMap::new(),
+        }
     }
 }
 
@@ -50,49 +70,128 @@ impl Market {
             .plus_ms(self.retention.ms() + 2 * DAY_MS)
     }
 
+    /// Takes the sheets of days in hand, in the first stripe from the desk's own on where there is room.
+    async fn fetch(
+        &self,
+        desk: &mut Desk,
+        days: impl Iterator<Item = Day>,
+    ) -> Result<(), StoreError> {
+        let mut wanted: BTreeMap<Day, u8> = BTreeMap::new();
+        for day in days {
+            match desk.sheets.get(&day) {
+                Some(on) if on.bytes <= SHEET_BYTES_MAX => {}
+                Some(full) => drop(wanted.insert(day, (full.stripe + 1) % keys::STRIPES)),
+                None => drop(wanted.insert(day, desk.stripe)),
+            }
+        }
+        while !wanted.is_empty() {
+            let key = |(&day, &stripe): (&Day, &u8)| keys::sheet(&self.id, stripe, day);
+            let keys: Vec<_> = wanted.iter().map(key).collect();
+            for (&day, &stripe) in &wanted {
+                let nothing = OnDesk {
+                    stripe,
+                    ..OnDesk::default()
+                };
+                desk.sheets.insert(day, nothing);
+            }
+            for item in self.store.get_all(&keys, true).await? {
+                let (day, sheet) = read_sheet(&item)?;
+                let on = desk.sheets.entry(day).or_default();
+                on.version = number(&item, "v").unwrap_or(0);
+                (on.sheet, on.bytes) = (sheet, item_bytes(&item));
+            }
+            wanted.retain(|day, stripe| {
+                *stripe = (*stripe + 1) % keys::STRIPES;
+                let full = desk
+                    .sheets
+                    .get(day)
+                    .is_some_and(|on| on.bytes > SHEET_BYTES_MAX);
+                // Once around, and everything is full: then it is written where it is, and the table says what it thinks of it.
+                full && *stripe != desk.stripe
+            });
+        }
+        Ok(())
+    }
+
     /// Writes that add differences to the sheets of days, each under its version.
     pub(crate) async fn sheet_writes(
         &self,
         desk: &mut Desk,
         differences: &BTreeMap<Day, Sheet<CampaignId>>,
     ) -> Result<Vec<Write>, StoreError> {
-        let missing: Vec<_> = differences
-            .keys()
-            .filter(|day| !desk.sheets.contains_key(day))
-            .copied()
-            .collect();
-        let keys: Vec<_> = missing
-            .iter()
-            .map(|&day| keys::sheet(&self.id, day))
-            .collect();
-        for item in self.store.get_all(&keys, true).await? {
-            let (day, sheet) = read_sheet(&item)?;
-            desk.sheets
-                .insert(day, (number(&item, "v").unwrap_or(0), sheet));
-        }
+        self.fetch(desk, differences.keys().copied()).await?;
         let mut writes = Vec::new();
         for (&day, difference) in differences {
-            let (version, stands) = desk.sheets.entry(day).or_default();
-            let mut sheet = stands.clone();
+            let on = desk.sheets.entry(day).or_default();
+            let mut sheet = on.sheet.clone();
             sheet.add(difference);
-            let item = NewItem::at(&keys::sheet(&self.id, day))
-                .number("v", *version + 1)
-                .packed(&sheet)
-                .expires(self.unseen_at(day));
-            writes.push(
-                self.store
-                    .put_write(item, Some(Condition::version(*version))),
-            );
+            writes.push(self.put_sheet(on.stripe, day, on.version, &sheet));
         }
         Ok(writes)
     }
 
-    /// Takes over that the writes of [`Market::sheet_writes`] were made.
-    pub(crate) fn sheets_written(desk: &mut Desk, differences: &BTreeMap<Day, Sheet<CampaignId>>) {
-        for (day, difference) in differences {
-            let (version, sheet) = desk.sheets.entry(*day).or_default();
-            *version += 1;
-            sheet.add(difference);
+    fn put_sheet(&self, stripe: u8, day: Day, version: i64, sheet: &Sheet<CampaignId>) -> Write {
+        let item = NewItem::at(&keys::sheet(&self.id, stripe, day))
+            .number("v", version + 1)
+            .packed(sheet)
+            .expires(self.unseen_at(day));
+        self.store
+            .put_write(item, Some(Condition::version(version)))
+    }
+
+    /// Moves what lies of quiet days (those before `day`) in other stripes to the first, a day in one transaction. A day that
+    /// moves meanwhile is left for another time.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn merge_quiet(&self, day: Day) -> Result<(), StoreError> {
+        let range = Range::Between(String::new(), day.minus(1).to_string());
+        let mut stripes: BTreeMap<Day, Vec<(u8, i64, Sheet<CampaignId>)>> = BTreeMap::new();
+        for stripe in 1..keys::STRIPES {
+            let pk = keys::sheets(&self.id, stripe);
+            for item in self.store.query(&pk, &range, Reading::EVENTUAL).await? {
+                let (day, sheet) = read_sheet(&item)?;
+                let version = number(&item, "v").unwrap_or(0);
+                if !sheet.is_empty() {
+                    stripes
+                        .entry(day)
+                        .or_default()
+                        .push((stripe, version, sheet));
+                }
+            }
+        }
+        for (day, parts) in stripes {
+            let first = self.store.get(&keys::sheet(&self.id, 0, day), true).await?;
+            let (version, mut sum) = match &first {
+                Some(item) => (number(item, "v").unwrap_or(0), read_sheet(item)?.1),
+                None => (0, Sheet::default()),
+            };
+            let mut writes = Vec::new();
+            for (stripe, version, sheet) in parts {
+                sum.add(&sheet);
+                // Emptied, not deleted: a version that begins again at 1 could be taken for the one that a frozen worker knows.
+                writes.push(self.put_sheet(stripe, day, version, &Sheet::default()));
+            }
+            let first = self.put_sheet(0, day, version, &sum);
+            if first.bytes() <= SHEET_BYTES_MAX {
+                writes.push(first);
+                self.store.transact(writes).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over that the writes of [`Market::sheet_writes`] were made, and how large the sheets are now.
+    pub(crate) fn sheets_written(
+        desk: &mut Desk,
+        differences: &BTreeMap<Day, Sheet<CampaignId>>,
+        bytes: impl Iterator<Item = usize>,
+    ) {
+        for ((day, difference), bytes) in differences.iter().zip(bytes) {
+            let on = desk.sheets.entry(*day).or_default();
+            on.version += 1;
+            on.sheet.add(difference);
+            on.bytes = bytes;
         }
     }
 
@@ -108,7 +207,7 @@ impl Market {
             .filter(|(_, fault)| **fault != Fault::None)
             .map(|(d, f)| (d.0, f))
         {
-            desk.forget(day);
+            desk.sheets.remove(&day);
         }
     }
 
@@ -137,9 +236,10 @@ impl Market {
                 })
                 .collect();
             writes.extend(self.sheet_writes(desk, &differences).await?);
+            let bytes: Vec<usize> = writes.iter().skip(batch.len()).map(Write::bytes).collect();
             match self.store.transact(writes).await? {
                 Transacted::Done => {
-                    Self::sheets_written(desk, &differences);
+                    Self::sheets_written(desk, &differences, bytes.into_iter());
                     failures = 0;
                     left.drain(..batch.len());
                 }
@@ -214,6 +314,7 @@ impl Market {
         self.read_sheets(from, to, Reading::STRONG, now).await
     }
 
+    /// Of all stripes: one may be negative, their sum is not.
     async fn read_sheets(
         &self,
         from: Day,
@@ -221,16 +322,22 @@ impl Market {
         reading: Reading,
         now: Instant,
     ) -> Result<BTreeMap<Day, Sheet<CampaignId>>, StoreError> {
-        let range = Range::Between(from.to_string(), to.to_string());
-        let items = self
-            .store
-            .query(&keys::sheets(&self.id), &range, reading)
-            .await?;
-        items
-            .iter()
-            .filter(|item| !expired(item, now))
-            .map(read_sheet)
-            .collect()
+        let range = &Range::Between(from.to_string(), to.to_string());
+        let stripes = (0..keys::STRIPES).map(|stripe| async move {
+            let pk = keys::sheets(&self.id, stripe);
+            self.store.query(&pk, range, reading).await
+        });
+        let mut sheets: BTreeMap<Day, Sheet<CampaignId>> = BTreeMap::new();
+        for item in try_join_all(stripes).await?.iter().flatten() {
+            if !expired(item, now) {
+                let (day, sheet) = read_sheet(item)?;
+                match sheets.entry(day) {
+                    Entry::Vacant(none) => drop(none.insert(sheet)),
+                    Entry::Occupied(mut sum) => sum.get_mut().add(&sheet),
+                }
+            }
+        }
+        Ok(sheets)
     }
 
     /// A write that puts a purchase row.
@@ -251,6 +358,30 @@ impl Market {
     pub(crate) fn row_key(&self, day: Day, line: &OrderLine) -> keys::Key {
         let campaign = line.credit.as_ref().map(|credit| &credit.campaign_id);
         keys::purchase(&self.id, campaign, day, line.placed_at, &line.order_id)
+    }
+
+    /// True where the purchase rows of a customer are those of a contribution.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn rows_are(
+        &self,
+        customer: &CustomerId,
+        contribution: &Contribution,
+    ) -> Result<bool, StoreError> {
+        let days = contribution.days.iter();
+        let mut lines: Vec<(Day, &OrderLine)> = days
+            .flat_map(|(&day, part)| part.orders.iter().map(move |line| (day, line)))
+            .collect();
+        let keys: Vec<_> = lines
+            .iter()
+            .map(|(day, line)| self.row_key(*day, line))
+            .collect();
+        for item in self.store.get_all(&keys, true).await? {
+            let row: PurchaseRow = data(&item)?;
+            lines.retain(|(_, line)| **line != row.line || row.customer_id != *customer);
+        }
+        Ok(lines.is_empty())
     }
 
     /// The orders that a campaign earned (or nobody, for `None`) on some days, both ends included; a page of them, newest
@@ -325,6 +456,65 @@ impl Market {
             (a.line.placed_at, &a.line.order_id).cmp(&(b.line.placed_at, &b.line.order_id))
         });
         Ok(rows)
+    }
+}
+
+/// The customers of the orders placed in a time, by day: found through the sheets and purchase rows, never by a scan.
+#[derive(Debug)]
+pub struct Redecided<'m> {
+    market: &'m Market,
+    span: Redecide,
+    now: Instant,
+    days: std::collections::btree_map::IntoIter<Day, Sheet<CampaignId>>,
+}
+
+impl Market {
+    /// Those whose orders a change touches, from after a day on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn redecided(
+        &self,
+        span: Redecide,
+        after: Option<Day>,
+        now: Instant,
+    ) -> Result<Redecided<'_>, StoreError> {
+        let mut days = BTreeMap::new();
+        if let Some(versions) = self.versions().await? {
+            let day = |at: Instant| at.day(versions.at(at).settings.timezone);
+            // A day on both sides: a day is named by the zone in force at the order's own instant.
+            let first = day(span.from)
+                .minus(1)
+                .max(self.retention.first_visible(day(now)))
+                .max(after.map_or(day(span.from).minus(1), |after| after.plus(1)));
+            let last = day(span.to.unwrap_or(now)).plus(2);
+            if first <= last {
+                days = self.sheets_now(first, last, now).await?;
+            }
+        }
+        Ok(Redecided {
+            market: self,
+            span,
+            now,
+            days: days.into_iter(),
+        })
+    }
+}
+
+impl Redecided<'_> {
+    /// The customers of the next day with any figures.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn next(&mut self) -> Result<Option<(Day, BTreeSet<CustomerId>)>, StoreError> {
+        let Some((day, sheet)) = self.days.next() else {
+            return Ok(None);
+        };
+        let rows = self.market.orders_of_day(day, &sheet, self.now).await?;
+        let touched = rows
+            .into_iter()
+            .filter(|row| self.span.takes(row.line.placed_at));
+        Ok(Some((day, touched.map(|row| row.customer_id).collect())))
     }
 }
 

@@ -1,19 +1,25 @@
 //! Units of work: which customers wait to be folded, and which orders wait to be decided again. A unit is the truth; the
 //! message that points at it is not, and may be lost or doubled.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::campaign::Campaign;
 use revtrail_core::id::{CustomerId, MarketplaceId};
+use revtrail_core::money::{Currency, Money, Sums};
 use revtrail_core::settings::{Supersede, Versions};
-use revtrail_core::time::{DAY_MS, Instant};
+use revtrail_core::time::{DAY_MS, Day, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::client::{
-    Condition, NewItem, PutOutcome, Range, Reading, StoreError, Write, data, random_hex, text,
+    Condition, Fault, Item, NewItem, Range, Reading, StoreError, Transacted, Write, data, expired,
+    number, random_hex, text,
 };
 use crate::keys;
-use crate::market::Market;
+use crate::market::{Market, TRIES_MAX};
 
-/// Most customers of a unit: with ids of 128 bytes still below an item's 400 KB.
+/// Lists read at once in a walk through all of them: each has at most some hundred KB.
+const LISTS_AT_ONCE: i32 = 8;
+
+/// Most customers of a unit: with ids of 128 bytes their list is still below an item's 400 KB.
 pub const UNIT_CUSTOMERS_MAX: usize = 2_500;
 
 /// A pointer to work, as it goes through the queue. It carries no truth: lost, doubled or late it changes no figure, for what
@@ -38,15 +44,24 @@ pub enum Nudge {
     },
 }
 
-/// A unit of work.
+/// A unit of work, as far as it is small: whom it concerns stands in a list of its own, see [`Market::unit_list`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unit {
-    /// Its name.
+    /// Its name: hexadecimal digits.
     #[serde(skip)]
     pub unit_id: String,
-    /// The run that planned it; none for work that settings or campaigns asked for.
+    /// When it was planned: its folds see every fact accepted before.
+    #[serde(rename = "t")]
+    pub at: Instant,
+    /// The run that planned it; none for work that settings or campaigns asked for, until a run takes it over.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
+    /// Where its folds move the sheets.
+    #[serde(rename = "s", default)]
+    pub stripe: u8,
+    /// The version of the rules when it was planned: all its folds go by these or newer ones.
+    #[serde(rename = "v", default)]
+    pub rules: i64,
     /// What to do.
     #[serde(rename = "w")]
     pub work: Work,
@@ -55,15 +70,54 @@ pub struct Unit {
 /// What a unit asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Work {
-    /// Fold these customers.
+    /// Fold the customers of the unit's list, from a place in it on.
     #[serde(rename = "c")]
-    Customers(Vec<CustomerId>),
-    /// Fold the customers of the orders placed in a time.
+    Fold {
+        /// Those before are folded.
+        #[serde(rename = "n", default)]
+        next: usize,
+    },
+    /// Plan folds of the customers of the orders placed in a time.
     #[serde(rename = "d")]
-    Redecide(Redecide),
-    /// Fold all customers that were folded before the marketplace held its first order.
+    Redecide {
+        /// Which time.
+        #[serde(rename = "s")]
+        span: Redecide,
+        /// The days up to this one are done.
+        #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+        after: Option<Day>,
+    },
+    /// Plan folds of everybody: settings that were replaced before the first order leave nothing behind.
     #[serde(rename = "y")]
-    RefoldEarly,
+    Refold {
+        /// The lists up to this one are done.
+        #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+        after: Option<ListPlace>,
+    },
+    /// Compare what is stored of customers with what their facts add up to.
+    #[serde(rename = "v")]
+    Verify {
+        /// The lists up to this one are done.
+        #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+        after: Option<ListPlace>,
+        /// How many customers are left to be compared; none: all of them.
+        #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+        left: Option<usize>,
+    },
+}
+
+/// A place in a walk through the lists of all units: from a list whose name is drawn by lot, so that a sample is one, once around.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListPlace {
+    /// How many lanes were begun.
+    #[serde(rename = "n")]
+    lanes: usize,
+    /// The lane that comes first.
+    #[serde(rename = "f")]
+    first: usize,
+    /// The last list seen in the lane; none at its beginning.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
 }
 
 /// Which orders are decided again, by when they were placed; both ends included.
@@ -76,21 +130,28 @@ pub struct Redecide {
 }
 
 impl Unit {
-    /// The customers it names.
-    pub fn customers(&self) -> &[CustomerId] {
-        match &self.work {
-            Work::Customers(customers) => customers,
-            Work::Redecide(_) | Work::RefoldEarly => &[],
+    /// A unit with a name of its own.
+    pub fn new(work: Work, run_id: Option<String>, stripe: u8, rules: i64, at: Instant) -> Self {
+        Self {
+            unit_id: random_hex()[..16].to_owned(),
+            at,
+            run_id,
+            stripe,
+            rules,
+            work,
         }
     }
 
-    /// A unit with a name of its own.
-    pub fn new(work: Work, run_id: Option<String>) -> Self {
-        Self {
-            unit_id: random_hex(),
-            run_id,
-            work,
-        }
+    /// True for work that was asked for and no run has taken over.
+    pub fn is_asked(&self) -> bool {
+        self.run_id.is_none()
+    }
+}
+
+impl Work {
+    /// The orders of a time, all of them.
+    pub fn redecide(span: Redecide) -> Self {
+        Self::Redecide { span, after: None }
     }
 }
 
@@ -167,23 +228,137 @@ impl Redecide {
     }
 }
 
-impl Market {
-    pub(crate) fn put_unit(&self, unit: &Unit) -> Write {
-        self.store.put_write(
-            NewItem::at(&keys::unit(&self.id, &unit.unit_id)).data(unit),
-            None,
-        )
+/// What folds of a unit moved. Counted in the transactions that moved it, so each change once, whoever dies.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Folds of customers.
+    pub customers: i64,
+    /// Orders decided.
+    pub orders: i64,
+    /// Orders whose credit, amount or count changed.
+    pub credits_changed: i64,
+    /// What entered the campaigns' revenue, less what left it.
+    pub revenue_moved: Sums,
+    /// Customers who were parked.
+    pub parked: i64,
+    /// Customers compared.
+    pub checked: i64,
+    /// Those whose stored contribution is not what the facts add up to.
+    pub differences: i64,
+}
+
+const MOVED_PREFIX: &str = "moved_";
+
+impl Progress {
+    /// The counters, by the names of their attributes.
+    fn counts(&self) -> [(&'static str, i64); 6] {
+        [
+            ("customers", self.customers),
+            ("orders", self.orders),
+            ("credits_changed", self.credits_changed),
+            ("parked", self.parked),
+            ("checked", self.checked),
+            ("differences", self.differences),
+        ]
     }
 
-    /// Writes a unit.
+    /// What stands in an item.
+    pub(crate) fn of(item: &Item) -> Self {
+        let count = |name| number(item, name).unwrap_or(0);
+        let moved = |(name, value): (&String, &AttributeValue)| -> Option<(Currency, Money)> {
+            let amount = serde_json::Value::String(value.as_n().ok()?.clone());
+            let currency = Currency::parse(name.strip_prefix(MOVED_PREFIX)?)?;
+            Some((currency, serde_json::from_value(amount).ok()?))
+        };
+        Self {
+            customers: count("customers"),
+            orders: count("orders"),
+            credits_changed: count("credits_changed"),
+            revenue_moved: item.iter().filter_map(moved).collect(),
+            parked: count("parked"),
+            checked: count("checked"),
+            differences: count("differences"),
+        }
+    }
+
+    /// The update that adds all this, and one to a counter, to an item.
+    pub(crate) fn addition(&self, one_more: &str) -> (String, Vec<(String, AttributeValue)>) {
+        let counts = self
+            .counts()
+            .map(|(name, n)| (name.to_owned(), n.to_string()));
+        let moved = self.revenue_moved.iter();
+        let moved = moved.map(|(currency, sum)| {
+            (
+                format!("{MOVED_PREFIX}{}", currency.code()),
+                sum.to_string(),
+            )
+        });
+        let one_more = (one_more.to_owned(), "1".to_owned());
+        let all = counts
+            .into_iter()
+            .filter(|(_, n)| n != "0")
+            .chain(moved)
+            .chain([one_more]);
+        let (names, values): (Vec<_>, Vec<_>) = all
+            .map(|(name, n)| {
+                (
+                    format!("{name} :{name}"),
+                    (format!(":{name}"), AttributeValue::N(n)),
+                )
+            })
+            .unzip();
+        (format!("ADD {}", names.join(", ")), values)
+    }
+}
+
+impl Market {
+    fn unit_item(&self, unit: &Unit) -> NewItem {
+        NewItem::at(&keys::unit(&self.id, &unit.unit_id))
+            .number("v", 0)
+            .data(unit)
+    }
+
+    /// A write that puts a unit without a list.
+    pub(crate) fn put_unit(&self, unit: &Unit) -> Write {
+        self.store
+            .put_write(self.unit_item(unit), Some(Condition::absent()))
+    }
+
+    /// Writes a unit that folds some customers: their list first.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn add_unit(&self, unit: &Unit) -> Result<(), StoreError> {
-        let item = NewItem::at(&keys::unit(&self.id, &unit.unit_id)).data(unit);
-        match self.store.put(item, Some(Condition::absent())).await? {
-            PutOutcome::Done(_) | PutOutcome::Refused(_) => Ok(()),
-        }
+    pub async fn add_fold(
+        &self,
+        unit: &Unit,
+        customers: &[CustomerId],
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let list = NewItem::at(&keys::unit_list(&self.id, &unit.unit_id)).packed(&customers);
+        let list = list.expires(now.plus_ms(self.retention.keep_ms()));
+        self.store.put(list, None).await?;
+        self.store.put(self.unit_item(unit), None).await.map(drop)
+    }
+
+    /// The customers of a unit.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn unit_list(&self, unit_id: &str) -> Result<Vec<CustomerId>, StoreError> {
+        let list = self
+            .store
+            .get(&keys::unit_list(&self.id, unit_id), true)
+            .await?;
+        list.as_ref().map_or(Ok(Vec::new()), data)
+    }
+
+    /// A unit that waits; none where it is done.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn unit(&self, unit_id: &str) -> Result<Option<Unit>, StoreError> {
+        let item = self.store.get(&keys::unit(&self.id, unit_id), true).await?;
+        item.as_ref().map(read_unit).transpose()
     }
 
     /// All units that wait.
@@ -191,40 +366,171 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn units(&self) -> Result<Vec<Unit>, StoreError> {
-        let mut units = Vec::new();
-        for item in self
-            .store
+        self.store
             .query(&keys::units(&self.id), &Range::All, Reading::STRONG)
             .await?
-        {
-            units.push(Unit {
-                unit_id: text(&item, "sk").to_owned(),
-                ..data(&item)?
-            });
-        }
-        Ok(units)
-    }
-
-    /// Keeps the list of a unit's customers, as long as the marketplace holds no order: another version of the settings
-    /// would replace the one they were folded under.
-    ///
-    /// # Errors
-    /// What the table answers.
-    pub async fn keep_early(&self, unit: &Unit) -> Result<(), StoreError> {
-        let item = NewItem::at(&keys::early_unit(&self.id, &unit.unit_id)).data(unit);
-        self.store.put(item, None).await.map(drop)
-    }
-
-    /// The lists kept by [`Market::keep_early`].
-    ///
-    /// # Errors
-    /// What the table answers.
-    pub async fn early_units(&self) -> Result<Vec<Unit>, StoreError> {
-        self.store
-            .query(&keys::early_units(&self.id), &Range::All, Reading::STRONG)
-            .await?
             .iter()
-            .map(data)
+            .map(read_unit)
             .collect()
     }
+
+    /// Puts units that a run has taken over in place of those that were asked for, in one transaction. False where one of these
+    /// is gone: another plan took it over.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn take_over(&self, asked: &[Unit], units: &[Unit]) -> Result<bool, StoreError> {
+        let gone = asked.iter().map(|unit| {
+            let key = keys::unit(&self.id, &unit.unit_id);
+            self.store.delete_write(&key, Some(Condition::present()))
+        });
+        let writes = units.iter().map(|unit| self.put_unit(unit)).chain(gone);
+        Ok(matches!(
+            self.store.transact(writes.collect()).await?,
+            Transacted::Done
+        ))
+    }
+
+    /// Writes how far a unit is, for whoever goes on with it. Nothing where it is done already.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn hand_over(&self, unit: &Unit) -> Result<(), StoreError> {
+        let data = serde_json::to_string(unit).unwrap_or_default();
+        let values = vec![
+            (":d", AttributeValue::S(data)),
+            (":one", AttributeValue::N("1".to_owned())),
+        ];
+        let key = keys::unit(&self.id, &unit.unit_id);
+        self.store
+            .update(
+                &key,
+                "SET d = :d ADD v :one",
+                values,
+                Some(Condition::present()),
+            )
+            .await
+            .map(drop)
+    }
+
+    /// A write that counts what folds of a unit moved; it fails where the unit is done, and with it its transaction.
+    pub(crate) fn count_write(&self, unit: &Unit, progress: &Progress) -> Write {
+        let (expression, values) = progress.addition("v");
+        let values = values
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone()));
+        self.store.update_write(
+            &keys::unit(&self.id, &unit.unit_id),
+            &expression,
+            values.collect(),
+            Some(Condition::present()),
+        )
+    }
+
+    /// Counts what moved no sheet: customers parked, compared. Nothing where the unit is done.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn count(&self, unit: &Unit, progress: &Progress) -> Result<(), StoreError> {
+        if *progress == Progress::default() {
+            return Ok(());
+        }
+        let (expression, values) = progress.addition("v");
+        let values = values
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone()));
+        let key = keys::unit(&self.id, &unit.unit_id);
+        self.store
+            .update(
+                &key,
+                &expression,
+                values.collect(),
+                Some(Condition::present()),
+            )
+            .await
+            .map(drop)
+    }
+
+    /// Deletes a unit that is done and adds what it moved to its run, in one transaction: so it is added once.
+    ///
+    /// # Errors
+    /// What the table answers; [`StoreError::Contended`] where others count on it all the time.
+    pub async fn unit_done(&self, unit: &Unit) -> Result<(), StoreError> {
+        let key = keys::unit(&self.id, &unit.unit_id);
+        let mut runless = false;
+        for _ in 0..TRIES_MAX {
+            let Some(item) = self.store.get(&key, true).await? else {
+                return Ok(());
+            };
+            let version = number(&item, "v").unwrap_or(0).to_string();
+            let condition = Condition::equals("v", AttributeValue::N(version));
+            let mut writes = vec![self.store.delete_write(&key, Some(condition))];
+            if let Some(run_id) = unit.run_id.as_ref().filter(|_| !runless) {
+                writes.push(self.add_to_run(run_id, &Progress::of(&item)));
+            }
+            match self.store.transact(writes).await? {
+                Transacted::Done => return Ok(()),
+                // The run's record is expired.
+                Transacted::Cancelled(faults) => runless = faults.get(1) == Some(&Fault::Condition),
+            }
+        }
+        Err(StoreError::Contended {
+            op: "ending a unit",
+        })
+    }
+
+    /// The lists of some units after a place in the walk through all of them, and the place behind; none where the walk is over.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn unit_lists(
+        &self,
+        place: ListPlace,
+        now: Instant,
+    ) -> Result<(Vec<(String, Vec<CustomerId>)>, Option<ListPlace>), StoreError> {
+        let lane = (place.first + place.lanes) % keys::LIST_LANES.len();
+        let pk = keys::unit_lists(&self.id, &keys::LIST_LANES[lane..=lane]);
+        let (items, next) = self
+            .store
+            .page(
+                &pk,
+                &Range::All,
+                Reading::STRONG,
+                place.after,
+                Some(LISTS_AT_ONCE),
+            )
+            .await?;
+        let list = |item: &Item| Ok((text(item, "sk").to_owned(), data(item)?));
+        let lists = items.iter().filter(|item| !expired(item, now)).map(list);
+        let lanes = place.lanes + usize::from(next.is_none());
+        let place = ListPlace {
+            lanes,
+            first: place.first,
+            after: next,
+        };
+        let more = lanes < keys::LIST_LANES.len();
+        Ok((
+            lists.collect::<Result<_, StoreError>>()?,
+            more.then_some(place),
+        ))
+    }
+}
+
+impl ListPlace {
+    /// The beginning of a walk that begins at a lane drawn by lot.
+    pub fn anywhere() -> Self {
+        let first = keys::LIST_LANES.find(&random_hex()[..1]).unwrap_or(0);
+        Self {
+            lanes: 0,
+            first,
+            after: None,
+        }
+    }
+}
+
+fn read_unit(item: &Item) -> Result<Unit, StoreError> {
+    Ok(Unit {
+        unit_id: text(item, "sk").to_owned(),
+        ..data(item)?
+    })
 }

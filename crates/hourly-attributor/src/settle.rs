@@ -1,0 +1,87 @@
+//! The end of runs: a run is done when everything it planned is, and then the figures are as of its beginning.
+
+use revtrail_store::market::Market;
+use revtrail_store::runs::{Run, RunState, SAMPLE_CUSTOMERS, Sample};
+use revtrail_store::work::{Nudge, Unit, Work};
+
+use crate::plan::nudge;
+use crate::{AttributorError, Until};
+
+/// Runs looked at for whether they are done: nearly a day of hourly ones.
+const RUNS_LOOKED_AT: i32 = 20;
+
+/// A run that is not planned after so long died on the way: what it did not plan is in notes, or in units that others point at.
+const PLANNING_MS_MAX: i64 = 30 * 60 * 1000;
+
+/// Ends the runs whose units are all done, or begins the verification they were asked for; raises the time that the figures are
+/// as of. Says what follows.
+pub(crate) async fn settle(
+    market: &Market,
+    until: Until<'_>,
+) -> Result<Vec<Nudge>, AttributorError> {
+    // In this order: what a run recorded as planned is in units before these are read.
+    let (runs, _) = market.runs(None, RUNS_LOOKED_AT).await?;
+    let planned_to = market.meta().await?.planned_to;
+    let units = market.units().await?;
+    let mut nudges = Vec::new();
+    let over = |run: &&Run| {
+        let own = |unit: &Unit| unit.run_id.as_ref() == Some(&run.run_id);
+        run.state != RunState::Done && run.planned && !units.iter().any(own)
+    };
+    let died = |run: &&Run| {
+        let quiet_since = until.now().minus_ms(PLANNING_MS_MAX);
+        run.state == RunState::Running && !run.planned && run.started_at < quiet_since
+    };
+    for run in runs.iter().filter(died) {
+        market
+            .finish_run(&run.run_id, RunState::Failed, until.now())
+            .await?;
+    }
+    let mut ended = false;
+    for run in runs.iter().filter(over) {
+        if let Some(sample) = run.verify_next {
+            let left = (sample == Sample::Sample).then_some(SAMPLE_CUSTOMERS);
+            let work = Work::Verify { after: None, left };
+            let unit = Unit::new(work, Some(run.run_id.clone()), 0, 0, until.now());
+            if market.plan_verify(&run.run_id, &unit).await? {
+                nudges.push(nudge(market, &unit));
+            }
+        } else {
+            market
+                .finish_run(&run.run_id, RunState::Done, until.now())
+                .await?;
+            ended = true;
+        }
+    }
+    if let Some(planned_to) = planned_to {
+        let early =
+            |unit: &Unit| unit.at <= planned_to && !matches!(unit.work, Work::Verify { .. });
+        if !units.iter().any(early) {
+            market.raise_as_of(planned_to).await?;
+        }
+    }
+    if ended && units.iter().any(Unit::is_asked) {
+        // A fold found a send time that nobody knew: whom it touches need not wait for the next hour.
+        nudges.push(Nudge::Plan {
+            marketplace: market.id().clone(),
+            run_id: None,
+        });
+    }
+    Ok(nudges)
+}
+
+/// The same, where a unit's end may have been its run's.
+pub(crate) async fn settle_after(
+    market: &Market,
+    unit: &Unit,
+    until: Until<'_>,
+) -> Result<Vec<Nudge>, AttributorError> {
+    let run = match &unit.run_id {
+        Some(run_id) => market.run(run_id).await?,
+        None => None,
+    };
+    match run {
+        Some(run) if run.units_done < run.units || !run.planned => Ok(Vec::new()),
+        _ => settle(market, until).await,
+    }
+}
