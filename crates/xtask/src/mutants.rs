@@ -110,6 +110,19 @@ fn plant(tree: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// The manifest with a version of its own. Cargo tells crates of the same version at the same place below two workspaces' tops
+/// not apart: in the shared target folder the copy's would pass for the workspace's.
+fn versioned(manifest: &str) -> Result<String, String> {
+    let at = "[workspace.package]\nversion = \"";
+    let (before, rest) = manifest
+        .split_once(at)
+        .ok_or("Cargo.toml does not begin [workspace.package] with the version")?;
+    let (version, after) = rest
+        .split_once('"')
+        .ok_or("the version of Cargo.toml does not end")?;
+    Ok(format!("{before}{at}{version}-mutants\"{after}"))
+}
+
 fn all_files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -171,6 +184,8 @@ fn bugs(read: impl Fn(&str) -> Option<String>) -> Result<BTreeMap<String, String
             .or_insert_with(|| read(&lib).unwrap_or_default());
         text.push_str(CHOICE);
     }
+    let manifest = read("Cargo.toml").unwrap_or_default();
+    changed.insert("Cargo.toml".to_owned(), versioned(&manifest)?);
     Ok(changed)
 }
 
@@ -178,7 +193,7 @@ fn bugs(read: impl Fn(&str) -> Option<String>) -> Result<BTreeMap<String, String
 fn build(tree: &Path) -> Result<PathBuf, String> {
     let mut command = cargo(&[
         "test",
-        "--locked",
+        "--offline",
         "--no-run",
         "--package",
         "revtrail-tests",
