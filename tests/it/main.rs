@@ -10,11 +10,13 @@
 
 mod access;
 mod bad_input;
+mod cost;
 mod crash;
 mod golden;
 mod heavy;
 mod isolation;
 mod journey;
+mod meter;
 mod requirements;
 mod retries;
 mod rules;

@@ -159,14 +159,8 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn put_order(&self, order: &Order) -> Result<OrderOutcome, StoreError> {
-        let pointer = Pointer::of(order);
         let gone_at = self.gone_at(order.placed_at);
-        let item = NewItem::at(&keys::order_pointer(&self.id, &order.order_id))
-            .data(&pointer)
-            .expires(gone_at);
-        if let PutOutcome::Refused(stands) = self.store.put(item, Some(Condition::absent())).await?
-        {
-            let known: Pointer = data(&stands)?;
+        if let Some(known) = self.pointer(order, gone_at).await? {
             let unchanged =
                 order.check_unchanged(&known.customer_id, known.currency, known.placed_at);
             if let Err(problem) = unchanged {
@@ -192,6 +186,26 @@ impl Market {
                 PutOutcome::Refused(_) => OrderOutcome::Older,
             },
         )
+    }
+
+    /// What never changes of an order, as it was stored before; `None` where this copy is the first, and stored it.
+    ///
+    /// A later copy finds it by reading, for half a read unit: a refused put is paid as a write. What an eventual read does not see
+    /// yet, the put meets.
+    async fn pointer(
+        &self,
+        order: &Order,
+        gone_at: Instant,
+    ) -> Result<Option<Pointer>, StoreError> {
+        let key = keys::order_pointer(&self.id, &order.order_id);
+        if let Some(stands) = self.store.get(&key, false).await? {
+            return data(&stands).map(Some);
+        }
+        let item = NewItem::at(&key).data(&Pointer::of(order)).expires(gone_at);
+        match self.store.put(item, Some(Condition::absent())).await? {
+            PutOutcome::Done(_) => Ok(None),
+            PutOutcome::Refused(stands) => data(&stands).map(Some),
+        }
     }
 
     /// The standing copy of an order.

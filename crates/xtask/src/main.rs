@@ -1,4 +1,4 @@
-//! The tasks of the workspace: `cargo xtask test` is everything a change must pass. Only the standard library, so that it is
+//! The tasks of the workspace: `cargo xtask test` is everything a change must pass, `cargo xtask prove` what takes longer. Only the standard library, so that it is
 //! built in a second.
 
 #![allow(
@@ -8,6 +8,9 @@
 )]
 
 mod counts;
+mod mutants;
+mod planted;
+mod prove;
 mod run;
 mod tools;
 
@@ -23,13 +26,15 @@ use tools::{DENY, MACHETE};
 const HELP: &str = "The tasks of the revtrail workspace
 
 Usage: cargo xtask test [STEP]...
+       cargo xtask prove --help
 
-Steps, in this order; without any, all of them:
+Steps of test, in this order; without any, all of them:
   fmt       the formatting is rustfmt's
   clippy    no warning in any target of the workspace
   lambda    the mains of the Lambda functions compile alone, as they are deployed, without a warning
   doc       the documentation builds without a warning
   test      every test: units, golden tables, corpus, random worlds against a second implementation
+  mutants   planted bugs: each must be found by its harness
   deny      licences, sources and banned crates, by deny.toml
   machete   no unused dependency
 
@@ -63,16 +68,18 @@ enum Step {
     Lambda,
     Doc,
     Test,
+    Mutants,
     Deny,
     Machete,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step::Fmt,
     Step::Clippy,
     Step::Lambda,
     Step::Doc,
     Step::Test,
+    Step::Mutants,
     Step::Deny,
     Step::Machete,
 ];
@@ -85,6 +92,7 @@ impl Step {
             Self::Lambda => "lambda",
             Self::Doc => "doc",
             Self::Test => "test",
+            Self::Mutants => "mutants",
             Self::Deny => "deny",
             Self::Machete => "machete",
         }
@@ -127,6 +135,7 @@ impl Step {
                 "--",
                 "--show-output",
             ]),
+            Self::Mutants => cargo(&["xtask", "prove", "mutants"]),
             Self::Deny => {
                 let mut command = Command::new(DENY.path(&folder("tools"))?);
                 command.args(["--locked", "check", "--hide-inclusion-graph"]);
@@ -145,6 +154,13 @@ impl Step {
 fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let ["prove", rest @ ..] = &words[..] {
+        if rest.is_empty() || rest.iter().any(|word| ["-h", "--help"].contains(word)) {
+            print!("{}", prove::HELP);
+            return ExitCode::SUCCESS;
+        }
+        return prove::prove(rest);
+    }
     if words.is_empty()
         || words
             .iter()
@@ -181,7 +197,7 @@ fn chosen(names: &[&str]) -> Result<Vec<Step>, String> {
 fn test(steps: &[Step]) -> ExitCode {
     let began = Instant::now();
     let mut rows: Vec<(&str, Duration, &str)> = Vec::new();
-    let mut counts = None;
+    let mut told = String::new();
     let mut passed = true;
     for step in steps {
         let started = Instant::now();
@@ -194,7 +210,7 @@ fn test(steps: &[Step]) -> ExitCode {
         println!("{:8} {outcome} in {}", step.name(), time(took));
         rows.push((step.name(), took, outcome));
         match &ran {
-            Ok(ran) if *step == Step::Test => counts = Some(Counts::of(&ran.output)),
+            Ok(ran) if [Step::Test, Step::Mutants].contains(step) => told.push_str(&ran.output),
             _ => {}
         }
         if !ok {
@@ -213,8 +229,8 @@ fn test(steps: &[Step]) -> ExitCode {
         println!("{name:<18}{:>14}  {outcome}", time(took));
     }
     println!("{:<18}{:>14}", "all", time(began.elapsed()));
-    if let Some(counts) = counts {
-        println!("\n{counts}");
+    if !told.is_empty() {
+        println!("\n{}", Counts::of(&told));
     }
     if passed {
         ExitCode::SUCCESS

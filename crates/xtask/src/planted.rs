@@ -1,0 +1,143 @@
+//! The planted bugs: where, what instead, and who must find it.
+
+/// A test, and the sizes it is run at.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Harness {
+    /// Its whole name.
+    pub(crate) test: &'static str,
+    /// Variables of its environment.
+    pub(crate) env: &'static [(&'static str, &'static str)],
+}
+
+/// A bug. The text is an expression, or a statement, that stands once in the file; the bug stands in its place.
+pub(crate) struct Mutant {
+    pub(crate) name: &'static str,
+    pub(crate) file: &'static str,
+    pub(crate) text: &'static str,
+    pub(crate) with: &'static str,
+    pub(crate) found_by: Harness,
+}
+
+const fn by(test: &'static str, env: &'static [(&'static str, &'static str)]) -> Harness {
+    Harness { test, env }
+}
+
+const RULES: Harness = by(
+    "rules::core_equals_the_second_implementation",
+    &[("REVTRAIL_WORLDS", "3000")],
+);
+const WORLDS_HTTP: Harness = by(
+    "worlds_http::worlds_over_http_equal_the_second_implementation",
+    &[("REVTRAIL_HTTP_WORLDS", "20")],
+);
+const ISOLATION: Harness = by(
+    "isolation::a_marketplace_is_the_same_with_and_without_another",
+    &[],
+);
+const HEAVY: Harness = by(
+    "heavy::a_till_that_is_one_customer_is_counted_to_the_cent",
+    &[],
+);
+const LATE: Harness = by("retries::what_comes_late_moves_the_credit_once", &[]);
+const TWICE: Harness = by("retries::twice_and_shuffled_gives_the_same", &[]);
+const DAY_91: Harness = by(
+    "requirements::r022_day_90_is_visible_and_day_91_is_not",
+    &[],
+);
+
+pub(crate) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "a_window_without_its_end",
+        file: "crates/core/src/decide.rs",
+        text: "placed_at > start.plus_ms(rule.window.ms())",
+        with: "placed_at >= start.plus_ms(rule.window.ms())",
+        found_by: RULES,
+    },
+    Mutant {
+        name: "the_same_instant_supersedes",
+        file: "crates/core/src/decide.rs",
+        text: "(at > sent_at).then_some(campaign)",
+        with: "(at >= sent_at).then_some(campaign)",
+        found_by: RULES,
+    },
+    Mutant {
+        name: "look_back_not_applied",
+        file: "crates/core/src/decide.rs",
+        text: "mark.at < placed_at.minus_ms(ms)",
+        with: "mark.at < placed_at.minus_ms(1_000 * ms)",
+        found_by: WORLDS_HTTP,
+    },
+    Mutant {
+        name: "money_as_a_float",
+        file: "crates/core/src/sheet.rs",
+        text: "sum.revenue += times(earned.revenue, sign)",
+        with: r#"{
+            let float = |money: Money| money.to_string().parse::<f64>().unwrap_or(0.0);
+            let summed = format!("{:.6}", float(sum.revenue) + float(times(earned.revenue, sign)));
+            sum.revenue = Money::parse(&summed).unwrap_or_default();
+        }"#,
+        found_by: RULES,
+    },
+    Mutant {
+        name: "an_event_overwritten",
+        file: "crates/store/src/facts.rs",
+        text: "match self.store.put(item, Some(Condition::absent())).await? {
+                PutOutcome::Done(_) => EventOutcome::Stored,
+                PutOutcome::Refused(_) => EventOutcome::Duplicate,
+            }",
+        with: "match self.store.put(item, None).await? {
+                PutOutcome::Done(None) => EventOutcome::Stored,
+                _ => EventOutcome::Duplicate,
+            }",
+        found_by: WORLDS_HTTP,
+    },
+    Mutant {
+        name: "an_order_turned_back",
+        file: "crates/store/src/facts.rs",
+        text: r#"Some(Condition::absent_or_less("d", &standing))"#,
+        with: "None",
+        found_by: TWICE,
+    },
+    Mutant {
+        name: "the_expired_shown",
+        file: "crates/store/src/client.rs",
+        text: "number(item, TTL_ATTRIBUTE).is_some_and(|seconds| seconds.saturating_mul(1000) <= now.ms())",
+        with: "false",
+        found_by: DAY_91,
+    },
+    Mutant {
+        name: "a_forgotten_page",
+        file: "crates/store/src/client.rs",
+        text: "from = Some(next)",
+        with: "return Ok(items)",
+        found_by: HEAVY,
+    },
+    Mutant {
+        name: "a_marketplace_left_out_of_a_key",
+        file: "crates/store/src/keys.rs",
+        text: r#"part(id, "g")"#,
+        with: r#"{ let _ = id; "m/all/g".to_owned() }"#,
+        found_by: ISOLATION,
+    },
+    Mutant {
+        name: "a_send_time_that_moves_unnoticed",
+        file: "crates/store/src/work.rs",
+        text: "times[0] == times[1]",
+        with: "true",
+        found_by: LATE,
+    },
+    Mutant {
+        name: "a_fold_that_only_adds",
+        file: "crates/store/src/contribution.rs",
+        text: "difference.subtract(&sheet(&pending.stored, day))",
+        with: "{}",
+        found_by: TWICE,
+    },
+    Mutant {
+        name: "a_purchase_row_left_behind",
+        file: "crates/store/src/contribution.rs",
+        text: "writes.push(self.delete_row(*day, old))",
+        with: "{}",
+        found_by: LATE,
+    },
+];

@@ -1,0 +1,312 @@
+//! `cargo xtask prove`: the harnesses at the sizes that are asked for on demand, in an optimised build, a part at a time, so that
+//! one sees how far they are; and the mutants.
+
+use std::io::{IsTerminal, Write, stdout};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::mutants::{mutants, program};
+use crate::run::{Ran, run};
+use crate::{cargo, folder, root, time};
+
+pub(crate) const HELP: &str = "Proves more than the tests do, for as long as you like
+
+Usage: cargo xtask prove [--from SEED] [WHAT]...
+       cargo xtask prove mutants [NAME]...
+
+What:
+  --worlds N        N random worlds against the second implementation of the rules
+  --http-worlds N   N random worlds, through the service
+  --histories N     N random histories of a marketplace, with faults, invariants checked after every step
+  --pairs           crash points two at a time
+  --window N        interleavings of two actors up to N + N calls
+  --mutants         bugs planted into a copy of the workspace: each must be found by its harness
+
+  --from SEED       begin at this seed, for going on where another run ended
+  mutants NAME...   only these mutants; their table is crates/xtask/src/planted.rs
+
+Examples:
+  cargo xtask prove --worlds 10000000 --histories 100000
+  cargo xtask prove --histories 1000 --from 100000
+  cargo xtask prove --pairs --window 10
+  cargo xtask prove mutants
+
+It ends at the first failure with the one command that replays it; the output is kept in target/xtask/prove.log.
+
+Exit codes:
+  0  nothing was found
+  1  something was: the command that replays it is shown
+  2  usage
+";
+
+/// A harness that can be made larger.
+struct Larger {
+    flag: &'static str,
+    /// What it counts, in words.
+    what: &'static str,
+    test: &'static str,
+    /// Says how large.
+    variable: &'static str,
+    /// So many seeds at a time; 0 where it is not counted in seeds.
+    part: u64,
+}
+
+const LARGER: [Larger; 5] = [
+    Larger {
+        flag: "--worlds",
+        what: "worlds",
+        test: "rules::core_equals_the_second_implementation",
+        variable: "REVTRAIL_WORLDS",
+        part: 200_000,
+    },
+    Larger {
+        flag: "--http-worlds",
+        what: "worlds over HTTP",
+        test: "worlds_http::worlds_over_http_equal_the_second_implementation",
+        variable: "REVTRAIL_HTTP_WORLDS",
+        part: 500,
+    },
+    Larger {
+        flag: "--histories",
+        what: "histories",
+        test: "histories::",
+        variable: "REVTRAIL_HISTORIES",
+        part: 500,
+    },
+    Larger {
+        flag: "--pairs",
+        what: "pairs of crash points",
+        test: "crash::",
+        variable: "REVTRAIL_PAIRS",
+        part: 0,
+    },
+    Larger {
+        flag: "--window",
+        what: "interleavings",
+        test: "two_at_once::",
+        variable: "REVTRAIL_WINDOW",
+        part: 0,
+    },
+];
+
+/// What the words ask for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Asked {
+    from: u64,
+    /// Which of [`LARGER`], and how large.
+    harnesses: Vec<(usize, u64)>,
+    mutants: bool,
+}
+
+fn asked(words: &[&str]) -> Result<Asked, String> {
+    let mut asked = Asked::default();
+    let mut words = words.iter();
+    while let Some(&flag) = words.next() {
+        let mut number = || {
+            let word = words.next().ok_or(format!("{flag} needs a number"))?;
+            word.parse()
+                .map_err(|_| format!("{flag}: {word} is no number"))
+        };
+        match LARGER.iter().position(|larger| larger.flag == flag) {
+            Some(place) if flag == "--pairs" => asked.harnesses.push((place, 1)),
+            Some(place) => asked.harnesses.push((place, number()?)),
+            None if flag == "--from" => asked.from = number()?,
+            None if flag == "--mutants" => asked.mutants = true,
+            None => return Err(format!("there is no {flag}")),
+        }
+    }
+    Ok(asked)
+}
+
+/// The task.
+pub(crate) fn prove(words: &[&str]) -> ExitCode {
+    if let ["mutants", names @ ..] = words {
+        return ended(mutants(names));
+    }
+    match asked(words) {
+        Ok(asked) if asked.mutants || !asked.harnesses.is_empty() => ended(all(&asked)),
+        Ok(_) => usage("what is to be proved?"),
+        Err(why) => usage(&why),
+    }
+}
+
+fn usage(why: &str) -> ExitCode {
+    eprintln!("{why}\n\n{HELP}");
+    ExitCode::from(2)
+}
+
+fn ended(outcome: Result<bool, String>) -> ExitCode {
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn all(asked: &Asked) -> Result<bool, String> {
+    if !asked.harnesses.is_empty() {
+        let program = build()?;
+        for &(place, size) in &asked.harnesses {
+            if !enlarge(&program, &LARGER[place], size, asked.from)? {
+                return Ok(false);
+            }
+        }
+    }
+    if asked.mutants {
+        return mutants(&[]);
+    }
+    Ok(true)
+}
+
+fn build() -> Result<PathBuf, String> {
+    let command = [
+        "test",
+        "--locked",
+        "--release",
+        "--no-run",
+        "--package",
+        "revtrail-tests",
+        "--test",
+        "it",
+    ];
+    match run("build", cargo(&command), &folder("xtask"))? {
+        Ran { ok: false, output } => Err(output),
+        Ran { output, .. } => {
+            program(&output).ok_or_else(|| format!("cargo names no test program:\n{output}"))
+        }
+    }
+}
+
+/// Runs a harness at a size, part by part; false where it found something.
+fn enlarge(program: &Path, larger: &Larger, size: u64, from: u64) -> Result<bool, String> {
+    let part = if larger.part == 0 { size } else { larger.part };
+    let mut screen = Screen {
+        what: larger.what,
+        began: Instant::now(),
+        told: Duration::ZERO,
+    };
+    let mut counted = 0;
+    let mut done = 0;
+    while done < size {
+        let now = part.min(size - done);
+        screen.show(done, size, larger.part > 0);
+        let mut command = Command::new(program);
+        command
+            .args([larger.test, "--nocapture"])
+            .current_dir(root().join("tests"))
+            .env(larger.variable, now.to_string())
+            .env("REVTRAIL_FROM", (from + done).to_string())
+            .stdin(Stdio::null());
+        let ran = command
+            .output()
+            .map_err(|error| format!("failed to start the harness: {error}"))?;
+        let told = [ran.stdout, ran.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
+        if told.contains("running 0 tests") {
+            return Err(format!("there is no harness {} yet", larger.test));
+        }
+        if !ran.status.success() {
+            drop(std::fs::write(folder("xtask").join("prove.log"), &*told));
+            screen.clear();
+            println!(
+                "{}: FAILED in the part of {now} from seed {}",
+                larger.what,
+                from + done
+            );
+            let replay = told.lines().find(|line| line.contains("replay: "));
+            println!("{}", replay.unwrap_or("see target/xtask/prove.log"));
+            return Ok(false);
+        }
+        counted += counts(&told);
+        done += now;
+    }
+    screen.clear();
+    println!(
+        "{}: {counted} ({})",
+        larger.what,
+        time(screen.began.elapsed())
+    );
+    Ok(true)
+}
+
+/// The sum of the lines such as `worlds: 100` and `crash points: 2051`.
+fn counts(told: &str) -> u64 {
+    told.lines()
+        .filter_map(|line| line.split_once(": ")?.1.parse::<u64>().ok())
+        .sum()
+}
+
+/// One line that is overwritten on a terminal, and now and then one elsewhere.
+struct Screen {
+    what: &'static str,
+    began: Instant,
+    told: Duration,
+}
+
+impl Screen {
+    fn show(&mut self, done: u64, size: u64, counted: bool) {
+        let (what, took) = (self.what, self.began.elapsed());
+        let so_far = if counted {
+            format!("{done} of {size}, ")
+        } else {
+            String::new()
+        };
+        if stdout().is_terminal() {
+            print!("\r\x1b[K{what}: {so_far}{}", time(took));
+            drop(stdout().flush());
+        } else if took - self.told > Duration::from_secs(60) {
+            println!("{what}: {so_far}{}", time(took));
+            self.told = took;
+        }
+    }
+
+    fn clear(&self) {
+        if stdout().is_terminal() {
+            print!("\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_ask_for_harnesses() {
+        let ask = |line: &str| asked(&line.split_whitespace().collect::<Vec<_>>());
+        for (line, from, harnesses, mutants) in [
+            ("--worlds 10 --from 7", 7, vec![(0, 10)], false),
+            ("--pairs --window 10", 0, vec![(3, 1), (4, 10)], false),
+            ("--histories 5 --mutants", 0, vec![(2, 5)], true),
+        ] {
+            assert_eq!(
+                ask(line),
+                Ok(Asked {
+                    from,
+                    harnesses,
+                    mutants
+                }),
+                "{line}"
+            );
+        }
+        for (line, why) in [
+            ("--worlds", "--worlds needs a number"),
+            ("--worlds many", "--worlds: many is no number"),
+            ("--moons 3", "there is no --moons"),
+        ] {
+            assert_eq!(ask(line), Err(why.to_owned()), "{line}");
+        }
+    }
+
+    #[test]
+    fn counts_are_summed() {
+        assert_eq!(
+            counts("test a ... worlds: 12\ncrash points: 30\nok: fine\n"),
+            42
+        );
+    }
+}
