@@ -11,6 +11,7 @@
 mod access;
 mod bad_input;
 mod crash;
+mod envelope;
 mod golden;
 mod heavy;
 mod isolation;

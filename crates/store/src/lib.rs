@@ -13,6 +13,8 @@ pub mod facts;
 pub mod keys;
 pub mod market;
 pub mod notes;
+#[cfg(feature = "queue")]
+pub mod queue;
 pub mod runs;
 pub mod sheets;
 pub mod work;
