@@ -21,6 +21,7 @@ mod retries;
 mod rules;
 mod service;
 mod shop;
+mod template;
 mod tree;
 mod tripwire;
 mod worlds_http;
