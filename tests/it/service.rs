@@ -51,7 +51,7 @@ impl Service {
         let clock = Arc::new(AtomicI64::new(now.ms()));
         let poked: Arc<Mutex<Vec<_>>> = Arc::default();
         let waiting = poked.clone();
-        let poke = Arc::new(move |nudge| waiting.lock().unwrap().push(nudge));
+        let poke = manage::in_process(move |nudge| waiting.lock().unwrap().push(nudge));
         let app = App::new(
             store.clone(),
             Clock::Set(clock.clone()),

@@ -1,6 +1,7 @@
 //! The attributor: plans units of changed customers from notes, and folds them. Running it twice, twice at once, or killing
 //! it anywhere changes no figure.
 
+pub mod envelope;
 mod fold;
 mod plan;
 mod settle;

@@ -1,16 +1,23 @@
-//! The hourly-attributor function on Lambda, fired by a schedule.
+//! The hourly-attributor function on Lambda, called by a schedule and by the queue of its own nudges.
 
-use hourly_attributor::Attributor;
+use hourly_attributor::{Attributor, envelope};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use revtrail_store::aws;
+use revtrail_core::time::Instant;
+use revtrail_store::{aws, queue::Queue};
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let attributor = Attributor::new(aws::store_from_env()?, aws::retention_from_env()?);
-    let tick = async |_: LambdaEvent<Value>| {
-        let nudges = attributor.tick().await?;
-        Ok::<(), Error>(attributor.drain(nudges, &aws::clock).await?)
+    let queue = Queue::from_env()?;
+    let answer = async |call: LambdaEvent<Value>| {
+        let deadline = i64::try_from(call.context.deadline).unwrap_or(i64::MAX);
+        let stop_at = envelope::stop_at(aws::clock(), Instant::from_ms(deadline));
+        let send = async |nudges: &[_]| queue.send(nudges).await;
+        let answer = envelope::answer(&attributor, &call.payload, &aws::clock, stop_at, send);
+        // On the heap: the compiler gives up on the layout of what nests as deep as the SDK.
+        let answer = Box::pin(answer);
+        Ok::<_, Error>(answer.await?)
     };
-    lambda_runtime::run(service_fn(tick)).await
+    lambda_runtime::run(service_fn(answer)).await
 }

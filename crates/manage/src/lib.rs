@@ -1,5 +1,7 @@
 //! The manage function: marketplaces, keys, settings, campaigns, and asking for runs.
 
+use std::error::Error;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use revtrail_core::campaign::{Campaign, NAME_BYTES_MAX};
@@ -9,7 +11,7 @@ use revtrail_core::settings::{Settings, Version};
 use revtrail_core::sheet::Tally;
 use revtrail_store::access::{Key, Role};
 use revtrail_store::market::{Created, Market, Saved};
-use revtrail_store::runs::Sample;
+use revtrail_store::runs::{RunState, Sample};
 use revtrail_store::work::Nudge;
 use revtrail_web::access::Access;
 use revtrail_web::answer::{json, located, no_content};
@@ -18,7 +20,17 @@ use revtrail_web::route::{Call, Method, Response, Route, StatusCode};
 use serde_json::{Map, Value, json};
 
 /// Hands the attributor a nudge: a run is on record and waits to be worked off.
-pub type Poke = Arc<dyn Fn(Nudge) + Send + Sync>;
+pub type Poke = Arc<dyn Fn(Nudge) -> Poked + Send + Sync>;
+/// A nudge on its way.
+pub type Poked = Pin<Box<dyn Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send>>;
+
+/// A poke inside of this process, which does not fail.
+pub fn in_process(hand_over: impl Fn(Nudge) + Send + Sync + 'static) -> Poke {
+    Arc::new(move |nudge| {
+        hand_over(nudge);
+        Box::pin(std::future::ready(Ok(())))
+    })
+}
 
 /// Most marketplaces of one key.
 const KEY_MARKETPLACES_MAX: usize = 50;
@@ -26,7 +38,7 @@ const KEY_MARKETPLACES_MAX: usize = 50;
 const ADMIN: Access = Access::Roles(&[Role::Admin]);
 const MARKETING: Access = Access::Roles(&[Role::Admin, Role::Marketer]);
 
-/// What this function answers. `poke` starts a run that was asked for; where it does nothing, the next tick does.
+/// What this function answers. `poke` starts a run that was asked for.
 pub fn routes(poke: Poke) -> Vec<Route> {
     vec![
         Route::new(
@@ -412,10 +424,17 @@ async fn post_run(call: Call, poke: Poke) -> Result<Response, Problem> {
     valid(problems)?;
     let market = call.market()?;
     let run_id = market.start_run(verify, call.now).await?;
-    poke(Nudge::Plan {
+    let plan = Nudge::Plan {
         marketplace: market.id().clone(),
         run_id: Some(run_id.clone()),
-    });
+    };
+    if let Err(error) = poke(plan).await {
+        tracing::error!(error, run_id, "a run could not be started");
+        market
+            .finish_run(&run_id, RunState::Failed, call.now)
+            .await?;
+        return Err(Problem::busy());
+    }
     let location = format!("{}/{run_id}", call.path());
     Ok(located(
         StatusCode::ACCEPTED,

@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
-use revtrail_web::{app::App, dispatch::router};
+use revtrail_store::queue::Queue;
+use revtrail_store::work::Nudge;
+use revtrail_web::{app::App, dispatch::router, lambda};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_http::Error> {
+async fn main() -> Result<(), lambda::Error> {
     let app = App::from_env()?;
-    // A run that is asked for is on record; the attributor takes it up at its next tick.
-    lambda_http::run(router(manage::routes(Arc::new(|_, _| {})), app)).await
+    let queue = Queue::from_env()?;
+    let poke = move |nudge: Nudge| -> manage::Poked {
+        let queue = queue.clone();
+        Box::pin(async move { Ok(queue.send(&[nudge]).await?) })
+    };
+    lambda::run(router(manage::routes(Arc::new(poke)), app)).await
 }

@@ -1,9 +1,9 @@
 //! The report-query function on Lambda.
 
-use revtrail_web::{app::App, dispatch::router};
+use revtrail_web::{app::App, dispatch::router, lambda};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_http::Error> {
+async fn main() -> Result<(), lambda::Error> {
     let app = App::from_env()?;
-    lambda_http::run(router(report_query::routes(), app)).await
+    lambda::run(router(report_query::routes(), app)).await
 }

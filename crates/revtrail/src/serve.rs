@@ -6,7 +6,6 @@ use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hourly_attributor::Attributor;
@@ -136,9 +135,9 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         _ => random_hex(),
     };
     let (poke, poked) = mpsc::unbounded_channel::<Nudge>();
-    let sender = move |nudge| drop(poke.send(nudge));
+    let poke = manage::in_process(move |nudge| drop(poke.send(nudge)));
     let app = App::new(store.clone(), clock.clone(), args.retention, Some(&key));
-    let router = router(routes(Arc::new(sender)), app);
+    let router = router(routes(poke), app);
     bury_the_dead(&store, args.retention, clock.now()).await?;
     if args.demo {
         demo::load(

@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use revtrail_core::time::{Instant, Retention};
 
 use crate::client::Store;
@@ -16,11 +17,33 @@ pub struct BadEnvironment {
     why: &'static str,
 }
 
-fn needed(name: &'static str) -> Result<String, BadEnvironment> {
+pub(crate) fn needed(name: &'static str) -> Result<String, BadEnvironment> {
     std::env::var(name).map_err(|_| BadEnvironment {
         name,
         why: "is needed and is not set",
     })
+}
+
+/// The region that Lambda gives.
+pub(crate) fn region() -> Result<Region, BadEnvironment> {
+    Ok(Region::new(needed("AWS_REGION")?))
+}
+
+/// The credentials that Lambda gives: good for as long as this process lives.
+pub(crate) fn credentials() -> Result<Credentials, BadEnvironment> {
+    let (id, secret) = (
+        needed("AWS_ACCESS_KEY_ID")?,
+        needed("AWS_SECRET_ACCESS_KEY")?,
+    );
+    let token = std::env::var("AWS_SESSION_TOKEN").ok();
+    Ok(Credentials::new(id, secret, token, None, "environment"))
+}
+
+/// HTTPS by rustls and ring.
+pub(crate) fn https() -> SharedHttpClient {
+    Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
 }
 
 /// The table named by `REVTRAIL_TABLE`, with the region and the credentials that Lambda gives; `AWS_ENDPOINT_URL_DYNAMODB`
@@ -30,26 +53,12 @@ fn needed(name: &'static str) -> Result<String, BadEnvironment> {
 /// A variable that is missing.
 pub fn store_from_env() -> Result<Store, BadEnvironment> {
     let table = needed("REVTRAIL_TABLE")?;
-    let token = std::env::var("AWS_SESSION_TOKEN").ok();
-    let credentials = Credentials::new(
-        needed("AWS_ACCESS_KEY_ID")?,
-        needed("AWS_SECRET_ACCESS_KEY")?,
-        token,
-        None,
-        "environment",
-    );
     let mut config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(needed("AWS_REGION")?))
-        .credentials_provider(credentials)
-        .http_client(
-            Builder::new()
-                .tls_provider(Provider::Rustls(CryptoMode::Ring))
-                .build_https(),
-        );
-    if let Ok(endpoint) = std::env::var("AWS_ENDPOINT_URL_DYNAMODB") {
-        config = config.endpoint_url(endpoint);
-    }
+        .region(region()?)
+        .credentials_provider(credentials()?)
+        .http_client(https());
+    config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_DYNAMODB").ok());
     Ok(Store::new(Client::from_conf(config.build()), &table))
 }
 

@@ -14,6 +14,8 @@ pub mod keys;
 pub mod market;
 pub mod notes;
 pub mod parked;
+#[cfg(feature = "queue")]
+pub mod queue;
 pub mod runs;
 pub mod sheets;
 pub mod work;

@@ -51,7 +51,7 @@ impl App {
     ///
     /// # Errors
     /// A variable that is missing or makes no sense.
-    #[cfg(feature = "aws")]
+    #[cfg(feature = "lambda")]
     pub fn from_env() -> Result<Self, revtrail_store::aws::BadEnvironment> {
         use revtrail_store::aws;
         let key = aws::admin_key_from_env()?;

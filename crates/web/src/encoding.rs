@@ -16,6 +16,27 @@ pub fn path_segment(text: &str) -> String {
     out
 }
 
+/// The path as the client sent it, from the path in an event of Lambda. An HTTP API with explicit routes has decoded it
+/// once, and puts the name of a stage before it; a function URL, or anything that has no routes, passes it on.
+///
+/// So no id is decoded twice: `%2541` is `%41`. What an HTTP API has lost cannot be brought back: it tells `%2F` from `/`
+/// no more, and lets no id with a `/` or `?` through to a route.
+pub fn path_as_sent(told: &str, route_key: Option<&str>, stage: Option<&str>) -> String {
+    let path = match stage.filter(|stage| *stage != "$default") {
+        Some(stage) => told
+            .strip_prefix('/')
+            .and_then(|rest| rest.strip_prefix(stage))
+            .filter(|rest| rest.starts_with('/'))
+            .unwrap_or(told),
+        None => told,
+    };
+    if route_key.is_none_or(|route| route == "$default") {
+        return path.to_owned();
+    }
+    let segments: Vec<String> = path.split('/').map(path_segment).collect();
+    segments.join("/")
+}
+
 /// Decodes `%XX`; what is no escape stays as it is.
 pub(crate) fn percent_decode(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
@@ -89,6 +110,34 @@ mod tests {
             assert_eq!(percent_decode(encoded), plain.as_bytes(), "{encoded}");
         }
         assert_eq!(path_segment("a/b%23ü ~"), "a%2Fb%2523%C3%BC%20~");
+    }
+
+    #[test]
+    fn a_path_of_lambda_is_what_the_client_sent() {
+        let routed = Some("GET /o/{id}");
+        for (told, route_key, stage, sent) in [
+            // An HTTP API: decoded, so that decoding it once more must not change it.
+            ("/o/a#b", routed, Some("$default"), "/o/a%23b"),
+            ("/o/🙂", routed, Some("$default"), "/o/%F0%9F%99%82"),
+            ("/o/%41", routed, Some("$default"), "/o/%2541"),
+            ("/o/100%", routed, Some("$default"), "/o/100%25"),
+            ("/o/..", routed, Some("$default"), "/o/.."),
+            ("/o/a\\b c+d", routed, None, "/o/a%5Cb%20c%2Bd"),
+            ("/v1/o/a", routed, Some("v1"), "/o/a"),
+            ("/v1", routed, Some("v1"), "/v1"),
+            ("/v10/o", routed, Some("v1"), "/v10/o"),
+            // A function URL: as it came.
+            (
+                "/o/a%2Fb%23%25",
+                Some("$default"),
+                Some("$default"),
+                "/o/a%2Fb%23%25",
+            ),
+            ("/o/%2E%2E", None, None, "/o/%2E%2E"),
+        ] {
+            let got = path_as_sent(told, route_key, stage);
+            assert_eq!(got, sent, "{told} {route_key:?} {stage:?}");
+        }
     }
 
     #[test]

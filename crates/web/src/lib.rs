@@ -10,6 +10,8 @@ pub mod clock;
 pub mod csv;
 pub mod dispatch;
 pub mod encoding;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 pub mod problem;
 pub mod query;
 pub mod records;

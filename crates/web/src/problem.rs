@@ -120,7 +120,7 @@ impl Problem {
 
     /// 503: the same call may be made again, after `Retry-After`.
     pub fn busy() -> Self {
-        let detail = "the table is busy: repeat this call in a second";
+        let detail = "something behind this service is busy: repeat this call in a second";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 

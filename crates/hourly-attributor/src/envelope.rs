@@ -1,0 +1,118 @@
+//! What calls the function on Lambda: the hour's tick, or messages of the queue. What the function answers, a message at a time.
+
+use std::error::Error;
+
+use revtrail_core::time::Instant;
+use revtrail_store::work::Nudge;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{Attributor, AttributorError};
+
+/// What a call keeps for the step that is under way when time is up, and for handing over: a step folds
+/// [`Limits::batch_customers`](crate::Limits) customers, eight at a time, so 12 after each other; one as large as customers
+/// may be is read in 32 pages of 1 MB at 50 ms, 1.6 s. 12 × 1.6 s = 20 s, once more for throttled calls, and the rest for sending.
+const MARGIN_MS: i64 = 60_000;
+
+/// Why a call failed as a whole: Lambda delivers it again, all of it.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    /// Neither the schedule nor the queue sends such a thing.
+    #[error("this is neither a schedule's event nor one of a queue: {0}")]
+    Unknown(&'static str),
+    /// The tick.
+    #[error(transparent)]
+    Attributor(#[from] AttributorError),
+    /// The tick's nudges.
+    #[error("failed to send the tick's nudges: {0}")]
+    Send(Box<dyn Error + Send + Sync>),
+}
+
+/// A message as the queue hands it over. What else it holds does not matter.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Message {
+    message_id: String,
+    #[serde(default)]
+    body: Value,
+}
+
+/// When a call that must end at `deadline` stops taking up work: the margin before, or a third of a short time.
+pub fn stop_at(now: Instant, deadline: Instant) -> Instant {
+    let left_ms = (deadline.ms() - now.ms()).max(0);
+    deadline.plus_ms(-MARGIN_MS.min(left_ms / 3))
+}
+
+/// Answers a call: a tick's nudges are sent; of messages, those that are to be delivered again are named. An answer that names
+/// none acknowledges all, so whatever cannot be told of single messages is an error.
+///
+/// # Errors
+/// A call that is none of the two; for a tick also what the table and the queue say.
+pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
+    attributor: &Attributor,
+    event: &Value,
+    clock: &(dyn Fn() -> Instant + Sync),
+    stop_at: Instant,
+    send: impl AsyncFn(&[Nudge]) -> Result<(), E>,
+) -> Result<Value, EnvelopeError> {
+    if let Some(records) = event.get("Records") {
+        let messages = messages(records)?;
+        let mut failed: Vec<&str> = Vec::new();
+        for message in &messages {
+            if let Err(error) = work(attributor, message, clock, stop_at, &send).await {
+                let id = message.message_id.as_str();
+                tracing::error!(id, error, "a message failed and will be delivered again");
+                if !failed.contains(&id) {
+                    failed.push(id);
+                }
+            }
+        }
+        let failed = failed.iter().map(|id| json!({ "itemIdentifier": id }));
+        return Ok(json!({ "batchItemFailures": failed.collect::<Value>() }));
+    }
+    if event["source"] == "aws.events" && event["detail-type"] == "Scheduled Event" {
+        let nudges = attributor.tick().await?;
+        send(&nudges)
+            .await
+            .map_err(|error| EnvelopeError::Send(error.into()))?;
+        return Ok(Value::Null);
+    }
+    Err(EnvelopeError::Unknown("no Records, and no Scheduled Event"))
+}
+
+/// The messages of a call. Without an id none can be named, so the call as a whole fails.
+fn messages(records: &Value) -> Result<Vec<Message>, EnvelopeError> {
+    let Some(records) = records.as_array().filter(|records| !records.is_empty()) else {
+        return Err(EnvelopeError::Unknown("Records holds no records"));
+    };
+    let message = |record: &Value| {
+        if record["eventSource"] != "aws:sqs" {
+            return Err(EnvelopeError::Unknown("a record is not of a queue"));
+        }
+        Message::deserialize(record)
+            .ok()
+            .filter(|message| !message.message_id.is_empty())
+            .ok_or(EnvelopeError::Unknown("a record has no messageId"))
+    };
+    records.iter().map(message).collect()
+}
+
+/// Does what a message points at and sends what follows. Where time is up, the message itself follows: reported as failed it
+/// would be hidden for as long as it may be worked at, and come nearer to the dead letters for no fault of its own.
+async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
+    attributor: &Attributor,
+    message: &Message,
+    clock: &(dyn Fn() -> Instant + Sync),
+    stop_at: Instant,
+    send: &impl AsyncFn(&[Nudge]) -> Result<(), E>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let body = message.body.as_str().unwrap_or_default();
+    let nudge: Nudge =
+        serde_json::from_str(body).map_err(|error| format!("its body is no nudge: {error}"))?;
+    let follow = if clock() < stop_at {
+        attributor.handle(&nudge, clock, stop_at).await?
+    } else {
+        vec![nudge]
+    };
+    send(&follow).await.map_err(Into::into)
+}

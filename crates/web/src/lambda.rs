@@ -1,0 +1,38 @@
+//! A router on Lambda, with paths as clients sent them.
+
+use axum::Router;
+use http::Uri;
+pub use lambda_http::Error;
+use lambda_http::request::RequestContext;
+use lambda_http::{Request, RequestExt};
+use tower::util::MapRequest;
+
+use crate::encoding::{path_as_sent, path_segment};
+
+/// Answers calls until Lambda stops this process.
+///
+/// # Errors
+/// What the runtime says.
+pub async fn run(router: Router) -> Result<(), Error> {
+    lambda_http::run(MapRequest::new(router, as_sent)).await
+}
+
+/// The runtime reads the path as an address, and so loses ids: `..` is resolved away, and `#` cuts the rest off.
+fn as_sent(mut request: Request) -> Request {
+    let Some(RequestContext::ApiGatewayV2(context)) = request.request_context_ref() else {
+        return request;
+    };
+    let (route_key, stage) = (context.route_key.as_deref(), context.stage.as_deref());
+    let path = path_as_sent(request.raw_http_path(), route_key, stage);
+    let pair =
+        |(name, value): (&str, &str)| format!("{}={}", path_segment(name), path_segment(value));
+    let query = match (request.uri().query(), request.query_string_parameters_ref()) {
+        (Some(query), _) => query.to_owned(),
+        (None, Some(pairs)) => pairs.iter().map(pair).collect::<Vec<_>>().join("&"),
+        (None, None) => String::new(),
+    };
+    if let Ok(uri) = Uri::try_from(format!("{path}?{query}")) {
+        *request.uri_mut() = uri;
+    }
+    request
+}

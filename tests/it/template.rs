@@ -1,0 +1,311 @@
+//! `template.yaml` held to the code, and to rules of its own. That it is a template at all is `cfn-lint`'s to say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use revtrail_store::TTL_ATTRIBUTE;
+use revtrail_web::route::Route;
+use serde_json::{Map, Value, json};
+
+/// The functions, as the template names them, and as their crates.
+pub const FUNCTIONS: [(&str, &str); 5] = [
+    ("IngestEvent", "ingest-event"),
+    ("IngestOrder", "ingest-order"),
+    ("Manage", "manage"),
+    ("ReportQuery", "report-query"),
+    ("HourlyAttributor", "hourly-attributor"),
+];
+
+pub fn template() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml");
+    serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn resources(template: &Value) -> &Map<String, Value> {
+    template["Resources"].as_object().unwrap()
+}
+
+fn of_type<'t>(template: &'t Value, kind: &str) -> BTreeMap<&'t str, &'t Value> {
+    let found = resources(template)
+        .iter()
+        .filter(|(_, one)| one["Type"] == kind);
+    found
+        .map(|(name, one)| (name.as_str(), &one["Properties"]))
+        .collect()
+}
+
+/// What a role may do, by the resource it may do it with.
+pub fn actions(template: &Value, function: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let role = &template["Resources"][format!("{function}Role")]["Properties"];
+    let mut may: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for policy in role["Policies"].as_array().unwrap() {
+        for statement in policy["PolicyDocument"]["Statement"].as_array().unwrap() {
+            let keys: BTreeSet<String> = statement.as_object().unwrap().keys().cloned().collect();
+            assert_eq!(
+                (keys, &statement["Effect"]),
+                (set("Action Effect Resource"), &json!("Allow")),
+                "{function}"
+            );
+            let target = statement["Resource"]["Fn::GetAtt"][0].as_str().unwrap();
+            assert_eq!(
+                statement["Resource"],
+                json!({ "Fn::GetAtt": [target, "Arn"] }),
+                "{function}"
+            );
+            let named = statement["Action"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|action| action.as_str().unwrap().to_owned());
+            may.entry(target.to_owned()).or_default().extend(named);
+        }
+    }
+    may
+}
+
+fn set(words: &str) -> BTreeSet<String> {
+    words.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_routes_are_those_of_the_functions() {
+    let template = template();
+    let poke = manage::in_process(|_| {});
+    let routes: [(&str, Vec<Route>); 4] = [
+        ("IngestEvent", ingest_event::routes()),
+        ("IngestOrder", ingest_order::routes()),
+        ("Manage", manage::routes(poke)),
+        ("ReportQuery", report_query::routes()),
+    ];
+    for (function, routes) in routes {
+        let events = template["Resources"][function]["Properties"]["Events"]
+            .as_object()
+            .unwrap();
+        let mut deployed = BTreeSet::new();
+        for (name, event) in events {
+            let properties = &event["Properties"];
+            assert_eq!(
+                (&event["Type"], &properties["ApiId"]),
+                (&json!("HttpApi"), &json!({ "Ref": "Api" })),
+                "{function} {name}"
+            );
+            let route = (
+                properties["Method"].as_str().unwrap(),
+                properties["Path"].as_str().unwrap(),
+            );
+            assert!(deployed.insert(route), "{route:?} is there twice");
+        }
+        let coded: BTreeSet<_> = routes
+            .iter()
+            .map(|route| (route.method().as_str(), route.path()))
+            .collect();
+        assert_eq!(deployed, coded, "{function}");
+    }
+}
+
+#[test]
+fn the_functions_are_deployed_alike() {
+    let template = template();
+    let functions = of_type(&template, "AWS::Serverless::Function");
+    let named: BTreeSet<&str> = FUNCTIONS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(functions.keys().copied().collect::<BTreeSet<_>>(), named);
+    assert_eq!(
+        template["Globals"]["Function"]["Architectures"],
+        json!([{ "Ref": "Architecture" }])
+    );
+    let common = &template["Globals"]["Function"]["Environment"]["Variables"];
+    assert_eq!(
+        common,
+        &json!({ "REVTRAIL_TABLE": { "Ref": "Table" }, "REVTRAIL_RETENTION_DAYS": { "Ref": "RetentionDays" } })
+    );
+    for (name, package) in FUNCTIONS {
+        let function = functions[name];
+        assert_eq!(
+            function["CodeUri"],
+            format!("target/lambda/{package}/bootstrap.zip")
+        );
+        assert_eq!(
+            function["Role"],
+            json!({ "Fn::GetAtt": [format!("{name}Role"), "Arn"] })
+        );
+        assert_eq!(
+            function["LoggingConfig"],
+            json!({ "LogGroup": { "Ref": format!("{name}Logs") } })
+        );
+        assert_eq!(
+            function["Policies"],
+            Value::Null,
+            "{name}: its role says what it may do"
+        );
+        let logs = &template["Resources"][format!("{name}Logs")];
+        assert_eq!(
+            logs["Properties"]["RetentionInDays"],
+            json!({ "Ref": "LogDays" }),
+            "{name}"
+        );
+        // What the code asks its environment for.
+        let variables = function["Environment"]["Variables"].as_object().unwrap();
+        let expected = match name {
+            "Manage" => "REVTRAIL_ADMIN_KEY REVTRAIL_QUEUE_URL",
+            "HourlyAttributor" => "REVTRAIL_QUEUE_URL",
+            _ => "REVTRAIL_ADMIN_KEY",
+        };
+        assert_eq!(
+            variables.keys().cloned().collect::<BTreeSet<_>>(),
+            set(expected),
+            "{name}"
+        );
+        for metric in ["Errors", "Throttles"] {
+            let alarm = &template["Resources"][format!("{name}{metric}Alarm")]["Properties"];
+            assert_eq!(
+                (&alarm["MetricName"], &alarm["Dimensions"][0]["Value"]),
+                (&json!(metric), &json!({ "Ref": name }))
+            );
+        }
+    }
+}
+
+#[test]
+fn every_function_has_a_role_of_its_own_with_named_actions_on_named_resources() {
+    let template = template();
+    assert_eq!(of_type(&template, "AWS::IAM::Role").len(), FUNCTIONS.len());
+    assert_eq!(
+        of_type(&template, "AWS::IAM::Policy").len()
+            + of_type(&template, "AWS::IAM::ManagedPolicy").len(),
+        0
+    );
+    for (name, _) in FUNCTIONS {
+        let role = &template["Resources"][format!("{name}Role")]["Properties"];
+        assert_eq!(role["ManagedPolicyArns"], Value::Null, "{name}");
+        assert_eq!(
+            role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"],
+            json!({ "Service": "lambda.amazonaws.com" })
+        );
+        let text = role.to_string();
+        assert!(!text.contains('*'), "{name}: {text}");
+        let mut may = actions(&template, name);
+        assert_eq!(
+            may.remove(&format!("{name}Logs")),
+            Some(set("logs:CreateLogStream logs:PutLogEvents")),
+            "{name}"
+        );
+        // That these are the right ones is for `actions.rs` to say.
+        assert!(
+            may.remove("Table")
+                .unwrap()
+                .iter()
+                .all(|action| action.starts_with("dynamodb:")),
+            "{name}"
+        );
+        let rest: BTreeMap<String, BTreeSet<String>> = match name {
+            "Manage" => [("Work", "sqs:SendMessage")]
+                .map(|(to, words)| (to.to_owned(), set(words)))
+                .into(),
+            "HourlyAttributor" => [
+                (
+                    "Work",
+                    "sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage sqs:SendMessage",
+                ),
+                ("DeadLetters", "sqs:SendMessage"),
+            ]
+            .map(|(to, words)| (to.to_owned(), set(words)))
+            .into(),
+            _ => BTreeMap::new(),
+        };
+        assert_eq!(may, rest, "{name}");
+    }
+}
+
+#[test]
+fn the_table_keeps_what_it_is_given() {
+    let template = template();
+    let table = &template["Resources"]["Table"];
+    assert_eq!(
+        (&table["DeletionPolicy"], &table["UpdateReplacePolicy"]),
+        (&json!("Retain"), &json!("Retain"))
+    );
+    let table = &table["Properties"];
+    assert_eq!(table["BillingMode"], "PAY_PER_REQUEST");
+    assert_eq!(
+        table["TimeToLiveSpecification"],
+        json!({ "AttributeName": TTL_ATTRIBUTE, "Enabled": true })
+    );
+    assert_eq!(
+        table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"],
+        true
+    );
+    assert_eq!(
+        table["SSESpecification"],
+        json!({ "SSEEnabled": true, "SSEType": "KMS" })
+    );
+    let keys: Vec<&Value> = table["KeySchema"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| &key["AttributeName"])
+        .collect();
+    assert_eq!(keys, ["pk", "sk"]);
+    assert_eq!(table["GlobalSecondaryIndexes"], Value::Null);
+}
+
+#[test]
+fn what_fails_again_and_again_comes_to_the_dead_letters_and_somebody_hears_of_it() {
+    let template = template();
+    let dead = json!({ "Fn::GetAtt": ["DeadLetters", "Arn"] });
+    let resources = resources(&template);
+    let queue = |name: &str| &resources[name]["Properties"];
+    let attributor = queue("HourlyAttributor");
+    let limit_s = attributor["Timeout"].as_i64().unwrap();
+    assert!(limit_s <= 900, "Lambda's limit");
+    assert!(queue("Work")["VisibilityTimeout"].as_i64().unwrap() >= 6 * limit_s);
+    assert_eq!(
+        queue("Work")["RedrivePolicy"],
+        json!({ "deadLetterTargetArn": dead, "maxReceiveCount": 4 })
+    );
+    assert_eq!(queue("DeadLetters")["MessageRetentionPeriod"], 14 * 86_400);
+    let events = &attributor["Events"];
+    let fed = &events["Nudge"]["Properties"];
+    assert_eq!(fed["Queue"], json!({ "Fn::GetAtt": ["Work", "Arn"] }));
+    assert_eq!(
+        fed["FunctionResponseTypes"],
+        json!(["ReportBatchItemFailures"])
+    );
+    assert!(
+        fed["ScalingConfig"]["MaximumConcurrency"].as_i64().unwrap() >= 2,
+        "SQS's least"
+    );
+    let tick = &events["Tick"]["Properties"];
+    assert_eq!(
+        (&tick["Schedule"], &tick["DeadLetterConfig"]),
+        (&json!("rate(1 hour)"), &json!({ "Arn": dead }))
+    );
+    assert_eq!(
+        attributor["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"],
+        dead
+    );
+    let policy = &queue("DeadLettersPolicy")["PolicyDocument"]["Statement"][0];
+    assert_eq!(
+        policy["Condition"]["ArnEquals"]["aws:SourceArn"],
+        json!({ "Fn::GetAtt": ["HourlyAttributorTick", "Arn"] })
+    );
+    let alarm = queue("DeadLettersAlarm");
+    assert_eq!(
+        alarm["Dimensions"][0]["Value"],
+        json!({ "Fn::GetAtt": ["DeadLetters", "QueueName"] })
+    );
+    for (name, queue) in of_type(&template, "AWS::SQS::Queue") {
+        assert_eq!(queue["SqsManagedSseEnabled"], true, "{name}");
+    }
+    for (name, alarm) in of_type(&template, "AWS::CloudWatch::Alarm") {
+        let told = json!({ "Fn::If": ["HasAlarmTopic", [{ "Ref": "AlarmTopic" }], { "Ref": "AWS::NoValue" }] });
+        assert_eq!(
+            (&alarm["AlarmActions"], &alarm["Threshold"]),
+            (&told, &json!(0)),
+            "{name}"
+        );
+    }
+    let api = &queue("Api")["DefaultRouteSettings"];
+    assert_eq!(
+        api["ThrottlingRateLimit"],
+        json!({ "Ref": "RequestsPerSecond" })
+    );
+}
