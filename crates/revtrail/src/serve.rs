@@ -153,9 +153,7 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
     let address = listener.local_addr()?;
-    // With a clock of its own the database must not compare expiry with the machine's.
-    let sweep = args.now.is_none().then_some(embedded);
-    let attributor = tokio::spawn(attribute(store, args.retention, clock, poked, sweep));
+    let attributor = tokio::spawn(attribute(store, args.retention, clock, poked, embedded));
     greet(out, address, &key, args)?;
     axum::serve(listener, router)
         .with_graceful_shutdown(told_to_stop())
@@ -221,7 +219,7 @@ async fn attribute(
     retention: Retention,
     clock: Clock,
     mut poked: mpsc::UnboundedReceiver<Nudge>,
-    sweep: Option<Embedded>,
+    embedded: Embedded,
 ) {
     let attributor = Attributor::new(store, retention);
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
@@ -234,11 +232,11 @@ async fn attribute(
                     Ok(nudges) => drop(attributor.drain(nudges, &|| clock.now()).await),
                     Err(error) => tracing::error!(%error, "a tick failed"),
                 }
-                if let Some(embedded) = sweep.clone() {
-                    let swept = tokio::task::spawn_blocking(move || embedded.sweep()).await;
-                    if let Ok(Err(error)) = swept {
-                        tracing::error!(%error, "failed to sweep expired items");
-                    }
+                // By the service's own clock, which may not be the machine's.
+                let (embedded, now) = (embedded.clone(), clock.now());
+                let swept = tokio::task::spawn_blocking(move || embedded.sweep(now)).await;
+                if let Ok(Err(error)) = swept {
+                    tracing::error!(%error, "failed to sweep expired items");
                 }
             }
         }

@@ -12,8 +12,13 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use dynoxide::{Database, DynoxideError};
+use revtrail_core::time::Instant;
+use serde_json::{Value, json};
 
 use crate::client::{Store, StoreError};
+
+/// The name of the table.
+pub const TABLE: &str = "revtrail";
 
 /// The embedded database: dynoxide over SQLite.
 #[derive(Clone)]
@@ -48,12 +53,44 @@ impl Embedded {
             .map_err(opening)
     }
 
-    /// Deletes the items whose time is over, as DynamoDB does by itself; says how many.
+    /// Deletes the items whose time is over at `now`, as DynamoDB does by itself, by the machine's clock; says how many.
     ///
     /// # Errors
     /// What SQLite says.
-    pub fn sweep(&self) -> Result<usize, StoreError> {
-        self.database.sweep_ttl().map_err(opening)
+    pub fn sweep(&self, now: Instant) -> Result<usize, StoreError> {
+        let over = json!({ ":now": { "N": now.ms().div_euclid(1000).to_string() } });
+        let (mut swept, mut after) = (0, Value::Null);
+        loop {
+            let mut scan = json!({
+                "TableName": TABLE, "Limit": 1000, "ProjectionExpression": "pk, sk",
+                "FilterExpression": "expires_at <= :now", "ExpressionAttributeValues": &over,
+            });
+            if !after.is_null() {
+                scan["ExclusiveStartKey"] = after;
+            }
+            let page =
+                run(scan.to_string().as_bytes(), |q| self.database.scan(q)).map_err(opening)?;
+            let mut page: Value = serde_json::from_str(&page).unwrap_or_default();
+            for key in page["Items"].as_array().into_iter().flatten() {
+                // Unless it was written anew in the meantime.
+                let delete = json!({
+                    "TableName": TABLE, "Key": key,
+                    "ConditionExpression": "expires_at <= :now", "ExpressionAttributeValues": &over,
+                });
+                let gone = run(delete.to_string().as_bytes(), |q| {
+                    self.database.delete_item(q)
+                });
+                match gone {
+                    Ok(_) => swept += 1,
+                    Err(DynoxideError::ConditionalCheckFailedException(..)) => {}
+                    Err(error) => return Err(opening(error)),
+                }
+            }
+            after = page["LastEvaluatedKey"].take();
+            if after.is_null() {
+                return Ok(swept);
+            }
+        }
     }
 
     fn answer(&self, operation: &str, body: &[u8]) -> (u16, String) {
@@ -71,15 +108,15 @@ fn opening(error: DynoxideError) -> StoreError {
     }
 }
 
+fn run<Q: serde::de::DeserializeOwned, A: serde::Serialize>(
+    body: &[u8],
+    call: impl FnOnce(Q) -> Result<A, DynoxideError>,
+) -> Result<String, DynoxideError> {
+    let broken = |error: serde_json::Error| DynoxideError::ValidationException(error.to_string());
+    serde_json::to_string(&call(serde_json::from_slice(body).map_err(broken)?)?).map_err(broken)
+}
+
 fn dispatch(database: &Database, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
-    fn run<Q: serde::de::DeserializeOwned, A: serde::Serialize>(
-        body: &[u8],
-        call: impl FnOnce(Q) -> Result<A, DynoxideError>,
-    ) -> Result<String, DynoxideError> {
-        let broken =
-            |error: serde_json::Error| DynoxideError::ValidationException(error.to_string());
-        serde_json::to_string(&call(serde_json::from_slice(body).map_err(broken)?)?).map_err(broken)
-    }
     match operation {
         "GetItem" => run(body, |q| database.get_item(q)),
         "PutItem" => run(body, |q| database.put_item(q)),
@@ -154,7 +191,7 @@ pub fn client(http: impl HttpClient + 'static) -> Client {
 /// # Errors
 /// What SQLite says.
 pub async fn store(embedded: Embedded) -> Result<Store, StoreError> {
-    let store = Store::new(client(embedded), "revtrail");
+    let store = Store::new(client(embedded), TABLE);
     store.create_table().await?;
     Ok(store)
 }
