@@ -48,7 +48,7 @@ pub struct History {
 /// dead calls may go.
 pub const MOMENT_MS: i64 = 4 * HOUR_MS;
 
-/// The life of a seed: two to five moments, up to half a year.
+/// The life of a seed: two to four moments, up to half a year.
 pub fn history(seed: u64) -> History {
     let rng = &mut Rng::new(seed);
     let retention_days = *rng.pick(&[30_u32, 30, 30, 42]);
@@ -63,7 +63,7 @@ pub fn history(seed: u64) -> History {
     let mut known_orders: Vec<Value> = Vec::new();
     let mut purchases: Vec<i64> = Vec::new();
     let mut moments = Vec::new();
-    for n in 0..2 + rng.below(4) {
+    for n in 0..2 + rng.below(3) {
         let mut saved = Vec::new();
         for _ in 0..*rng.pick(&[0, 0, 0, 1, 1, 2]) {
             saved.push(settings(rng, Some(look_back)));
@@ -79,7 +79,7 @@ pub fn history(seed: u64) -> History {
                 .filter(|one| at - one < look_back * 3),
         );
         let mut events = events(rng, &times, &customers, &ids);
-        events.truncate(2 + rng.below(14));
+        events.truncate(2 + rng.below(10));
         for event in &mut events {
             event["event_id"] = json!(format!(
                 "{n}{}",
