@@ -14,6 +14,7 @@ use revtrail_store::Store;
 use revtrail_store::contribution::{Move, StoredContribution};
 use revtrail_store::embedded::{self, Embedded};
 use revtrail_store::sheets::Desk;
+use revtrail_store::work::{Unit, Work};
 use serde_json::{Value, json};
 
 use crate::meter::{Meter, Spent, Units};
@@ -422,6 +423,8 @@ async fn report() -> Row {
     let today = now.day("Europe/Dublin".parse().unwrap());
     let first_visible = Retention::DEFAULT.first_visible(today);
     let mut campaign_days = 0;
+    let unit = Unit::new(Work::Fold { next: 0 }, None, 0, 0, now);
+    market.add_fold(&unit, &[], now).await.unwrap();
     for ago in 0..90 {
         let mut part = DayPart::default();
         for c in
@@ -459,14 +462,14 @@ async fn report() -> Row {
         };
         let customer = CustomerId::new(&format!("all-of-day-{ago}")).unwrap();
         let stored = StoredContribution::default();
-        let rules = market.rules_seen().await.unwrap();
+        let rules = market.rules_seen(0).await.unwrap();
         let moves = vec![Move {
             customer,
             stored,
             new,
         }];
         market
-            .move_all(moves, rules, first_visible, &mut Desk::default(), now)
+            .move_all(&unit, moves, rules, first_visible, &mut Desk::of(0), now)
             .await
             .unwrap();
     }

@@ -188,7 +188,7 @@ fn difference(seed: u64) -> Option<String> {
         all.add(sheet);
     }
     let classes = serde_json::to_value(reconciliation(&all)).unwrap();
-    let naive = facts.order_classes();
+    let naive = facts.order_classes(None, None);
     naive
         .as_object()
         .unwrap()

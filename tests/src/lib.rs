@@ -2,5 +2,6 @@
 //!
 //! Nothing here knows `revtrail-core`; whoever compares the two brings it along.
 
+pub mod histories;
 pub mod naive;
 pub mod worlds;

@@ -69,5 +69,5 @@ pub fn orders_report(world: &World, from: Option<NaiveDate>, to: Option<NaiveDat
 
 /// How many orders are in which class of the reconciliation.
 pub fn order_classes(world: &World) -> Value {
-    Facts::read(world).order_classes()
+    Facts::read(world).order_classes(None, None)
 }

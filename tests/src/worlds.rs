@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use crate::naive::{Version, World};
 
-const MINUTE_MS: i64 = 60_000;
-const HOUR_MS: i64 = 60 * MINUTE_MS;
-const DAY_MS: i64 = 24 * HOUR_MS;
+pub(crate) const MINUTE_MS: i64 = 60_000;
+pub(crate) const HOUR_MS: i64 = 60 * MINUTE_MS;
+pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// No event or order is later than this, 2026-11-25T12:00:00Z, nor more than 90 days earlier.
 pub const NOW_MS: i64 = 1_795_608_000_000;
@@ -22,10 +22,10 @@ const KINDS: [&str; 6] = [
     "bounced",
     "failed",
 ];
-const CUSTOMERS: [&str; 10] = [
+pub(crate) const CUSTOMERS: [&str; 10] = [
     "c", "c#1", "c/1", "c%231", "c%2F1", "c 1", "c\"1\"", "ç", "🛒", "C",
 ];
-const CAMPAIGNS: [&str; 16] = [
+pub(crate) const CAMPAIGNS: [&str; 16] = [
     "a", "a#", "a#b", "a/b", "a%23b", "a%", "A", "a b", "\"a\"", "a'b", "ab", "é", "😀", "b", "=1",
     "email",
 ];
@@ -155,7 +155,7 @@ pub fn world(seed: u64) -> World {
     let settings: Vec<Value> = (0..*rng.pick(&[1, 1, 1, 2, 2, 3]))
         .map(|_| settings(rng, look_back))
         .collect();
-    let times = Times::new(rng, look_back, &settings);
+    let times = Times::new(rng, NOW_MS, 58, look_back, &settings);
     let versions = versions(rng, &times, settings);
 
     let customer_count = 1 + rng.below(4);
@@ -194,13 +194,21 @@ pub fn period(rng: &mut Rng, world: &World) -> (Option<NaiveDate>, Option<NaiveD
 }
 
 /// The instants of a world: a few purchases, and what lies an exact edge away from them.
-struct Times {
-    purchases: Vec<i64>,
+pub(crate) struct Times {
+    now: i64,
+    pub(crate) purchases: Vec<i64>,
     edges: Vec<i64>,
 }
 
 impl Times {
-    fn new(rng: &mut Rng, look_back: Option<i64>, settings: &[Value]) -> Times {
+    /// Purchases in some days before `now`, more than 8.
+    pub(crate) fn new(
+        rng: &mut Rng,
+        now: i64,
+        days: usize,
+        look_back: Option<i64>,
+        settings: &[Value],
+    ) -> Times {
         let mut edges = vec![HOUR_MS, DAY_MS, 7 * DAY_MS, 30 * DAY_MS];
         edges.extend(look_back);
         for version in settings {
@@ -216,15 +224,19 @@ impl Times {
         for _ in 0..1 + rng.below(4) {
             let purchase = match purchases.last() {
                 Some(last) if rng.chance(50) => last - *rng.pick(&edges),
-                _ if rng.chance(50) => NOW_MS - *rng.pick(&TURNS),
-                _ => NOW_MS - (1 + rng.below(50 * 24) as i64) * HOUR_MS,
+                _ if rng.chance(50) => now - *rng.pick(&TURNS),
+                _ => now - (1 + rng.below((days - 8) * 24) as i64) * HOUR_MS,
             };
-            purchases.push(purchase.max(NOW_MS - 58 * DAY_MS));
+            purchases.push(purchase.max(now - days as i64 * DAY_MS));
         }
-        Times { purchases, edges }
+        Times {
+            now,
+            purchases,
+            edges,
+        }
     }
 
-    fn purchase(&self, rng: &mut Rng) -> i64 {
+    pub(crate) fn purchase(&self, rng: &mut Rng) -> i64 {
         *rng.pick(&self.purchases) + *rng.pick(&[0, 0, 0, 1, -1])
     }
 
@@ -240,11 +252,11 @@ impl Times {
         };
         let jitter = *rng.pick(&[0, 0, 0, 0, 1, -1]);
         let at = purchase + away + jitter;
-        if at > NOW_MS { purchase } else { at }
+        if at > self.now { purchase } else { at }
     }
 }
 
-fn settings(rng: &mut Rng, look_back: Option<i64>) -> Value {
+pub(crate) fn settings(rng: &mut Rng, look_back: Option<i64>) -> Value {
     let random = Map::from_iter([
         ("channels".to_owned(), json!({})),
         ("winner".to_owned(), json!("")),
@@ -383,7 +395,12 @@ fn versions(rng: &mut Rng, times: &Times, settings: Vec<Value>) -> Vec<Version> 
     versions
 }
 
-fn events(rng: &mut Rng, times: &Times, customers: &[&str], campaigns: &[&str]) -> Vec<Value> {
+pub(crate) fn events(
+    rng: &mut Rng,
+    times: &Times,
+    customers: &[&str],
+    campaigns: &[&str],
+) -> Vec<Value> {
     let mut messages = Vec::new();
     for _ in 0..1 + rng.below(9) {
         let message_id = rng.chance(45).then(|| *rng.pick(&MESSAGES));
@@ -455,7 +472,12 @@ fn events(rng: &mut Rng, times: &Times, customers: &[&str], campaigns: &[&str]) 
     events
 }
 
-fn orders(rng: &mut Rng, times: &Times, customers: &[&str], versions: &[Version]) -> Vec<Value> {
+pub(crate) fn orders(
+    rng: &mut Rng,
+    times: &Times,
+    customers: &[&str],
+    versions: &[Version],
+) -> Vec<Value> {
     let count = 1 + rng.below(8);
     let mut copies = Vec::new();
     for order_id in rng.some(&ORDERS, count) {
@@ -501,7 +523,7 @@ fn orders(rng: &mut Rng, times: &Times, customers: &[&str], versions: &[Version]
     copies
 }
 
-fn campaign(rng: &mut Rng, times: &Times, id: &str) -> Value {
+pub(crate) fn campaign(rng: &mut Rng, times: &Times, id: &str) -> Value {
     let mut campaign = json!({"campaign_id": id});
     if rng.chance(70) {
         campaign["name"] = json!(format!("Issue {id}"));
@@ -533,7 +555,7 @@ fn deliver_some_again(rng: &mut Rng, bodies: &mut Vec<Value>) {
 }
 
 /// One of the many spellings of an instant; digits beyond the millisecond are to be cut.
-fn instant(rng: &mut Rng, at: i64) -> Value {
+pub(crate) fn instant(rng: &mut Rng, at: i64) -> Value {
     let utc = DateTime::from_timestamp_millis(at).unwrap_or_default();
     let minutes_east = *rng.pick(&[0, 0, 0, 60, -300, 345]);
     let zone = FixedOffset::east_opt(minutes_east * 60);
@@ -551,7 +573,7 @@ fn instant(rng: &mut Rng, at: i64) -> Value {
     Value::String(text)
 }
 
-fn status(rng: &mut Rng, counted: &Value) -> Value {
+pub(crate) fn status(rng: &mut Rng, counted: &Value) -> Value {
     let counted = counted.as_array().map(Vec::as_slice).unwrap_or_default();
     if !counted.is_empty() && rng.chance(65) {
         return rng.pick(counted).clone();
@@ -565,7 +587,7 @@ fn status(rng: &mut Rng, counted: &Value) -> Value {
 }
 
 /// Millionths.
-fn total(rng: &mut Rng) -> i128 {
+pub(crate) fn total(rng: &mut Rng) -> i128 {
     match rng.below(12) {
         0 => 0,
         1 => 1,
@@ -581,7 +603,7 @@ fn total(rng: &mut Rng) -> i128 {
 }
 
 /// Never more than the total.
-fn refund(rng: &mut Rng, total: i128) -> i128 {
+pub(crate) fn refund(rng: &mut Rng, total: i128) -> i128 {
     match rng.below(10) {
         0 => total,
         1 => (total - 1).max(0),
@@ -592,7 +614,7 @@ fn refund(rng: &mut Rng, total: i128) -> i128 {
 }
 
 /// One of the spellings SPEC 2 allows for so many millionths.
-fn money(rng: &mut Rng, millionths: i128) -> Value {
+pub(crate) fn money(rng: &mut Rng, millionths: i128) -> Value {
     let whole = millionths / 1_000_000;
     let mut fraction = format!("{:06}", millionths % 1_000_000);
     let keep = rng.below(7);

@@ -236,6 +236,7 @@ async fn attribute(
                     Ok(nudges) => waiting.extend(nudges),
                     Err(error) => tracing::error!(%error, "a tick failed"),
                 }
+                // By the service's own clock, which may not be the machine's.
                 let (embedded, now) = (embedded.clone(), clock.now());
                 let swept = tokio::task::spawn_blocking(move || embedded.sweep(now)).await;
                 if let Ok(Err(error)) = swept {

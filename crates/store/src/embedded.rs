@@ -58,37 +58,62 @@ impl Embedded {
     /// # Errors
     /// What SQLite says.
     pub fn sweep(&self, now: Instant) -> Result<usize, StoreError> {
-        let over = json!({ ":now": { "N": now.ms().div_euclid(1000).to_string() } });
-        let (mut swept, mut after) = (0, Value::Null);
-        loop {
-            let mut scan = json!({
-                "TableName": TABLE, "Limit": 1000, "ProjectionExpression": "pk, sk",
-                "FilterExpression": "expires_at <= :now", "ExpressionAttributeValues": &over,
+        let over = json!({
+            "TableName": TABLE, "ProjectionExpression": "pk, sk", "FilterExpression": "expires_at <= :now",
+            "ExpressionAttributeValues": { ":now": { "N": now.ms().div_euclid(1000).to_string() } },
+        });
+        let mut swept = 0;
+        for key in self.scan(&over)? {
+            // Unless it was written anew in the meantime.
+            let delete = json!({
+                "TableName": TABLE, "Key": key, "ConditionExpression": over["FilterExpression"],
+                "ExpressionAttributeValues": over["ExpressionAttributeValues"],
             });
-            if !after.is_null() {
-                scan["ExclusiveStartKey"] = after;
+            match run(delete.to_string().as_bytes(), |q| {
+                self.database.delete_item(q)
+            }) {
+                Ok(_) => swept += 1,
+                Err(DynoxideError::ConditionalCheckFailedException(..)) => {}
+                Err(error) => return Err(opening(error)),
             }
-            let page =
-                run(scan.to_string().as_bytes(), |q| self.database.scan(q)).map_err(opening)?;
-            let mut page: Value = serde_json::from_str(&page).unwrap_or_default();
-            for key in page["Items"].as_array().into_iter().flatten() {
-                // Unless it was written anew in the meantime.
-                let delete = json!({
-                    "TableName": TABLE, "Key": key,
-                    "ConditionExpression": "expires_at <= :now", "ExpressionAttributeValues": &over,
-                });
-                let gone = run(delete.to_string().as_bytes(), |q| {
-                    self.database.delete_item(q)
-                });
-                match gone {
-                    Ok(_) => swept += 1,
-                    Err(DynoxideError::ConditionalCheckFailedException(..)) => {}
-                    Err(error) => return Err(opening(error)),
-                }
+        }
+        Ok(swept)
+    }
+
+    /// The same items in a database of its own, in memory: where tests begin again and again.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn copy(&self) -> Result<Self, StoreError> {
+        let copy = Self::memory()?;
+        let table = json!({
+            "TableName": TABLE, "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }, { "AttributeName": "sk", "KeyType": "RANGE" }],
+            "AttributeDefinitions": [{ "AttributeName": "pk", "AttributeType": "S" }, { "AttributeName": "sk", "AttributeType": "S" }],
+        });
+        run(table.to_string().as_bytes(), |q| {
+            copy.database.create_table(q)
+        })
+        .map_err(opening)?;
+        for item in self.scan(&json!({ "TableName": TABLE }))? {
+            let put = json!({ "TableName": TABLE, "Item": item }).to_string();
+            run(put.as_bytes(), |q| copy.database.put_item(q)).map_err(opening)?;
+        }
+        Ok(copy)
+    }
+
+    /// All items of a scan, through all pages.
+    fn scan(&self, scan: &Value) -> Result<Vec<Value>, StoreError> {
+        let (mut scan, mut items) = (scan.clone(), Vec::new());
+        loop {
+            let page = run(scan.to_string().as_bytes(), |q| self.database.scan(q));
+            let mut page: Value = serde_json::from_str(&page.map_err(opening)?).unwrap_or_default();
+            if let Some(Value::Array(some)) = page.get_mut("Items").map(Value::take) {
+                items.extend(some);
             }
-            after = page["LastEvaluatedKey"].take();
-            if after.is_null() {
-                return Ok(swept);
+            match page.get_mut("LastEvaluatedKey").map(Value::take) {
+                Some(after) if !after.is_null() => scan["ExclusiveStartKey"] = after,
+                _ => return Ok(items),
             }
         }
     }

@@ -329,8 +329,10 @@ impl Facts {
     }
 
     /// See [`super::order_classes`].
-    pub fn order_classes(&self) -> Value {
-        let decisions = self.decisions();
+    pub fn order_classes(&self, from: Option<NaiveDate>, to: Option<NaiveDate>) -> Value {
+        let period = Period { from, to };
+        let mut decisions = self.decisions();
+        decisions.retain(|(order, _)| period.holds(self, order.placed_at));
         let count = |class: &dyn Fn(&Decision<'_>) -> bool| {
             decisions
                 .iter()

@@ -655,7 +655,7 @@ fn counted_is_credited_and_uncredited_and_days_and_channels_add_up() {
             version.settings["enabled"] = json!(true);
         }
         let facts = Facts::read(&world);
-        let classes = facts.order_classes();
+        let classes = facts.order_classes(None, None);
         let sum = |names: &[&str]| names.iter().map(|name| count(&classes[*name])).sum::<u64>();
         assert_eq!(
             count(&classes["stored"]),

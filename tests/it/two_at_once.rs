@@ -1,0 +1,421 @@
+//! Two at once: two callers over one table, every store call of both waits for its turn, and every order of their calls within
+//! a window is played. Then both are asked again, the attributor ticks twice, and the table holds what it holds when the one
+//! came after the other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use hourly_attributor::{Attributor, Limits};
+use http::Method;
+use revtrail_core::id::MarketplaceId;
+use revtrail_core::time::{Instant, Retention};
+use revtrail_store::Store;
+use revtrail_store::embedded::{self, Embedded, TABLE};
+use revtrail_store::work::Nudge;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::held::held;
+use crate::service::{ADMIN, Service};
+use crate::shop::{NOW, events, order};
+use crate::tripwire::Tripwire;
+
+/// Calls of each that are played in every order; `REVTRAIL_WINDOW` asks for others.
+const WINDOW: usize = 6;
+/// A smaller window slides over all the calls after.
+const SLIDING: usize = 3;
+const STEP: usize = 3;
+
+const CUSTOMERS: [&str; 3] = ["ann", "bob", "cyd"];
+const CAMPAIGNS: [&str; 3] = ["spring", "summer", "winter"];
+
+/// One caller's line: its calls go one by one, each when it is let.
+#[derive(Debug, Clone)]
+struct Gate {
+    line: Tripwire,
+    turns: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+    made: Arc<AtomicUsize>,
+}
+
+impl Gate {
+    fn over(database: &Embedded) -> Self {
+        Self {
+            line: Tripwire::over(database.clone()),
+            turns: Arc::new(Semaphore::new(0)),
+            waiting: Arc::default(),
+            made: Arc::default(),
+        }
+    }
+}
+
+impl HttpConnector for Gate {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let gate = self.clone();
+        gate.waiting.fetch_add(1, Ordering::SeqCst);
+        HttpConnectorFuture::new(async move {
+            // First come, first served: a semaphore is fair.
+            gate.turns.acquire().await.unwrap().forget();
+            gate.waiting.fetch_sub(1, Ordering::SeqCst);
+            let answer = gate.line.call(request).await;
+            gate.made.fetch_add(1, Ordering::SeqCst);
+            answer
+        })
+    }
+}
+
+impl HttpClient for Gate {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+/// What a caller does.
+#[derive(Debug, Clone)]
+enum Act {
+    Call(Method, &'static str, Value),
+    Plan,
+    /// The units that stand, as the queue points at them.
+    Work(Vec<Nudge>),
+}
+
+fn service(store: Store, tripwire: Tripwire, now: Instant) -> Service {
+    Service::on(store, tripwire, now, Retention::DEFAULT)
+}
+
+fn attributor(store: &Store) -> Attributor {
+    let limits = Limits {
+        unit_customers: 2,
+        batch_customers: 2,
+        stripes: 2,
+        ..Limits::DEFAULT
+    };
+    Attributor {
+        limits,
+        ..Attributor::new(store.clone(), Retention::DEFAULT)
+    }
+}
+
+fn plan() -> Nudge {
+    Nudge::Plan {
+        marketplace: MarketplaceId::new("m").unwrap(),
+        run_id: None,
+    }
+}
+
+/// Does an act; true where it is known to be done.
+async fn act(service: &Service, act: &Act, now: Instant) -> bool {
+    let nudges = match act {
+        Act::Call(method, path, body) => {
+            let path = format!("/v1/marketplaces/m/{path}");
+            let (status, answer) = service
+                .call_as(ADMIN, method.clone(), &path, Some(body))
+                .await;
+            assert!(
+                status.is_success() || status.is_server_error(),
+                "{path}: {status} {answer}"
+            );
+            return status.is_success();
+        }
+        Act::Plan => vec![plan()],
+        Act::Work(nudges) => nudges.clone(),
+    };
+    attributor(&service.store)
+        .drain(nudges, &|| now)
+        .await
+        .is_ok()
+}
+
+/// Two who meet, and what stood before.
+struct Meeting {
+    name: &'static str,
+    before: Embedded,
+    both: [Act; 2],
+}
+
+fn now() -> Instant {
+    Instant::parse(NOW).unwrap()
+}
+
+fn post(path: &'static str, records: Vec<Value>) -> Act {
+    Act::Call(Method::POST, path, json!(records))
+}
+
+fn clicks(line: &str) -> Act {
+    post("events", events(line))
+}
+
+fn bought(line: &str) -> Act {
+    post("orders", vec![order(line)])
+}
+
+async fn meetings() -> Vec<Meeting> {
+    // A shop with figures: spring earned ann's and bob's orders.
+    let database = Embedded::memory().unwrap();
+    let store = embedded::store(database.clone()).await.unwrap();
+    let shop = service(store, Tripwire::over(database.clone()), now());
+    shop.make("m", &json!({"timezone": "Europe/Dublin", "supersede": "customer", "winner": "last_interaction"})).await;
+    for one in [
+        clicks("spring email sent,clicked ann 16T10:00"),
+        clicks("spring email sent,clicked bob 16T10:00"),
+        bought("o1 ann COMPLETE 10.00 EUR 17T10:00"),
+        bought("o2 bob COMPLETE 20.00 EUR 17T11:00"),
+        Act::Plan,
+        Act::Plan,
+    ] {
+        assert!(act(&shop, &one, now()).await);
+    }
+    let quiet = database.copy().unwrap();
+    // What waits then: summer wins ann's order, bob's is refunded, cyd is new.
+    let news = [
+        clicks("summer email sent,clicked ann 17T09:00"),
+        bought("o2 bob REFUNDED 20.00 EUR 17T11:00 updated_at=18T11:00"),
+        clicks("summer email sent,clicked cyd 17T09:00"),
+        bought("o3 cyd COMPLETE 40.00 EUR 17T12:00"),
+    ];
+    for one in &news {
+        assert!(act(&shop, one, now()).await);
+    }
+    let noted = database.copy().unwrap();
+    // Units of the same, planned and not begun.
+    let planned = attributor(&shop.store)
+        .handle(&plan(), &|| now(), now())
+        .await
+        .unwrap();
+    let (units, work) = match planned.is_empty() {
+        true => (noted.copy().unwrap(), Act::Plan),
+        false => (database.copy().unwrap(), Act::Work(planned)),
+    };
+    let campaign = |body: Value| Act::Call(Method::PUT, "campaigns/spring", body);
+    let settings = Act::Call(
+        Method::PUT,
+        "settings",
+        json!({"timezone": "Europe/Dublin", "supersede": "marketplace"}),
+    );
+    let late = || bought("o4 ann COMPLETE 80.00 EUR 18T10:00");
+    let meeting = |name, before: &Embedded, one: Act, other: Act| Meeting {
+        name,
+        before: before.copy().unwrap(),
+        both: [one, other],
+    };
+    vec![
+        meeting("two attributors", &noted, Act::Plan, Act::Plan),
+        meeting(
+            "two workers on the same units",
+            &units,
+            work.clone(),
+            work.clone(),
+        ),
+        meeting(
+            "a worker and a new fact of the same customer",
+            &units,
+            work.clone(),
+            late(),
+        ),
+        meeting(
+            "a worker and a click that wins",
+            &units,
+            work.clone(),
+            clicks("winter email sent,clicked cyd 17T11:00"),
+        ),
+        meeting("a planner and ingest", &quiet, Act::Plan, late()),
+        meeting("an attributor and ingest", &noted, Act::Plan, late()),
+        meeting(
+            "an attributor and a campaign that is tagged",
+            &noted,
+            Act::Plan,
+            campaign(json!({"name": "Spring", "tags": ["technical"]})),
+        ),
+        meeting(
+            "a worker and a campaign that is sent later",
+            &units,
+            work.clone(),
+            Act::Call(
+                Method::PUT,
+                "campaigns/summer",
+                json!({"name": "Summer", "sent_at": "2026-11-17T10:30:00Z"}),
+            ),
+        ),
+        meeting(
+            "an attributor and settings",
+            &noted,
+            Act::Plan,
+            settings.clone(),
+        ),
+        meeting(
+            "ingest and settings",
+            &quiet,
+            bought("o5 ann COMPLETE 7.00 EUR 20T12:00"),
+            settings,
+        ),
+        meeting(
+            "two copies of an order",
+            &quiet,
+            bought("o6 ann PENDING 5.00 EUR 18T12:00"),
+            bought("o6 ann COMPLETE 5.00 EUR 18T12:00"),
+        ),
+        meeting(
+            "two campaign changes",
+            &quiet,
+            campaign(json!({"name": "S", "sent_at": "2026-11-16T09:00:00Z"})),
+            clicks("spring push sent,opened bob 15T10:00"),
+        ),
+    ]
+}
+
+/// Who goes when: first so many calls of each alone, then a window.
+#[derive(Debug, Clone)]
+struct Schedule {
+    alone: [usize; 2],
+    turns: Vec<usize>,
+}
+
+/// Plays a schedule; says how many calls each made, and what the table holds in the end.
+async fn play(meeting: &Meeting, schedule: &Schedule) -> ([usize; 2], Vec<String>) {
+    let database = meeting.before.copy().unwrap();
+    let gates = [Gate::over(&database), Gate::over(&database)];
+    let stores = gates
+        .each_ref()
+        .map(|gate| Store::new(embedded::client(gate.clone()), TABLE));
+    let callers = [0, 1].map(|i| service(stores[i].clone(), gates[i].line.clone(), now()));
+    let over: [AtomicUsize; 2] = Default::default();
+    let caller = async |i: usize| {
+        let done = act(&callers[i], &meeting.both[i], now()).await;
+        over[i].store(1, Ordering::SeqCst);
+        done
+    };
+    let alone = (0..2).flat_map(|i| std::iter::repeat_n(i, schedule.alone[i]));
+    let turns: Vec<usize> = alone.chain(schedule.turns.iter().copied()).collect();
+    let driver = async {
+        for i in turns {
+            let (gate, over) = (&gates[i], &over[i]);
+            // Nothing but its own steps keeps a caller from its next call, so it comes.
+            while gate.waiting.load(Ordering::SeqCst) == 0 && over.load(Ordering::SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+            if over.load(Ordering::SeqCst) == 0 {
+                let made = gate.made.load(Ordering::SeqCst);
+                gate.turns.add_permits(1);
+                while gate.made.load(Ordering::SeqCst) == made {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        gates
+            .iter()
+            .for_each(|gate| gate.turns.add_permits(100_000));
+    };
+    let (one, other, ()) = tokio::join!(caller(0), caller(1), driver);
+    let made = gates
+        .each_ref()
+        .map(|gate| gate.made.load(Ordering::SeqCst));
+    // Who was not answered asks again; then two ticks.
+    for (i, done) in [one, other].into_iter().enumerate() {
+        assert!(
+            done || act(&callers[i], &meeting.both[i], now()).await,
+            "{:?} does not get through",
+            meeting.both[i]
+        );
+    }
+    let later = now().plus_ms(20 * 60_000);
+    for _ in 0..2 {
+        assert!(act(&callers[0], &Act::Plan, later).await);
+    }
+    gates.iter().for_each(|gate| gate.line.assert_untouched());
+    let market = callers[0]
+        .store
+        .market(&MarketplaceId::new("m").unwrap(), Retention::DEFAULT);
+    (made, held(&market, &CUSTOMERS, &CAMPAIGNS, later).await)
+}
+
+/// All orders of `n` calls of each.
+fn interleavings(n: usize) -> Vec<Vec<usize>> {
+    let ones = |bits: &u32| bits.count_ones() as usize == n;
+    let turns = |bits: u32| {
+        (0..2 * n)
+            .map(|place| (bits >> place & 1) as usize)
+            .collect()
+    };
+    (0..1_u32 << (2 * n)).filter(ones).map(turns).collect()
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(future)
+}
+
+#[test]
+fn every_order_of_two_callers_ends_in_the_same() {
+    let window = std::env::var("REVTRAIL_WINDOW").map_or(WINDOW, |text| text.parse().unwrap());
+    let only = std::env::var("REVTRAIL_MEETING").ok();
+    let mut played = 0;
+    for meeting in block_on(meetings())
+        .iter()
+        .filter(|meeting| only.as_ref().is_none_or(|only| only == meeting.name))
+    {
+        let in_turn = |alone| Schedule {
+            alone,
+            turns: Vec::new(),
+        };
+        let (calls, expected) = block_on(play(meeting, &in_turn([1_000, 0])));
+        let (_, other_way) = block_on(play(meeting, &in_turn([0, 1_000])));
+        assert_eq!(
+            expected, other_way,
+            "{}: one after the other, either way",
+            meeting.name
+        );
+        assert!(
+            calls.iter().all(|calls| *calls >= 3),
+            "{}: {calls:?} calls",
+            meeting.name
+        );
+        let at = |alone, n| {
+            interleavings(n)
+                .into_iter()
+                .map(move |turns| Schedule { alone, turns })
+        };
+        let mut schedules: Vec<Schedule> = at([0, 0], window).collect();
+        for first in (0..calls[0]).step_by(STEP) {
+            for second in (0..calls[1]).step_by(STEP) {
+                schedules.extend(at([first, second], SLIDING));
+            }
+        }
+        let check = |schedule: &Schedule| {
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let (_, held) = block_on(play(meeting, schedule));
+                assert_eq!(held, expected);
+            }));
+            assert!(
+                outcome.is_ok(),
+                "{schedule:?}; replay: REVTRAIL_MEETING='{}' cargo test -p revtrail-tests --test it two_at_once",
+                meeting.name
+            );
+        };
+        std::thread::scope(|scope| {
+            for half in 0..2 {
+                let (schedules, check) = (&schedules, &check);
+                scope.spawn(move || schedules.iter().skip(half).step_by(2).for_each(check));
+            }
+        });
+        println!(
+            "{}: {calls:?} calls, {} orders",
+            meeting.name,
+            schedules.len()
+        );
+        played += schedules.len();
+    }
+    assert!(only.is_some() || played >= 12 * 924, "{played}");
+    println!("interleavings: {played}");
+}
