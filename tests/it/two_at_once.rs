@@ -334,7 +334,10 @@ async fn play(meeting: &Meeting, schedule: &Schedule) -> ([usize; 2], Vec<String
     let market = callers[0]
         .store
         .market(&MarketplaceId::new("m").unwrap(), Retention::DEFAULT);
-    (made, held(&market, &CUSTOMERS, &CAMPAIGNS, later).await)
+    (
+        made,
+        held(&market, &CUSTOMERS, &CAMPAIGNS, later, true).await,
+    )
 }
 
 /// All orders of `n` calls of each.
