@@ -108,3 +108,45 @@ async fn many_changed_campaigns_decide_a_customer_once() {
     );
     assert_eq!(credited(&service.get(report).await), json!(0));
 }
+
+/// A bot that opens and clicks fifty thousand times, in the same hour: read in pages, folded alone, counted exactly.
+#[tokio::test]
+async fn a_bot_with_fifty_thousand_events_is_one_customer_like_any_other() {
+    let service = Service::at(NOW).await;
+    service.make("m", &json!({"machine_events": "count"})).await;
+    let event = |i: usize| {
+        json!({"event_id": uuid(i), "kind": if i.is_multiple_of(2) { "opened" } else { "clicked" }, "channel": "email",
+        "campaign_id": format!("c{}", i % 7), "customer_id": "bot", "message_id": format!("m{}", i % 1_000), "machine": true,
+        "url": "https://example.com/a/link/that/is/as/long/as/links/in/newsletters/are", "occurred_at": "2026-11-20T01:00:00Z"})
+    };
+    let events: Vec<Value> = (0..50_000).map(event).collect();
+    service.feed("m", "events", &events, 1_000).await;
+    let orders = [order(1, "bot"), order(2, "ann")];
+    service.feed("m", "orders", &orders, 2).await;
+    let run = service.run_with("m", &json!({"verify": "all"})).await;
+    assert_eq!(
+        (
+            &run["state"],
+            &run["errors"],
+            &run["parked"],
+            &run["verify"]
+        ),
+        (
+            &json!("done"),
+            &json!(0),
+            &json!(0),
+            &json!({"checked": 2, "differences": 0})
+        )
+    );
+    let report = service.get("/v1/marketplaces/m/reports/campaigns").await;
+    let totals = &report["totals"];
+    assert_eq!(
+        (
+            &totals["opens"],
+            &totals["clicks"],
+            &totals["purchases"],
+            &report["pending"]
+        ),
+        (&json!(25_000), &json!(25_000), &json!(1), &json!(0))
+    );
+}

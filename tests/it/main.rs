@@ -19,6 +19,7 @@ mod held;
 mod histories;
 mod isolation;
 mod journey;
+mod ledger;
 mod line;
 mod meter;
 mod requirements;

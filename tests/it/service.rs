@@ -216,8 +216,13 @@ impl Service {
 
     /// Asks for a run and works it off; the run as it is on record then.
     pub async fn run(&self, marketplace: &str) -> Value {
+        self.run_with(marketplace, &json!({})).await
+    }
+
+    /// The same with a body.
+    pub async fn run_with(&self, marketplace: &str, body: &Value) -> Value {
         let (status, body) = self
-            .post(&format!("/v1/marketplaces/{marketplace}/runs"), &json!({}))
+            .post(&format!("/v1/marketplaces/{marketplace}/runs"), body)
             .await;
         assert_eq!(status, StatusCode::ACCEPTED, "{body}");
         let poked: Vec<_> = self.poked.lock().unwrap().drain(..).collect();

@@ -51,7 +51,11 @@ pub(crate) async fn plan(
     let waiting = market.units().await?;
     let mut notes = Notes::of(market).await?;
     if asked_run.is_none() && notes.is_empty() && !waiting.iter().any(Unit::is_asked) {
-        market.raise_planned_to(now).await?;
+        if waiting.is_empty() {
+            market.raise_idle(now).await?;
+        } else {
+            market.raise_planned_to(now).await?;
+        }
         let mut nudges = nudges(market, waiting);
         nudges.extend(settle(market, until).await?);
         return Ok(nudges);

@@ -21,7 +21,7 @@ pub(crate) async fn settle(
 ) -> Result<Vec<Nudge>, AttributorError> {
     // In this order: what a run recorded as planned is in units before these are read.
     let (runs, _) = market.runs(None, RUNS_LOOKED_AT).await?;
-    let planned_to = market.meta().await?.planned_to;
+    let meta = market.meta().await?;
     let units = market.units().await?;
     let mut nudges = Vec::new();
     let over = |run: &&Run| {
@@ -53,7 +53,10 @@ pub(crate) async fn settle(
             ended = true;
         }
     }
-    if let Some(planned_to) = planned_to {
+    if let Some(planned_to) = meta
+        .planned_to
+        .filter(|to| meta.as_of.is_none_or(|as_of| as_of < *to))
+    {
         let early =
             |unit: &Unit| unit.at <= planned_to && !matches!(unit.work, Work::Verify { .. });
         if !units.iter().any(early) {

@@ -192,7 +192,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn raise_planned_to(&self, at: Instant) -> Result<(), StoreError> {
-        self.raise("planned_to", at).await
+        self.raise(&["planned_to"], at).await
     }
 
     /// Raises the time that figures are as of.
@@ -200,17 +200,30 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn raise_as_of(&self, at: Instant) -> Result<(), StoreError> {
-        self.raise("as_of", at).await
+        self.raise(&["as_of"], at).await
     }
 
-    async fn raise(&self, attribute: &str, at: Instant) -> Result<(), StoreError> {
+    /// Raises both, where nothing waits.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn raise_idle(&self, at: Instant) -> Result<(), StoreError> {
+        self.raise(&["as_of", "planned_to"], at).await
+    }
+
+    /// Under the condition that the first of them is less.
+    async fn raise(&self, attributes: &[&str], at: Instant) -> Result<(), StoreError> {
         let at = at.to_string();
         let values = vec![(":t", AttributeValue::S(at.clone()))];
-        let condition = Condition::absent_or_less(attribute, &at);
+        let condition = Condition::absent_or_less(attributes[0], &at);
+        let sets: Vec<String> = attributes
+            .iter()
+            .map(|name| format!("{name} = :t"))
+            .collect();
         self.store
             .update(
                 &keys::meta(&self.id),
-                &format!("SET {attribute} = :t"),
+                &format!("SET {}", sets.join(", ")),
                 values,
                 Some(condition),
             )

@@ -1,0 +1,245 @@
+//! The ledger of runs, verification, and customers who are parked.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use hourly_attributor::{Attributor, Limits};
+use revtrail_core::fold::Contribution;
+use revtrail_core::id::{CampaignId, CustomerId, MarketplaceId};
+use revtrail_core::sheet::Sheet;
+use revtrail_core::time::{Day, Retention};
+use revtrail_store::contribution::{Move, Moved};
+use revtrail_store::embedded::{self, TABLE};
+use revtrail_store::keys;
+use revtrail_store::market::Market;
+use revtrail_store::sheets::Desk;
+use revtrail_store::work::{Nudge, Unit, Work};
+use serde_json::{Value, json};
+
+use crate::shop::{Shop, assert_part};
+
+fn market(shop: &Shop) -> Market {
+    let id = MarketplaceId::new(shop.id).unwrap();
+    shop.service.store.market(&id, Retention::DEFAULT)
+}
+
+/// A shop with as many customers as asked for, each with a click and an order of 10.
+async fn shop_of(customers: usize) -> Shop {
+    let shop = Shop::open(json!({})).await;
+    fill(&shop, 0..customers).await;
+    shop
+}
+
+async fn fill(shop: &Shop, customers: std::ops::Range<usize>) {
+    for i in customers {
+        shop.events(&[&format!("spring email sent,clicked c{i} 17T10:00")])
+            .await;
+        shop.orders(&[&format!("o{i} c{i} COMPLETE 10.00 EUR 17T11:00")])
+            .await;
+    }
+}
+
+/// A tick under other limits, all that follows from it; a second after the last, so that runs have an order.
+async fn tick(shop: &Shop, limits: Limits) {
+    shop.service.set_now(shop.service.now().plus_ms(1_000));
+    let attributor = Attributor {
+        limits,
+        ..shop.service.attributor()
+    };
+    let plan = Nudge::Plan {
+        marketplace: MarketplaceId::new(shop.id).unwrap(),
+        run_id: None,
+    };
+    let now = shop.service.now();
+    attributor.drain(vec![plan], &|| now).await.unwrap();
+}
+
+async fn run_with(shop: &Shop, body: Value) -> Value {
+    shop.service.run_with(shop.id, &body).await
+}
+
+async fn newest_run(shop: &Shop) -> Value {
+    shop.get("runs?limit=1").await["runs"][0].clone()
+}
+
+#[tokio::test]
+async fn what_runs_moved_adds_up_to_the_figures() {
+    let shop = shop_of(7).await;
+    let small = Limits {
+        unit_customers: 2,
+        batch_customers: 1,
+        ..Limits::DEFAULT
+    };
+    tick(&shop, small).await;
+    let first = newest_run(&shop).await;
+    // Four units of customers, and the re-decision that a new campaign asks for.
+    let expected = json!({"state": "done", "units": 5, "units_done": 5, "customers": 7, "orders": 7, "credits_changed": 7,
+        "revenue_moved": {"EUR": "70.00"}, "errors": 0, "parked": 0, "verify": null});
+    assert_part("first run", &first, &expected);
+    shop.orders(&[
+        "o1 c1 REFUNDED 10.00 EUR 17T11:00 updated_at=18T10:00",
+        "o2 c2 COMPLETE 10.00 EUR 17T11:00 updated_at=18T10:00",
+    ])
+    .await;
+    tick(&shop, small).await;
+    let second = newest_run(&shop).await;
+    let expected =
+        json!({"customers": 2, "credits_changed": 1, "revenue_moved": {"EUR": "-10.00"}});
+    assert_part("second run", &second, &expected);
+    let report = shop.get("reports/campaigns").await;
+    assert_part(
+        "report",
+        &report["credited"],
+        &json!({"purchases": 6, "revenue": {"EUR": "60.00"}}),
+    );
+    // A tick that finds nothing leaves no run, and the figures are as of it.
+    let before = shop.get("runs").await;
+    shop.service.set_now(shop.service.now().plus_ms(3_600_000));
+    tick(&shop, small).await;
+    assert_eq!(shop.get("runs").await, before);
+    let as_of = shop.get("reports/campaigns").await["as_of"].clone();
+    assert_eq!(as_of, json!("2026-11-20T13:00:03.000Z"));
+}
+
+#[tokio::test]
+async fn a_verification_finds_what_is_not_so_and_nothing_else() {
+    let shop = shop_of(5).await;
+    for verify in ["all", "sample"] {
+        let run = run_with(&shop, json!({ "verify": verify })).await;
+        let expected = json!({"state": "done", "verify": {"checked": 5, "differences": 0}});
+        assert_part(verify, &run, &expected);
+    }
+    // Folded again by another unit: still five customers, each compared once.
+    fill(&shop, 0..2).await;
+    shop.events(&["spring email opened c1 17T10:30"]).await;
+    let run = run_with(&shop, json!({ "verify": "all" })).await;
+    let expected = json!({"customers": 1, "verify": {"checked": 5, "differences": 0}});
+    assert_part("again", &run, &expected);
+
+    // A worker with a bug: it says that a customer bought nothing.
+    let market = market(&shop);
+    let customer = CustomerId::new("c3").unwrap();
+    let now = shop.service.now();
+    let facts = market.customer(&customer, usize::MAX, now).await.unwrap();
+    let stored = facts.unwrap().stored;
+    let unit = Unit::new(Work::Fold { next: 0 }, None, 0, 0, now);
+    market
+        .add_fold(&unit, std::slice::from_ref(&customer), now)
+        .await
+        .unwrap();
+    let moves = vec![Move {
+        customer,
+        stored,
+        new: Contribution::default(),
+    }];
+    let rules = market.rules_seen(0).await.unwrap();
+    let first = Retention::DEFAULT.first_visible(now.day(chrono_tz::UTC));
+    let mut desk = Desk::of(0);
+    let moved = market.move_all(&unit, moves, rules, first, &mut desk, now);
+    assert_eq!(moved.await.unwrap(), Moved::Again(vec![]));
+    market.unit_done(&unit).await.unwrap();
+    let run = run_with(&shop, json!({ "verify": "all" })).await;
+    assert_part(
+        "with the bug",
+        &run,
+        &json!({"verify": {"checked": 5, "differences": 1}}),
+    );
+    let (status, body) = shop
+        .call(http::Method::POST, "runs", json!({"verify": "most"}))
+        .await;
+    assert_eq!(
+        (status, &body["errors"][0]["field"]),
+        (422, &json!("verify"))
+    );
+}
+
+#[tokio::test]
+async fn who_cannot_be_folded_is_parked_and_keeps_nobody_waiting() {
+    let shop = shop_of(3).await;
+    let mut limits = Limits::DEFAULT;
+    tick(&shop, limits).await;
+    for i in 0..20 {
+        shop.events(&[&format!(
+            "autumn email sent c1 18T10:{i:02} message_id=m{i}"
+        )])
+        .await;
+    }
+    shop.orders(&[
+        "late1 c1 COMPLETE 1.00 EUR 19T11:00",
+        "late2 c2 COMPLETE 2.00 EUR 19T11:00",
+    ])
+    .await;
+    limits.timeline_bytes = 3_000;
+    tick(&shop, limits).await;
+    assert_part(
+        "run",
+        &newest_run(&shop).await,
+        &json!({"state": "done", "parked": 1, "errors": 0}),
+    );
+    let told = shop.get("reports/reconciliation").await;
+    assert_part(
+        "reconciliation",
+        &told["parked"][0],
+        &json!({"customer_id": "c1", "reason": "timeline_too_large"}),
+    );
+    // The others are folded; his last contribution stands.
+    let counted = async || shop.get("reports/campaigns").await["counted"].clone();
+    assert_eq!(
+        counted().await,
+        json!({"purchases": 4, "revenue": {"EUR": "32.00"}})
+    );
+    // Whoever asks for a run wants him tried again.
+    let run = shop.run().await;
+    assert_part("asked", &run, &json!({"customers": 1, "parked": 0}));
+    let told = shop.get("reports/reconciliation").await;
+    assert_eq!(told["parked"], json!([]));
+    assert_eq!(
+        counted().await,
+        json!({"purchases": 5, "revenue": {"EUR": "33.00"}})
+    );
+}
+
+#[tokio::test]
+async fn stripes_of_quiet_days_are_put_together() {
+    let shop = shop_of(9).await;
+    let many = Limits {
+        unit_customers: 2,
+        ..Limits::DEFAULT
+    };
+    tick(&shop, many).await;
+    let figures = shop.figures().await;
+    let client = embedded::client(shop.service.tripwire.clone());
+    let id = MarketplaceId::new(shop.id).unwrap();
+    let day = Day::parse("2026-11-17").unwrap();
+    let stripes = async || {
+        let mut stripes = 0;
+        for stripe in 0..keys::STRIPES {
+            let key = keys::sheet(&id, stripe, day);
+            let (pk, sk) = (AttributeValue::S(key.pk), AttributeValue::S(key.sk));
+            let get = client
+                .get_item()
+                .table_name(TABLE)
+                .key("pk", pk)
+                .key("sk", sk);
+            let item = get.send().await.unwrap().item.unwrap_or_default();
+            let holds = |d: &AttributeValue| {
+                let sheet: Sheet<CampaignId> = serde_json::from_str(d.as_s().unwrap()).unwrap();
+                usize::from(!sheet.is_empty())
+            };
+            stripes += item.get("d").map_or(0, holds);
+        }
+        stripes
+    };
+    assert_eq!(
+        stripes().await,
+        5,
+        "five units, each in a stripe of its own"
+    );
+    shop.service
+        .set_now(shop.service.now().plus_ms(3 * 86_400_000));
+    shop.run().await;
+    assert_eq!(stripes().await, 1);
+    assert_eq!(shop.figures().await, figures);
+    assert_eq!(
+        run_with(&shop, json!({"verify": "all"})).await["verify"],
+        json!({"checked": 9, "differences": 0})
+    );
+}
