@@ -13,6 +13,7 @@ mod bad_input;
 mod cost;
 mod crash;
 mod envelope;
+mod frozen;
 mod golden;
 mod heavy;
 mod held;

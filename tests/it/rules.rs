@@ -18,7 +18,7 @@ use revtrail_tests::naive;
 use revtrail_tests::worlds::{Rng, period, world};
 use serde_json::{Value, json};
 
-/// How many worlds; `REVTRAIL_WORLDS` asks for others, `REVTRAIL_SEED` for one.
+/// How many worlds; `REVTRAIL_WORLDS` asks for others, `REVTRAIL_FROM` for the first seed, `REVTRAIL_SEED` for one.
 const WORLDS: u64 = 100_000;
 
 /// A world as `core` takes it.
@@ -205,7 +205,10 @@ fn core_equals_the_second_implementation() {
     };
     let seeds = match number("REVTRAIL_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("REVTRAIL_WORLDS").unwrap_or(WORLDS),
+        None => {
+            let from = number("REVTRAIL_FROM").unwrap_or(0);
+            from..from + number("REVTRAIL_WORLDS").unwrap_or(WORLDS)
+        }
     };
     let count = seeds.end - seeds.start;
     let halves: Vec<u64> = seeds.collect();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::service::Service;
 
-/// How many worlds; `REVTRAIL_HTTP_WORLDS` asks for others, `REVTRAIL_SEED` for one.
+/// How many worlds; `REVTRAIL_HTTP_WORLDS` asks for others, `REVTRAIL_FROM` for the first seed, `REVTRAIL_SEED` for one.
 const WORLDS: usize = 200;
 
 /// Encodes an id for a path.
@@ -235,7 +235,7 @@ fn worlds_over_http_equal_the_second_implementation() {
     let count = number("REVTRAIL_HTTP_WORLDS").map_or(WORLDS, |n| n as usize);
     let seeds: Vec<u64> = match number("REVTRAIL_SEED") {
         Some(seed) => vec![seed],
-        None => (0..)
+        None => (number("REVTRAIL_FROM").unwrap_or(0)..)
             .filter(|&seed| deliverable(seed).is_some())
             .take(count)
             .collect(),

@@ -114,7 +114,7 @@ pub(crate) async fn campaigns(call: Call) -> Result<Response, Problem> {
     query.done()?;
     let csv = csv_wanted(&call)?;
     let freshness = Freshness::of(&market, &call).await?;
-    let catalog = market.catalog().await?;
+    let catalog = market.catalog_shown().await?;
     let newest = &versions.newest().settings;
     let sums = sum(&sheets(&market, period, &call).await?);
     let mut report = campaign_report(&sums, |id| find(&catalog, id), newest, &filter)

@@ -344,9 +344,21 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn catalog(&self) -> Result<Catalog, StoreError> {
+        self.read_catalog(Reading::STRONG).await
+    }
+
+    /// All campaigns as a reader may see them, a change perhaps a moment late: at half the price. Nothing is decided by it.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn catalog_shown(&self) -> Result<Catalog, StoreError> {
+        self.read_catalog(Reading::EVENTUAL).await
+    }
+
+    async fn read_catalog(&self, reading: Reading) -> Result<Catalog, StoreError> {
         let items = self
             .store
-            .query(&keys::campaigns(&self.id), &Range::All, Reading::STRONG)
+            .query(&keys::campaigns(&self.id), &Range::All, reading)
             .await?;
         Ok(Catalog::new(
             items.iter().map(data).collect::<Result<_, _>>()?,
