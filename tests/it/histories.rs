@@ -629,6 +629,28 @@ impl<'h> Player<'h> {
         }
     }
 
+    /// Asks for what is stored to be held against the facts: there is no difference.
+    async fn verify(&mut self) {
+        let path = "/v1/marketplaces/a/runs";
+        let (_, asked) = self.service.post(path, &json!({"verify": "all"})).await;
+        let now = self.service.now();
+        let poked = self.service.poked();
+        self.service
+            .attributor()
+            .drain(poked, &|| now)
+            .await
+            .unwrap();
+        let run = self
+            .service
+            .get(&format!("{path}/{}", asked["run_id"].as_str().unwrap()))
+            .await;
+        assert_eq!(
+            (&run["state"], &run["verify"]["differences"]),
+            (&json!("done"), &json!(0)),
+            "{run}"
+        );
+    }
+
     async fn make(&mut self) {
         for id in self.told.keys().copied().collect::<Vec<_>>() {
             let body = json!({"name": id, "settings": self.history.first_settings});
@@ -725,6 +747,7 @@ async fn first_way(history: &History, seed: u64, trace: &Mutex<Vec<String>>) -> 
     player.drain().await;
     player.exact("b", false).await;
     player.consistent("a").await;
+    player.verify().await;
     (
         player.exact("a", false).await,
         player.told.remove("a").unwrap(),

@@ -83,6 +83,11 @@ impl Service {
         self.attributor().drain(vec![plan], &|| self.now()).await
     }
 
+    /// The nudges that this service would have sent since it was last asked.
+    pub fn poked(&self) -> Vec<Nudge> {
+        self.poked.lock().unwrap().drain(..).collect()
+    }
+
     pub fn now(&self) -> Instant {
         Instant::from_ms(self.clock.load(Ordering::SeqCst))
     }
@@ -225,7 +230,7 @@ impl Service {
             .post(&format!("/v1/marketplaces/{marketplace}/runs"), body)
             .await;
         assert_eq!(status, StatusCode::ACCEPTED, "{body}");
-        let poked: Vec<_> = self.poked.lock().unwrap().drain(..).collect();
+        let poked = self.poked();
         let _armed = self.tripwire.arm(marketplace);
         self.attributor()
             .drain(poked, &|| self.now())
