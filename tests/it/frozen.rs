@@ -222,7 +222,8 @@ async fn play(story: &Story, at: usize) -> (bool, Value) {
         Retention::DEFAULT,
     );
     awake.store.create_table().await.unwrap();
-    let settings = json!({"supersede": "none", "winner": "last_interaction", "excluded_tags": ["technical"]});
+    let settings =
+        json!({"supersede": "none", "winner": "last_interaction", "excluded_tags": ["technical"]});
     awake.make("m", &settings).await;
     for &one in story.before {
         act(&awake, one, &[]).await;

@@ -110,8 +110,11 @@ struct State {
     /// After a page that was cut: the page that goes on from here is empty.
     empty_next: bool,
     /// Keys written since the last watch but one, the oldest first, with what they held before; none where it is not asked for.
-    writes: Option<[Vec<(Value, Option<Value>)>; 2]>,
+    writes: Option<[Written; 2]>,
 }
+
+/// Keys, each with what stood there before.
+type Written = Vec<(Value, Option<Value>)>;
 
 /// The embedded database, the tripwire, and the line to both. Clones share all of it.
 #[derive(Debug, Clone)]
