@@ -27,9 +27,9 @@ use crate::tripwire::Tripwire;
 
 /// Calls of each that are played in every order; `REVTRAIL_WINDOW` asks for others.
 const WINDOW: usize = 6;
-/// A smaller window slides over all the calls after.
-const SLIDING: usize = 3;
-const STEP: usize = 3;
+/// A smaller window stands at so many places of each one's calls after.
+const SLIDING: usize = 2;
+const PLACES: usize = 6;
 
 const CUSTOMERS: [&str; 3] = ["ann", "bob", "cyd"];
 const CAMPAIGNS: [&str; 3] = ["spring", "summer", "winter"];
@@ -390,8 +390,8 @@ fn every_order_of_two_callers_ends_in_the_same() {
                 .map(move |turns| Schedule { alone, turns })
         };
         let mut schedules: Vec<Schedule> = at([0, 0], window).collect();
-        for first in (0..calls[0]).step_by(STEP) {
-            for second in (0..calls[1]).step_by(STEP) {
+        for first in (0..calls[0]).step_by(calls[0].div_ceil(PLACES)) {
+            for second in (0..calls[1]).step_by(calls[1].div_ceil(PLACES)) {
                 schedules.extend(at([first, second], SLIDING));
             }
         }
