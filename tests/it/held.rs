@@ -19,7 +19,7 @@ pub async fn consistent(
 ) -> Vec<(CustomerId, CustomerFacts)> {
     let last = now.day(chrono_tz::UTC).plus(3);
     let mut figures: BTreeMap<Day, Sheet<CampaignId>> =
-        market.sheets_now(first, last, now).await.unwrap();
+        market.sheets(first, last, now).await.unwrap();
     for (day, sheet) in &figures {
         assert!(sheet.adds_up(), "{day}: {sheet:?}");
     }
@@ -69,7 +69,7 @@ async fn rows(market: &Market, campaigns: &[&str], first: Day, now: Instant) -> 
         let mut after = None;
         loop {
             let (page, next) = market
-                .purchases(campaign.as_ref(), first, last, after, true, now)
+                .purchases(campaign.as_ref(), first, last, after, now)
                 .await
                 .unwrap();
             rows.extend(page.into_iter().map(|(key, row)| {
@@ -109,7 +109,7 @@ pub async fn held(
         lines.extend(events);
     }
     let sheets = market
-        .sheets_now(first, now.day(chrono_tz::UTC).plus(3), now)
+        .sheets(first, now.day(chrono_tz::UTC).plus(3), now)
         .await
         .unwrap();
     for (day, mut sheet) in sheets {

@@ -233,7 +233,6 @@ pub(crate) async fn purchases(call: Call) -> Result<Response, Problem> {
                 period.first,
                 period.last,
                 after.take(),
-                false,
                 call.now,
             )
             .await?;

@@ -144,7 +144,7 @@ impl NewItem {
             return self.text("d", json);
         }
         let mut packer =
-            flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+            flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
         // Writing to memory does not fail.
         let packed = packer
             .write_all(json.as_bytes())

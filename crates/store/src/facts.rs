@@ -243,7 +243,7 @@ impl Market {
             .iter()
             .map(|(customer, order)| keys::order(&self.id, customer, order))
             .collect();
-        let items = self.store.get_all(&keys, false).await?;
+        let items = self.store.get_all(&keys, true).await?;
         items
             .iter()
             .filter(|item| !expired(item, now))

@@ -288,7 +288,10 @@ impl Market {
         (batch, differences)
     }
 
-    /// The sheets of some days, both ends included; days without anything are absent.
+    /// The sheets of some days, both ends included; days without anything are absent. Read strongly: a report says as of when
+    /// its figures are, and that must be true.
+    ///
+    /// Of all stripes: one may be negative, their sum is not.
     ///
     /// # Errors
     /// What the table answers.
@@ -298,34 +301,10 @@ impl Market {
         to: Day,
         now: Instant,
     ) -> Result<BTreeMap<Day, Sheet<CampaignId>>, StoreError> {
-        self.read_sheets(from, to, Reading::EVENTUAL, now).await
-    }
-
-    /// The sheets of some days, read strongly.
-    ///
-    /// # Errors
-    /// What the table answers.
-    pub async fn sheets_now(
-        &self,
-        from: Day,
-        to: Day,
-        now: Instant,
-    ) -> Result<BTreeMap<Day, Sheet<CampaignId>>, StoreError> {
-        self.read_sheets(from, to, Reading::STRONG, now).await
-    }
-
-    /// Of all stripes: one may be negative, their sum is not.
-    async fn read_sheets(
-        &self,
-        from: Day,
-        to: Day,
-        reading: Reading,
-        now: Instant,
-    ) -> Result<BTreeMap<Day, Sheet<CampaignId>>, StoreError> {
         let range = &Range::Between(from.to_string(), to.to_string());
         let stripes = (0..keys::STRIPES).map(|stripe| async move {
             let pk = keys::sheets(&self.id, stripe);
-            self.store.query(&pk, range, reading).await
+            self.store.query(&pk, range, Reading::STRONG).await
         });
         let mut sheets: BTreeMap<Day, Sheet<CampaignId>> = BTreeMap::new();
         for item in try_join_all(stripes).await?.iter().flatten() {
@@ -395,13 +374,12 @@ impl Market {
         from: Day,
         to: Day,
         after: Option<String>,
-        strong: bool,
         now: Instant,
     ) -> Result<(Vec<(String, PurchaseRow)>, Option<String>), StoreError> {
         // A day's rows begin with the day and "/": "0" is the next byte.
         let range = Range::Between(from.to_string(), format!("{to}0"));
         let reading = Reading {
-            strong,
+            strong: true,
             newest_first: true,
         };
         let (items, next) = self
@@ -444,7 +422,7 @@ impl Market {
         for campaign in campaigns.into_iter().map(Some).chain([None]) {
             let mut after = None;
             loop {
-                let (page, next) = self.purchases(campaign, day, day, after, true, now).await?;
+                let (page, next) = self.purchases(campaign, day, day, after, now).await?;
                 rows.extend(page.into_iter().map(|(_, row)| row));
                 match next {
                     Some(next) => after = Some(next),
@@ -475,21 +453,26 @@ impl Market {
     /// What the table answers.
     pub async fn redecided(
         &self,
-        span: Redecide,
+        mut span: Redecide,
         after: Option<Day>,
         now: Instant,
     ) -> Result<Redecided<'_>, StoreError> {
         let mut days = BTreeMap::new();
         if let Some(versions) = self.versions().await? {
             let day = |at: Instant| at.day(versions.at(at).settings.timezone);
+            let first_visible = self.retention.first_visible(day(now));
             // A day on both sides: a day is named by the zone in force at the order's own instant.
-            let first = day(span.from)
-                .minus(1)
-                .max(self.retention.first_visible(day(now)))
-                .max(after.map_or(day(span.from).minus(1), |after| after.plus(1)));
+            let mut first = day(span.from).minus(1);
+            if first < first_visible {
+                // An order that nobody sees any more can be the purchase that made a visible one not the customer's first.
+                first = first_visible;
+                let look_back_ms = self.retention.look_back_ms();
+                span.to = span.to.map(|to| to.plus_ms(look_back_ms));
+            }
+            let first = after.map_or(first, |after| first.max(after.plus(1)));
             let last = day(span.to.unwrap_or(now)).plus(2);
             if first <= last {
-                days = self.sheets_now(first, last, now).await?;
+                days = self.sheets(first, last, now).await?;
             }
         }
         Ok(Redecided {
