@@ -9,7 +9,9 @@
 )]
 
 mod access;
+mod actions;
 mod bad_input;
+mod cases;
 mod cost;
 mod crash;
 mod envelope;
