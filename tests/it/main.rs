@@ -25,6 +25,8 @@ mod journey;
 mod ledger;
 mod line;
 mod meter;
+#[cfg(feature = "real")]
+mod real;
 mod requirements;
 mod retries;
 mod rules;
