@@ -9,7 +9,9 @@
 )]
 
 mod access;
+mod actions;
 mod bad_input;
+mod cases;
 mod cost;
 mod crash;
 mod envelope;
@@ -23,6 +25,8 @@ mod journey;
 mod ledger;
 mod line;
 mod meter;
+#[cfg(feature = "real")]
+mod real;
 mod requirements;
 mod retries;
 mod rules;

@@ -26,7 +26,7 @@ fn segment(id: &str) -> String {
 }
 
 /// A world that the service can be told: with the default look-back, and an order before the second version of the settings.
-fn deliverable(seed: u64) -> Option<naive::World> {
+pub fn deliverable(seed: u64) -> Option<naive::World> {
     let mut world = world(seed);
     if world.look_back != Some(Retention::DEFAULT.look_back_ms()) {
         return None;
@@ -37,7 +37,7 @@ fn deliverable(seed: u64) -> Option<naive::World> {
     Some(world)
 }
 
-async fn deliver(service: &Service, world: &mut naive::World, rng: &mut Rng) {
+pub async fn deliver(service: &Service, world: &mut naive::World, rng: &mut Rng) {
     let from = |version: &naive::Version| {
         Instant::from_ms(version.in_force_from.unwrap_or(NOW_MS - 90 * DAY_MS))
     };
@@ -98,7 +98,7 @@ fn without(mut body: Value, keys: &[&str]) -> Value {
     body
 }
 
-async fn compare(service: &Service, world: &naive::World, rng: &mut Rng) {
+pub async fn compare(service: &Service, world: &naive::World, rng: &mut Rng) {
     let facts = naive::Facts::read(world);
     let ids: std::collections::BTreeSet<&str> = world
         .orders

@@ -37,10 +37,13 @@ struct Message {
     body: Value,
 }
 
-/// When a call that must end at `deadline` stops taking up work: the margin before, or a third of a short time.
+/// When a call that must end at `deadline` stops taking up work: the margin before, or a third of a short time. A deadline that
+/// is past when the call begins is none, as `cargo lambda watch` tells it: handing over at once would go on for ever.
 pub fn stop_at(now: Instant, deadline: Instant) -> Instant {
-    let left_ms = (deadline.ms() - now.ms()).max(0);
-    deadline.plus_ms(-MARGIN_MS.min(left_ms / 3))
+    match deadline.ms() - now.ms() {
+        left_ms @ 1.. => deadline.plus_ms(-MARGIN_MS.min(left_ms / 3)),
+        _ => now.plus_ms(MARGIN_MS),
+    }
 }
 
 /// Answers a call: a tick's nudges are sent; of messages, those that are to be delivered again are named. An answer that names

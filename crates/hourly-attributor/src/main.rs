@@ -8,6 +8,7 @@ use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
+    lambda_runtime::tracing::init_default_subscriber();
     let attributor = Attributor::new(aws::store_from_env()?, aws::retention_from_env()?);
     let queue = Queue::from_env()?;
     let answer = async |call: LambdaEvent<Value>| {

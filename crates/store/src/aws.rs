@@ -40,7 +40,7 @@ pub(crate) fn credentials() -> Result<Credentials, BadEnvironment> {
 }
 
 /// HTTPS by rustls and ring.
-pub(crate) fn https() -> SharedHttpClient {
+pub fn https() -> SharedHttpClient {
     Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https()

@@ -5,6 +5,8 @@
 pub mod access;
 #[cfg(feature = "aws")]
 pub mod aws;
+#[cfg(feature = "cases")]
+pub mod cases;
 mod client;
 pub mod contribution;
 #[cfg(feature = "embedded")]

