@@ -96,7 +96,7 @@ const STORIES: &[Story] = &[
         freezes: Work,
         meanwhile: &[
             Orders("o1 ann COMPLETE 10.00 EUR 17T10:00 updated_at=18T11:00"),
-            Tick,
+            TickOthers,
         ],
         end: &["o1 spring"],
     },
@@ -111,7 +111,7 @@ const STORIES: &[Story] = &[
         meanwhile: &[
             Events("summer email sent,clicked ann 17T09:00"),
             Orders("o3 bob COMPLETE 40.00 EUR 17T10:00"),
-            Tick,
+            TickOthers,
         ],
         end: &["o1 summer", "o2 summer", "o3 nobody"],
     },

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use revtrail_core::id::{CampaignId, CustomerId};
 use revtrail_core::sheet::{Intake, Sheet};
 use revtrail_core::time::{Day, Instant};
+use revtrail_store::Reading;
 use revtrail_store::facts::CustomerFacts;
 use revtrail_store::market::Market;
 
@@ -18,8 +19,10 @@ pub async fn consistent(
     now: Instant,
 ) -> Vec<(CustomerId, CustomerFacts)> {
     let last = now.day(chrono_tz::UTC).plus(3);
-    let mut figures: BTreeMap<Day, Sheet<CampaignId>> =
-        market.sheets(first, last, now).await.unwrap();
+    let mut figures: BTreeMap<Day, Sheet<CampaignId>> = market
+        .sheets(first, last, Reading::STRONG, now)
+        .await
+        .unwrap();
     for (day, sheet) in &figures {
         assert!(sheet.adds_up(), "{day}: {sheet:?}");
     }
@@ -69,7 +72,7 @@ async fn rows(market: &Market, campaigns: &[&str], first: Day, now: Instant) -> 
         let mut after = None;
         loop {
             let (page, next) = market
-                .purchases(campaign.as_ref(), first, last, after, now)
+                .purchases(campaign.as_ref(), first, last, after, Reading::STRONG, now)
                 .await
                 .unwrap();
             rows.extend(page.into_iter().map(|(key, row)| {
@@ -109,7 +112,7 @@ pub async fn held(
         lines.extend(events);
     }
     let sheets = market
-        .sheets(first, now.day(chrono_tz::UTC).plus(3), now)
+        .sheets(first, now.day(chrono_tz::UTC).plus(3), Reading::STRONG, now)
         .await
         .unwrap();
     for (day, mut sheet) in sheets {

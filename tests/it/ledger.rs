@@ -243,3 +243,57 @@ async fn stripes_of_quiet_days_are_put_together() {
         json!({"checked": 9, "differences": 0})
     );
 }
+
+#[tokio::test]
+async fn a_run_is_not_done_before_the_units_that_stood_when_it_was_planned() {
+    let shop = shop_of(2).await;
+    let attributor = shop.service.attributor();
+    let now = shop.service.now();
+    let clock = || now;
+    let plan = |run_id: Option<String>| Nudge::Plan {
+        marketplace: MarketplaceId::new(shop.id).unwrap(),
+        run_id,
+    };
+    // The facts are in the units of one run; another is asked for, and finds nothing new.
+    let units = attributor.handle(&plan(None), &clock, now).await.unwrap();
+    let second = market(&shop).start_run(None, now).await.unwrap();
+    attributor
+        .handle(&plan(Some(second.clone())), &clock, now)
+        .await
+        .unwrap();
+    let state = async || shop.get(&format!("runs/{second}")).await["state"].clone();
+    assert_eq!(state().await, "running");
+    attributor.drain(units, &clock).await.unwrap();
+    assert_eq!(state().await, "done");
+    assert_eq!(shop.get("reports/campaigns").await["pending"], 0);
+}
+
+#[tokio::test]
+async fn what_a_change_asks_for_waits_for_a_plan_that_takes_it_over() {
+    let shop = shop_of(2).await;
+    shop.run().await;
+    shop.put(
+        "campaigns/spring",
+        json!({"sent_at": "2026-11-17T12:00:00Z"}),
+    )
+    .await;
+    let asked = market(&shop).units().await.unwrap();
+    assert_eq!(asked.len(), 1);
+    let work = Nudge::Work {
+        marketplace: MarketplaceId::new(shop.id).unwrap(),
+        unit_id: asked[0].unit_id.clone(),
+    };
+    let now = shop.service.now();
+    shop.service
+        .attributor()
+        .drain(vec![work], &|| now)
+        .await
+        .unwrap();
+    let expected = json!({"state": "done", "customers": 2, "errors": 0});
+    let runs = shop.get("runs").await;
+    let run = runs["runs"].as_array().unwrap().iter();
+    let run = run
+        .clone()
+        .find(|run| run["customers"] == 2 && run["credits_changed"] == 0);
+    assert_part("the run that took it over", run.unwrap(), &expected);
+}

@@ -464,7 +464,12 @@ impl Cloud {
             let waiting = self.market.units().await.unwrap().len();
             let shown = self
                 .market
-                .sheets(today.minus(40), today.plus(1), now)
+                .sheets(
+                    today.minus(40),
+                    today.plus(1),
+                    revtrail_store::Reading::STRONG,
+                    now,
+                )
                 .await
                 .unwrap();
             if waiting > 0 && shown.iter().any(|(_, sheet)| !sheet.rows.is_empty()) {

@@ -13,7 +13,6 @@ use revtrail_core::time::{Instant, Retention};
 use revtrail_store::access::Marketplace;
 use revtrail_store::facts::TIMELINE_BYTES_MAX;
 use revtrail_store::market::Market;
-use revtrail_store::runs::RunState;
 use revtrail_store::work::{Nudge, UNIT_CUSTOMERS_MAX, Unit, Work};
 use revtrail_store::{Store, StoreError, keys};
 
@@ -136,11 +135,15 @@ impl Attributor {
                 let Some(unit) = market.unit(unit_id).await? else {
                     return Ok(Vec::new());
                 };
+                if unit.is_asked() {
+                    // Only a run's plan takes it over.
+                    return Ok(vec![plan::nudge_plan(&market, None)]);
+                }
                 let worked = self.work(&market, &unit, until).await;
                 if worked.is_err()
                     && let Some(run_id) = &unit.run_id
                 {
-                    run_failed(&market, run_id, until.now()).await;
+                    run_met_error(&market, run_id).await;
                 }
                 worked
             }
@@ -200,14 +203,10 @@ impl Attributor {
     }
 }
 
-/// Records, where the table still answers, that something went wrong in a run. What is left of it is taken up again, by whoever
-/// is next; then the run is done after all.
-async fn run_failed(market: &Market, run_id: &str, now: Instant) {
-    let recorded = async {
-        market.run_met_error(run_id).await?;
-        market.finish_run(run_id, RunState::Failed, now).await
-    };
-    if let Err(error) = recorded.await {
-        tracing::error!(marketplace = %market.id(), %error, "failed to record that a run failed");
+/// Records, where the table still answers, that something went wrong in a run. What is left of it is taken up again by whoever is
+/// next, so the run goes on.
+async fn run_met_error(market: &Market, run_id: &str) {
+    if let Err(error) = market.run_met_error(run_id).await {
+        tracing::error!(marketplace = %market.id(), %error, "failed to record that a run met an error");
     }
 }

@@ -31,7 +31,7 @@ const TAKEN_AT_ONCE: usize = 90;
 /// Plans what changed in a marketplace, and points at every unit that waits. A schedule's plan that finds nothing new leaves no run.
 ///
 /// # Errors
-/// What the table answers; the run is on record as failed. What is in no unit yet is still in its notes.
+/// What the table answers. What is in no unit yet is still in its notes.
 pub(crate) async fn plan(
     market: &Market,
     asked_run: Option<&str>,
@@ -46,8 +46,8 @@ pub(crate) async fn plan(
         Some(run_id) => market.run(run_id).await?,
         None => None,
     };
-    // A message that comes a second time does not begin a run again that is done.
-    let asked_run = asked_run.filter(|run| run.state != RunState::Done);
+    // A message that comes a second time does not begin a run again that has ended.
+    let asked_run = asked_run.filter(|run| run.state == RunState::Running);
     let waiting = market.units().await?;
     let mut notes = Notes::of(market).await?;
     if asked_run.is_none() && notes.is_empty() && !waiting.iter().any(Unit::is_asked) {
@@ -69,7 +69,7 @@ pub(crate) async fn plan(
     match plan_run(asked, &mut notes, &versions, &mut gathered, until).await {
         Ok(nudges) => Ok(nudges),
         Err(error) => {
-            crate::run_failed(market, &run_id, until.now()).await;
+            crate::run_met_error(market, &run_id).await;
             Err(error)
         }
     }
@@ -94,7 +94,7 @@ async fn plan_run(
     // Behind the notes: what these tell of campaigns asks for work too.
     take_over(market, run_id, now).await?;
     if whole {
-        market.planned(run_id).await?;
+        market.planned(run_id, until.now()).await?;
         market.raise_planned_to(now).await?;
     }
     if market.meta().await?.striped {
@@ -103,10 +103,7 @@ async fn plan_run(
     }
     let mut nudges = nudges(market, market.units().await?);
     if !whole {
-        nudges.push(Nudge::Plan {
-            marketplace: market.id().clone(),
-            run_id: Some(run_id.to_owned()),
-        });
+        nudges.push(nudge_plan(market, Some(run_id)));
     }
     nudges.extend(settle(market, until).await?);
     Ok(nudges)
@@ -120,8 +117,17 @@ pub(crate) fn nudge(market: &Market, unit: &Unit) -> Nudge {
     }
 }
 
-/// What points at units; those that plan others first, for they leave out whom a unit that waits folds anyway.
+/// What asks for a plan.
+pub(crate) fn nudge_plan(market: &Market, run_id: Option<&str>) -> Nudge {
+    Nudge::Plan {
+        marketplace: market.id().clone(),
+        run_id: run_id.map(str::to_owned),
+    }
+}
+
+/// What points at the units of runs; those that plan others first, for they leave out whom a unit that waits folds anyway.
 fn nudges(market: &Market, mut units: Vec<Unit>) -> Vec<Nudge> {
+    units.retain(|unit| !unit.is_asked());
     units.sort_by_key(|unit| matches!(unit.work, Work::Fold { .. }));
     units.iter().map(|unit| nudge(market, unit)).collect()
 }

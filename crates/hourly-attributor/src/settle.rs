@@ -4,7 +4,7 @@ use revtrail_store::market::Market;
 use revtrail_store::runs::{Run, RunState, SAMPLE_CUSTOMERS, Sample};
 use revtrail_store::work::{Nudge, Unit, Work};
 
-use crate::plan::nudge;
+use crate::plan::{nudge, nudge_plan};
 use crate::{AttributorError, Until};
 
 /// Runs looked at for whether they are done: nearly a day of hourly ones.
@@ -25,12 +25,17 @@ pub(crate) async fn settle(
     let units = market.units().await?;
     let mut nudges = Vec::new();
     let over = |run: &&Run| {
-        let own = |unit: &Unit| unit.run_id.as_ref() == Some(&run.run_id);
-        run.state != RunState::Done && run.planned && !units.iter().any(own)
+        // Its own units, and those that stood when it was planned: they hold facts that were accepted before.
+        let waits_for = |unit: &Unit| {
+            let own = unit.run_id.as_ref() == Some(&run.run_id);
+            let stood = run.planned_at.is_some_and(|at| unit.at <= at);
+            own || stood && !unit.is_asked() && !matches!(unit.work, Work::Verify { .. })
+        };
+        run.state == RunState::Running && run.planned_at.is_some() && !units.iter().any(waits_for)
     };
     let died = |run: &&Run| {
         let quiet_since = until.now().minus_ms(PLANNING_MS_MAX);
-        run.state == RunState::Running && !run.planned && run.started_at < quiet_since
+        run.state == RunState::Running && run.planned_at.is_none() && run.started_at < quiet_since
     };
     for run in runs.iter().filter(died) {
         market
@@ -60,15 +65,12 @@ pub(crate) async fn settle(
         let early =
             |unit: &Unit| unit.at <= planned_to && !matches!(unit.work, Work::Verify { .. });
         if !units.iter().any(early) {
-            market.raise_as_of(planned_to).await?;
+            market.raise_as_of(planned_to, until.now()).await?;
         }
     }
     if ended && units.iter().any(Unit::is_asked) {
         // A fold found a send time that nobody knew: whom it touches need not wait for the next hour.
-        nudges.push(Nudge::Plan {
-            marketplace: market.id().clone(),
-            run_id: None,
-        });
+        nudges.push(nudge_plan(market, None));
     }
     Ok(nudges)
 }
@@ -84,7 +86,7 @@ pub(crate) async fn settle_after(
         None => None,
     };
     match run {
-        Some(run) if run.units_done < run.units || !run.planned => Ok(Vec::new()),
+        Some(run) if run.units_done < run.units || run.planned_at.is_none() => Ok(Vec::new()),
         _ => settle(market, until).await,
     }
 }

@@ -9,6 +9,7 @@ use revtrail_core::id::{CampaignId, MarketplaceId};
 use revtrail_core::record::{Code, Problem as Bad, Record};
 use revtrail_core::settings::{Settings, Version};
 use revtrail_core::sheet::Tally;
+use revtrail_store::Reading;
 use revtrail_store::access::{Key, Role};
 use revtrail_store::market::{Created, Market, Saved};
 use revtrail_store::runs::{RunState, Sample};
@@ -374,7 +375,10 @@ async fn orders_before(market: &Market, version: &Version, call: &Call) -> Resul
     let last = version.saved_at.day(zone);
     let first = call.app.retention().first_visible(call.now.day(zone));
     let mut orders = 0;
-    for (day, sheet) in market.sheets(first, last, call.now).await? {
+    for (day, sheet) in market
+        .sheets(first, last, Reading::STRONG, call.now)
+        .await?
+    {
         orders += if day < last {
             sheet
                 .statuses

@@ -8,6 +8,7 @@ mod settings;
 mod tables;
 
 use revtrail_core::time::Instant;
+use revtrail_store::Reading;
 use revtrail_store::access::Role;
 use revtrail_store::market::Market;
 use revtrail_web::access::Access;
@@ -109,15 +110,28 @@ struct Freshness {
     pending: usize,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pending_more: bool,
+    /// How figures must be read to be as fresh as that.
+    #[serde(skip)]
+    reading: Reading,
 }
+
+/// So long after figures moved an eventual read shows them: DynamoDB's replicas are at most a second or two behind, as a rule
+/// some milliseconds.
+const REPLICATED_MS: i64 = 10_000;
 
 impl Freshness {
     /// To be read before the figures: they are as fresh as that, or fresher.
     async fn of(market: &Market, call: &Call) -> Result<Self, Problem> {
-        let as_of = market.meta().await?.as_of;
+        let meta = market.meta().await?;
         let pending = market.pending(PENDING_MAX, call.now).await?;
+        let settled_since = call.now.minus_ms(REPLICATED_MS);
+        let settled = meta.moved_at.is_none_or(|at| at < settled_since);
         Ok(Self {
-            as_of,
+            as_of: meta.as_of,
+            reading: match settled {
+                true => Reading::EVENTUAL,
+                false => Reading::STRONG,
+            },
             pending: pending.customers.len(),
             pending_more: pending.more,
         })

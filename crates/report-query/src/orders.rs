@@ -11,6 +11,7 @@ use revtrail_core::order::{Order, Status};
 use revtrail_core::record::Code;
 use revtrail_core::settings::Versions;
 use revtrail_core::time::{Day, Instant};
+use revtrail_store::Reading;
 use revtrail_store::access::Role;
 use revtrail_store::facts::{CustomerFacts, TIMELINE_BYTES_MAX};
 use revtrail_store::market::{Market, merge_witnessed};
@@ -287,7 +288,9 @@ impl Wanted {
         let sheets = if self.period.is_empty() || self.customer.is_some() {
             BTreeMap::new()
         } else {
-            market.sheets(first, last, call.now).await?
+            market
+                .sheets(first, last, Reading::STRONG, call.now)
+                .await?
         };
         let last = self.cursor.as_ref().map_or(last, |at| at.day.min(last));
         let days: BTreeSet<Day> = waiting.keys().chain(sheets.keys()).copied().collect();

@@ -30,12 +30,15 @@ use crate::{Freshness, versions};
 async fn sheets(
     market: &Market,
     period: Period,
+    freshness: &Freshness,
     call: &Call,
 ) -> Result<BTreeMap<Day, Sheet<CampaignId>>, Problem> {
     if period.is_empty() {
         return Ok(BTreeMap::new());
     }
-    Ok(market.sheets(period.first, period.last, call.now).await?)
+    Ok(market
+        .sheets(period.first, period.last, freshness.reading, call.now)
+        .await?)
 }
 
 fn sum(sheets: &BTreeMap<Day, Sheet<CampaignId>>) -> Sheet<CampaignId> {
@@ -116,7 +119,7 @@ pub(crate) async fn campaigns(call: Call) -> Result<Response, Problem> {
     let freshness = Freshness::of(&market, &call).await?;
     let catalog = market.catalog_shown().await?;
     let newest = &versions.newest().settings;
-    let sums = sum(&sheets(&market, period, &call).await?);
+    let sums = sum(&sheets(&market, period, &freshness, &call).await?);
     let mut report = campaign_report(&sums, |id| find(&catalog, id), newest, &filter)
         .map_err(|error| Problem::internal(&error))?;
     sort_rows(&mut report.campaigns, column, descending, newest.currency);
@@ -181,7 +184,7 @@ pub(crate) async fn campaign(call: Call) -> Result<Response, Problem> {
     let csv = csv_wanted(&call)?;
     let campaign = known(&call, &market).await?;
     let freshness = Freshness::of(&market, &call).await?;
-    let sheets = sheets(&market, period, &call).await?;
+    let sheets = sheets(&market, period, &freshness, &call).await?;
     let (newest, filter) = (
         &versions.newest().settings,
         Filter {
@@ -233,6 +236,7 @@ pub(crate) async fn purchases(call: Call) -> Result<Response, Problem> {
                 period.first,
                 period.last,
                 after.take(),
+                freshness.reading,
                 call.now,
             )
             .await?;
@@ -295,7 +299,7 @@ pub(crate) async fn orders(call: Call) -> Result<Response, Problem> {
     query.done()?;
     let csv = csv_wanted(&call)?;
     let freshness = Freshness::of(&market, &call).await?;
-    let report = orders_report(&sum(&sheets(&market, period, &call).await?));
+    let report = orders_report(&sum(&sheets(&market, period, &freshness, &call).await?));
     if csv {
         return Ok(crate::tables::orders(&report, with_revenue));
     }
@@ -318,7 +322,7 @@ pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
     query.done()?;
     let csv = csv_wanted(&call)?;
     let freshness = Freshness::of(&market, &call).await?;
-    let sums = sum(&sheets(&market, period, &call).await?);
+    let sums = sum(&sheets(&market, period, &freshness, &call).await?);
     if !sums.adds_up() {
         return Err(Problem::internal(&revtrail_core::report::DoesNotAddUp));
     }

@@ -9,10 +9,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use hourly_attributor::Attributor;
+use revtrail_core::id::MarketplaceId;
 use revtrail_core::time::{Instant, Retention, Span};
 use revtrail_store::embedded::{self, Embedded};
 use revtrail_store::notes::Note;
-use revtrail_store::runs::RunState;
+use revtrail_store::runs::{Run, RunState};
 use revtrail_store::work::Nudge;
 use revtrail_store::{Store, StoreError, random_hex};
 use revtrail_web::app::App;
@@ -182,7 +183,7 @@ fn open(data: Option<&Path>) -> Result<(Embedded, Option<File>), ServeError> {
 }
 
 /// Calls that a killed process left open will not close: their customers are folded at the next tick, and their notes may go.
-/// Runs that it left running will not end: their units are still there, and the next tick works them off.
+/// Runs that it left unplanned will not end; units are still there, and the first tick works them off.
 async fn bury_the_dead(
     store: &Store,
     retention: Retention,
@@ -204,7 +205,9 @@ async fn bury_the_dead(
                 .await?;
         }
         let (runs, _) = market.runs(None, 100).await?;
-        for run in runs.iter().filter(|run| run.state == RunState::Running) {
+        // Those that are planned go on.
+        let unplanned = |run: &&Run| run.state == RunState::Running && run.planned_at.is_none();
+        for run in runs.iter().filter(unplanned) {
             market
                 .finish_run(&run.run_id, RunState::Failed, now)
                 .await?;
@@ -214,10 +217,35 @@ async fn bury_the_dead(
 }
 
 /// How long a nudge is worked on before the next has its turn.
-const TURN_MS: i64 = 10_000;
+const TURN_MS: i64 = 1_000;
 
-/// The queue of this process: nudges of runs that are asked for, and of a tick every hour, one after the other; the first tick
-/// comes at once and takes up what was left.
+/// The queue of this process. Marketplaces take turns, so that none waits for all the work of another.
+#[derive(Default)]
+struct Queue(VecDeque<(MarketplaceId, VecDeque<Nudge>)>);
+
+impl Queue {
+    fn push(&mut self, nudge: Nudge) {
+        let marketplace = nudge.marketplace();
+        match self.0.iter_mut().find(|(id, _)| id == marketplace) {
+            Some((_, waiting)) => waiting.push_back(nudge),
+            None => self
+                .0
+                .push_back((marketplace.clone(), VecDeque::from([nudge]))),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Nudge> {
+        let (id, mut waiting) = self.0.pop_front()?;
+        let nudge = waiting.pop_front();
+        if !waiting.is_empty() {
+            self.0.push_back((id, waiting));
+        }
+        nudge
+    }
+}
+
+/// Works off nudges, one after the other: of runs that are asked for, and of a tick every hour; the first tick comes at once and
+/// takes up what was left.
 async fn attribute(
     store: Store,
     retention: Retention,
@@ -227,13 +255,13 @@ async fn attribute(
 ) {
     let attributor = Attributor::new(store, retention);
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
-    let mut waiting = VecDeque::new();
+    let mut queue = Queue::default();
     loop {
         tokio::select! {
-            Some(nudge) = poked.recv() => waiting.push_back(nudge),
+            Some(nudge) = poked.recv() => queue.push(nudge),
             _ = hours.tick() => {
                 match attributor.tick().await {
-                    Ok(nudges) => waiting.extend(nudges),
+                    Ok(nudges) => nudges.into_iter().for_each(|nudge| queue.push(nudge)),
                     Err(error) => tracing::error!(%error, "a tick failed"),
                 }
                 // By the service's own clock, which may not be the machine's.
@@ -244,17 +272,16 @@ async fn attribute(
                 }
             }
         }
-        while let Some(nudge) = waiting.pop_front() {
+        while let Some(nudge) = queue.pop() {
             let stop_at = clock.now().plus_ms(TURN_MS);
             match attributor.handle(&nudge, &|| clock.now(), stop_at).await {
-                Ok(more) => waiting.extend(more),
+                Ok(more) => more.into_iter().for_each(|nudge| queue.push(nudge)),
                 Err(error) => {
                     tracing::error!(?nudge, %error, "work failed; the next tick takes it up again");
                 }
             }
-            // Whoever asks for a run does not wait for the units of another to be planned.
             while let Ok(asked) = poked.try_recv() {
-                waiting.push_front(asked);
+                queue.push(asked);
             }
         }
     }

@@ -346,17 +346,19 @@ pub(crate) enum Range {
 
 /// How to read a partition.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Reading {
+pub struct Reading {
     pub(crate) strong: bool,
     pub(crate) newest_first: bool,
 }
 
 impl Reading {
-    pub(crate) const STRONG: Self = Self {
+    /// Everything written before is seen.
+    pub const STRONG: Self = Self {
         strong: true,
         newest_first: false,
     };
-    pub(crate) const EVENTUAL: Self = Self {
+    /// What was written a moment before may not be seen yet; half the price.
+    pub const EVENTUAL: Self = Self {
         strong: false,
         newest_first: false,
     };

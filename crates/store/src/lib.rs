@@ -22,4 +22,4 @@ pub mod runs;
 pub mod sheets;
 pub mod work;
 
-pub use client::{Store, StoreError, TTL_ATTRIBUTE, random_hex};
+pub use client::{Reading, Store, StoreError, TTL_ATTRIBUTE, random_hex};

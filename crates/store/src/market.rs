@@ -34,6 +34,8 @@ pub struct Meta {
     pub has_orders: bool,
     /// All facts accepted before are in the figures.
     pub as_of: Option<Instant>,
+    /// When it was last raised because figures moved.
+    pub moved_at: Option<Instant>,
     /// All facts accepted before are in units, or folded.
     pub planned_to: Option<Instant>,
     /// Some sheets lie in several stripes, or did.
@@ -154,6 +156,7 @@ impl Market {
             has_orders: item.contains_key("has_orders"),
             striped: item.contains_key("striped"),
             as_of: Instant::parse(text(&item, "as_of")).ok(),
+            moved_at: Instant::parse(text(&item, "moved_at")).ok(),
             planned_to: Instant::parse(text(&item, "planned_to")).ok(),
         })
     }
@@ -192,43 +195,41 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn raise_planned_to(&self, at: Instant) -> Result<(), StoreError> {
-        self.raise(&["planned_to"], at).await
+        self.raise("planned_to", "SET planned_to = :t", at, None)
+            .await
     }
 
-    /// Raises the time that figures are as of.
+    /// Raises the time that figures are as of, after they moved.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn raise_as_of(&self, at: Instant) -> Result<(), StoreError> {
-        self.raise(&["as_of"], at).await
+    pub async fn raise_as_of(&self, at: Instant, now: Instant) -> Result<(), StoreError> {
+        let moved = "SET as_of = :t, moved_at = :m";
+        self.raise("as_of", moved, at, Some((":m", now))).await
     }
 
-    /// Raises both, where nothing waits.
+    /// Raises both, where nothing waits and nothing moved.
     ///
     /// # Errors
     /// What the table answers.
     pub async fn raise_idle(&self, at: Instant) -> Result<(), StoreError> {
-        self.raise(&["as_of", "planned_to"], at).await
+        self.raise("as_of", "SET as_of = :t, planned_to = :t", at, None)
+            .await
     }
 
-    /// Under the condition that the first of them is less.
-    async fn raise(&self, attributes: &[&str], at: Instant) -> Result<(), StoreError> {
-        let at = at.to_string();
-        let values = vec![(":t", AttributeValue::S(at.clone()))];
-        let condition = Condition::absent_or_less(attributes[0], &at);
-        let sets: Vec<String> = attributes
-            .iter()
-            .map(|name| format!("{name} = :t"))
-            .collect();
-        self.store
-            .update(
-                &keys::meta(&self.id),
-                &format!("SET {}", sets.join(", ")),
-                values,
-                Some(condition),
-            )
-            .await
-            .map(drop)
+    async fn raise(
+        &self,
+        attribute: &str,
+        expression: &str,
+        at: Instant,
+        beside: Option<(&str, Instant)>,
+    ) -> Result<(), StoreError> {
+        let condition = Condition::absent_or_less(attribute, &at.to_string());
+        let value = |(name, at): (_, Instant)| (name, AttributeValue::S(at.to_string()));
+        let values = [(":t", at)].into_iter().chain(beside).map(value).collect();
+        let key = keys::meta(&self.id);
+        let updated = self.store.update(&key, expression, values, Some(condition));
+        updated.await.map(drop)
     }
 
     /// The version of the rules, to be read before them: a fold under older rules than stand when it is written is refused,

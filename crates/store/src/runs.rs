@@ -52,9 +52,9 @@ pub struct Run {
     pub errors: i64,
     /// What a verification found.
     pub verify: Option<Verified>,
-    /// Everything that it is to do stands in units.
+    /// When everything that it is to do stood in units.
     #[serde(skip)]
-    pub planned: bool,
+    pub planned_at: Option<Instant>,
     /// A verification was asked for and is not planned yet.
     #[serde(skip)]
     pub verify_next: Option<Sample>,
@@ -118,7 +118,7 @@ fn read_run(item: &Item) -> Result<Run, StoreError> {
         parked: moved.parked,
         errors: count("run_errors"),
         verify,
-        planned: item.contains_key("planned"),
+        planned_at: Instant::parse(text(item, "planned_at")).ok(),
         verify_next: fixed.verify.filter(|_| !verifying),
     })
 }
@@ -212,17 +212,9 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn planned(&self, run_id: &str) -> Result<(), StoreError> {
-        let values = vec![
-            (":t", AttributeValue::Bool(true)),
-            (":s", AttributeValue::S("running".to_owned())),
-        ];
-        self.update_run(
-            run_id,
-            "SET planned = :t, run_state = :s REMOVE finished_at",
-            values,
-        )
-        .await
+    pub async fn planned(&self, run_id: &str, now: Instant) -> Result<(), StoreError> {
+        let now = vec![(":t", AttributeValue::S(now.to_string()))];
+        self.update_run(run_id, "SET planned_at = :t", now).await
     }
 
     /// Records that something went wrong in a run.

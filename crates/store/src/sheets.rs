@@ -289,8 +289,7 @@ impl Market {
         (batch, differences)
     }
 
-    /// The sheets of some days, both ends included; days without anything are absent. Read strongly: a report says as of when
-    /// its figures are, and that must be true.
+    /// The sheets of some days, both ends included; days without anything are absent.
     ///
     /// Of all stripes: one may be negative, their sum is not.
     ///
@@ -300,12 +299,13 @@ impl Market {
         &self,
         from: Day,
         to: Day,
+        reading: Reading,
         now: Instant,
     ) -> Result<BTreeMap<Day, Sheet<CampaignId>>, StoreError> {
         let range = &Range::Between(from.to_string(), to.to_string());
         let stripes = (0..keys::STRIPES).map(|stripe| async move {
             let pk = keys::sheets(&self.id, stripe);
-            self.store.query(&pk, range, Reading::STRONG).await
+            self.store.query(&pk, range, reading).await
         });
         let mut sheets: BTreeMap<Day, Sheet<CampaignId>> = BTreeMap::new();
         for item in try_join_all(stripes).await?.iter().flatten() {
@@ -375,13 +375,14 @@ impl Market {
         from: Day,
         to: Day,
         after: Option<String>,
+        reading: Reading,
         now: Instant,
     ) -> Result<(Vec<(String, PurchaseRow)>, Option<String>), StoreError> {
         // A day's rows begin with the day and "/": "0" is the next byte.
         let range = Range::Between(from.to_string(), format!("{to}0"));
         let reading = Reading {
-            strong: true,
             newest_first: true,
+            ..reading
         };
         let (items, next) = self
             .store
@@ -423,7 +424,9 @@ impl Market {
         for campaign in campaigns.into_iter().map(Some).chain([None]) {
             let mut after = None;
             loop {
-                let (page, next) = self.purchases(campaign, day, day, after, now).await?;
+                let (page, next) = self
+                    .purchases(campaign, day, day, after, Reading::STRONG, now)
+                    .await?;
                 rows.extend(page.into_iter().map(|(_, row)| row));
                 match next {
                     Some(next) => after = Some(next),
@@ -473,7 +476,7 @@ impl Market {
             let first = after.map_or(first, |after| first.max(after.plus(1)));
             let last = day(span.to.unwrap_or(now)).plus(2);
             if first <= last {
-                days = self.sheets(first, last, now).await?;
+                days = self.sheets(first, last, Reading::STRONG, now).await?;
             }
         }
         Ok(Redecided {

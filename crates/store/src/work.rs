@@ -44,6 +44,15 @@ pub enum Nudge {
     },
 }
 
+impl Nudge {
+    /// Whose work it points at.
+    pub fn marketplace(&self) -> &MarketplaceId {
+        match self {
+            Self::Plan { marketplace, .. } | Self::Work { marketplace, .. } => marketplace,
+        }
+    }
+}
+
 /// A unit of work, as far as it is small: whom it concerns stands in a list of its own, see [`Market::unit_list`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unit {

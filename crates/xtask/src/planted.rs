@@ -135,6 +135,31 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         found_by: LATE,
     },
     Mutant {
+        name: "no_condition_on_the_version",
+        file: "crates/store/src/contribution.rs",
+        text: "Some(Condition::version(old.version))",
+        with: "None",
+        found_by: FROZEN,
+    },
+    Mutant {
+        name: "the_version_read_after_the_facts",
+        file: "crates/store/src/facts.rs",
+        text: "return Ok(Some(facts))",
+        with: r#"{
+            let head = self.store.get(&keys::head(&self.id, id), true).await?;
+            facts.stored.version = head.as_ref().and_then(|head| crate::client::number(head, "v")).unwrap_or(0);
+            return Ok(Some(facts))
+        }"#,
+        found_by: FROZEN,
+    },
+    Mutant {
+        name: "no_difference_no_new_version",
+        file: "crates/store/src/contribution.rs",
+        text: "stored.version += 1",
+        with: "stored.version += i64::from(changes > 0)",
+        found_by: FROZEN,
+    },
+    Mutant {
         name: "rules_not_checked_at_the_write",
         file: "crates/store/src/market.rs",
         text: "Condition::version(seen.version)",
