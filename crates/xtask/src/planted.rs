@@ -36,9 +36,10 @@ const ISOLATION: Harness = by(
 );
 const LATE: Harness = by("retries::what_comes_late_moves_the_credit_once", &[]);
 const TWICE: Harness = by("retries::twice_and_shuffled_gives_the_same", &[]);
-const HISTORIES: Harness = by(
-    "histories::histories_end_in_what_their_facts_say",
-    &[("REVTRAIL_HISTORIES", "12")],
+/// The crash points of one act, a tick that decides orders again: pages cut and kills among them, each at every call.
+const CRASH: Harness = by(
+    "crash::every_crash_point_ends_in_the_same_figures",
+    &[("REVTRAIL_ACT", "7")],
 );
 const FROZEN: Harness = by("frozen::whoever_thaws_does_no_harm", &[]);
 const ENVELOPES: Harness = by(
@@ -104,7 +105,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         file: "crates/store/src/client.rs",
         text: "from = Some(next)",
         with: "return Ok(items)",
-        found_by: HISTORIES,
+        found_by: CRASH,
     },
     Mutant {
         name: "a_marketplace_left_out_of_a_key",
@@ -172,6 +173,17 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "Some(Condition::version(version))",
         with: "None",
         found_by: FROZEN,
+    },
+    Mutant {
+        name: "notes_go_before_units_come",
+        file: "crates/hourly-attributor/src/plan.rs",
+        text: "gathered.flush().await?",
+        with: "{
+            let going: Vec<Note> = notes.iter().filter(|note| note.may_go(now)).cloned().collect();
+            market.absorb_notes(&going, versions, desk).await?;
+            gathered.flush().await?
+        }",
+        found_by: CRASH,
     },
     Mutant {
         name: "a_failed_message_acknowledged",
