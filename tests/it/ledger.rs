@@ -297,3 +297,24 @@ async fn what_a_change_asks_for_waits_for_a_plan_that_takes_it_over() {
         .find(|run| run["customers"] == 2 && run["credits_changed"] == 0);
     assert_part("the run that took it over", run.unwrap(), &expected);
 }
+
+#[tokio::test]
+async fn every_run_ends_however_many_are_asked_for_at_once() {
+    let shop = shop_of(1).await;
+    let now = shop.service.now();
+    let market = market(&shop);
+    let mut plans = Vec::new();
+    for i in 0..120 {
+        // Names of later ones may sort before: the clock of another function, or one that was put back.
+        let run_id = market.start_run(None, now.minus_ms(i)).await.unwrap();
+        plans.push(Nudge::Plan {
+            marketplace: MarketplaceId::new(shop.id).unwrap(),
+            run_id: Some(run_id),
+        });
+    }
+    let attributor = shop.service.attributor();
+    attributor.drain(plans, &|| now).await.unwrap();
+    let runs = shop.get("runs?limit=1000").await;
+    let states = runs["runs"].as_array().unwrap().iter();
+    assert_eq!(states.filter(|run| run["state"] == "done").count(), 120);
+}

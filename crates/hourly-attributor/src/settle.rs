@@ -7,9 +7,6 @@ use revtrail_store::work::{Nudge, Unit, Work};
 use crate::plan::{nudge, nudge_plan};
 use crate::{AttributorError, Until};
 
-/// Runs looked at for whether they are done: nearly a day of hourly ones.
-const RUNS_LOOKED_AT: i32 = 20;
-
 /// A run that is not planned after so long died on the way: what it did not plan is in notes, or in units that others point at.
 const PLANNING_MS_MAX: i64 = 30 * 60 * 1000;
 
@@ -20,7 +17,7 @@ pub(crate) async fn settle(
     until: Until<'_>,
 ) -> Result<Vec<Nudge>, AttributorError> {
     // In this order: what a run recorded as planned is in units before these are read.
-    let (runs, _) = market.runs(None, RUNS_LOOKED_AT).await?;
+    let runs = market.open_runs().await?;
     let meta = market.meta().await?;
     let units = market.units().await?;
     let mut nudges = Vec::new();
@@ -41,6 +38,11 @@ pub(crate) async fn settle(
         market
             .finish_run(&run.run_id, RunState::Failed, until.now())
             .await?;
+    }
+    // Whoever ended these died before they were taken off the list.
+    for run in runs.iter().filter(|run| run.state != RunState::Running) {
+        let at = run.finished_at.unwrap_or(until.now());
+        market.finish_run(&run.run_id, run.state, at).await?;
     }
     let mut ended = false;
     for run in runs.iter().filter(over) {

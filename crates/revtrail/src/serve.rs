@@ -13,7 +13,7 @@ use revtrail_core::id::MarketplaceId;
 use revtrail_core::time::{Instant, Retention, Span};
 use revtrail_store::embedded::{self, Embedded};
 use revtrail_store::notes::Note;
-use revtrail_store::runs::{Run, RunState};
+use revtrail_store::runs::RunState;
 use revtrail_store::work::Nudge;
 use revtrail_store::{Store, StoreError, random_hex};
 use revtrail_web::app::App;
@@ -204,10 +204,9 @@ async fn bury_the_dead(
                 })
                 .await?;
         }
-        let (runs, _) = market.runs(None, 100).await?;
         // Those that are planned go on.
-        let unplanned = |run: &&Run| run.state == RunState::Running && run.planned_at.is_none();
-        for run in runs.iter().filter(unplanned) {
+        let runs = market.open_runs().await?;
+        for run in runs.iter().filter(|run| run.planned_at.is_none()) {
             market
                 .finish_run(&run.run_id, RunState::Failed, now)
                 .await?;

@@ -214,6 +214,16 @@ pub fn runs(id: &MarketplaceId) -> String {
     part(id, "r")
 }
 
+/// The partition of the names of runs that have not ended.
+pub fn open_runs(id: &MarketplaceId) -> String {
+    part(id, "q")
+}
+
+/// The name of a run that has not ended.
+pub fn open_run(id: &MarketplaceId, run: &str) -> Key {
+    key(open_runs(id), run)
+}
+
 /// A run.
 pub fn run(id: &MarketplaceId, run: &str) -> Key {
     key(runs(id), run)

@@ -143,8 +143,35 @@ impl Market {
             .data(&fixed)
             .text("run_state", "running")
             .expires(gone_at);
-        self.store.put(item, Some(Condition::absent())).await?;
-        Ok(run_id)
+        let open = NewItem::at(&keys::open_run(&self.id, &run_id)).expires(gone_at);
+        let writes = vec![
+            self.store.put_write(item, Some(Condition::absent())),
+            self.store.put_write(open, None),
+        ];
+        match self.store.transact(writes).await? {
+            Transacted::Done => Ok(run_id),
+            Transacted::Cancelled(_) => Err(StoreError::Contended {
+                op: "starting a run",
+            }),
+        }
+    }
+
+    /// The runs that have not ended, by when they started.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn open_runs(&self) -> Result<Vec<Run>, StoreError> {
+        let open = keys::open_runs(&self.id);
+        let open = self
+            .store
+            .query(&open, &Range::All, Reading::STRONG)
+            .await?;
+        let key = |item: &Item| keys::run(&self.id, text(item, "sk"));
+        let keys: Vec<_> = open.iter().map(key).collect();
+        let items = self.store.get_all(&keys, true).await?;
+        let mut runs: Vec<Run> = items.iter().map(read_run).collect::<Result<_, _>>()?;
+        runs.sort_by(|a, b| a.run_id.cmp(&b.run_id));
+        Ok(runs)
     }
 
     /// A run.
@@ -246,7 +273,8 @@ impl Market {
             (":t", AttributeValue::S(now.to_string())),
         ];
         self.update_run(run_id, "SET run_state = :s, finished_at = :t", values)
-            .await
+            .await?;
+        self.store.delete(&keys::open_run(&self.id, run_id)).await
     }
 
     /// Plans the verification of a run: one unit, in the transaction that records it. False where another planned it.
