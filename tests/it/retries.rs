@@ -470,3 +470,23 @@ async fn a_run_without_news_changes_nothing() {
     assert_eq!(runs["runs"].as_array().unwrap().len(), 2);
     assert_eq!(shop.get("reports/campaigns").await["as_of"], json!(at(NOW)));
 }
+
+/// A day that is on its way out comes back where a later clock, or a zone further west, still sees it. What the figures hold of it
+/// must be known then.
+#[tokio::test]
+async fn a_day_that_leaves_and_comes_back_is_counted_once() {
+    let settings = |zone: &str| json!({ "timezone": zone });
+    let shop = Shop::open(settings("UTC")).await;
+    let oldest = "reports/campaigns?from=2026-08-22&to=2026-08-23";
+    shop.orders(&["o1 c1 COMPLETE 10.00 EUR 2026-08-22T13:00:00Z"])
+        .await;
+    for (i, zone) in ["UTC", "Pacific/Kiritimati", "UTC"].into_iter().enumerate() {
+        shop.put("settings", settings(zone)).await;
+        // Another order, so that the customer is folded under the zone.
+        shop.orders(&[&format!("p{i} c1 COMPLETE 1.00 EUR 20T10:0{i}")])
+            .await;
+        shop.run().await;
+    }
+    let expected = json!({"purchases": 1, "revenue": {"EUR": "10.00"}});
+    assert_eq!(shop.get(oldest).await["counted"], expected);
+}

@@ -11,8 +11,6 @@ use crate::{AttributorError, Limits, Turn, Until};
 
 /// Customers compared at the same time.
 const READS_AT_ONCE: usize = 8;
-/// The oldest visible days are not compared: they are on their way out, and clocks and zones differ about when.
-const LEAVING_DAYS: u32 = 2;
 /// How often a customer who is changed meanwhile is looked at again.
 const LOOKS_MAX: usize = 5;
 
@@ -102,7 +100,6 @@ async fn look(
             return Ok(Found::Elsewhere);
         };
         let (world, first_visible) = book.world(market, now);
-        let first_visible = first_visible.plus(LEAVING_DAYS);
         let stored = facts.stored.visible(first_visible);
         if contribution(&facts, &world, first_visible) == stored
             && market.rows_are(customer, &stored).await?

@@ -25,6 +25,10 @@ const HEAD_BYTES_MAX: usize = 900;
 /// What a head keeps of its newest days when it gives days away.
 const HEAD_BYTES_KEPT: usize = 500;
 
+/// A day that one fold no longer sees another still may: zones are up to 26 hours apart, and clocks differ. Until none can, what
+/// the sheets hold of it must be known, or it is added a second time.
+const LEAVING_DAYS: u32 = 2;
+
 /// What the sheets hold of a customer, and where it lies.
 #[derive(Debug, Clone, Default)]
 pub struct StoredContribution {
@@ -414,10 +418,11 @@ impl StoredContribution {
     }
 
     /// Puts every day where it belongs: a head that grew too large gives its older days to pieces, a day that grew too large
-    /// lies alone, and days that nobody sees any more leave the head.
+    /// lies alone, and days that nobody can see any more leave the head.
     fn tidy(&mut self, first_visible: Day) {
+        let forgotten_before = first_visible.minus(LEAVING_DAYS);
         self.days
-            .retain(|day, stored| *day >= first_visible || stored.place != Place::Head);
+            .retain(|day, stored| *day >= forgotten_before || stored.place != Place::Head);
         let bytes = |part: &DayPart| serde_json::to_string(part).map_or(0, |text| text.len() + 14);
         let mut total = 0;
         for stored in self.days.values_mut() {
