@@ -33,7 +33,7 @@ pub async fn consistent(
         let id = CustomerId::new(customer).unwrap();
         let facts = market.customer(&id, usize::MAX, now).await.unwrap();
         let facts = facts.unwrap();
-        for (&day, part) in &facts.stored.visible(first).days {
+        for (&day, part) in &facts.stored.since(first).days {
             figures.entry(day).or_default().subtract(&part.sheet());
             let line = |line| format!("{day} {customer} {line:?}");
             listed.extend(part.orders.iter().map(line));
@@ -101,7 +101,7 @@ pub async fn held(
     let first = market.retention().first_visible(now.day(chrono_tz::UTC));
     let mut lines = Vec::new();
     for (customer, facts) in consistent(market, customers, campaigns, first, now).await {
-        lines.push(format!("{customer}: {:?}", facts.stored.visible(first)));
+        lines.push(format!("{customer}: {:?}", facts.stored.since(first)));
         let mut events: Vec<String> = facts
             .events
             .iter()

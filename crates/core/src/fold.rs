@@ -185,7 +185,7 @@ fn fold_message<'f, 'a>(
     }
 }
 
-/// What one customer adds to every visible day.
+/// What one customer adds to every day that is folded.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Contribution {
     /// By day; a day without anything is absent.
@@ -336,20 +336,15 @@ impl DayPart {
 }
 
 impl Contribution {
-    /// Folds a customer's facts; days before `first_visible` are left out.
-    pub fn of(
-        timeline: &Timeline<'_>,
-        orders: &[Order],
-        world: &World<'_>,
-        first_visible: Day,
-    ) -> Self {
+    /// Folds a customer's facts; days before `from` are left out.
+    pub fn of(timeline: &Timeline<'_>, orders: &[Order], world: &World<'_>, from: Day) -> Self {
         let mut gauges: BTreeMap<(Day, CampaignIx, Channel), [i64; GAUGES]> = BTreeMap::new();
         let mut days: BTreeMap<Day, DayPart> = BTreeMap::new();
         fold(timeline, orders, world, |entry| match entry {
-            Entry::Gauge(day, campaign, channel, gauge) if day >= first_visible => {
+            Entry::Gauge(day, campaign, channel, gauge) if day >= from => {
                 gauges.entry((day, campaign, channel)).or_default()[gauge as usize] += 1;
             }
-            Entry::Order(day, order, decision, first) if day >= first_visible => {
+            Entry::Order(day, order, decision, first) if day >= from => {
                 days.entry(day).or_default().orders.push(OrderLine::of(
                     order,
                     &decision,
@@ -367,10 +362,5 @@ impl Contribution {
                 .push((campaign_id, channel, counts));
         }
         Self { days }
-    }
-
-    /// Drops the days before `first_visible`.
-    pub fn cut(&mut self, first_visible: Day) {
-        self.days = self.days.split_off(&first_visible);
     }
 }

@@ -268,6 +268,9 @@ impl fmt::Display for Span {
     }
 }
 
+/// A day that one no longer sees another still may: zones are up to 26 hours apart, and clocks differ.
+pub const LEAVING_DAYS: u32 = 2;
+
 /// How long facts are seen, and what follows from it (SPEC 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
@@ -293,15 +296,20 @@ impl Retention {
         self.ms() / 3
     }
 
-    /// How long a fact is kept, in milliseconds: a visible day's first purchase asks whether an order one look-back
-    /// before it was credited, and that order's decision looks one look-back further; two days are for zones and late runs.
+    /// How long a fact is kept, in milliseconds: a folded day's first purchase asks whether an order one look-back
+    /// before it was credited, and that order's decision looks one look-back further; two more days are for late runs.
     pub fn keep_ms(self) -> i64 {
-        self.ms() + 2 * self.look_back_ms() + 2 * DAY_MS
+        self.ms() + 2 * self.look_back_ms() + (i64::from(LEAVING_DAYS) + 2) * DAY_MS
     }
 
     /// The first day that reports show on the day `today`.
     pub fn first_visible(self, today: Day) -> Day {
         today.minus(self.days)
+    }
+
+    /// The first day that folds add up on the day `today`: a report in another zone, or by another clock, may still show it.
+    pub fn first_folded(self, today: Day) -> Day {
+        self.first_visible(today).minus(LEAVING_DAYS)
     }
 }
 

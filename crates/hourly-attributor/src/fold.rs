@@ -232,11 +232,11 @@ impl Bench<'_> {
         let Some(book) = &self.book else {
             return Ok(Moved::UnitDone);
         };
-        let (world, first_visible) = book.world(self.market, now);
+        let (world, first_folded) = book.world(self.market, now);
         let moves = facts.iter().map(|(customer, facts)| Move {
             customer: customer.clone(),
             stored: facts.stored.clone(),
-            new: contribution(facts, &world, first_visible),
+            new: contribution(facts, &world, first_folded),
         });
         let moved = self
             .market
@@ -244,7 +244,7 @@ impl Bench<'_> {
                 self.unit,
                 moves.collect(),
                 book.seen,
-                first_visible,
+                first_folded,
                 &mut self.desk,
                 now,
             )
@@ -302,12 +302,12 @@ impl Book {
         self.seen.version() == seen.version()
     }
 
-    /// What folds depend on besides facts, and the first day that is seen.
+    /// What folds depend on besides facts, and the first day that is folded.
     pub(crate) fn world(&self, market: &Market, now: Instant) -> (World<'_>, Day) {
         let look_back_ms = market.retention().look_back_ms();
         let world = World::new(&self.catalog, &self.versions, Some(look_back_ms));
-        let first_visible = market.retention().first_visible(world.day(now));
-        (world, first_visible)
+        let first_folded = market.retention().first_folded(world.day(now));
+        (world, first_folded)
     }
 }
 
@@ -315,8 +315,8 @@ impl Book {
 pub(crate) fn contribution(
     facts: &CustomerFacts,
     world: &World<'_>,
-    first_visible: Day,
+    first_folded: Day,
 ) -> Contribution {
     let timeline = world.timeline(&facts.events);
-    Contribution::of(&timeline, &facts.orders, world, first_visible)
+    Contribution::of(&timeline, &facts.orders, world, first_folded)
 }

@@ -99,9 +99,9 @@ async fn look(
         let Some(facts) = facts.filter(|facts| facts.stored.unit_id == folded_by) else {
             return Ok(Found::Elsewhere);
         };
-        let (world, first_visible) = book.world(market, now);
-        let stored = facts.stored.visible(first_visible);
-        if contribution(&facts, &world, first_visible) == stored
+        let (world, first_folded) = book.world(market, now);
+        let stored = facts.stored.since(first_folded);
+        if contribution(&facts, &world, first_folded) == stored
             && market.rows_are(customer, &stored).await?
         {
             return Ok(Found::Same);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use revtrail_core::fold::{Contribution, DayPart, OrderLine};
 use revtrail_core::id::{CampaignId, CustomerId};
 use revtrail_core::sheet::{GAUGES, Sheet};
-use revtrail_core::time::{Day, Instant};
+use revtrail_core::time::{Day, Instant, LEAVING_DAYS};
 use serde::{Deserialize, Serialize};
 
 use crate::client::{
@@ -24,10 +24,6 @@ const MONTH_BYTES: usize = 7;
 const HEAD_BYTES_MAX: usize = 900;
 /// What a head keeps of its newest days when it gives days away.
 const HEAD_BYTES_KEPT: usize = 500;
-
-/// A day that one fold no longer sees another still may: zones are up to 26 hours apart, and clocks differ. Until none can, what
-/// the sheets hold of it must be known, or it is added a second time.
-const LEAVING_DAYS: u32 = 2;
 
 /// What the sheets hold of a customer, and where it lies.
 #[derive(Debug, Clone, Default)]
@@ -82,12 +78,12 @@ impl StoredContribution {
         Ok(())
     }
 
-    /// What the sheets hold of the customer, visible days only.
-    pub fn visible(&self, first_visible: Day) -> Contribution {
+    /// What the sheets hold of the customer, from a day on.
+    pub fn since(&self, first: Day) -> Contribution {
         Contribution {
             days: self
                 .days
-                .range(first_visible..)
+                .range(first..)
                 .map(|(&day, stored)| (day, stored.part.clone()))
                 .collect(),
         }
@@ -109,7 +105,7 @@ pub struct Move {
     pub customer: CustomerId,
     /// As it stood before the first fact was read.
     pub stored: StoredContribution,
-    /// What the facts add up to, visible days only.
+    /// What the facts add up to, as far as it is folded.
     pub new: Contribution,
 }
 
@@ -180,18 +176,18 @@ impl Market {
         unit: &Unit,
         moves: Vec<Move>,
         rules: RulesSeen,
-        first_visible: Day,
+        first_folded: Day,
         desk: &mut Desk,
         now: Instant,
     ) -> Result<Moved, StoreError> {
         let mut again = Vec::new();
         let mut pending: Vec<Option<Pending>> = moves
             .into_iter()
-            .map(|one| Some(Pending::of(one, first_visible)))
+            .map(|one| Some(Pending::of(one, first_folded)))
             .collect();
         let mut failures = 0;
         while pending.iter().any(Option::is_some) {
-            let batch = self.batch(unit, &pending, first_visible, now);
+            let batch = self.batch(unit, &pending, first_folded, now);
             let own = batch.writes.len();
             let mut writes = batch.writes;
             let sheets = self.sheet_writes(desk, &batch.differences).await?;
@@ -255,7 +251,7 @@ impl Market {
         &self,
         unit: &Unit,
         pending: &[Option<Pending>],
-        first_visible: Day,
+        first_folded: Day,
         now: Instant,
     ) -> Batch {
         let mut batch = Batch::default();
@@ -263,7 +259,7 @@ impl Market {
             let Some(one) = one else { continue };
             let mut take = one.changes.len();
             loop {
-                let step = one.step(i, take, &unit.unit_id, first_visible);
+                let step = one.step(i, take, &unit.unit_id, first_folded);
                 let (writes, differences) = self.step_writes(one, &step, now);
                 if batch.fits(&writes, &differences) {
                     batch.add(step, writes, &differences);
@@ -418,9 +414,10 @@ impl StoredContribution {
     }
 
     /// Puts every day where it belongs: a head that grew too large gives its older days to pieces, a day that grew too large
-    /// lies alone, and days that nobody can see any more leave the head.
-    fn tidy(&mut self, first_visible: Day) {
-        let forgotten_before = first_visible.minus(LEAVING_DAYS);
+    /// lies alone, and days leave the head that no fold adds up any more, in whatever zone: one that still did would add them a
+    /// second time.
+    fn tidy(&mut self, first_folded: Day) {
+        let forgotten_before = first_folded.minus(LEAVING_DAYS);
         self.days
             .retain(|day, stored| *day >= forgotten_before || stored.place != Place::Head);
         let bytes = |part: &DayPart| serde_json::to_string(part).map_or(0, |text| text.len() + 14);
@@ -451,8 +448,8 @@ impl StoredContribution {
 }
 
 impl Pending {
-    fn of(one: Move, first_visible: Day) -> Self {
-        let old = one.stored.visible(first_visible);
+    fn of(one: Move, first_folded: Day) -> Self {
+        let old = one.stored.since(first_folded);
         let nothing = DayPart::default();
         let mut changes = VecDeque::new();
         let days: BTreeSet<Day> = old
@@ -506,14 +503,14 @@ impl Pending {
         }
     }
 
-    fn step(&self, customer: usize, changes: usize, unit_id: &str, first_visible: Day) -> Step {
+    fn step(&self, customer: usize, changes: usize, unit_id: &str, first_folded: Day) -> Step {
         let mut stored = self.stored.clone();
         stored.version += 1;
         unit_id.clone_into(&mut stored.unit_id);
         for change in self.changes.iter().take(changes) {
             stored.apply(change);
         }
-        stored.tidy(first_visible);
+        stored.tidy(first_folded);
         Step {
             customer,
             changes,

@@ -464,12 +464,12 @@ impl Market {
         let mut days = BTreeMap::new();
         if let Some(versions) = self.versions().await? {
             let day = |at: Instant| at.day(versions.at(at).settings.timezone);
-            let first_visible = self.retention.first_visible(day(now));
+            let first_folded = self.retention.first_folded(day(now));
             // A day on both sides: a day is named by the zone in force at the order's own instant.
             let mut first = day(span.from).minus(1);
-            if first < first_visible {
+            if first < first_folded {
                 // An order that nobody sees any more can be the purchase that made a visible one not the customer's first.
-                first = first_visible;
+                first = first_folded;
                 let look_back_ms = self.retention.look_back_ms();
                 span.to = span.to.map(|to| to.plus_ms(look_back_ms));
             }
