@@ -10,11 +10,8 @@ use std::collections::BTreeMap;
 use std::ops::Sub;
 use std::sync::{Arc, Mutex};
 
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
-};
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use serde_json::Value;
 
 use crate::tripwire::Tripwire;
@@ -188,15 +185,5 @@ impl HttpConnector for Meter {
             meter.count(&operation, &body, answer.status().as_u16(), bytes);
             Ok(answer)
         })
-    }
-}
-
-impl HttpClient for Meter {
-    fn http_connector(
-        &self,
-        _: &HttpConnectorSettings,
-        _: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
     }
 }

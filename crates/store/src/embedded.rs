@@ -5,11 +5,10 @@ use std::path::Path;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use dynoxide::{Database, DynoxideError};
 use revtrail_core::time::Instant;
@@ -185,18 +184,9 @@ impl HttpConnector for Embedded {
     }
 }
 
-impl HttpClient for Embedded {
-    fn http_connector(
-        &self,
-        _: &HttpConnectorSettings,
-        _: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
-/// The SDK's client over an HTTP client that needs no network: the embedded database, or a test's around it.
-pub fn client(http: impl HttpClient + 'static) -> Client {
+/// The SDK's client over a connector that needs no network: the embedded database, or a test's around it.
+pub fn client(connector: impl HttpConnector + 'static) -> Client {
+    let connector = SharedHttpConnector::new(connector);
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("local"))
@@ -206,7 +196,7 @@ pub fn client(http: impl HttpClient + 'static) -> Client {
         .stalled_stream_protection(
             aws_sdk_dynamodb::config::StalledStreamProtectionConfig::disabled(),
         )
-        .http_client(http)
+        .http_client(http_client_fn(move |_, _| connector.clone()))
         .build();
     Client::from_conf(config)
 }

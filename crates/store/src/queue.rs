@@ -128,10 +128,9 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use aws_smithy_runtime_api::client::http::{
-        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+        HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
     };
     use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-    use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
     use aws_smithy_types::body::SdkBody;
     use revtrail_core::id::MarketplaceId;
     use serde_json::{Value, json};
@@ -183,16 +182,6 @@ mod tests {
         }
     }
 
-    impl HttpClient for Faulty {
-        fn http_connector(
-            &self,
-            _: &HttpConnectorSettings,
-            _: &RuntimeComponents,
-        ) -> SharedHttpConnector {
-            SharedHttpConnector::new(self.clone())
-        }
-    }
-
     #[tokio::test]
     async fn what_is_not_taken_is_sent_again_and_then_told() {
         for (nudges, plan, calls, unsent) in [
@@ -212,6 +201,7 @@ mod tests {
                 plan: Arc::new(Mutex::new(plan.iter().copied().collect())),
                 seen: Arc::default(),
             };
+            let connector = SharedHttpConnector::new(faulty.clone());
             let config = aws_sdk_sqs::Config::builder()
                 .behavior_version(BehaviorVersion::latest())
                 .region(aws_sdk_sqs::config::Region::from_static("local"))
@@ -221,7 +211,7 @@ mod tests {
                     aws_sdk_sqs::config::retry::RetryConfig::standard()
                         .with_initial_backoff(std::time::Duration::from_millis(1)),
                 )
-                .http_client(faulty.clone());
+                .http_client(http_client_fn(move |_, _| connector.clone()));
             let queue = Queue::new(
                 Client::from_conf(config.build()),
                 "http://queue.invalid/0/work",
