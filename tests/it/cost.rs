@@ -18,7 +18,7 @@ use revtrail_store::work::{Unit, Work};
 use serde_json::{Value, json};
 
 use crate::meter::{Meter, Spent, Units};
-use crate::service::{ADMIN, Service};
+use crate::service::{ADMIN, Service, block_on};
 use crate::tripwire::Tripwire;
 
 const NOW: &str = "2026-04-14T12:00:00Z";
@@ -181,14 +181,6 @@ impl Shop {
     }
 }
 
-fn wait<T>(what: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(what)
-}
-
 /// A scenario's figures, for one of what it is counted by.
 #[derive(Debug, Clone)]
 struct Row {
@@ -260,7 +252,7 @@ impl Row {
 }
 
 static EVENT_OF_100: LazyLock<Row> = LazyLock::new(|| {
-    wait(async {
+    block_on(async {
         let shop = Shop::open().await;
         let events = blast(CAMPAIGN, 0..1_000, shop.ago(60));
         Row::of(
@@ -271,7 +263,7 @@ static EVENT_OF_100: LazyLock<Row> = LazyLock::new(|| {
 });
 
 static EVENT_ALONE: LazyLock<Row> = LazyLock::new(|| {
-    wait(async {
+    block_on(async {
         let shop = Shop::open().await;
         let events = blast(CAMPAIGN, 0..50, shop.ago(60));
         Row::of(
@@ -282,7 +274,7 @@ static EVENT_ALONE: LazyLock<Row> = LazyLock::new(|| {
 });
 
 static EVENT_OF_NEW: LazyLock<Row> = LazyLock::new(|| {
-    wait(async {
+    block_on(async {
         let shop = Shop::open().await;
         let events = blast(CAMPAIGN, 0..5_000, shop.ago(60));
         let fed = shop.spent(shop.feed("events", &events, 100)).await;
@@ -311,7 +303,7 @@ async fn with_history() -> Shop {
 }
 
 static EVENT_OF_OLD: LazyLock<Row> = LazyLock::new(|| {
-    wait(async {
+    block_on(async {
         let shop = with_history().await;
         let events = blast(CAMPAIGN, 0..OLD_CUSTOMERS, shop.ago(60));
         let fed = shop.spent(shop.feed("events", &events, 100)).await;
@@ -320,7 +312,7 @@ static EVENT_OF_OLD: LazyLock<Row> = LazyLock::new(|| {
 });
 
 static ONE_EVENT_OF_OLD: LazyLock<Row> = LazyLock::new(|| {
-    wait(async {
+    block_on(async {
         let shop = with_history().await;
         let one = |i| event(CAMPAIGN, "sent", i, shop.ago(60));
         let events: Vec<Value> = (0..OLD_CUSTOMERS).map(one).collect();
@@ -371,8 +363,8 @@ async fn orders(run_between: bool) -> Row {
     Row::of(&all, customers.len())
 }
 
-static ORDER_ONE_RUN: LazyLock<Row> = LazyLock::new(|| wait(orders(false)));
-static ORDER_TWO_RUNS: LazyLock<Row> = LazyLock::new(|| wait(orders(true)));
+static ORDER_ONE_RUN: LazyLock<Row> = LazyLock::new(|| block_on(orders(false)));
+static ORDER_TWO_RUNS: LazyLock<Row> = LazyLock::new(|| block_on(orders(true)));
 
 /// An hourly run over 500 changed customers, beside some who did not change.
 async fn run_beside(cold: usize) -> Row {
@@ -393,11 +385,11 @@ async fn run_beside(cold: usize) -> Row {
     Row::of(&[shop.spent_on_run().await], 1)
 }
 
-static RUN: LazyLock<Row> = LazyLock::new(|| wait(run_beside(500)));
+static RUN: LazyLock<Row> = LazyLock::new(|| block_on(run_beside(500)));
 
 /// A tick where nothing changed.
 static IDLE_RUN: LazyLock<Row> = LazyLock::new(|| {
-    wait(async {
+    block_on(async {
         let shop = Shop::open().await;
         Row::of(&[shop.spent_on_run().await], 1)
     })
@@ -498,7 +490,7 @@ async fn report() -> Row {
     Row::of(&[shop.spent(read).await], 1)
 }
 
-static REPORT: LazyLock<Row> = LazyLock::new(|| wait(report()));
+static REPORT: LazyLock<Row> = LazyLock::new(|| block_on(report()));
 
 #[test]
 fn an_event_in_a_call_of_100() {
@@ -566,7 +558,7 @@ fn an_order_that_changes_after_a_run() {
 #[test]
 fn a_run_does_not_read_what_did_not_change() {
     let warm = RUN.per.reads;
-    let among_ten_times_more = wait(run_beside(5_000));
+    let among_ten_times_more = block_on(run_beside(5_000));
     RUN.check(
         "an hourly run over 500 changed customers beside 500 others",
         (None, None),

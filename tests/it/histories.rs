@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use crate::held::consistent;
 use crate::line::{FAULTS, Line};
-use crate::service::{ADMIN, Service};
+use crate::service::{ADMIN, Service, block_on};
 use crate::shop::{segment, strip};
 
 /// How many histories; `REVTRAIL_HISTORIES` asks for others, `REVTRAIL_FROM` for the first seed, `REVTRAIL_SEED` for one.
@@ -872,11 +872,7 @@ async fn second_way(
 fn one(seed: u64) {
     let trace = Mutex::new(Vec::new());
     let play = || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        block_on(async {
             let history = history(seed);
             let (first, told) = first_way(&history, seed, &trace).await;
             trace.lock().unwrap().clear();

@@ -24,6 +24,14 @@ use crate::tripwire::Tripwire;
 /// The deployment's key.
 pub const ADMIN: &str = "admin-key";
 
+/// Plays a future to its end, on this thread alone.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(future)
+}
+
 pub struct Service {
     pub store: Store,
     pub retention: Retention,
@@ -192,6 +200,16 @@ impl Service {
 
     pub async fn put(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         self.call_as(ADMIN, Method::PUT, path, Some(body)).await
+    }
+
+    /// A call that is answered, or fails behind the service: true where it is known to be done.
+    pub async fn done(&self, method: &Method, path: &str, body: &Value) -> bool {
+        let (status, answer) = self.call_as(ADMIN, method.clone(), path, Some(body)).await;
+        assert!(
+            status.is_success() || status.is_server_error(),
+            "{path}: {status} {answer}"
+        );
+        status.is_success()
     }
 
     /// Makes a marketplace; `settings` as in `PUT M`.

@@ -7,7 +7,7 @@ use revtrail_tests::naive;
 use revtrail_tests::worlds::{NOW_MS, Rng, world};
 use serde_json::{Value, json};
 
-use crate::service::Service;
+use crate::service::{Service, block_on};
 
 /// How many worlds; `REVTRAIL_HTTP_WORLDS` asks for others, `REVTRAIL_FROM` for the first seed, `REVTRAIL_SEED` for one.
 const WORLDS: usize = 200;
@@ -241,11 +241,7 @@ fn worlds_over_http_equal_the_second_implementation() {
             .collect(),
     };
     let one = |seed: u64| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        block_on(async {
             let mut world = deliverable(seed).expect("this seed gives a world that can be told");
             let service = Service::at("2026-01-01T00:00:00Z").await;
             let mut rng = Rng::new(seed);

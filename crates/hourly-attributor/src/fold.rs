@@ -70,11 +70,7 @@ pub(crate) async fn work(
         }
         next = end;
         if next < list.len() && until.is_over() {
-            let rest = Unit {
-                work: Work::Fold { next },
-                ..unit.clone()
-            };
-            market.hand_over(&rest).await?;
+            market.hand_over(unit, Work::Fold { next }).await?;
             return Ok(Turn::HandedOver);
         }
     }

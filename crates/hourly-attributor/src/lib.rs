@@ -118,27 +118,19 @@ impl Attributor {
         stop_at: Instant,
     ) -> Result<Vec<Nudge>, AttributorError> {
         let until = Until { clock, stop_at };
-        match nudge {
-            Nudge::Plan {
-                marketplace,
-                run_id,
-            } => {
-                let market = self.store.market(marketplace, self.retention);
-                plan::plan(&market, run_id.as_deref(), self.limits, until).await
+        let market = self.store.market(nudge.marketplace(), self.retention);
+        let unit = match nudge {
+            Nudge::Plan { run_id, .. } => {
+                return plan::plan(&market, run_id.as_deref(), self.limits, until).await;
             }
-            Nudge::Work {
-                marketplace,
-                unit_id,
-            } => {
-                let market = self.store.market(marketplace, self.retention);
-                // One that is gone is done.
-                let Some(unit) = market.unit(unit_id).await? else {
-                    return Ok(Vec::new());
-                };
-                if unit.is_asked() {
-                    // Only a run's plan takes it over.
-                    return Ok(vec![plan::nudge_plan(&market, None)]);
-                }
+            Nudge::Work { unit_id, .. } => market.unit(unit_id).await?,
+        };
+        match unit {
+            // One that is gone is done.
+            None => Ok(Vec::new()),
+            // Only a run's plan takes it over.
+            Some(unit) if unit.is_asked() => Ok(vec![plan::nudge_plan(&market, None)]),
+            Some(unit) => {
                 let worked = self.work(&market, &unit, until).await;
                 if worked.is_err()
                     && let Some(run_id) = &unit.run_id

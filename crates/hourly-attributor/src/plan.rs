@@ -65,7 +65,7 @@ pub(crate) async fn plan(
         Some(run) => run.run_id,
         None => market.start_run(None, now).await?,
     };
-    let mut gathered = Gathered::new(market, &run_id, limits, now, now);
+    let mut gathered = Gathered::new(market, &run_id, limits, now);
     match plan_run(asked, &mut notes, &versions, &mut gathered, until).await {
         Ok(nudges) => Ok(nudges),
         Err(error) => {
@@ -256,8 +256,7 @@ pub(crate) async fn redecide(
     until: Until<'_>,
 ) -> Result<(Turn, Vec<Nudge>), AttributorError> {
     let now = until.now();
-    let run_id = unit.run_id.clone().unwrap_or_default();
-    let mut gathered = Gathered::new(market, &run_id, limits, now, unit.at);
+    let mut gathered = Gathered::following(market, unit, limits, now);
     let rules = market.rules_seen(0).await?.version();
     let mut cared_for = BTreeSet::new();
     let folds = |unit: &&Unit| matches!(unit.work, Work::Fold { .. }) && unit.rules == rules;
@@ -288,8 +287,7 @@ pub(crate) async fn refold(
     until: Until<'_>,
 ) -> Result<(Turn, Vec<Nudge>), AttributorError> {
     let now = until.now();
-    let run_id = unit.run_id.clone().unwrap_or_default();
-    let mut gathered = Gathered::new(market, &run_id, limits, now, unit.at);
+    let mut gathered = Gathered::following(market, unit, limits, now);
     let mut place = after.unwrap_or_else(ListPlace::anywhere);
     loop {
         let (lists, next) = market.unit_lists(place, now).await?;
@@ -320,15 +318,24 @@ struct Gathered<'g> {
 }
 
 impl<'g> Gathered<'g> {
-    fn new(market: &'g Market, run_id: &'g str, limits: Limits, now: Instant, at: Instant) -> Self {
+    fn new(market: &'g Market, run_id: &'g str, limits: Limits, now: Instant) -> Self {
         Self {
             market,
             run_id,
             limits,
             now,
-            at,
+            at: now,
             customers: BTreeSet::new(),
             nudges: Vec::new(),
+        }
+    }
+
+    /// Those that follow from a unit, which is a run's: nobody works on others.
+    fn following(market: &'g Market, unit: &'g Unit, limits: Limits, now: Instant) -> Self {
+        let run_id = unit.run_id.as_deref().unwrap_or_default();
+        Self {
+            at: unit.at,
+            ..Self::new(market, run_id, limits, now)
         }
     }
 
@@ -385,14 +392,10 @@ impl<'g> Gathered<'g> {
     async fn hand_over(
         mut self,
         unit: &Unit,
-        work: Work,
+        rest: Work,
     ) -> Result<(Turn, Vec<Nudge>), AttributorError> {
         self.flush().await?;
-        let rest = Unit {
-            work,
-            ..unit.clone()
-        };
-        self.market.hand_over(&rest).await?;
+        self.market.hand_over(unit, rest).await?;
         Ok((Turn::HandedOver, self.nudges))
     }
 

@@ -65,11 +65,7 @@ pub(crate) async fn work(
                         after: Some(next),
                         left,
                     };
-                    let rest = Unit {
-                        work,
-                        ..unit.clone()
-                    };
-                    market.hand_over(&rest).await?;
+                    market.hand_over(unit, work).await?;
                     return Ok(Turn::HandedOver);
                 }
                 place = next;

@@ -400,12 +400,16 @@ impl Market {
         ))
     }
 
-    /// Writes how far a unit is, for whoever goes on with it. Nothing where it is done already.
+    /// Writes what is left of a unit, for whoever goes on with it. Nothing where it is done already.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn hand_over(&self, unit: &Unit) -> Result<(), StoreError> {
-        let data = serde_json::to_string(unit).unwrap_or_default();
+    pub async fn hand_over(&self, unit: &Unit, rest: Work) -> Result<(), StoreError> {
+        let unit = Unit {
+            work: rest,
+            ..unit.clone()
+        };
+        let data = serde_json::to_string(&unit).unwrap_or_default();
         let values = vec![
             (":d", AttributeValue::S(data)),
             (":one", AttributeValue::N("1".to_owned())),
