@@ -492,7 +492,7 @@ impl Senders {
 }
 
 /// Whether an order counts, and its amount (SPEC 4.4).
-fn count(order: &Order, settings: &Settings) -> (Option<NotCounted>, Money) {
+pub fn count(order: &Order, settings: &Settings) -> (Option<NotCounted>, Money) {
     let refund = order.refund();
     let wholly_refunded =
         order.status == Status::Refunded || (refund == order.total && !order.total.is_zero());

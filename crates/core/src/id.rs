@@ -123,6 +123,18 @@ id_types! {
     PromotionId by check;
     /// One code of a promotion.
     VoucherCode by check;
+    /// A step of a tiered promotion.
+    TierId by check;
+    /// A rule of a promotion, in words.
+    RuleId by check;
+    /// A group of customers, as the offer named it.
+    SegmentName by check;
+    /// Who got an offer; one in the marketplace.
+    AssignmentId by check;
+    /// Who acted on an offer; one in the marketplace.
+    RedemptionId by check;
+    /// Who took a redemption back, and when; one for a redemption.
+    RollbackId by check;
 }
 
 #[cfg(test)]

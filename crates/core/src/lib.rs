@@ -4,6 +4,7 @@
 //! SPEC numbers in the docs name the sections of revtrail's specification.
 
 pub mod campaign;
+pub mod claim;
 pub mod decide;
 pub mod event;
 pub mod explain;
@@ -12,7 +13,9 @@ pub mod formula;
 pub mod id;
 pub mod money;
 pub mod order;
+pub mod promotion;
 pub mod record;
+pub mod redemption;
 pub mod report;
 pub mod settings;
 pub mod sheet;

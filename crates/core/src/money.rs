@@ -55,6 +55,17 @@ impl Money {
         amount.mantissa()
     }
 
+    /// So many times this.
+    pub fn times(self, count: i64) -> Self {
+        Self(self.0.saturating_mul(Decimal::from(count)).normalize())
+    }
+
+    /// A part of this, cut to the 6 decimals an amount may have.
+    pub fn part(self, of: i64) -> Self {
+        let part = self.micros() / i128::from(of.max(1));
+        Decimal::try_from_i128_with_scale(part, 6).map_or(Self::ZERO, |part| Self(part.normalize()))
+    }
+
     /// As text with at least the currency's minor digits and no trailing zeros beyond them.
     pub fn in_currency(self, currency: Currency) -> String {
         let mut amount = self.0.normalize();

@@ -141,6 +141,19 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// An object inside; `None` where it is absent.
+    ///
+    /// # Errors
+    /// `wrong_type`.
+    pub fn object(&self, field: &str) -> Result<Option<Self>, Problem> {
+        let Some(raw) = self.raw(field) else {
+            return Ok(None);
+        };
+        Self::from_json(raw)
+            .map(Some)
+            .map_err(|_| Problem::of(field, Code::WrongType, format!("{field} is an object")))
+    }
+
     fn cell(&self, field: &str) -> Cell<'a> {
         match self {
             Self::Row(header, cells) => match header
@@ -303,19 +316,67 @@ impl<'a> Record<'a> {
             .ok_or_else(|| Problem::of(field, Code::Missing, format!("{field} is needed")))
     }
 
-    /// A currency that must be there.
+    /// A currency that may be absent.
     ///
     /// # Errors
-    /// `missing`, `wrong_type`, `unknown_currency`.
-    pub fn needed_currency(&self, field: &str) -> Result<Currency, Problem> {
-        let code = self.needed(field)?;
-        Currency::parse(&code).ok_or_else(|| {
+    /// `wrong_type`, `unknown_currency`.
+    pub fn currency(&self, field: &str) -> Result<Option<Currency>, Problem> {
+        let Some(code) = self.text(field)? else {
+            return Ok(None);
+        };
+        Currency::parse(&code).map(Some).ok_or_else(|| {
             Problem::of(
                 field,
                 Code::UnknownCurrency,
                 format!("{field}: {code:?} is no currency of ISO 4217, like EUR"),
             )
         })
+    }
+
+    /// A currency that must be there.
+    ///
+    /// # Errors
+    /// `missing`, `wrong_type`, `unknown_currency`.
+    pub fn needed_currency(&self, field: &str) -> Result<Currency, Problem> {
+        self.currency(field)?
+            .ok_or_else(|| Problem::of(field, Code::Missing, format!("{field} is needed")))
+    }
+
+    /// One of some words; `None` where it is absent.
+    ///
+    /// # Errors
+    /// `wrong_type`, `unknown_value`.
+    pub fn word<T: Copy>(&self, field: &str, words: &[(&str, T)]) -> Result<Option<T>, Problem> {
+        let Some(text) = self.text(field)? else {
+            return Ok(None);
+        };
+        let found = words.iter().find(|(word, _)| *word == text);
+        found.map(|(_, value)| Some(*value)).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let detail = format!("{field}: {text:?} is none of {}", words.join(", "));
+            Problem::of(field, Code::UnknownValue, detail)
+        })
+    }
+
+    /// A count that may be absent: a JSON number or, in a CSV row, its digits.
+    ///
+    /// # Errors
+    /// `wrong_type` for anything that is no whole number from 0 to 10^15.
+    pub fn count(&self, field: &str) -> Result<Option<i64>, Problem> {
+        let text = match (self, self.cell(field)) {
+            (_, Cell::Absent) => return Ok(None),
+            (_, Cell::Number(text)) => Some(text.to_owned()),
+            (Self::Row(..), Cell::Text(text)) => Some(text.into_owned()),
+            _ => None,
+        };
+        let most = 1_000_000_000_000_000;
+        text.and_then(|text| text.parse().ok())
+            .filter(|count| (0..=most).contains(count))
+            .map(Some)
+            .ok_or_else(|| {
+                let detail = format!("{field} is a whole number from 0 to 10^15");
+                Problem::of(field, Code::WrongType, detail)
+            })
     }
 
     /// True or false; absent is false. A CSV cell says `true` or `false`.

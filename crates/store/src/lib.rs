@@ -7,6 +7,7 @@ pub mod access;
 pub mod aws;
 #[cfg(feature = "cases")]
 pub mod cases;
+pub mod claims;
 mod client;
 pub mod contribution;
 #[cfg(feature = "embedded")]
