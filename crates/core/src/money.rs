@@ -55,6 +55,17 @@ impl Money {
         amount.mantissa()
     }
 
+    /// The whole number of it, for counts that went the way of amounts.
+    pub fn whole(self) -> i64 {
+        i64::try_from(self.0.trunc().mantissa() / 10_i128.pow(self.0.trunc().scale()))
+            .unwrap_or(i64::MAX)
+    }
+
+    /// Reads a number that was stored, negative ones too.
+    pub fn stored(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
+    }
+
     /// So many times this.
     pub fn times(self, count: i64) -> Self {
         Self(self.0.saturating_mul(Decimal::from(count)).normalize())
@@ -94,6 +105,13 @@ impl Money {
         Decimal::try_from_i128_with_scale(quotient + i128::from(up), digits)
             .ok()
             .map(Self)
+    }
+}
+
+impl From<i64> for Money {
+    /// A count, where counts and amounts go the same way.
+    fn from(count: i64) -> Self {
+        Self(Decimal::from(count))
     }
 }
 

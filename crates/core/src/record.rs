@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::money::{Currency, Money};
@@ -24,7 +24,7 @@ fn cut(text: &str) -> &str {
 }
 
 /// What is wrong with a record or a field; the codes of the interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each name is the code itself")]
 pub enum Code {
@@ -61,7 +61,7 @@ impl Code {
 }
 
 /// One problem: which code, in which field, and a sentence that says what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// What is wrong.
     pub code: Code,

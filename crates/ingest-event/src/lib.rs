@@ -1,4 +1,6 @@
-//! The ingest-event function: message events come in.
+//! The ingest-event function: message events come in, and assignments, redemptions and redeems (in `promotions`).
+
+mod promotions;
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -23,12 +25,14 @@ const WRITES_AT_ONCE: usize = 16;
 
 /// What this function answers.
 pub fn routes() -> Vec<Route> {
-    vec![Route::new(
+    let mut routes = promotions::routes();
+    routes.push(Route::new(
         Method::POST,
         "/v1/marketplaces/{marketplace}/events",
         Access::Roles(&[Role::Admin, Role::Ingest]),
         post_events,
-    )]
+    ));
+    routes
 }
 
 async fn post_events(call: Call) -> Result<Response, Problem> {
@@ -84,10 +88,20 @@ pub async fn ingest(
         .buffer_unordered(WRITES_AT_ONCE)
         .try_collect()
         .await?;
+    // Also after a duplicate: the call that stored the event may have died before this.
+    let coded = outcomes.iter().map(|(event, outcome)| match outcome {
+        EventOutcome::Stored => *event,
+        EventOutcome::Duplicate(stands) => stands,
+    });
+    let coded = coded.map(|event| market.distribute(event));
+    stream::iter(coded.collect::<Vec<_>>())
+        .buffer_unordered(WRITES_AT_ONCE)
+        .try_collect::<()>()
+        .await?;
     let stored = outcomes
-        .into_iter()
+        .iter()
         .filter(|(_, outcome)| *outcome == EventOutcome::Stored);
-    let stored: Vec<&Event> = stored.map(|(event, _)| event).collect();
+    let stored: Vec<&Event> = stored.map(|(event, _)| *event).collect();
     note.closed = true;
     note.customers = customers(&stored);
     note.campaigns = witnessed(stored.iter().copied());

@@ -119,7 +119,7 @@ pub async fn ingest(
     }
     let writes: Vec<_> = by_id
         .into_values()
-        .map(|copies| put_copies(market, copies))
+        .map(|copies| put_copies(market, copies, now))
         .collect();
     let outcomes: Vec<Vec<(usize, OrderOutcome, &CustomerId)>> = stream::iter(writes)
         .buffer_unordered(WRITES_AT_ONCE)
@@ -164,10 +164,15 @@ pub async fn ingest(
 async fn put_copies<'o>(
     market: &Market,
     copies: Vec<&'o (usize, Order)>,
+    now: Instant,
 ) -> Result<Vec<(usize, OrderOutcome, &'o CustomerId)>, StoreError> {
     let mut outcomes = Vec::new();
-    for (index, order) in copies {
+    for (index, order) in &copies {
         outcomes.push((*index, market.put_order(order).await?, &order.customer_id));
+    }
+    // Also after a duplicate: the call that stored the order may have died before this.
+    if let Some((_, order)) = copies.last() {
+        market.settle_order(&order.order_id, now).await?;
     }
     Ok(outcomes)
 }

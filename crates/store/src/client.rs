@@ -139,9 +139,21 @@ impl NewItem {
     /// The item's value, compressed into `z` where its JSON text is above a write unit's 1 KB: figures and lists of orders
     /// shrink to a fifth or less, and so do what they cost and how far they are from an item's 400 KB.
     pub(crate) fn packed(mut self, value: &impl Serialize) -> Self {
+        match Self::packed_value(value) {
+            Ok(json) => self.text("d", json),
+            Err(packed) => {
+                self.0
+                    .insert("z".to_owned(), AttributeValue::B(Blob::new(packed)));
+                self
+            }
+        }
+    }
+
+    /// The JSON text of a value or, where it is large, its compressed bytes.
+    pub(crate) fn packed_value(value: &impl Serialize) -> Result<String, Vec<u8>> {
         let json = serde_json::to_string(value).unwrap_or_default();
         if json.len() <= PACKED_BYTES_MIN {
-            return self.text("d", json);
+            return Ok(json);
         }
         let mut packer =
             flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
@@ -149,11 +161,7 @@ impl NewItem {
         let packed = packer
             .write_all(json.as_bytes())
             .and_then(|()| packer.finish());
-        self.0.insert(
-            "z".to_owned(),
-            AttributeValue::B(Blob::new(packed.unwrap_or_default())),
-        );
-        self
+        Err(packed.unwrap_or_default())
     }
 
     pub(crate) fn expires(self, at: Instant) -> Self {
@@ -313,6 +321,16 @@ pub(crate) struct Write {
 }
 
 impl Write {
+    pub(crate) fn new(
+        item: aws_sdk_dynamodb::types::builders::TransactWriteItemBuilder,
+        bytes: usize,
+    ) -> Self {
+        Self {
+            item: item.build(),
+            bytes,
+        }
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

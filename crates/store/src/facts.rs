@@ -19,12 +19,12 @@ use crate::keys;
 use crate::market::Market;
 
 /// What became of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventOutcome {
     /// A new fact.
     Stored,
-    /// The customer has an event of that id; it stands.
-    Duplicate,
+    /// The customer has an event of that id; this one, and it stands.
+    Duplicate(Box<Event>),
 }
 
 /// What became of a copy of an order.
@@ -99,8 +99,8 @@ impl EventItem {
 
 /// What never changes of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Pointer {
-    customer_id: CustomerId,
+pub(crate) struct Pointer {
+    pub(crate) customer_id: CustomerId,
     currency: Currency,
     placed_at: Instant,
 }
@@ -149,7 +149,11 @@ impl Market {
         Ok(
             match self.store.put(item, Some(Condition::absent())).await? {
                 PutOutcome::Done(_) => EventOutcome::Stored,
-                PutOutcome::Refused(_) => EventOutcome::Duplicate,
+                PutOutcome::Refused(stands) => {
+                    let stands: EventItem = data(&stands)?;
+                    let stands = stands.event(event.event_id.clone(), event.customer_id.clone());
+                    EventOutcome::Duplicate(Box::new(stands))
+                }
             },
         )
     }
@@ -302,6 +306,6 @@ impl CustomerFacts {
     }
 }
 
-fn read_order(item: &Item) -> Result<Order, StoreError> {
+pub(crate) fn read_order(item: &Item) -> Result<Order, StoreError> {
     Order::from_standing(text(item, "d")).ok_or_else(|| unreadable(item, "it is no order"))
 }

@@ -4,7 +4,10 @@
 //! so two different ids never meet, whatever characters they hold, and nothing needs escaping. Where a key holds a time,
 //! its text is of fixed width and sorts as the time does.
 
-use revtrail_core::id::{CampaignId, CustomerId, EventId, MarketplaceId, OrderId};
+use revtrail_core::id::{
+    AssignmentId, CampaignId, CustomerId, EventId, MarketplaceId, OrderId, PromotionId,
+    RedemptionId, SegmentName, TierId, VoucherCode,
+};
 use revtrail_core::time::{Day, Instant};
 
 /// The partition of the list of marketplaces; not of one marketplace.
@@ -134,13 +137,17 @@ pub fn notes(id: &MarketplaceId, lane: u8) -> String {
     part(id, &format!("n/{lane}"))
 }
 
+/// Which of some lanes a name falls into.
+fn lane(name: &str, lanes: u8) -> u8 {
+    let hash = name
+        .bytes()
+        .fold(0_u8, |sum, b| sum.wrapping_mul(31).wrapping_add(b));
+    hash % lanes
+}
+
 /// The note of an ingest call.
 pub fn note(id: &MarketplaceId, call: &str) -> Key {
-    let lane = call
-        .bytes()
-        .fold(0_u8, |sum, b| sum.wrapping_mul(31).wrapping_add(b))
-        % NOTE_LANES;
-    key(notes(id, lane), call)
+    key(notes(id, lane(call, NOTE_LANES)), call)
 }
 
 /// The partition of the units of work.
@@ -229,6 +236,258 @@ pub fn run(id: &MarketplaceId, run: &str) -> Key {
     key(runs(id), run)
 }
 
+/// Slots of a promotion: what is counted of it is spread over them, and so is what is left of its limits, so that calls at once
+/// do not meet. Its lists are spread over as many lanes.
+pub const SLOTS: u8 = 8;
+
+/// The slot, or the lane, that a name falls into.
+pub fn slot_of(name: &str) -> u8 {
+    lane(name, SLOTS)
+}
+
+/// The partition of the promotions.
+pub fn promotions(id: &MarketplaceId) -> String {
+    part(id, "a")
+}
+
+/// A promotion.
+pub fn promotion(id: &MarketplaceId, promotion: &PromotionId) -> Key {
+    key(promotions(id), promotion.as_str())
+}
+
+/// The partition of what changed of a promotion.
+pub fn promotion_changes(id: &MarketplaceId, promotion: &PromotionId) -> String {
+    part(id, &format!("h/c/{promotion}"))
+}
+
+/// A change of a promotion; `name` is of fixed width and tells apart those of one time.
+pub fn promotion_change(
+    id: &MarketplaceId,
+    promotion: &PromotionId,
+    at: Instant,
+    name: &str,
+) -> Key {
+    key(promotion_changes(id, promotion), format!("{at}/{name}"))
+}
+
+/// What is left of a promotion's cap and budget and in no slot.
+pub fn promotion_pool(id: &MarketplaceId, promotion: &PromotionId) -> Key {
+    key(part(id, &format!("h/p/{promotion}")), "p")
+}
+
+/// The partition of a slot of the totals of all promotions.
+pub fn promotion_totals(id: &MarketplaceId, slot: u8) -> String {
+    part(id, &format!("y/{slot}"))
+}
+
+/// A slot of a promotion: totals, and what it may use of cap and budget.
+pub fn promotion_total(id: &MarketplaceId, slot: u8, promotion: &PromotionId) -> Key {
+    key(promotion_totals(id, slot), promotion.as_str())
+}
+
+/// The partition of a slot of a promotion's figures by step and segment, by day, and by voucher.
+pub fn promotion_figures(id: &MarketplaceId, slot: u8, promotion: &PromotionId) -> String {
+    part(id, &format!("z/{slot}/{promotion}"))
+}
+
+/// What the keys of figures by step and segment begin with.
+pub const CELL_PREFIX: &str = "c/";
+/// What the keys of figures by day begin with.
+pub const DAY_PREFIX: &str = "d/";
+
+/// Figures of a step and a segment. Two ids in one text: the length of the first stands before it.
+pub fn promotion_cell(
+    id: &MarketplaceId,
+    slot: u8,
+    promotion: &PromotionId,
+    tier: Option<&TierId>,
+    segment: Option<&SegmentName>,
+) -> Key {
+    let tier = tier.map_or("", TierId::as_str);
+    let segment = segment.map_or("", SegmentName::as_str);
+    let sk = format!("{CELL_PREFIX}{:03}/{tier}{segment}", tier.len());
+    key(promotion_figures(id, slot, promotion), sk)
+}
+
+/// Figures of a day.
+pub fn promotion_day(id: &MarketplaceId, slot: u8, promotion: &PromotionId, day: Day) -> Key {
+    let sk = format!("{DAY_PREFIX}{day}");
+    key(promotion_figures(id, slot, promotion), sk)
+}
+
+/// What a slot holds of a voucher that is used often.
+pub fn voucher_slot(
+    id: &MarketplaceId,
+    slot: u8,
+    promotion: &PromotionId,
+    code: &VoucherCode,
+) -> Key {
+    key(promotion_figures(id, slot, promotion), format!("v/{code}"))
+}
+
+/// The partition of a lane of a promotion's vouchers.
+pub fn vouchers(id: &MarketplaceId, lane: u8, promotion: &PromotionId) -> String {
+    part(id, &format!("e/{lane}/{promotion}"))
+}
+
+/// A voucher of a promotion.
+pub fn voucher(id: &MarketplaceId, promotion: &PromotionId, code: &VoucherCode) -> Key {
+    key(
+        vouchers(id, slot_of(code.as_str()), promotion),
+        code.as_str(),
+    )
+}
+
+/// From a code to the promotions that have it.
+pub fn code(id: &MarketplaceId, code: &VoucherCode) -> Key {
+    key(part(id, &format!("i/{code}")), "i")
+}
+
+/// An assignment, by its id.
+pub fn assignment(id: &MarketplaceId, assignment: &AssignmentId) -> Key {
+    key(part(id, &format!("f/a/{assignment}")), "f")
+}
+
+/// A redemption, by its id.
+pub fn redemption(id: &MarketplaceId, redemption: &RedemptionId) -> Key {
+    key(part(id, &format!("f/r/{redemption}")), "f")
+}
+
+/// The partition of what a customer was offered and used.
+pub fn claims(id: &MarketplaceId, customer: &CustomerId) -> String {
+    part(id, &format!("b/{customer}"))
+}
+
+/// What a customer was offered and used of a promotion.
+pub fn claim(id: &MarketplaceId, customer: &CustomerId, promotion: &PromotionId) -> Key {
+    key(claims(id, customer), promotion.as_str())
+}
+
+/// The partition of a lane of a promotion's lists.
+pub fn promotion_lists(id: &MarketplaceId, lane: u8, promotion: &PromotionId) -> String {
+    part(id, &format!("h/{lane}/{promotion}"))
+}
+
+/// What the keys of the list of redemptions begin with.
+pub const REDEMPTIONS_PREFIX: &str = "r/";
+/// What the keys of the list of publications begin with.
+pub const PUBLICATIONS_PREFIX: &str = "a/";
+/// What the keys of the list of distributions begin with.
+pub const DISTRIBUTIONS_PREFIX: &str = "m/";
+
+/// A redemption in the list of its promotion.
+pub fn listed_redemption(
+    id: &MarketplaceId,
+    promotion: &PromotionId,
+    at: Instant,
+    redemption: &RedemptionId,
+) -> Key {
+    key(
+        promotion_lists(id, slot_of(redemption.as_str()), promotion),
+        format!("{REDEMPTIONS_PREFIX}{at}/{redemption}"),
+    )
+}
+
+/// A publication in the list of its promotion.
+pub fn listed_publication(
+    id: &MarketplaceId,
+    promotion: &PromotionId,
+    at: Instant,
+    assignment: &AssignmentId,
+) -> Key {
+    key(
+        promotion_lists(id, slot_of(assignment.as_str()), promotion),
+        format!("{PUBLICATIONS_PREFIX}{at}/{assignment}"),
+    )
+}
+
+/// A message with a code, named by a hash.
+pub fn distribution(id: &MarketplaceId, promotion: &PromotionId, message: &str) -> Key {
+    let lane = slot_of(message);
+    key(promotion_lists(id, lane, promotion), format!("n/{message}"))
+}
+
+/// A message with a code in the list of its promotion.
+pub fn listed_distribution(
+    id: &MarketplaceId,
+    promotion: &PromotionId,
+    at: Instant,
+    message: &str,
+) -> Key {
+    key(
+        promotion_lists(id, slot_of(message), promotion),
+        format!("{DISTRIBUTIONS_PREFIX}{at}/{message}"),
+    )
+}
+
+/// The partition of a lane of the feed of redemptions in order of arrival.
+pub fn feed(id: &MarketplaceId, lane: u8) -> String {
+    part(id, &format!("l/{lane}"))
+}
+
+/// A redemption in the feed; `rolled_back` where it is there again because it was taken back.
+pub fn fed(id: &MarketplaceId, at: Instant, rolled_back: bool, redemption: &RedemptionId) -> Key {
+    let what = if rolled_back { "b" } else { "r" };
+    key(
+        feed(id, slot_of(redemption.as_str())),
+        format!("{at}/{what}/{redemption}"),
+    )
+}
+
+/// The partition of the promotions that are waited for.
+pub fn awaited(id: &MarketplaceId) -> String {
+    part(id, "t")
+}
+
+/// A promotion that is waited for.
+pub fn awaited_promotion(id: &MarketplaceId, promotion: &PromotionId) -> Key {
+    key(awaited(id), promotion.as_str())
+}
+
+/// The partition of what waits for a promotion.
+pub fn quarantine(id: &MarketplaceId, promotion: &PromotionId) -> String {
+    part(id, &format!("t/{promotion}"))
+}
+
+/// An assignment or a redemption that waits for its promotion: the `place`-th record of a call.
+pub fn quarantined(
+    id: &MarketplaceId,
+    promotion: &PromotionId,
+    arrived_at: Instant,
+    place: usize,
+    redeemed: bool,
+    record: &str,
+) -> Key {
+    let what = if redeemed { "r" } else { "a" };
+    key(
+        quarantine(id, promotion),
+        format!("{arrived_at}/{place:06}/{what}/{record}"),
+    )
+}
+
+/// The partition of an order: what never changes of it, and which promotions' redemptions name it.
+pub fn order_links(id: &MarketplaceId, order: &OrderId) -> String {
+    part(id, &format!("o/{order}"))
+}
+
+/// What the keys of an order's links to promotions begin with.
+pub const LINK_PREFIX: &str = "p/";
+
+/// That redemptions of a promotion name an order.
+pub fn order_link(id: &MarketplaceId, order: &OrderId, promotion: &PromotionId) -> Key {
+    key(order_links(id, order), format!("{LINK_PREFIX}{promotion}"))
+}
+
+/// The partition of a slot of the counts of redemptions that came in.
+pub fn redemptions_in(id: &MarketplaceId, slot: u8) -> String {
+    part(id, &format!("1/{slot}"))
+}
+
+/// Redemptions that came in on a day.
+pub fn redemptions_in_on(id: &MarketplaceId, slot: u8, day: Day) -> Key {
+    key(redemptions_in(id, slot), day.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,7 +516,40 @@ mod tests {
                 add(head(id, &customer));
                 add(parked_customer(id, &customer));
                 add(piece(id, &customer, "2026-11"));
+                let promo = PromotionId::new(name).unwrap();
+                let code_ = VoucherCode::new(name).unwrap();
+                let redeemed = RedemptionId::new(name).unwrap();
+                let assigned = AssignmentId::new(name).unwrap();
+                add(promotion(id, &promo));
+                add(promotion_change(id, &promo, at, "00"));
+                add(promotion_pool(id, &promo));
+                add(code(id, &code_));
+                add(assignment(id, &assigned));
+                add(redemption(id, &redeemed));
+                add(fed(id, at, false, &redeemed));
+                add(fed(id, at, true, &redeemed));
+                add(awaited_promotion(id, &promo));
+                for slot in 0..SLOTS {
+                    add(promotion_total(id, slot, &promo));
+                    add(promotion_day(id, slot, &promo, day));
+                    add(promotion_cell(id, slot, &promo, None, None));
+                }
                 for inner in names {
+                    let promo = PromotionId::new(inner).unwrap();
+                    let (tier, segment) =
+                        (TierId::new(name).unwrap(), SegmentName::new(inner).unwrap());
+                    let only = PromotionId::new("p").unwrap();
+                    add(promotion_cell(id, 0, &only, Some(&tier), Some(&segment)));
+                    add(claim(id, &customer, &promo));
+                    add(voucher(id, &promo, &code_));
+                    add(voucher_slot(id, 0, &promo, &code_));
+                    add(listed_redemption(id, &promo, at, &redeemed));
+                    add(listed_publication(id, &promo, at, &assigned));
+                    add(distribution(id, &promo, name));
+                    add(listed_distribution(id, &promo, at, name));
+                    add(quarantined(id, &promo, at, 0, true, name));
+                    add(quarantined(id, &promo, at, 0, false, name));
+                    add(order_link(id, &OrderId::new(name).unwrap(), &promo));
                     add(event(id, &customer, &EventId::new(inner).unwrap()));
                     add(order(id, &customer, &OrderId::new(inner).unwrap()));
                     add(purchase(
@@ -274,6 +566,7 @@ mod tests {
             for stripe in 0..STRIPES {
                 add(rules(id, stripe));
                 add(sheet(id, stripe, day));
+                add(redemptions_in_on(id, stripe, day));
             }
             for lane in LIST_LANES.chars() {
                 add(unit(id, &lane.to_string()));

@@ -7,6 +7,7 @@ pub mod access;
 pub mod aws;
 #[cfg(feature = "cases")]
 pub mod cases;
+mod change;
 pub mod claims;
 mod client;
 pub mod contribution;
@@ -14,13 +15,17 @@ pub mod contribution;
 pub mod embedded;
 pub mod facts;
 pub mod keys;
+pub mod lists;
 pub mod market;
 pub mod notes;
 pub mod parked;
+mod pool;
+pub mod promotions;
 #[cfg(feature = "queue")]
 pub mod queue;
 pub mod runs;
 pub mod sheets;
+pub mod vouchers;
 pub mod work;
 
 pub use client::{Reading, Store, StoreError, TTL_ATTRIBUTE, random_hex};

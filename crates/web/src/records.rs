@@ -148,6 +148,17 @@ impl Intake {
         self.rejected.push(Rejected { index, problem });
     }
 
+    /// Adds a record that waits for its promotion.
+    pub fn quarantine(&mut self) {
+        *self.quarantined.get_or_insert(0) += 1;
+    }
+
+    /// Whether this is answered 202: some record was taken or known, or there was none.
+    pub fn is_taken(&self) -> bool {
+        let taken = self.accepted + self.duplicates + self.quarantined.unwrap_or(0);
+        taken > 0 || self.rejected.is_empty()
+    }
+
     /// How many were rejected.
     pub fn rejected(&self) -> usize {
         self.rejected.len()
@@ -156,11 +167,10 @@ impl Intake {
     /// 202; 422 with the same body where there were records and all were rejected.
     pub fn answer(mut self) -> Response {
         self.rejected.sort_by_key(|rejected| rejected.index);
-        let taken = self.accepted + self.duplicates + self.quarantined.unwrap_or(0);
-        let status = if taken == 0 && !self.rejected.is_empty() {
-            StatusCode::UNPROCESSABLE_ENTITY
-        } else {
+        let status = if self.is_taken() {
             StatusCode::ACCEPTED
+        } else {
+            StatusCode::UNPROCESSABLE_ENTITY
         };
         json(status, &self)
     }

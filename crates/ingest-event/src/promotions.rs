@@ -1,0 +1,182 @@
+//! What comes in for promotions: who got an offer, who acted on it, who took that back; and the redeem that decides.
+
+use revtrail_core::id::{PromotionId, RedemptionId, VoucherCode};
+use revtrail_core::record::{Code, Door, Problem as Bad, Record};
+use revtrail_core::redemption::{Assignment, Outcome, Redemption, Rollback};
+use revtrail_store::access::Role;
+use revtrail_store::claims::{Arrival, Entry, Redeemed, RolledBack, Taken};
+use revtrail_web::access::Access;
+use revtrail_web::answer::json;
+use revtrail_web::problem::Problem;
+use revtrail_web::records::Intake;
+use revtrail_web::route::{Call, Method, Response, Route, StatusCode};
+use serde_json::json;
+
+const REPORTING: Access = Access::Roles(&[Role::Admin, Role::Partner, Role::Ingest]);
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::new(
+            Method::POST,
+            "/v1/marketplaces/{marketplace}/assignments",
+            REPORTING,
+            post_assignments,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/marketplaces/{marketplace}/redemptions",
+            REPORTING,
+            post_redemptions,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/marketplaces/{marketplace}/redemptions/{id}/rollback",
+            REPORTING,
+            post_rollback,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/marketplaces/{marketplace}/promotions/{id}/vouchers/{code}/redeem",
+            REPORTING,
+            post_redeem,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/marketplaces/{marketplace}/vouchers/{code}/redeem",
+            REPORTING,
+            post_redeem_by_code,
+        ),
+    ]
+}
+
+async fn post_assignments(call: Call) -> Result<Response, Problem> {
+    Ok(take_in(&call, |record, door| {
+        Assignment::read(record, door).map(Entry::Assigned)
+    })
+    .await?
+    .answer())
+}
+
+async fn post_redemptions(call: Call) -> Result<Response, Problem> {
+    let answer = take_in(&call, |record, door| {
+        Redemption::read(record, door).map(Entry::Redeemed)
+    })
+    .await?;
+    if answer.is_taken() {
+        call.market()?
+            .count_redemptions(answer.duplicates, answer.rejected(), call.now)
+            .await?;
+    }
+    Ok(answer.answer())
+}
+
+async fn take_in(
+    call: &Call,
+    read: impl Fn(&Record<'_>, &Door) -> Result<Entry, Bad>,
+) -> Result<Intake, Problem> {
+    let door = call.door();
+    let mut answer = Intake::with_quarantine();
+    let (mut places, mut arrivals) = (Vec::new(), Vec::new());
+    for (index, record) in call.records()?.into_iter().enumerate() {
+        match record
+            .and_then(Record::from_json)
+            .and_then(|record| read(&record, &door))
+        {
+            Ok(entry) => {
+                places.push(index);
+                arrivals.push(Arrival {
+                    entry,
+                    source: None,
+                });
+            }
+            Err(problem) => answer.reject(index, problem),
+        }
+    }
+    let taken = call.market()?.take_in(&arrivals, call.now).await?;
+    for (index, taken) in places.into_iter().zip(taken) {
+        match taken {
+            Taken::Accepted => answer.accepted += 1,
+            Taken::Duplicate => answer.duplicates += 1,
+            Taken::Quarantined => answer.quarantine(),
+            Taken::Rejected(problem) => answer.reject(index, problem),
+        }
+    }
+    Ok(answer)
+}
+
+async fn post_rollback(call: Call) -> Result<Response, Problem> {
+    let market = call.market()?;
+    let unknown = || Problem::not_found("this marketplace has no such redemption");
+    let id = call.id("id", RedemptionId::new)?;
+    let rollback = Record::from_json(call.json_object()?)
+        .and_then(|record| Rollback::read(&record))
+        .map_err(|bad| Problem::invalid(vec![bad]))?;
+    match market.roll_back(&id, rollback.clone(), call.now).await? {
+        RolledBack::Done => {
+            let body = json!({"redemption_id": id, "rollback_id": rollback.rollback_id, "result": "rolled_back"});
+            Ok(json(StatusCode::OK, &body))
+        }
+        RolledBack::Unknown => Err(unknown()),
+        RolledBack::NotASuccess => Err(Problem::conflict(
+            "not_a_success",
+            "this redemption did not succeed, so there is nothing to take back",
+        )),
+        RolledBack::Already => Err(Problem::conflict(
+            "already_rolled_back",
+            "another rollback took this redemption back",
+        )),
+    }
+}
+
+async fn post_redeem(call: Call) -> Result<Response, Problem> {
+    let promotion = call.id("id", PromotionId::new)?;
+    let code = call.id("code", VoucherCode::new)?;
+    redeem(&call, promotion, code).await
+}
+
+async fn post_redeem_by_code(call: Call) -> Result<Response, Problem> {
+    let code = call.id("code", VoucherCode::new)?;
+    let mut promotions = call.market()?.promotions_of_code(&code).await?;
+    match (promotions.pop(), promotions.len()) {
+        (None, _) => Err(Problem::not_found("no promotion has this code")),
+        (Some(promotion), 0) => redeem(&call, promotion, code).await,
+        (Some(_), others) => Err(Problem::conflict(
+            "ambiguous_code",
+            format!(
+                "{} promotions have this code: name the promotion in the address",
+                others + 1
+            ),
+        )),
+    }
+}
+
+async fn redeem(
+    call: &Call,
+    promotion: PromotionId,
+    code: VoucherCode,
+) -> Result<Response, Problem> {
+    let asked = Record::from_json(call.json_object()?)
+        .and_then(|record| Redemption::read_redeem(&record, promotion, code))
+        .map_err(|bad| Problem::invalid(vec![bad]))?;
+    let id = asked.redemption_id.clone();
+    let (result, reason) = match call.market()?.redeem(asked, call.now).await? {
+        Redeemed::Success => (Outcome::Success, None),
+        Redeemed::Refused(refusal) => (Outcome::Failure, Some(refusal)),
+        Redeemed::Conflict => {
+            return Err(Problem::conflict(
+                "conflict",
+                "there is a redemption with this id that says something else; it stands",
+            ));
+        }
+        Redeemed::NoPromotion => {
+            return Err(Problem::not_found("this marketplace has no such promotion"));
+        }
+        Redeemed::NoCurrency => {
+            let detail = "currency is needed beside reward_amount: this promotion has none";
+            let bad = Bad::of("currency", Code::Missing, detail);
+            return Err(Problem::invalid(vec![bad]));
+        }
+    };
+    let body = json!({"redemption_id": id, "result": result, "reason": reason});
+    Ok(json(StatusCode::OK, &body))
+}

@@ -1,0 +1,470 @@
+//! Lists of redemptions, publications, distributions, of what waits in quarantine, and the feed: keys in order, and the facts they
+//! point at. A list is spread over lanes and merged here.
+
+use std::collections::HashMap;
+
+use futures_util::future::try_join_all;
+use revtrail_core::claim::Claim;
+use revtrail_core::event::{Channel, Event, Kind};
+use revtrail_core::id::{
+    AssignmentId, CampaignId, CustomerId, MessageId, PromotionId, RedemptionId, VoucherCode,
+};
+use revtrail_core::time::{Day, Instant};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::change::Changes;
+use crate::claims::{AssignmentFact, RedemptionFact, give_way, id_of};
+use crate::client::{
+    Item, Range, Reading, StoreError, Transacted, data, expired, hex, number, text,
+};
+use crate::keys::{self, Key, SLOTS, slot_of};
+use crate::market::Market;
+
+/// Which part of a list.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) prefix: String,
+    pub(crate) newest_first: bool,
+    pub(crate) after: Option<String>,
+    pub(crate) limit: usize,
+}
+
+/// A message with a code, as far as it got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// To whom.
+    pub customer_id: CustomerId,
+    /// Of which campaign.
+    pub campaign_id: CampaignId,
+    /// On which channel.
+    pub channel: Channel,
+    /// Which message.
+    pub message_id: Option<MessageId>,
+    /// With which code.
+    pub voucher_code: VoucherCode,
+    /// The time of the event of it that came in first.
+    pub at: Instant,
+    /// It was delivered.
+    #[serde(default)]
+    pub delivered: bool,
+    /// It bounced or failed.
+    #[serde(default)]
+    pub failed: bool,
+}
+
+impl Distribution {
+    /// How far it got: `delivered`, else `failed`, else `sent`.
+    pub fn state(&self) -> &'static str {
+        match (self.delivered, self.failed) {
+            (true, _) => "delivered",
+            (false, true) => "failed",
+            (false, false) => "sent",
+        }
+    }
+}
+
+/// Something that waits for its promotion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waiting {
+    /// An assignment.
+    Assignment(AssignmentFact),
+    /// A redemption.
+    Redemption(RedemptionFact),
+}
+
+/// Redemptions that came in on a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RedemptionsIn {
+    /// All.
+    pub received: i64,
+    /// Known ones.
+    pub duplicates: i64,
+    /// Those that found their promotion.
+    pub matched: i64,
+    /// Those that wait for it.
+    pub quarantined: i64,
+    /// Those that were not taken.
+    pub rejected: i64,
+}
+
+impl Market {
+    /// A part of a list that is spread over lanes, and where to go on.
+    pub(crate) async fn merged(
+        &self,
+        lanes: Vec<String>,
+        part: &Part,
+    ) -> Result<(Vec<Item>, Option<String>), StoreError> {
+        let reading = Reading {
+            newest_first: part.newest_first,
+            ..Reading::STRONG
+        };
+        let last = format!("{}\u{10ffff}", part.prefix);
+        let range = match (&part.after, part.newest_first) {
+            (None, _) if part.prefix.is_empty() => Range::All,
+            (None, _) => Range::Between(part.prefix.clone(), last),
+            (Some(after), true) if part.prefix.is_empty() => {
+                Range::Between(" ".to_owned(), after.clone())
+            }
+            (Some(after), true) => Range::Between(part.prefix.clone(), after.clone()),
+            (Some(after), false) => Range::Between(after.clone(), last),
+        };
+        let most = part.limit + 2;
+        let lane = |pk: String| {
+            let range = &range;
+            async move {
+                let mut items = Vec::new();
+                let mut after = None;
+                loop {
+                    let limit = i32::try_from(most).ok();
+                    let page = self.store.page(&pk, range, reading, after, limit).await?;
+                    items.extend(page.0);
+                    match page.1 {
+                        Some(next) if items.len() < most => after = Some(next),
+                        _ => return Ok::<_, StoreError>(items),
+                    }
+                }
+            }
+        };
+        let lanes = try_join_all(lanes.into_iter().map(lane)).await?;
+        let mut items: Vec<Item> = lanes.into_iter().flatten().collect();
+        items.retain(|item| part.after.as_deref() != Some(text(item, "sk")));
+        items.sort_by(|a, b| {
+            let order = text(a, "sk").cmp(text(b, "sk"));
+            if part.newest_first {
+                order.reverse()
+            } else {
+                order
+            }
+        });
+        let more = items.len() > part.limit;
+        items.truncate(part.limit);
+        let next = items.last().filter(|_| more);
+        let next = next.map(|last| text(last, "sk").to_owned());
+        Ok((items, next))
+    }
+
+    async fn listed(
+        &self,
+        promotion: &PromotionId,
+        prefix: &str,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<Item>, Option<String>), StoreError> {
+        let lanes = (0..SLOTS).map(|lane| keys::promotion_lists(&self.id, lane, promotion));
+        let part = Part {
+            prefix: prefix.to_owned(),
+            newest_first: true,
+            after,
+            limit,
+        };
+        self.merged(lanes.collect(), &part).await
+    }
+
+    /// Redemptions of a promotion, latest first, from after a place; and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn redemptions_of(
+        &self,
+        promotion: &PromotionId,
+        after: Option<String>,
+        limit: usize,
+        now: Instant,
+    ) -> Result<(Vec<RedemptionFact>, Option<String>), StoreError> {
+        let (items, next) = self
+            .listed(promotion, keys::REDEMPTIONS_PREFIX, after, limit)
+            .await?;
+        Ok((self.redemptions_at(&items, now).await?, next))
+    }
+
+    /// The redemptions that entries point at by the last part of their keys, in the entries' order.
+    async fn redemptions_at(
+        &self,
+        entries: &[Item],
+        now: Instant,
+    ) -> Result<Vec<RedemptionFact>, StoreError> {
+        let key = |entry: &Item| {
+            let id = text(entry, "sk").splitn(3, '/').nth(2)?;
+            Some(keys::redemption(&self.id, &id_of::<RedemptionId>(id)?))
+        };
+        self.facts_at(&entries.iter().filter_map(key).collect::<Vec<_>>(), now)
+            .await
+    }
+
+    /// The facts of some keys that did not expire, in the keys' order.
+    async fn facts_at<T: serde::de::DeserializeOwned>(
+        &self,
+        wanted: &[Key],
+        now: Instant,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut found: HashMap<String, Item> = HashMap::new();
+        let mut distinct = wanted.to_vec();
+        distinct.sort();
+        distinct.dedup();
+        for item in self.store.get_all(&distinct, true).await? {
+            if !expired(&item, now) {
+                found.insert(text(&item, "pk").to_owned(), item);
+            }
+        }
+        let facts = wanted.iter().filter_map(|key| found.get(&key.pk));
+        facts.map(data).collect()
+    }
+
+    /// Assignments with a code, latest first, from after a place; and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn publications_of(
+        &self,
+        promotion: &PromotionId,
+        after: Option<String>,
+        limit: usize,
+        now: Instant,
+    ) -> Result<(Vec<AssignmentFact>, Option<String>), StoreError> {
+        let (items, next) = self
+            .listed(promotion, keys::PUBLICATIONS_PREFIX, after, limit)
+            .await?;
+        let key = |entry: &Item| {
+            let id = text(entry, "sk").splitn(3, '/').nth(2)?;
+            Some(keys::assignment(&self.id, &id_of::<AssignmentId>(id)?))
+        };
+        let wanted: Vec<Key> = items.iter().filter_map(key).collect();
+        Ok((self.facts_at(&wanted, now).await?, next))
+    }
+
+    /// Messages with a code, latest first, from after a place; and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn distributions_of(
+        &self,
+        promotion: &PromotionId,
+        after: Option<String>,
+        limit: usize,
+        now: Instant,
+    ) -> Result<(Vec<Distribution>, Option<String>), StoreError> {
+        let (items, next) = self
+            .listed(promotion, keys::DISTRIBUTIONS_PREFIX, after, limit)
+            .await?;
+        let key = |entry: &Item| {
+            let message = text(entry, "sk").splitn(3, '/').nth(2)?;
+            Some(keys::distribution(&self.id, promotion, message))
+        };
+        let wanted: Vec<Key> = items.iter().filter_map(key).collect();
+        let mut found: HashMap<String, Item> = HashMap::new();
+        for item in self.store.get_all(&wanted, true).await? {
+            if !expired(&item, now) {
+                found.insert(text(&item, "sk").to_owned(), item);
+            }
+        }
+        let facts = wanted.iter().filter_map(|key| found.get(&key.sk));
+        Ok((facts.map(data).collect::<Result<_, _>>()?, next))
+    }
+
+    /// The feed of redemptions in order of arrival, from a time or from after a place: each with when it came in or was taken back;
+    /// and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn feed(
+        &self,
+        since: Option<Instant>,
+        after: Option<String>,
+        limit: usize,
+        now: Instant,
+    ) -> Result<(Vec<(Instant, RedemptionFact)>, Option<String>), StoreError> {
+        let lanes = (0..SLOTS).map(|lane| keys::feed(&self.id, lane));
+        let part = Part {
+            prefix: String::new(),
+            newest_first: false,
+            after: after.or(since.map(|since| since.to_string())),
+            limit,
+        };
+        let (items, next) = self.merged(lanes.collect(), &part).await?;
+        let facts = self.redemptions_at(&items, now).await?;
+        let by_id: HashMap<&str, &RedemptionFact> = facts
+            .iter()
+            .map(|fact| (fact.told.redemption_id.as_str(), fact))
+            .collect();
+        let entry = |item: &Item| {
+            let mut parts = text(item, "sk").splitn(3, '/');
+            let at = Instant::parse(parts.next()?).ok()?;
+            Some((at, (*by_id.get(parts.nth(1)?)?).clone()))
+        };
+        Ok((items.iter().filter_map(entry).collect(), next))
+    }
+
+    /// What waits for a promotion, in order of arrival, from after a place; and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn waiting_for(
+        &self,
+        promotion: &PromotionId,
+        after: Option<String>,
+        limit: usize,
+        now: Instant,
+    ) -> Result<(Vec<Waiting>, Option<String>), StoreError> {
+        let part = Part {
+            prefix: String::new(),
+            newest_first: false,
+            after,
+            limit,
+        };
+        let lanes = vec![keys::quarantine(&self.id, promotion)];
+        let (items, next) = self.merged(lanes, &part).await?;
+        let wanted: Vec<Key> = items
+            .iter()
+            .filter_map(|item| self.waiting_fact(item))
+            .collect();
+        let mut found: HashMap<String, Item> = HashMap::new();
+        for item in self.store.get_all(&wanted, true).await? {
+            if !expired(&item, now) {
+                found.insert(text(&item, "pk").to_owned(), item);
+            }
+        }
+        let mut waiting = Vec::new();
+        for key in &wanted {
+            if let Some(item) = found.get(&key.pk) {
+                waiting.push(if key.pk.contains("/f/a/") {
+                    Waiting::Assignment(data(item)?)
+                } else {
+                    Waiting::Redemption(data(item)?)
+                });
+            }
+        }
+        Ok((waiting, next))
+    }
+
+    /// All redemptions of a customer, latest first.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn redemptions_by(
+        &self,
+        customer: &CustomerId,
+        now: Instant,
+    ) -> Result<Vec<RedemptionFact>, StoreError> {
+        let pk = keys::claims(&self.id, customer);
+        let items = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
+        let claims: Vec<Claim> = items.iter().map(data).collect::<Result<_, _>>()?;
+        let uses = claims.iter().flat_map(|claim| &claim.uses);
+        let wanted = uses.map(|used| keys::redemption(&self.id, &used.redemption_id));
+        let mut facts: Vec<RedemptionFact> =
+            self.facts_at(&wanted.collect::<Vec<_>>(), now).await?;
+        facts.sort_by(|a, b| (b.at, &b.told.redemption_id).cmp(&(a.at, &a.told.redemption_id)));
+        Ok(facts)
+    }
+
+    /// Redemptions that came in, by day of arrival.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn redemptions_in(&self, from: Day, to: Day) -> Result<RedemptionsIn, StoreError> {
+        let range = Range::Between(from.to_string(), to.to_string());
+        let slot = |slot| {
+            let range = &range;
+            async move {
+                let pk = keys::redemptions_in(&self.id, slot);
+                self.store.query(&pk, range, Reading::STRONG).await
+            }
+        };
+        let mut sum = RedemptionsIn::default();
+        let slots = try_join_all((0..SLOTS).map(slot)).await?;
+        let items = slots.iter().flatten();
+        for item in items.filter(|item| *text(item, "sk") < *to.to_string()) {
+            let n = |attribute| number(item, attribute).unwrap_or(0);
+            sum.received += n("rc");
+            sum.duplicates += n("du");
+            sum.matched += n("ma");
+            sum.quarantined += n("qu");
+            sum.rejected += n("rj");
+        }
+        Ok(sum)
+    }
+
+    /// Takes in what an event tells of a message with a code; the same again changes nothing.
+    ///
+    /// # Errors
+    /// What the table answers; the same may be told again.
+    pub async fn distribute(&self, event: &Event) -> Result<(), StoreError> {
+        let (Some(promotion), Some(code)) = (&event.promotion_id, &event.voucher_code) else {
+            return Ok(());
+        };
+        let message = message_name(event, code);
+        let key = keys::distribution(&self.id, promotion, &message);
+        for attempt in 0.. {
+            let item = self.store.get(&key, true).await?;
+            let stands: Option<Distribution> = item.as_ref().map(data).transpose()?;
+            let mut distribution = stands.clone().unwrap_or_else(|| Distribution {
+                customer_id: event.customer_id.clone(),
+                campaign_id: event.campaign_id.clone(),
+                channel: event.channel,
+                message_id: event.message_id.clone(),
+                voucher_code: code.clone(),
+                at: event.occurred_at,
+                delivered: false,
+                failed: false,
+            });
+            distribution.delivered |= event.kind == Kind::Delivered;
+            distribution.failed |= matches!(event.kind, Kind::Bounced | Kind::Failed);
+            if stands.as_ref() == Some(&distribution) {
+                return Ok(());
+            }
+            let expires = event.occurred_at.plus_ms(self.retention.keep_ms());
+            let mut changes = Changes::default();
+            let version = item
+                .as_ref()
+                .and_then(|item| number(item, "v"))
+                .unwrap_or(0);
+            changes
+                .at(&key)
+                .data(&distribution)
+                .expires(expires)
+                .next_version(version);
+            // It stays in the list where it came in first, as long as the last that is known of it.
+            changes
+                .at(&keys::listed_distribution(
+                    &self.id,
+                    promotion,
+                    distribution.at,
+                    &message,
+                ))
+                .expires(expires);
+            let state = |distribution: Option<&Distribution>| {
+                distribution.map_or("sent", Distribution::state)
+            };
+            let (was, is) = (state(stands.as_ref()), state(Some(&distribution)));
+            let total = keys::promotion_total(&self.id, slot_of(&message), promotion);
+            for (state, attribute) in [("delivered", "md"), ("failed", "mf")] {
+                let n = i64::from(is == state) - i64::from(was == state);
+                changes.at(&total).add(attribute, n);
+            }
+            match self.store.transact(changes.writes(&self.store)).await? {
+                Transacted::Done => return Ok(()),
+                Transacted::Cancelled(_) if attempt >= 100 => break,
+                Transacted::Cancelled(_) => give_way(attempt).await,
+            }
+        }
+        Err(StoreError::Contended {
+            op: "counting a message",
+        })
+    }
+}
+
+/// A name for a message with a code: a hash, for a key holds one id.
+fn message_name(event: &Event, code: &VoucherCode) -> String {
+    let mut hash = Sha256::new();
+    for part in [
+        event.customer_id.as_str(),
+        event.campaign_id.as_str(),
+        event.channel.name(),
+        event.message_id.as_ref().map_or("", MessageId::as_str),
+        code.as_str(),
+    ] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize()[..16])
+}

@@ -1,0 +1,425 @@
+//! Promotions as they stand, what changed of them, and their figures. What comes in for them stands in `claims`.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::{try_join, try_join_all};
+use revtrail_core::claim::{Cell, CellFigures, DayFigures};
+use revtrail_core::id::{PromotionId, SegmentName, TierId};
+use revtrail_core::money::{Currency, Money, Sums};
+use revtrail_core::promotion::{Change, Promotion, Told};
+use revtrail_core::time::{Day, Instant};
+use serde::{Deserialize, Serialize};
+
+use crate::change::Changes;
+use crate::claims::{RedemptionFact, amount, give_way};
+use crate::client::{
+    Item, Range, Reading, StoreError, Transacted, data, number, random_hex, text, unreadable,
+};
+use crate::keys::{self, Key, SLOTS};
+use crate::market::Market;
+
+pub use crate::keys::slot_of;
+
+/// How often a change that meets redemptions is tried again.
+const TRIES_MAX: usize = 100;
+
+/// A change of a promotion, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggedChange {
+    /// When.
+    pub at: Instant,
+    /// Who: the key's name.
+    pub by: String,
+    /// What.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// The figures of a promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PromotionFigures {
+    /// Successful assignments.
+    pub assigned: i64,
+    /// Of these, redeemed at least once.
+    pub redeemed: i64,
+    /// Successful redemptions that stand.
+    pub redemptions: i64,
+    /// Failed ones.
+    pub failures: i64,
+    /// Successful ones that were taken back.
+    pub rolled_back: i64,
+    /// Assignments with a code: successful, failed.
+    pub publications: [i64; 2],
+    /// Messages with a code: delivered, failed.
+    pub messages: [i64; 2],
+    /// Vouchers made.
+    pub vouchers: i64,
+    /// Uses that are left of vouchers that are not disabled.
+    pub open_uses: i64,
+    /// Vouchers that are not disabled and have no limit.
+    pub unlimited: i64,
+    /// Rewards of the redemptions that stand.
+    pub rewards: Sums,
+    /// Amounts of the counted orders that they name, each once.
+    pub orders: Sums,
+}
+
+impl PromotionFigures {
+    fn take(&mut self, item: &Item) {
+        let n = |attribute| number(item, attribute).unwrap_or(0);
+        self.assigned += n("a");
+        self.redeemed += n("r");
+        self.redemptions += n("s");
+        self.failures += n("f");
+        self.rolled_back += n("b");
+        self.publications[0] += n("ps");
+        self.publications[1] += n("pf");
+        self.messages[0] += n("md");
+        self.messages[1] += n("mf");
+        self.vouchers += n("v");
+        self.open_uses += n("op");
+        self.unlimited += n("ul");
+        for attribute in item.keys() {
+            let (sums, code) = match attribute.split_once(':') {
+                Some(("w", code)) => (&mut self.rewards, code),
+                Some(("o", code)) => (&mut self.orders, code),
+                _ => continue,
+            };
+            if let Some(currency) = Currency::parse(code) {
+                sums.add(currency, amount(Some(item), attribute));
+            }
+        }
+    }
+
+    /// Whether a redemption was ever taken in.
+    pub fn any(&self) -> bool {
+        self.redemptions + self.failures + self.rolled_back > 0
+    }
+
+    /// What was spent of a budget in this currency.
+    pub fn spent(&self, currency: Currency) -> Money {
+        self.rewards.get(currency)
+    }
+
+    /// What is left of the vouchers' uses; `None` where they bound nothing.
+    pub fn bounding_uses(&self) -> Option<i64> {
+        (self.vouchers > 0 && self.unlimited == 0).then_some(self.open_uses)
+    }
+
+    /// Orders less rewards.
+    pub fn result(&self) -> Sums {
+        let mut result = self.orders.clone();
+        for (currency, amount) in self.rewards.iter() {
+            result.add(currency, -amount);
+        }
+        result
+    }
+}
+
+/// The figures of a promotion, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Breakdown {
+    /// By step and segment.
+    pub cells: BTreeMap<Cell, CellFigures>,
+    /// By day.
+    pub days: BTreeMap<Day, DayFigures>,
+}
+
+impl Breakdown {
+    fn take(&mut self, item: &Item) -> Result<(), StoreError> {
+        let n = |attribute| number(item, attribute).unwrap_or(0);
+        let sk = text(item, "sk");
+        if let Some(day) = sk.strip_prefix(keys::DAY_PREFIX) {
+            let day = Day::parse(day).ok_or_else(|| unreadable(item, "it is of no day"))?;
+            let figures = self.days.entry(day).or_default();
+            figures.redeemed += n("r");
+            figures.success += n("s");
+            figures.failure += n("f");
+        } else if let Some(cell) = sk.strip_prefix(keys::CELL_PREFIX) {
+            let cell = read_cell(cell).ok_or_else(|| unreadable(item, "it is of no step"))?;
+            let figures = self.cells.entry(cell).or_default();
+            figures.assigned += n("a");
+            figures.redeemed += n("r");
+            figures.redemptions += n("s");
+        }
+        Ok(())
+    }
+}
+
+/// The step and the segment in a key: the length of the first, and both.
+fn read_cell(text: &str) -> Option<Cell> {
+    let (length, both) = text.split_once('/')?;
+    let (tier, segment) = both.split_at_checked(length.parse().ok()?)?;
+    let tier = Some(tier).filter(|tier| !tier.is_empty());
+    let segment = Some(segment).filter(|segment| !segment.is_empty());
+    Some((
+        tier.map(TierId::new).transpose().ok()?,
+        segment.map(SegmentName::new).transpose().ok()?,
+    ))
+}
+
+impl Market {
+    /// A promotion.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn promotion(&self, id: &PromotionId) -> Result<Option<Promotion>, StoreError> {
+        Ok(self
+            .read_promotion(id)
+            .await?
+            .map(|(promotion, _)| promotion))
+    }
+
+    async fn read_promotion(
+        &self,
+        id: &PromotionId,
+    ) -> Result<Option<(Promotion, i64)>, StoreError> {
+        let item = self.store.get(&keys::promotion(&self.id, id), true).await?;
+        item.map(|item| Ok((data(&item)?, number(&item, "v").unwrap_or(0))))
+            .transpose()
+    }
+
+    /// All promotions, in order of their ids.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn promotions(&self) -> Result<Vec<Promotion>, StoreError> {
+        let pk = keys::promotions(&self.id);
+        let items = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
+        items.iter().map(data).collect()
+    }
+
+    /// Makes a promotion, or replaces it, and logs what changed. True where it is new; then what waits for it should be taken in
+    /// by [`Market::admit_waiting`].
+    ///
+    /// # Errors
+    /// What the table answers; the same may be told again.
+    pub async fn put_promotion(
+        &self,
+        id: &PromotionId,
+        told: &Told,
+        by: &str,
+        now: Instant,
+    ) -> Result<(bool, Promotion), StoreError> {
+        for attempt in 0..TRIES_MAX {
+            let stands = self.read_promotion(id).await?;
+            let waiting_from = match stands {
+                Some(_) => None,
+                None => self.earliest_waiting(id, now).await?,
+            };
+            let (before, version) = match &stands {
+                Some((before, version)) => (Some(before), *version),
+                None => (None, 0),
+            };
+            let promotion = told.promotion(before, waiting_from);
+            if before == Some(&promotion) {
+                return Ok((false, promotion));
+            }
+            let mut changes = Changes::default();
+            changes
+                .at(&keys::promotion(&self.id, id))
+                .data(&promotion)
+                .next_version(version);
+            self.refill(&promotion, version + 1, &mut changes).await?;
+            if let Some(before) = before {
+                for change in promotion.changes_from(before) {
+                    self.log(id, by, now, change, &mut changes);
+                }
+            }
+            match self.store.transact(changes.writes(&self.store)).await? {
+                Transacted::Done => return Ok((before.is_none(), promotion)),
+                Transacted::Cancelled(_) => give_way(attempt).await,
+            }
+        }
+        Err(StoreError::Contended {
+            op: "changing a promotion",
+        })
+    }
+
+    /// Puts what is left of cap and budget, of what was used until now, into the head, and empties the slots; what redeems under an
+    /// older version of the promotion is refused, reads it again and finds the new limits.
+    async fn refill(
+        &self,
+        promotion: &Promotion,
+        version: i64,
+        changes: &mut Changes,
+    ) -> Result<(), StoreError> {
+        let id = &promotion.promotion_id;
+        let slots = (0..SLOTS).map(|slot| keys::promotion_total(&self.id, slot, id));
+        let slots: Vec<Key> = slots.collect();
+        let found = self.store.get_all(&slots, true).await?;
+        let mut figures = PromotionFigures::default();
+        found.iter().for_each(|item| figures.take(item));
+        for slot in &slots {
+            let item = found.iter().find(|item| text(item, "pk") == slot.pk);
+            let moves = item.and_then(|item| item.get("n"));
+            changes
+                .at(slot)
+                .require("n", moves.cloned())
+                .number("pv", version)
+                .number("cl", 0)
+                .number("bl", 0);
+        }
+        let pool = changes.at(&keys::promotion_pool(&self.id, id));
+        let left_of_cap = promotion.cap.map(|cap| cap - figures.redemptions);
+        pool.number("cl", left_of_cap.unwrap_or(0));
+        let left = promotion
+            .budget
+            .map(|budget| budget.amount - figures.spent(budget.currency));
+        pool.number("bl", left.unwrap_or(Money::ZERO));
+        Ok(())
+    }
+
+    /// Raises the version of a promotion for a change of its vouchers, so that what redeems meanwhile is read again.
+    pub(crate) async fn touch_promotion(
+        &self,
+        id: &PromotionId,
+        changes: &mut Changes,
+    ) -> Result<Option<Promotion>, StoreError> {
+        let Some((promotion, version)) = self.read_promotion(id).await? else {
+            return Ok(None);
+        };
+        changes
+            .at(&keys::promotion(&self.id, id))
+            .data(&promotion)
+            .next_version(version);
+        for slot in 0..SLOTS {
+            changes
+                .at(&keys::promotion_total(&self.id, slot, id))
+                .number("pv", version + 1);
+        }
+        Ok(Some(promotion))
+    }
+
+    /// Logs a change; nobody can edit what is logged.
+    pub(crate) fn log(
+        &self,
+        id: &PromotionId,
+        by: &str,
+        at: Instant,
+        change: Change,
+        changes: &mut Changes,
+    ) {
+        let key = keys::promotion_change(&self.id, id, at, &random_hex());
+        let logged = LoggedChange {
+            at,
+            by: by.to_owned(),
+            change,
+        };
+        changes.at(&key).data(&logged).require_absent();
+    }
+
+    /// Changes of a promotion, newest first, from after a place; and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn promotion_changes(
+        &self,
+        id: &PromotionId,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<LoggedChange>, Option<String>), StoreError> {
+        let newest_first = Reading {
+            newest_first: true,
+            ..Reading::STRONG
+        };
+        let pk = keys::promotion_changes(&self.id, id);
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        let page = self
+            .store
+            .page(&pk, &Range::All, newest_first, after, Some(limit));
+        let (items, next) = page.await?;
+        Ok((items.iter().map(data).collect::<Result<_, _>>()?, next))
+    }
+
+    /// The earliest redemption that waits for a promotion.
+    async fn earliest_waiting(
+        &self,
+        id: &PromotionId,
+        now: Instant,
+    ) -> Result<Option<Instant>, StoreError> {
+        let pk = keys::quarantine(&self.id, id);
+        let entries = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
+        let facts: Vec<Key> = entries
+            .iter()
+            .filter_map(|entry| self.waiting_fact(entry))
+            .filter(|fact| fact.pk.contains("/f/r/"))
+            .collect();
+        let facts = self.store.get_all(&facts, true).await?;
+        let visible = facts
+            .iter()
+            .filter(|item| !crate::client::expired(item, now));
+        let at = visible.map(|item| data::<RedemptionFact>(item).map(|fact| fact.at));
+        Ok(at.collect::<Result<Vec<_>, _>>()?.into_iter().min())
+    }
+
+    /// The figures of all promotions that have some, told or not.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn promotions_figures(
+        &self,
+    ) -> Result<BTreeMap<PromotionId, PromotionFigures>, StoreError> {
+        let slots = (0..SLOTS).map(|slot| async move {
+            let pk = keys::promotion_totals(&self.id, slot);
+            self.store.query(&pk, &Range::All, Reading::STRONG).await
+        });
+        let mut all: BTreeMap<PromotionId, PromotionFigures> = BTreeMap::new();
+        for item in try_join_all(slots).await?.iter().flatten() {
+            let id = PromotionId::new(text(item, "sk")).map_err(|why| unreadable(item, why))?;
+            all.entry(id).or_default().take(item);
+        }
+        Ok(all)
+    }
+
+    /// The figures of a promotion.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn promotion_figures(
+        &self,
+        id: &PromotionId,
+    ) -> Result<PromotionFigures, StoreError> {
+        let slots = (0..SLOTS).map(|slot| keys::promotion_total(&self.id, slot, id));
+        let found = self.store.get_all(&slots.collect::<Vec<_>>(), true).await?;
+        let mut figures = PromotionFigures::default();
+        found.iter().for_each(|item| figures.take(item));
+        Ok(figures)
+    }
+
+    /// The figures of a promotion by step and segment, and by day.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn promotion_breakdown(&self, id: &PromotionId) -> Result<Breakdown, StoreError> {
+        let part = |slot: u8, prefix: &'static str| async move {
+            let pk = keys::promotion_figures(&self.id, slot, id);
+            let range = Range::Between(prefix.to_owned(), format!("{prefix}\u{10ffff}"));
+            self.store.query(&pk, &range, Reading::STRONG).await
+        };
+        let cells = try_join_all((0..SLOTS).map(|slot| part(slot, keys::CELL_PREFIX)));
+        let days = try_join_all((0..SLOTS).map(|slot| part(slot, keys::DAY_PREFIX)));
+        let (cells, days) = try_join(cells, days).await?;
+        let mut breakdown = Breakdown::default();
+        for item in cells.iter().chain(&days).flatten() {
+            breakdown.take(item)?;
+        }
+        let nothing = CellFigures::default();
+        breakdown.cells.retain(|_, cell| *cell != nothing);
+        let nothing = DayFigures::default();
+        breakdown.days.retain(|_, day| *day != nothing);
+        Ok(breakdown)
+    }
+
+    /// Promotions that something waits for.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn awaited(&self) -> Result<Vec<PromotionId>, StoreError> {
+        let pk = keys::awaited(&self.id);
+        let items = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
+        let id =
+            |item: &Item| PromotionId::new(text(item, "sk")).map_err(|why| unreadable(item, why));
+        items.iter().map(id).collect()
+    }
+}
