@@ -292,10 +292,12 @@ impl<'de> Deserialize<'de> for Sums {
 
 /// `part / whole` as text with 4 decimals, half-even (`"0.3200"`); `None` where `whole` is 0.
 pub fn rate(part: i64, whole: i64) -> Option<String> {
-    if whole == 0 {
-        return None;
-    }
-    let share = Decimal::from(part) / Decimal::from(whole);
+    share(Money::from(part), Money::from(whole))
+}
+
+/// As [`rate`], of amounts.
+pub fn share(part: Money, whole: Money) -> Option<String> {
+    let share = part.0.checked_div(whole.0)?;
     let rounded = share.round_dp_with_strategy(4, RoundingStrategy::MidpointNearestEven);
     Some(format!("{rounded:.4}"))
 }

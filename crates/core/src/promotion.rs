@@ -263,6 +263,27 @@ impl Promotion {
         was.into_iter().filter_map(differs).collect()
     }
 
+    /// As it is shown: amounts with their currency's digits.
+    pub fn shown(&self) -> Value {
+        let mut shown = serde_json::to_value(self).unwrap_or_default();
+        let printed = |value: Money| match (self.gives, self.reward_currency()) {
+            (Some(Type::Amount) | None, Some(currency)) => value.in_currency(currency),
+            _ => value.to_string(),
+        };
+        if let Some(value) = self.value {
+            shown["value"] = printed(value).into();
+        }
+        for (place, tier) in self.tiers.iter().enumerate() {
+            if let Some(value) = tier.value {
+                shown["tiers"][place]["value"] = printed(value).into();
+            }
+        }
+        if let Some(budget) = self.budget {
+            shown["budget"]["amount"] = budget.amount.in_currency(budget.currency).into();
+        }
+        shown
+    }
+
     /// What a use may cost, where that is known: the value of an amount.
     pub fn cost_of_a_use(&self) -> Option<Budget> {
         match (self.gives, self.value, self.currency) {

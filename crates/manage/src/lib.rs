@@ -1,4 +1,6 @@
-//! The manage function: marketplaces, keys, settings, campaigns, and asking for runs.
+//! The manage function: marketplaces, keys, settings, campaigns, promotions (in `promotions`), and asking for runs.
+
+mod promotions;
 
 use std::error::Error;
 use std::pin::Pin;
@@ -41,7 +43,8 @@ const MARKETING: Access = Access::Roles(&[Role::Admin, Role::Marketer]);
 
 /// What this function answers. `poke` starts a run that was asked for.
 pub fn routes(poke: Poke) -> Vec<Route> {
-    vec![
+    let mut routes = promotions::routes();
+    routes.extend([
         Route::new(
             Method::PUT,
             "/v1/marketplaces/{marketplace}",
@@ -85,7 +88,8 @@ pub fn routes(poke: Poke) -> Vec<Route> {
             MARKETING,
             move |call| post_run(call, poke.clone()),
         ),
-    ]
+    ]);
+    routes
 }
 
 /// The fields of a body; those it must not have are problems.

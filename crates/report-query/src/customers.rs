@@ -28,7 +28,9 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
         .collect();
     let mut decided = known.decided();
     decided.retain(|(order, _)| order.placed_at >= seen_from);
-    if events.is_empty() && decided.is_empty() {
+    let mut redemptions = market.redemptions_by(&id, call.now).await?;
+    redemptions.retain(|fact| fact.at >= seen_from);
+    if events.is_empty() && decided.is_empty() && redemptions.is_empty() {
         return Err(Problem::not_found(
             "this marketplace has no facts of such a customer",
         ));
@@ -55,7 +57,8 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
         "customer_id": id,
         "email": latest(|order| &order.email), "phone": latest(|order| &order.phone),
         "first_name": latest(|order| &order.first_name), "last_name": latest(|order| &order.last_name),
-        "orders": orders, "messages": messages(events), "redemptions": [],
+        "orders": orders, "messages": messages(events),
+        "redemptions": redemptions.iter().map(crate::promotion_lists::redemption).collect::<Vec<_>>(),
     });
     Ok(json(StatusCode::OK, &body))
 }

@@ -3,6 +3,8 @@
 mod customers;
 mod orders;
 mod period;
+mod promotion_lists;
+mod promotions;
 mod reports;
 mod settings;
 mod tables;
@@ -27,7 +29,9 @@ const MARKETING: Access = Access::Roles(&[Role::Admin, Role::Marketer]);
 /// What this function answers.
 pub fn routes() -> Vec<Route> {
     let get = |path, access, handler: Handler| Route::new(Method::GET, path, access, handler);
-    vec![
+    let mut routes = promotions::routes();
+    routes.extend(promotion_lists::routes());
+    routes.extend([
         get("/healthz", Access::Open, |call| Box::pin(health(call))),
         get("/v1/marketplaces", Access::AnyKey, |call| {
             Box::pin(settings::marketplaces(call))
@@ -91,7 +95,8 @@ pub fn routes() -> Vec<Route> {
             READERS,
             |call| Box::pin(settings::run(call)),
         ),
-    ]
+    ]);
+    routes
 }
 
 type Answer = std::pin::Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;

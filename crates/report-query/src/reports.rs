@@ -13,6 +13,7 @@ use revtrail_core::report::{
 use revtrail_core::sheet::Sheet;
 use revtrail_core::time::Day;
 use revtrail_store::access::Role;
+use revtrail_store::lists::RedemptionsIn;
 use revtrail_store::market::Market;
 use revtrail_store::parked::Parked;
 use revtrail_store::sheets::PurchaseRow;
@@ -311,6 +312,7 @@ pub(crate) async fn orders(call: Call) -> Result<Response, Problem> {
 struct Reconciled {
     #[serde(flatten)]
     report: Reconciliation,
+    redemptions: Value,
     parked: Vec<Parked>,
 }
 
@@ -331,6 +333,22 @@ pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
         return Ok(crate::tables::reconciliation(&report));
     }
     let parked = market.parked(call.now).await?;
-    let report = Reconciled { report, parked };
+    let came = match period.is_empty() {
+        true => RedemptionsIn::default(),
+        false => {
+            market
+                .redemptions_in(period.first, period.last.plus(1))
+                .await?
+        }
+    };
+    let redemptions = json!({
+        "received": came.received, "duplicates": came.duplicates, "matched": came.matched,
+        "quarantined": came.quarantined, "rejected": came.rejected,
+    });
+    let report = Reconciled {
+        report,
+        redemptions,
+        parked,
+    };
     Ok(json(StatusCode::OK, &Fresh { report, freshness }))
 }

@@ -1,0 +1,267 @@
+//! Promotions and their vouchers: told, changed, made.
+
+use revtrail_core::id::{PromotionId, VoucherCode};
+use revtrail_core::promotion::{Promotion, Told};
+use revtrail_core::record::{Code, Problem as Bad, Record};
+use revtrail_core::time::Instant;
+use revtrail_store::vouchers::{Changed, Made, NewVoucher, Pattern, Voucher};
+use revtrail_web::answer::{json, located};
+use revtrail_web::problem::Problem;
+use revtrail_web::route::{Call, Method, Response, Route, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{MARKETING, valid};
+
+/// Most vouchers of one call: about 250 transactions, some seconds.
+const VOUCHERS_MAX: usize = 10_000;
+/// What codes are drawn from where nothing is said: no letter or digit that is taken for another.
+const CHARSET: &str = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+/// How long drawn codes are where nothing is said: 32^8 is 10^12.
+const LENGTH: i64 = 8;
+/// How long a call takes in what waited for a promotion; what is left then, the next runs take in.
+const ADMIT_MS_MAX: i64 = 15_000;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::new(
+            Method::PUT,
+            "/v1/marketplaces/{marketplace}/promotions/{id}",
+            MARKETING,
+            put_promotion,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/marketplaces/{marketplace}/promotions/{id}/vouchers",
+            MARKETING,
+            post_vouchers,
+        ),
+        Route::new(
+            Method::PUT,
+            "/v1/marketplaces/{marketplace}/promotions/{id}/vouchers/{code}",
+            MARKETING,
+            put_voucher,
+        ),
+    ]
+}
+
+async fn put_promotion(call: Call) -> Result<Response, Problem> {
+    let id = call.new_id("id", PromotionId::new)?;
+    let record =
+        Record::from_json(call.json_object()?).map_err(|bad| Problem::invalid(vec![bad]))?;
+    let told = Told::read(id.clone(), &record, call.now).map_err(Problem::invalid)?;
+    let market = call.market()?;
+    let by = &call.caller()?.name;
+    let (new, promotion) = market.put_promotion(&id, &told, by, call.now).await?;
+    let app = call.app.clone();
+    let clock = move || app.now();
+    let stop_at = clock().plus_ms(ADMIT_MS_MAX);
+    market.admit_waiting(&id, &clock, stop_at).await?;
+    let status = if new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok(located(status, call.path(), &promotion.shown()))
+}
+
+/// What the body of vouchers asks for.
+enum Asked {
+    Codes(Vec<NewVoucher>),
+    Pattern(Pattern),
+}
+
+async fn post_vouchers(call: Call) -> Result<Response, Problem> {
+    let asked = match call.media_type()?.as_str() {
+        "text/csv" => Asked::Codes(from_csv(call.text()?)?),
+        _ => from_json(call.json_object()?)?,
+    };
+    let market = call.market()?;
+    let promotion = known(&call).await?;
+    let by = &call.caller()?.name;
+    let made = match asked {
+        Asked::Codes(codes) => {
+            market
+                .make_vouchers(&promotion, &codes, by, call.now)
+                .await?
+        }
+        Asked::Pattern(pattern) => Made {
+            created: market
+                .generate_vouchers(&promotion, &pattern, by, call.now)
+                .await?,
+            existing: 0,
+        },
+    };
+    let body = json!({"created": made.created, "existing": made.existing});
+    Ok(json(StatusCode::CREATED, &body))
+}
+
+async fn known(call: &Call) -> Result<Promotion, Problem> {
+    let id = call.id("id", PromotionId::new)?;
+    let found = call.market()?.promotion(&id).await?;
+    found.ok_or_else(|| Problem::not_found("this marketplace has no such promotion"))
+}
+
+fn bad(field: &str, code: Code, detail: impl Into<String>) -> Problem {
+    Problem::invalid(vec![Bad::of(field, code, detail)])
+}
+
+fn too_many(count: usize) -> Problem {
+    Problem::too_large(format!(
+        "{count} vouchers: a call makes at most {VOUCHERS_MAX}"
+    ))
+}
+
+fn from_json(body: &str) -> Result<Asked, Problem> {
+    let record = Record::from_json(body).map_err(|bad| Problem::invalid(vec![bad]))?;
+    let one = |problem: Bad| Problem::invalid(vec![problem]);
+    let limit = record.count("limit").map_err(one)?;
+    if let Some(codes) = record.raw("codes") {
+        let codes: Vec<Value> = serde_json::from_str(codes)
+            .map_err(|_| bad("codes", Code::WrongType, "codes is a list of texts"))?;
+        if codes.len() > VOUCHERS_MAX {
+            return Err(too_many(codes.len()));
+        }
+        let mut problems = Vec::new();
+        let mut vouchers = Vec::new();
+        for (place, code) in codes.iter().enumerate() {
+            let field = format!("codes[{place}]");
+            match code.as_str().map(VoucherCode::new) {
+                Some(Ok(code)) => vouchers.push(NewVoucher { code, limit }),
+                Some(Err(why)) => problems.push(Bad::of(&field, Code::BadId, why.to_string())),
+                None => problems.push(Bad::of(&field, Code::WrongType, "a code is a text")),
+            }
+        }
+        valid(problems)?;
+        return Ok(Asked::Codes(vouchers));
+    }
+    let Some(count) = record.count("generate").map_err(one)? else {
+        let detail = "codes (a list) or generate (a number) is needed";
+        return Err(bad("codes", Code::Missing, detail));
+    };
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    if count > VOUCHERS_MAX {
+        return Err(too_many(count));
+    }
+    let prefix = record.text("prefix").map_err(one)?.unwrap_or_default();
+    let length = record.count("length").map_err(one)?.unwrap_or(LENGTH);
+    let charset = record.text("charset").map_err(one)?;
+    let mut charset: Vec<char> = charset.as_deref().unwrap_or(CHARSET).chars().collect();
+    charset.sort_unstable();
+    charset.dedup();
+    if charset.is_empty() || charset.len() > 256 || charset.iter().any(|c| c.is_control()) {
+        let detail = "charset has 1 to 256 characters, none of them a control character";
+        return Err(bad("charset", Code::UnknownValue, detail));
+    }
+    let longest = charset.iter().map(|c| c.len_utf8()).max().unwrap_or(1);
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length == 0 || length.saturating_mul(longest).saturating_add(prefix.len()) > 128 {
+        let detail =
+            "length: a code has 1 to 128 bytes, the prefix included, and at least one is drawn";
+        return Err(bad("length", Code::UnknownValue, detail));
+    }
+    if prefix.chars().any(char::is_control) {
+        return Err(bad(
+            "prefix",
+            Code::BadId,
+            "prefix holds no control characters",
+        ));
+    }
+    let there_are = (charset.len() as u128).saturating_pow(length as u32);
+    if there_are < count as u128 {
+        let detail = format!(
+            "generate: there are only {there_are} codes of {length} out of {} characters",
+            charset.len()
+        );
+        return Err(bad("generate", Code::UnknownValue, detail));
+    }
+    Ok(Asked::Pattern(Pattern {
+        count,
+        prefix: prefix.into_owned(),
+        length,
+        charset,
+        limit,
+    }))
+}
+
+fn from_csv(body: &str) -> Result<Vec<NewVoucher>, Problem> {
+    let not_csv = |line: u64, why: String| bad(&format!("line {line}"), Code::NotCsv, why);
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_reader(body.as_bytes());
+    let header = reader
+        .headers()
+        .map_err(|error| not_csv(1, error.to_string()))?;
+    let header: Vec<String> = header.iter().map(str::to_owned).collect();
+    if !header.iter().any(|name| name == "code") {
+        return Err(bad("code", Code::Missing, "the column code is needed"));
+    }
+    let mut vouchers = Vec::new();
+    let mut problems = Vec::new();
+    for row in reader.records() {
+        let row = row.map_err(|error| {
+            let line = error.position().map_or(0, csv::Position::line);
+            not_csv(line, error.to_string())
+        })?;
+        let line = row.position().map_or(0, csv::Position::line);
+        let record = Record::Row(&header, row.iter().collect());
+        let read = record.needed_id("code", VoucherCode::new).and_then(|code| {
+            let limit = record.count("limit")?;
+            Ok(NewVoucher { code, limit })
+        });
+        match read {
+            Ok(voucher) => vouchers.push(voucher),
+            Err(problem) => problems.push(Bad {
+                field: problem.field.map(|field| format!("line {line}, {field}")),
+                ..problem
+            }),
+        }
+        if vouchers.len() > VOUCHERS_MAX {
+            return Err(too_many(vouchers.len()));
+        }
+    }
+    valid(problems)?;
+    Ok(vouchers)
+}
+
+async fn put_voucher(call: Call) -> Result<Response, Problem> {
+    let id = call.id("id", PromotionId::new)?;
+    let code = call.id("code", VoucherCode::new)?;
+    let record =
+        Record::from_json(call.json_object()?).map_err(|bad| Problem::invalid(vec![bad]))?;
+    let mut problems = Vec::new();
+    let mut keep = |problem: Bad| problems.push(problem);
+    let told_disabled = record.raw("disabled").is_some();
+    let disabled = record
+        .flag("disabled")
+        .map_err(&mut keep)
+        .unwrap_or_default();
+    // A limit that is told as null is none; one that is not told stays.
+    let told_limit = has_field(call.json_object()?, "limit");
+    let limit = record.count("limit").map_err(&mut keep).unwrap_or_default();
+    valid(problems)?;
+    let market = call.market()?;
+    let changed = market.change_voucher(
+        &id,
+        &code,
+        told_disabled.then_some(disabled),
+        told_limit.then_some(limit),
+        &call.caller()?.name,
+        call.now,
+    );
+    match changed.await? {
+        Changed::Done(voucher) => Ok(json(StatusCode::OK, &shown(&voucher))),
+        Changed::Unknown => Err(Problem::not_found("this promotion has no such voucher")),
+    }
+}
+
+fn has_field(body: &str, field: &str) -> bool {
+    serde_json::from_str::<Value>(body).is_ok_and(|body| body.get(field).is_some())
+}
+
+fn shown(voucher: &Voucher) -> Value {
+    let made_at: Instant = voucher.made_at;
+    json!({
+        "voucher_code": voucher.code, "limit": voucher.limit, "uses": voucher.uses,
+        "disabled": voucher.disabled, "assigned": voucher.assigned, "created_at": made_at,
+    })
+}
