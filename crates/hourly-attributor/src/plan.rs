@@ -42,6 +42,7 @@ pub(crate) async fn plan(
     let Some(versions) = market.versions().await? else {
         return Ok(Vec::new());
     };
+    admit(market, until).await?;
     let asked_run = match asked_run {
         Some(run_id) => market.run(run_id).await?,
         None => None,
@@ -73,6 +74,18 @@ pub(crate) async fn plan(
             Err(error)
         }
     }
+}
+
+/// Takes in what waited for a promotion that is there: the call that made the promotion died, or had no time for all of it.
+async fn admit(market: &Market, until: Until<'_>) -> Result<(), AttributorError> {
+    for promotion in market.awaited().await? {
+        if market.promotion(&promotion).await?.is_some() {
+            market
+                .admit_waiting(&promotion, until.clock, until.stop_at)
+                .await?;
+        }
+    }
+    Ok(())
 }
 
 async fn plan_run(

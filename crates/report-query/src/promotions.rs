@@ -248,7 +248,7 @@ impl<'q> Wanted<'q> {
     fn takes(&self, promotion: &Promotion) -> bool {
         let says = |(key, value): &(&str, &str)| match promotion.metadata.get(*key) {
             Some(Value::String(text)) => text == value,
-            Some(other) => other.to_string() == *value,
+            Some(other) => *other.to_string() == **value,
             None => false,
         };
         let named = |name: &String| promotion.name.to_lowercase().contains(name);

@@ -1,0 +1,657 @@
+//! What becomes of a record: the rules of SPEC 6 that need what is stored.
+
+use std::collections::BTreeSet;
+
+use revtrail_core::claim::Offer;
+use revtrail_core::id::{PromotionId, RedemptionId};
+use revtrail_core::money::{Currency, Money};
+use revtrail_core::promotion::Promotion;
+use revtrail_core::record::{Code, Problem};
+use revtrail_core::redemption::{Assignment, Flag, Outcome, Redemption, Refusal, Rollback};
+use revtrail_core::time::Instant;
+
+use super::draft::{Draft, PoolOf};
+use super::results::adds;
+use super::{
+    AssignmentFact, Done, Entry, Job, Redeemed, RedemptionFact, RolledBack, Taken, Waits, Way,
+    day_of,
+};
+use crate::client::{StoreError, data, expired};
+use crate::keys::{self, Key};
+use crate::pool::Took;
+
+impl Draft<'_> {
+    pub(super) fn plan(&mut self, job: &Job) -> Result<Done, StoreError> {
+        match job {
+            Job::Arrival { arrival, place } => {
+                let taken = match &arrival.entry {
+                    Entry::Assigned(told) => {
+                        self.assign(told, arrival.source.as_ref(), *place, false)?
+                    }
+                    Entry::Redeemed(told) => {
+                        self.report(told, arrival.source.as_ref(), *place, false)?
+                    }
+                };
+                Ok(Done::Taken(taken))
+            }
+            Job::Admit(Entry::Assigned(told)) => self.assign(told, None, 0, true).map(Done::Taken),
+            Job::Admit(Entry::Redeemed(told)) => self.report(told, None, 0, true).map(Done::Taken),
+            Job::Redeem(told) => self.redeem(told).map(Done::Redeemed),
+            Job::Rollback {
+                redemption,
+                rollback,
+            } => self.roll_back(redemption, rollback).map(Done::RolledBack),
+        }
+    }
+
+    pub(super) fn assign(
+        &mut self,
+        told: &Assignment,
+        source: Option<&String>,
+        place: usize,
+        admit: bool,
+    ) -> Result<Taken, StoreError> {
+        let id = &self.market.id;
+        let key = keys::assignment(id, &told.assignment_id);
+        let item = self.items.get(&key).filter(|item| !expired(item, self.now));
+        let stands = match self.assignments.get(&key) {
+            Some(known) => Some(known.clone()),
+            None => item
+                .map(|item| Ok::<_, StoreError>((data(item)?, self.version(&key))))
+                .transpose()?,
+        };
+        let (mut fact, version) = match stands {
+            Some((fact, version)) if admit && fact.waits.is_some() => (fact, version),
+            Some(_) if admit => return Ok(Taken::Accepted),
+            Some((fact, _)) => {
+                return Ok(seen_before(
+                    &fact.told,
+                    told,
+                    &fact.source,
+                    source,
+                    fact.waits.is_some(),
+                    "assignment_id",
+                ));
+            }
+            None if admit => return Ok(Taken::Accepted),
+            None => (
+                AssignmentFact {
+                    at: told.assigned_at.unwrap_or(self.now),
+                    arrived_at: self.now,
+                    waits: None,
+                    source: source.cloned(),
+                    told: told.clone(),
+                },
+                self.version(&key),
+            ),
+        };
+        let promotion = self.promotion(&told.promotion_id)?;
+        let taken = if promotion.is_none() {
+            fact.waits = Some(Waits {
+                place,
+                problem: None,
+            });
+            self.quarantine(
+                &told.promotion_id,
+                fact.arrived_at,
+                place,
+                false,
+                told.assignment_id.as_str(),
+            );
+            Taken::Quarantined
+        } else {
+            if let Some(waits) = fact.waits.take() {
+                self.leave(
+                    &told.promotion_id,
+                    fact.arrived_at,
+                    waits.place,
+                    false,
+                    told.assignment_id.as_str(),
+                );
+            }
+            self.count_assignment(&fact)?;
+            Taken::Accepted
+        };
+        let expires = fact.at.plus_ms(self.market.retention.keep_ms());
+        self.changes
+            .at(&key)
+            .data(&fact)
+            .expires(expires)
+            .next_version(version);
+        self.assignments.insert(key, (fact, version));
+        Ok(taken)
+    }
+
+    pub(super) fn count_assignment(&mut self, fact: &AssignmentFact) -> Result<(), StoreError> {
+        let told = &fact.told;
+        let offer = Offer {
+            assignment_id: told.assignment_id.clone(),
+            at: fact.at,
+            tier_id: told.tier_id.clone(),
+            segment: told.segment.clone(),
+            voucher_code: told.voucher_code.clone(),
+            result: told.result,
+        };
+        let open = self.claim(&told.promotion_id, &told.customer_id)?;
+        open.claim.offers.push(offer);
+        open.changed = true;
+        // Redemptions that named it before it was here are no longer of an unknown assignment.
+        let named = open.claim.uses.iter();
+        let named = named.filter(|used| used.assignment_id.as_ref() == Some(&told.assignment_id));
+        let named: Vec<RedemptionId> = named.map(|used| used.redemption_id.clone()).collect();
+        for redemption in named {
+            let key = keys::redemption(&self.market.id, &redemption);
+            if let Some((mut fact, version)) = self.fact(&key)?
+                && fact.flags.remove(&Flag::UnknownAssignment)
+            {
+                self.put_fact(key, fact, version);
+            }
+        }
+        if let Some(code) = &told.voucher_code {
+            let listed = keys::listed_publication(
+                &self.market.id,
+                &told.promotion_id,
+                fact.at,
+                &told.assignment_id,
+            );
+            let expires = fact.at.plus_ms(self.market.retention.keep_ms());
+            self.changes.at(&listed).expires(expires);
+            if told.result == Outcome::Success {
+                let voucher = self.voucher(&told.promotion_id, code)?;
+                voucher.mark_assigned |= !voucher.assigned;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn quarantine(
+        &mut self,
+        promotion: &PromotionId,
+        arrived_at: Instant,
+        place: usize,
+        redeemed: bool,
+        record: &str,
+    ) {
+        let id = &self.market.id;
+        let entry = keys::quarantined(id, promotion, arrived_at, place, redeemed, record);
+        self.changes.at(&entry).mark("q");
+        self.changes
+            .at(&keys::awaited_promotion(id, promotion))
+            .mark("q");
+        self.changes
+            .at(&keys::promotion(id, promotion))
+            .require_absent();
+    }
+
+    pub(super) fn leave(
+        &mut self,
+        promotion: &PromotionId,
+        arrived_at: Instant,
+        place: usize,
+        redeemed: bool,
+        record: &str,
+    ) {
+        let id = &self.market.id;
+        let entry = keys::quarantined(id, promotion, arrived_at, place, redeemed, record);
+        self.changes.at(&entry).delete();
+    }
+
+    /// Counts a redemption among those that came in on a day.
+    pub(super) fn count_in(
+        &mut self,
+        arrived_at: Instant,
+        what: &str,
+        n: i64,
+    ) -> Result<(), StoreError> {
+        let day = day_of(self.versions()?, arrived_at);
+        let key = keys::redemptions_in_on(&self.market.id, self.slot, day);
+        self.changes.at(&key).add(what, n);
+        Ok(())
+    }
+
+    pub(super) fn report(
+        &mut self,
+        told: &Redemption,
+        source: Option<&String>,
+        place: usize,
+        admit: bool,
+    ) -> Result<Taken, StoreError> {
+        let key = keys::redemption(&self.market.id, &told.redemption_id);
+        let (mut fact, version) = match self.fact(&key)? {
+            Some((fact, version)) if admit && fact.waits.is_some() => (fact, version),
+            Some(_) if admit => return Ok(Taken::Accepted),
+            Some((fact, _)) => {
+                return Ok(seen_before(
+                    &fact.told,
+                    told,
+                    &fact.source,
+                    source,
+                    fact.waits.is_some(),
+                    "redemption_id",
+                ));
+            }
+            None if admit => return Ok(Taken::Accepted),
+            None => (
+                RedemptionFact {
+                    at: told.redeemed_at.unwrap_or(self.now),
+                    arrived_at: self.now,
+                    way: Way::Reported,
+                    refusal: None,
+                    flags: BTreeSet::new(),
+                    reward: None,
+                    rolled_back: None,
+                    waits: None,
+                    source: source.cloned(),
+                    told: told.clone(),
+                },
+                self.version(&key),
+            ),
+        };
+        let Some((promotion, _)) = self.promotion(&told.promotion_id)? else {
+            self.quarantine(
+                &told.promotion_id,
+                fact.arrived_at,
+                place,
+                true,
+                told.redemption_id.as_str(),
+            );
+            self.count_in(fact.arrived_at, "rc", 1)?;
+            self.count_in(fact.arrived_at, "qu", 1)?;
+            fact.waits = Some(Waits {
+                place,
+                problem: None,
+            });
+            self.put_fact(key, fact, version);
+            return Ok(Taken::Quarantined);
+        };
+        fact.reward = match reward(told, &promotion) {
+            Ok(reward) => reward,
+            Err(problem) => return self.keep_waiting(key, fact, version, problem),
+        };
+        if fact.at < promotion.tracking_from {
+            let detail = format!(
+                "redeemed_at: {} is before {}, from when on this promotion is tracked",
+                fact.at, promotion.tracking_from
+            );
+            let problem = Problem::of("redeemed_at", Code::BeforeTracking, detail);
+            return self.keep_waiting(key, fact, version, problem);
+        }
+        if let Some(waits) = fact.waits.take() {
+            self.leave(
+                &told.promotion_id,
+                fact.arrived_at,
+                waits.place,
+                true,
+                told.redemption_id.as_str(),
+            );
+            self.count_in(fact.arrived_at, "qu", -1)?;
+        } else {
+            self.count_in(fact.arrived_at, "rc", 1)?;
+        }
+        self.count_in(fact.arrived_at, "ma", 1)?;
+        if fact.told.result == Outcome::Success {
+            fact.flags = self.broken_rules(&fact, &promotion)?;
+            if fact.stands() && self.use_up(&fact, &promotion, true)?.is_err() {
+                fact.flags.insert(Flag::OverLimit);
+            }
+        }
+        self.enter(key, fact, version)?;
+        Ok(Taken::Accepted)
+    }
+
+    /// A record that cannot be taken in is rejected; one that waits goes on waiting, and says why.
+    pub(super) fn keep_waiting(
+        &mut self,
+        key: Key,
+        mut fact: RedemptionFact,
+        version: i64,
+        problem: Problem,
+    ) -> Result<Taken, StoreError> {
+        if let Some(waits) = &mut fact.waits
+            && waits.problem.as_ref() != Some(&problem)
+        {
+            waits.problem = Some(problem.clone());
+            fact.reward = None;
+            self.put_fact(key, fact, version);
+        }
+        Ok(Taken::Rejected(problem))
+    }
+
+    pub(super) fn broken_rules(
+        &mut self,
+        fact: &RedemptionFact,
+        promotion: &Promotion,
+    ) -> Result<BTreeSet<Flag>, StoreError> {
+        let told = &fact.told;
+        let mut flags = BTreeSet::new();
+        let late = promotion.ends_at.is_some_and(|ends_at| fact.at > ends_at);
+        if late
+            || promotion
+                .starts_at
+                .is_some_and(|starts_at| fact.at < starts_at)
+        {
+            flags.insert(Flag::OutsideTimeframe);
+        }
+        let claim = &self.claim(&told.promotion_id, &told.customer_id)?.claim;
+        if told
+            .assignment_id
+            .as_ref()
+            .is_some_and(|assignment| !claim.knows(assignment))
+        {
+            flags.insert(Flag::UnknownAssignment);
+        }
+        if let Some(code) = &told.voucher_code {
+            let holds = claim.holds_code(code);
+            let voucher = self.voucher(&told.promotion_id, code)?;
+            if voucher.made.is_none() {
+                flags.insert(Flag::UnknownVoucher);
+            }
+            if (voucher.assigned || voucher.mark_assigned) && !holds {
+                flags.insert(Flag::WrongCustomer);
+            }
+        }
+        Ok(flags)
+    }
+
+    pub(super) fn redeem(&mut self, told: &Redemption) -> Result<Redeemed, StoreError> {
+        let key = keys::redemption(&self.market.id, &told.redemption_id);
+        if let Some((fact, _)) = self.fact(&key)? {
+            return Ok(match fact.refusal {
+                _ if fact.way != Way::Redeem || fact.told != *told => Redeemed::Conflict,
+                Some(refusal) => Redeemed::Refused(refusal),
+                None => Redeemed::Success,
+            });
+        }
+        let Some((promotion, _)) = self.promotion(&told.promotion_id)? else {
+            return Ok(Redeemed::NoPromotion);
+        };
+        let Ok(reward) = reward(told, &promotion) else {
+            return Ok(Redeemed::NoCurrency);
+        };
+        let mut fact = RedemptionFact {
+            told: told.clone(),
+            at: self.now,
+            arrived_at: self.now,
+            way: Way::Redeem,
+            refusal: None,
+            flags: BTreeSet::new(),
+            reward,
+            rolled_back: None,
+            waits: None,
+            source: None,
+        };
+        fact.refusal = match self.refusal(&fact, &promotion)? {
+            Some(refusal) => Some(refusal),
+            None => self.use_up(&fact, &promotion, false)?.err(),
+        };
+        self.count_in(fact.arrived_at, "rc", 1)?;
+        self.count_in(fact.arrived_at, "ma", 1)?;
+        let answer = match fact.refusal {
+            Some(refusal) => Redeemed::Refused(refusal),
+            None => Redeemed::Success,
+        };
+        let version = self.version(&key);
+        self.enter(key, fact, version)?;
+        Ok(answer)
+    }
+
+    /// Why a redeem is refused before any limit is looked at.
+    pub(super) fn refusal(
+        &mut self,
+        fact: &RedemptionFact,
+        promotion: &Promotion,
+    ) -> Result<Option<Refusal>, StoreError> {
+        let told = &fact.told;
+        if let Some(code) = &told.voucher_code {
+            let claim = &self.claim(&told.promotion_id, &told.customer_id)?.claim;
+            let holds = claim.holds_code(code);
+            let voucher = self.voucher(&told.promotion_id, code)?;
+            if voucher.made.is_none() {
+                return Ok(Some(Refusal::VoucherNotFound));
+            }
+            if voucher.disabled {
+                return Ok(Some(Refusal::VoucherDisabled));
+            }
+            if voucher.assigned && !holds {
+                return Ok(Some(Refusal::WrongCustomer));
+            }
+        }
+        if promotion
+            .starts_at
+            .is_some_and(|starts_at| fact.at < starts_at)
+        {
+            return Ok(Some(Refusal::NotStarted));
+        }
+        let over = promotion.ends_at.is_some_and(|ends_at| fact.at > ends_at);
+        Ok(over.then_some(Refusal::Expired))
+    }
+
+    /// Takes one use of the voucher, one of the cap, and the reward of the budget: all or, where one has not enough, none of them;
+    /// but where the till has honoured it already (`honoured`), all of them, below nothing.
+    pub(super) fn use_up(
+        &mut self,
+        fact: &RedemptionFact,
+        promotion: &Promotion,
+        honoured: bool,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        self.open_pools(promotion);
+        let one = Money::from(1);
+        let id = &promotion.promotion_id;
+        let spends = spends(fact.reward, promotion);
+        let voucher = fact.told.voucher_code.as_ref();
+        let mut of_voucher = match voucher {
+            Some(code) => self.voucher(id, code)?.pool.clone(),
+            None => None,
+        };
+        let mut of_cap = self.caps.get(id).cloned();
+        let mut of_budget = self.budgets.get(id).cloned().filter(|_| !spends.is_zero());
+        let mut missing = None;
+        let mut opened = 0;
+        for (pool, amount, refusal) in [
+            (&mut of_voucher, one, Refusal::LimitReached),
+            (&mut of_cap, one, Refusal::CapReached),
+            (&mut of_budget, spends, Refusal::BudgetReached),
+        ] {
+            let Some(pool) = pool else { continue };
+            match pool.take(amount) {
+                Took::Enough => opened -= i64::from(refusal == Refusal::LimitReached),
+                Took::Nothing if honoured => {
+                    pool.overdraw(amount);
+                    missing = missing.or(Some(refusal));
+                }
+                Took::Nothing => return Ok(Err(refusal)),
+                Took::Unknown => {
+                    self.unknown.insert(PoolOf {
+                        promotion: id.clone(),
+                        voucher: voucher
+                            .filter(|_| refusal == Refusal::LimitReached)
+                            .cloned(),
+                    });
+                }
+            }
+        }
+        if let Some(code) = voucher {
+            let open = self.voucher(id, code)?;
+            open.pool = of_voucher;
+            open.uses += 1;
+            if !open.disabled {
+                open.opened += opened;
+            }
+        }
+        self.caps.extend(of_cap.map(|pool| (id.clone(), pool)));
+        self.budgets
+            .extend(of_budget.map(|pool| (id.clone(), pool)));
+        if let Some((amount, currency)) = fact.reward {
+            let total = self.total(id);
+            self.changes
+                .at(&total)
+                .add(&format!("w:{currency}"), amount);
+        }
+        self.name_order(fact, 1)?;
+        Ok(missing.map_or(Ok(()), Err))
+    }
+
+    pub(super) fn give_back(
+        &mut self,
+        fact: &RedemptionFact,
+        promotion: &Promotion,
+    ) -> Result<(), StoreError> {
+        self.open_pools(promotion);
+        let one = Money::from(1);
+        let id = &promotion.promotion_id;
+        if let Some(code) = &fact.told.voucher_code {
+            let open = self.voucher(id, code)?;
+            open.uses -= 1;
+            if let Some(pool) = &mut open.pool {
+                if !open.disabled && !pool.is_overdrawn() {
+                    open.opened += 1;
+                }
+                pool.give_back(one);
+            }
+        }
+        if let Some(pool) = self.caps.get_mut(id) {
+            pool.give_back(one);
+        }
+        if let Some(pool) = self.budgets.get_mut(id) {
+            pool.give_back(spends(fact.reward, promotion));
+        }
+        if let Some((amount, currency)) = fact.reward {
+            let total = self.total(id);
+            self.changes
+                .at(&total)
+                .add(&format!("w:{currency}"), -amount);
+        }
+        self.name_order(fact, -1)
+    }
+
+    /// A success that names an order, more or less.
+    pub(super) fn name_order(
+        &mut self,
+        fact: &RedemptionFact,
+        more: i64,
+    ) -> Result<(), StoreError> {
+        let Some(order) = &fact.told.order_id else {
+            return Ok(());
+        };
+        let versions = self.versions()?.clone();
+        let open = self.link(order, &fact.told.promotion_id)?;
+        open.link.named += more;
+        open.link.adds = match &open.order {
+            _ if open.link.named == 0 => None,
+            Some(order) => adds(order, &versions),
+            // What expired adds what it added.
+            None => open.link.adds,
+        };
+        Ok(())
+    }
+
+    /// Enters a redemption into the claim, the lists and the feed.
+    pub(super) fn enter(
+        &mut self,
+        key: Key,
+        fact: RedemptionFact,
+        version: i64,
+    ) -> Result<(), StoreError> {
+        let used = fact.used(self.versions()?);
+        let told = &fact.told;
+        let open = self.claim(&told.promotion_id, &told.customer_id)?;
+        open.claim.uses.push(used);
+        open.changed = true;
+        let id = &self.market.id;
+        let keep_ms = self.market.retention.keep_ms();
+        let listed = keys::listed_redemption(id, &told.promotion_id, fact.at, &told.redemption_id);
+        self.changes.at(&listed).expires(fact.at.plus_ms(keep_ms));
+        let fed = keys::fed(id, self.now, false, &told.redemption_id);
+        self.changes.at(&fed).expires(self.now.plus_ms(keep_ms));
+        self.put_fact(key, fact, version);
+        Ok(())
+    }
+
+    pub(super) fn roll_back(
+        &mut self,
+        redemption: &RedemptionId,
+        rollback: &Rollback,
+    ) -> Result<RolledBack, StoreError> {
+        let key = keys::redemption(&self.market.id, redemption);
+        let Some((mut fact, version)) = self.fact(&key)? else {
+            return Ok(RolledBack::Unknown);
+        };
+        if let Some((by, _)) = &fact.rolled_back {
+            return Ok(if by.rollback_id == rollback.rollback_id {
+                RolledBack::Done
+            } else {
+                RolledBack::Already
+            });
+        }
+        if fact.result() == Outcome::Failure {
+            return Ok(RolledBack::NotASuccess);
+        }
+        fact.rolled_back = Some((rollback.clone(), self.now));
+        if fact.waits.is_none() {
+            let told = &fact.told;
+            if let Some((promotion, _)) = self.promotion(&told.promotion_id)? {
+                self.give_back(&fact, &promotion)?;
+            }
+            let open = self.claim(&told.promotion_id, &told.customer_id)?;
+            open.changed = true;
+            for used in &mut open.claim.uses {
+                used.rolled_back |= used.redemption_id == *redemption;
+            }
+            let fed = keys::fed(&self.market.id, self.now, true, redemption);
+            let expires = self.now.plus_ms(self.market.retention.keep_ms());
+            self.changes.at(&fed).expires(expires);
+        }
+        self.put_fact(key, fact, version);
+        Ok(RolledBack::Done)
+    }
+}
+
+/// A record whose id is known: the same from the same place, the same, or another.
+pub(super) fn seen_before<T: PartialEq>(
+    stands: &T,
+    told: &T,
+    from: &Option<String>,
+    source: Option<&String>,
+    waits: bool,
+    field: &str,
+) -> Taken {
+    if stands != told {
+        let detail =
+            format!("{field}: there is one with this id that says something else; it stands");
+        Taken::Rejected(Problem::of(field, Code::Conflict, detail))
+    } else if source.is_some() && from.as_ref() == source {
+        if waits {
+            Taken::Quarantined
+        } else {
+            Taken::Accepted
+        }
+    } else {
+        Taken::Duplicate
+    }
+}
+
+/// What a redemption gave, with the currency that is its own or the promotion's.
+pub(super) fn reward(
+    told: &Redemption,
+    promotion: &Promotion,
+) -> Result<Option<(Money, Currency)>, Problem> {
+    let Some(amount) = told.reward_amount else {
+        return Ok(None);
+    };
+    match told.currency.or(promotion.reward_currency()) {
+        Some(currency) => Ok(Some((amount, currency))),
+        None => Err(Problem::of(
+            "currency",
+            Code::Missing,
+            "currency is needed beside reward_amount: this promotion has none",
+        )),
+    }
+}
+
+/// What a reward takes of the budget: nothing, where it is of another currency.
+pub(super) fn spends(reward: Option<(Money, Currency)>, promotion: &Promotion) -> Money {
+    match (reward, promotion.budget) {
+        (Some((amount, currency)), Some(budget)) if currency == budget.currency => amount,
+        _ => Money::ZERO,
+    }
+}
