@@ -14,7 +14,7 @@ use crate::shop::{Shop, at};
 const ROLES: [&str; 5] = ["admin", "marketer", "analyst", "partner", "ingest"];
 
 /// The routes that this version has: method, path under the marketplace, and who may call it, in the order of `ROLES`.
-const ROUTES: [(&str, &str, &str); 21] = [
+const ROUTES: [(&str, &str, &str); 23] = [
     ("POST", "/events", "✓...✓"),
     ("POST", "/orders", "✓...✓"),
     ("PUT", "", "✓...."),
@@ -36,6 +36,8 @@ const ROUTES: [(&str, &str, &str); 21] = [
     ("GET", "/runs", "✓✓✓.."),
     ("GET", "/runs/{id}", "✓✓✓.."),
     ("GET", "/reports/campaigns/{id}/purchases", "✓✓..."),
+    ("GET", "/batches", "✓✓✓✓."),
+    ("GET", "/batches/{id}", "✓✓✓✓."),
 ];
 /// Of the same row as purchases; apart, for its customer must have facts.
 const CARD: (&str, &str, &str) = ("GET", "/customers/{id}", "✓✓...");
@@ -122,11 +124,11 @@ async fn each_role_may_do_what_the_table_says_in_its_own_marketplace_only() {
     for (method, path, roles) in routes() {
         for ((role, key), may) in ROLES.iter().zip(&keys).zip(roles.chars()) {
             let (status, body) = shop.call_for("m", &method, path, Some(key)).await;
-            // 422: an empty object is no event, order or key. 404: there is no such key or run.
+            // 422: an empty object is no event, order or key. 404: there is no such key, run or batch.
             let expected: &[u16] = match (may, path) {
                 ('.', _) => &[403],
                 (_, "/events" | "/orders" | "/keys") if method == Method::POST => &[422],
-                (_, "/keys/{key_id}" | "/runs/{id}") => &[404],
+                (_, "/keys/{key_id}" | "/runs/{id}" | "/batches/{id}") => &[404],
                 _ => &[200, 201, 202],
             };
             assert!(

@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use redemption_batch::file::File;
 use revtrail_store::TTL_ATTRIBUTE;
 use revtrail_web::route::Route;
 use serde_json::{Map, Value, json};
 
 /// The functions, as the template names them, and as their crates.
-pub const FUNCTIONS: [(&str, &str); 5] = [
+pub const FUNCTIONS: [(&str, &str); 6] = [
     ("IngestEvent", "ingest-event"),
     ("IngestOrder", "ingest-order"),
     ("Manage", "manage"),
     ("ReportQuery", "report-query"),
     ("HourlyAttributor", "hourly-attributor"),
+    ("RedemptionBatch", "redemption-batch"),
 ];
 
 pub fn template() -> Value {
@@ -45,11 +47,17 @@ pub fn actions(template: &Value, function: &str) -> BTreeMap<String, BTreeSet<St
                 (set("Action Effect Resource"), &json!("Allow")),
                 "{function}"
             );
-            let target = statement["Resource"]["Fn::GetAtt"][0].as_str().unwrap();
-            assert_eq!(
-                statement["Resource"],
-                json!({ "Fn::GetAtt": [target, "Arn"] }),
-                "{function}"
+            // A whole resource, or the side of the bucket that is named.
+            let target = match statement["Resource"]["Fn::GetAtt"][0].as_str() {
+                Some(target) => target,
+                None => statement["Resource"]["Fn::Sub"].as_str().unwrap(),
+            };
+            let whole = json!({ "Fn::GetAtt": [target, "Arn"] });
+            let side = ["inbox", "outbox"].map(|side| format!("${{Files.Arn}}/{side}/*"));
+            assert!(
+                statement["Resource"] == whole || side.iter().any(|side| side == target),
+                "{function}: {}",
+                statement["Resource"]
             );
             let named = statement["Action"]
                 .as_array()
@@ -147,6 +155,7 @@ fn the_functions_are_deployed_alike() {
         let expected = match name {
             "Manage" => "REVTRAIL_ADMIN_KEY REVTRAIL_QUEUE_URL",
             "HourlyAttributor" => "REVTRAIL_QUEUE_URL",
+            "RedemptionBatch" => "REVTRAIL_BUCKET REVTRAIL_QUEUE_URL",
             _ => "REVTRAIL_ADMIN_KEY",
         };
         assert_eq!(
@@ -180,7 +189,7 @@ fn every_function_has_a_role_of_its_own_with_named_actions_on_named_resources() 
             role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"],
             json!({ "Service": "lambda.amazonaws.com" })
         );
-        let text = role.to_string();
+        let text = role.to_string().replace("box/*\"", "");
         assert!(!text.contains('*'), "{name}: {text}");
         let mut may = actions(&template, name);
         assert_eq!(
@@ -206,6 +215,17 @@ fn every_function_has_a_role_of_its_own_with_named_actions_on_named_resources() 
                     "sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage sqs:SendMessage",
                 ),
                 ("DeadLetters", "sqs:SendMessage"),
+            ]
+            .map(|(to, words)| (to.to_owned(), set(words)))
+            .into(),
+            "RedemptionBatch" => [
+                (
+                    "Arrivals",
+                    "sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage sqs:SendMessage",
+                ),
+                ("Files", "s3:ListBucket"),
+                ("${Files.Arn}/inbox/*", "s3:GetObject"),
+                ("${Files.Arn}/outbox/*", "s3:PutObject"),
             ]
             .map(|(to, words)| (to.to_owned(), set(words)))
             .into(),
@@ -307,5 +327,74 @@ fn what_fails_again_and_again_comes_to_the_dead_letters_and_somebody_hears_of_it
     assert_eq!(
         api["ThrottlingRateLimit"],
         json!({ "Ref": "RequestsPerSecond" })
+    );
+}
+
+#[test]
+fn the_bucket_is_private_and_tells_of_files_only() {
+    let template = template();
+    let bucket = &template["Resources"]["Files"];
+    assert_eq!(
+        (&bucket["DeletionPolicy"], &bucket["UpdateReplacePolicy"]),
+        (&json!("Retain"), &json!("Retain"))
+    );
+    let bucket = &bucket["Properties"];
+    let public = bucket["PublicAccessBlockConfiguration"].as_object().unwrap();
+    assert!(public.len() == 4 && public.values().all(|blocked| *blocked == json!(true)));
+    assert!(bucket["BucketEncryption"].is_object());
+    // Overwritten content is gone, and nobody pays for it.
+    assert_eq!(bucket["VersioningConfiguration"], Value::Null);
+    let told = bucket["NotificationConfiguration"]["QueueConfigurations"]
+        .as_array()
+        .unwrap();
+    let mut suffixes = BTreeSet::new();
+    for one in told {
+        assert_eq!(one["Event"], "s3:ObjectCreated:*");
+        assert_eq!(one["Queue"], json!({ "Fn::GetAtt": ["Arrivals", "Arn"] }));
+        let rules = &one["Filter"]["S3Key"]["Rules"];
+        assert_eq!(rules[0], json!({ "Name": "prefix", "Value": "inbox/" }));
+        assert_eq!((&rules[1]["Name"], &rules[2]), (&json!("suffix"), &Value::Null));
+        suffixes.insert(rules[1]["Value"].as_str().unwrap());
+    }
+    // What the code takes for a file is told of, and no result is: that lies elsewhere.
+    assert_eq!(suffixes.len(), told.len());
+    for suffix in [".csv", ".jsonl", ".csv.gz", ".jsonl.gz", ".txt", ".gz"] {
+        let file = File::at(&format!("inbox/m/redemptions/a{suffix}"));
+        assert_eq!(file.is_some(), suffixes.contains(suffix), "{suffix}");
+        for result in file.iter().flat_map(|file| ["result.json", "rejected.csv"].map(|name| file.result(name))) {
+            assert!(!result.starts_with("inbox/"), "{result}");
+        }
+    }
+    let queue = &template["Resources"]["ArrivalsPolicy"]["Properties"];
+    assert_eq!(
+        queue["PolicyDocument"]["Statement"],
+        json!([{
+            "Effect": "Allow", "Principal": { "Service": "s3.amazonaws.com" }, "Action": "sqs:SendMessage",
+            "Resource": { "Fn::GetAtt": ["Arrivals", "Arn"] },
+            "Condition": { "StringEquals": { "aws:SourceAccount": { "Ref": "AWS::AccountId" } } },
+        }])
+    );
+}
+
+#[test]
+fn the_queue_of_files_is_fed_to_their_function() {
+    let template = template();
+    let of = |name: &str| &template["Resources"][name]["Properties"];
+    let (function, queue) = (of("RedemptionBatch"), of("Arrivals"));
+    let limit_s = function["Timeout"].as_i64().unwrap();
+    assert!(limit_s <= 900, "Lambda's limit");
+    assert!(queue["VisibilityTimeout"].as_i64().unwrap() >= 6 * limit_s);
+    assert_eq!(
+        queue["RedrivePolicy"],
+        json!({ "deadLetterTargetArn": { "Fn::GetAtt": ["DeadLetters", "Arn"] }, "maxReceiveCount": 4 })
+    );
+    let fed = &function["Events"]["Arrival"]["Properties"];
+    assert_eq!(fed["Queue"], json!({ "Fn::GetAtt": ["Arrivals", "Arn"] }));
+    assert_eq!(fed["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));
+    assert!(fed["ScalingConfig"]["MaximumConcurrency"].as_i64().unwrap() >= 2, "SQS's least");
+    let variables = &function["Environment"]["Variables"];
+    assert_eq!(
+        (&variables["REVTRAIL_BUCKET"], &variables["REVTRAIL_QUEUE_URL"]),
+        (&json!({ "Ref": "Files" }), &json!({ "Ref": "Arrivals" }))
     );
 }

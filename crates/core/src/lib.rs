@@ -17,6 +17,7 @@ pub mod promotion;
 pub mod record;
 pub mod redemption;
 pub mod report;
+pub mod row;
 pub mod settings;
 pub mod sheet;
 pub mod time;

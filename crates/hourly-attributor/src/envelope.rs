@@ -3,9 +3,9 @@
 use std::error::Error;
 
 use revtrail_core::time::Instant;
+use revtrail_store::delivery::{self, Message};
 use revtrail_store::work::Nudge;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{Attributor, AttributorError};
 
@@ -20,6 +20,9 @@ pub enum EnvelopeError {
     /// Neither the schedule nor the queue sends such a thing.
     #[error("this is neither a schedule's event nor one of a queue: {0}")]
     Unknown(&'static str),
+    /// Records that are no messages.
+    #[error(transparent)]
+    Delivery(#[from] delivery::NoDelivery),
     /// The tick.
     #[error(transparent)]
     Attributor(#[from] AttributorError),
@@ -28,22 +31,9 @@ pub enum EnvelopeError {
     Send(Box<dyn Error + Send + Sync>),
 }
 
-/// A message as the queue hands it over. What else it holds does not matter.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Message {
-    message_id: String,
-    #[serde(default)]
-    body: Value,
-}
-
-/// When a call that must end at `deadline` stops taking up work: the margin before, or a third of a short time. A deadline that
-/// is past when the call begins is none, as `cargo lambda watch` tells it: handing over at once would go on for ever.
+/// When a call that must end at `deadline` stops taking up work.
 pub fn stop_at(now: Instant, deadline: Instant) -> Instant {
-    match deadline.ms() - now.ms() {
-        left_ms @ 1.. => deadline.plus_ms(-MARGIN_MS.min(left_ms / 3)),
-        _ => now.plus_ms(MARGIN_MS),
-    }
+    delivery::stop_at(now, deadline, MARGIN_MS)
 }
 
 /// Answers a call: a tick's nudges are sent; of messages, those that are to be delivered again are named. An answer that names
@@ -59,19 +49,16 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
     send: impl AsyncFn(&[Nudge]) -> Result<(), E>,
 ) -> Result<Value, EnvelopeError> {
     if let Some(records) = event.get("Records") {
-        let messages = messages(records)?;
+        let messages = delivery::messages(records)?;
         let mut failed: Vec<&str> = Vec::new();
         for message in &messages {
             if let Err(error) = work(attributor, message, clock, stop_at, &send).await {
                 let id = message.message_id.as_str();
                 tracing::error!(id, error, "a message failed and will be delivered again");
-                if !failed.contains(&id) {
-                    failed.push(id);
-                }
+                failed.push(id);
             }
         }
-        let failed = failed.iter().map(|id| json!({ "itemIdentifier": id }));
-        return Ok(json!({ "batchItemFailures": failed.collect::<Value>() }));
+        return Ok(delivery::answer(&failed));
     }
     if event["source"] == "aws.events" && event["detail-type"] == "Scheduled Event" {
         let nudges = attributor.tick().await?;
@@ -83,23 +70,6 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
     Err(EnvelopeError::Unknown("no Records, and no Scheduled Event"))
 }
 
-/// The messages of a call. Without an id none can be named, so the call as a whole fails.
-fn messages(records: &Value) -> Result<Vec<Message>, EnvelopeError> {
-    let Some(records) = records.as_array().filter(|records| !records.is_empty()) else {
-        return Err(EnvelopeError::Unknown("Records holds no records"));
-    };
-    let message = |record: &Value| {
-        if record["eventSource"] != "aws:sqs" {
-            return Err(EnvelopeError::Unknown("a record is not of a queue"));
-        }
-        Message::deserialize(record)
-            .ok()
-            .filter(|message| !message.message_id.is_empty())
-            .ok_or(EnvelopeError::Unknown("a record has no messageId"))
-    };
-    records.iter().map(message).collect()
-}
-
 /// Does what a message points at and sends what follows. Where time is up, the message itself follows: reported as failed it
 /// would be hidden for as long as it may be worked at, and come nearer to the dead letters for no fault of its own.
 async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
@@ -109,9 +79,8 @@ async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
     stop_at: Instant,
     send: &impl AsyncFn(&[Nudge]) -> Result<(), E>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let body = message.body.as_str().unwrap_or_default();
-    let nudge: Nudge =
-        serde_json::from_str(body).map_err(|error| format!("its body is no nudge: {error}"))?;
+    let nudge: Nudge = serde_json::from_str(message.body())
+        .map_err(|error| format!("its body is no nudge: {error}"))?;
     let follow = if clock() < stop_at {
         attributor.handle(&nudge, clock, stop_at).await?
     } else {

@@ -1,5 +1,6 @@
 //! The report-query function: everything that is read.
 
+mod batches;
 mod customers;
 mod orders;
 mod period;
@@ -94,6 +95,16 @@ pub fn routes() -> Vec<Route> {
             "/v1/marketplaces/{marketplace}/runs/{id}",
             READERS,
             |call| Box::pin(settings::run(call)),
+        ),
+        get(
+            "/v1/marketplaces/{marketplace}/batches",
+            promotions::PROMOTIONS,
+            |call| Box::pin(batches::list(call)),
+        ),
+        get(
+            "/v1/marketplaces/{marketplace}/batches/{id}",
+            promotions::PROMOTIONS,
+            |call| Box::pin(batches::one(call)),
         ),
     ]);
     routes

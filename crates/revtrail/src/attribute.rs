@@ -18,7 +18,6 @@ use revtrail_core::time::DAY_MS;
 mod decided;
 mod facts;
 mod read;
-mod row;
 mod table;
 mod write;
 

@@ -1,4 +1,4 @@
-//! `revtrail serve`: all functions in one process on the embedded database, with a clock that ticks every hour.
+//! `revtrail serve`: all functions in one process on the embedded database, with a clock that ticks every hour, and an inbox.
 
 use std::collections::VecDeque;
 use std::fs::{File, TryLockError};
@@ -22,7 +22,7 @@ use revtrail_web::dispatch::router;
 use revtrail_web::route::Route;
 use tokio::sync::mpsc;
 
-use crate::demo;
+use crate::{demo, inbox};
 
 /// What `revtrail serve` is asked for.
 #[derive(Debug, Clone, clap::Args)]
@@ -31,7 +31,7 @@ use crate::demo;
   revtrail serve --data ./data             keep everything in ./data
   revtrail serve --now 2018-01-02T00:00:00Z --retention 500d     try old data")]
 pub struct ServeArgs {
-    /// Keep everything in this folder; without it, in memory
+    /// Keep everything in this folder, and take in files of redemptions from DIR/inbox; without it, in memory
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Listen on this port of 127.0.0.1; 0 takes a free one
@@ -154,12 +154,19 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
     let address = listener.local_addr()?;
+    let files = args.data.clone().map(|folder| {
+        let (store, clock) = (store.clone(), clock.clone());
+        tokio::spawn(inbox::watch(store, args.retention, clock, folder))
+    });
     let attributor = tokio::spawn(attribute(store, args.retention, clock, poked, embedded));
     greet(out, address, &key, args)?;
     axum::serve(listener, router)
         .with_graceful_shutdown(told_to_stop())
         .await?;
     attributor.abort();
+    if let Some(files) = files {
+        files.abort();
+    }
     writeln!(out, "stopped")?;
     Ok(())
 }
@@ -296,7 +303,11 @@ fn greet(
     let base = format!("http://{address}/v1/marketplaces/{market}");
     let auth = format!("-H 'Authorization: Bearer {key}'");
     match &args.data {
-        Some(folder) => writeln!(out, "data in     {}", folder.display())?,
+        Some(folder) => {
+            writeln!(out, "data in     {}", folder.display())?;
+            let inbox = folder.join("inbox/<marketplace>/redemptions/");
+            writeln!(out, "files into  {}", inbox.display())?;
+        }
         None => writeln!(
             out,
             "data in     memory: gone when this process stops; --data DIR keeps it"

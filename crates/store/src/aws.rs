@@ -17,7 +17,11 @@ pub struct BadEnvironment {
     why: &'static str,
 }
 
-pub(crate) fn needed(name: &'static str) -> Result<String, BadEnvironment> {
+/// A variable that must be set.
+///
+/// # Errors
+/// It is not.
+pub fn needed(name: &'static str) -> Result<String, BadEnvironment> {
     std::env::var(name).map_err(|_| BadEnvironment {
         name,
         why: "is needed and is not set",
@@ -25,12 +29,18 @@ pub(crate) fn needed(name: &'static str) -> Result<String, BadEnvironment> {
 }
 
 /// The region that Lambda gives.
-pub(crate) fn region() -> Result<Region, BadEnvironment> {
+///
+/// # Errors
+/// A variable that is missing.
+pub fn region() -> Result<Region, BadEnvironment> {
     Ok(Region::new(needed("AWS_REGION")?))
 }
 
 /// The credentials that Lambda gives: good for as long as this process lives.
-pub(crate) fn credentials() -> Result<Credentials, BadEnvironment> {
+///
+/// # Errors
+/// A variable that is missing.
+pub fn credentials() -> Result<Credentials, BadEnvironment> {
     let (id, secret) = (
         needed("AWS_ACCESS_KEY_ID")?,
         needed("AWS_SECRET_ACCESS_KEY")?,

@@ -488,6 +488,36 @@ pub fn redemptions_in_on(id: &MarketplaceId, slot: u8, day: Day) -> Key {
     key(redemptions_in(id, slot), day.to_string())
 }
 
+/// The partition of the batches, by their ids.
+pub fn batches(id: &MarketplaceId) -> String {
+    part(id, "2/b")
+}
+
+/// A batch; its id is hexadecimal digits.
+pub fn batch(id: &MarketplaceId, batch: &str) -> Key {
+    key(batches(id), batch)
+}
+
+/// The partition of the list of batches by when they came.
+pub fn batch_list(id: &MarketplaceId) -> String {
+    part(id, "2/l")
+}
+
+/// A batch in the list.
+pub fn listed_batch(id: &MarketplaceId, at: Instant, batch: &str) -> Key {
+    key(batch_list(id), format!("{at}/{batch}"))
+}
+
+/// The partition of what was rejected of a batch.
+pub fn batch_rejects(id: &MarketplaceId, batch: &str) -> String {
+    part(id, &format!("2/r/{batch}"))
+}
+
+/// A piece of what was rejected of a chunk, by the chunk's first row.
+pub fn batch_reject(id: &MarketplaceId, batch: &str, row: u64, piece: usize) -> Key {
+    key(batch_rejects(id, batch), format!("{row:020}/{piece:04}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -571,6 +601,13 @@ mod tests {
             for lane in LIST_LANES.chars() {
                 add(unit(id, &lane.to_string()));
                 add(unit_list(id, &lane.to_string()));
+            }
+            for hash in ["0", "00", "0a"] {
+                add(batch(id, hash));
+                add(listed_batch(id, at, hash));
+                for (row, piece) in [(0, 0), (0, 1), (1, 0), (10, 0)] {
+                    add(batch_reject(id, hash, row, piece));
+                }
             }
         }
     }

@@ -5,12 +5,14 @@
 pub mod access;
 #[cfg(feature = "aws")]
 pub mod aws;
+pub mod batches;
 #[cfg(feature = "cases")]
 pub mod cases;
 mod change;
 pub mod claims;
 mod client;
 pub mod contribution;
+pub mod delivery;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod facts;

@@ -1,21 +1,21 @@
-//! The queue in AWS that nudges go through. It carries no truth: what waits stands in the table.
+//! The queues in AWS that point at work. They carry no truth: what waits stands in the table, and files in their bucket.
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::BehaviorVersion;
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use serde::Serialize;
 
 use crate::aws::{BadEnvironment, credentials, https, needed, region};
-use crate::work::Nudge;
 
 /// Most messages of a call (SQS's limit).
 const BATCH_MAX: usize = 10;
 /// How often messages are sent that the queue takes no blame for not taking. Calls that fail as a whole the SDK repeats.
 const TRIES_MAX: usize = 3;
 
-/// Nudges that were not sent. What they point at stays in the table, and the next tick points at it again.
+/// Messages that were not sent. What they point at stays where it is, to be pointed at again.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to send {unsent} of {all} nudges: {why}")]
+#[error("failed to send {unsent} of {all} messages: {why}")]
 pub struct Unsent {
     /// How many.
     pub unsent: usize,
@@ -55,19 +55,19 @@ impl Queue {
         Ok(Self::new(Client::from_conf(config.build()), &url))
     }
 
-    /// Sends nudges, ten a call. A call that fails keeps no other from being made.
+    /// Sends messages as JSON texts, ten a call. A call that fails keeps no other from being made.
     ///
     /// # Errors
     /// Those that the queue did not take, after all had their turn.
-    pub async fn send(&self, nudges: &[Nudge]) -> Result<(), Unsent> {
+    pub async fn send(&self, messages: &[impl Serialize]) -> Result<(), Unsent> {
         let (mut unsent, mut why) = (0, String::new());
-        for ten in nudges.chunks(BATCH_MAX) {
+        for ten in messages.chunks(BATCH_MAX) {
             if let Err((left, told)) = self.send_ten(ten).await {
                 unsent += left;
                 why = told;
             }
         }
-        let all = nudges.len();
+        let all = messages.len();
         match unsent {
             0 => Ok(()),
             unsent => Err(Unsent { unsent, all, why }),
@@ -76,11 +76,11 @@ impl Queue {
 
     /// Sends up to ten; how many the queue did not take, and why. The queue answers 200 and names those it took: what is named
     /// nowhere was not taken either.
-    async fn send_ten(&self, nudges: &[Nudge]) -> Result<(), (usize, String)> {
+    async fn send_ten(&self, messages: &[impl Serialize]) -> Result<(), (usize, String)> {
         let mut left: Vec<(String, String)> = Vec::new();
-        for (place, nudge) in nudges.iter().enumerate() {
-            let body = serde_json::to_string(nudge);
-            let body = body.map_err(|error| (nudges.len(), error.to_string()))?;
+        for (place, message) in messages.iter().enumerate() {
+            let body = serde_json::to_string(message);
+            let body = body.map_err(|error| (messages.len(), error.to_string()))?;
             left.push((place.to_string(), body));
         }
         let mut why = String::new();
@@ -136,6 +136,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::work::Nudge;
 
     /// What becomes of the messages of a call, each by its id: `+` taken, `x` not taken, `!` not taken and the sender's
     /// fault, `?` not named in the answer. A call without a plan takes all; `5` and `4` answer with that class of status.

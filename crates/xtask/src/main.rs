@@ -56,11 +56,12 @@ Exit codes:
 ";
 
 /// The functions that are deployed, each with a feature `lambda` that brings its main.
-const FUNCTIONS: [&str; 5] = [
+const FUNCTIONS: [&str; 6] = [
     "hourly-attributor",
     "ingest-event",
     "ingest-order",
     "manage",
+    "redemption-batch",
     "report-query",
 ];
 

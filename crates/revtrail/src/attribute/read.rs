@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use revtrail_core::record::{Code, Problem, Record};
 
 use super::Failure;
-use super::row::{Row, Taken};
+use revtrail_core::row::{Row, Taken};
 
 /// The longest line, and the longest CSV row: as much as one call of the HTTP interface takes.
 const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -3,7 +3,7 @@
 
 /// A row as far as it was read; used again for the next.
 #[derive(Debug, Default)]
-pub(crate) struct Row {
+pub struct Row {
     bytes: Vec<u8>,
     /// Where in `bytes` each finished cell ends.
     ends: Vec<usize>,
@@ -23,7 +23,7 @@ enum At {
 
 /// What became of a line.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub enum Taken {
     /// The row is complete.
     Whole,
     /// A quoted cell goes on in the next line.
@@ -34,14 +34,14 @@ pub(crate) enum Taken {
 
 impl Row {
     /// Forgets the row.
-    pub(crate) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
         self.at = At::Start;
     }
 
     /// Takes a line with its end. A quote inside a cell that does not begin with one stands for itself.
-    pub(crate) fn take(&mut self, line: &[u8]) -> Taken {
+    pub fn take(&mut self, line: &[u8]) -> Taken {
         let content = line.strip_suffix(b"\n").unwrap_or(line);
         let content = content.strip_suffix(b"\r").unwrap_or(content);
         for &byte in content {
@@ -77,7 +77,7 @@ impl Row {
     ///
     /// # Errors
     /// Which cell is not UTF-8.
-    pub(crate) fn cells(&self) -> Result<Vec<&str>, String> {
+    pub fn cells(&self) -> Result<Vec<&str>, String> {
         let mut start = 0;
         let mut cells = Vec::with_capacity(self.ends.len());
         for &end in &self.ends {

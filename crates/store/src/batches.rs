@@ -1,0 +1,315 @@
+//! Batches of redemptions: which files came, how far each is taken in, and what was rejected of it.
+//!
+//! A batch is a file's name and the ETag of its content. Its record is the durable checkpoint: it moves together with what was
+//! rejected since the last one, in one transaction under the version that was read, so that of two workers only one moves it.
+
+use revtrail_core::time::Instant;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::client::{
+    Condition, Fault, Item, NewItem, Range, Reading, StoreError, Transacted, data, expired, hex,
+    number, text,
+};
+use crate::keys;
+use crate::market::{Market, TRIES_MAX};
+
+/// Most bytes of a piece of what was rejected: below an item's 400 KB, whatever it holds.
+const PIECE_BYTES_MAX: usize = 256 << 10;
+
+/// How a batch stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchState {
+    /// Its file is there, and none of it is taken yet.
+    Received,
+    /// Some of it is taken.
+    Running,
+    /// All of it is taken, and the results lie beside it.
+    Done,
+    /// It cannot be read to its end, and the batch says why; what was taken before stays.
+    Failed,
+}
+
+/// What became of the rows of a batch: `rows` is the sum of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Tally {
+    pub rows: u64,
+    pub accepted: u64,
+    pub duplicates: u64,
+    pub quarantined: u64,
+    pub rejected: u64,
+}
+
+/// A batch, with its checkpoint: as many rows are taken as `tally` counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Of the file's name and its ETag.
+    pub batch_id: String,
+    /// Where the file lies, like `inbox/shop/redemptions/week-7.csv`.
+    pub file: String,
+    /// How it stands.
+    pub state: BatchState,
+    /// What became of the rows that were taken.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// Why it failed.
+    pub detail: Option<String>,
+    /// When it was received.
+    pub started_at: Instant,
+    /// When it was done, or failed.
+    pub finished_at: Option<Instant>,
+    /// Which content of the file.
+    pub etag: String,
+    /// Turns in a row in which nobody got beyond the checkpoint.
+    #[serde(default, skip_serializing)]
+    pub stalls: u32,
+    /// Of the record; raised by every move.
+    #[serde(skip)]
+    pub version: i64,
+}
+
+impl Batch {
+    /// Done or failed: nothing more will happen to it.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, BatchState::Done | BatchState::Failed)
+    }
+}
+
+/// What stands in the table: what the interface shows, and what it does not.
+#[derive(Serialize)]
+struct Stored<'b> {
+    #[serde(flatten)]
+    batch: &'b Batch,
+    stalls: u32,
+}
+
+fn read_batch(item: &Item) -> Result<Batch, StoreError> {
+    let batch: Batch = data(item)?;
+    Ok(Batch {
+        version: number(item, "v").unwrap_or(0),
+        ..batch
+    })
+}
+
+/// The id of a batch: the same file with the same content is the same batch, however often it is told of.
+pub fn batch_id(file: &str, etag: &str) -> String {
+    let mut hash = Sha256::new();
+    // The length tells where the one ends and the other begins.
+    hash.update((file.len() as u64).to_be_bytes());
+    hash.update(file);
+    hash.update(etag);
+    hex(&hash.finalize()[..16])
+}
+
+/// Cuts a text into pieces of whole characters.
+fn pieces(mut text: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    while !text.is_empty() {
+        let (piece, rest) = text.split_at(text.floor_char_boundary(PIECE_BYTES_MAX));
+        pieces.push(piece);
+        text = rest;
+    }
+    pieces
+}
+
+impl Market {
+    /// The batch of a file and its content; it is put on record where it is not yet.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn receive_batch(
+        &self,
+        file: &str,
+        etag: &str,
+        now: Instant,
+    ) -> Result<Batch, StoreError> {
+        let batch = Batch {
+            batch_id: batch_id(file, etag),
+            file: file.to_owned(),
+            state: BatchState::Received,
+            tally: Tally::default(),
+            detail: None,
+            started_at: now,
+            finished_at: None,
+            etag: etag.to_owned(),
+            stalls: 0,
+            version: 0,
+        };
+        let key = keys::batch(&self.id, &batch.batch_id);
+        for _ in 0..TRIES_MAX {
+            let stands = self.store.get(&key, true).await?;
+            let over = match stands {
+                Some(item) if !expired(&item, now) => return read_batch(&item),
+                Some(item) => number(&item, "v").unwrap_or(0),
+                None => 0,
+            };
+            let new = Batch {
+                version: over,
+                ..batch.clone()
+            };
+            let listed = NewItem::at(&keys::listed_batch(&self.id, now, &batch.batch_id))
+                .text("batch", batch.batch_id.as_str())
+                .expires(now.plus_ms(self.retention.keep_ms()));
+            let writes = vec![self.put_batch(&new), self.store.put_write(listed, None)];
+            if let Transacted::Done = self.store.transact(writes).await? {
+                return Ok(Batch {
+                    version: over + 1,
+                    ..batch
+                });
+            }
+        }
+        Err(StoreError::Contended {
+            op: "receiving a batch",
+        })
+    }
+
+    /// A batch.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn batch_by_id(
+        &self,
+        batch_id: &str,
+        now: Instant,
+    ) -> Result<Option<Batch>, StoreError> {
+        let item = self
+            .store
+            .get(&keys::batch(&self.id, batch_id), true)
+            .await?;
+        item.filter(|item| !expired(item, now))
+            .map(|item| read_batch(&item))
+            .transpose()
+    }
+
+    /// A page of batches, newest first, from after one, and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn batches(
+        &self,
+        after: Option<String>,
+        limit: i32,
+        now: Instant,
+    ) -> Result<(Vec<Batch>, Option<String>), StoreError> {
+        let reading = Reading {
+            strong: true,
+            newest_first: true,
+        };
+        let list = keys::batch_list(&self.id);
+        let (listed, next) = self
+            .store
+            .page(&list, &Range::All, reading, after, Some(limit))
+            .await?;
+        let shown = listed.iter().filter(|item| !expired(item, now));
+        let keys: Vec<_> = shown
+            .map(|item| keys::batch(&self.id, text(item, "batch")))
+            .collect();
+        let items = self.store.get_all(&keys, true).await?;
+        let mut batches: Vec<Batch> = items.iter().map(read_batch).collect::<Result<_, _>>()?;
+        batches.sort_by(|a, b| {
+            (b.started_at, b.batch_id.as_str()).cmp(&(a.started_at, a.batch_id.as_str()))
+        });
+        Ok((batches, next))
+    }
+
+    /// Moves a batch on, with what was rejected since; `None` where another moved it since it was read.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn move_batch(
+        &self,
+        from: &Batch,
+        to: Batch,
+        rejected: &str,
+    ) -> Result<Option<Batch>, StoreError> {
+        let to = Batch {
+            version: from.version,
+            ..to
+        };
+        let gone_at = to.started_at.plus_ms(self.retention.keep_ms());
+        for _ in 0..TRIES_MAX {
+            let mut writes = vec![self.put_batch(&to)];
+            for (place, piece) in pieces(rejected).into_iter().enumerate() {
+                let key = keys::batch_reject(&self.id, &to.batch_id, from.tally.rows, place);
+                let item = NewItem::at(&key).packed(&piece).expires(gone_at);
+                writes.push(self.store.put_write(item, None));
+            }
+            match self.store.transact(writes).await? {
+                Transacted::Done => {
+                    return Ok(Some(Batch {
+                        version: from.version + 1,
+                        ..to
+                    }));
+                }
+                Transacted::Cancelled(faults) if faults.contains(&Fault::Condition) => {
+                    return Ok(None);
+                }
+                Transacted::Cancelled(_) => {}
+            }
+        }
+        Err(StoreError::Contended {
+            op: "moving a batch",
+        })
+    }
+
+    /// A write of a batch under its version, which it raises.
+    fn put_batch(&self, batch: &Batch) -> crate::client::Write {
+        let stored = Stored {
+            batch,
+            stalls: batch.stalls,
+        };
+        let item = NewItem::at(&keys::batch(&self.id, &batch.batch_id))
+            .data(&stored)
+            .number("v", batch.version + 1)
+            .expires(batch.started_at.plus_ms(self.retention.keep_ms()));
+        self.store
+            .put_write(item, Some(Condition::version(batch.version)))
+    }
+
+    /// A page of what was rejected of a batch, in the order of its rows, from after a piece, and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn batch_rejected(
+        &self,
+        batch: &Batch,
+        after: Option<String>,
+    ) -> Result<(Vec<String>, Option<String>), StoreError> {
+        let pk = keys::batch_rejects(&self.id, &batch.batch_id);
+        let (items, next) = self
+            .store
+            .page(&pk, &Range::All, Reading::STRONG, after, None)
+            .await?;
+        // Of a batch of the same content that expired.
+        let own = items.iter().filter(|item| !expired(item, batch.started_at));
+        Ok((own.map(data).collect::<Result<_, _>>()?, next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_its_file_and_its_content() {
+        let names = ["a", "b", "ab", "", "aa"];
+        let ids = names
+            .iter()
+            .flat_map(|file| names.map(|etag| batch_id(file, etag)));
+        let ids: std::collections::BTreeSet<String> = ids.collect();
+        assert_eq!(ids.len(), names.len() * names.len());
+        assert_eq!(batch_id("a", "b"), batch_id("a", "b"));
+        assert!(ids.iter().all(|id| id.len() == 32));
+    }
+
+    #[test]
+    fn pieces_are_whole_characters() {
+        assert_eq!(pieces(""), Vec::<&str>::new());
+        let text = "aé🦀".repeat(PIECE_BYTES_MAX / 3);
+        let cut = pieces(&text);
+        assert!(cut.len() > 2 && cut.iter().all(|piece| piece.len() <= PIECE_BYTES_MAX));
+        assert_eq!(cut.concat(), text);
+    }
+}
