@@ -124,14 +124,7 @@ async fn check_all(service: &Service, world: &Teller) {
         );
     }
     let waiting = all(service, &format!("{MARKET}/quarantine"), "items", 2).await;
-    let id = |item: &Value| {
-        let ids = ["redemption_id", "assignment_id"].map(|name| item[name].as_str());
-        ids.into_iter()
-            .flatten()
-            .next()
-            .unwrap_or_else(|| panic!("no id in {item}"))
-            .to_owned()
-    };
+    let id = |item: &Value| item["id"].as_str().unwrap().to_owned();
     let waiting: BTreeSet<String> = waiting.iter().map(id).collect();
     assert_eq!(
         waiting,

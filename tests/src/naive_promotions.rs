@@ -7,7 +7,7 @@
 //!   record is rejected (`missing`, `currency`). Only rewards in the budget's currency are spent from the budget.
 //! - `over_limit`: the voucher's limit, the cap or the budget had not enough left at arrival. Flags are as of arrival, but
 //!   `unknown_assignment` goes away when that assignment, of the same promotion and customer, arrives. A failure was not
-//!   honoured, so it is over no limit; the other flags it can have.
+//!   honoured by the till, so it breaks no rule and has no flags.
 //! - `wrong_customer`: some successful assignment gave this code to somebody, and none to this customer.
 //! - Uses of a code that is no voucher yet count once it is imported. A voucher made without a limit takes the promotion's
 //!   `redemption_limit` of that moment.
@@ -15,6 +15,7 @@
 //! - `result` counts orders under the settings version at their `placed_at`, with the amount of SPEC 4.4, and takes off all
 //!   rewards. `worst_case` is the smallest bound by currency: the budget that is left (never below 0), the cap that is left × value,
 //!   the open uses of the enabled vouchers × value; no bound where an enabled voucher has no limit, or where there is none.
+//!   It is `null` where nothing bounds it, and as everywhere a currency of which it is 0 is absent.
 //! - Days are of the zone in force at `redeemed_at`; a redeemed assignment's is that of its first standing success.
 //! - Facts of an unknown promotion wait in quarantine, assignments too, and are taken in in order of arrival when it appears.
 //!   `tracking_from` is by default the earlier of that moment and the earliest waiting `redeemed_at`.
@@ -505,6 +506,9 @@ impl Market {
     fn flags(&self, of: &Redemption) -> BTreeSet<&'static str> {
         let promotion = self.promotion(&of.promotion).unwrap();
         let mut flags = BTreeSet::new();
+        if !of.success {
+            return flags;
+        }
         if let Some(code) = &of.code {
             if self.voucher(&of.promotion, code).is_none() {
                 flags.insert("unknown_voucher");
@@ -513,11 +517,9 @@ impl Market {
                 flags.insert("wrong_customer");
             }
         }
-        if of.success {
-            let short = self.short_of(promotion, of.code.as_deref(), of.reward.as_ref());
-            if short.is_some() {
-                flags.insert("over_limit");
-            }
+        let short = self.short_of(promotion, of.code.as_deref(), of.reward.as_ref());
+        if short.is_some() {
+            flags.insert("over_limit");
         }
         let starts = promotion.instant("starts_at");
         let ends = promotion.instant("ends_at");
@@ -852,10 +854,7 @@ impl Market {
         if smallest.is_empty() {
             return Value::Null;
         }
-        let printed = smallest
-            .iter()
-            .map(|(currency, bound)| (currency.clone(), json!(print::money(*bound, currency))));
-        Value::Object(printed.collect())
+        print::sums(&smallest)
     }
 
     /// What `GET M/promotions/{id}/dashboard` shows beside the row: lists as objects by key, without those that are nothing.
