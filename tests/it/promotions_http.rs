@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use http::Method;
 use revtrail_core::time::{Instant, Retention};
-use revtrail_tests::naive_promotions::{Answer, Call};
+use revtrail_tests::naive_promotions::{Answer, Call, Market};
 use revtrail_tests::promotion_worlds::Teller;
-use revtrail_tests::worlds::Rng;
+use revtrail_tests::worlds::{NOW_MS, Rng};
 use serde_json::{Value, json};
 
 use crate::promotions::{all, dashboard, part, promotion, redemptions, rows, vouchers};
 use crate::service::{ADMIN, Service, block_on};
+use crate::shop::with;
 use crate::worlds_http::segment;
 
 /// How many worlds; `REVTRAIL_PROMOTION_WORLDS` asks for others, `REVTRAIL_FROM` for the first seed, `REVTRAIL_SEED` for one.
@@ -79,8 +80,8 @@ fn check(call: &Call, status: u16, told: &Value, (expected, body): &Answer) {
     }
 }
 
-async fn check_rows(service: &Service, world: &Teller, page: usize) {
-    let expected = world.market.rows();
+async fn check_rows(service: &Service, market: &Market, page: usize) {
+    let expected = market.rows();
     let shown = rows(service, page).await;
     let ids = |rows: &[Value]| -> Vec<Value> {
         rows.iter().map(|row| row["promotion_id"].clone()).collect()
@@ -91,19 +92,15 @@ async fn check_rows(service: &Service, world: &Teller, page: usize) {
     }
 }
 
-async fn check_all(service: &Service, world: &Teller) {
-    check_rows(service, world, 1).await;
-    for id in world.promotions() {
-        assert_eq!(
-            dashboard(service, id).await,
-            world.market.dashboard(id),
-            "{id}"
-        );
+async fn check_all(service: &Service, market: &Market) {
+    check_rows(service, market, 1).await;
+    for id in market.promotions() {
+        assert_eq!(dashboard(service, id).await, market.dashboard(id), "{id}");
         let history = redemptions(service, id, 3).await;
-        assert_eq!(history, world.market.redemptions(id), "history of {id}");
+        assert_eq!(history, market.redemptions(id), "history of {id}");
         assert_eq!(
             vouchers(service, id, 2).await,
-            world.market.vouchers(id),
+            market.vouchers(id),
             "vouchers of {id}"
         );
         let published = all(service, &promotion(id, "/publications"), "items", 2).await;
@@ -111,15 +108,11 @@ async fn check_all(service: &Service, world: &Teller) {
             .iter()
             .map(|item| item["assignment_id"].as_str().unwrap().to_owned())
             .collect();
-        assert_eq!(
-            published,
-            world.market.publications(id),
-            "publications of {id}"
-        );
+        assert_eq!(published, market.publications(id), "publications of {id}");
         let distributed = all(service, &promotion(id, "/distributions"), "items", 2).await;
         assert_eq!(
             distributed.len(),
-            world.market.distributions(id).len(),
+            market.distributions(id).len(),
             "{distributed:?}"
         );
     }
@@ -128,9 +121,18 @@ async fn check_all(service: &Service, world: &Teller) {
     let waiting: BTreeSet<String> = waiting.iter().map(id).collect();
     assert_eq!(
         waiting,
-        world.market.quarantine().into_iter().collect(),
+        market.quarantine().into_iter().collect(),
         "quarantine"
     );
+}
+
+/// Makes a call and holds what follows against what follows there.
+async fn make(service: &Service, now: i64, call: &Call, answer: &Answer, market: &Market) {
+    service.set_now(Instant::from_ms(now));
+    let (method, path, body) = request(call);
+    let (status, told) = service.call_as(ADMIN, method, &path, Some(&body)).await;
+    check(call, status.as_u16(), &told, answer);
+    check_rows(service, market, 1_000).await;
 }
 
 async fn play(seed: u64) {
@@ -141,16 +143,12 @@ async fn play(seed: u64) {
     // When the attributor runs changes nothing here.
     let mut dice = Rng::new(seed);
     while let Some(step) = world.next() {
-        service.set_now(Instant::from_ms(step.now));
-        let (method, path, body) = request(&step.call);
-        let (status, told) = service.call_as(ADMIN, method, &path, Some(&body)).await;
-        check(&step.call, status.as_u16(), &told, &step.answer);
+        make(&service, step.now, &step.call, &step.answer, &world.market).await;
         if dice.chance(5) {
             service.run("m").await;
         }
-        check_rows(&service, &world, 1_000).await;
     }
-    check_all(&service, &world).await;
+    check_all(&service, &world.market).await;
 }
 
 #[test]
@@ -177,4 +175,230 @@ fn worlds_of_promotions_equal_the_second_implementation() {
         }
     });
     println!("worlds of promotions over HTTP: {}", seeds.len());
+}
+
+/// A settings object with this zone and that currency.
+fn settings(zone: &str, currency: Value) -> Value {
+    json!({
+        "enabled": true, "link": true, "timezone": zone, "currency": currency, "channels": {}, "winner": "last_sent",
+        "supersede": "none", "excluded_tags": [], "counted_statuses": ["COMPLETE"], "refunds": "net", "machine_events": "ignore",
+    })
+}
+
+fn at(ms: i64) -> Value {
+    json!(Instant::from_ms(ms).to_string())
+}
+
+fn order(id: &str, placed_ms: i64) -> Value {
+    json!({
+        "order_id": id, "customer_id": "c", "status": "COMPLETE", "total": "30.00", "currency": "USD", "placed_at": at(placed_ms),
+    })
+}
+
+fn reported(id: &str, more: &Value) -> Value {
+    with(
+        json!({"redemption_id": id, "promotion_id": "p", "customer_id": "c"}),
+        more,
+    )
+}
+
+/// What went wrong once, or what worlds hardly meet: a name, and calls with the minutes at which they are made.
+fn cases() -> Vec<(&'static str, Vec<(i64, Call)>)> {
+    let minute = |minutes: i64| NOW_MS + minutes * 60_000;
+    let p = || "p".to_owned();
+    let put = |more: Value| {
+        let body = json!({"name": "P", "kind": "global", "tracking_from": at(minute(-1_000))});
+        Call::Promotion(p(), with(body, &more))
+    };
+    let first = || (0, Call::Orders(vec![order("~first", minute(0))]));
+    let report = |id: &str, more: Value| Call::Redemptions(vec![reported(id, &more)]);
+    let redeem = |named: Option<&str>, id: &str| {
+        let body = json!({"redemption_id": id, "customer_id": "c"});
+        Call::Redeem(named.map(str::to_owned), "C".to_owned(), body)
+    };
+    let back = |id: &str, rollback: &str, reason: &str| {
+        let body = json!({"rollback_id": rollback, "reason": reason});
+        Call::Rollback(id.to_owned(), body)
+    };
+    let code = |id: &str| Call::Vouchers(id.to_owned(), vec!["C".to_owned()], Some(2));
+    let event = |id: &str, kind: &str, more: Value| {
+        let event = json!({
+            "event_id": id, "kind": kind, "channel": "email", "campaign_id": "mail", "customer_id": "c", "message_id": "1",
+            "occurred_at": at(minute(0)),
+        });
+        Call::Events(vec![with(event, &more)])
+    };
+    let with_code = || json!({"promotion_id": "p", "voucher_code": "C"});
+    let zone = |zone: &str| Call::Settings(settings(zone, Value::Null));
+    vec![
+        (
+            "two redemptions of one call name the same order",
+            vec![
+                first(),
+                (0, put(json!({}))),
+                (
+                    1,
+                    Call::Redemptions(vec![
+                        reported("r1", &json!({"order_id": "~first"})),
+                        reported("r2", &json!({"order_id": "~first"})),
+                    ]),
+                ),
+            ],
+        ),
+        (
+            "two that wait name the same order",
+            vec![
+                (0, report("r1", json!({"order_id": "o"}))),
+                (0, report("r2", json!({"order_id": "o"}))),
+                (1, put(json!({}))),
+                (2, Call::Orders(vec![order("o", minute(0))])),
+            ],
+        ),
+        (
+            "the first bad field is the one that is named",
+            vec![
+                (0, put(json!({}))),
+                (
+                    1,
+                    report(
+                        "r",
+                        json!({"redeemed_at": at(minute(-1_001)), "reward_amount": "1"}),
+                    ),
+                ),
+            ],
+        ),
+        (
+            "a rollback has one content",
+            vec![
+                (0, put(json!({}))),
+                (0, report("r", json!({}))),
+                (1, back("r", "b", "came back")),
+                (2, back("r", "b", "came back")),
+                (3, back("r", "b", "another reason")),
+                (4, back("r", "c", "came back")),
+            ],
+        ),
+        (
+            "an event without the code says what became of the message",
+            vec![
+                (0, put(json!({}))),
+                (0, event("e1", "sent", with_code())),
+                (1, event("e2", "delivered", json!({}))),
+            ],
+        ),
+        (
+            "the event that carries the code comes last",
+            vec![
+                (0, put(json!({}))),
+                (0, event("e1", "bounced", json!({}))),
+                (1, event("e2", "sent", with_code())),
+            ],
+        ),
+        (
+            "a message is of a promotion that is told of later",
+            vec![
+                (0, event("e1", "delivered", with_code())),
+                (1, put(json!({}))),
+            ],
+        ),
+        (
+            "a code that became ambiguous is answered as it was",
+            vec![
+                (0, put(json!({}))),
+                (0, code("p")),
+                (1, redeem(None, "x")),
+                (
+                    2,
+                    Call::Promotion("q".to_owned(), json!({"name": "Q", "kind": "global"})),
+                ),
+                (2, code("q")),
+                (3, redeem(None, "x")),
+                (4, redeem(None, "y")),
+                (5, redeem(Some("p"), "x")),
+            ],
+        ),
+        (
+            "an order ahead of the clock counts under the settings that are saved before its time",
+            vec![
+                first(),
+                (0, put(json!({}))),
+                (0, report("r", json!({"order_id": "o"}))),
+                (1, Call::Orders(vec![order("o", minute(10))])),
+                (2, Call::Settings(settings("UTC", json!("EUR")))),
+            ],
+        ),
+        (
+            "a redemption ahead of the clock is of the day in the zone that is saved before its time",
+            vec![
+                first(),
+                (0, put(json!({}))),
+                (1, report("r", json!({"redeemed_at": at(minute(10))}))),
+                (2, zone("Pacific/Kiritimati")),
+            ],
+        ),
+        (
+            "before the first order a zone replaces the one before, for all days",
+            vec![
+                (0, put(json!({}))),
+                (1, report("r", json!({"redeemed_at": at(minute(0))}))),
+                (2, zone("Pacific/Kiritimati")),
+            ],
+        ),
+        (
+            "more is redeemed than there was, and taken back",
+            vec![
+                (
+                    0,
+                    put(
+                        json!({"type": "amount", "value": "5", "currency": "EUR", "cap": 1, "budget": {"amount": "7", "currency": "EUR"}}),
+                    ),
+                ),
+                (0, code("p")),
+                (
+                    1,
+                    report("r1", json!({"voucher_code": "C", "reward_amount": "5"})),
+                ),
+                (
+                    1,
+                    report("r2", json!({"voucher_code": "C", "reward_amount": "5"})),
+                ),
+                (
+                    1,
+                    report("r3", json!({"voucher_code": "C", "reward_amount": "5"})),
+                ),
+                (2, redeem(Some("p"), "x1")),
+                (3, back("r1", "b1", "")),
+                (3, back("r2", "b2", "")),
+                (4, redeem(Some("p"), "x2")),
+                (5, back("r3", "b3", "")),
+                (6, redeem(Some("p"), "x3")),
+            ],
+        ),
+    ]
+}
+
+async fn play_case(calls: &[(i64, Call)]) {
+    let first = settings("Pacific/Pago_Pago", Value::Null);
+    let mut market = Market::new(first.clone());
+    let service = Service::with(&Instant::from_ms(NOW_MS).to_string(), Retention::DEFAULT).await;
+    service.make("m", &first).await;
+    for (minutes, call) in calls {
+        let now = NOW_MS + minutes * 60_000;
+        let answer = market.tell(now, call);
+        make(&service, now, call, &answer, &market).await;
+    }
+    service.run("m").await;
+    check_all(&service, &market).await;
+}
+
+#[test]
+fn cases_of_promotions_equal_the_second_implementation() {
+    let mut failed = Vec::new();
+    for (name, calls) in cases() {
+        let play = std::panic::AssertUnwindSafe(|| block_on(play_case(&calls)));
+        if std::panic::catch_unwind(play).is_err() {
+            failed.push(name);
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
 }

@@ -282,9 +282,14 @@ impl Market {
     pub fn tell(&mut self, now: i64, call: &Call) -> Answer {
         match call {
             Call::Settings(settings) => {
+                // Until the first order, versions replace each other.
+                if self.world.orders.is_empty() {
+                    self.world.versions.clear();
+                }
+                let replaces = self.world.versions.is_empty();
                 self.world.versions.push(Version {
                     number: self.world.versions.len() as u64 + 1,
-                    in_force_from: Some(now),
+                    in_force_from: (!replaces).then_some(now),
                     settings: settings.clone(),
                 });
                 (200, json!({}))
@@ -788,13 +793,17 @@ impl Market {
 
     /// All rows, by id.
     pub fn rows(&self) -> Vec<Value> {
-        let mut ids: Vec<&str> = self
-            .promotions
-            .iter()
-            .map(|known| known.id.as_str())
-            .collect();
-        ids.sort_unstable();
-        ids.into_iter().map(|id| self.row(id)).collect()
+        self.promotions()
+            .into_iter()
+            .map(|id| self.row(id))
+            .collect()
+    }
+
+    /// The ids of all promotions, sorted.
+    pub fn promotions(&self) -> Vec<&str> {
+        let ids = self.promotions.iter().map(|known| known.id.as_str());
+        let sorted: BTreeSet<&str> = ids.collect();
+        sorted.into_iter().collect()
     }
 
     fn result(&self, id: &str) -> Value {

@@ -164,12 +164,6 @@ impl Teller {
         self.now
     }
 
-    /// The promotions that have appeared.
-    pub fn promotions(&self) -> Vec<&'static str> {
-        let ids = self.plans.iter().map(|plan| plan.id);
-        ids.filter(|id| self.market.knows(id)).collect()
-    }
-
     /// The next call and its answer; none at the end.
     pub fn next(&mut self) -> Option<Step> {
         if self.step == self.steps {
@@ -559,7 +553,7 @@ mod tests {
                 found.insert(step.answer.0.to_string());
                 names(&step.answer.1, &mut found);
             }
-            for id in world.promotions() {
+            for id in world.market.promotions() {
                 names(&world.market.row(id), &mut found);
                 names(&world.market.redemptions(id), &mut found);
                 names(&world.market.dashboard(id), &mut found);
