@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::service::Service;
 
-const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/complete-journey");
+pub const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/complete-journey");
 /// Orders sent over HTTP; all of them take a minute.
 const PART: usize = 4_000;
 
@@ -47,7 +47,7 @@ fn report(orders: &str) -> Value {
 }
 
 /// The rows of a CSV file, as the records of the interface.
-fn records(name: &str) -> Vec<Value> {
+pub fn records(name: &str) -> Vec<Value> {
     let file = std::fs::File::open(format!("{DATA}/{name}")).unwrap();
     let mut reader = csv::Reader::from_reader(flate2::read::MultiGzDecoder::new(file));
     let header = reader.headers().unwrap().clone();

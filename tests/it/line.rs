@@ -94,8 +94,8 @@ enum Plan {
     Clear,
     /// At a call, counted from 1.
     At(usize, Fault),
-    /// At so many of a hundred calls, whatever comes.
-    Dice(Rng, usize),
+    /// At so many of a hundred calls, one of these, where the call can suffer it.
+    Dice(Rng, usize, &'static [Fault]),
 }
 
 #[derive(Debug, Default)]
@@ -168,7 +168,12 @@ impl Line {
 
     /// Faults of all kinds at so many of a hundred calls.
     pub fn throw_dice(&self, seed: u64, percent: usize) {
-        self.watch(Plan::Dice(Rng::new(seed), percent));
+        self.watch(Plan::Dice(Rng::new(seed), percent, &FAULTS));
+    }
+
+    /// So many of a hundred transactions meet another one.
+    pub fn cancel(&self, seed: u64, percent: usize) {
+        self.watch(Plan::Dice(Rng::new(seed), percent, &[Fault::Conflict]));
     }
 
     /// The calls since the line was last told what to do.
@@ -189,7 +194,7 @@ impl Line {
         let fault = match &mut state.plan {
             Plan::Clear => None,
             Plan::At(at, fault) => (*at == state.calls.len()).then_some(*fault),
-            Plan::Dice(rng, percent) => rng.chance(*percent).then(|| *rng.pick(&FAULTS)),
+            Plan::Dice(rng, percent, faults) => rng.chance(*percent).then(|| *rng.pick(faults)),
         };
         let fault = fault.filter(|fault| call.takes(*fault));
         match fault {

@@ -22,11 +22,15 @@ mod held;
 mod histories;
 mod isolation;
 mod journey;
+mod journey_promotions;
 mod ledger;
 mod line;
 mod meter;
+mod promotions;
+mod promotions_http;
 #[cfg(feature = "real")]
 mod real;
+mod redeem_parallel;
 mod requirements;
 mod retries;
 mod rules;

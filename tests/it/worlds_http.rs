@@ -13,7 +13,7 @@ use crate::service::{Service, block_on};
 const WORLDS: usize = 200;
 
 /// Encodes an id for a path.
-fn segment(id: &str) -> String {
+pub fn segment(id: &str) -> String {
     id.bytes()
         .map(|b| {
             if b.is_ascii_alphanumeric() {

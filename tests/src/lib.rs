@@ -4,4 +4,6 @@
 
 pub mod histories;
 pub mod naive;
+pub mod naive_promotions;
+pub mod promotion_worlds;
 pub mod worlds;

@@ -1,6 +1,6 @@
 //! SPEC 2 to 5 a second time, sentence by sentence and as slow as it likes: the judge of `revtrail-core`.
 //!
-//! Shares no code with it. Not here: intake, storage, paging, promotions, sale formulas.
+//! Shares no code with it. Not here: intake, storage, paging, sale formulas; promotions are in `naive_promotions`.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,8 +8,8 @@
 )]
 
 mod decide;
-mod facts;
-mod print;
+pub(crate) mod facts;
+pub(crate) mod print;
 mod reports;
 #[cfg(test)]
 mod tests;

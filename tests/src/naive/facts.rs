@@ -216,7 +216,7 @@ impl Facts {
     }
 
     /// The calendar day of a fact, in the zone of the version in force at its own instant.
-    pub(super) fn day_of(&self, at: i64) -> NaiveDate {
+    pub(crate) fn day_of(&self, at: i64) -> NaiveDate {
         let utc = DateTime::from_timestamp_millis(at).unwrap();
         utc.with_timezone(&self.settings_at(at).zone).date_naive()
     }
@@ -368,7 +368,7 @@ fn texts(list: &Value) -> Vec<String> {
 }
 
 /// RFC 3339 to milliseconds since 1970; further digits are cut.
-fn instant(text: &str) -> i64 {
+pub(crate) fn instant(text: &str) -> i64 {
     DateTime::parse_from_rfc3339(text)
         .unwrap()
         .timestamp_millis()
@@ -386,7 +386,7 @@ fn duration_ms(text: &str) -> i64 {
 }
 
 /// Money in text, or as a whole JSON number, to millionths.
-fn millionths(money: &Value) -> i128 {
+pub(crate) fn millionths(money: &Value) -> i128 {
     let text = match money {
         Value::String(text) => text.clone(),
         number => number.to_string(),

@@ -6,7 +6,7 @@ use chrono::DateTime;
 use serde_json::Value;
 
 /// `2026-11-20T10:15:00.000Z`
-pub(super) fn instant(at: i64) -> Value {
+pub(crate) fn instant(at: i64) -> Value {
     let utc = DateTime::from_timestamp_millis(at).unwrap();
     utc.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string().into()
 }
@@ -23,22 +23,24 @@ fn minor_digits(currency: &str) -> u32 {
 }
 
 /// At least the currency's minor digits, and no trailing zeros beyond them.
-pub(super) fn money(millionths: i128, currency: &str) -> String {
+pub(crate) fn money(millionths: i128, currency: &str) -> String {
     let least = minor_digits(currency) as usize;
+    let sign = if millionths < 0 { "-" } else { "" };
+    let millionths = millionths.abs();
     let mut fraction = format!("{:06}", millionths % 1_000_000);
     while fraction.len() > least && fraction.ends_with('0') {
         fraction.pop();
     }
     let whole = millionths / 1_000_000;
     if fraction.is_empty() {
-        whole.to_string()
+        format!("{sign}{whole}")
     } else {
-        format!("{whole}.{fraction}")
+        format!("{sign}{whole}.{fraction}")
     }
 }
 
 /// Money by currency; one whose sum is zero is absent.
-pub(super) fn sums(sums: &BTreeMap<String, i128>) -> Value {
+pub(crate) fn sums(sums: &BTreeMap<String, i128>) -> Value {
     let mut printed = BTreeMap::new();
     for (currency, sum) in sums {
         if *sum != 0 {
@@ -49,7 +51,7 @@ pub(super) fn sums(sums: &BTreeMap<String, i128>) -> Value {
 }
 
 /// Revenue by purchases, rounded half-even to the minor digits; of the currencies that have revenue.
-pub(super) fn averages(
+pub(crate) fn averages(
     revenue: &BTreeMap<String, i128>,
     purchases: &BTreeMap<String, u64>,
 ) -> Value {
@@ -65,7 +67,7 @@ pub(super) fn averages(
 }
 
 /// Text with 4 decimals, half-even; null where the denominator is 0.
-pub(super) fn rate(numerator: u64, denominator: u64) -> Value {
+pub(crate) fn rate(numerator: u64, denominator: u64) -> Value {
     if denominator == 0 {
         return Value::Null;
     }
@@ -95,6 +97,8 @@ mod tests {
             (1, "EUR", "0.000001"),
             (120_000_000, "EUR", "120.00"),
             (1_234_500, "EUR", "1.2345"),
+            (-500_000, "EUR", "-0.50"),
+            (-2_000_000, "JPY", "-2"),
         ] {
             assert_eq!(money(millionths, currency), expect);
         }

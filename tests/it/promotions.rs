@@ -1,0 +1,163 @@
+//! What tests of promotions share: the lists of a promotion read to their end, and what is shown of it as it can be compared.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::service::Service;
+use crate::worlds_http::segment;
+
+/// The path of a promotion, or of what is under it.
+pub fn promotion(id: &str, rest: &str) -> String {
+    format!("/v1/marketplaces/m/promotions/{}{rest}", segment(id))
+}
+
+/// Of what is shown, the fields that are expected.
+pub fn part(shown: &Value, expected: &Value) -> Value {
+    let fields = expected.as_object().unwrap().keys();
+    Value::Object(
+        fields
+            .map(|name| (name.clone(), shown[name].clone()))
+            .collect(),
+    )
+}
+
+/// All entries of a list, page by page.
+pub async fn all(service: &Service, path: &str, list: &str, page: usize) -> Vec<Value> {
+    let mut entries = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let told = service.get(&format!("{path}?limit={page}{cursor}")).await;
+        let part = told[list].as_array().unwrap();
+        assert!(part.len() <= page, "{path}: {told}");
+        entries.extend(part.iter().cloned());
+        match told["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={}", segment(next)),
+            None => return entries,
+        }
+    }
+}
+
+/// The rows of `reports/promotions`, by id.
+pub async fn rows(service: &Service, page: usize) -> Vec<Value> {
+    let mut rows = all(
+        service,
+        "/v1/marketplaces/m/reports/promotions",
+        "promotions",
+        page,
+    )
+    .await;
+    rows.sort_by_key(|row| row["promotion_id"].as_str().unwrap().to_owned());
+    rows
+}
+
+/// A list of `{key, …}` as an object by key, without entries that are nothing; one figure stands for itself.
+fn by_key(list: &Value, key: &str) -> Value {
+    let mut shown = Map::new();
+    for entry in list.as_array().unwrap() {
+        let mut rest = entry.as_object().unwrap().clone();
+        let key = rest.remove(key).unwrap();
+        let nothing = |value: &Value| value.is_null() || *value == json!(0);
+        if rest.values().all(nothing) {
+            continue;
+        }
+        let value = match rest.len() {
+            1 => rest.into_iter().next().unwrap().1,
+            _ => Value::Object(rest),
+        };
+        // A share has a key that may be missing; a day and a result have none.
+        let key = match key.as_str() {
+            Some(text) if !value.is_object() || entry.get("date").is_some() => text.to_owned(),
+            _ => key.to_string(),
+        };
+        assert!(shown.insert(key, value).is_none(), "a key twice in {list}");
+    }
+    Value::Object(shown)
+}
+
+/// The figures of `GET …/dashboard`, the lists as objects by key.
+pub async fn dashboard(service: &Service, id: &str) -> Value {
+    let told = service.get(&promotion(id, "/dashboard")).await;
+    let breakdown = &told["breakdown"];
+    json!({
+        "vouchers": told["vouchers"],
+        "publications": told["publications"],
+        "messages": told["messages"],
+        "redemptions_by_day": by_key(&told["redemptions_by_day"], "date"),
+        "breakdown": {
+            "tier": by_key(&breakdown["tier"], "key"), "segment": by_key(&breakdown["segment"], "key"),
+            "day": by_key(&breakdown["day"], "key"), "result": by_key(&breakdown["result"], "key"),
+        },
+    })
+}
+
+/// Each redemption in the history of a promotion, by id.
+pub async fn redemptions(service: &Service, id: &str, page: usize) -> Value {
+    let mut shown = Map::new();
+    for item in all(service, &promotion(id, "/redemptions"), "items", page).await {
+        // What was rolled back may still be told as the success it was.
+        let result = match item["rolled_back_at"].is_null() {
+            true => item["result"].clone(),
+            false => json!("rolled_back"),
+        };
+        let mut flags: Vec<&str> = item["flags"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|flag| flag.as_str().unwrap())
+            .collect();
+        flags.sort_unstable();
+        let told = json!({
+            "customer_id": item["customer_id"], "voucher_code": item["voucher_code"], "result": result,
+            "failure_code": item["failure_code"], "flags": flags,
+        });
+        let id = item["redemption_id"].as_str().unwrap().to_owned();
+        assert!(shown.insert(id, told).is_none(), "listed twice: {item}");
+    }
+    Value::Object(shown)
+}
+
+/// Each voucher of a promotion, by code.
+pub async fn vouchers(service: &Service, id: &str, page: usize) -> Value {
+    let items = all(service, &promotion(id, "/vouchers"), "items", page).await;
+    let told = |item: &Value| {
+        let told =
+            json!({"limit": item["limit"], "disabled": item["disabled"], "used": item["uses"]});
+        (item["voucher_code"].as_str().unwrap().to_owned(), told)
+    };
+    let shown: BTreeMap<String, Value> = items.iter().map(told).collect();
+    assert_eq!(shown.len(), items.len(), "listed twice: {items:?}");
+    json!(shown)
+}
+
+/// All that is shown of some promotions and of what waits for others, as lines that can be compared.
+pub async fn shown(service: &Service, ids: &[&str]) -> Vec<String> {
+    let mut lines: Vec<String> = rows(service, 100)
+        .await
+        .iter()
+        .map(Value::to_string)
+        .collect();
+    for id in ids {
+        lines.push(dashboard(service, id).await.to_string());
+        lines.push(redemptions(service, id, 100).await.to_string());
+        lines.push(vouchers(service, id, 100).await.to_string());
+        for list in [
+            "/publications",
+            "/distributions",
+            "/changes",
+            "/validation-rules",
+        ] {
+            let mut items: Vec<String> = all(service, &promotion(id, list), "items", 100)
+                .await
+                .iter()
+                .map(Value::to_string)
+                .collect();
+            items.sort();
+            lines.push(format!("{id}{list}: {items:?}"));
+        }
+        lines.push(service.get(&promotion(id, "")).await.to_string());
+    }
+    let quarantine = all(service, "/v1/marketplaces/m/quarantine", "items", 100).await;
+    lines.extend(quarantine.iter().map(Value::to_string));
+    lines
+}
