@@ -14,7 +14,7 @@ use crate::shop::{Shop, at};
 const ROLES: [&str; 5] = ["admin", "marketer", "analyst", "partner", "ingest"];
 
 /// The routes that this version has: method, path under the marketplace, and who may call it, in the order of `ROLES`.
-const ROUTES: [(&str, &str, &str); 23] = [
+const ROUTES: [(&str, &str, &str); 43] = [
     ("POST", "/events", "✓...✓"),
     ("POST", "/orders", "✓...✓"),
     ("PUT", "", "✓...."),
@@ -38,6 +38,26 @@ const ROUTES: [(&str, &str, &str); 23] = [
     ("GET", "/reports/campaigns/{id}/purchases", "✓✓..."),
     ("GET", "/batches", "✓✓✓✓."),
     ("GET", "/batches/{id}", "✓✓✓✓."),
+    ("POST", "/assignments", "✓..✓✓"),
+    ("POST", "/redemptions", "✓..✓✓"),
+    ("POST", "/redemptions/{id}/rollback", "✓..✓✓"),
+    ("PUT", "/promotions/{id}", "✓✓..."),
+    ("POST", "/promotions/{id}/vouchers", "✓✓..."),
+    ("PUT", "/promotions/{id}/vouchers/{code}", "✓✓..."),
+    ("POST", "/promotions/{id}/vouchers/{code}/redeem", "✓..✓✓"),
+    ("POST", "/vouchers/{code}/redeem", "✓..✓✓"),
+    ("GET", "/reports/promotions", "✓✓✓✓."),
+    ("GET", "/promotions/{id}", "✓✓✓✓."),
+    ("GET", "/promotions/{id}/dashboard", "✓✓✓✓."),
+    ("GET", "/promotions/{id}/vouchers", "✓✓✓✓."),
+    ("GET", "/promotions/{id}/validation-rules", "✓✓✓✓."),
+    ("GET", "/promotions/{id}/redemptions", "✓✓✓✓."),
+    ("GET", "/promotions/{id}/publications", "✓✓✓✓."),
+    ("GET", "/promotions/{id}/distributions", "✓✓✓✓."),
+    ("GET", "/promotions/{id}/metadata", "✓✓✓✓."),
+    ("GET", "/promotions/{id}/changes", "✓✓✓✓."),
+    ("GET", "/quarantine", "✓✓✓✓."),
+    ("GET", "/redemptions", "✓✓✓✓."),
 ];
 /// Of the same row as purchases; apart, for its customer must have facts.
 const CARD: (&str, &str, &str) = ("GET", "/customers/{id}", "✓✓...");
@@ -76,7 +96,8 @@ impl Shop {
     ) -> (u16, String) {
         let path = path
             .replace("{id}", if path.starts_with("/c") { "c" } else { "o" })
-            .replace("{key_id}", "k");
+            .replace("{key_id}", "k")
+            .replace("{code}", "s");
         let path = format!(
             "/v1/marketplaces/{marketplace}{}",
             path.replace("/reports/campaigns/o", "/reports/campaigns/E")
@@ -124,11 +145,13 @@ async fn each_role_may_do_what_the_table_says_in_its_own_marketplace_only() {
     for (method, path, roles) in routes() {
         for ((role, key), may) in ROLES.iter().zip(&keys).zip(roles.chars()) {
             let (status, body) = shop.call_for("m", &method, path, Some(key)).await;
-            // 422: an empty object is no event, order or key. 404: there is no such key, run or batch.
+            // 422: an empty object is no event, order, key or redemption. 404: there is no such key, run, batch or code.
             let expected: &[u16] = match (may, path) {
                 ('.', _) => &[403],
-                (_, "/events" | "/orders" | "/keys") if method == Method::POST => &[422],
                 (_, "/keys/{key_id}" | "/runs/{id}" | "/batches/{id}") => &[404],
+                (_, "/vouchers/{code}/redeem" | "/promotions/{id}/vouchers/{code}") => &[404],
+                (_, "/runs") => &[200, 202],
+                _ if method == Method::POST => &[422],
                 _ => &[200, 201, 202],
             };
             assert!(

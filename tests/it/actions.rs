@@ -190,6 +190,67 @@ impl World {
     }
 }
 
+/// All that comes in for a promotion, before it is told and after.
+async fn promotions(world: &World) {
+    let assigned = |id: &str| json!({"assignment_id": id, "promotion_id": "A", "customer_id": "c1", "voucher_code": "s"});
+    let redeemed = |id: &str| {
+        json!({"redemption_id": id, "promotion_id": "A", "customer_id": "c1", "voucher_code": "s",
+            "assignment_id": "a2", "order_id": "o1", "reward_amount": "1", "currency": "USD"})
+    };
+    for n in ["1", "2"] {
+        let id = |kind: &str| format!("{kind}{n}");
+        world
+            .call(
+                "POST",
+                "/redemptions",
+                json!([redeemed(&id("r")), redeemed(&id("w"))]),
+            )
+            .await;
+        world.call("POST", "/assignments", assigned(&id("a"))).await;
+        let told = json!({"name": n, "type": "amount", "value": "1", "currency": "USD", "cap": 5,
+            "budget": {"amount": "9", "currency": "USD"}});
+        world.call("PUT", "/promotions/A", told).await;
+        world
+            .call(
+                "POST",
+                "/promotions/A/vouchers",
+                json!({"codes": ["s"], "limit": 200}),
+            )
+            .await;
+        world
+            .call("POST", "/promotions/A/vouchers", json!({"generate": 2}))
+            .await;
+        world
+            .call(
+                "PUT",
+                "/promotions/A/vouchers/s",
+                json!({"limit": n.len() + 200}),
+            )
+            .await;
+        for path in ["/vouchers/s/redeem", "/promotions/A/vouchers/s/redeem"] {
+            let asked = json!({"redemption_id": id(path), "customer_id": "c1", "order_id": "o2"});
+            world.call("POST", path, asked).await;
+        }
+        let path = format!("/redemptions/{}/rollback", id("r"));
+        world.call("POST", &path, json!({"rollback_id": "b"})).await;
+        // A promotion that is told while something waits for it, and a run that looks after what waits.
+        world
+            .call(
+                "POST",
+                "/redemptions",
+                json!({"redemption_id": id("q"), "promotion_id": id("Q"), "customer_id": "c1"}),
+            )
+            .await;
+        world.run().await;
+        world
+            .call("PUT", &format!("/promotions/{}", id("Q")), json!({}))
+            .await;
+        world.run().await;
+    }
+    let order = order("o1 c1 COMPLETE 10.10 USD 18T11:00 updated_at=19T23:00");
+    world.call("POST", "/orders", order).await;
+}
+
 #[tokio::test]
 async fn every_role_may_do_what_its_function_does_and_nothing_else() {
     let world = World::new().await;
@@ -249,6 +310,8 @@ async fn every_role_may_do_what_its_function_does_and_nothing_else() {
             .await;
         world.run().await;
     }
+    promotions(&world).await;
+    world.read_all(secret).await;
     // With a key of its own, so that each function looks one up.
     for (method, path) in [("POST", "events"), ("POST", "orders"), ("GET", "keys")] {
         let path = format!("/v1/marketplaces/m/{path}");

@@ -121,6 +121,10 @@ async fn post_rollback(call: Call) -> Result<Response, Problem> {
             "not_a_success",
             "this redemption did not succeed, so there is nothing to take back",
         )),
+        RolledBack::Conflict => Err(Problem::conflict(
+            "conflict",
+            "this rollback took the redemption back, and said something else; it stands",
+        )),
         RolledBack::Already => Err(Problem::conflict(
             "already_rolled_back",
             "another rollback took this redemption back",
@@ -135,8 +139,20 @@ async fn post_redeem(call: Call) -> Result<Response, Problem> {
 }
 
 async fn post_redeem_by_code(call: Call) -> Result<Response, Problem> {
+    let market = call.market()?;
     let code = call.id("code", VoucherCode::new)?;
-    let mut promotions = call.market()?.promotions_of_code(&code).await?;
+    let mut promotions = market.promotions_of_code(&code).await?;
+    if promotions.len() > 1 {
+        // What was answered before the code became ambiguous is answered so again.
+        let id = Record::from_json(call.json_object()?)
+            .and_then(|record| record.needed_id("redemption_id", RedemptionId::new))
+            .map_err(|bad| Problem::invalid(vec![bad]))?;
+        let known = market.redemption(&id, call.now).await?;
+        let known = known.filter(|fact| fact.told.voucher_code.as_ref() == Some(&code));
+        if let Some(fact) = known {
+            return redeem(&call, fact.told.promotion_id, code).await;
+        }
+    }
     match (promotions.pop(), promotions.len()) {
         (None, _) => Err(Problem::not_found("no promotion has this code")),
         (Some(promotion), 0) => redeem(&call, promotion, code).await,

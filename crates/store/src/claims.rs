@@ -94,6 +94,8 @@ pub enum RolledBack {
     NotASuccess,
     /// Another rollback took it back.
     Already,
+    /// The rollback of this id, which took it back, says something else.
+    Conflict,
 }
 
 /// How a redemption came.
@@ -279,6 +281,23 @@ impl Market {
             Some(Done::RolledBack(rolled_back)) => Ok(rolled_back),
             _ => Ok(RolledBack::Unknown),
         }
+    }
+
+    /// A redemption, by its id.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn redemption(
+        &self,
+        id: &RedemptionId,
+        now: Instant,
+    ) -> Result<Option<RedemptionFact>, StoreError> {
+        let item = self
+            .store
+            .get(&keys::redemption(&self.id, id), true)
+            .await?;
+        let seen = item.filter(|item| !expired(item, now));
+        seen.as_ref().map(data).transpose()
     }
 
     /// Takes in what waits for promotions that are there, as long as there is time; true where nothing of it is left.

@@ -575,7 +575,8 @@ impl Store {
         }
     }
 
-    /// One page of a part of a partition, from after a sort key, and where to go on. An empty page can still go on.
+    /// One page of a part of a partition, from after a sort key, and where to go on. An empty page can still go on; a range that ends
+    /// before it begins holds nothing, which the table would refuse to say.
     pub(crate) async fn page(
         &self,
         pk: &str,
@@ -584,6 +585,9 @@ impl Store {
         after: Option<String>,
         limit: Option<i32>,
     ) -> Result<(Vec<Item>, Option<String>), StoreError> {
+        if matches!(range, Range::Between(from, to) if from > to) {
+            return Ok((Vec::new(), None));
+        }
         let mut request = self
             .client
             .query()

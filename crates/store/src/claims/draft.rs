@@ -216,11 +216,12 @@ impl<'m> Draft<'m> {
     }
 
     pub(super) async fn read(&mut self, keys: &[Key]) -> Result<(), StoreError> {
-        let missing: Vec<Key> = keys
+        let missing: BTreeSet<Key> = keys
             .iter()
             .filter(|key| !self.items.contains_key(key))
             .cloned()
             .collect();
+        let missing: Vec<Key> = missing.into_iter().collect();
         self.read_again(&missing).await
     }
 

@@ -264,10 +264,6 @@ impl Draft<'_> {
             self.put_fact(key, fact, version);
             return Ok(Taken::Quarantined);
         };
-        fact.reward = match reward(told, &promotion) {
-            Ok(reward) => reward,
-            Err(problem) => return self.keep_waiting(key, fact, version, problem),
-        };
         if fact.at < promotion.tracking_from {
             let detail = format!(
                 "redeemed_at: {} is before {}, from when on this promotion is tracked",
@@ -276,6 +272,10 @@ impl Draft<'_> {
             let problem = Problem::of("redeemed_at", Code::BeforeTracking, detail);
             return self.keep_waiting(key, fact, version, problem);
         }
+        fact.reward = match reward(told, &promotion) {
+            Ok(reward) => reward,
+            Err(problem) => return self.keep_waiting(key, fact, version, problem),
+        };
         if let Some(waits) = fact.waits.take() {
             self.leave(
                 &told.promotion_id,
@@ -577,8 +577,10 @@ impl Draft<'_> {
             return Ok(RolledBack::Unknown);
         };
         if let Some((by, _)) = &fact.rolled_back {
-            return Ok(if by.rollback_id == rollback.rollback_id {
+            return Ok(if by == rollback {
                 RolledBack::Done
+            } else if by.rollback_id == rollback.rollback_id {
+                RolledBack::Conflict
             } else {
                 RolledBack::Already
             });
