@@ -89,14 +89,12 @@ pub async fn ingest(
         .try_collect()
         .await?;
     // Also after a duplicate: the call that stored the event may have died before this.
-    let coded = outcomes.iter().map(|(event, outcome)| match outcome {
+    let standing = outcomes.iter().map(|(event, outcome)| match outcome {
         EventOutcome::Stored => *event,
         EventOutcome::Duplicate(stands) => stands,
     });
-    let coded = coded.map(|event| market.distribute(event));
-    stream::iter(coded.collect::<Vec<_>>())
-        .buffer_unordered(WRITES_AT_ONCE)
-        .try_collect::<()>()
+    market
+        .distribute(&standing.collect::<Vec<_>>(), now)
         .await?;
     let stored = outcomes
         .iter()

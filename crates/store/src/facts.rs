@@ -158,6 +158,13 @@ impl Market {
         )
     }
 
+    /// An event as it is stored.
+    pub(crate) fn event_at(&self, item: &Item, of: &CustomerId) -> Result<Event, StoreError> {
+        let id = &text(item, "sk")[keys::EVENT_PREFIX.len()..];
+        let id = EventId::new(id).map_err(|why| unreadable(item, why))?;
+        Ok(data::<EventItem>(item)?.event(id, of.clone()))
+    }
+
     /// Stores a copy of an order, where it stands against the one there is.
     ///
     /// # Errors

@@ -401,6 +401,11 @@ pub fn listed_publication(
     )
 }
 
+/// From a message, named by a hash, to the codes that it carried.
+pub fn message(id: &MarketplaceId, message: &str) -> Key {
+    key(part(id, &format!("m/{message}")), "m")
+}
+
 /// A message with a code, named by a hash.
 pub fn distribution(id: &MarketplaceId, promotion: &PromotionId, message: &str) -> Key {
     let lane = slot_of(message);
@@ -554,6 +559,7 @@ mod tests {
                 add(promotion_change(id, &promo, at, "00"));
                 add(promotion_pool(id, &promo));
                 add(code(id, &code_));
+                add(message(id, name));
                 add(assignment(id, &assigned));
                 add(redemption(id, &redeemed));
                 add(fed(id, at, false, &redeemed));

@@ -13,6 +13,7 @@ pub mod claims;
 mod client;
 pub mod contribution;
 pub mod delivery;
+pub mod distributions;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod facts;

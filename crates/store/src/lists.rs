@@ -5,20 +5,13 @@ use std::collections::HashMap;
 
 use futures_util::future::try_join_all;
 use revtrail_core::claim::Claim;
-use revtrail_core::event::{Channel, Event, Kind};
-use revtrail_core::id::{
-    AssignmentId, CampaignId, CustomerId, MessageId, PromotionId, RedemptionId, VoucherCode,
-};
+use revtrail_core::id::{AssignmentId, CustomerId, PromotionId, RedemptionId};
 use revtrail_core::time::{Day, Instant};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::change::Changes;
-use crate::claims::{AssignmentFact, RedemptionFact, give_way, id_of};
-use crate::client::{
-    Item, Range, Reading, StoreError, Transacted, data, expired, hex, number, text,
-};
-use crate::keys::{self, Key, SLOTS, slot_of};
+use crate::claims::{AssignmentFact, RedemptionFact, id_of};
+use crate::client::{Item, Range, Reading, StoreError, data, expired, number, text};
+use crate::distributions::Distribution;
+use crate::keys::{self, Key, SLOTS};
 use crate::market::Market;
 
 /// Which part of a list.
@@ -28,40 +21,6 @@ pub(crate) struct Part {
     pub(crate) newest_first: bool,
     pub(crate) after: Option<String>,
     pub(crate) limit: usize,
-}
-
-/// A message with a code, as far as it got.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Distribution {
-    /// To whom.
-    pub customer_id: CustomerId,
-    /// Of which campaign.
-    pub campaign_id: CampaignId,
-    /// On which channel.
-    pub channel: Channel,
-    /// Which message.
-    pub message_id: Option<MessageId>,
-    /// With which code.
-    pub voucher_code: VoucherCode,
-    /// The time of the event of it that came in first.
-    pub at: Instant,
-    /// It was delivered.
-    #[serde(default)]
-    pub delivered: bool,
-    /// It bounced or failed.
-    #[serde(default)]
-    pub failed: bool,
-}
-
-impl Distribution {
-    /// How far it got: `delivered`, else `failed`, else `sent`.
-    pub fn state(&self) -> &'static str {
-        match (self.delivered, self.failed) {
-            (true, _) => "delivered",
-            (false, true) => "failed",
-            (false, false) => "sent",
-        }
-    }
 }
 
 /// Something that waits for its promotion.
@@ -383,88 +342,4 @@ impl Market {
         }
         Ok(sum)
     }
-
-    /// Takes in what an event tells of a message with a code; the same again changes nothing.
-    ///
-    /// # Errors
-    /// What the table answers; the same may be told again.
-    pub async fn distribute(&self, event: &Event) -> Result<(), StoreError> {
-        let (Some(promotion), Some(code)) = (&event.promotion_id, &event.voucher_code) else {
-            return Ok(());
-        };
-        let message = message_name(event, code);
-        let key = keys::distribution(&self.id, promotion, &message);
-        for attempt in 0.. {
-            let item = self.store.get(&key, true).await?;
-            let stands: Option<Distribution> = item.as_ref().map(data).transpose()?;
-            let mut distribution = stands.clone().unwrap_or_else(|| Distribution {
-                customer_id: event.customer_id.clone(),
-                campaign_id: event.campaign_id.clone(),
-                channel: event.channel,
-                message_id: event.message_id.clone(),
-                voucher_code: code.clone(),
-                at: event.occurred_at,
-                delivered: false,
-                failed: false,
-            });
-            distribution.delivered |= event.kind == Kind::Delivered;
-            distribution.failed |= matches!(event.kind, Kind::Bounced | Kind::Failed);
-            if stands.as_ref() == Some(&distribution) {
-                return Ok(());
-            }
-            let expires = event.occurred_at.plus_ms(self.retention.keep_ms());
-            let mut changes = Changes::default();
-            let version = item
-                .as_ref()
-                .and_then(|item| number(item, "v"))
-                .unwrap_or(0);
-            changes
-                .at(&key)
-                .data(&distribution)
-                .expires(expires)
-                .next_version(version);
-            // It stays in the list where it came in first, as long as the last that is known of it.
-            changes
-                .at(&keys::listed_distribution(
-                    &self.id,
-                    promotion,
-                    distribution.at,
-                    &message,
-                ))
-                .expires(expires);
-            let state = |distribution: Option<&Distribution>| {
-                distribution.map_or("sent", Distribution::state)
-            };
-            let (was, is) = (state(stands.as_ref()), state(Some(&distribution)));
-            let total = keys::promotion_total(&self.id, slot_of(&message), promotion);
-            for (state, attribute) in [("delivered", "md"), ("failed", "mf")] {
-                let n = i64::from(is == state) - i64::from(was == state);
-                changes.at(&total).add(attribute, n);
-            }
-            match self.store.transact(changes.writes(&self.store)).await? {
-                Transacted::Done => return Ok(()),
-                Transacted::Cancelled(_) if attempt >= 100 => break,
-                Transacted::Cancelled(_) => give_way(attempt).await,
-            }
-        }
-        Err(StoreError::Contended {
-            op: "counting a message",
-        })
-    }
-}
-
-/// A name for a message with a code: a hash, for a key holds one id.
-fn message_name(event: &Event, code: &VoucherCode) -> String {
-    let mut hash = Sha256::new();
-    for part in [
-        event.customer_id.as_str(),
-        event.campaign_id.as_str(),
-        event.channel.name(),
-        event.message_id.as_ref().map_or("", MessageId::as_str),
-        code.as_str(),
-    ] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hex(&hash.finalize()[..16])
 }

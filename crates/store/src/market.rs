@@ -40,6 +40,8 @@ pub struct Meta {
     pub planned_to: Option<Instant>,
     /// Some sheets lie in several stripes, or did.
     pub striped: bool,
+    /// Some messages carry codes.
+    pub coded: bool,
 }
 
 /// The version of the rules (campaigns and settings) that a fold goes by.
@@ -155,6 +157,7 @@ impl Market {
         Ok(Meta {
             has_orders: item.contains_key("has_orders"),
             striped: item.contains_key("striped"),
+            coded: item.contains_key("coded"),
             as_of: Instant::parse(text(&item, "as_of")).ok(),
             moved_at: Instant::parse(text(&item, "moved_at")).ok(),
             planned_to: Instant::parse(text(&item, "planned_to")).ok(),
