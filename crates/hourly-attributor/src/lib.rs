@@ -149,6 +149,17 @@ impl Attributor {
         until: Until<'_>,
     ) -> Result<Vec<Nudge>, AttributorError> {
         let limits = self.limits;
+        // What settings ask for, and no campaign: redemptions follow them too.
+        let redate = match unit.work {
+            Work::Redecide { span, after: None } if span.to.is_none() => Some(Some(span.from)),
+            Work::Refold { after: None } => Some(None),
+            _ => None,
+        };
+        if let Some(from) = redate
+            && !market.redate(from, until.clock, until.stop_at).await?
+        {
+            return Ok(vec![plan::nudge(market, unit)]);
+        }
         let (turn, mut nudges) = match unit.work.clone() {
             Work::Fold { next } => {
                 let turn = fold::work(market, unit, next, limits, until).await?;

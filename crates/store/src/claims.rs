@@ -210,6 +210,8 @@ enum Job {
     },
     /// Something that waits is taken in.
     Admit(Entry),
+    /// The settings that hold at its time changed: its day, and what its order adds.
+    Redate(Redemption),
 }
 
 /// What became of it.
@@ -341,6 +343,44 @@ impl Market {
             self.store
                 .delete(&keys::awaited_promotion(&self.id, promotion))
                 .await?;
+        }
+        Ok(true)
+    }
+
+    /// Counts redemptions anew whose day, or whose order's amount, follows from settings that changed: those from a time on, or all.
+    /// Settings replace each other before the first order, and facts are up to ten minutes ahead of the clock. False where time
+    /// was up before all were looked at; what was counted anew stays so.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn redate(
+        &self,
+        from: Option<Instant>,
+        clock: &(dyn Fn() -> Instant + Sync),
+        stop_at: Instant,
+    ) -> Result<bool, StoreError> {
+        for promotion in self.promotions().await? {
+            let id = &promotion.promotion_id;
+            let mut after = None;
+            loop {
+                let page = self.redemptions_of(id, after, 1_000, clock());
+                let (facts, next) = page.await?;
+                let since = facts
+                    .iter()
+                    .filter(|fact| from.is_none_or(|from| fact.at >= from));
+                let jobs = since.map(|fact| Job::Redate(fact.told.clone()));
+                let jobs: Vec<Job> = jobs.collect();
+                for chunk in jobs.chunks(CHUNK) {
+                    self.do_jobs(chunk, slot_of(id.as_str()), clock()).await?;
+                    if clock() >= stop_at {
+                        return Ok(false);
+                    }
+                }
+                match next {
+                    Some(next) if jobs.len() == facts.len() => after = Some(next),
+                    _ => break,
+                }
+            }
         }
         Ok(true)
     }

@@ -60,7 +60,7 @@ impl Job {
         match self {
             Self::Arrival { arrival, .. } => Some(Subject::of_entry(&arrival.entry)),
             Self::Admit(entry) => Some(Subject::of_entry(entry)),
-            Self::Redeem(told) => Some(Subject {
+            Self::Redeem(told) | Self::Redate(told) => Some(Subject {
                 own: Some(Entry::Redeemed(told.clone())),
                 ..Subject::of(told)
             }),

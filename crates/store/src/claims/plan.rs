@@ -36,6 +36,7 @@ impl Draft<'_> {
             }
             Job::Admit(Entry::Assigned(told)) => self.assign(told, None, 0, true).map(Done::Taken),
             Job::Admit(Entry::Redeemed(told)) => self.report(told, None, 0, true).map(Done::Taken),
+            Job::Redate(told) => self.redate(told).map(|()| Done::Taken(Taken::Accepted)),
             Job::Redeem(told) => self.redeem(told).map(Done::Redeemed),
             Job::Rollback {
                 redemption,
@@ -564,6 +565,25 @@ impl Draft<'_> {
         let fed = keys::fed(id, self.now, false, &told.redemption_id);
         self.changes.at(&fed).expires(self.now.plus_ms(keep_ms));
         self.put_fact(key, fact, version);
+        Ok(())
+    }
+
+    fn redate(&mut self, told: &Redemption) -> Result<(), StoreError> {
+        let key = keys::redemption(&self.market.id, &told.redemption_id);
+        let Some((fact, _)) = self.fact(&key)?.filter(|(fact, _)| fact.waits.is_none()) else {
+            return Ok(());
+        };
+        let day = fact.used(self.versions()?).day;
+        let open = self.claim(&told.promotion_id, &told.customer_id)?;
+        for used in &mut open.claim.uses {
+            if used.redemption_id == told.redemption_id && used.day != day {
+                used.day = day;
+                open.changed = true;
+            }
+        }
+        if fact.stands() {
+            self.name_order(&fact, 0)?;
+        }
         Ok(())
     }
 
