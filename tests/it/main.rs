@@ -11,6 +11,7 @@
 mod access;
 mod actions;
 mod bad_input;
+mod batches;
 mod cases;
 mod cost;
 mod crash;
@@ -27,6 +28,8 @@ mod line;
 mod meter;
 #[cfg(feature = "real")]
 mod real;
+#[cfg(feature = "real")]
+mod real_batches;
 mod requirements;
 mod retries;
 mod rules;

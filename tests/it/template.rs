@@ -339,7 +339,9 @@ fn the_bucket_is_private_and_tells_of_files_only() {
         (&json!("Retain"), &json!("Retain"))
     );
     let bucket = &bucket["Properties"];
-    let public = bucket["PublicAccessBlockConfiguration"].as_object().unwrap();
+    let public = bucket["PublicAccessBlockConfiguration"]
+        .as_object()
+        .unwrap();
     assert!(public.len() == 4 && public.values().all(|blocked| *blocked == json!(true)));
     assert!(bucket["BucketEncryption"].is_object());
     // Overwritten content is gone, and nobody pays for it.
@@ -353,7 +355,10 @@ fn the_bucket_is_private_and_tells_of_files_only() {
         assert_eq!(one["Queue"], json!({ "Fn::GetAtt": ["Arrivals", "Arn"] }));
         let rules = &one["Filter"]["S3Key"]["Rules"];
         assert_eq!(rules[0], json!({ "Name": "prefix", "Value": "inbox/" }));
-        assert_eq!((&rules[1]["Name"], &rules[2]), (&json!("suffix"), &Value::Null));
+        assert_eq!(
+            (&rules[1]["Name"], &rules[2]),
+            (&json!("suffix"), &Value::Null)
+        );
         suffixes.insert(rules[1]["Value"].as_str().unwrap());
     }
     // What the code takes for a file is told of, and no result is: that lies elsewhere.
@@ -361,7 +366,10 @@ fn the_bucket_is_private_and_tells_of_files_only() {
     for suffix in [".csv", ".jsonl", ".csv.gz", ".jsonl.gz", ".txt", ".gz"] {
         let file = File::at(&format!("inbox/m/redemptions/a{suffix}"));
         assert_eq!(file.is_some(), suffixes.contains(suffix), "{suffix}");
-        for result in file.iter().flat_map(|file| ["result.json", "rejected.csv"].map(|name| file.result(name))) {
+        for result in file
+            .iter()
+            .flat_map(|file| ["result.json", "rejected.csv"].map(|name| file.result(name)))
+        {
             assert!(!result.starts_with("inbox/"), "{result}");
         }
     }
@@ -390,11 +398,20 @@ fn the_queue_of_files_is_fed_to_their_function() {
     );
     let fed = &function["Events"]["Arrival"]["Properties"];
     assert_eq!(fed["Queue"], json!({ "Fn::GetAtt": ["Arrivals", "Arn"] }));
-    assert_eq!(fed["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));
-    assert!(fed["ScalingConfig"]["MaximumConcurrency"].as_i64().unwrap() >= 2, "SQS's least");
+    assert_eq!(
+        fed["FunctionResponseTypes"],
+        json!(["ReportBatchItemFailures"])
+    );
+    assert!(
+        fed["ScalingConfig"]["MaximumConcurrency"].as_i64().unwrap() >= 2,
+        "SQS's least"
+    );
     let variables = &function["Environment"]["Variables"];
     assert_eq!(
-        (&variables["REVTRAIL_BUCKET"], &variables["REVTRAIL_QUEUE_URL"]),
+        (
+            &variables["REVTRAIL_BUCKET"],
+            &variables["REVTRAIL_QUEUE_URL"]
+        ),
         (&json!({ "Ref": "Files" }), &json!({ "Ref": "Arrivals" }))
     );
 }

@@ -358,6 +358,10 @@ impl<R: Read> Lines<R> {
             let why = "the file is UTF-16: save it as UTF-8 (in a spreadsheet, “CSV UTF-8”)";
             return Err(Fault::Content(why.to_owned()));
         }
+        if line.starts_with(b"\x1f\x8b") {
+            let why = "the file is gzipped, and its name does not end in .gz";
+            return Err(Fault::Content(why.to_owned()));
+        }
         if line.starts_with(b"\xef\xbb\xbf") {
             line.drain(..3);
         }
@@ -438,9 +442,10 @@ impl<R: Read> Lines<R> {
             }
             _ => gzip.to_string(),
         };
-        Fault::Content(format!(
-            "the gzip stream is broken after line {}: {why}",
-            self.number
-        ))
+        let place = match self.number {
+            0 => "at its beginning".to_owned(),
+            line => format!("after line {line}"),
+        };
+        Fault::Content(format!("the gzip stream is broken {place}: {why}"))
     }
 }
