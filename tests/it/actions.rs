@@ -183,7 +183,8 @@ impl World {
                     .await
                     .unwrap()
             );
-            let worked = self.batches.work(&file, &etag, &|| self.now, Instant::MAX);
+            let clock = || self.now;
+            let worked = self.batches.work(&file, &etag, &clock, Instant::MAX);
             assert_eq!(worked.await.unwrap(), Turn::Ended);
         }
     }

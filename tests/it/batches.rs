@@ -669,14 +669,8 @@ async fn every_message_is_answered_as_the_corpus_says() {
             }
             Ok::<_, std::convert::Infallible>(())
         };
-        let answer = envelope::answer(
-            &batches,
-            "files",
-            &messages(&[body]),
-            &now,
-            Instant::MAX,
-            send,
-        );
+        let event = messages(&[body]);
+        let answer = envelope::answer(&batches, "files", &event, &now, Instant::MAX, send);
         let answer = answer.await.unwrap();
         let list = service.get(&format!("{M}/batches")).await;
         let mut files: Vec<&str> = list["batches"]

@@ -247,7 +247,7 @@ impl<R: Read> Rows<R> {
 
 /// Names for a sentence, which stays one whatever they are.
 fn some_of(names: &[&str]) -> String {
-    let text = names.join(", ");
+    let text = names.join(", ").replace(char::is_control, " ");
     let end = text.floor_char_boundary(300);
     let more = if end < text.len() { " …" } else { "" };
     format!("{}{more}", &text[..end])
