@@ -99,7 +99,7 @@ fn held_kib() -> Option<u64> {
 
 #[test]
 fn files_of_any_size_take_as_much_as_one_record() {
-    let rows: usize = std::env::var("REVTRAIL_ROWS").map_or(500_000, |text| text.parse().unwrap());
+    let rows: usize = std::env::var("REVTRAIL_ROWS").map_or(200_000, |text| text.parse().unwrap());
     let blocks = rows.div_ceil(BLOCK_ROWS);
     let csv = ROW.repeat(BLOCK_ROWS);
     let json = JSON.repeat(BLOCK_ROWS);
@@ -120,32 +120,23 @@ fn files_of_any_size_take_as_much_as_one_record() {
         }
     }
 
-    // Files that are made to hurt: they end, and say why.
+    // Files that are made to hurt: they end, and say why. The last is a gzip bomb.
     let mib = 1 << 20;
-    for (name, body, times, expected) in [
-        (
-            "a line of 2 GiB",
-            vec![b'x'; mib],
-            2_048,
-            "there is no record in 1 GiB",
-        ),
-        (
-            "blank lines of 2 GiB",
-            vec![b'\n'; mib],
-            2_048,
-            "there is no record in 1 GiB",
-        ),
+    for (byte, format, gzipped) in [
+        (b'x', Format::Csv, false),
+        (b'\n', Format::Csv, false),
+        (b'x', Format::JsonLines, false),
+        (b'\n', Format::JsonLines, true),
     ] {
-        for format in [Format::Csv, Format::JsonLines] {
-            let head = if format == Format::Csv { HEADER } else { "" };
-            let (good, bad, ended) =
-                count(repeated(head.as_bytes(), &body, times, true), format, true);
-            let why = ended.unwrap_err();
-            assert!(
-                (good, bad) == (0, 0) && why.starts_with(expected),
-                "{name}: {good} {bad} {why}"
-            );
-        }
+        let head = if format == Format::Csv { HEADER } else { "" };
+        // 2 GiB, unpacked.
+        let file = repeated(head.as_bytes(), &vec![byte; mib], 2_048, gzipped);
+        let (good, bad, ended) = count(file, format, gzipped);
+        let why = ended.unwrap_err();
+        assert!(
+            (good, bad) == (0, 0) && why.starts_with("there is no record in 1 GiB"),
+            "{byte} {format:?}: {good} {bad} {why}"
+        );
     }
     // Each line opens a quote wherever one begins to read, and closes it nowhere.
     let quotes = "a\",\"b\n".repeat(64 << 10);
