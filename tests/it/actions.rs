@@ -11,6 +11,7 @@ use axum::body::Body;
 use hourly_attributor::{Attributor, Limits};
 use http::{Method, Request};
 use http_body_util::BodyExt;
+use redemption_batch::{Batches, Turn};
 use revtrail_core::time::{Instant, Retention};
 use revtrail_store::Store;
 use revtrail_store::embedded::{self, Embedded};
@@ -20,6 +21,7 @@ use revtrail_web::route::Route;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::batches::{FILE, Root};
 use crate::service::ADMIN;
 use crate::shop::{NOW, events, order};
 use crate::template::{FUNCTIONS, actions, template};
@@ -67,6 +69,8 @@ struct World {
     recorders: Vec<Recorder>,
     routers: Vec<Router>,
     attributor: Attributor,
+    batches: Batches,
+    root: Root,
     now: Instant,
 }
 
@@ -110,10 +114,14 @@ impl World {
             limits,
             ..Attributor::new(store(4), Retention::DEFAULT)
         };
+        let root = Root::new();
+        let batches = crate::batches::batches(&store(5), &root, crate::batches::SMALL);
         Self {
             recorders,
             routers,
             attributor,
+            batches,
+            root,
             now,
         }
     }
@@ -161,6 +169,24 @@ impl World {
     async fn run(&self) {
         let nudges = self.attributor.tick().await.unwrap();
         self.attributor.drain(nudges, &|| self.now).await.unwrap();
+    }
+
+    /// A file of redemptions comes, and is told of twice.
+    async fn file(&self, name: &str, text: &str) {
+        let file = self.root.put(name, text.as_bytes());
+        let etag = self.root.folder().etag(&file.key).unwrap();
+        for _ in 0..2 {
+            assert!(
+                self.batches
+                    .store
+                    .marketplace_exists(&file.marketplace)
+                    .await
+                    .unwrap()
+            );
+            let clock = || self.now;
+            let worked = self.batches.work(&file, &etag, &clock, Instant::MAX);
+            assert_eq!(worked.await.unwrap(), Turn::Ended);
+        }
     }
 
     async fn read_all(&self, key: &str) {
@@ -338,6 +364,13 @@ async fn every_role_may_do_what_its_function_does_and_nothing_else() {
             Value::Null,
         )
         .await;
+
+    let promotion = json!({ "name": "P", "kind": "global", "tracking_from": "2026-11-01T00:00:00Z", "cap": 100 });
+    world.call("PUT", "/promotions/p-1", promotion).await;
+    world.file("a.csv", FILE).await;
+    world.file("b.csv", FILE).await;
+    world.file("c.csv", "no header\n").await;
+    world.read_all(secret).await;
 
     let template = template();
     let mut wrong = Vec::new();

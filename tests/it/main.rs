@@ -11,6 +11,7 @@
 mod access;
 mod actions;
 mod bad_input;
+mod batches;
 mod cases;
 mod cost;
 mod crash;
@@ -30,6 +31,8 @@ mod promotions;
 mod promotions_http;
 #[cfg(feature = "real")]
 mod real;
+#[cfg(feature = "real")]
+mod real_batches;
 mod redeem_parallel;
 mod requirements;
 mod retries;

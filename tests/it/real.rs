@@ -27,10 +27,10 @@ use crate::worlds_http;
 /// Longest that a part may take to start, and a call to be answered: minutes more than on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How often it is looked whether something is so: no step goes by how long this is.
-const LOOK: Duration = Duration::from_millis(20);
+pub const LOOK: Duration = Duration::from_millis(20);
 
 /// A process of ours, which ends with its owner.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -55,7 +55,7 @@ fn folder(variable: &str) -> PathBuf {
     )
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -188,22 +188,25 @@ async fn random_worlds_come_out_the_same_on_dynamodb_local() {
 }
 
 /// All of it, as it is deployed.
-struct Cloud {
+pub struct Cloud {
     parts: Vec<Process>,
-    market: Market,
-    sqs: aws_sdk_sqs::Client,
+    pub market: Market,
+    pub sqs: aws_sdk_sqs::Client,
     queue: String,
-    dead: String,
+    /// The queue that S3 tells of files.
+    pub arrivals: String,
+    pub dead: String,
     lambda: u16,
     dynamodb: u16,
-    moto: u16,
+    pub moto: u16,
     attributor: Option<Process>,
 }
 
-const MARKET: &str = "shop";
+pub const MARKET: &str = "shop";
+pub const BUCKET: &str = "files";
 
 impl Cloud {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let (java, dynamodb_port) = dynamodb_local();
         let store = Store::new(dynamodb(dynamodb_port), "revtrail");
         store.create_table().await.unwrap();
@@ -251,12 +254,14 @@ impl Cloud {
         let dead = make("dead", None).await;
         let redrive = json!({ "deadLetterTargetArn": "arn:aws:sqs:us-east-1:123456789012:dead", "maxReceiveCount": 4 });
         let queue = make("work", Some(redrive.to_string())).await;
+        let arrivals = make("arrivals", Some(redrive.to_string())).await;
         let market = store.market(&MarketplaceId::new(MARKET).unwrap(), Retention::DEFAULT);
         let mut cloud = Self {
             parts,
             market,
             sqs,
             queue,
+            arrivals,
             dead,
             lambda,
             dynamodb: dynamodb_port,
@@ -272,7 +277,7 @@ impl Cloud {
     }
 
     /// A built function, with the environment that the template gives it.
-    fn function(&self, name: &str) -> Process {
+    pub fn function(&self, name: &str) -> Process {
         let mut command = Command::new(folder("REVTRAIL_FUNCTIONS").join(name));
         let local = |port: u16| format!("http://127.0.0.1:{port}");
         command.env_clear().envs([
@@ -288,11 +293,15 @@ impl Cloud {
             ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
             ("AWS_ENDPOINT_URL_DYNAMODB", local(self.dynamodb)),
             ("AWS_ENDPOINT_URL_SQS", local(self.moto)),
+            ("AWS_ENDPOINT_URL_S3", local(self.moto)),
             ("REVTRAIL_TABLE", "revtrail".to_owned()),
             ("REVTRAIL_RETENTION_DAYS", "90".to_owned()),
         ]);
         match name {
             "hourly-attributor" => command.env("REVTRAIL_QUEUE_URL", &self.queue),
+            "redemption-batch" => command
+                .env("REVTRAIL_QUEUE_URL", &self.arrivals)
+                .env("REVTRAIL_BUCKET", BUCKET),
             "manage" => command
                 .env("REVTRAIL_QUEUE_URL", &self.queue)
                 .env("REVTRAIL_ADMIN_KEY", ADMIN),
@@ -303,7 +312,7 @@ impl Cloud {
     }
 
     /// A call through a function's own address, which passes the path on as it is.
-    fn call(&self, function: &str, method: &str, rest: &str, body: &Value) -> (u16, Value) {
+    pub fn call(&self, function: &str, method: &str, rest: &str, body: &Value) -> (u16, Value) {
         let path = format!("/lambda-url/{function}/v1/marketplaces/{MARKET}{rest}");
         let headers =
             format!("authorization: Bearer {ADMIN}\r\ncontent-type: application/json\r\n");
@@ -319,7 +328,7 @@ impl Cloud {
         )
     }
 
-    fn get(&self, rest: &str) -> Value {
+    pub fn get(&self, rest: &str) -> Value {
         let (status, body) = self.call("report-query", "GET", rest, &Value::Null);
         assert_eq!(status, 200, "GET {rest}: {body}");
         body
@@ -364,11 +373,11 @@ impl Cloud {
     }
 
     /// A call of a function: what it answers, or how it failed.
-    fn invoke(&self, function: &str, event: &Value) -> Result<Value, String> {
+    pub fn invoke(&self, function: &str, event: &Value) -> Result<Value, String> {
         invoke(self.lambda, function, event)
     }
 
-    async fn receive(&self, queue: &str) -> Vec<Message> {
+    pub async fn receive(&self, queue: &str) -> Vec<Message> {
         let receive = self
             .sqs
             .receive_message()

@@ -33,7 +33,7 @@ const CAMPAIGNS: [&str; 3] = ["spring", "summer", "winter"];
 
 /// One caller's line: its calls go one by one, each when it is let.
 #[derive(Debug, Clone)]
-struct Gate {
+pub struct Gate {
     line: Tripwire,
     turns: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
@@ -41,7 +41,7 @@ struct Gate {
 }
 
 impl Gate {
-    fn over(database: &Embedded) -> Self {
+    pub fn over(database: &Embedded) -> Self {
         Self {
             line: Tripwire::over(database.clone()),
             turns: Arc::new(Semaphore::new(0)),
@@ -275,25 +275,7 @@ async fn play(meeting: &Meeting, schedule: &Schedule) -> ([usize; 2], Vec<String
     };
     let alone = (0..2).flat_map(|i| std::iter::repeat_n(i, schedule.alone[i]));
     let turns: Vec<usize> = alone.chain(schedule.turns.iter().copied()).collect();
-    let driver = async {
-        for i in turns {
-            let (gate, over) = (&gates[i], &over[i]);
-            // Nothing but its own steps keeps a caller from its next call, so it comes.
-            while gate.waiting.load(Ordering::SeqCst) == 0 && over.load(Ordering::SeqCst) == 0 {
-                tokio::task::yield_now().await;
-            }
-            if over.load(Ordering::SeqCst) == 0 {
-                let made = gate.made.load(Ordering::SeqCst);
-                gate.turns.add_permits(1);
-                while gate.made.load(Ordering::SeqCst) == made {
-                    tokio::task::yield_now().await;
-                }
-            }
-        }
-        gates
-            .iter()
-            .for_each(|gate| gate.turns.add_permits(100_000));
-    };
+    let driver = drive(&gates, &over, &turns);
     let (one, other, ()) = tokio::join!(caller(0), caller(1), driver);
     let made = gates
         .each_ref()
@@ -320,8 +302,29 @@ async fn play(meeting: &Meeting, schedule: &Schedule) -> ([usize; 2], Vec<String
     )
 }
 
+/// Lets two callers make their calls in this order, and then as they come. `over` is 1 where a caller is done.
+pub async fn drive(gates: &[Gate; 2], over: &[AtomicUsize; 2], turns: &[usize]) {
+    for &i in turns {
+        let (gate, over) = (&gates[i], &over[i]);
+        // Nothing but its own steps keeps a caller from its next call, so it comes.
+        while gate.waiting.load(Ordering::SeqCst) == 0 && over.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        if over.load(Ordering::SeqCst) == 0 {
+            let made = gate.made.load(Ordering::SeqCst);
+            gate.turns.add_permits(1);
+            while gate.made.load(Ordering::SeqCst) == made {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    gates
+        .iter()
+        .for_each(|gate| gate.turns.add_permits(100_000));
+}
+
 /// All orders of `n` calls of each.
-fn interleavings(n: usize) -> Vec<Vec<usize>> {
+pub fn interleavings(n: usize) -> Vec<Vec<usize>> {
     let ones = |bits: &u32| bits.count_ones() as usize == n;
     let turns = |bits: u32| {
         (0..2 * n)

@@ -208,7 +208,7 @@ impl Batches {
             if results {
                 self.write_results(market, file, &ended).await?;
             }
-            match market.move_batch(&batch, ended, "").await? {
+            match market.move_batch(&batch, ended, "", now).await? {
                 Some(ended) => return Ok(ended),
                 None => batch = again(market, &batch, now).await?,
             }
@@ -266,7 +266,7 @@ impl Batches {
                 ..batch.clone()
             };
             // Where another moved it, it did not stall.
-            market.move_batch(&batch, to, "").await?;
+            market.move_batch(&batch, to, "", now).await?;
             return Ok(Turn::Later);
         }
         let why = format!(
@@ -307,7 +307,7 @@ async fn take(
             stalls: 0,
             ..batch.clone()
         };
-        match market.move_batch(&batch, to, &rejected).await? {
+        match market.move_batch(&batch, to, &rejected, now).await? {
             Some(moved) => return Ok(moved),
             None => batch = again(market, &batch, now).await?,
         }

@@ -247,7 +247,7 @@ impl<R: Read> Rows<R> {
 
 /// Names for a sentence, which stays one whatever they are.
 fn some_of(names: &[&str]) -> String {
-    let text = names.join(", ");
+    let text = names.join(", ").replace(char::is_control, " ");
     let end = text.floor_char_boundary(300);
     let more = if end < text.len() { " …" } else { "" };
     format!("{}{more}", &text[..end])
@@ -358,6 +358,10 @@ impl<R: Read> Lines<R> {
             let why = "the file is UTF-16: save it as UTF-8 (in a spreadsheet, “CSV UTF-8”)";
             return Err(Fault::Content(why.to_owned()));
         }
+        if line.starts_with(b"\x1f\x8b") {
+            let why = "the file is gzipped, and its name does not end in .gz";
+            return Err(Fault::Content(why.to_owned()));
+        }
         if line.starts_with(b"\xef\xbb\xbf") {
             line.drain(..3);
         }
@@ -438,9 +442,10 @@ impl<R: Read> Lines<R> {
             }
             _ => gzip.to_string(),
         };
-        Fault::Content(format!(
-            "the gzip stream is broken after line {}: {why}",
-            self.number
-        ))
+        let place = match self.number {
+            0 => "at its beginning".to_owned(),
+            line => format!("after line {line}"),
+        };
+        Fault::Content(format!("the gzip stream is broken {place}: {why}"))
     }
 }

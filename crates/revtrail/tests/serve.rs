@@ -222,3 +222,56 @@ fn it_stops_when_told_to() {
     server.output.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "stopped\n");
 }
+
+#[test]
+fn a_file_in_the_inbox_is_taken_in_though_the_process_is_killed() {
+    let folder = Folder::new("inbox");
+    let server = Server::start(&folder);
+    let put = |path: &str, body: Value| {
+        let (status, told) = server.call("PUT", path, &body).unwrap();
+        assert!(status < 300, "{told}");
+    };
+    put("/v1/marketplaces/m", json!({"name": "m"}));
+    let promotion = json!({"name": "P", "kind": "global"});
+    put("/v1/marketplaces/m/promotions/p-1", promotion);
+    let inbox = folder.0.join("inbox/m/redemptions");
+    std::fs::create_dir_all(&inbox).unwrap();
+    let row = |n: usize| match n % 10 {
+        9 => format!("r-{n}\n"),
+        _ => format!("r-{n},p-1,c-{n}\n"),
+    };
+    let rows: String = (0..3_000).map(row).collect();
+    let text = format!("redemption_id,promotion_id,customer_id\n{rows}");
+    std::fs::write(inbox.join(".unfinished.csv"), "not complete yet").unwrap();
+    std::fs::write(inbox.join("notes.txt"), "no file of redemptions").unwrap();
+    std::fs::write(inbox.join(".week.csv"), text).unwrap();
+    std::fs::rename(inbox.join(".week.csv"), inbox.join("week.csv")).unwrap();
+
+    let until = |server: &Server, enough: &dyn Fn(&Value) -> bool| loop {
+        let shown = server.get("/v1/marketplaces/m/batches");
+        let batches = shown["batches"].as_array().unwrap();
+        assert!(batches.len() <= 1, "{shown}");
+        if let Some(batch) = batches.first().filter(|batch| enough(batch)) {
+            return batch.clone();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    let begun = until(&server, &|batch| batch["rows"] != 0);
+    // Dropped, it is killed.
+    drop(server);
+    assert_eq!(begun["state"], "running", "it was killed in the middle");
+    let server = Server::start(&folder);
+    let done = until(&server, &|batch| batch["state"] == "done");
+    let told = ["rows", "accepted", "duplicates", "quarantined", "rejected"];
+    let counts = told.map(|name| done[name].as_u64().unwrap());
+    assert_eq!(counts, [3_000, 2_700, 0, 0, 300]);
+    let outbox = folder.0.join("outbox/m/redemptions/week");
+    let result = std::fs::read_to_string(outbox.join("result.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&result).unwrap(), done);
+    let rejected = std::fs::read_to_string(outbox.join("rejected.csv")).unwrap();
+    assert_eq!(rejected.lines().count(), 301);
+    assert!(
+        rejected.lines().nth(1).unwrap().ends_with(",r-9"),
+        "{rejected:.200}"
+    );
+}

@@ -7,6 +7,7 @@ use revtrail_core::time::Instant;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::claims::give_way;
 use crate::client::{
     Condition, Fault, Item, NewItem, Range, Reading, StoreError, Transacted, data, expired, hex,
     number, text,
@@ -214,7 +215,8 @@ impl Market {
         Ok((batches, next))
     }
 
-    /// Moves a batch on, with what was rejected since; `None` where another moved it since it was read.
+    /// Moves a batch on, with what was rejected since; `None` where another moved it since it was read. What changed nothing is
+    /// counted among the redemptions that came in on the day of `now`; what was taken is counted already.
     ///
     /// # Errors
     /// What the table answers.
@@ -223,14 +225,20 @@ impl Market {
         from: &Batch,
         to: Batch,
         rejected: &str,
+        now: Instant,
     ) -> Result<Option<Batch>, StoreError> {
         let to = Batch {
             version: from.version,
             ..to
         };
         let gone_at = to.started_at.plus_ms(self.retention.keep_ms());
-        for _ in 0..TRIES_MAX {
+        let since = |of: fn(&Tally) -> u64| (of(&to.tally) - of(&from.tally)) as usize;
+        let (duplicates, refused) = (since(|t| t.duplicates), since(|t| t.rejected));
+        for attempt in 0..TRIES_MAX {
             let mut writes = vec![self.put_batch(&to)];
+            if duplicates + refused > 0 {
+                writes.push(self.redemptions_counted(duplicates, refused, now).await?);
+            }
             for (place, piece) in pieces(rejected).into_iter().enumerate() {
                 let key = keys::batch_reject(&self.id, &to.batch_id, from.tally.rows, place);
                 let item = NewItem::at(&key).packed(&piece).expires(gone_at);
@@ -246,7 +254,7 @@ impl Market {
                 Transacted::Cancelled(faults) if faults.contains(&Fault::Condition) => {
                     return Ok(None);
                 }
-                Transacted::Cancelled(_) => {}
+                Transacted::Cancelled(_) => give_way(attempt).await,
             }
         }
         Err(StoreError::Contended {

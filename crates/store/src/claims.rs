@@ -26,13 +26,15 @@ pub(crate) use self::draft::StoredVoucher;
 use self::draft::{Draft, PoolOf, Subject};
 use crate::client::{
     Item, Range, Reading, StoreError, TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted,
-    data, expired, text,
+    Write, data, expired, text,
 };
 use crate::keys::{self, Key, slot_of};
 use crate::market::Market;
 
 /// Records of one transaction: each changes up to eight items of its own, and all share some.
 const CHUNK: usize = 11;
+/// Adds to the counts of what came in.
+const COUNT: &str = "ADD rc :rc, du :du, rj :rj";
 /// How often a chunk that meets others is read and planned again.
 const TRIES_MAX: usize = 100;
 
@@ -429,21 +431,42 @@ impl Market {
         if duplicates + rejected == 0 {
             return Ok(());
         }
+        let (key, values) = self.counted(duplicates, rejected, now).await?;
+        self.store
+            .update(&key, COUNT, values.into(), None)
+            .await
+            .map(drop)
+    }
+
+    /// The same as a write, for a transaction with what keeps it from being counted twice.
+    pub(crate) async fn redemptions_counted(
+        &self,
+        duplicates: usize,
+        rejected: usize,
+        now: Instant,
+    ) -> Result<Write, StoreError> {
+        let (key, values) = self.counted(duplicates, rejected, now).await?;
+        Ok(self.store.update_write(&key, COUNT, values.into(), None))
+    }
+
+    async fn counted(
+        &self,
+        duplicates: usize,
+        rejected: usize,
+        now: Instant,
+    ) -> Result<(Key, [(&'static str, AttributeValue); 3]), StoreError> {
         let versions = self.versions().await?.ok_or(StoreError::Contended {
             op: "reading settings",
         })?;
         let slot = slot_of(&now.to_string());
         let key = keys::redemptions_in_on(&self.id, slot, day_of(&versions, now));
         let count = |n: usize| AttributeValue::N(n.to_string());
-        let values = vec![
+        let values = [
             (":rc", count(duplicates + rejected)),
             (":du", count(duplicates)),
             (":rj", count(rejected)),
         ];
-        self.store
-            .update(&key, "ADD rc :rc, du :du, rj :rj", values, None)
-            .await
-            .map(drop)
+        Ok((key, values))
     }
 
     async fn do_jobs(&self, jobs: &[Job], slot: u8, now: Instant) -> Result<Vec<Done>, StoreError> {
