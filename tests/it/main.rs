@@ -32,6 +32,7 @@ mod promotions_http;
 mod real;
 mod redeem_parallel;
 mod requirements;
+mod requirements_promotions;
 mod retries;
 mod rules;
 mod service;
