@@ -150,3 +150,20 @@ pub async fn held(
     );
     lines
 }
+
+/// Fails where two lists of lines differ, and says in which.
+#[track_caller]
+pub fn assert_same(got: &[String], expected: &[String]) {
+    let without = |some: &[String], others: &[String]| -> Vec<String> {
+        some.iter()
+            .filter(|line| !others.contains(line))
+            .cloned()
+            .collect()
+    };
+    assert!(
+        got == expected,
+        "held: {:#?}\nexpected: {:#?}",
+        without(got, expected),
+        without(expected, got)
+    );
+}

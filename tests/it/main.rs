@@ -35,6 +35,7 @@ mod real;
 mod real_batches;
 mod redeem_parallel;
 mod requirements;
+mod requirements_promotions;
 mod retries;
 mod rules;
 mod service;

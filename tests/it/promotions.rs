@@ -130,14 +130,12 @@ pub async fn vouchers(service: &Service, id: &str, page: usize) -> Value {
     json!(shown)
 }
 
-/// All that is shown of some promotions and of what waits for others, as lines that can be compared.
-pub async fn shown(service: &Service, ids: &[&str]) -> Vec<String> {
-    let mut lines: Vec<String> = rows(service, 100)
-        .await
-        .iter()
-        .map(Value::to_string)
-        .collect();
-    for id in ids {
+/// All that is shown of promotions and of what waits for others, as lines that can be compared.
+pub async fn shown(service: &Service) -> Vec<String> {
+    let rows = rows(service, 100).await;
+    let mut lines: Vec<String> = rows.iter().map(Value::to_string).collect();
+    for row in &rows {
+        let id = row["promotion_id"].as_str().unwrap();
         lines.push(dashboard(service, id).await.to_string());
         lines.push(redemptions(service, id, 100).await.to_string());
         lines.push(vouchers(service, id, 100).await.to_string());

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Body;
 use hourly_attributor::{Attributor, AttributorError};
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use revtrail_core::id::MarketplaceId;
 use revtrail_core::time::{Instant, Retention};
@@ -132,6 +132,26 @@ impl Service {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> (StatusCode, String, Vec<u8>) {
+        let answer = self.answer(method, path, headers, body).await;
+        let media = answer
+            .headers()
+            .get("content-type")
+            .map(|v| v.to_str().unwrap().to_owned());
+        (
+            answer.status(),
+            media.unwrap_or_default(),
+            answer.into_body(),
+        )
+    }
+
+    /// The same, with the answer's headers.
+    pub async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Response<Vec<u8>> {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -146,22 +166,10 @@ impl Service {
             .oneshot(request.body(Body::from(body)).unwrap())
             .await
             .unwrap();
-        let (status, media) = (
-            answer.status(),
-            answer
-                .headers()
-                .get("content-type")
-                .map(|v| v.to_str().unwrap().to_owned()),
-        );
-        let bytes = answer
-            .into_body()
-            .collect()
-            .await
-            .unwrap()
-            .to_bytes()
-            .to_vec();
+        let (head, body) = answer.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes().to_vec();
         self.tripwire.assert_untouched();
-        (status, media.unwrap_or_default(), bytes)
+        Response::from_parts(head, bytes)
     }
 
     /// One JSON call under a key.

@@ -32,7 +32,7 @@ pub fn with(mut value: Value, more: &Value) -> Value {
 }
 
 /// What stands behind the fixed columns of a line: `name=value`, where times are written short and flags are flags.
-fn rest<'l>(words: impl Iterator<Item = &'l str>) -> Value {
+pub fn rest<'l>(words: impl Iterator<Item = &'l str>) -> Value {
     let field = |word: &str| {
         let (name, value) = word.split_once('=').unwrap();
         let value = match value {
