@@ -753,3 +753,35 @@ async fn a_batch_that_is_handed_over_comes_back_by_the_queue() {
         );
     }
 }
+
+/// A file that is too large to be read up to its checkpoint within a turn does not go round for ever.
+#[tokio::test]
+async fn a_batch_that_nobody_gets_on_with_fails_and_says_what_to_do() {
+    let (service, root) = (Service::at(NOW).await, Root::new());
+    with_promotion(&service).await;
+    let small = batches(&service.store, &root, SMALL);
+    let file = root.put("a.csv", FILE.as_bytes());
+    let etag = root.folder().etag(&file.key).unwrap();
+    let ms = AtomicI64::new(now().ms());
+    let clock = || Instant::from_ms(ms.fetch_add(1, Ordering::SeqCst));
+    // Turns of so many looks: of 1 nothing comes, of 3 a chunk.
+    let mut turns = Vec::new();
+    for looks in [1, 1, 3, 1, 1, 1] {
+        let stop_at = Instant::from_ms(ms.load(Ordering::SeqCst)).plus_ms(looks);
+        turns.push(small.work(&file, &etag, &clock, stop_at).await.unwrap());
+    }
+    assert_eq!(
+        turns,
+        [[Turn::Later; 5].as_slice(), &[Turn::Ended]].concat()
+    );
+    let batch = newest(&service).await;
+    assert_eq!((counts(&batch)[0], &batch["state"]), (3, &json!("failed")));
+    assert!(
+        batch["detail"]
+            .as_str()
+            .unwrap()
+            .ends_with("split the file into smaller ones"),
+        "{batch}"
+    );
+    assert_eq!(rejected(&root.result(&file, "rejected.csv")).len(), 0);
+}

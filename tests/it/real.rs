@@ -196,7 +196,7 @@ pub struct Cloud {
     /// The queue that S3 tells of files.
     pub arrivals: String,
     pub dead: String,
-    lambda: u16,
+    pub lambda: u16,
     dynamodb: u16,
     pub moto: u16,
     attributor: Option<Process>,
@@ -493,7 +493,7 @@ impl Cloud {
     }
 }
 
-fn invoke(lambda: u16, function: &str, event: &Value) -> Result<Value, String> {
+pub fn invoke(lambda: u16, function: &str, event: &Value) -> Result<Value, String> {
     let path = format!("/2015-03-31/functions/{function}/invocations");
     let answer = http(
         lambda,

@@ -15,7 +15,7 @@ use revtrail_store::aws;
 use serde_json::{Value, json};
 
 use crate::batches::{Root, batches};
-use crate::real::{BUCKET, Cloud, LOOK, MARKET};
+use crate::real::{BUCKET, Cloud, LOOK, MARKET, invoke};
 use crate::service::Service;
 
 struct Bucket(Client);
@@ -143,7 +143,7 @@ fn without_times(mut shown: Value) -> Value {
 async fn files_in_s3_come_to_what_files_in_a_folder_come_to() {
     let cloud = Cloud::start().await;
     let bucket = Bucket::of(&cloud).await;
-    let mut function = Some(cloud.function("redemption-batch"));
+    let function = cloud.function("redemption-batch");
     let settings = json!({ "name": "Shop", "settings": { "preset": "redbox" } });
     assert_eq!(cloud.call("manage", "PUT", "", &settings).0, 201);
     let promotion = json!({ "name": "P", "kind": "global" });
@@ -191,23 +191,20 @@ async fn files_in_s3_come_to_what_files_in_a_folder_come_to() {
     let messages = cloud.receive(&cloud.arrivals).await;
     assert_eq!(messages.len(), 1);
     let call = event(&messages);
-    let running = std::thread::scope(|scope| {
-        let called = scope.spawn(|| cloud.invoke("redemption-batch", &call));
-        let mut running = None;
-        while running.is_none() && !called.is_finished() {
-            let shown = cloud.get("/batches");
-            let shown = shown["batches"].as_array().unwrap().clone();
-            running = shown
-                .into_iter()
-                .find(|one| one["state"] == "running" && one["rows"] != 0);
-            std::thread::sleep(LOOK);
-        }
-        function = None;
-        // The call is answered when the next process is there.
-        function = Some(cloud.function("redemption-batch"));
-        drop(called.join());
-        running
-    });
+    // Nobody waits for its answer: it dies with the process.
+    let lambda = cloud.lambda;
+    let called = std::thread::spawn(move || invoke(lambda, "redemption-batch", &call));
+    let mut running = None;
+    while running.is_none() && !called.is_finished() {
+        let shown = cloud.get("/batches");
+        let shown = shown["batches"].as_array().unwrap().clone();
+        running = shown
+            .into_iter()
+            .find(|one| one["state"] == "running" && one["rows"] != 0);
+        std::thread::sleep(LOOK);
+    }
+    drop(function);
+    let _function = cloud.function("redemption-batch");
     let running = running.expect("it was killed in the middle");
     println!("killed after {} rows", running["rows"]);
     settle(&cloud, &messages, |_| true).await;
@@ -313,5 +310,4 @@ async fn files_in_s3_come_to_what_files_in_a_folder_come_to() {
     let dead = cloud.receive(&cloud.dead).await;
     let dead: Vec<&str> = dead.iter().filter_map(Message::body).collect();
     assert_eq!(dead, ["this is no notification"]);
-    drop(function);
 }
