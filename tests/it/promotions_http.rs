@@ -241,6 +241,13 @@ fn reported(id: &str, more: &Value) -> Value {
     )
 }
 
+fn assigned(id: &str, customer: &str, more: &Value) -> Value {
+    with(
+        json!({"assignment_id": id, "promotion_id": "p", "customer_id": customer}),
+        more,
+    )
+}
+
 /// What went wrong once, or what worlds hardly meet: a name, and calls with the minutes at which they are made.
 fn cases() -> Vec<(&'static str, Vec<(i64, Call)>)> {
     let minute = |minutes: i64| NOW_MS + minutes * 60_000;
@@ -386,7 +393,10 @@ fn cases() -> Vec<(&'static str, Vec<(i64, Call)>)> {
         (
             "a limit for a code without one counts what was used",
             vec![
-                (0, put(json!({}))),
+                (
+                    0,
+                    put(json!({"type": "amount", "value": "5.00", "currency": "EUR"})),
+                ),
                 (0, Call::Vouchers(p(), vec!["C".to_owned()], None)),
                 (1, report("r", json!({"voucher_code": "C"}))),
                 (2, Call::Voucher(p(), "C".to_owned(), false, Some(2))),
@@ -410,6 +420,115 @@ fn cases() -> Vec<(&'static str, Vec<(i64, Call)>)> {
                     ]),
                 ),
                 (2, Call::Voucher(p(), "C".to_owned(), false, Some(2))),
+            ],
+        ),
+        (
+            "a limit becomes a pool, and none again, and one of a disabled code",
+            vec![
+                (
+                    0,
+                    put(json!({"type": "amount", "value": "5.00", "currency": "EUR"})),
+                ),
+                (0, code("p")),
+                (1, redeem(Some("p"), "x1")),
+                (2, Call::Voucher(p(), "C".to_owned(), false, Some(200))),
+                (3, redeem(Some("p"), "x2")),
+                (3, report("r1", json!({"voucher_code": "C"}))),
+                (4, Call::Voucher(p(), "C".to_owned(), false, Some(4))),
+                (5, redeem(Some("p"), "x3")),
+                (5, redeem(Some("p"), "x4")),
+                (6, back("x1", "b1", "")),
+                (7, Call::Voucher(p(), "C".to_owned(), true, Some(150))),
+                (8, redeem(Some("p"), "x5")),
+                (9, Call::Voucher(p(), "C".to_owned(), false, Some(4))),
+                (9, redeem(Some("p"), "x6")),
+                (9, redeem(Some("p"), "x7")),
+            ],
+        ),
+        (
+            "a code that was used and given back before it is a voucher",
+            vec![
+                (0, put(json!({}))),
+                (1, report("r1", json!({"voucher_code": "C"}))),
+                (1, report("r2", json!({"voucher_code": "C"}))),
+                (2, back("r1", "b1", "")),
+                (3, Call::Vouchers(p(), vec!["C".to_owned()], Some(120))),
+                (4, redeem(Some("p"), "x1")),
+                (5, back("r2", "b2", "")),
+            ],
+        ),
+        (
+            "a cap that comes, grows to a pool, goes, and comes again",
+            vec![
+                (0, put(json!({}))),
+                (0, Call::Vouchers(p(), vec!["C".to_owned()], None)),
+                (1, redeem(Some("p"), "x1")),
+                (2, put(json!({"cap": 2}))),
+                (3, redeem(Some("p"), "x2")),
+                (3, redeem(Some("p"), "x3")),
+                (4, put(json!({"cap": 500}))),
+                (5, redeem(Some("p"), "x4")),
+                (6, put(json!({}))),
+                (7, redeem(Some("p"), "x5")),
+                (8, put(json!({"cap": 5}))),
+                (9, redeem(Some("p"), "x6")),
+                (9, redeem(Some("p"), "x7")),
+                (10, back("x1", "b1", "")),
+                (11, redeem(Some("p"), "x8")),
+            ],
+        ),
+        (
+            "a budget of another currency has been spent before",
+            vec![
+                (
+                    0,
+                    put(json!({"budget": {"amount": "10", "currency": "EUR"}})),
+                ),
+                (
+                    1,
+                    report("r1", json!({"reward_amount": "4", "currency": "EUR"})),
+                ),
+                (
+                    1,
+                    report("r2", json!({"reward_amount": "7.50", "currency": "USD"})),
+                ),
+                (
+                    2,
+                    put(json!({"budget": {"amount": "10", "currency": "USD"}})),
+                ),
+                (3, report("r3", json!({"reward_amount": "2.51"}))),
+                (4, put(json!({"currency": "JPY"}))),
+                (5, report("r4", json!({"reward_amount": "100"}))),
+                (
+                    6,
+                    put(json!({"budget": {"amount": "1000", "currency": "EUR"}})),
+                ),
+                (7, back("r1", "b1", "")),
+            ],
+        ),
+        (
+            "an assignment that fails is none, and one that is named may be of another",
+            vec![
+                (0, put(json!({}))),
+                (
+                    1,
+                    Call::Assignments(vec![
+                        assigned(
+                            "a1",
+                            "c",
+                            &json!({"result": "failure", "voucher_code": "C"}),
+                        ),
+                        assigned("a2", "d", &json!({"voucher_code": "D"})),
+                    ]),
+                ),
+                (2, report("r1", json!({"voucher_code": "C"}))),
+                (2, report("r2", json!({"voucher_code": "D"}))),
+                (3, report("r3", json!({"assignment_id": "a2"}))),
+                (
+                    4,
+                    Call::Assignments(vec![assigned("a3", "c", &json!({"voucher_code": "D"}))]),
+                ),
+                (5, back("r1", "b", "")),
             ],
         ),
         (
