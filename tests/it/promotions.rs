@@ -1,7 +1,11 @@
 //! What tests of promotions share: the lists of a promotion read to their end, and what is shown of it as it can be compared.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use redemption_batch::file::File;
+use redemption_batch::files::{Files, Folder};
+use redemption_batch::{Batches, Turn};
 use serde_json::{Map, Value, json};
 
 use crate::service::Service;
@@ -128,6 +132,36 @@ pub async fn vouchers(service: &Service, id: &str, page: usize) -> Value {
     let shown: BTreeMap<String, Value> = items.iter().map(told).collect();
     assert_eq!(shown.len(), items.len(), "listed twice: {items:?}");
     json!(shown)
+}
+
+/// Puts a file into the inbox of the marketplace and works it off; the batch as it is listed then, with the codes of the rows
+/// that were rejected.
+pub async fn upload(service: &Service, name: &str, text: &str) -> Value {
+    static FOLDERS: AtomicUsize = AtomicUsize::new(0);
+    let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+    let root = std::env::temp_dir().join(format!("revtrail-files-{}-{number}", std::process::id()));
+    let folder = Folder::new(root.clone());
+    let file = File::at(&format!("inbox/m/redemptions/{name}")).unwrap();
+    let path = folder.path(&file.key);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+    let files = Files::Folder(folder.clone());
+    let batches = Batches::new(service.store.clone(), service.retention, files);
+    let etag = folder.etag(&file.key).unwrap();
+    let now = service.now();
+    let turn = batches
+        .work(&file, &etag, &|| now, now.plus_ms(60_000))
+        .await;
+    assert_eq!(turn.unwrap(), Turn::Ended);
+    let listed = all(service, "/v1/marketplaces/m/batches", "batches", 1_000).await;
+    let of_it = |batch: &&Value| batch["file"].as_str().unwrap().ends_with(name);
+    let mut batch = listed.iter().find(of_it).cloned().unwrap();
+    let rejected = std::fs::read(folder.path(&file.result("rejected.csv"))).unwrap_or_default();
+    let mut rows = csv::Reader::from_reader(rejected.as_slice());
+    let codes = rows.records().map(|row| row.unwrap()[1].to_owned());
+    batch["codes"] = codes.collect();
+    std::fs::remove_dir_all(root).unwrap();
+    batch
 }
 
 /// All that is shown of promotions and of what waits for others, as lines that can be compared.

@@ -1,15 +1,12 @@
 //! The requirements on promotions (R67 to R109) that HTTP can show, each in the few lines that fail without the feature.
 
 use http::Method;
-use redemption_batch::Batches;
-use redemption_batch::file::File;
-use redemption_batch::files::{Files, Folder};
 use revtrail_store::Store;
 use revtrail_store::embedded::{self, TABLE};
 use serde_json::{Value, json};
 
 use crate::line::Line;
-use crate::promotions::shown;
+use crate::promotions::{shown, upload};
 use crate::service::{ADMIN, Service};
 use crate::shop::{NOW, Shop, assert_part, at, rest, with};
 
@@ -860,39 +857,6 @@ async fn r091_r094_r095_r096_r106_the_rate_moves_at_once() {
     }
 }
 
-/// Puts a file into the inbox of a shop, and works it off; the batch as it is listed then.
-async fn upload(shop: &Shop, name: &str, text: &str) -> Value {
-    let root = std::env::temp_dir().join(format!("revtrail-r092-{}", std::process::id()));
-    let key = format!("inbox/{}/redemptions/{name}", shop.id);
-    let folder = Folder::new(root.clone());
-    std::fs::create_dir_all(folder.path(&key).parent().unwrap()).unwrap();
-    std::fs::write(folder.path(&key), text).unwrap();
-    let batches = Batches::new(
-        shop.service.store.clone(),
-        shop.service.retention,
-        Files::Folder(folder.clone()),
-    );
-    let etag = folder.etag(&key).unwrap();
-    let now = shop.service.now();
-    batches
-        .work(
-            &File::at(&key).unwrap(),
-            &etag,
-            &|| now,
-            now.plus_ms(60_000),
-        )
-        .await
-        .unwrap();
-    std::fs::remove_dir_all(root).unwrap();
-    let listed = shop.get("batches").await;
-    let listed = listed["batches"].as_array().unwrap();
-    listed
-        .iter()
-        .find(|batch| batch["file"].as_str().unwrap().ends_with(name))
-        .cloned()
-        .unwrap()
-}
-
 #[tokio::test]
 async fn r092_r093_a_file_gives_what_calls_give() {
     let lines = [
@@ -925,7 +889,7 @@ async fn r092_r093_a_file_gives_what_calls_give() {
     let counts = json!({"state": "done", "rows": 6, "accepted": 3, "duplicates": 1, "quarantined": 1, "rejected": 1});
     assert_part(
         "file",
-        &upload(&filed, "day.jsonl", &text.join("\n")).await,
+        &upload(&filed.service, "day.jsonl", &text.join("\n")).await,
         &counts,
     );
     assert_eq!(shown(&called.service).await, shown(&filed.service).await);
@@ -933,13 +897,22 @@ async fn r092_r093_a_file_gives_what_calls_give() {
     let counts = json!({"state": "done", "rows": 6, "accepted": 0, "duplicates": 5, "quarantined": 0, "rejected": 1});
     assert_part(
         "again",
-        &upload(&filed, "day-2.jsonl", &text.join("\n")).await,
+        &upload(&filed.service, "day-2.jsonl", &text.join("\n")).await,
         &counts,
     );
     let csv = "customer_id,promotion_id,redemption_id,voucher_code\nann,p,r1,\neve,p,r9,A\n";
     let counts = json!({"state": "done", "rows": 2, "accepted": 1, "duplicates": 0, "quarantined": 0, "rejected": 1});
-    assert_part("CSV", &upload(&filed, "day.csv", csv).await, &counts);
-    let failed = upload(&filed, "bad.csv", "promotion_id,redemption_id\np,r10\n").await;
+    assert_part(
+        "CSV",
+        &upload(&filed.service, "day.csv", csv).await,
+        &counts,
+    );
+    let failed = upload(
+        &filed.service,
+        "bad.csv",
+        "promotion_id,redemption_id\np,r10\n",
+    )
+    .await;
     assert_eq!(failed["state"], "failed", "{failed}");
 }
 

@@ -25,8 +25,8 @@ use crate::tripwire::Tripwire;
 
 /// Calls of each that are played in every order; `REVTRAIL_WINDOW` asks for others.
 const WINDOW: usize = 6;
-/// The same of promotions, whose handlers make four or five.
-const WINDOW_OF_PROMOTIONS: usize = 5;
+/// The same of promotions, whose handlers make four or five, and mostly write with the fourth.
+const WINDOW_OF_PROMOTIONS: usize = 4;
 /// A smaller window stands at so many places of each one's calls after.
 const SLIDING: usize = 2;
 const PLACES: usize = 6;
