@@ -136,6 +136,9 @@ pub struct RedemptionFact {
     /// It waits for its promotion; why it still does, where the promotion is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<Waits>,
+    /// It is counted, but in no claim: its customer's was full.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    loose: bool,
     /// Where it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<String>,

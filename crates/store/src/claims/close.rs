@@ -35,6 +35,17 @@ impl Draft<'_> {
                 &difference,
             );
         }
+        for (promotion, before, after) in &self.loose {
+            moved.insert(promotion.clone());
+            let difference = after.figures().minus(&before.figures());
+            add_figures(
+                &mut self.changes,
+                self.market,
+                self.slot,
+                promotion,
+                &difference,
+            );
+        }
         for ((promotion, code), open) in &self.vouchers {
             let head = keys::voucher(id, promotion, code);
             if open.mark_assigned {

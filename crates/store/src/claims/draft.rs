@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::results::Link;
 use super::{AssignmentFact, Entry, Job, RedemptionFact, amount};
 use crate::change::Changes;
-use crate::client::{Item, StoreError, data, expired, number, text};
+use crate::client::{Item, StoreError, data, expired, item_bytes, number, text};
 use crate::facts::{Pointer, read_order};
 use crate::keys::{self, Key, SLOTS};
 use crate::market::Market;
@@ -123,12 +123,18 @@ impl Subject {
     }
 }
 
+/// Most bytes of a claim as it is stored; an item has 400 KB, and the records of a chunk must find room. Thousands of redemptions of
+/// one promotion by one customer: a till that sells to nobody by name. What comes beyond is counted and belongs to no assignment.
+const CLAIM_BYTES_MAX: usize = 250_000;
+
 /// A customer's claim, as it was and as it becomes.
 pub(super) struct OpenClaim {
     pub(super) claim: Claim,
     pub(super) before: Figures,
     pub(super) version: i64,
     pub(super) changed: bool,
+    /// It takes no more.
+    pub(super) full: bool,
 }
 
 /// A voucher, as it was and as it becomes.
@@ -187,6 +193,8 @@ pub(super) struct Draft<'m> {
     pub(super) links: BTreeMap<(OrderId, PromotionId), OpenLink>,
     pub(super) facts: BTreeMap<Key, (RedemptionFact, i64)>,
     pub(super) assignments: BTreeMap<Key, (AssignmentFact, i64)>,
+    /// What is counted beside full claims: by promotion, what it was and what it becomes.
+    pub(super) loose: Vec<(PromotionId, Claim, Claim)>,
     /// Limits of which all slots were read.
     pub(super) whole: BTreeSet<PoolOf>,
     /// Limits of which all slots have to be read.
@@ -210,6 +218,7 @@ impl<'m> Draft<'m> {
             links: BTreeMap::new(),
             facts: BTreeMap::new(),
             assignments: BTreeMap::new(),
+            loose: Vec::new(),
             whole: BTreeSet::new(),
             unknown: BTreeSet::new(),
         }
@@ -306,6 +315,7 @@ impl<'m> Draft<'m> {
                 claim,
                 version: item.and_then(|item| number(item, "v")).unwrap_or(0),
                 changed: false,
+                full: item.is_some_and(|item| item_bytes(item) > CLAIM_BYTES_MAX),
             };
             self.claims.insert(place.clone(), open);
         }

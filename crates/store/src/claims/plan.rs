@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use revtrail_core::claim::Offer;
+use revtrail_core::claim::{Claim, Offer, Use};
 use revtrail_core::id::{PromotionId, RedemptionId};
 use revtrail_core::money::{Currency, Money};
 use revtrail_core::promotion::Promotion;
@@ -134,8 +134,18 @@ impl Draft<'_> {
             result: told.result,
         };
         let open = self.claim(&told.promotion_id, &told.customer_id)?;
-        open.claim.offers.push(offer);
-        open.changed = true;
+        if open.full {
+            let counted = Claim {
+                offers: vec![offer],
+                ..Claim::default()
+            };
+            self.loose
+                .push((told.promotion_id.clone(), Claim::default(), counted));
+        } else {
+            open.claim.offers.push(offer);
+            open.changed = true;
+        }
+        let open = self.claim(&told.promotion_id, &told.customer_id)?;
         // Redemptions that named it before it was here are no longer of an unknown assignment.
         let named = open.claim.uses.iter();
         let named = named.filter(|used| used.assignment_id.as_ref() == Some(&told.assignment_id));
@@ -242,6 +252,7 @@ impl Draft<'_> {
                     reward: None,
                     rolled_back: None,
                     waits: None,
+                    loose: false,
                     source: source.cloned(),
                     told: told.clone(),
                 },
@@ -379,6 +390,7 @@ impl Draft<'_> {
             reward,
             rolled_back: None,
             waits: None,
+            loose: false,
             source: None,
         };
         fact.refusal = match self.refusal(&fact, &promotion)? {
@@ -550,14 +562,21 @@ impl Draft<'_> {
     pub(super) fn enter(
         &mut self,
         key: Key,
-        fact: RedemptionFact,
+        mut fact: RedemptionFact,
         version: i64,
     ) -> Result<(), StoreError> {
         let used = fact.used(self.versions()?);
         let told = &fact.told;
         let open = self.claim(&told.promotion_id, &told.customer_id)?;
-        open.claim.uses.push(used);
-        open.changed = true;
+        if open.full {
+            fact.loose = true;
+            let id = told.promotion_id.clone();
+            self.loose.push((id, Claim::default(), alone(used)));
+        } else {
+            open.claim.uses.push(used);
+            open.changed = true;
+        }
+        let told = &fact.told;
         let id = &self.market.id;
         let keep_ms = self.market.retention.keep_ms();
         let listed = keys::listed_redemption(id, &told.promotion_id, fact.at, &told.redemption_id);
@@ -614,10 +633,20 @@ impl Draft<'_> {
             if let Some((promotion, _)) = self.promotion(&told.promotion_id)? {
                 self.give_back(&fact, &promotion)?;
             }
-            let open = self.claim(&told.promotion_id, &told.customer_id)?;
-            open.changed = true;
-            for used in &mut open.claim.uses {
-                used.rolled_back |= used.redemption_id == *redemption;
+            if fact.loose {
+                let after = fact.used(self.versions()?);
+                let before = Use {
+                    rolled_back: false,
+                    ..after.clone()
+                };
+                let id = told.promotion_id.clone();
+                self.loose.push((id, alone(before), alone(after)));
+            } else {
+                let open = self.claim(&told.promotion_id, &told.customer_id)?;
+                open.changed = true;
+                for used in &mut open.claim.uses {
+                    used.rolled_back |= used.redemption_id == *redemption;
+                }
             }
             let fed = keys::fed(&self.market.id, self.now, true, redemption);
             let expires = self.now.plus_ms(self.market.retention.keep_ms());
@@ -625,6 +654,14 @@ impl Draft<'_> {
         }
         self.put_fact(key, fact, version);
         Ok(RolledBack::Done)
+    }
+}
+
+/// A claim of one redemption, and no assignment.
+fn alone(used: Use) -> Claim {
+    Claim {
+        uses: vec![used],
+        ..Claim::default()
     }
 }
 

@@ -16,6 +16,9 @@ use crate::client::{Item, Range, Reading, StoreError, Transacted, data, number, 
 use crate::keys::{self, Key, slot_of};
 use crate::market::Market;
 
+/// Items of one transaction: each promotion has a link and a slot.
+const LINKS_AT_ONCE: usize = 90;
+
 /// What redemptions of a promotion that name an order add to its result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Link {
@@ -54,7 +57,7 @@ impl Market {
                 let Some(promotion) = id_of(&text(item, "sk")[keys::LINK_PREFIX.len()..]) else {
                     continue;
                 };
-                if before.adds != adds {
+                if before.adds != adds && changes.len() < LINKS_AT_ONCE {
                     let after = Link {
                         adds,
                         ..before.clone()
@@ -76,7 +79,8 @@ impl Market {
                 .at(&keys::order(&self.id, &stands.customer_id, order))
                 .require("d", Some(AttributeValue::S(stands.standing())));
             match self.store.transact(changes.writes(&self.store)).await? {
-                Transacted::Done => return Ok(()),
+                // There may be more.
+                Transacted::Done => {}
                 Transacted::Cancelled(_) => give_way(attempt).await,
             }
         }
