@@ -591,3 +591,49 @@ fn cases_of_promotions_equal_the_second_implementation() {
     }
     assert!(failed.is_empty(), "{failed:#?}");
 }
+
+/// A customer whom a till sells everything to: the claim is full some day, and figures stay exact.
+#[tokio::test]
+async fn a_claim_that_is_full_is_counted_on() {
+    let service = Service::with(&Instant::from_ms(NOW_MS).to_string(), Retention::DEFAULT).await;
+    service.make("m", &settings("UTC", Value::Null)).await;
+    let path = |rest: &str| format!("/v1/marketplaces/m/{rest}");
+    let told = json!({"cap": 9_000, "budget": {"amount": "9000", "currency": "EUR"}});
+    service.put(&path("promotions/p"), &told).await;
+    let assigned = json!({"assignment_id": "a", "promotion_id": "p", "customer_id": "c"});
+    service.post(&path("assignments"), &assigned).await;
+    // Ids that no packing makes small, so that it is full the sooner.
+    let mut rng = Rng::new(1);
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        let mut call = Vec::new();
+        for _ in 0..1_000 {
+            let digits = (0..8).map(|_| format!("{:016x}", rng.next_u64()));
+            ids.push(digits.collect::<String>());
+            call.push(with(
+                reported(ids.last().unwrap(), &json!({})),
+                &json!({"reward_amount": "1", "currency": "EUR"}),
+            ));
+        }
+        let (_, answer) = service.post(&path("redemptions"), &json!(call)).await;
+        assert_eq!(answer["accepted"], 1_000, "{answer}");
+    }
+    for id in [&ids[0], &ids[4_999]] {
+        let body = json!({"rollback_id": format!("b{}", &id[..9])});
+        let (status, answer) = service
+            .post(&path(&format!("redemptions/{id}/rollback")), &body)
+            .await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let late = json!({"assignment_id": "b", "promotion_id": "p", "customer_id": "c"});
+    service.post(&path("assignments"), &late).await;
+    let report = service.get(&path("reports/promotions")).await;
+    let expected = json!({
+        "assigned": 2, "redeemed": 1, "redemptions": 4_998, "redemption_rate": "0.5000",
+        "budget": {"amount": "9000.00", "currency": "EUR", "spent": "4998.00", "usage": "0.5553"},
+        "cap": {"limit": 9_000, "used": 4_998, "usage": "0.5553"}, "result": {"EUR": "-4998.00"},
+    });
+    assert_eq!(part(&report["promotions"][0], &expected), expected);
+    let listed = all(&service, &promotion("p", "/redemptions"), "items", 1_000).await;
+    assert_eq!(listed.len(), 5_000);
+}

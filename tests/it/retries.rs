@@ -1,6 +1,7 @@
 //! Deliver everything twice, shuffled, late, and change one's mind: the figures follow, once.
 
 use http::Method;
+use revtrail_core::time::DAY_MS;
 use revtrail_tests::worlds::Rng;
 use serde_json::{Value, json};
 
@@ -499,4 +500,19 @@ async fn a_day_that_leaves_and_comes_back_is_counted_once() {
             "{order}"
         );
     }
+}
+
+/// Found by a history: how many orders stay under older versions is asked of the days up to the version's, which all left.
+#[tokio::test]
+async fn settings_saved_again_after_their_days_left_stay_as_they_are() {
+    let shop = Shop::open(json!({})).await;
+    shop.orders(&["o c COMPLETE 1.00 EUR 16T10:00"]).await;
+    let settings = json!({ "winner": "last_interaction" });
+    let version = shop.put("settings", settings.clone()).await["version"].clone();
+    shop.service.set_now(at(NOW).plus_ms(100 * DAY_MS));
+    let saved = shop.put("settings", settings).await;
+    assert_eq!(
+        (&saved["version"], &saved["orders_before"]),
+        (&version, &json!(0))
+    );
 }

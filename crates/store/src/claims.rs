@@ -364,6 +364,7 @@ impl Market {
         clock: &(dyn Fn() -> Instant + Sync),
         stop_at: Instant,
     ) -> Result<bool, StoreError> {
+        self.settle_orders_ahead(clock()).await?;
         for promotion in self.promotions().await? {
             let id = &promotion.promotion_id;
             let mut after = None;

@@ -483,6 +483,16 @@ pub fn order_link(id: &MarketplaceId, order: &OrderId, promotion: &PromotionId) 
     key(order_links(id, order), format!("{LINK_PREFIX}{promotion}"))
 }
 
+/// The partition of the orders ahead of the clock that redemptions name.
+pub fn orders_ahead(id: &MarketplaceId) -> String {
+    part(id, "3")
+}
+
+/// An order ahead of the clock that redemptions name.
+pub fn order_ahead(id: &MarketplaceId, order: &OrderId) -> Key {
+    key(orders_ahead(id), order.as_str())
+}
+
 /// The partition of a slot of the counts of redemptions that came in.
 pub fn redemptions_in(id: &MarketplaceId, slot: u8) -> String {
     part(id, &format!("1/{slot}"))
@@ -560,6 +570,7 @@ mod tests {
                 add(promotion_pool(id, &promo));
                 add(code(id, &code_));
                 add(message(id, name));
+                add(order_ahead(id, &OrderId::new(name).unwrap()));
                 add(assignment(id, &assigned));
                 add(redemption(id, &redeemed));
                 add(fed(id, at, false, &redeemed));

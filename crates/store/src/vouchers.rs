@@ -390,12 +390,13 @@ impl Market {
             if was == is && was_disabled == is_disabled {
                 return Ok(Changed::Done(voucher));
             }
-            // All that was read must still stand: what is left goes back into the head.
+            // All that was read must still stand: what is left, and what was used, goes back into the head.
             let change = changes
                 .at(&head)
                 .data(&is)
                 .require("u", item.get("u").cloned());
             change.require("l", item.get("l").cloned());
+            change.number("u", uses);
             match is.limit {
                 Some(limit) => change.number("l", limit - uses),
                 None => change.remove("l"),
@@ -411,6 +412,7 @@ impl Market {
                         .at(slot)
                         .require("u", item.get("u").cloned())
                         .require("l", item.get("l").cloned())
+                        .number("u", 0)
                         .number("l", 0),
                     None => changes.at(slot).require_absent(),
                 };

@@ -6,7 +6,7 @@ use revtrail_core::claim::Figures;
 use revtrail_core::id::PromotionId;
 
 use super::draft::{Draft, StoredVoucher};
-use super::results::add_link;
+use super::results::{add_link, remember_ahead};
 use crate::change::Changes;
 use crate::client::StoreError;
 use crate::keys;
@@ -99,6 +99,9 @@ impl Draft<'_> {
         for ((order, promotion), open) in &self.links {
             if open.link == open.before {
                 continue;
+            }
+            if let Some(order) = &open.order {
+                remember_ahead(self.market, order, self.now, &mut self.changes);
             }
             match self.order_key(order)? {
                 Some(key) => self.changes.at(&key).require("d", open.standing.clone()),

@@ -7,7 +7,7 @@ use revtrail_core::id::OrderId;
 use revtrail_core::money::{Currency, Money};
 use revtrail_core::order::Order;
 use revtrail_core::settings::Versions;
-use revtrail_core::time::Instant;
+use revtrail_core::time::{DAY_MS, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{TRIES_MAX, give_way, id_of};
@@ -31,6 +31,16 @@ pub(crate) struct Link {
 }
 
 impl Market {
+    /// Counts the orders anew that were ahead of the clock.
+    pub(super) async fn settle_orders_ahead(&self, now: Instant) -> Result<(), StoreError> {
+        let pk = keys::orders_ahead(&self.id);
+        let items = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
+        for order in items.iter().filter_map(|item| id_of(text(item, "sk"))) {
+            self.settle_order(&order, now).await?;
+        }
+        Ok(())
+    }
+
     /// Moves the results of the promotions whose redemptions name an order, after a copy of it came in; the same again changes
     /// nothing.
     ///
@@ -75,6 +85,7 @@ impl Market {
             if changes.len() == 0 {
                 return Ok(());
             }
+            remember_ahead(self, &stands, now, &mut changes);
             changes
                 .at(&keys::order(&self.id, &stands.customer_id, order))
                 .require("d", Some(AttributeValue::S(stands.standing())));
@@ -108,6 +119,15 @@ pub(crate) fn add_link(
         }
     }
     changes.at(total).add("n", 1);
+}
+
+/// Remembers an order that is ahead of the clock: settings that are saved before its time decide whether it counts.
+pub(super) fn remember_ahead(market: &Market, order: &Order, now: Instant, changes: &mut Changes) {
+    if order.placed_at > now {
+        changes
+            .at(&keys::order_ahead(&market.id, &order.order_id))
+            .expires(order.placed_at.plus_ms(DAY_MS));
+    }
 }
 
 /// What an order adds to the result of a promotion whose redemptions name it: its amount, where it counts.
