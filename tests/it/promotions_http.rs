@@ -173,7 +173,7 @@ async fn play(seed: u64) {
     service.make("m", &world.settings).await;
     // When the attributor runs changes nothing here.
     let mut dice = Rng::new(seed);
-    while let Some(step) = world.next() {
+    while let Some(step) = world.draw() {
         make(
             &service,
             step.now,
@@ -402,6 +402,20 @@ fn cases() -> Vec<(&'static str, Vec<(i64, Call)>)> {
                 (2, Call::Voucher(p(), "C".to_owned(), false, Some(2))),
                 (3, redeem(Some("p"), "x1")),
                 (3, redeem(Some("p"), "x2")),
+            ],
+        ),
+        (
+            "a limit that changes twice counts what was used before the first",
+            vec![
+                (0, put(json!({}))),
+                (0, Call::Vouchers(p(), vec!["C".to_owned()], None)),
+                (1, report("r1", json!({"voucher_code": "C"}))),
+                (1, report("r2", json!({"voucher_code": "C"}))),
+                (2, Call::Voucher(p(), "C".to_owned(), false, Some(3))),
+                (3, Call::Voucher(p(), "C".to_owned(), false, Some(4))),
+                (4, redeem(Some("p"), "x1")),
+                (4, redeem(Some("p"), "x2")),
+                (4, redeem(Some("p"), "x3")),
             ],
         ),
         (

@@ -165,7 +165,7 @@ impl Teller {
     }
 
     /// The next call and its answer; none at the end.
-    pub fn next(&mut self) -> Option<Step> {
+    pub fn draw(&mut self) -> Option<Step> {
         if self.step == self.steps {
             return None;
         }
@@ -217,7 +217,7 @@ impl Teller {
     }
 
     fn customer(&mut self) -> &'static str {
-        *self.rng.pick(&self.customers)
+        self.rng.pick::<&'static str>(&self.customers)
     }
 
     /// One of the promotions, there or not; where it is not, its body is known all the same.
@@ -227,7 +227,7 @@ impl Teller {
     }
 
     fn code(&mut self) -> &'static str {
-        *self.rng.pick(&CODES[..4])
+        self.rng.pick::<&'static str>(&CODES[..4])
     }
 
     /// An order or a later state of it.
@@ -549,7 +549,7 @@ mod tests {
         let mut found = BTreeSet::new();
         for seed in 0..150 {
             let mut world = Teller::new(seed);
-            while let Some(step) = world.next() {
+            while let Some(step) = world.draw() {
                 found.insert(step.answer.0.to_string());
                 names(&step.answer.1, &mut found);
             }
