@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use crate::change::Changes;
 use crate::claims::{StoredVoucher, amount, give_way};
-use crate::client::{Item, StoreError, Transacted, data, number, text, unreadable};
+use crate::client::{Item, StoreError, Transacted, data, number, random_hex, text, unreadable};
 use crate::keys::{self, Key, SLOTS, slot_of};
 use crate::lists::Part;
 use crate::market::Market;
+use crate::promotions::LoggedChange;
 
 /// Codes of one transaction: each is a voucher and an entry of its code, and one item counts them.
 const CODES_AT_ONCE: usize = 45;
@@ -71,6 +72,29 @@ pub struct Made {
     pub existing: usize,
 }
 
+/// A call that makes vouchers.
+struct Making<'c> {
+    promotion: &'c Promotion,
+    by: &'c str,
+    /// Only of codes that no promotion has.
+    new_to_all: bool,
+    now: Instant,
+    /// The call's entry in the change log: one, however many transactions it takes.
+    name: String,
+}
+
+impl<'c> Making<'c> {
+    fn new(promotion: &'c Promotion, by: &'c str, new_to_all: bool, now: Instant) -> Self {
+        Self {
+            promotion,
+            by,
+            new_to_all,
+            now,
+            name: random_hex(),
+        }
+    }
+}
+
 /// What became of a change of a voucher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
@@ -102,13 +126,12 @@ impl Market {
             existing: new.len() - distinct.len(),
             created: 0,
         };
+        let call = Making::new(promotion, by, false, now);
         for chunk in distinct.chunks(CODES_AT_ONCE) {
-            let created = self.make_chunk(promotion, chunk, false, now).await?;
-            made.created += created.len();
-            made.existing += chunk.len() - created.len();
+            let created = self.make_chunk(&call, made.created, chunk).await?;
+            made.created += created;
+            made.existing += chunk.len() - created;
         }
-        self.log_made(&promotion.promotion_id, made.created, by, now)
-            .await?;
         Ok(made)
     }
 
@@ -123,6 +146,7 @@ impl Market {
         by: &str,
         now: Instant,
     ) -> Result<usize, StoreError> {
+        let call = Making::new(promotion, by, true, now);
         let mut created = 0;
         let mut draws = 0;
         while created < pattern.count && draws < DRAWS_MAX {
@@ -137,46 +161,21 @@ impl Market {
                 }
             }
             let drawn: Vec<NewVoucher> = drawn.into_values().collect();
-            let made = self.make_chunk(promotion, &drawn, true, now).await?;
-            created += made.len();
-            draws = if made.is_empty() { draws + 1 } else { 0 };
+            let made = self.make_chunk(&call, created, &drawn).await?;
+            created += made;
+            draws = if made == 0 { draws + 1 } else { 0 };
         }
-        self.log_made(&promotion.promotion_id, created, by, now)
-            .await?;
         Ok(created)
     }
 
-    async fn log_made(
-        &self,
-        id: &PromotionId,
-        created: usize,
-        by: &str,
-        now: Instant,
-    ) -> Result<(), StoreError> {
-        if created == 0 {
-            return Ok(());
-        }
-        let change = Change {
-            field: "vouchers".to_owned(),
-            before: Value::Null,
-            after: json!({ "created": created }),
-        };
-        let mut changes = Changes::default();
-        self.log(id, by, now, change, &mut changes);
-        self.store
-            .transact(changes.writes(&self.store))
-            .await
-            .map(drop)
-    }
-
-    /// Makes those vouchers of a chunk that do not exist; where they are `new_to_all`, those whose code no promotion has.
+    /// Makes those vouchers of a chunk that do not exist, and logs how many its call made with those `before`.
     async fn make_chunk(
         &self,
-        promotion: &Promotion,
+        call: &Making<'_>,
+        before: usize,
         chunk: &[NewVoucher],
-        new_to_all: bool,
-        now: Instant,
-    ) -> Result<Vec<VoucherCode>, StoreError> {
+    ) -> Result<usize, StoreError> {
+        let (promotion, now) = (call.promotion, call.now);
         let id = &promotion.promotion_id;
         for attempt in 0..TRIES_MAX {
             let mut wanted = Vec::new();
@@ -190,7 +189,7 @@ impl Market {
                 found.iter().find(same)
             };
             let mut changes = Changes::default();
-            let mut created = Vec::new();
+            let mut created = 0;
             let slot = slot_of(chunk.first().map_or("", |voucher| voucher.code.as_str()));
             let total = keys::promotion_total(&self.id, slot, id);
             for voucher in chunk {
@@ -199,7 +198,7 @@ impl Market {
                 let (known, code_item) = (find(&key), find(&code_key));
                 let mut of: Vec<PromotionId> = code_item.map(data).transpose()?.unwrap_or_default();
                 if known.is_some_and(|item| item.contains_key("d"))
-                    || (new_to_all && !of.is_empty())
+                    || (call.new_to_all && !of.is_empty())
                 {
                     continue;
                 }
@@ -226,11 +225,22 @@ impl Market {
                     .at(&code_key)
                     .require("d", stands.cloned())
                     .data(&of);
-                created.push(voucher.code.clone());
+                created += 1;
             }
-            if created.is_empty() {
+            if created == 0 {
                 return Ok(created);
             }
+            let logged = LoggedChange {
+                at: now,
+                by: call.by.to_owned(),
+                change: Change {
+                    field: "vouchers".to_owned(),
+                    before: Value::Null,
+                    after: json!({ "created": before + created }),
+                },
+            };
+            let key = keys::promotion_change(&self.id, id, now, &call.name);
+            changes.at(&key).data(&logged);
             match self.store.transact(changes.writes(&self.store)).await? {
                 Transacted::Done => return Ok(created),
                 Transacted::Cancelled(_) => give_way(attempt).await,
