@@ -48,7 +48,7 @@ impl Root {
         file
     }
 
-    fn result(&self, file: &File, name: &str) -> String {
+    pub fn result(&self, file: &File, name: &str) -> String {
         std::fs::read_to_string(self.0.join(file.result(name))).unwrap_or_default()
     }
 

@@ -174,12 +174,8 @@ async fn files_in_s3_come_to_what_files_in_a_folder_come_to() {
     for (name, bytes) in &files {
         let file = root.put(name, bytes);
         let etag = root.folder().etag(&file.key).unwrap();
-        let worked = here.work(
-            &file,
-            &etag,
-            &|| embedded.now(),
-            revtrail_core::time::Instant::MAX,
-        );
+        let clock = || embedded.now();
+        let worked = here.work(&file, &etag, &clock, revtrail_core::time::Instant::MAX);
         worked.await.unwrap();
         bucket.put(&key(name), bytes).await;
         // The large one comes alone, to be killed over.
