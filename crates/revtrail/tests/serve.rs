@@ -264,11 +264,20 @@ fn a_file_in_the_inbox_is_taken_in_though_the_process_is_killed() {
     let done = until(&server, &|batch| batch["state"] == "done");
     let told = ["rows", "accepted", "duplicates", "quarantined", "rejected"];
     let counts = told.map(|name| done[name].as_u64().unwrap());
-    assert_eq!(counts, [3_000, 2_700, 0, 0, 300]);
     let outbox = folder.0.join("outbox/m/redemptions/week");
+    let rejected = std::fs::read_to_string(outbox.join("rejected.csv")).unwrap();
+    let wrong: Vec<&str> = rejected
+        .lines()
+        .filter(|line| !line.contains(",not_csv,"))
+        .collect();
+    assert_eq!(
+        counts,
+        [3_000, 2_700, 0, 0, 300],
+        "{:?}",
+        wrong.iter().take(4).collect::<Vec<_>>()
+    );
     let result = std::fs::read_to_string(outbox.join("result.json")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&result).unwrap(), done);
-    let rejected = std::fs::read_to_string(outbox.join("rejected.csv")).unwrap();
     assert_eq!(rejected.lines().count(), 301);
     assert!(
         rejected.lines().nth(1).unwrap().ends_with(",r-9"),

@@ -47,6 +47,22 @@ const ENVELOPES: Harness = by(
     &[],
 );
 
+const PROMOTIONS: Harness = by(
+    "promotions_http::worlds_of_promotions_equal_the_second_implementation",
+    &[("REVTRAIL_PROMOTION_WORLDS", "20")],
+);
+const LAST_USE: Harness = by(
+    "two_at_once::every_order_of_two_callers_of_promotions_ends_as_in_turn",
+    &[("REVTRAIL_MEETING", "two redeems of the last use")],
+);
+const DISABLED: Harness = by(
+    "two_at_once::every_order_of_two_callers_of_promotions_ends_as_in_turn",
+    &[(
+        "REVTRAIL_MEETING",
+        "a redeem and a voucher that is disabled",
+    )],
+);
+
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_window_without_its_end",
@@ -84,13 +100,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "an_event_overwritten",
         file: "crates/store/src/facts.rs",
         text: "match self.store.put(item, Some(Condition::absent())).await? {
-                PutOutcome::Done(_) => EventOutcome::Stored,
-                PutOutcome::Refused(_) => EventOutcome::Duplicate,
-            }",
+                PutOutcome::Done(_) => EventOutcome::Stored,",
         with: "match self.store.put(item, None).await? {
                 PutOutcome::Done(None) => EventOutcome::Stored,
-                _ => EventOutcome::Duplicate,
-            }",
+                PutOutcome::Done(Some(_)) => EventOutcome::Duplicate(Box::new(event.clone())),",
         found_by: WORLDS_HTTP,
     },
     Mutant {
@@ -191,5 +204,33 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "failed.push(id)",
         with: "{}",
         found_by: ENVELOPES,
+    },
+    Mutant {
+        name: "the_last_success_for_the_first",
+        file: "crates/core/src/claim.rs",
+        text: "(this.0, this.1) < (first.0, first.1)",
+        with: "(this.0, this.1) > (first.0, first.1)",
+        found_by: PROMOTIONS,
+    },
+    Mutant {
+        name: "any_code_for_its_own",
+        file: "crates/core/src/claim.rs",
+        text: "!has_its_code(offer)",
+        with: "has_its_code(offer) && false",
+        found_by: PROMOTIONS,
+    },
+    Mutant {
+        name: "a_use_taken_that_is_not_there",
+        file: "crates/store/src/pool.rs",
+        text: "change.require_least(attribute, -self.low)",
+        with: "{}",
+        found_by: LAST_USE,
+    },
+    Mutant {
+        name: "a_promotion_that_changed_meanwhile",
+        file: "crates/store/src/claims/close.rs",
+        text: r#"change.require_number("pv", version)"#,
+        with: "let _ = (&change, version)",
+        found_by: DISABLED,
     },
 ];

@@ -276,6 +276,10 @@ impl Draft<'_> {
             self.put_fact(key, fact, version);
             return Ok(Taken::Quarantined);
         };
+        // By a clock that is behind the one by which the promotion was made: what comes in now does not come before that.
+        if told.redeemed_at.is_none() && fact.waits.is_none() {
+            fact.at = fact.at.max(promotion.created_at);
+        }
         if fact.at < promotion.tracking_from {
             let detail = format!(
                 "redeemed_at: {} is before {}, from when on this promotion is tracked",
