@@ -100,10 +100,17 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "an_event_overwritten",
         file: "crates/store/src/facts.rs",
         text: "match self.store.put(item, Some(Condition::absent())).await? {
-                PutOutcome::Done(_) => EventOutcome::Stored,",
+                PutOutcome::Done(_) => EventOutcome::Stored,
+                PutOutcome::Refused(stands) => {
+                    let stands: EventItem = data(&stands)?;
+                    let stands = stands.event(event.event_id.clone(), event.customer_id.clone());
+                    EventOutcome::Duplicate(Box::new(stands))
+                }
+            }",
         with: "match self.store.put(item, None).await? {
                 PutOutcome::Done(None) => EventOutcome::Stored,
-                PutOutcome::Done(Some(_)) => EventOutcome::Duplicate(Box::new(event.clone())),",
+                _ => EventOutcome::Duplicate(Box::new(event.clone())),
+            }",
         found_by: WORLDS_HTTP,
     },
     Mutant {
@@ -223,14 +230,14 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "a_use_taken_that_is_not_there",
         file: "crates/store/src/pool.rs",
         text: "change.require_least(attribute, -self.low)",
-        with: "{}",
+        with: "change",
         found_by: LAST_USE,
     },
     Mutant {
         name: "a_promotion_that_changed_meanwhile",
         file: "crates/store/src/claims/close.rs",
         text: r#"change.require_number("pv", version)"#,
-        with: "let _ = (&change, version)",
+        with: "change",
         found_by: DISABLED,
     },
 ];
