@@ -301,6 +301,10 @@ fn cases() -> Vec<(&'static str, Vec<(i64, Call)>)> {
             ],
         ),
         (
+            "one that waits has an id that looks like the key of an assignment",
+            vec![(0, report("x/f/a/y", json!({}))), (1, put(json!({})))],
+        ),
+        (
             "the first bad field is the one that is named",
             vec![
                 (0, put(json!({}))),

@@ -36,7 +36,7 @@ const CHUNK: usize = 11;
 /// Adds to the counts of what came in.
 const COUNT: &str = "ADD rc :rc, du :du, rj :rj";
 /// How often a chunk that meets others is read and planned again.
-const TRIES_MAX: usize = 100;
+pub(crate) const TRIES_MAX: usize = 100;
 
 /// A record that comes in.
 #[derive(Debug, Clone)]
@@ -395,15 +395,10 @@ impl Market {
     async fn waiting(&self, entries: &[Item], now: Instant) -> Result<Vec<Entry>, StoreError> {
         let facts = entries.iter().filter_map(|entry| self.waiting_fact(entry));
         let facts: Vec<Key> = facts.collect();
-        let mut found = self.store.get_all(&facts, true).await?;
-        let place = |item: &Item| {
-            let key = (text(item, "pk"), text(item, "sk"));
-            facts.iter().position(|fact| (&*fact.pk, &*fact.sk) == key)
-        };
-        found.sort_by_key(place);
+        let found = self.items_at(&facts, now).await?;
         let mut waiting = Vec::new();
-        for item in found.iter().filter(|item| !expired(item, now)) {
-            if is_assignment(item) {
+        for item in &found {
+            if keys::is_assignment(&self.id, text(item, "pk")) {
                 waiting.push(Entry::Assigned(data::<AssignmentFact>(item)?.told));
             } else {
                 waiting.push(Entry::Redeemed(data::<RedemptionFact>(item)?.told));
@@ -613,10 +608,6 @@ pub(crate) fn amount(item: Option<&Item>, attribute: &str) -> Money {
         .and_then(|value| value.as_n().ok())
         .and_then(|text| Money::stored(text))
         .unwrap_or(Money::ZERO)
-}
-
-fn is_assignment(item: &Item) -> bool {
-    text(item, "pk").contains("/f/a/")
 }
 
 pub(crate) fn id_of<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {

@@ -15,13 +15,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::change::Changes;
-use crate::claims::give_way;
+use crate::claims::{TRIES_MAX, give_way};
 use crate::client::{Range, Reading, StoreError, Transacted, data, expired, hex, number, text};
 use crate::keys::{self, slot_of};
 use crate::market::Market;
 
-/// How often a change that meets another is tried again.
-const TRIES_MAX: usize = 100;
 /// Messages moved on at the same time.
 const AT_ONCE: usize = 16;
 

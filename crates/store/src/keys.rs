@@ -348,6 +348,11 @@ pub fn assignment(id: &MarketplaceId, assignment: &AssignmentId) -> Key {
     key(part(id, &format!("f/a/{assignment}")), "f")
 }
 
+/// Whether a partition is of an assignment.
+pub(crate) fn is_assignment(id: &MarketplaceId, pk: &str) -> bool {
+    pk.starts_with(&part(id, "f/a/"))
+}
+
 /// A redemption, by its id.
 pub fn redemption(id: &MarketplaceId, redemption: &RedemptionId) -> Key {
     key(part(id, &format!("f/r/{redemption}")), "f")

@@ -157,17 +157,27 @@ impl Market {
         wanted: &[Key],
         now: Instant,
     ) -> Result<Vec<T>, StoreError> {
-        let mut found: HashMap<String, Item> = HashMap::new();
+        self.items_at(wanted, now).await?.iter().map(data).collect()
+    }
+
+    /// The items of some keys that did not expire, in the keys' order.
+    pub(crate) async fn items_at(
+        &self,
+        wanted: &[Key],
+        now: Instant,
+    ) -> Result<Vec<Item>, StoreError> {
         let mut distinct = wanted.to_vec();
         distinct.sort();
         distinct.dedup();
+        let mut found: HashMap<Key, Item> = HashMap::new();
         for item in self.store.get_all(&distinct, true).await? {
             if !expired(&item, now) {
-                found.insert(text(&item, "pk").to_owned(), item);
+                let [pk, sk] = ["pk", "sk"].map(|name| text(&item, name).to_owned());
+                found.insert(Key { pk, sk }, item);
             }
         }
-        let facts = wanted.iter().filter_map(|key| found.get(&key.pk));
-        facts.map(data).collect()
+        let items = wanted.iter().filter_map(|key| found.get(key));
+        Ok(items.cloned().collect())
     }
 
     /// Assignments with a code, latest first, from after a place; and where to go on.
@@ -211,14 +221,7 @@ impl Market {
             Some(keys::distribution(&self.id, promotion, message))
         };
         let wanted: Vec<Key> = items.iter().filter_map(key).collect();
-        let mut found: HashMap<String, Item> = HashMap::new();
-        for item in self.store.get_all(&wanted, true).await? {
-            if !expired(&item, now) {
-                found.insert(text(&item, "sk").to_owned(), item);
-            }
-        }
-        let facts = wanted.iter().filter_map(|key| found.get(&key.sk));
-        Ok((facts.map(data).collect::<Result<_, _>>()?, next))
+        Ok((self.facts_at(&wanted, now).await?, next))
     }
 
     /// The feed of redemptions in order of arrival, from a time or from after a place: each with when it came in or was taken back;
@@ -277,21 +280,13 @@ impl Market {
             .iter()
             .filter_map(|item| self.waiting_fact(item))
             .collect();
-        let mut found: HashMap<String, Item> = HashMap::new();
-        for item in self.store.get_all(&wanted, true).await? {
-            if !expired(&item, now) {
-                found.insert(text(&item, "pk").to_owned(), item);
-            }
-        }
         let mut waiting = Vec::new();
-        for key in &wanted {
-            if let Some(item) = found.get(&key.pk) {
-                waiting.push(if key.pk.contains("/f/a/") {
-                    Waiting::Assignment(data(item)?)
-                } else {
-                    Waiting::Redemption(data(item)?)
-                });
-            }
+        for item in self.items_at(&wanted, now).await? {
+            waiting.push(if keys::is_assignment(&self.id, text(&item, "pk")) {
+                Waiting::Assignment(data(&item)?)
+            } else {
+                Waiting::Redemption(data(&item)?)
+            });
         }
         Ok((waiting, next))
     }

@@ -11,7 +11,7 @@ use revtrail_core::time::{Day, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::change::Changes;
-use crate::claims::{RedemptionFact, amount, give_way};
+use crate::claims::{RedemptionFact, TRIES_MAX, amount, give_way};
 use crate::client::{
     Item, Range, Reading, StoreError, Transacted, data, number, random_hex, text, unreadable,
 };
@@ -19,9 +19,6 @@ use crate::keys::{self, Key, SLOTS};
 use crate::market::Market;
 
 pub use crate::keys::slot_of;
-
-/// How often a change that meets redemptions is tried again.
-const TRIES_MAX: usize = 100;
 
 /// A change of a promotion, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -343,13 +340,12 @@ impl Market {
         let facts: Vec<Key> = entries
             .iter()
             .filter_map(|entry| self.waiting_fact(entry))
-            .filter(|fact| fact.pk.contains("/f/r/"))
+            .filter(|fact| !keys::is_assignment(&self.id, &fact.pk))
             .collect();
-        let facts = self.store.get_all(&facts, true).await?;
-        let visible = facts
+        let facts = self.items_at(&facts, now).await?;
+        let at = facts
             .iter()
-            .filter(|item| !crate::client::expired(item, now));
-        let at = visible.map(|item| data::<RedemptionFact>(item).map(|fact| fact.at));
+            .map(|item| data::<RedemptionFact>(item).map(|fact| fact.at));
         Ok(at.collect::<Result<Vec<_>, _>>()?.into_iter().min())
     }
 

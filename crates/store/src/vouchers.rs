@@ -8,7 +8,7 @@ use revtrail_core::time::Instant;
 use serde_json::{Value, json};
 
 use crate::change::Changes;
-use crate::claims::{StoredVoucher, amount, give_way};
+use crate::claims::{StoredVoucher, TRIES_MAX, amount, give_way};
 use crate::client::{Item, StoreError, Transacted, data, number, random_hex, text, unreadable};
 use crate::keys::{self, Key, SLOTS, slot_of};
 use crate::lists::Part;
@@ -17,8 +17,6 @@ use crate::promotions::LoggedChange;
 
 /// Codes of one transaction: each is a voucher and an entry of its code, and one item counts them.
 const CODES_AT_ONCE: usize = 45;
-/// How often a change that meets others is tried again.
-const TRIES_MAX: usize = 100;
 /// How often codes are drawn anew because all that were drawn exist: beyond, the code is too short for what is asked for.
 const DRAWS_MAX: usize = 60;
 
