@@ -1,5 +1,5 @@
-//! The tasks of the workspace: `cargo xtask test` is everything a change must pass, `cargo xtask prove` what takes longer. Only the standard library, so that it is
-//! built in a second.
+//! The tasks of the workspace: `cargo xtask test` is everything a change must pass, `cargo xtask prove` what takes longer,
+//! `cargo xtask bench` what is measured. Only the standard library, so that it is built in a second.
 
 #![allow(
     clippy::print_stdout,
@@ -7,6 +7,7 @@
     reason = "a command line talks"
 )]
 
+mod bench;
 mod counts;
 mod mutants;
 mod planted;
@@ -27,6 +28,7 @@ const HELP: &str = "The tasks of the revtrail workspace
 
 Usage: cargo xtask test [STEP]...
        cargo xtask prove --help
+       cargo xtask bench --help
 
 Steps of test, in this order; without any, all of them:
   fmt       the formatting is rustfmt's
@@ -187,6 +189,18 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         return prove::prove(rest);
+    }
+    match words[..] {
+        ["bench"] => return bench::bench(),
+        ["bench", "-h" | "--help"] => {
+            print!("{}", bench::HELP);
+            return ExitCode::SUCCESS;
+        }
+        ["bench", word, ..] => {
+            eprintln!("bench takes no {word}\n\n{}", bench::HELP);
+            return ExitCode::from(2);
+        }
+        _ => {}
     }
     if words.is_empty()
         || words
