@@ -141,6 +141,11 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// True where a JSON record has the field, be it with `null`.
+    pub fn names(&self, field: &str) -> bool {
+        matches!(self, Self::Json(fields) if fields.contains_key(field))
+    }
+
     /// An object inside; `None` where it is absent.
     ///
     /// # Errors

@@ -3,8 +3,7 @@
 use revtrail_core::id::{PromotionId, VoucherCode};
 use revtrail_core::promotion::{Promotion, Told};
 use revtrail_core::record::{Code, Problem as Bad, Record};
-use revtrail_core::time::Instant;
-use revtrail_store::vouchers::{Changed, Made, NewVoucher, Pattern, Voucher};
+use revtrail_store::vouchers::{Changed, Made, NewVoucher, Pattern};
 use revtrail_web::answer::{json, located};
 use revtrail_web::problem::Problem;
 use revtrail_web::route::{Call, Method, Response, Route, StatusCode};
@@ -236,7 +235,7 @@ async fn put_voucher(call: Call) -> Result<Response, Problem> {
         .map_err(&mut keep)
         .unwrap_or_default();
     // A limit that is told as null is none; one that is not told stays.
-    let told_limit = has_field(call.json_object()?, "limit");
+    let told_limit = record.names("limit");
     let limit = record.count("limit").map_err(&mut keep).unwrap_or_default();
     valid(problems)?;
     let market = call.market()?;
@@ -249,19 +248,7 @@ async fn put_voucher(call: Call) -> Result<Response, Problem> {
         call.now,
     );
     match changed.await? {
-        Changed::Done(voucher) => Ok(json(StatusCode::OK, &shown(&voucher))),
+        Changed::Done(voucher) => Ok(json(StatusCode::OK, &voucher)),
         Changed::Unknown => Err(Problem::not_found("this promotion has no such voucher")),
     }
-}
-
-fn has_field(body: &str, field: &str) -> bool {
-    serde_json::from_str::<Value>(body).is_ok_and(|body| body.get(field).is_some())
-}
-
-fn shown(voucher: &Voucher) -> Value {
-    let made_at: Instant = voucher.made_at;
-    json!({
-        "voucher_code": voucher.code, "limit": voucher.limit, "uses": voucher.uses,
-        "disabled": voucher.disabled, "assigned": voucher.assigned, "created_at": made_at,
-    })
 }

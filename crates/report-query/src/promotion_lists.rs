@@ -9,7 +9,6 @@ use revtrail_store::distributions::Distribution;
 use revtrail_store::lists::Waiting;
 use revtrail_store::market::Market;
 use revtrail_store::promotions::LoggedChange;
-use revtrail_store::vouchers::Voucher;
 use revtrail_web::answer::json;
 use revtrail_web::csv::{Cell, Table};
 use revtrail_web::problem::Problem;
@@ -180,11 +179,11 @@ async fn vouchers(call: Call) -> Result<Response, Problem> {
     let mut list = Gathering::of(&reading);
     if let Some(code) = code {
         let one = market.voucher(&promotion, &code).await?;
-        list.take(one.iter().map(voucher), None);
+        list.take(one.iter().map(|voucher| json!(voucher)), None);
     }
     while let Some((after, limit)) = list.page() {
         let (page, next) = market.vouchers(&promotion, after, limit).await?;
-        list.take(page.iter().map(voucher), next);
+        list.take(page.iter().map(|voucher| json!(voucher)), next);
     }
     let columns = [
         ("voucher_code", false),
@@ -195,13 +194,6 @@ async fn vouchers(call: Call) -> Result<Response, Problem> {
         ("created_at", false),
     ];
     answer(&call, &reading, &columns, list, "vouchers.csv")
-}
-
-fn voucher(voucher: &Voucher) -> Value {
-    json!({
-        "voucher_code": voucher.code, "limit": voucher.limit, "uses": voucher.uses,
-        "disabled": voucher.disabled, "assigned": voucher.assigned, "created_at": voucher.made_at,
-    })
 }
 
 /// A list that is held in the promotion: by pages too, so that all lists are read the same way.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use revtrail_core::id::{PromotionId, VoucherCode};
 use revtrail_core::promotion::{Change, Promotion};
 use revtrail_core::time::Instant;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::change::Changes;
@@ -20,10 +21,11 @@ const CODES_AT_ONCE: usize = 45;
 /// How often codes are drawn anew because all that were drawn exist: beyond, the code is too short for what is asked for.
 const DRAWS_MAX: usize = 60;
 
-/// A voucher, as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A voucher, as it stands and as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Voucher {
     /// Its code.
+    #[serde(rename = "voucher_code")]
     pub code: VoucherCode,
     /// How often it may be used; any number of times where there is none.
     pub limit: Option<i64>,
@@ -34,6 +36,7 @@ pub struct Voucher {
     /// Somebody was given it.
     pub assigned: bool,
     /// When it was made.
+    #[serde(rename = "created_at")]
     pub made_at: Instant,
 }
 
