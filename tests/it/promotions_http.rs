@@ -305,6 +305,33 @@ fn cases() -> Vec<(&'static str, Vec<(i64, Call)>)> {
             vec![(0, report("x/f/a/y", json!({}))), (1, put(json!({})))],
         ),
         (
+            "ids of the last characters there are",
+            vec![
+                (0, put(json!({}))),
+                (
+                    0,
+                    Call::Vouchers(
+                        p(),
+                        ["a", "b", "\u{10ffff}"]
+                            .map(|end| format!("\u{10ffff}{end}"))
+                            .to_vec(),
+                        None,
+                    ),
+                ),
+                (
+                    1,
+                    Call::Assignments(vec![assigned(
+                        "a",
+                        "c",
+                        &json!({"tier_id": "\u{10ffff}\u{10ffff}", "segment": "\u{10ffff}\u{10ffff}"}),
+                    )]),
+                ),
+                (2, report("\u{10ffff}\u{10ffff}", json!({}))),
+                (3, event("\u{10ffff}\u{10ffff}", "delivered", json!({}))),
+                (4, event("e", "sent", with_code())),
+            ],
+        ),
+        (
             "the first bad field is the one that is named",
             vec![
                 (0, put(json!({}))),

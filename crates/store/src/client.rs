@@ -362,6 +362,19 @@ pub(crate) enum Range {
     Between(String, String),
 }
 
+impl Range {
+    /// All that begins with a prefix.
+    pub(crate) fn prefix(prefix: &str) -> Self {
+        Self::Between(prefix.to_owned(), last(prefix))
+    }
+}
+
+/// Comes after all sort keys that begin with a prefix: they go on with at most a few ids, and an id has 128 bytes, 32 of the
+/// last characters there are.
+pub(crate) fn last(prefix: &str) -> String {
+    format!("{prefix}{}", "\u{10ffff}".repeat(130))
+}
+
 /// How to read a partition.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reading {

@@ -228,7 +228,7 @@ impl Market {
     ) -> Result<BTreeSet<Kind>, StoreError> {
         let pk = keys::customer(&self.id, &event.customer_id);
         let prefix = keys::EVENT_PREFIX;
-        let range = Range::Between(prefix.to_owned(), format!("{prefix}\u{10ffff}"));
+        let range = Range::prefix(prefix);
         let mut kinds = BTreeSet::new();
         for item in self.store.query(&pk, &range, Reading::STRONG).await? {
             let stored = self.event_at(&item, &event.customer_id)?;

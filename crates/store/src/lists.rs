@@ -9,7 +9,7 @@ use revtrail_core::id::{AssignmentId, CustomerId, PromotionId, RedemptionId};
 use revtrail_core::time::{Day, Instant};
 
 use crate::claims::{AssignmentFact, RedemptionFact, id_of};
-use crate::client::{Item, Range, Reading, StoreError, data, expired, number, text};
+use crate::client::{Item, Range, Reading, StoreError, data, expired, last, number, text};
 use crate::distributions::Distribution;
 use crate::keys::{self, Key, SLOTS};
 use crate::market::Market;
@@ -58,7 +58,7 @@ impl Market {
             newest_first: part.newest_first,
             ..Reading::STRONG
         };
-        let last = format!("{}\u{10ffff}", part.prefix);
+        let last = last(&part.prefix);
         let range = match (&part.after, part.newest_first) {
             (None, _) if part.prefix.is_empty() => Range::All,
             (None, _) => Range::Between(part.prefix.clone(), last),

@@ -390,7 +390,7 @@ impl Market {
     pub async fn promotion_breakdown(&self, id: &PromotionId) -> Result<Breakdown, StoreError> {
         let part = |slot: u8, prefix: &'static str| async move {
             let pk = keys::promotion_figures(&self.id, slot, id);
-            let range = Range::Between(prefix.to_owned(), format!("{prefix}\u{10ffff}"));
+            let range = Range::prefix(prefix);
             self.store.query(&pk, &range, Reading::STRONG).await
         };
         let cells = try_join_all((0..SLOTS).map(|slot| part(slot, keys::CELL_PREFIX)));
