@@ -53,6 +53,9 @@ struct Player<'h> {
     service: Service,
     /// The true time; every call sees it up to ten minutes off.
     now: i64,
+    /// No run's clock shows more: settings that were saved at this time the first way are to be saved at it again, and none come
+    /// into force before the last run.
+    runs_until: i64,
     /// What each marketplace was told: `a`, and its neighbour `b`.
     told: BTreeMap<&'static str, Told>,
     queue: VecDeque<Nudge>,
@@ -86,6 +89,7 @@ impl<'h> Player<'h> {
             line,
             service,
             now,
+            runs_until: i64::MAX,
             told,
             queue: VecDeque::new(),
             stood: BTreeMap::new(),
@@ -180,7 +184,7 @@ impl<'h> Player<'h> {
 
     /// Something that the attributor or its queue does.
     async fn attribute(&mut self) {
-        let clock = self.look_at_the_clock();
+        let clock = self.look_at_the_clock().min(self.runs_until);
         self.service.set_now(Instant::from_ms(clock));
         let limits = Limits {
             unit_customers: 1 + self.rng.below(3),
@@ -591,6 +595,8 @@ impl<'h> Player<'h> {
     /// One call, and what the attributor does meanwhile; all invariants after each.
     async fn step(&mut self, id: &'static str, act: &Act, clock: Option<i64>) {
         let clock = clock.unwrap_or_else(|| self.look_at_the_clock());
+        // No clock is further ahead.
+        self.now = self.now.max(clock - 10 * MINUTE_MS);
         self.act(id, act, clock).await;
         let most = if self.told.len() == 2 { 3 } else { 2 };
         for _ in 0..self.rng.below(most) {
@@ -772,6 +778,9 @@ async fn second_way(
         .map(|moment| moment.at - 10 * MINUTE_MS)
         .chain([i64::MAX]);
     let mut start = i64::MIN;
+    let in_force = told.versions.iter().filter_map(|one| one.in_force_from);
+    let mut unsaved: VecDeque<i64> = in_force.collect();
+    player.runs_until = unsaved.front().copied().unwrap_or(i64::MAX);
     for (moment, end) in history.moments.iter().zip(ends) {
         player.arrive(moment.at).await;
         let within = |clock: &i64| (start..end).contains(clock);
@@ -822,6 +831,8 @@ async fn second_way(
                 player
                     .step("a", &Act::Settings(settings), Some(clock))
                     .await;
+                unsaved.pop_front();
+                player.runs_until = unsaved.front().copied().unwrap_or(i64::MAX);
             }
             if let Some((clock, told)) = campaigns.pop_front_if(|_| player.rng.chance(40)) {
                 player

@@ -1,6 +1,7 @@
 //! Deliver everything twice, shuffled, late, and change one's mind: the figures follow, once.
 
 use http::Method;
+use revtrail_core::id::MarketplaceId;
 use revtrail_core::time::DAY_MS;
 use revtrail_tests::worlds::Rng;
 use serde_json::{Value, json};
@@ -502,13 +503,59 @@ async fn a_day_that_leaves_and_comes_back_is_counted_once() {
     }
 }
 
+/// Found from outside: settings that come into force at the instant of an event that was taken in before, and there is no order.
+#[tokio::test]
+async fn settings_hold_for_events_that_are_ahead_of_a_clock() {
+    // When the event happened, by which clock settings are saved, and when they are in force then.
+    for (event, saved_by, in_force) in [
+        ("20T12:09", "20T12:00", "20T12:00"),
+        ("20T12:09", "20T12:09", "20T12:09"),
+        ("20T12:00", "20T12:00", "20T12:00"),
+        // By a clock that is behind that of the run before.
+        ("20T11:58", "20T11:55", "20T12:00"),
+    ] {
+        let what = format!("{event}, saved by a clock of {saved_by}");
+        let shop = Shop::open(json!({ "timezone": "Pacific/Pago_Pago" })).await;
+        shop.orders(&["o other COMPLETE 1.00 EUR 18T10:00"]).await;
+        let opened = format!("E email opened c {event} machine=true");
+        shop.events(&[&opened]).await;
+        shop.run().await;
+        shop.service.set_now(at(saved_by));
+        let settings = json!({ "timezone": "Pacific/Kiritimati", "machine_events": "count" });
+        let saved = shop.put("settings", settings).await;
+        assert_eq!(saved["saved_at"], json!(at(in_force)), "{what}");
+        let counts = at(event) >= at(in_force);
+        for minutes in [1, 30, 60] {
+            shop.service.set_now(at(NOW).plus_ms(minutes * 60_000));
+            shop.run().await;
+            let report = shop.get("reports/campaigns").await;
+            assert_eq!(
+                (&report["totals"]["opens"], &report["pending"]),
+                (&json!(i32::from(counts)), &json!(0)),
+                "{what}, {minutes} minutes on: {report}"
+            );
+        }
+        let id = MarketplaceId::new("m").unwrap();
+        let market = shop.service.store.market(&id, shop.service.retention);
+        assert!(market.notes().await.unwrap().is_empty(), "{what}");
+        let run = shop
+            .service
+            .run_with("m", &json!({ "verify": "all" }))
+            .await;
+        assert_eq!(run["verify"]["differences"], 0, "{what}: {run}");
+        assert_sums(&shop).await;
+    }
+}
+
 /// Found by a history: how many orders stay under older versions is asked of the days up to the version's, which all left.
 #[tokio::test]
 async fn settings_saved_again_after_their_days_left_stay_as_they_are() {
     let shop = Shop::open(json!({})).await;
     shop.orders(&["o c COMPLETE 1.00 EUR 16T10:00"]).await;
     let settings = json!({ "winner": "last_interaction" });
-    let version = shop.put("settings", settings.clone()).await["version"].clone();
+    let saved = shop.put("settings", settings.clone()).await;
+    assert_eq!(saved["orders_before"], 1, "no run has seen it yet: {saved}");
+    let version = saved["version"].clone();
     shop.service.set_now(at(NOW).plus_ms(100 * DAY_MS));
     let saved = shop.put("settings", settings).await;
     assert_eq!(

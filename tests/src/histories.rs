@@ -85,6 +85,11 @@ pub fn history(seed: u64) -> History {
                 "{n}{}",
                 event["event_id"].as_str().unwrap_or_default()
             ));
+            // Of a clock that is ahead, or by a receiver that is behind: settings may be saved that are in force at its instant.
+            if rng.chance(15) {
+                let ahead = at + rng.below(30) as i64 * MINUTE_MS;
+                event["occurred_at"] = instant(rng, ahead);
+            }
         }
         let version = Version {
             number: 0,

@@ -66,6 +66,10 @@ pub(crate) async fn plan(
         Some(run) => run.run_id,
         None => market.start_run(None, now).await?,
     };
+    if !notes.is_empty() {
+        // Before the first note goes: what it told of is folded by settings that were saved before.
+        market.raise_settled_to(now).await?;
+    }
     let mut gathered = Gathered::new(market, &run_id, limits, now);
     match plan_run(asked, &mut notes, &versions, &mut gathered, until).await {
         Ok(nudges) => Ok(nudges),
@@ -222,7 +226,7 @@ async fn plan_some(
     gathered.add(customers).await?;
     gathered.flush().await?;
     let going: Vec<Note> = notes.into_iter().filter(|note| note.may_go(now)).collect();
-    Ok(market.absorb_notes(&going, versions, desk).await?)
+    Ok(market.absorb_notes(&going, versions, desk, now).await?)
 }
 
 /// Makes what settings and campaigns asked for units of this run: all times together one, so that a customer whom several

@@ -78,7 +78,8 @@ pub async fn ingest(
             .collect()
     };
     let distinct: Vec<&Event> = distinct.collect();
-    let mut note = Note::open(customers(&distinct), now);
+    let latest = distinct.iter().map(|event| event.occurred_at).max();
+    let mut note = Note::open(customers(&distinct), now).with_events_to(latest.unwrap_or(now));
     market.put_note(&note).await?;
     let writes: Vec<_> = distinct
         .into_iter()

@@ -2,17 +2,19 @@
 
 mod promotions;
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use revtrail_core::campaign::{Campaign, NAME_BYTES_MAX};
-use revtrail_core::id::{CampaignId, MarketplaceId};
+use revtrail_core::id::{CampaignId, MarketplaceId, OrderId};
 use revtrail_core::record::{Code, Problem as Bad, Record};
 use revtrail_core::settings::{Settings, Version};
 use revtrail_core::sheet::Tally;
 use revtrail_store::Reading;
 use revtrail_store::access::{Key, Role};
+use revtrail_store::facts::TIMELINE_BYTES_MAX;
 use revtrail_store::market::{Created, Market, Saved};
 use revtrail_store::runs::{RunState, Sample};
 use revtrail_store::work::Nudge;
@@ -35,6 +37,8 @@ pub fn in_process(hand_over: impl Fn(Nudge) + Send + Sync + 'static) -> Poke {
     })
 }
 
+/// Most customers who wait for a run whose orders are looked through when settings are saved.
+const WAITING_MAX: usize = 1_000;
 /// Most marketplaces of one key.
 const KEY_MARKETPLACES_MAX: usize = 50;
 
@@ -365,6 +369,7 @@ async fn put_settings(call: Call) -> Result<Response, Problem> {
 }
 
 /// The orders in the figures that stay under older versions: those placed before this one was saved.
+/// How many visible orders stay under older versions, with those of customers who wait for the next run.
 async fn orders_before(market: &Market, version: &Version, call: &Call) -> Result<i64, Problem> {
     let versions = market.versions().await?.ok_or_else(Problem::forbidden)?;
     if versions
@@ -379,6 +384,27 @@ async fn orders_before(market: &Market, version: &Version, call: &Call) -> Resul
     let last = version.saved_at.day(zone);
     let first = call.app.retention().first_visible(call.now.day(zone));
     let mut orders = 0;
+    let waiting = market.pending(WAITING_MAX, call.now).await?;
+    for customer in &waiting.customers {
+        let Some(facts) = market
+            .customer(customer, TIMELINE_BYTES_MAX, call.now)
+            .await?
+        else {
+            continue;
+        };
+        let stored = facts.stored.since(first).days;
+        let stored = stored.values().flat_map(|day| &day.orders);
+        let stored: BTreeSet<&OrderId> = stored.map(|line| &line.order_id).collect();
+        let before = facts.orders.iter().filter(|order| {
+            let visible = order
+                .placed_at
+                .day(versions.at(order.placed_at).settings.timezone);
+            visible >= first
+                && order.placed_at < version.saved_at
+                && !stored.contains(&order.order_id)
+        });
+        orders += before.count() as i64;
+    }
     for (day, sheet) in market
         .sheets(first, last, Reading::STRONG, call.now)
         .await?

@@ -198,18 +198,10 @@ async fn bury_the_dead(
 ) -> Result<(), StoreError> {
     for marketplace in store.marketplaces().await? {
         let market = store.market(&marketplace.marketplace_id, retention);
-        for note in market
-            .notes()
-            .await?
-            .into_iter()
-            .filter(|note| !note.closed)
-        {
-            market
-                .put_note(&Note {
-                    closed: true,
-                    ..note
-                })
-                .await?;
+        let open = |note: &Note| !note.closed;
+        for mut note in market.notes().await?.into_iter().filter(open) {
+            note.closed = true;
+            market.put_note(&note).await?;
         }
         // Those that are planned go on.
         let runs = market.open_runs().await?;

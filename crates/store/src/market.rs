@@ -38,6 +38,8 @@ pub struct Meta {
     pub moved_at: Option<Instant>,
     /// All facts accepted before are in units, or folded.
     pub planned_to: Option<Instant>,
+    /// Settings come into force from here on: figures of before are made, and nobody would find all whom a change of them touches.
+    pub settled_to: Option<Instant>,
     /// Some sheets lie in several stripes, or did.
     pub striped: bool,
     /// Some messages carry codes.
@@ -161,6 +163,7 @@ impl Market {
             as_of: Instant::parse(text(&item, "as_of")).ok(),
             moved_at: Instant::parse(text(&item, "moved_at")).ok(),
             planned_to: Instant::parse(text(&item, "planned_to")).ok(),
+            settled_to: Instant::parse(text(&item, "settled_to")).ok(),
         })
     }
 
@@ -199,6 +202,15 @@ impl Market {
     /// What the table answers.
     pub async fn raise_planned_to(&self, at: Instant) -> Result<(), StoreError> {
         self.raise("planned_to", "SET planned_to = :t", at, None)
+            .await
+    }
+
+    /// Raises the time before which settings cannot come into force any more, whatever the clock of who saves them shows.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn raise_settled_to(&self, at: Instant) -> Result<(), StoreError> {
+        self.raise("settled_to", "SET settled_to = :t", at, None)
             .await
     }
 
@@ -300,27 +312,31 @@ impl Market {
             if newest.settings == *settings {
                 return Ok(Saved::Same(newest.clone()));
             }
+            let meta = self.meta().await?;
+            let settled = meta.settled_to.unwrap_or(now);
             let version = Version {
                 version: newest.version + 1,
-                saved_at: now.max(newest.saved_at),
+                saved_at: now.max(newest.saved_at).max(settled),
                 saved_by: saved_by.to_owned(),
                 replaced: false,
                 settings: settings.clone(),
             };
             let mut writes = self.raise_rules();
             writes.push(self.put_version(&version, Some(Condition::absent())));
-            let meta = keys::meta(&self.id);
-            if self.meta().await?.has_orders {
+            if meta.has_orders {
                 // Functions may have decided under the version before for as long as they keep it: see the ten minutes of SPEC 4.1.
                 let redecide = Redecide {
                     from: version.saved_at,
                     to: None,
                 };
                 writes.push(self.put_unit(&Unit::new(Work::redecide(redecide), None, 0, 0, now)));
+                let in_force = version.saved_at.plus_ms(1).to_string();
+                let settled = Condition::absent_or_less("settled_to", &in_force);
+                writes.push(self.store.check_write(&keys::meta(&self.id), settled));
             } else {
                 writes.push(
                     self.store
-                        .check_write(&meta, Condition::without("has_orders")),
+                        .check_write(&keys::meta(&self.id), Condition::without("has_orders")),
                 );
                 for old in versions.all().iter().filter(|old| !old.replaced) {
                     writes.push(self.put_version(

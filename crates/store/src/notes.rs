@@ -41,6 +41,12 @@ pub struct Note {
     /// Closed: the call's events.
     #[serde(rename = "e", default)]
     pub events_in: Intake,
+    /// The latest time of its events, where that is not before the call.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    ahead_to: Option<Instant>,
+    /// It was planned before, and will be until none of its facts is ahead of the clock.
+    #[serde(rename = "n", default, skip_serializing_if = "std::ops::Not::not")]
+    again: bool,
 }
 
 impl Note {
@@ -55,12 +61,51 @@ impl Note {
             campaigns: vec![],
             orders_in: nothing,
             events_in: nothing,
+            ahead_to: None,
+            again: false,
         }
+    }
+
+    /// The same of a call whose latest event is of this time.
+    pub fn with_events_to(mut self, latest: Instant) -> Self {
+        self.ahead_to = Some(latest).filter(|latest| *latest >= self.at);
+        self
     }
 
     /// True where the planner may delete it, once its customers are in units.
     pub fn may_go(&self, now: Instant) -> bool {
-        self.closed || self.at < now.minus_ms(OPEN_NOTE_AGE_MS_MAX)
+        let done = self.closed || self.at < now.minus_ms(OPEN_NOTE_AGE_MS_MAX);
+        done && !(self.again && self.is_ahead(now))
+    }
+
+    /// True where settings that are saved from `now` on can be in force at one of its events: an order that is ahead is decided again
+    /// when they are saved, but nobody would find the customer of an event.
+    fn is_ahead(&self, now: Instant) -> bool {
+        self.at > now || self.ahead_to.is_some_and(|to| to >= now)
+    }
+
+    /// What takes its place when it goes, so that its customers are folded once more when it is no longer ahead.
+    pub(crate) fn successor(&self, now: Instant) -> Option<Self> {
+        let nothing = Intake::default();
+        let needed = self.is_ahead(now) && !self.customers.is_empty();
+        needed.then(|| Self {
+            call: format!("{}n", self.call),
+            closed: true,
+            campaigns: vec![],
+            orders_in: nothing,
+            events_in: nothing,
+            again: true,
+            ..self.clone()
+        })
+    }
+
+    /// True where some of its facts may be in no figure yet.
+    fn is_new(&self) -> bool {
+        !self.again
+    }
+
+    pub(crate) fn item(&self, market: &Market) -> NewItem {
+        NewItem::at(&keys::note(&market.id, &self.call)).packed(self)
     }
 }
 
@@ -70,8 +115,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn put_note(&self, note: &Note) -> Result<(), StoreError> {
-        let item = NewItem::at(&keys::note(&self.id, &note.call)).packed(note);
-        self.store.put(item, None).await.map(drop)
+        self.store.put(note.item(self), None).await.map(drop)
     }
 
     /// A page of a lane's notes, open and closed, from after a call, and where to go on.
@@ -143,18 +187,14 @@ impl Market {
             (0..NOTE_LANES).map(|lane| self.notes_of_lane(lane, None, Some(NOTES_AT_ONCE)));
         let mut lanes = Vec::new();
         for (lane, (notes, next)) in (0..NOTE_LANES).zip(try_join_all(firsts).await?) {
-            notes
-                .into_iter()
-                .for_each(|note| pending.take(note.customers, max));
+            pending.take_notes(notes, max);
             lanes.extend(next.map(|next| (lane, next)));
         }
         while let Some((lane, after)) = lanes.pop().filter(|_| !pending.more) {
             let (notes, next) = self
                 .notes_of_lane(lane, Some(after), Some(NOTES_AT_ONCE))
                 .await?;
-            notes
-                .into_iter()
-                .for_each(|note| pending.take(note.customers, max));
+            pending.take_notes(notes, max);
             lanes.extend(next.map(|next| (lane, next)));
         }
         for unit in self.units().await? {
@@ -202,7 +242,7 @@ impl Market {
             .notes()
             .await?
             .iter()
-            .any(|note| note.customers.contains(customer))
+            .any(|note| note.is_new() && note.customers.contains(customer))
         {
             return Ok(true);
         }
@@ -221,6 +261,12 @@ impl Market {
 }
 
 impl Pending {
+    fn take_notes(&mut self, notes: Vec<Note>, max: usize) {
+        for note in notes.into_iter().filter(Note::is_new) {
+            self.take(note.customers, max);
+        }
+    }
+
     fn take(&mut self, customers: impl IntoIterator<Item = CustomerId>, max: usize) {
         for customer in customers {
             if self.customers.len() < max || self.customers.contains(&customer) {

@@ -222,11 +222,12 @@ impl Market {
         notes: &[Note],
         versions: &Versions,
         desk: &mut Desk,
+        now: Instant,
     ) -> Result<(), StoreError> {
         let mut left: Vec<&Note> = notes.iter().collect();
         let mut failures = 0;
         while !left.is_empty() {
-            let (batch, differences) = self.absorbable(&left, versions);
+            let (batch, successors, differences) = self.absorbable(&left, versions, now);
             let mut writes: Vec<Write> = batch
                 .iter()
                 .map(|note| {
@@ -236,8 +237,11 @@ impl Market {
                     )
                 })
                 .collect();
+            let follow = |note: &Note| self.store.put_write(note.item(self), None);
+            writes.extend(successors.iter().map(follow));
+            let before = writes.len();
             writes.extend(self.sheet_writes(desk, &differences).await?);
-            let bytes: Vec<usize> = writes.iter().skip(batch.len()).map(Write::bytes).collect();
+            let bytes: Vec<usize> = writes.iter().skip(before).map(Write::bytes).collect();
             match self.store.transact(writes).await? {
                 Transacted::Done => {
                     Self::sheets_written(desk, &differences, bytes.into_iter());
@@ -251,7 +255,7 @@ impl Market {
                             op: "absorbing notes",
                         });
                     }
-                    Self::sheets_at_fault(desk, &differences, &faults[batch.len()..]);
+                    Self::sheets_at_fault(desk, &differences, &faults[before..]);
                     let gone: BTreeSet<&str> = batch
                         .iter()
                         .zip(&faults)
@@ -265,20 +269,25 @@ impl Market {
         Ok(())
     }
 
-    /// The first notes that fit into a transaction with their sheets, and what they add to these.
+    /// The first notes that fit into a transaction with what takes their places and their sheets, and what they add to these.
     fn absorbable<'n>(
         &self,
         notes: &[&'n Note],
         versions: &Versions,
-    ) -> (Vec<&'n Note>, BTreeMap<Day, Sheet<CampaignId>>) {
+        now: Instant,
+    ) -> (Vec<&'n Note>, Vec<Note>, BTreeMap<Day, Sheet<CampaignId>>) {
+        let mut successors = Vec::new();
         let mut differences: BTreeMap<Day, Sheet<CampaignId>> = BTreeMap::new();
         let mut batch = Vec::new();
         for note in notes {
             let day = note.at.day(versions.at(note.at).settings.timezone);
             let new_day = note.closed && !differences.contains_key(&day);
-            if batch.len() + differences.len() + 1 + usize::from(new_day) > TRANSACTION_ITEMS_MAX {
+            let successor = note.successor(now);
+            let more = 1 + usize::from(new_day) + usize::from(successor.is_some());
+            if batch.len() + successors.len() + differences.len() + more > TRANSACTION_ITEMS_MAX {
                 break;
             }
+            successors.extend(successor);
             if note.closed {
                 let sheet = differences.entry(day).or_default();
                 sheet.orders_in.add(&note.orders_in);
@@ -286,7 +295,7 @@ impl Market {
             }
             batch.push(*note);
         }
-        (batch, differences)
+        (batch, successors, differences)
     }
 
     /// The sheets of some days, both ends included; days without anything are absent.
