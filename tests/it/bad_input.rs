@@ -254,6 +254,26 @@ async fn the_first_bad_field_in_the_order_of_the_spec_is_named() {
 }
 
 #[tokio::test]
+async fn a_line_that_is_no_text_spoils_no_other() {
+    let shop = lively().await;
+    let event = good("event", "fresh").to_string();
+    let body = [event.as_bytes(), b"\n{\"event_id\":\"\xff\"}\n"].concat();
+    let media = "application/x-ndjson";
+    let (status, told) = shop.send(Method::POST, "events", media, &body).await;
+    let rejected = &told["rejected"][0];
+    assert_eq!(
+        (
+            status,
+            &told["accepted"],
+            &rejected["index"],
+            &rejected["code"]
+        ),
+        (202, &json!(1), &json!(1), &json!("not_json")),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn bodies() {
     let shop = lively().await;
     let before = shop.figures().await;

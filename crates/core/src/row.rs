@@ -73,6 +73,27 @@ impl Row {
         Taken::Whole
     }
 
+    /// Puts the control character SUBSTITUTE for what is not UTF-8: no id, time, amount or word holds it, so each such cell is
+    /// refused by itself where it matters, and free text that is damaged refuses no row.
+    pub fn mend(&mut self) {
+        let whole = |text: &str| self.ends.iter().all(|end| text.is_char_boundary(*end));
+        if std::str::from_utf8(&self.bytes).is_ok_and(whole) {
+            return;
+        }
+        let (mut mended, mut ends, mut start) = (Vec::new(), Vec::new(), 0);
+        for &end in &self.ends {
+            for chunk in self.bytes[start..end].utf8_chunks() {
+                mended.extend_from_slice(chunk.valid().as_bytes());
+                if !chunk.invalid().is_empty() {
+                    mended.push(0x1a);
+                }
+            }
+            ends.push(mended.len());
+            start = end;
+        }
+        (self.bytes, self.ends) = (mended, ends);
+    }
+
     /// The cells of a whole row.
     ///
     /// # Errors
@@ -123,5 +144,7 @@ mod tests {
         let mut row = Row::default();
         assert_eq!(row.take(b"\xc3,\xa9\n"), Taken::Whole);
         assert_eq!(row.cells(), Err("cell 1 is not UTF-8".to_owned()));
+        row.mend();
+        assert_eq!(row.cells().unwrap(), ["\u{1a}", "\u{1a}"]);
     }
 }

@@ -61,28 +61,44 @@ pub(crate) fn cut<'a>(
     body: &'a [u8],
 ) -> Result<Vec<Result<&'a str, RecordProblem>>, Problem> {
     let media = media(headers)?;
+    if let Media::Lines = media {
+        return few(lines(body)?);
+    }
     let text = text(body)?;
-    let records: Vec<_> = match media {
-        Media::Lines => text
-            .split('\n')
-            .map(str::trim_ascii)
-            .filter(|line| !line.is_empty())
-            .map(|line| {
-                if line.starts_with('{') || serde_json::from_str::<&RawValue>(line).is_ok() {
-                    object(line)
-                } else {
-                    let detail = "this line is no JSON";
-                    Err(RecordProblem::whole(Code::NotJson, detail))
-                }
-            })
-            .collect(),
-        Media::Json if text.trim_ascii_start().starts_with('[') => {
-            let elements: Vec<&RawValue> =
-                serde_json::from_str(text).map_err(|error| unreadable(&error))?;
-            elements.into_iter().map(|raw| object(raw.get())).collect()
+    if text.trim_ascii_start().starts_with('[') {
+        let elements: Vec<&RawValue> =
+            serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+        return few(elements.into_iter().map(|raw| object(raw.get())).collect());
+    }
+    Ok(vec![Ok(one_object(text)?)])
+}
+
+/// The records of lines: one that is no JSON, or no UTF-8, spoils no other. Where none is UTF-8 the body is something else.
+fn lines(body: &[u8]) -> Result<Records<'_>, Problem> {
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines: Vec<_> = lines
+        .filter(|line| !line.is_empty())
+        .map(std::str::from_utf8)
+        .collect();
+    if !lines.is_empty() && lines.iter().all(Result::is_err) {
+        return Err(Problem::unreadable("the body is not UTF-8"));
+    }
+    let no_json = |detail| RecordProblem::whole(Code::NotJson, detail);
+    let record = lines.into_iter().map(|line| {
+        let line = line.map_err(|_| no_json("this line is not UTF-8"))?;
+        if line.starts_with('{') || serde_json::from_str::<&RawValue>(line).is_ok() {
+            object(line)
+        } else {
+            Err(no_json("this line is no JSON"))
         }
-        Media::Json => vec![Ok(one_object(text)?)],
-    };
+    });
+    Ok(record.collect())
+}
+
+type Records<'a> = Vec<Result<&'a str, RecordProblem>>;
+
+fn few(records: Records<'_>) -> Result<Records<'_>, Problem> {
     if records.len() > RECORDS_MAX {
         let detail = format!("{} records: a call takes at most 1,000", records.len());
         return Err(Problem::too_large(detail));

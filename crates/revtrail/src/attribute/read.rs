@@ -159,6 +159,7 @@ fn each_row(
     let mut row = Row::default();
     let mut text = Vec::new();
     while let Some((line, taken)) = next_row(lines, &mut row, &mut text)? {
+        row.mend();
         let record =
             taken
                 .and_then(|()| row.cells())

@@ -128,6 +128,24 @@ fn files_that_say_the_same() {
 }
 
 #[test]
+fn free_text_that_is_not_utf8_rejects_no_row() {
+    let orders = [
+        b"email,items,order_id,customer_id,status,total,currency,placed_at,unknown\n".as_slice(),
+        b"\xff,\"\xc3\",o1,c1,COMPLETE,10,EUR,2026-11-20T11:00:00Z,\xe9\n",
+        b"x,y,o2,c1,COMPLETE,1\xff,EUR,2026-11-20T11:00:00Z,\n",
+    ]
+    .concat();
+    let folder = Folder::new(&[
+        ("e.csv", [EVENTS, EVENT].concat().as_bytes()),
+        ("o.csv", &orders),
+    ]);
+    let line = "--events @e.csv --orders @o.csv --rejects @rejects.csv --credits @credits.csv";
+    let (exit, ..) = folder.run(line);
+    assert_eq!(exit, Exit::Rejected);
+    assert_eq!(folder.rejects(), ["o.csv:3:bad_money"]);
+}
+
+#[test]
 fn rows_that_are_rejected() {
     let events = [
         EVENTS,
@@ -180,13 +198,13 @@ fn rows_that_are_rejected() {
         "o.csv:3:immutable_field",
         "o.csv:4:immutable_field",
         "o.csv:5:immutable_field",
-        "o.csv:6:not_csv",
+        "o.csv:6:bad_id",
         "o.csv:7:unknown_status",
         "o.csv:8:bad_money",
     ];
     assert_eq!(folder.rejects(), expected);
     assert!(
-        err.contains("rejected 19 rows: 1 bad_id, 1 bad_money"),
+        err.contains("rejected 19 rows: 2 bad_id, 1 bad_money"),
         "{err}"
     );
     let fields = ["customer_id of", "currency of", "placed_at of"];
