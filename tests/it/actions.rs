@@ -258,7 +258,9 @@ async fn promotions(world: &World) {
             world.call("POST", path, asked).await;
         }
         let path = format!("/redemptions/{}/rollback", id("r"));
-        world.call("POST", &path, json!({"rollback_id": "b"})).await;
+        world
+            .call("POST", &path, json!({"rollback_id": id("b")}))
+            .await;
         // A promotion that is told while something waits for it, and a run that looks after what waits.
         world
             .call(

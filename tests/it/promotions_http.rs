@@ -305,6 +305,61 @@ fn cases() -> Vec<(&'static str, Vec<(i64, Call)>)> {
             vec![(0, report("x/f/a/y", json!({}))), (1, put(json!({})))],
         ),
         (
+            "a rollback's id is one in the marketplace",
+            vec![
+                (0, put(json!({}))),
+                (0, report("r1", json!({}))),
+                (0, report("r2", json!({}))),
+                (1, back("r1", "b", "x")),
+                (2, back("r2", "b", "x")),
+                (3, back("r1", "b", "x")),
+                (4, back("r2", "c", "x")),
+            ],
+        ),
+        (
+            "what was asked for is reported, as it ended and otherwise",
+            vec![
+                (0, put(json!({"cap": 1}))),
+                (0, code("p")),
+                (1, redeem(Some("p"), "r1")),
+                (1, redeem(Some("p"), "r2")),
+                (2, report("r1", json!({"voucher_code": "C"}))),
+                (3, report("r2", json!({"voucher_code": "C"}))),
+                (
+                    4,
+                    report(
+                        "r2",
+                        json!({"voucher_code": "C", "result": "failure", "failure_code": "cap_reached"}),
+                    ),
+                ),
+                (5, redeem(Some("p"), "r2")),
+            ],
+        ),
+        (
+            "what was reported is asked for",
+            vec![
+                (0, put(json!({}))),
+                (0, code("p")),
+                (1, report("r1", json!({"voucher_code": "C"}))),
+                (2, redeem(Some("p"), "r1")),
+                (3, redeem(None, "r1")),
+                (
+                    4,
+                    report("r2", json!({"voucher_code": "C", "result": "failure"})),
+                ),
+                (5, redeem(Some("p"), "r2")),
+            ],
+        ),
+        (
+            "a code that becomes a voucher is not unknown any more",
+            vec![
+                (0, report("r1", json!({"voucher_code": "C"}))),
+                (0, report("r2", json!({"voucher_code": "D"}))),
+                (1, put(json!({}))),
+                (2, code("p")),
+            ],
+        ),
+        (
             "ids of the last characters there are",
             vec![
                 (0, put(json!({}))),

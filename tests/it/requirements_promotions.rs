@@ -1,5 +1,7 @@
 //! The requirements on promotions (R67 to R109) that HTTP can show, each in the few lines that fail without the feature.
 
+use std::collections::BTreeSet;
+
 use http::Method;
 use revtrail_store::Store;
 use revtrail_store::embedded::{self, TABLE};
@@ -540,10 +542,48 @@ async fn r085_every_change_says_who_and_what() {
         );
     }
     assert_eq!(news.len(), 2, "the same again is no change: {news:?}");
+    for amount in ["5", "6.5", "6.50"] {
+        let budget =
+            json!({"name": "p", "kind": "global", "budget": {"amount": amount, "currency": "EUR"}});
+        shop.put("promotions/p", budget).await;
+    }
+    let changes = shop.items("promotions/p/changes").await;
+    let budgets = changes.iter().filter(|change| change["field"] == "budget");
+    let amounts: BTreeSet<[String; 2]> = budgets
+        .map(|change| ["before", "after"].map(|side| change[side]["amount"].to_string()))
+        .collect();
+    let expected = [["\"5.00\"", "\"6.50\""], ["null", "\"5.00\""]];
+    assert_eq!(
+        amounts,
+        BTreeSet::from(expected.map(|pair| pair.map(str::to_owned)))
+    );
     assert_eq!(
         shop.dashboard().await["changes"].as_array().unwrap().len(),
         changes.len().min(10)
     );
+}
+
+#[tokio::test]
+async fn r101_the_feed_is_in_order_of_arrival() {
+    let shop = shop(json!({})).await;
+    let record = |promotion: &str, n: usize| json!({"redemption_id": format!("{promotion}{n}"), "promotion_id": promotion, "customer_id": "ann"});
+    for promotion in ["q", "p"] {
+        let records: Vec<Value> = (0..30).map(|n| record(promotion, n)).collect();
+        for call in records.chunks(20) {
+            let (status, told) = shop.call(Method::POST, "redemptions", json!(call)).await;
+            assert_eq!(status, 202, "{told}");
+            let now = shop.service.now().plus_ms(1);
+            shop.service.set_now(now);
+        }
+    }
+    shop.put("promotions/q", json!({"name": "q"})).await;
+    let fed = shop.items("redemptions?limit=100").await;
+    let fed: Vec<&str> = fed
+        .iter()
+        .map(|one| one["redemption_id"].as_str().unwrap())
+        .collect();
+    let expected = ["p", "q"].map(|promotion| (0..30).map(move |n| format!("{promotion}{n}")));
+    assert_eq!(fed, expected.into_iter().flatten().collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -838,14 +878,10 @@ async fn r091_r094_r095_r096_r106_the_rate_moves_at_once() {
         let rate = format!("0.{:04}", (n + 1) * 400);
         faces("at once", n + 1, json!(rate)).await;
     }
-    let body = json!({"rollback_id": "b", "reason": "came back"});
     for (id, redeemed) in [("r0", 8), ("again0", 7)] {
+        let body = json!({"rollback_id": format!("b {id}"), "reason": "came back"});
         let (status, told) = shop
-            .call(
-                Method::POST,
-                &format!("redemptions/{id}/rollback"),
-                body.clone(),
-            )
+            .call(Method::POST, &format!("redemptions/{id}/rollback"), body)
             .await;
         assert_eq!(status, 200, "{told}");
         faces(

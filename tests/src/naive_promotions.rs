@@ -126,6 +126,8 @@ struct Assignment {
 #[derive(Debug)]
 struct Redemption {
     given: String,
+    /// What a report that says the same gives.
+    reported: String,
     id: String,
     promotion: String,
     customer: String,
@@ -459,7 +461,7 @@ impl Market {
             }
             Kind::Redemption => {
                 let known = self.redemptions.iter().find(|known| known.id == id);
-                known.map(|known| known.given.clone())
+                known.map(|known| known.reported.clone())
             }
         }
     }
@@ -490,6 +492,7 @@ impl Market {
         };
         let mut redemption = Redemption {
             given: given(kind, body),
+            reported: given(kind, body),
             id: needed(body, "redemption_id"),
             promotion: promotion.id.clone(),
             customer: needed(body, "customer_id"),
@@ -677,8 +680,14 @@ impl Market {
         } else {
             self.short_of(promotion, Some(code), reward.as_ref())
         };
+        let mut ended = record.clone();
+        if let Some(reason) = reason {
+            ended["result"] = json!("failure");
+            ended["failure_code"] = json!(reason);
+        }
         let redemption = Redemption {
             given: given(Kind::Redemption, &record),
+            reported: given(Kind::Redemption, &ended),
             id,
             promotion: promotion.id.clone(),
             customer,
@@ -699,9 +708,20 @@ impl Market {
 
     fn roll_back(&mut self, id: &str, body: &Value) -> Answer {
         let rollback_id = needed(body, "rollback_id");
+        let took_another = |known: &Redemption| {
+            known.id != id
+                && known
+                    .rollback
+                    .as_ref()
+                    .is_some_and(|(by, _)| *by == rollback_id)
+        };
+        let taken = self.redemptions.iter().any(took_another);
         let Some(known) = self.redemptions.iter_mut().find(|known| known.id == id) else {
             return problem(404, "");
         };
+        if taken {
+            return problem(409, "conflict");
+        }
         if !known.success {
             return problem(409, "not_a_success");
         }
@@ -973,6 +993,11 @@ impl Market {
             let mut flags = known.flags.clone();
             if self.named(known).is_some() {
                 flags.remove("unknown_assignment");
+            }
+            if let Some(code) = &known.code
+                && self.voucher(id, code).is_some()
+            {
+                flags.remove("unknown_voucher");
             }
             let told = json!({
                 "customer_id": known.customer, "voucher_code": known.code, "result": known.result(),

@@ -452,10 +452,11 @@ impl Teller {
 
     fn rollback(&mut self) -> Option<Call> {
         if self.rng.chance(25) && !self.rollbacks.is_empty() {
-            let (id, mut body) = self.rng.pick(&self.rollbacks).clone();
-            match self.rng.below(4) {
+            let (mut id, mut body) = self.rng.pick(&self.rollbacks).clone();
+            match self.rng.below(5) {
                 0 => body["rollback_id"] = json!(self.id("b")),
                 1 => body["reason"] = json!("another reason"),
+                2 => id.clone_from(&self.rng.pick(&self.rollbacks).0),
                 _ => {}
             }
             return Some(Call::Rollback(id, body));

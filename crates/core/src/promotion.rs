@@ -245,19 +245,19 @@ impl Told {
 }
 
 impl Promotion {
-    /// What differs from how it was, field by field, in the order of the fields' names.
+    /// What differs from how it was, field by field, in the order of the fields' names, as it is shown.
     pub fn changes_from(&self, before: &Self) -> Vec<Change> {
         let fields = |promotion: &Self| match serde_json::to_value(promotion) {
             Ok(Value::Object(fields)) => fields,
             _ => Map::new(),
         };
-        let (was, mut is) = (fields(before), fields(self));
-        let differs = |(field, before): (String, Value)| {
-            let after = is.remove(&field).unwrap_or_default();
-            (before != after).then_some(Change {
+        let (was, is) = (fields(before), fields(self));
+        let (mut was_shown, mut is_shown) = (before.shown(), self.shown());
+        let differs = |(field, value): (String, Value)| {
+            (is.get(&field) != Some(&value)).then(|| Change {
+                before: was_shown[&field].take(),
+                after: is_shown[&field].take(),
                 field,
-                before,
-                after,
             })
         };
         was.into_iter().filter_map(differs).collect()

@@ -123,7 +123,7 @@ async fn post_rollback(call: Call) -> Result<Response, Problem> {
         )),
         RolledBack::Conflict => Err(Problem::conflict(
             "conflict",
-            "this rollback took the redemption back, and said something else; it stands",
+            "there is a rollback with this id that says something else; it stands",
         )),
         RolledBack::Already => Err(Problem::conflict(
             "already_rolled_back",

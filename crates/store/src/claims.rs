@@ -9,6 +9,7 @@ mod draft;
 mod plan;
 mod results;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -179,6 +180,18 @@ impl RedemptionFact {
         }
     }
 
+    /// What a report of it says: a redeem that was refused failed, and why.
+    fn as_told(&self) -> Cow<'_, Redemption> {
+        match self.refusal {
+            None => Cow::Borrowed(&self.told),
+            Some(refusal) => Cow::Owned(Redemption {
+                result: Outcome::Failure,
+                failure_code: Some(refusal.name().to_owned()),
+                ..self.told.clone()
+            }),
+        }
+    }
+
     fn stands(&self) -> bool {
         self.result() == Outcome::Success && self.rolled_back.is_none()
     }
@@ -214,7 +227,10 @@ enum Job {
         rollback: Rollback,
     },
     /// Something that waits is taken in.
-    Admit(Entry),
+    Admit {
+        entry: Entry,
+        place: usize,
+    },
     /// The settings that hold at its time changed: its day, and what its order adds.
     Redate(Redemption),
 }
@@ -320,6 +336,7 @@ impl Market {
         let pk = keys::quarantine(&self.id, promotion);
         let mut after = None;
         let mut kept = false;
+        let mut place = 0;
         loop {
             let page = self
                 .store
@@ -331,7 +348,11 @@ impl Market {
                     return Ok(false);
                 }
                 let waiting = self.waiting(chunk, now).await?;
-                let jobs: Vec<Job> = waiting.into_iter().map(Job::Admit).collect();
+                let admit = |entry| {
+                    place += 1;
+                    Job::Admit { entry, place }
+                };
+                let jobs: Vec<Job> = waiting.into_iter().map(admit).collect();
                 let done = self
                     .do_jobs(&jobs, slot_of(promotion.as_str()), now)
                     .await?;
@@ -545,14 +566,21 @@ impl Market {
         let rolled: Vec<Key> = jobs
             .iter()
             .filter_map(|job| match job {
-                Job::Rollback { redemption, .. } => Some(keys::redemption(&self.id, redemption)),
+                Job::Rollback {
+                    redemption,
+                    rollback,
+                } => Some([
+                    keys::redemption(&self.id, redemption),
+                    keys::rollback(&self.id, &rollback.rollback_id),
+                ]),
                 _ => None,
             })
+            .flatten()
             .collect();
         // What a rollback is about stands in the redemption.
         draft.read(&rolled).await?;
-        for key in rolled {
-            known.extend(draft.fact(&key)?.map(|(fact, _)| Subject::of(&fact.told)));
+        for key in rolled.iter().step_by(2) {
+            known.extend(draft.fact(key)?.map(|(fact, _)| Subject::of(&fact.told)));
         }
         let mut wanted = BTreeSet::new();
         for subject in &known {

@@ -6,7 +6,7 @@
 
 use revtrail_core::id::{
     AssignmentId, CampaignId, CustomerId, EventId, MarketplaceId, OrderId, PromotionId,
-    RedemptionId, SegmentName, TierId, VoucherCode,
+    RedemptionId, RollbackId, SegmentName, TierId, VoucherCode,
 };
 use revtrail_core::time::{Day, Instant};
 
@@ -358,6 +358,11 @@ pub fn redemption(id: &MarketplaceId, redemption: &RedemptionId) -> Key {
     key(part(id, &format!("f/r/{redemption}")), "f")
 }
 
+/// A rollback, by its id.
+pub fn rollback(id: &MarketplaceId, rollback: &RollbackId) -> Key {
+    key(part(id, &format!("f/b/{rollback}")), "f")
+}
+
 /// The partition of what a customer was offered and used.
 pub fn claims(id: &MarketplaceId, customer: &CustomerId) -> String {
     part(id, &format!("b/{customer}"))
@@ -435,13 +440,25 @@ pub fn feed(id: &MarketplaceId, lane: u8) -> String {
     part(id, &format!("l/{lane}"))
 }
 
-/// A redemption in the feed; `rolled_back` where it is there again because it was taken back.
-pub fn fed(id: &MarketplaceId, at: Instant, rolled_back: bool, redemption: &RedemptionId) -> Key {
-    let what = if rolled_back { "b" } else { "r" };
+/// A redemption in the feed, by its place among those of its call; it is there again when it is taken back.
+pub fn fed(id: &MarketplaceId, at: Instant, place: FeedPlace, redemption: &RedemptionId) -> Key {
+    let place = match place {
+        FeedPlace::In(place) => format!("{place:06}"),
+        FeedPlace::Back => "b".to_owned(),
+    };
     key(
         feed(id, slot_of(redemption.as_str())),
-        format!("{at}/{what}/{redemption}"),
+        format!("{at}/{place}/{redemption}"),
     )
+}
+
+/// How a redemption came into the feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedPlace {
+    /// It came in, in this place among those of its call.
+    In(usize),
+    /// It was taken back.
+    Back,
 }
 
 /// The partition of the promotions that are waited for.
@@ -578,8 +595,9 @@ mod tests {
                 add(order_ahead(id, &OrderId::new(name).unwrap()));
                 add(assignment(id, &assigned));
                 add(redemption(id, &redeemed));
-                add(fed(id, at, false, &redeemed));
-                add(fed(id, at, true, &redeemed));
+                add(fed(id, at, FeedPlace::In(0), &redeemed));
+                add(fed(id, at, FeedPlace::Back, &redeemed));
+                add(rollback(id, &RollbackId::new(name).unwrap()));
                 add(awaited_promotion(id, &promo));
                 for slot in 0..SLOTS {
                     add(promotion_total(id, slot, &promo));

@@ -1,11 +1,12 @@
 //! Lists of redemptions, publications, distributions, of what waits in quarantine, and the feed: keys in order, and the facts they
 //! point at. A list is spread over lanes and merged here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use futures_util::future::try_join_all;
 use revtrail_core::claim::Claim;
 use revtrail_core::id::{AssignmentId, CustomerId, PromotionId, RedemptionId};
+use revtrail_core::redemption::Flag;
 use revtrail_core::time::{Day, Instant};
 
 use crate::claims::{AssignmentFact, RedemptionFact, id_of};
@@ -147,8 +148,36 @@ impl Market {
             let id = text(entry, "sk").splitn(3, '/').nth(2)?;
             Some(keys::redemption(&self.id, &id_of::<RedemptionId>(id)?))
         };
-        self.facts_at(&entries.iter().filter_map(key).collect::<Vec<_>>(), now)
-            .await
+        let wanted: Vec<Key> = entries.iter().filter_map(key).collect();
+        self.redemption_facts(&wanted, now).await
+    }
+
+    /// The redemptions of some keys that did not expire, in the keys' order. A code that became a voucher since is not unknown any
+    /// more: none can be made before its promotion, for which redemptions may have waited.
+    async fn redemption_facts(
+        &self,
+        wanted: &[Key],
+        now: Instant,
+    ) -> Result<Vec<RedemptionFact>, StoreError> {
+        let mut facts: Vec<RedemptionFact> = self.facts_at(wanted, now).await?;
+        let voucher = |fact: &RedemptionFact| {
+            let code = fact.told.voucher_code.as_ref()?;
+            let unknown = fact.flags.contains(&Flag::UnknownVoucher);
+            unknown.then(|| keys::voucher(&self.id, &fact.told.promotion_id, code))
+        };
+        let vouchers: BTreeSet<Key> = facts.iter().filter_map(voucher).collect();
+        let vouchers: Vec<Key> = vouchers.into_iter().collect();
+        let found = self.store.get_all(&vouchers, true).await?;
+        let made = found.iter().filter(|item| item.contains_key("d"));
+        let made: BTreeSet<[&str; 2]> = made
+            .map(|item| ["pk", "sk"].map(|name| text(item, name)))
+            .collect();
+        for fact in &mut facts {
+            if voucher(fact).is_some_and(|key| made.contains(&[key.pk.as_str(), key.sk.as_str()])) {
+                fact.flags.remove(&Flag::UnknownVoucher);
+            }
+        }
+        Ok(facts)
     }
 
     /// The facts of some keys that did not expire, in the keys' order.
@@ -305,8 +334,9 @@ impl Market {
         let claims: Vec<Claim> = items.iter().map(data).collect::<Result<_, _>>()?;
         let uses = claims.iter().flat_map(|claim| &claim.uses);
         let wanted = uses.map(|used| keys::redemption(&self.id, &used.redemption_id));
-        let mut facts: Vec<RedemptionFact> =
-            self.facts_at(&wanted.collect::<Vec<_>>(), now).await?;
+        let mut facts = self
+            .redemption_facts(&wanted.collect::<Vec<_>>(), now)
+            .await?;
         facts.sort_by(|a, b| (b.at, &b.told.redemption_id).cmp(&(a.at, &a.told.redemption_id)));
         Ok(facts)
     }

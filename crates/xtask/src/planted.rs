@@ -47,6 +47,14 @@ const ENVELOPES: Harness = by(
     &[],
 );
 
+const AHEAD: Harness = by(
+    "retries::settings_hold_for_events_that_are_ahead_of_a_clock",
+    &[],
+);
+const CASES: Harness = by(
+    "promotions_http::cases_of_promotions_equal_the_second_implementation",
+    &[],
+);
 const PROMOTIONS: Harness = by(
     "promotions_http::worlds_of_promotions_equal_the_second_implementation",
     &[("REVTRAIL_PROMOTION_WORLDS", "20")],
@@ -64,6 +72,27 @@ const DISABLED: Harness = by(
 );
 
 pub(crate) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "a_note_that_is_ahead_goes_for_good",
+        file: "crates/store/src/notes.rs",
+        text: "self.is_ahead(now) && !self.customers.is_empty()",
+        with: "false",
+        found_by: AHEAD,
+    },
+    Mutant {
+        name: "settings_come_into_force_before_a_run",
+        file: "crates/store/src/market.rs",
+        text: "meta.settled_to.unwrap_or(now)",
+        with: "now",
+        found_by: AHEAD,
+    },
+    Mutant {
+        name: "a_rollback_of_anything",
+        file: "crates/store/src/claims/plan.rs",
+        text: "of.is_some_and(|of| of != *redemption)",
+        with: "false",
+        found_by: CASES,
+    },
     Mutant {
         name: "a_window_without_its_end",
         file: "crates/core/src/decide.rs",

@@ -59,7 +59,7 @@ impl Job {
     pub(super) fn subject(&self) -> Option<Subject> {
         match self {
             Self::Arrival { arrival, .. } => Some(Subject::of_entry(&arrival.entry)),
-            Self::Admit(entry) => Some(Subject::of_entry(entry)),
+            Self::Admit { entry, .. } => Some(Subject::of_entry(entry)),
             Self::Redeem(told) | Self::Redate(told) => Some(Subject {
                 own: Some(Entry::Redeemed(told.clone())),
                 ..Subject::of(told)
@@ -182,6 +182,8 @@ pub(super) struct Draft<'m> {
     pub(super) market: &'m Market,
     pub(super) slot: u8,
     pub(super) now: Instant,
+    /// The place of the record that is planned, among those of its call.
+    pub(super) place: usize,
     pub(super) items: HashMap<Key, Item>,
     pub(super) versions: Option<Versions>,
     pub(super) changes: Changes,
@@ -207,6 +209,7 @@ impl<'m> Draft<'m> {
             market,
             slot,
             now,
+            place: 0,
             items: HashMap::new(),
             versions: None,
             changes: Changes::default(),

@@ -17,11 +17,15 @@ use super::{
     day_of,
 };
 use crate::client::{StoreError, data, expired};
-use crate::keys::{self, Key};
+use crate::keys::{self, FeedPlace, Key};
 use crate::pool::Took;
 
 impl Draft<'_> {
     pub(super) fn plan(&mut self, job: &Job) -> Result<Done, StoreError> {
+        self.place = match job {
+            Job::Arrival { place, .. } | Job::Admit { place, .. } => *place,
+            Job::Redeem(_) | Job::Rollback { .. } | Job::Redate(_) => 0,
+        };
         match job {
             Job::Arrival { arrival, place } => {
                 let taken = match &arrival.entry {
@@ -34,8 +38,10 @@ impl Draft<'_> {
                 };
                 Ok(Done::Taken(taken))
             }
-            Job::Admit(Entry::Assigned(told)) => self.assign(told, None, 0, true).map(Done::Taken),
-            Job::Admit(Entry::Redeemed(told)) => self.report(told, None, 0, true).map(Done::Taken),
+            Job::Admit { entry, .. } => match entry {
+                Entry::Assigned(told) => self.assign(told, None, 0, true).map(Done::Taken),
+                Entry::Redeemed(told) => self.report(told, None, 0, true).map(Done::Taken),
+            },
             Job::Redate(told) => self.redate(told).map(|()| Done::Taken(Taken::Accepted)),
             Job::Redeem(told) => self.redeem(told).map(Done::Redeemed),
             Job::Rollback {
@@ -233,7 +239,7 @@ impl Draft<'_> {
             Some(_) if admit => return Ok(Taken::Accepted),
             Some((fact, _)) => {
                 return Ok(seen_before(
-                    &fact.told,
+                    &*fact.as_told(),
                     told,
                     &fact.source,
                     source,
@@ -371,16 +377,18 @@ impl Draft<'_> {
 
     pub(super) fn redeem(&mut self, told: &Redemption) -> Result<Redeemed, StoreError> {
         let key = keys::redemption(&self.market.id, &told.redemption_id);
-        if let Some((fact, _)) = self.fact(&key)? {
+        let known = self.fact(&key)?;
+        let Some((promotion, _)) = self.promotion(&told.promotion_id)? else {
+            return Ok(Redeemed::NoPromotion);
+        };
+        // Whether it was asked for here or reported: the same is answered the same.
+        if let Some((fact, _)) = known {
             return Ok(match fact.refusal {
-                _ if fact.way != Way::Redeem || fact.told != *told => Redeemed::Conflict,
+                _ if fact.told != *told || fact.waits.is_some() => Redeemed::Conflict,
                 Some(refusal) => Redeemed::Refused(refusal),
                 None => Redeemed::Success,
             });
         }
-        let Some((promotion, _)) = self.promotion(&told.promotion_id)? else {
-            return Ok(Redeemed::NoPromotion);
-        };
         let Ok(reward) = reward(told, &promotion) else {
             return Ok(Redeemed::NoCurrency);
         };
@@ -585,7 +593,7 @@ impl Draft<'_> {
         let keep_ms = self.market.retention.keep_ms();
         let listed = keys::listed_redemption(id, &told.promotion_id, fact.at, &told.redemption_id);
         self.changes.at(&listed).expires(fact.at.plus_ms(keep_ms));
-        let fed = keys::fed(id, self.now, false, &told.redemption_id);
+        let fed = keys::fed(id, self.now, FeedPlace::In(self.place), &told.redemption_id);
         self.changes.at(&fed).expires(self.now.plus_ms(keep_ms));
         self.put_fact(key, fact, version);
         Ok(())
@@ -619,6 +627,13 @@ impl Draft<'_> {
         let Some((mut fact, version)) = self.fact(&key)? else {
             return Ok(RolledBack::Unknown);
         };
+        let named = keys::rollback(&self.market.id, &rollback.rollback_id);
+        let item = self.items.get(&named);
+        let of = item.filter(|item| !expired(item, self.now)).map(data);
+        let of: Option<RedemptionId> = of.transpose()?;
+        if of.is_some_and(|of| of != *redemption) {
+            return Ok(RolledBack::Conflict);
+        }
         if let Some((by, _)) = &fact.rolled_back {
             return Ok(if by == rollback {
                 RolledBack::Done
@@ -632,6 +647,13 @@ impl Draft<'_> {
             return Ok(RolledBack::NotASuccess);
         }
         fact.rolled_back = Some((rollback.clone(), self.now));
+        let keep_ms = self.market.retention.keep_ms();
+        let named_version = self.version(&named);
+        self.changes
+            .at(&named)
+            .data(redemption)
+            .expires(self.now.plus_ms(keep_ms))
+            .next_version(named_version);
         if fact.waits.is_none() {
             let told = &fact.told;
             if let Some((promotion, _)) = self.promotion(&told.promotion_id)? {
@@ -652,7 +674,7 @@ impl Draft<'_> {
                     used.rolled_back |= used.redemption_id == *redemption;
                 }
             }
-            let fed = keys::fed(&self.market.id, self.now, true, redemption);
+            let fed = keys::fed(&self.market.id, self.now, FeedPlace::Back, redemption);
             let expires = self.now.plus_ms(self.market.retention.keep_ms());
             self.changes.at(&fed).expires(expires);
         }
