@@ -7,6 +7,7 @@ use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::campaign::{Campaign, NAME_BYTES_MAX};
 use revtrail_core::id::{CampaignId, MarketplaceId, OrderId};
 use revtrail_core::record::{Code, Problem as Bad, Record};
@@ -39,6 +40,8 @@ pub fn in_process(hand_over: impl Fn(Nudge) + Send + Sync + 'static) -> Poke {
 
 /// Most customers who wait for a run whose orders are looked through when settings are saved.
 const WAITING_MAX: usize = 1_000;
+/// So many of them at a time.
+const READS_AT_ONCE: usize = 16;
 /// Most marketplaces of one key.
 const KEY_MARKETPLACES_MAX: usize = 50;
 
@@ -368,8 +371,7 @@ async fn put_settings(call: Call) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, &body))
 }
 
-/// The orders in the figures that stay under older versions: those placed before this one was saved.
-/// How many visible orders stay under older versions, with those of customers who wait for the next run.
+/// How many visible orders stay under older versions: those placed before this one was saved, in the figures or on their way there.
 async fn orders_before(market: &Market, version: &Version, call: &Call) -> Result<i64, Problem> {
     let versions = market.versions().await?.ok_or_else(Problem::forbidden)?;
     if versions
@@ -385,11 +387,11 @@ async fn orders_before(market: &Market, version: &Version, call: &Call) -> Resul
     let first = call.app.retention().first_visible(call.now.day(zone));
     let mut orders = 0;
     let waiting = market.pending(WAITING_MAX, call.now).await?;
-    for customer in &waiting.customers {
-        let Some(facts) = market
-            .customer(customer, TIMELINE_BYTES_MAX, call.now)
-            .await?
-        else {
+    let read = |customer| market.customer(customer, TIMELINE_BYTES_MAX, call.now);
+    let reads: Vec<_> = waiting.customers.iter().map(read).collect();
+    let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
+    while let Some(facts) = reads.try_next().await? {
+        let Some(facts) = facts else {
             continue;
         };
         let stored = facts.stored.since(first).days;

@@ -37,6 +37,8 @@ pub struct PurchaseRow {
 /// A sheet above this many bytes takes no more: what comes goes to the next stripe, whose sheet is just another part of the sum.
 /// About 6,000 campaigns of a day, compressed; eight times as many in all.
 const SHEET_BYTES_MAX: usize = 300_000;
+/// Most bytes of the notes that take others' places in one transaction, which has 4 MB and holds some sheets.
+const SUCCESSORS_BYTES_MAX: usize = 1_000_000;
 
 /// The sheets that a worker has in hand, with the versions it last saw, so that a sheet is read once and not at every step.
 #[derive(Debug)]
@@ -276,7 +278,7 @@ impl Market {
         versions: &Versions,
         now: Instant,
     ) -> (Vec<&'n Note>, Vec<Note>, BTreeMap<Day, Sheet<CampaignId>>) {
-        let mut successors = Vec::new();
+        let (mut successors, mut bytes) = (Vec::new(), 0);
         let mut differences: BTreeMap<Day, Sheet<CampaignId>> = BTreeMap::new();
         let mut batch = Vec::new();
         for note in notes {
@@ -285,6 +287,10 @@ impl Market {
             let successor = note.successor(now);
             let more = 1 + usize::from(new_day) + usize::from(successor.is_some());
             if batch.len() + successors.len() + differences.len() + more > TRANSACTION_ITEMS_MAX {
+                break;
+            }
+            bytes += successor.as_ref().map_or(0, |note| note.item(self).bytes());
+            if bytes > SUCCESSORS_BYTES_MAX && !batch.is_empty() {
                 break;
             }
             successors.extend(successor);
