@@ -805,13 +805,11 @@ async fn second_way(
             .map(|(from, version)| (from.unwrap(), version.settings.clone()))
             .collect();
         if start == i64::MIN {
-            if told.versions[0].number > 1 {
-                // The last of those that replaced each other; those before it left no trace but their numbers.
-                for version in &moment.settings[..told.versions[0].number as usize - 1] {
-                    player
-                        .step("a", &Act::Settings(version.clone()), Some(moment.at))
-                        .await;
-                }
+            // The last of those that replaced each other; those before it left no trace but their numbers.
+            for (_, version) in told.saved.range(2..=told.versions[0].number) {
+                player
+                    .step("a", &Act::Settings(version.clone()), Some(moment.at))
+                    .await;
             }
             player
                 .step("a", &first_order(moment.at), Some(moment.at))
