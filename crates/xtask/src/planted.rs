@@ -229,7 +229,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "gathered.flush().await?",
         with: "{
             let going: Vec<Note> = notes.iter().filter(|note| note.may_go(now)).cloned().collect();
-            market.absorb_notes(&going, versions, desk).await?;
+            market.absorb_notes(&going, versions, desk, now).await?;
             gathered.flush().await?
         }",
         found_by: CRASH,
