@@ -506,19 +506,20 @@ async fn a_day_that_leaves_and_comes_back_is_counted_once() {
 /// Found from outside: settings that come into force at the instant of an event that was taken in before, and there is no order.
 #[tokio::test]
 async fn settings_hold_for_events_that_are_ahead_of_a_clock() {
-    // When the event happened, by which clock settings are saved, and when they are in force then.
-    for (event, saved_by, in_force) in [
-        ("20T12:09", "20T12:00", "20T12:00"),
-        ("20T12:09", "20T12:09", "20T12:09"),
-        ("20T12:00", "20T12:00", "20T12:00"),
+    // When the event happened, by which clocks it is folded and settings are saved, and when they are in force then.
+    for (event, folded_by, saved_by, in_force) in [
+        ("20T12:09", "20T12:00", "20T12:00", "20T12:00"),
+        ("20T12:09", "20T12:00", "20T12:09", "20T12:09"),
+        ("20T12:00", "20T12:00", "20T12:00", "20T12:00"),
         // By a clock that is behind that of the run before.
-        ("20T11:58", "20T11:55", "20T12:00"),
+        ("20T12:03", "20T12:05", "20T12:01", "20T12:05"),
     ] {
         let what = format!("{event}, saved by a clock of {saved_by}");
         let shop = Shop::open(json!({ "timezone": "Pacific/Pago_Pago" })).await;
         shop.orders(&["o other COMPLETE 1.00 EUR 18T10:00"]).await;
         let opened = format!("E email opened c {event} machine=true");
         shop.events(&[&opened]).await;
+        shop.service.set_now(at(folded_by));
         shop.run().await;
         shop.service.set_now(at(saved_by));
         let settings = json!({ "timezone": "Pacific/Kiritimati", "machine_events": "count" });
