@@ -169,7 +169,8 @@ fn build() -> Result<PathBuf, String> {
     let command = [
         "test",
         "--locked",
-        "--release",
+        "--profile",
+        "prove",
         "--no-run",
         "--package",
         "revtrail-tests",
