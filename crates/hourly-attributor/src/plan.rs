@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::id::CustomerId;
 use revtrail_core::settings::Versions;
@@ -157,11 +158,11 @@ struct Notes<'n> {
 
 impl<'n> Notes<'n> {
     async fn of(market: &'n Market) -> Result<Self, AttributorError> {
-        let mut lanes = Vec::new();
-        for lane in 0..NOTE_LANES {
+        let first = |lane| async move {
             let (notes, next) = market.notes_of_lane(lane, None, None).await?;
-            lanes.push((lane, notes, next));
-        }
+            Ok::<_, AttributorError>((lane, notes, next))
+        };
+        let lanes = try_join_all((0..NOTE_LANES).map(first)).await?;
         Ok(Self { market, lanes })
     }
 
