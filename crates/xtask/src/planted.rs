@@ -80,6 +80,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         found_by: AHEAD,
     },
     Mutant {
+        name: "settings_in_force_before_the_last_run",
+        file: "crates/store/src/market.rs",
+        text: "meta.settled_to.unwrap_or(now)",
+        with: "now",
+        found_by: AHEAD,
+    },
+    Mutant {
         name: "a_rollback_of_anything",
         file: "crates/store/src/claims/plan.rs",
         text: "of.is_some_and(|of| of != *redemption)",
