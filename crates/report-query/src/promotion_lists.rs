@@ -352,13 +352,9 @@ const REDEMPTION: [Column; 16] = [
 pub(crate) fn redemption(fact: &RedemptionFact) -> Value {
     let told = &fact.told;
     let refusal = fact.refusal.map(|refusal| refusal.name());
-    let reward = match fact.reward {
-        Some((amount, currency)) => Some((amount, Some(currency))),
-        // It waits for its promotion, and with it perhaps for a currency.
-        None => told.reward_amount.map(|amount| (amount, told.currency)),
-    };
-    let (reward, currency) = reward.unzip();
-    let reward = reward.map(|amount| match currency.flatten() {
+    // What waits for its promotion may wait for a currency too.
+    let currency = fact.reward.map(|(_, currency)| currency).or(told.currency);
+    let reward = told.reward_amount.map(|amount| match currency {
         Some(currency) => amount.in_currency(currency),
         None => amount.to_string(),
     });
@@ -368,7 +364,7 @@ pub(crate) fn redemption(fact: &RedemptionFact) -> Value {
         "voucher_code": told.voucher_code, "tier_id": told.tier_id, "assignment_id": told.assignment_id,
         "order_id": told.order_id, "redeemed_at": fact.at, "result": fact.result(),
         "failure_code": refusal.or(told.failure_code.as_deref()),
-        "reward_amount": reward, "currency": currency.flatten().or(told.currency),
+        "reward_amount": reward, "currency": currency,
         "flags": fact.flags, "rolled_back_at": rolled_back.map(|(_, at)| at),
         "rollback_id": rolled_back.map(|(rollback, _)| &rollback.rollback_id),
         "rollback_reason": rolled_back.and_then(|(rollback, _)| rollback.reason.as_ref()),

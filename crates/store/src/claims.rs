@@ -563,23 +563,20 @@ impl Market {
     ) -> Result<Draft<'m>, StoreError> {
         let mut draft = Draft::new(self, slot, now);
         let mut known: Vec<Subject> = jobs.iter().filter_map(Job::subject).collect();
-        let rolled: Vec<Key> = jobs
-            .iter()
-            .filter_map(|job| match job {
-                Job::Rollback {
-                    redemption,
-                    rollback,
-                } => Some([
-                    keys::redemption(&self.id, redemption),
-                    keys::rollback(&self.id, &rollback.rollback_id),
-                ]),
-                _ => None,
-            })
-            .flatten()
-            .collect();
+        let rolled = jobs.iter().filter_map(|job| match job {
+            Job::Rollback {
+                redemption,
+                rollback,
+            } => Some((
+                keys::redemption(&self.id, redemption),
+                keys::rollback(&self.id, &rollback.rollback_id),
+            )),
+            _ => None,
+        });
+        let (rolled, by): (Vec<Key>, Vec<Key>) = rolled.unzip();
+        draft.read(&[rolled.as_slice(), &by].concat()).await?;
         // What a rollback is about stands in the redemption.
-        draft.read(&rolled).await?;
-        for key in rolled.iter().step_by(2) {
+        for key in &rolled {
             known.extend(draft.fact(key)?.map(|(fact, _)| Subject::of(&fact.told)));
         }
         let mut wanted = BTreeSet::new();

@@ -194,6 +194,12 @@ pub(crate) fn key_item(key: &Key) -> Item {
     ])
 }
 
+/// Where an item lies.
+pub(crate) fn key_of(item: &Item) -> Key {
+    let [pk, sk] = ["pk", "sk"].map(|name| text(item, name).to_owned());
+    Key { pk, sk }
+}
+
 pub(crate) fn text<'i>(item: &'i Item, name: &str) -> &'i str {
     item.get(name)
         .and_then(|value| value.as_s().ok())
@@ -671,6 +677,15 @@ impl Store {
             }
         }
         Ok(items)
+    }
+
+    /// The items of some keys, those that exist, read strongly, by their keys.
+    pub(crate) async fn get_map(&self, keys: &[Key]) -> Result<HashMap<Key, Item>, StoreError> {
+        let items = self.get_all(keys, true).await?;
+        Ok(items
+            .into_iter()
+            .map(|item| (key_of(&item), item))
+            .collect())
     }
 
     /// A put for a transaction.

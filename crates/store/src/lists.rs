@@ -167,13 +167,10 @@ impl Market {
         };
         let vouchers: BTreeSet<Key> = facts.iter().filter_map(voucher).collect();
         let vouchers: Vec<Key> = vouchers.into_iter().collect();
-        let found = self.store.get_all(&vouchers, true).await?;
-        let made = found.iter().filter(|item| item.contains_key("d"));
-        let made: BTreeSet<[&str; 2]> = made
-            .map(|item| ["pk", "sk"].map(|name| text(item, name)))
-            .collect();
+        let mut made = self.store.get_map(&vouchers).await?;
+        made.retain(|_, item| item.contains_key("d"));
         for fact in &mut facts {
-            if voucher(fact).is_some_and(|key| made.contains(&[key.pk.as_str(), key.sk.as_str()])) {
+            if voucher(fact).is_some_and(|key| made.contains_key(&key)) {
                 fact.flags.remove(&Flag::UnknownVoucher);
             }
         }
@@ -198,15 +195,9 @@ impl Market {
         let mut distinct = wanted.to_vec();
         distinct.sort();
         distinct.dedup();
-        let mut found: HashMap<Key, Item> = HashMap::new();
-        for item in self.store.get_all(&distinct, true).await? {
-            if !expired(&item, now) {
-                let [pk, sk] = ["pk", "sk"].map(|name| text(&item, name).to_owned());
-                found.insert(Key { pk, sk }, item);
-            }
-        }
+        let found = self.store.get_map(&distinct).await?;
         let items = wanted.iter().filter_map(|key| found.get(key));
-        Ok(items.cloned().collect())
+        Ok(items.filter(|item| !expired(item, now)).cloned().collect())
     }
 
     /// Assignments with a code, latest first, from after a place; and where to go on.

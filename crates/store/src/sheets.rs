@@ -229,7 +229,7 @@ impl Market {
         let mut left: Vec<&Note> = notes.iter().collect();
         let mut failures = 0;
         while !left.is_empty() {
-            let (batch, successors, differences) = self.absorbable(&left, versions, now);
+            let (batch, mut successors, differences) = self.absorbable(&left, versions, now);
             let mut writes: Vec<Write> = batch
                 .iter()
                 .map(|note| {
@@ -239,8 +239,7 @@ impl Market {
                     )
                 })
                 .collect();
-            let follow = |note: &Note| self.store.put_write(note.item(self), None);
-            writes.extend(successors.iter().map(follow));
+            writes.append(&mut successors);
             let before = writes.len();
             writes.extend(self.sheet_writes(desk, &differences).await?);
             let bytes: Vec<usize> = writes.iter().skip(before).map(Write::bytes).collect();
@@ -277,7 +276,7 @@ impl Market {
         notes: &[&'n Note],
         versions: &Versions,
         now: Instant,
-    ) -> (Vec<&'n Note>, Vec<Note>, BTreeMap<Day, Sheet<CampaignId>>) {
+    ) -> (Vec<&'n Note>, Vec<Write>, BTreeMap<Day, Sheet<CampaignId>>) {
         let (mut successors, mut bytes) = (Vec::new(), 0);
         let mut differences: BTreeMap<Day, Sheet<CampaignId>> = BTreeMap::new();
         let mut batch = Vec::new();
@@ -285,11 +284,12 @@ impl Market {
             let day = note.at.day(versions.at(note.at).settings.timezone);
             let new_day = note.closed && !differences.contains_key(&day);
             let successor = note.successor(now);
+            let successor = successor.map(|next| self.store.put_write(next.item(self), None));
             let more = 1 + usize::from(new_day) + usize::from(successor.is_some());
             if batch.len() + successors.len() + differences.len() + more > TRANSACTION_ITEMS_MAX {
                 break;
             }
-            bytes += successor.as_ref().map_or(0, |note| note.item(self).bytes());
+            bytes += successor.as_ref().map_or(0, Write::bytes);
             if bytes > SUCCESSORS_BYTES_MAX && !batch.is_empty() {
                 break;
             }

@@ -184,11 +184,7 @@ impl Market {
                 wanted.push(keys::voucher(&self.id, id, &voucher.code));
                 wanted.push(keys::code(&self.id, &voucher.code));
             }
-            let found = self.store.get_all(&wanted, true).await?;
-            let find = |key: &Key| {
-                let same = |item: &&Item| text(item, "pk") == key.pk && text(item, "sk") == key.sk;
-                found.iter().find(same)
-            };
+            let found = self.store.get_map(&wanted).await?;
             let mut changes = Changes::default();
             let mut created = 0;
             let slot = slot_of(chunk.first().map_or("", |voucher| voucher.code.as_str()));
@@ -196,7 +192,7 @@ impl Market {
             for voucher in chunk {
                 let key = keys::voucher(&self.id, id, &voucher.code);
                 let code_key = keys::code(&self.id, &voucher.code);
-                let (known, code_item) = (find(&key), find(&code_key));
+                let (known, code_item) = (found.get(&key), found.get(&code_key));
                 let mut of: Vec<PromotionId> = code_item.map(data).transpose()?.unwrap_or_default();
                 if known.is_some_and(|item| item.contains_key("d"))
                     || (call.new_to_all && !of.is_empty())
@@ -366,12 +362,8 @@ impl Market {
                 return Ok(Changed::Unknown);
             }
             let wanted = [slots.clone(), vec![head.clone()]].concat();
-            let found = self.store.get_all(&wanted, true).await?;
-            let find = |key: &Key| {
-                let same = |item: &&Item| text(item, "pk") == key.pk && text(item, "sk") == key.sk;
-                found.iter().find(same)
-            };
-            let Some(item) = find(&head).filter(|item| item.contains_key("d")) else {
+            let found = self.store.get_map(&wanted).await?;
+            let Some(item) = found.get(&head).filter(|item| item.contains_key("d")) else {
                 return Ok(Changed::Unknown);
             };
             let was: StoredVoucher = data(item)?;
@@ -382,7 +374,7 @@ impl Market {
                 made_at: was.made_at,
             };
             let counted = |attribute| {
-                let of = |key: &Key| amount(find(key), attribute);
+                let of = |key: &Key| amount(found.get(key), attribute);
                 slots
                     .iter()
                     .map(of)
@@ -418,7 +410,7 @@ impl Market {
                 change.remove("x");
             }
             for slot in slots.iter().filter(|_| was.is_spread()) {
-                match find(slot) {
+                match found.get(slot) {
                     Some(item) => changes
                         .at(slot)
                         .require("u", item.get("u").cloned())

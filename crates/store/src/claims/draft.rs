@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::results::Link;
 use super::{AssignmentFact, Entry, Job, RedemptionFact, amount};
 use crate::change::Changes;
-use crate::client::{Item, StoreError, data, expired, item_bytes, number, text};
+use crate::client::{Item, StoreError, data, expired, item_bytes, number};
 use crate::facts::{Pointer, read_order};
 use crate::keys::{self, Key, SLOTS};
 use crate::market::Market;
@@ -238,17 +238,11 @@ impl<'m> Draft<'m> {
     }
 
     pub(super) async fn read_again(&mut self, keys: &[Key]) -> Result<(), StoreError> {
-        let found = self.market.store.get_all(keys, true).await?;
+        let found = self.market.store.get_map(keys).await?;
         for key in keys {
             self.items.remove(key);
         }
-        for item in found {
-            let key = Key {
-                pk: text(&item, "pk").to_owned(),
-                sk: text(&item, "sk").to_owned(),
-            };
-            self.items.insert(key, item);
-        }
+        self.items.extend(found);
         Ok(())
     }
 
@@ -316,7 +310,7 @@ impl<'m> Draft<'m> {
             let open = OpenClaim {
                 before: claim.figures(),
                 claim,
-                version: item.and_then(|item| number(item, "v")).unwrap_or(0),
+                version: self.version(&key),
                 changed: false,
                 full: item.is_some_and(|item| item_bytes(item) > CLAIM_BYTES_MAX),
             };
