@@ -88,9 +88,19 @@ pub struct Item {
     /// The article's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// How many, as the shop wrote it.
+    /// How many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quantity: Option<String>,
+    pub quantity: Option<Quantity>,
+}
+
+/// How many of an item, as the shop wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Quantity {
+    /// A JSON number.
+    Number(serde_json::Number),
+    /// A text.
+    Text(String),
 }
 
 /// One copy of an order, understood. The fields stand in the order of their names, so that its JSON has sorted keys.
@@ -268,7 +278,7 @@ fn read_items(record: &Record<'_>) -> Vec<Item> {
             cost: item.free_text("cost"),
             id: item.free_text("id"),
             name: item.free_text("name"),
-            quantity: item.free_text("quantity"),
+            quantity: read_quantity(&item),
         })
     };
     items
@@ -276,6 +286,14 @@ fn read_items(record: &Record<'_>) -> Vec<Item> {
         .filter_map(texts)
         .take(crate::record::FREE_ITEMS_MAX)
         .collect()
+}
+
+fn read_quantity(item: &Record<'_>) -> Option<Quantity> {
+    let number = item.raw("quantity").map(serde_json::from_str);
+    match number.and_then(Result::ok) {
+        Some(number) => Some(Quantity::Number(number)),
+        None => item.free_text("quantity").map(Quantity::Text),
+    }
 }
 
 #[cfg(test)]
@@ -392,16 +410,16 @@ mod tests {
                 "{more}"
             );
         }
-        let free = order(r#","items":[{"id":7,"cost":0.10,"x":1},3],"email":{},"coupon_codes":5"#)
-            .unwrap();
+        let free = order(
+            r#","items":[{"id":7,"cost":0.10,"quantity":2,"x":1},3,{"quantity":1.5},{"quantity":"two"}],"email":{},"coupon_codes":5"#,
+        )
+        .unwrap();
         assert_eq!(
-            free.items,
-            [Item {
-                cost: Some("0.10".into()),
-                id: Some("7".into()),
-                ..Item::default()
-            }]
+            serde_json::to_string(&free.items).unwrap(),
+            r#"[{"cost":"0.10","id":"7","quantity":2},{"quantity":1.5},{"quantity":"two"}]"#
         );
         assert_eq!((free.email, free.coupon_codes), (None, vec![]));
+        let free = order(r#","coupon_codes":["B","\u0041",5,null,["C"]]"#).unwrap();
+        assert_eq!(free.coupon_codes, ["B", "A", "5"]);
     }
 }

@@ -112,6 +112,31 @@ enum Cell<'a> {
     Other,
 }
 
+impl<'a> Cell<'a> {
+    /// A JSON value, but for `null`.
+    fn of_json(raw: &'a str) -> Self {
+        match raw.as_bytes().first() {
+            _ if raw == "true" => Self::Bool(true),
+            _ if raw == "false" => Self::Bool(false),
+            Some(b'"') if !raw.contains('\\') => Self::Text(Cow::Borrowed(&raw[1..raw.len() - 1])),
+            Some(b'"') => {
+                serde_json::from_str(raw).map_or(Self::Other, |text| Self::Text(Cow::Owned(text)))
+            }
+            Some(b'-' | b'0'..=b'9') => Self::Number(raw),
+            _ => Self::Other,
+        }
+    }
+
+    /// A text or a number, as far as it is kept.
+    fn free(&self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(cut(text).to_owned()),
+            Self::Number(number) => Some(cut(number).to_owned()),
+            _ => None,
+        }
+    }
+}
+
 impl<'a> Record<'a> {
     /// Reads a JSON text that must be an object.
     ///
@@ -169,20 +194,7 @@ impl<'a> Record<'a> {
                 Some(cell) if !cell.is_empty() => Cell::Text(Cow::Borrowed(cell)),
                 _ => Cell::Absent,
             },
-            Self::Json(_) => match self.raw(field) {
-                None => Cell::Absent,
-                Some("true") => Cell::Bool(true),
-                Some("false") => Cell::Bool(false),
-                Some(raw) => match raw.as_bytes().first() {
-                    Some(b'"') if !raw.contains('\\') => {
-                        Cell::Text(Cow::Borrowed(&raw[1..raw.len() - 1]))
-                    }
-                    Some(b'"') => serde_json::from_str(raw)
-                        .map_or(Cell::Other, |text| Cell::Text(Cow::Owned(text))),
-                    Some(b'-' | b'0'..=b'9') => Cell::Number(raw),
-                    _ => Cell::Other,
-                },
-            },
+            Self::Json(_) => self.raw(field).map_or(Cell::Absent, Cell::of_json),
         }
     }
 
@@ -205,28 +217,22 @@ impl<'a> Record<'a> {
     /// A text that means something to people only: anything else than a text or a number is taken as absent, and what is
     /// longer than [`FREE_BYTES_MAX`] is cut, so that no record can be too large to be stored.
     pub fn free_text(&self, field: &str) -> Option<String> {
-        match self.cell(field) {
-            Cell::Text(text) => Some(cut(&text).to_owned()),
-            Cell::Number(number) => Some(cut(number).to_owned()),
-            _ => None,
-        }
+        self.cell(field).free()
     }
 
-    /// A list of texts: a JSON array, or a CSV cell joined by `|`. Anything else is taken as empty; what is beyond
-    /// [`FREE_ITEMS_MAX`] or [`FREE_BYTES_MAX`] is cut.
+    /// A list of texts: a JSON array, or a CSV cell joined by `|`. Anything else is taken as empty, and what of a list is neither text
+    /// nor number as absent; what is beyond [`FREE_ITEMS_MAX`] or [`FREE_BYTES_MAX`] is cut.
     pub fn free_list(&self, field: &str) -> Vec<String> {
-        let texts: Vec<String> = match (self, self.cell(field)) {
-            (Self::Row(..), Cell::Text(text)) => text.split('|').map(str::to_owned).collect(),
-            _ => self
-                .raw(field)
-                .and_then(|raw| serde_json::from_str(raw).ok())
-                .unwrap_or_default(),
-        };
-        texts
+        if let (Self::Row(..), Cell::Text(text)) = (self, self.cell(field)) {
+            let texts = text.split('|').take(FREE_ITEMS_MAX);
+            return texts.map(|text| cut(text).to_owned()).collect();
+        }
+        let list = self.raw(field).map(serde_json::from_str);
+        let list: Vec<&RawValue> = list.and_then(Result::ok).unwrap_or_default();
+        let texts = list
             .iter()
-            .take(FREE_ITEMS_MAX)
-            .map(|text| cut(text).to_owned())
-            .collect()
+            .filter_map(|raw| Cell::of_json(raw.get()).free());
+        texts.take(FREE_ITEMS_MAX).collect()
     }
 
     /// A text that must be there.
