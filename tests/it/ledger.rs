@@ -77,12 +77,13 @@ async fn what_runs_moved_adds_up_to_the_figures() {
     shop.orders(&[
         "o1 c1 REFUNDED 10.00 EUR 17T11:00 updated_at=18T10:00",
         "o2 c2 COMPLETE 10.00 EUR 17T11:00 updated_at=18T10:00",
+        // Nobody earned it: there is no credit that could change.
+        "nobody n COMPLETE 10.00 EUR 17T11:00",
     ])
     .await;
     tick(&shop, small).await;
     let second = newest_run(&shop).await;
-    let expected =
-        json!({"customers": 2, "credits_changed": 1, "revenue_moved": {"EUR": "-10.00"}});
+    let expected = json!({"customers": 3, "orders": 3, "credits_changed": 1, "revenue_moved": {"EUR": "-10.00"}});
     assert_part("second run", &second, &expected);
     let report = shop.get("reports/campaigns").await;
     assert_part(

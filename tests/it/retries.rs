@@ -548,6 +548,31 @@ async fn settings_hold_for_events_that_are_ahead_of_a_clock() {
     }
 }
 
+/// Found by a tester: an order lies on the day of the zone it was placed under, which can be two days ahead of where settings are saved.
+#[tokio::test]
+async fn orders_before_settings_are_counted_on_whatever_day_they_lie() {
+    for (from, to, now) in [
+        ("UTC", "America/New_York", "21T03:00"),
+        ("Pacific/Kiritimati", "Pacific/Pago_Pago", "21T10:30"),
+        ("Pacific/Pago_Pago", "Pacific/Kiritimati", "21T10:30"),
+    ] {
+        let shop = Shop::open(json!({ "timezone": from })).await;
+        shop.service.set_now(at(now));
+        let short = |ms| at(now).plus_ms(ms).to_string()[8..23].to_owned();
+        let order = format!("o c COMPLETE 1.00 EUR {}", short(-1));
+        let ahead = format!("p c COMPLETE 1.00 EUR {}", short(60_000));
+        shop.orders(&[&order, &ahead]).await;
+        for (run, excluded) in [(false, "a"), (true, "b")] {
+            if run {
+                shop.run().await;
+            }
+            let settings = json!({ "timezone": to, "excluded_tags": [excluded] });
+            let saved = shop.put("settings", settings).await;
+            assert_eq!(saved["orders_before"], 1, "{from} to {to}, a run: {run}");
+        }
+    }
+}
+
 /// Found by a history: how many orders stay under older versions is asked of the days up to the version's, which all left.
 #[tokio::test]
 async fn settings_saved_again_after_their_days_left_stay_as_they_are() {

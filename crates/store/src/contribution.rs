@@ -561,11 +561,12 @@ impl Progress {
                     .filter(|line| line.credit.is_some() && line.not_counted.is_none())
                     .map(|line| (line.currency, line.amount))
             };
-            let shown = |line: &Option<Box<OrderLine>>| {
-                line.as_ref()
-                    .map(|line| (line.credit.clone(), line.amount, line.not_counted))
+            let credit = |line: &Option<Box<OrderLine>>| {
+                let line = line.as_ref()?;
+                let credit = line.credit.clone()?;
+                Some((credit, line.amount, line.not_counted.is_none()))
             };
-            self.credits_changed += i64::from(shown(old) != shown(new));
+            self.credits_changed += i64::from(credit(old) != credit(new));
             let left = earned(old).map(|(currency, amount)| (currency, -amount));
             for (currency, amount) in earned(new).into_iter().chain(left) {
                 self.revenue_moved.add(currency, amount);
