@@ -6,6 +6,7 @@
 
 mod close;
 mod draft;
+mod limits;
 mod plan;
 mod results;
 
@@ -125,7 +126,7 @@ pub struct RedemptionFact {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
-    /// Rules it broke.
+    /// Rules it broke when it came; what is known now, lists see to.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub flags: BTreeSet<Flag>,
     /// What it gave, with its currency.
@@ -590,9 +591,7 @@ impl Market {
             .iter()
             .filter_map(|subject| draft.order_key(subject.order_id.as_ref()?).transpose())
             .collect::<Result<_, _>>()?;
-        let named = known.iter().map(|subject| draft.named(subject));
-        let named: Vec<Vec<Key>> = named.collect::<Result<_, _>>()?;
-        draft.read(&[orders, named.concat()].concat()).await?;
+        draft.read(&orders).await?;
         if !all_slots.is_empty() {
             // The head first, then all slots: what moves, moves from the head to slots.
             let heads: Vec<Key> = all_slots.iter().map(|pool| pool.head(self)).collect();

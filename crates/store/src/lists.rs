@@ -153,7 +153,8 @@ impl Market {
     }
 
     /// The redemptions of some keys that did not expire, in the keys' order. A code that became a voucher since is not unknown any
-    /// more: none can be made before its promotion, for which redemptions may have waited.
+    /// more: none can be made before its promotion, for which redemptions may have waited. Nor is an assignment that came since; any
+    /// number of redemptions may have named it, too many for its own transaction.
     async fn redemption_facts(
         &self,
         wanted: &[Key],
@@ -165,13 +166,33 @@ impl Market {
             let unknown = fact.flags.contains(&Flag::UnknownVoucher);
             unknown.then(|| keys::voucher(&self.id, &fact.told.promotion_id, code))
         };
+        let claim = |fact: &RedemptionFact| {
+            let told = &fact.told;
+            let unknown = fact.flags.contains(&Flag::UnknownAssignment);
+            unknown.then(|| keys::claim(&self.id, &told.customer_id, &told.promotion_id))
+        };
+        let claimed: BTreeSet<Key> = facts.iter().filter_map(claim).collect();
         let vouchers: BTreeSet<Key> = facts.iter().filter_map(voucher).collect();
-        let vouchers: Vec<Key> = vouchers.into_iter().collect();
-        let mut made = self.store.get_map(&vouchers).await?;
-        made.retain(|_, item| item.contains_key("d"));
+        let wanted: Vec<Key> = claimed.iter().chain(&vouchers).cloned().collect();
+        let found = self.store.get_map(&wanted).await?;
+        let mut claims: HashMap<&Key, Claim> = HashMap::new();
+        for key in &claimed {
+            if let Some(item) = found.get(key) {
+                claims.insert(key, data(item)?);
+            }
+        }
         for fact in &mut facts {
-            if voucher(fact).is_some_and(|key| made.contains_key(&key)) {
+            let made = |key: &Key| found.get(key).is_some_and(|item| item.contains_key("d"));
+            if voucher(fact).is_some_and(|key| made(&key)) {
                 fact.flags.remove(&Flag::UnknownVoucher);
+            }
+            let claim = claim(fact).and_then(|key| claims.get(&key));
+            let named = fact.told.assignment_id.as_ref();
+            if claim
+                .zip(named)
+                .is_some_and(|(claim, named)| claim.knows(named))
+            {
+                fact.flags.remove(&Flag::UnknownAssignment);
             }
         }
         Ok(facts)

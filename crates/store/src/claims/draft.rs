@@ -426,21 +426,6 @@ impl<'m> Draft<'m> {
         })
     }
 
-    /// Redemptions that name the assignment that comes in.
-    pub(super) fn named(&self, subject: &Subject) -> Result<Vec<Key>, StoreError> {
-        let Some(Entry::Assigned(told)) = &subject.own else {
-            return Ok(Vec::new());
-        };
-        let id = &self.market.id;
-        let key = keys::claim(id, &told.customer_id, &told.promotion_id);
-        let claim = self.items.get(&key).map(data::<Claim>).transpose()?;
-        let uses = claim.into_iter().flat_map(|claim| claim.uses);
-        Ok(uses
-            .filter(|used| used.assignment_id.as_ref() == Some(&told.assignment_id))
-            .map(|used| keys::redemption(id, &used.redemption_id))
-            .collect())
-    }
-
     pub(super) fn total(&self, promotion: &PromotionId) -> Key {
         keys::promotion_total(&self.market.id, self.slot, promotion)
     }
