@@ -1,5 +1,7 @@
 //! The sample marketplace of `serve --demo`: campaigns on three channels over the last weeks, a few thousand customers, refunds,
-//! late opens, machines, an excluded tag. The same every time but for the dates. It comes in as any marketplace's facts do.
+//! late opens, machines, an excluded tag; promotions. The same every time but for the dates. It comes in as any marketplace's facts do.
+
+mod promotions;
 
 use hourly_attributor::Attributor;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,6 +13,7 @@ use revtrail_core::id::{
 };
 use revtrail_core::money::{Currency, Money};
 use revtrail_core::order::{Order, Status};
+use revtrail_core::record::Door;
 use revtrail_core::settings::Settings;
 use revtrail_core::time::{DAY_MS, HOUR_MS, Instant, Retention};
 use revtrail_store::market::Created;
@@ -129,11 +132,7 @@ pub(crate) async fn load(
     now: Instant,
     terminal: bool,
 ) -> Result<(), StoreError> {
-    let refused = |why: String| StoreError::Refused {
-        op: "loading the sample",
-        why,
-    };
-    let id = MarketplaceId::new(MARKETPLACE).map_err(|bad| refused(bad.to_string()))?;
+    let id = MarketplaceId::new(MARKETPLACE).map_err(refused)?;
     let market = store.market(&id, retention);
     let settings = json!({ "timezone": "Europe/Dublin", "currency": "EUR", "excluded_tags": ["technical"], "supersede": "customer" });
     let settings = Settings::read(&settings, retention.look_back_ms())
@@ -145,14 +144,15 @@ pub(crate) async fn load(
         return Ok(());
     }
     for (name, _, tags, _, _, triggered) in CAMPAIGNS {
-        let mut campaign =
-            Campaign::named_by_id(CampaignId::new(name).map_err(|bad| refused(bad.to_string()))?);
+        let mut campaign = Campaign::named_by_id(CampaignId::new(name).map_err(refused)?);
         campaign.name = name.replace('-', " ");
         campaign.tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
         campaign.triggered = triggered;
         market.put_campaign(&campaign, now).await?;
     }
-    let sample = sample(now).map_err(|bad| refused(bad.to_string()))?;
+    let mut dice = Dice(20_261_122);
+    let mut sample = sample(&mut dice, now).map_err(refused)?;
+    promotions::add_codes(&mut sample.events);
     let bar = if terminal {
         ProgressBar::new((sample.events.len() + sample.orders.len()) as u64)
     } else {
@@ -167,12 +167,14 @@ pub(crate) async fn load(
         ingest_event::ingest(&market, some, 0, now).await?;
         bar.inc(some.len() as u64);
     }
-    let orders: Vec<(usize, Order)> = sample.orders.into_iter().enumerate().collect();
+    let orders: Vec<(usize, Order)> = sample.orders.iter().cloned().enumerate().collect();
     let marked = Marked::default();
     for some in orders.chunks(CALL) {
         ingest_order::ingest(&market, &marked, some, 0, now).await?;
         bar.inc(some.len() as u64);
     }
+    let door = Door { now, retention };
+    promotions::load(&market, &door, &sample, &mut dice).await?;
     bar.set_message("adding up");
     let plan = Nudge::Plan {
         marketplace: id,
@@ -181,13 +183,19 @@ pub(crate) async fn load(
     Attributor::new(store.clone(), retention)
         .drain(vec![plan], &|| now)
         .await
-        .map_err(|error| refused(error.to_string()))?;
+        .map_err(refused)?;
     bar.finish_and_clear();
     Ok(())
 }
 
-fn sample(now: Instant) -> Result<Sample, BadId> {
-    let mut dice = Dice(20_261_122);
+fn refused(why: impl ToString) -> StoreError {
+    StoreError::Refused {
+        op: "loading the sample",
+        why: why.to_string(),
+    }
+}
+
+fn sample(dice: &mut Dice, now: Instant) -> Result<Sample, BadId> {
     let mut sample = Sample {
         events: Vec::new(),
         orders: Vec::new(),
@@ -209,7 +217,7 @@ fn sample(now: Instant) -> Result<Sample, BadId> {
             let sent = today.minus_ms(days_ago * DAY_MS).plus_ms(spread);
             message(
                 &mut sample,
-                &mut dice,
+                dice,
                 name,
                 channel,
                 &customer,
@@ -223,7 +231,7 @@ fn sample(now: Instant) -> Result<Sample, BadId> {
             urge.push(now.minus_ms(HOUR_MS + dice.ms(39 * DAY_MS)));
         }
         for at in urge.into_iter().filter(|at| *at < now) {
-            order(&mut sample, &mut dice, &customer, at, now)?;
+            order(&mut sample, dice, &customer, at, now)?;
         }
     }
     Ok(sample)

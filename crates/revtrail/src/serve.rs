@@ -309,7 +309,7 @@ fn greet(
     writeln!(out, "try")?;
     if args.demo {
         writeln!(out, "  curl {auth} '{base}/reports/campaigns?limit=3'")?;
-        writeln!(out, "  curl {auth} '{base}/orders?limit=3'")?;
+        writeln!(out, "  curl {auth} '{base}/reports/promotions'")?;
         writeln!(
             out,
             "  curl {auth} '{base}/orders/{}/attribution'",

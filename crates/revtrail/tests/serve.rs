@@ -49,7 +49,11 @@ fn command(folder: &Folder) -> Command {
 
 impl Server {
     fn start(folder: &Folder) -> Self {
-        let mut process = command(folder).spawn().unwrap();
+        Self::by(&mut command(folder))
+    }
+
+    fn by(command: &mut Command) -> Self {
+        let mut process = command.spawn().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
         // From here on the process ends with its owner, also where the start fails.
         let mut server = Self {
@@ -282,5 +286,45 @@ fn a_file_in_the_inbox_is_taken_in_though_the_process_is_killed() {
     assert!(
         rejected.lines().nth(1).unwrap().ends_with(",r-9"),
         "{rejected:.200}"
+    );
+}
+
+#[test]
+fn the_sample_shows_what_there_is_to_see() {
+    let folder = Folder::new("sample");
+    let server = Server::by(command(&folder).arg("--demo"));
+    let get = |path: &str| server.get(&format!("/v1/marketplaces/demo/{path}"));
+    let campaigns = get("reports/campaigns");
+    assert_eq!(campaigns["totals"]["campaigns"], 11, "{campaigns}");
+    let promotions = get("reports/promotions?sort=promotion_id");
+    let rows = promotions["promotions"].as_array().unwrap();
+    let shown = |row: &Value| {
+        let used = row["redeemed"].as_u64().unwrap() > 0;
+        (
+            row["promotion_id"].clone(),
+            row["redemption_rate"].is_string(),
+            used,
+        )
+    };
+    assert_eq!(
+        rows.iter().map(shown).collect::<Vec<_>>(),
+        [
+            (json!("black-friday"), false, false),
+            (json!("welcome-gift"), true, true),
+            (json!("winter-warmers"), true, true)
+        ],
+        "{promotions}"
+    );
+    let welcome = get("promotions/welcome-gift/dashboard");
+    assert_eq!(welcome["vouchers"], welcome["publications"]["success"]);
+    for result in ["success", "failure", "rolled_back"] {
+        let path = format!("promotions/winter-warmers/redemptions?result={result}&limit=1");
+        assert_eq!(get(&path)["items"].as_array().unwrap().len(), 1, "{result}");
+    }
+    let sent = get("promotions/welcome-gift/distributions?limit=1");
+    assert_eq!(
+        sent["items"][0]["voucher_code"].as_str().unwrap().len(),
+        12,
+        "{sent}"
     );
 }

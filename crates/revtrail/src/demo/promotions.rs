@@ -1,0 +1,194 @@
+//! The promotions of the sample: a code for everybody who is welcomed, an offer in two steps that a till redeems, and one that has
+//! not begun. Their facts are records, as a partner would send them.
+
+use std::collections::BTreeMap;
+
+use revtrail_core::event::{Event, Kind};
+use revtrail_core::id::{CustomerId, PromotionId, RedemptionId, VoucherCode};
+use revtrail_core::order::{Order, Status};
+use revtrail_core::promotion::Told;
+use revtrail_core::record::{Door, Problem, Record};
+use revtrail_core::redemption::{Assignment, Redemption, Rollback};
+use revtrail_core::time::{DAY_MS, HOUR_MS, Instant};
+use revtrail_store::StoreError;
+use revtrail_store::claims::{Arrival, Entry};
+use revtrail_store::market::Market;
+use revtrail_store::vouchers::NewVoucher;
+use serde_json::{Value, json};
+
+use super::{Dice, Sample, refused};
+
+const WELCOME: &str = "welcome-gift";
+const WARMERS: &str = "winter-warmers";
+const FRIDAY: &str = "black-friday";
+const BY: &str = "demo";
+/// Records of a call.
+const CALL: usize = 500;
+
+/// Every message of a welcome carries a code of its customer's own.
+pub(super) fn add_codes(events: &mut [Event]) {
+    for event in events {
+        if event.campaign_id.as_str() == "welcome" {
+            event.promotion_id = PromotionId::new(WELCOME).ok();
+            event.voucher_code = VoucherCode::new(&code_of(&event.customer_id)).ok();
+        }
+    }
+}
+
+fn code_of(customer: &CustomerId) -> String {
+    customer.as_str().replace("customer-", "WELCOME-")
+}
+
+/// Tells the promotions, who got them and who used them.
+pub(super) async fn load(
+    market: &Market,
+    door: &Door,
+    sample: &Sample,
+    dice: &mut Dice,
+) -> Result<(), StoreError> {
+    let now = door.now;
+    let sent = |campaign: &'static str| {
+        let of = move |event: &&Event| {
+            event.campaign_id.as_str() == campaign && event.kind == Kind::Sent
+        };
+        sample.events.iter().filter(of)
+    };
+    let codes = sent("welcome").map(|event| code_of(&event.customer_id));
+    make(market, WELCOME, &welcome(now), codes, now).await?;
+    make(market, WARMERS, &warmers(now), std::iter::empty(), now).await?;
+    let code = ["BLACK10".to_owned()].into_iter();
+    make(market, FRIDAY, &friday(now), code, now).await?;
+
+    let mut offers: BTreeMap<(&CustomerId, &str), (Instant, &str)> = BTreeMap::new();
+    let mut assigned = Vec::new();
+    for event in sent("welcome") {
+        let (customer, at) = (&event.customer_id, event.occurred_at);
+        offers.insert((customer, WELCOME), (at, "5.00"));
+        assigned.push(
+            json!({"assignment_id": format!("{WELCOME}/{customer}"), "promotion_id": WELCOME,
+            "customer_id": customer, "voucher_code": code_of(customer), "segment": "new", "assigned_at": at}),
+        );
+    }
+    for event in sent("winter-warmers") {
+        let (customer, at) = (&event.customer_id, event.occurred_at);
+        let bought = |order: &Order| order.customer_id == *customer && order.placed_at < at;
+        let regular = sample.orders.iter().any(bought);
+        let (tier, reward) = if regular && dice.percent(60) {
+            ("gold", "6.00")
+        } else {
+            ("silver", "3.00")
+        };
+        offers.insert((customer, WARMERS), (at, reward));
+        assigned.push(json!({"assignment_id": format!("{WARMERS}/{customer}"), "promotion_id": WARMERS, "customer_id": customer,
+            "tier_id": tier, "segment": if regular { "regular" } else { "occasional" }, "assigned_at": at}));
+    }
+    let entry = |told: &Record<'_>| Assignment::read(told, door).map(Entry::Assigned);
+    take_in(market, &assigned, entry, now).await?;
+
+    let mut redeemed = Vec::new();
+    let mut taken_back = Vec::new();
+    for order in &sample.orders {
+        for promotion in [WELCOME, WARMERS] {
+            let place = (&order.customer_id, promotion);
+            let offer = offers.get(&place).copied();
+            let Some((_, reward)) = offer.filter(|(at, _)| order.placed_at > *at) else {
+                continue;
+            };
+            if !dice.percent(55) {
+                continue;
+            }
+            offers.remove(&place);
+            let id = format!("{promotion}/{}", order.order_id);
+            let code = (promotion == WELCOME).then(|| code_of(&order.customer_id));
+            let fails = dice.percent(6);
+            redeemed.push(json!({"redemption_id": id, "promotion_id": promotion, "customer_id": order.customer_id,
+                "voucher_code": code, "order_id": order.order_id, "redeemed_at": order.placed_at,
+                "result": if fails { "failure" } else { "success" },
+                "failure_code": fails.then_some("basket_too_small"), "reward_amount": reward, "currency": "EUR"}));
+            if order.status == Status::Refunded && !fails {
+                taken_back.push(id);
+            }
+        }
+    }
+    let entry = |told: &Record<'_>| Redemption::read(told, door).map(Entry::Redeemed);
+    take_in(market, &redeemed, entry, now).await?;
+    for id in taken_back {
+        let told = json!({"rollback_id": format!("{id}/back"), "reason": "the order was refunded"})
+            .to_string();
+        let rollback = Record::from_json(&told).and_then(|told| Rollback::read(&told));
+        let redemption = RedemptionId::new(&id).map_err(refused)?;
+        market
+            .roll_back(&redemption, rollback.map_err(wrong)?, now)
+            .await?;
+    }
+    Ok(())
+}
+
+fn welcome(now: Instant) -> Value {
+    json!({"name": "Welcome gift", "kind": "personalised", "type": "amount", "value": "5.00", "currency": "EUR",
+        "redemption_limit": 1, "budget": {"amount": "1500.00", "currency": "EUR"}, "tracking_from": now.minus_ms(60 * DAY_MS),
+        "description": "Five euro off the first order, by a code of one's own.",
+        "validation_rules": [{"id": "first-order", "name": "First order only", "text": "The customer has not ordered before."}],
+        "metadata": {"owner": "lifecycle", "market": "IE"}})
+}
+
+fn warmers(now: Instant) -> Value {
+    json!({"name": "Winter warmers", "kind": "tiered", "type": "amount", "value": "3.00", "currency": "EUR", "cap": 400,
+        "tiers": [{"tier_id": "silver", "name": "Silver", "value": "3.00"}, {"tier_id": "gold", "name": "Gold", "value": "6.00"}],
+        "starts_at": now.minus_ms(10 * DAY_MS), "ends_at": now.plus_ms(20 * DAY_MS), "tracking_from": now.minus_ms(60 * DAY_MS),
+        "metadata": {"owner": "seasonal", "market": "IE"}})
+}
+
+fn friday(now: Instant) -> Value {
+    json!({"name": "Black Friday", "kind": "global", "type": "amount", "value": "10.00", "currency": "EUR", "redemption_limit": 500,
+        "cap": 500, "budget": {"amount": "5000.00", "currency": "EUR"}, "starts_at": now.plus_ms(6 * HOUR_MS),
+        "ends_at": now.plus_ms(4 * DAY_MS), "metadata": {"owner": "seasonal", "market": "all"}})
+}
+
+async fn make(
+    market: &Market,
+    id: &str,
+    body: &Value,
+    codes: impl Iterator<Item = String>,
+    now: Instant,
+) -> Result<(), StoreError> {
+    let id = PromotionId::new(id).map_err(refused)?;
+    let body = body.to_string();
+    let record = Record::from_json(&body).map_err(wrong)?;
+    let told = Told::read(id.clone(), &record, now).map_err(|bad| refused(format!("{bad:?}")))?;
+    let (_, promotion) = market.put_promotion(&id, &told, BY, now).await?;
+    let mut new = Vec::new();
+    for code in codes {
+        let code = VoucherCode::new(&code).map_err(refused)?;
+        new.push(NewVoucher { code, limit: None });
+    }
+    market
+        .make_vouchers(&promotion, &new, BY, now)
+        .await
+        .map(drop)
+}
+
+async fn take_in(
+    market: &Market,
+    records: &[Value],
+    entry: impl Fn(&Record<'_>) -> Result<Entry, Problem>,
+    now: Instant,
+) -> Result<(), StoreError> {
+    for some in records.chunks(CALL) {
+        let mut arrivals = Vec::new();
+        for record in some {
+            let text = record.to_string();
+            let entry = Record::from_json(&text).and_then(|told| entry(&told));
+            arrivals.push(Arrival {
+                entry: entry.map_err(wrong)?,
+                source: None,
+            });
+        }
+        market.take_in(&arrivals, now).await?;
+    }
+    Ok(())
+}
+
+fn wrong(problem: Problem) -> StoreError {
+    refused(problem.detail)
+}
