@@ -497,7 +497,7 @@ async fn a_file_that_is_not_what_it_was_fails_its_batch_and_leaves_the_results_a
             )
         })
         .collect();
-    let why = "the file was overwritten: 3 rows of what it held before were taken";
+    let why = "the file was overwritten: at least 3 rows of what it held before were taken";
     let mut sorted = states.clone();
     sorted.sort();
     assert_eq!(sorted, [("done", 1, ""), ("failed", 3, why)]);
@@ -523,7 +523,7 @@ async fn a_file_that_is_not_what_it_was_fails_its_batch_and_leaves_the_results_a
         (&batch["state"], &batch["detail"]),
         (
             &json!("failed"),
-            &json!("the file is gone: 0 rows of what it held before were taken")
+            &json!("the file is gone: at least 0 rows of what it held before were taken")
         )
     );
     assert_eq!(root.result(&gone, "result.json"), "");

@@ -291,7 +291,7 @@ async fn files_in_s3_come_to_what_files_in_a_folder_come_to() {
     let failed = |why: &str| {
         (
             "failed".to_owned(),
-            format!("{why}: 0 rows of what it held before were taken"),
+            format!("{why}: at least 0 rows of what it held before were taken"),
             0,
         )
     };

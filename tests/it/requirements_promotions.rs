@@ -1137,3 +1137,70 @@ async fn r109_redemptions_received_are_accounted_for() {
     let told = shop.get("reports/reconciliation").await;
     assert_part("taken in", &told["redemptions"], &expected(3, 0));
 }
+
+/// Found by a tester: the transaction of the assignment held a write for each redemption, and was refused for ever.
+#[tokio::test]
+async fn an_assignment_comes_after_any_number_of_redemptions_that_named_it() {
+    for waits in [false, true] {
+        let shop = Shop::open(json!({})).await;
+        if !waits {
+            shop.tell("p", json!({})).await;
+        }
+        let lines: Vec<String> = (0..150)
+            .map(|n| format!("r{n} ann assignment_id=a"))
+            .collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        shop.redeemed(&lines).await;
+        shop.redeemed(&["s bob assignment_id=a"]).await;
+        shop.assigned(&["b bob", "a ann", "c cyd"]).await;
+        if waits {
+            shop.tell("p", json!({})).await;
+        }
+        assert_eq!(shop.items("quarantine").await, Vec::<Value>::new());
+        assert_part(
+            "row",
+            &shop.promotion_row("", "p").await,
+            &json!({"assigned": 3, "redeemed": 1, "redemptions": 151, "redemption_rate": "0.3333"}),
+        );
+        // It is another customer's.
+        let flagged = shop.items("promotions/p/redemptions?flagged=true").await;
+        let ids: Vec<_> = flagged.iter().map(|one| &one["redemption_id"]).collect();
+        assert_eq!(ids, ["s"], "it waits: {waits}");
+        let fed = shop.items("redemptions?limit=1000").await;
+        assert_eq!(fed.len(), 151);
+    }
+}
+
+#[tokio::test]
+async fn codes_that_are_used_up_are_told() {
+    let shop = shop(json!({})).await;
+    let body = json!({"generate": 4, "prefix": "F", "length": 2, "charset": "01"});
+    let path = "promotions/p/vouchers";
+    let (status, made) = shop.call(Method::POST, path, body.clone()).await;
+    assert_eq!((status, &made["created"]), (201, &json!(4)));
+    let (status, told) = shop.call(Method::POST, path, body).await;
+    assert_eq!(
+        (status, &told["errors"][0]["code"]),
+        (409, &json!("no_new_code"))
+    );
+}
+
+/// A fact is seen for the retention, however lately it came in.
+#[tokio::test]
+async fn the_feed_shows_no_fact_that_is_not_seen_any_more() {
+    let shop = shop(json!({})).await;
+    let old = at(NOW).plus_ms(-80 * 24 * 60 * 60 * 1_000);
+    shop.redeemed(&[&format!("old ann redeemed_at={old}"), "new ann"])
+        .await;
+    let fed = async || {
+        let items = shop.items("redemptions").await;
+        let ids = items
+            .iter()
+            .map(|one| one["redemption_id"].as_str().unwrap().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(fed().await, ["old", "new"]);
+    shop.service
+        .set_now(at(NOW).plus_ms(20 * 24 * 60 * 60 * 1_000));
+    assert_eq!(fed().await, ["new"]);
+}

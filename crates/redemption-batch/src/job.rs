@@ -191,7 +191,7 @@ impl Batches {
             End::Broken(why) => (BatchState::Failed, Some(why), true),
             End::Gone(error) => {
                 let why = format!(
-                    "{error}: {} rows of what it held before were taken",
+                    "{error}: at least {} rows of what it held before were taken",
                     batch.tally.rows
                 );
                 (BatchState::Failed, Some(why), false)

@@ -570,7 +570,8 @@ async fn feed(call: Call) -> Result<Response, Problem> {
             shown["at"] = json!(at);
             shown
         };
-        list.take(page.iter().map(entry), next);
+        let seen = page.iter().filter(|(_, fact)| fact.at >= seen_from(&call));
+        list.take(seen.map(entry), next);
     }
     if reading.csv {
         let mut columns = vec![("at", false)];
