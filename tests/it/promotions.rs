@@ -99,11 +99,8 @@ pub async fn dashboard(service: &Service, id: &str) -> Value {
 pub async fn redemptions(service: &Service, id: &str, page: usize) -> Value {
     let mut shown = Map::new();
     for item in all(service, &promotion(id, "/redemptions"), "items", page).await {
-        // What was rolled back may still be told as the success it was.
-        let result = match item["rolled_back_at"].is_null() {
-            true => item["result"].clone(),
-            false => json!("rolled_back"),
-        };
+        let back = item["result"] == "rolled_back";
+        assert_eq!(back, !item["rolled_back_at"].is_null(), "{item}");
         let mut flags: Vec<&str> = item["flags"]
             .as_array()
             .unwrap()
@@ -112,7 +109,7 @@ pub async fn redemptions(service: &Service, id: &str, page: usize) -> Value {
             .collect();
         flags.sort_unstable();
         let told = json!({
-            "customer_id": item["customer_id"], "voucher_code": item["voucher_code"], "result": result,
+            "customer_id": item["customer_id"], "voucher_code": item["voucher_code"], "result": item["result"],
             "failure_code": item["failure_code"], "flags": flags,
         });
         let id = item["redemption_id"].as_str().unwrap().to_owned();

@@ -359,10 +359,14 @@ pub(crate) fn redemption(fact: &RedemptionFact) -> Value {
         None => amount.to_string(),
     });
     let rolled_back = fact.rolled_back.as_ref();
+    let result = match rolled_back {
+        Some(_) => json!("rolled_back"),
+        None => json!(fact.result()),
+    };
     json!({
         "redemption_id": told.redemption_id, "promotion_id": told.promotion_id, "customer_id": told.customer_id,
         "voucher_code": told.voucher_code, "tier_id": told.tier_id, "assignment_id": told.assignment_id,
-        "order_id": told.order_id, "redeemed_at": fact.at, "result": fact.result(),
+        "order_id": told.order_id, "redeemed_at": fact.at, "result": result,
         "failure_code": refusal.or(told.failure_code.as_deref()),
         "reward_amount": reward, "currency": currency,
         "flags": fact.flags, "rolled_back_at": rolled_back.map(|(_, at)| at),
