@@ -74,7 +74,6 @@ async fn post_vouchers(call: Call) -> Result<Response, Problem> {
         "text/csv" => Asked::Codes(from_csv(call.text()?)?),
         _ => from_json(call.json_object()?)?,
     };
-    let is_drawn = matches!(&asked, Asked::Pattern(pattern) if pattern.count > 0);
     let market = call.market()?;
     let promotion = known(&call).await?;
     let by = &call.caller()?.name;
@@ -84,17 +83,20 @@ async fn post_vouchers(call: Call) -> Result<Response, Problem> {
                 .make_vouchers(&promotion, &codes, by, call.now)
                 .await?
         }
-        Asked::Pattern(pattern) => Made {
-            created: market
+        Asked::Pattern(pattern) => {
+            let created = market
                 .generate_vouchers(&promotion, &pattern, by, call.now)
-                .await?,
-            existing: 0,
-        },
+                .await?;
+            if created == 0 && pattern.count > 0 {
+                let detail = "no code of this pattern is new to the marketplace: give a longer length or another prefix";
+                return Err(Problem::conflict("no_new_code", detail));
+            }
+            Made {
+                created,
+                existing: 0,
+            }
+        }
     };
-    if made == Made::default() && is_drawn {
-        let detail = "no code of this pattern is new to the marketplace: give a longer length or another prefix";
-        return Err(Problem::conflict("no_new_code", detail));
-    }
     let body = json!({"created": made.created, "existing": made.existing});
     Ok(json(StatusCode::CREATED, &body))
 }

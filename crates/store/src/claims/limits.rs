@@ -151,7 +151,7 @@ pub(super) fn reward(
 }
 
 /// What a reward takes of the budget: nothing, where it is of another currency.
-pub(super) fn spends(reward: Option<(Money, Currency)>, promotion: &Promotion) -> Money {
+fn spends(reward: Option<(Money, Currency)>, promotion: &Promotion) -> Money {
     match (reward, promotion.budget) {
         (Some((amount, currency)), Some(budget)) if currency == budget.currency => amount,
         _ => Money::ZERO,
