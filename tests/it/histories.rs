@@ -626,7 +626,7 @@ impl<'h> Player<'h> {
         self.now = self.now.max(at);
         if self.rng.chance(60) {
             let by = Instant::from_ms(self.now - self.rng.below(4) as i64 * DAY_MS);
-            let swept = self.line.database.sweep(by).unwrap();
+            let swept = self.line.sweep(by);
             self.note(format!("swept {swept}"));
             self.consistent("a").await;
         }

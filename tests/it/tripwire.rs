@@ -57,6 +57,17 @@ impl Tripwire {
         );
     }
 
+    /// Refuses a request for a key that is not of the active marketplace, and remembers it.
+    pub fn check(&self, body: &[u8]) -> Result<(), ConnectorError> {
+        let strays = self.strays(body);
+        if strays.is_empty() {
+            return Ok(());
+        }
+        self.state.lock().unwrap().touched.extend(strays);
+        let why = "a key of another marketplace";
+        Err(ConnectorError::other(why.into(), None))
+    }
+
     fn strays(&self, body: &[u8]) -> Vec<String> {
         let (active, allowed) = {
             let state = self.state.lock().unwrap();
@@ -76,7 +87,7 @@ impl Tripwire {
 }
 
 /// Every partition key in a request.
-fn partitions(value: &Value, found: &mut Vec<String>) {
+pub fn partitions(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
@@ -93,14 +104,9 @@ fn partitions(value: &Value, found: &mut Vec<String>) {
 
 impl HttpConnector for Tripwire {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let strays = self.strays(request.body().bytes().unwrap_or_default());
-        if strays.is_empty() {
-            return self.database.call(request);
+        match self.check(request.body().bytes().unwrap_or_default()) {
+            Ok(()) => self.database.call(request),
+            Err(stray) => HttpConnectorFuture::ready(Err(stray)),
         }
-        self.state.lock().unwrap().touched.extend(strays);
-        HttpConnectorFuture::ready(Err(ConnectorError::other(
-            "a key of another marketplace".into(),
-            None,
-        )))
     }
 }
