@@ -28,17 +28,13 @@ pub async fn consistent(
     }
     let rows: Vec<String> = rows(market, campaigns, first, now).await;
     let mut listed = BTreeSet::new();
-    let mut all = Vec::new();
-    for &customer in customers {
-        let id = CustomerId::new(customer).unwrap();
-        let facts = market.customer(&id, usize::MAX, now).await.unwrap();
-        let facts = facts.unwrap();
+    let all = everybody(market, customers, now).await;
+    for (customer, facts) in &all {
         for (&day, part) in &facts.stored.since(first).days {
             figures.entry(day).or_default().subtract(&part.sheet());
             let line = |line| format!("{day} {customer} {line:?}");
             listed.extend(part.orders.iter().map(line));
         }
-        all.push((id, facts));
     }
     for (day, mut rest) in figures {
         // What arrived is of calls, not of customers.
@@ -58,6 +54,21 @@ pub async fn consistent(
         sorted, listed,
         "purchase rows, and the orders in the contributions"
     );
+    all
+}
+
+/// The facts of some customers.
+pub async fn everybody(
+    market: &Market,
+    customers: &[&str],
+    now: Instant,
+) -> Vec<(CustomerId, CustomerFacts)> {
+    let mut all = Vec::new();
+    for &customer in customers {
+        let id = CustomerId::new(customer).unwrap();
+        let facts = market.customer(&id, usize::MAX, now).await.unwrap();
+        all.push((id, facts.unwrap()));
+    }
     all
 }
 

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::NaiveDate;
 use hourly_attributor::{Attributor, Limits};
@@ -24,7 +25,7 @@ use revtrail_tests::naive::{Facts, Version};
 use revtrail_tests::worlds::Rng;
 use serde_json::{Value, json};
 
-use crate::held::consistent;
+use crate::held::{consistent, everybody};
 use crate::line::{FAULTS, Line};
 use crate::service::{ADMIN, Service, block_on};
 use crate::shop::{segment, strip};
@@ -59,6 +60,8 @@ struct Player<'h> {
     /// What each marketplace was told: `a`, and its neighbour `b`.
     told: BTreeMap<&'static str, Told>,
     queue: VecDeque<Nudge>,
+    /// How often the attributor did something; nobody else moves figures.
+    attributions: usize,
     /// Of each order the copy that stood last.
     stood: BTreeMap<String, String>,
     trace: &'h Mutex<Vec<String>>,
@@ -92,6 +95,7 @@ impl<'h> Player<'h> {
             runs_until: i64::MAX,
             told,
             queue: VecDeque::new(),
+            attributions: 0,
             stood: BTreeMap::new(),
             trace,
         }
@@ -184,6 +188,7 @@ impl<'h> Player<'h> {
 
     /// Something that the attributor or its queue does.
     async fn attribute(&mut self) {
+        self.attributions += 1;
         let clock = self.look_at_the_clock().min(self.runs_until);
         self.service.set_now(Instant::from_ms(clock));
         let limits = Limits {
@@ -367,20 +372,19 @@ impl<'h> Player<'h> {
         );
     }
 
-    /// The invariants that hold at every instant, whatever waits and whatever failed.
-    async fn consistent(&mut self, id: &'static str) {
+    /// The invariants that hold at every instant, whatever waits and whatever failed: of the facts and, where they may have moved
+    /// since they were last looked at, of the figures.
+    async fn consistent(&mut self, id: &'static str, figures: bool) {
         let (market, now) = (self.market(id), Instant::from_ms(self.now));
         let mut customers = self.history.customers.clone();
         customers.push("~first");
         let told = &self.told[id];
-        let all = consistent(
-            &market,
-            &customers,
-            &self.history.campaigns,
-            self.first_day(id),
-            now,
-        )
-        .await;
+        let all = if figures {
+            let campaigns = &self.history.campaigns;
+            consistent(&market, &customers, campaigns, self.first_day(id), now).await
+        } else {
+            everybody(&market, &customers, now).await
+        };
         for (customer, facts) in all {
             // What was answered with 202 is there, and nothing that was refused.
             let there: BTreeSet<&str> = facts
@@ -453,15 +457,23 @@ impl<'h> Player<'h> {
                 .drain(std::mem::take(&mut left), &|| now)
                 .await
                 .unwrap();
+            if self.waiting().await.is_empty() {
+                return;
+            }
         }
+        panic!("two runs leave {:?}", self.waiting().await);
+    }
+
+    /// The notes and units that wait, of all marketplaces.
+    async fn waiting(&self) -> Vec<String> {
+        let mut waiting = Vec::new();
         for id in self.told.keys() {
-            assert!(
-                self.idle(id).await,
-                "{id}: two runs leave {:?} {:?}",
-                self.market(id).notes().await,
-                self.market(id).units().await
-            );
+            let market = self.market(id);
+            let line = |of: &dyn std::fmt::Debug| format!("{id}: {of:?}");
+            waiting.extend(market.notes().await.unwrap().iter().map(|note| line(note)));
+            waiting.extend(market.units().await.unwrap().iter().map(|unit| line(unit)));
         }
+        waiting
     }
 
     /// All that a user sees of the days that every clock shows, while nothing waits: it is what the second implementation says.
@@ -597,6 +609,7 @@ impl<'h> Player<'h> {
         let clock = clock.unwrap_or_else(|| self.look_at_the_clock());
         // No clock is further ahead.
         self.now = self.now.max(clock - 10 * MINUTE_MS);
+        let attributions = self.attributions;
         self.act(id, act, clock).await;
         let most = if self.told.len() == 2 { 3 } else { 2 };
         for _ in 0..self.rng.below(most) {
@@ -606,13 +619,13 @@ impl<'h> Player<'h> {
             // After every step of the first way; the second has the same steps, and is there for its end.
             let percent = match (id, self.told.len()) {
                 ("a", 2) => 100,
-                _ => 20,
+                _ => 10,
             };
             if self.rng.chance(percent) {
-                self.consistent(id).await;
+                self.consistent(id, self.attributions > attributions).await;
             }
         }
-        if self.rng.chance(25) && self.idle("a").await {
+        if self.told.len() == 2 && self.rng.chance(25) && self.idle("a").await {
             self.exact("a", true).await;
         }
     }
@@ -628,7 +641,7 @@ impl<'h> Player<'h> {
             let by = Instant::from_ms(self.now - self.rng.below(4) as i64 * DAY_MS);
             let swept = self.line.sweep(by);
             self.note(format!("swept {swept}"));
-            self.consistent("a").await;
+            self.consistent("a", true).await;
         }
         if self.rng.chance(30) && self.idle("a").await {
             self.exact("a", true).await;
@@ -743,17 +756,19 @@ async fn first_way(history: &History, seed: u64, trace: &Mutex<Vec<String>>) -> 
                 player.step("b", act, None).await;
             }
         }
-        if player.rng.chance(30) {
+        if player.rng.chance(15) {
             player.drain().await;
-            player.consistent("a").await;
+            player.consistent("a", true).await;
             player.exact("a", false).await;
         }
     }
     player.now = the_end(history) - 30 * MINUTE_MS;
     player.drain().await;
-    player.exact("b", false).await;
-    player.consistent("a").await;
-    player.verify().await;
+    player.exact("b", true).await;
+    player.consistent("a", true).await;
+    if seed.is_multiple_of(4) {
+        player.verify().await;
+    }
     (
         player.exact("a", false).await,
         player.told.remove("a").unwrap(),
@@ -873,7 +888,7 @@ async fn second_way(
     }
     player.now = the_end(history) - 30 * MINUTE_MS;
     player.drain().await;
-    player.consistent("a").await;
+    player.consistent("a", true).await;
     player.exact("a", false).await
 }
 
@@ -911,20 +926,15 @@ fn histories_end_in_what_their_facts_say() {
         Some(seed) => vec![seed; REPLAYS as usize],
         None => (first..first + count).collect(),
     };
+    let next = AtomicUsize::new(0);
+    let play = || {
+        let seeds = std::iter::from_fn(|| seeds.get(next.fetch_add(1, Ordering::Relaxed)));
+        seeds.map(|seed| one(*seed)).count()
+    };
     let played = std::thread::scope(|scope| {
-        let seeds = &seeds;
-        let halves = [0, 1].map(|half| {
-            scope.spawn(move || {
-                seeds
-                    .iter()
-                    .skip(half)
-                    .step_by(2)
-                    .map(|seed| one(*seed))
-                    .count()
-            })
-        });
-        halves
-            .map(|half| half.join().unwrap())
+        let players = [0, 1].map(|_| scope.spawn(play));
+        players
+            .map(|player| player.join().unwrap())
             .iter()
             .sum::<usize>()
     });
