@@ -453,3 +453,30 @@ async fn a_secret_is_told_once_and_never_stored() {
     drop(store);
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[tokio::test]
+async fn who_may_have_no_table_is_told_before_what_is_wrong_with_the_query() {
+    let shop = Shop::open(json!({})).await;
+    let key = shop.key("analyst").await;
+    let csv = [
+        ("authorization", format!("Bearer {key}")),
+        ("accept", "text/csv".to_owned()),
+    ];
+    let csv = csv.each_ref().map(|(name, value)| (*name, value.as_str()));
+    for path in [
+        "reports/campaigns",
+        "reports/campaigns/c",
+        "reports/campaigns/c/purchases",
+        "reports/orders",
+        "reports/reconciliation",
+        "reports/promotions",
+        "orders",
+    ] {
+        let path = shop.path(&format!("{path}?from=never&limit=0"));
+        let (status, ..) = shop
+            .service
+            .send(Method::GET, &path, &csv, Vec::new())
+            .await;
+        assert_eq!(status, 403, "{path}");
+    }
+}

@@ -898,15 +898,18 @@ async fn odd_ids_are_ids_like_any_other() {
         ids.len()
     );
     // What can name nothing names nothing; and what would be named so may not be.
-    for bad in ["%00", "a%0Ab", "%FF", &"x".repeat(129)] {
-        for path in ["orders", "customers", "reports/campaigns", "runs"] {
-            assert_eq!(
-                shop.send(Method::GET, &format!("{path}/{bad}"), "", b"")
-                    .await
-                    .0,
-                404,
-                "{path} {bad}"
-            );
+    let long = ["x".repeat(129), "x".repeat(1_100)];
+    for bad in ["%00", "a%0Ab", "%FF", &long[0], &long[1]] {
+        for (method, path) in [
+            (Method::GET, "orders"),
+            (Method::GET, "customers"),
+            (Method::GET, "reports/campaigns"),
+            (Method::GET, "runs"),
+            (Method::GET, "batches"),
+            (Method::DELETE, "keys"),
+        ] {
+            let (status, ..) = shop.send(method, &format!("{path}/{bad}"), "", b"").await;
+            assert_eq!(status, 404, "{path} {bad}");
         }
     }
     for bad in ["%00", "a%0Ab", &"x".repeat(129)] {
@@ -917,6 +920,9 @@ async fn odd_ids_are_ids_like_any_other() {
             422,
             "{bad}"
         );
+        let path = format!("campaigns/{bad}");
+        let (status, ..) = shop.send(Method::PUT, &path, "", b"no JSON").await;
+        assert_eq!(status, 400, "the body comes first");
     }
     for (path, status) in [
         ("orders//attribution", 404),

@@ -332,7 +332,7 @@ async fn before() -> Embedded {
 }
 
 fn service(line: &Line) -> Service {
-    let store = Store::new(embedded::client(line.clone()), TABLE);
+    let store = line.store();
     Service::on(store, line.tripwire.clone(), now(), Retention::DEFAULT)
 }
 
@@ -357,7 +357,7 @@ async fn crash(before: &Embedded, faults: &[(usize, Fault)]) -> (Vec<Value>, Vec
             Some((call, fault)) => line.fail_at(call, fault),
             None => line.clear(),
         }
-        let store = Store::new(embedded::client(line.clone()), TABLE);
+        let store = line.store();
         ended = matches!(
             turn(&batches(&store, &root, SMALL), &root, &file).await,
             Ok(Turn::Ended)
@@ -709,7 +709,7 @@ async fn a_batch_that_is_handed_over_comes_back_by_the_queue() {
         let (line, root) = (Line::over(before.copy().unwrap()), Root::new());
         let file = root.put("a.csv", FILE.as_bytes());
         let etag = root.folder().etag(&file.key).unwrap();
-        let store = Store::new(embedded::client(line.clone()), TABLE);
+        let store = line.store();
         let batches = batches(&store, &root, SMALL);
         let first = json!({ "Records": [{ "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
             "s3": { "bucket": { "name": "files" }, "object": { "key": file.key, "eTag": etag } } }] });

@@ -1,5 +1,16 @@
 //! Customers and changes far above the usual: they are counted as exactly, and keep nobody else waiting.
 
+use std::io::Write;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use revtrail_core::event::Channel;
+use revtrail_core::id::{CampaignId, MarketplaceId};
+use revtrail_core::sheet::{Figures, Sheet};
+use revtrail_core::time::Day;
+use revtrail_store::embedded::{self, TABLE};
+use revtrail_store::keys;
+use revtrail_tests::worlds::Rng;
 use serde_json::{Value, json};
 
 use crate::service::Service;
@@ -149,4 +160,54 @@ async fn a_bot_with_fifty_thousand_events_is_one_customer_like_any_other() {
         ),
         (&json!(25_000), &json!(25_000), &json!(1), &json!(0))
     );
+}
+
+/// A day on which as many campaigns with the longest of names sent something, as it is stored.
+fn busy_day(rng: &mut Rng, campaigns: usize) -> Vec<u8> {
+    let mut sheet = Sheet::default();
+    for _ in 0..campaigns {
+        let letter = |_| char::from(b'0' + rng.below(64) as u8);
+        let id = CampaignId::new(&(0..128).map(letter).collect::<String>()).unwrap();
+        sheet.rows.insert((id, Channel::Email), Figures::default());
+    }
+    let json = serde_json::to_vec(&sheet).unwrap();
+    let mut packer = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(&json).unwrap();
+    packer.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_customer_of_many_busy_days_is_folded_in_steps() {
+    let service = Service::at(NOW).await;
+    service.make("m", &json!({})).await;
+    let client = embedded::client(service.tripwire.clone());
+    let (id, mut rng) = (MarketplaceId::new("m").unwrap(), Rng::new(1));
+    let last = Day::parse("2026-11-18").unwrap();
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    for day in (0..50).map(|days| last.minus(days)) {
+        let (key, sheet) = (keys::sheet(&id, 0, day), busy_day(&mut rng, 900));
+        bytes += sheet.len();
+        let put = client
+            .put_item()
+            .table_name(TABLE)
+            .item("pk", AttributeValue::S(key.pk))
+            .item("sk", AttributeValue::S(key.sk))
+            .item("v", AttributeValue::N("1".to_owned()))
+            .item("z", AttributeValue::B(Blob::new(sheet)));
+        put.send().await.unwrap();
+        events.push(json!({"event_id": day.to_string(), "kind": "sent", "channel": "email", "campaign_id": "spring",
+            "customer_id": "ann", "message_id": day.to_string(), "occurred_at": format!("{day}T12:00:00Z")}));
+    }
+    assert!(bytes > 4 << 20, "more than a transaction holds: {bytes}");
+    service.feed("m", "events", &events, 1_000).await;
+    let run = service.run("m").await;
+    assert_eq!(
+        (&run["state"], &run["errors"], &run["parked"]),
+        (&json!("done"), &json!(0), &json!(0)),
+        "{run}"
+    );
+    let report = service
+        .get("/v1/marketplaces/m/reports/campaigns/spring?from=2026-09-01&to=2026-11-30")
+        .await;
+    assert_eq!(report["days"].as_array().unwrap().len(), 50, "{report}");
 }

@@ -1,20 +1,25 @@
 //! The ledger of runs, verification, and customers who are parked.
 
+use std::collections::VecDeque;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use hourly_attributor::{Attributor, Limits};
 use revtrail_core::fold::Contribution;
 use revtrail_core::id::{CampaignId, CustomerId, MarketplaceId};
 use revtrail_core::sheet::Sheet;
-use revtrail_core::time::{Day, Retention};
+use revtrail_core::time::{DAY_MS, Day, Instant, Retention};
+use revtrail_store::Reading;
 use revtrail_store::contribution::{Move, Moved};
 use revtrail_store::embedded::{self, TABLE};
 use revtrail_store::keys;
 use revtrail_store::market::Market;
 use revtrail_store::sheets::Desk;
-use revtrail_store::work::{Nudge, Unit, Work};
+use revtrail_store::work::{Nudge, Progress, Unit, Work};
 use serde_json::{Value, json};
 
-use crate::shop::{Shop, assert_part};
+use crate::line::{Fault, Line};
+use crate::service::{ADMIN, Service};
+use crate::shop::{NOW, Shop, assert_part};
 
 fn market(shop: &Shop) -> Market {
     let id = MarketplaceId::new(shop.id).unwrap();
@@ -246,6 +251,154 @@ async fn stripes_of_quiet_days_are_put_together() {
 }
 
 #[tokio::test]
+async fn a_report_that_meets_a_merge_shows_each_figure_once() {
+    let line = Line::new();
+    let on = |line: &Line| {
+        let (store, now) = (line.store(), Instant::parse(NOW).unwrap());
+        Service::on(store, line.tripwire.clone(), now, Retention::DEFAULT)
+    };
+    let service = on(&line);
+    service.store.create_table().await.unwrap();
+    service.make("m", &json!({})).await;
+    let shop = Shop { service, id: "m" };
+    fill(&shop, 0..9).await;
+    let many = Limits {
+        unit_customers: 2,
+        ..Limits::DEFAULT
+    };
+    tick(&shop, many).await;
+    let (first, day) = ("2026-11-10", "2026-11-18");
+    let [first, day] = [first, day].map(|day| Day::parse(day).unwrap());
+    let shown = async |market: &Market| {
+        let (last, now) = (day.plus(3), shop.service.now());
+        let sheets = market.sheets(first, last, Reading::EVENTUAL, now);
+        format!("{:?}", sheets.await.unwrap())
+    };
+    let expected = shown(&market(&shop)).await;
+    // Each stripe in turn is read as it was before the merge, and the others as they are after it; and all as they are.
+    for call in 0..=usize::from(keys::STRIPES) {
+        let line = Line::over(line.database.copy().unwrap());
+        let market = market(&Shop {
+            service: on(&line),
+            id: "m",
+        });
+        line.remember();
+        line.clear();
+        market.merge_quiet(day).await.unwrap();
+        if call > 0 {
+            line.fail_at(call, Fault::StaleRead);
+        }
+        assert_eq!(shown(&market).await, expected, "stripe {call} is stale");
+    }
+}
+
+/// Handles nudges and all that follow, each without any time; says how many turns that took.
+async fn hurried(shop: &Shop, nudges: Vec<Nudge>) -> usize {
+    let (attributor, now) = (shop.service.attributor(), shop.service.now());
+    let mut waiting = VecDeque::from(nudges);
+    for turn in 0..200 {
+        let Some(nudge) = waiting.pop_front() else {
+            return turn;
+        };
+        waiting.extend(attributor.handle(&nudge, &|| now, now).await.unwrap());
+    }
+    panic!("it never ends");
+}
+
+fn plan(shop: &Shop) -> Nudge {
+    Nudge::Plan {
+        marketplace: MarketplaceId::new(shop.id).unwrap(),
+        run_id: None,
+    }
+}
+
+#[tokio::test]
+async fn many_redemptions_are_counted_anew_in_as_many_turns_as_it_takes() {
+    let shop = shop_of(1).await;
+    for promotion in ["p", "q", "r"] {
+        let told = json!({"name": promotion, "tracking_from": "2026-11-01T00:00:00Z"});
+        shop.put(&format!("promotions/{promotion}"), told).await;
+    }
+    let redemption = |promotion: &str, n: usize| {
+        json!({"redemption_id": format!("{promotion}{n}"), "promotion_id": promotion,
+        "customer_id": format!("c{n}"), "redeemed_at": "2026-11-17T23:30:00Z"})
+    };
+    let told: Vec<Value> = (0..250).map(|n| redemption("p", n)).collect();
+    shop.service.feed(shop.id, "redemptions", &told, 250).await;
+    let told: Vec<Value> = (0..150).map(|n| redemption("r", n)).collect();
+    shop.service.feed(shop.id, "redemptions", &told, 150).await;
+    shop.run().await;
+    // What happened before noon stays where it is: this is of the versions in force from now on, and of no redemption yet.
+    let save = json!({"settings": {"timezone": "Asia/Tokyo"}});
+    shop.put("settings", save["settings"].clone()).await;
+    shop.service.set_now(shop.service.now().plus_ms(1_000));
+    let turns = hurried(&shop, vec![plan(&shop)]).await;
+    assert!(turns > 2, "{turns}");
+    assert_part("run", &newest_run(&shop).await, &json!({"state": "done"}));
+}
+
+#[tokio::test]
+async fn a_verification_counts_each_customer_once_whoever_goes_on_with_it() {
+    let shop = shop_of(5).await;
+    let single = Limits {
+        unit_customers: 1,
+        ..Limits::DEFAULT
+    };
+    tick(&shop, single).await;
+    let (status, asked) = shop
+        .call(http::Method::POST, "runs", json!({"verify": "all"}))
+        .await;
+    assert_eq!(status, 202, "{asked}");
+    let market = market(&shop);
+    let (attributor, now) = (shop.service.attributor(), shop.service.now());
+    let mut waiting = VecDeque::from(shop.service.poked());
+    let mut behind: Option<Unit> = None;
+    while let Some(nudge) = waiting.pop_front() {
+        waiting.extend(attributor.handle(&nudge, &|| now, now).await.unwrap());
+        let units = market.units().await.unwrap();
+        let verifies = |unit: &Unit| matches!(unit.work, Work::Verify { .. });
+        // A worker that read the unit before: it must not count, and not move it back.
+        if let Some(mut behind) = behind.take() {
+            let found = Progress {
+                checked: 100,
+                ..Progress::default()
+            };
+            let rest = behind.work.clone();
+            assert!(!market.verified(&mut behind, &found, rest).await.unwrap());
+        }
+        behind = units.into_iter().find(verifies);
+    }
+    let run = shop
+        .get(&format!("runs/{}", asked["run_id"].as_str().unwrap()))
+        .await;
+    let expected = json!({"state": "done", "verify": {"checked": 5, "differences": 0}});
+    assert_part("run", &run, &expected);
+}
+
+#[tokio::test]
+async fn figures_are_not_as_of_what_another_plan_has_in_hand() {
+    let shop = shop_of(2).await;
+    shop.run().await;
+    let as_of = async || shop.get("reports/campaigns").await["as_of"].clone();
+    let before = as_of().await;
+    // Another plan, whose clock is ahead, made a unit of facts and died, or goes on, before it said how far it is.
+    let (market, now) = (market(&shop), shop.service.now().plus_ms(60_000));
+    let run_id = market.start_run(None, now).await.unwrap();
+    market.plans(&run_id, 1).await.unwrap();
+    let at = now.plus_ms(300_000);
+    let unit = Unit::new(Work::Fold { next: 0 }, Some(run_id), 0, 0, at);
+    let customer = CustomerId::new("c1").unwrap();
+    market.add_fold(&unit, &[customer], now).await.unwrap();
+    shop.service.set_now(now);
+    let attributor = shop.service.attributor();
+    let nudges = attributor.handle(&plan(&shop), &|| now, now).await.unwrap();
+    assert_eq!(as_of().await, before);
+    attributor.drain(nudges, &|| now).await.unwrap();
+    attributor.drain(vec![plan(&shop)], &|| now).await.unwrap();
+    assert_eq!(as_of().await, json!(now.to_string()));
+}
+
+#[tokio::test]
 async fn a_run_is_not_done_before_the_units_that_stood_when_it_was_planned() {
     let shop = shop_of(2).await;
     let attributor = shop.service.attributor();
@@ -318,4 +471,18 @@ async fn every_run_ends_however_many_are_asked_for_at_once() {
     let runs = shop.get("runs?limit=1000").await;
     let states = runs["runs"].as_array().unwrap().iter();
     assert_eq!(states.filter(|run| run["state"] == "done").count(), 120);
+}
+
+#[tokio::test]
+async fn runs_leave_the_ledger_when_their_time_is_over() {
+    let shop = Shop::open(json!({})).await;
+    let run = shop.run().await;
+    let path = format!("runs/{}", run["run_id"].as_str().unwrap());
+    shop.get(&path).await;
+    let listed = async || shop.get("runs").await["runs"].as_array().unwrap().len();
+    assert_ne!(listed().await, 0);
+    shop.service
+        .set_now(shop.service.now().plus_ms(400 * DAY_MS));
+    assert_eq!(listed().await, 0);
+    assert_eq!(shop.status_for(ADMIN, &path).await, 404);
 }

@@ -9,12 +9,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use revtrail_core::time::Instant;
-use revtrail_store::embedded::Embedded;
+use revtrail_store::Store;
+use revtrail_store::embedded::{self, Embedded, TABLE};
 use revtrail_tests::worlds::Rng;
 use serde_json::{Value, json};
 
@@ -147,6 +151,8 @@ impl Recall {
 pub struct Line {
     pub database: Embedded,
     pub tripwire: Tripwire,
+    /// The SDK sends again what it may, as it does on AWS.
+    pub sends_again: bool,
     state: Arc<Mutex<State>>,
     recall: Arc<Mutex<Recall>>,
 }
@@ -166,9 +172,20 @@ impl Line {
         Self {
             tripwire: Tripwire::over(database.clone()),
             database,
+            sends_again: false,
             state: Arc::default(),
             recall: Arc::default(),
         }
+    }
+
+    /// A table at the other end.
+    pub fn store(&self) -> Store {
+        let mut config = embedded::client(self.clone()).config().to_builder();
+        if self.sends_again {
+            let at_once = RetryConfig::standard().with_initial_backoff(Duration::ZERO);
+            config = config.retry_config(at_once);
+        }
+        Store::new(Client::from_conf(config.build()), TABLE)
     }
 
     /// From here on the line remembers what was written over, so that reads can be stale.

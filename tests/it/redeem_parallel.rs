@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use revtrail_core::time::{Instant, Retention};
-use revtrail_store::Store;
-use revtrail_store::embedded::{self, TABLE};
 use revtrail_store::promotions::slot_of;
 use serde_json::{Value, json};
 
@@ -32,7 +30,7 @@ fn on_threads<T>(future: impl Future<Output = T>) -> T {
 
 /// A service over a line, with one promotion of which everybody may have five euros off.
 async fn service(line: &Line, more: Value, limit: Option<usize>) -> Arc<Service> {
-    let store = Store::new(embedded::client(line.clone()), TABLE);
+    let store = line.store();
     store.create_table().await.unwrap();
     let now = Instant::parse(NOW).unwrap();
     let service = Service::on(store, line.tripwire.clone(), now, Retention::DEFAULT);

@@ -575,6 +575,7 @@ async fn r023_campaigns_sort_by_what_they_brought_in() {
         ("?sort=revenue", "CABD"),
         ("?sort=-revenue", "BACD"),
         ("?sort=name", "ABCD"),
+        ("?sort=sale_formula", "ABCD"),
         ("?sort=-deliveries", "ABCD"),
     ] {
         let report = shop.get(&format!("reports/campaigns{sort}")).await;

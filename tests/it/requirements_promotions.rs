@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 
 use http::Method;
-use revtrail_store::Store;
-use revtrail_store::embedded::{self, TABLE};
 use serde_json::{Value, json};
 
 use crate::line::Line;
@@ -824,6 +822,19 @@ async fn r089_r090_r099_r105_what_is_reported_is_taken_in_kept_or_refused() {
             );
         }
     }
+    shop.tell("p", json!({"tracking_from": at("20T12:00:00.001")}))
+        .await;
+    shop.vouchers(&["A"], None).await;
+    let path = "promotions/p/vouchers/A/redeem";
+    let told = shop
+        .call(
+            Method::POST,
+            path,
+            with(good.clone(), &json!({"redemption_id": "early"})),
+        )
+        .await
+        .1;
+    assert_eq!(told["errors"][0]["code"], "before_tracking", "{told}");
     // R99: of an unknown promotion: kept, listed, and taken in when it appears, in order of arrival.
     let waiting = with(
         good.clone(),
@@ -1071,7 +1082,7 @@ async fn r104_global_tiered_and_personalised() {
 #[tokio::test]
 async fn r107_the_page_reads_no_customers() {
     let line = Line::new();
-    let store = Store::new(embedded::client(line.clone()), TABLE);
+    let store = line.store();
     store.create_table().await.unwrap();
     let service = Service::on(
         store,
@@ -1203,4 +1214,103 @@ async fn the_feed_shows_no_fact_that_is_not_seen_any_more() {
     shop.service
         .set_now(at(NOW).plus_ms(20 * 24 * 60 * 60 * 1_000));
     assert_eq!(fed().await, ["new"]);
+}
+
+#[tokio::test]
+async fn the_money_of_a_tier_is_read_from_its_text() {
+    let shop = shop(json!({})).await;
+    for (value, stands) in [
+        ("123456789012.123456", Some("123456789012.123456")),
+        ("\"0.10\"", Some("0.1")),
+        ("1e2", None),
+        ("12.3400000", None),
+    ] {
+        let body = format!(
+            r#"{{"name":"P","kind":"tiered","tiers":[{{"tier_id":"g","value":{value}}}]}}"#
+        );
+        let headers = [
+            ("authorization", format!("Bearer {ADMIN}")),
+            ("content-type", "application/json".to_owned()),
+        ];
+        let headers = headers
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        let path = shop.path("promotions/p");
+        let (status, _, told) = shop
+            .service
+            .send(Method::PUT, &path, &headers, body.into_bytes())
+            .await;
+        let told: Value = serde_json::from_slice(&told).unwrap();
+        let Some(stands) = stands else {
+            let bad = json!({"field": "tiers[0].value", "code": "bad_money"});
+            assert_eq!(status, 422, "{value}: {told}");
+            assert_part(value, &told["errors"][0], &bad);
+            continue;
+        };
+        assert_eq!(told["tiers"][0]["value"], stands, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn uses_are_those_of_the_code_whatever_it_holds() {
+    let shop = shop(json!({})).await;
+    let codes = ["X", "v/X", "v/v/X"];
+    shop.vouchers(&codes, None).await;
+    for (uses, code) in codes.iter().enumerate() {
+        for n in 0..uses {
+            let segment = crate::shop::segment(code);
+            assert_eq!(
+                shop.redeem(&segment, &format!("{code}{n} ann")).await,
+                "success"
+            );
+        }
+    }
+    let listed = shop.items("promotions/p/vouchers").await;
+    let uses = |code: &str| {
+        listed
+            .iter()
+            .find(|one| one["voucher_code"] == code)
+            .unwrap()["uses"]
+            .clone()
+    };
+    assert_eq!(
+        codes.map(uses),
+        [json!(0), json!(1), json!(2)],
+        "{listed:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_table_holds_what_the_list_holds() {
+    let shop = shop(json!({})).await;
+    let metadata = json!({"ages": [1, 2], "delta": -5, "cities": ["Rome", "Oslo"]});
+    shop.tell(
+        "p",
+        json!({"kind": "tiered", "tiers": ["gold"], "metadata": metadata}),
+    )
+    .await;
+    let table = shop.csv("promotions/p/metadata").await;
+    for (name, value) in [
+        ("ages", "\"[1,2]\""),
+        ("delta", "-5"),
+        ("cities", "Rome|Oslo"),
+    ] {
+        assert!(table.contains(&format!("{name},{value}")), "{table}");
+    }
+    let table = shop.csv("promotions/p/changes").await;
+    assert!(table.contains("gold"), "{table}");
+    shop.redeemed(&["r ann", "s ann promotion_id=later"]).await;
+    let table = shop.csv("reports/reconciliation").await;
+    let figures = shop.get("reports/reconciliation").await;
+    for of in ["orders", "events", "redemptions"] {
+        for (figure, n) in figures[of].as_object().unwrap() {
+            let row = format!("{of},{figure},{n}");
+            assert!(table.lines().any(|line| line == row), "{row}: {table}");
+        }
+    }
+    assert_part(
+        "received",
+        &figures["redemptions"],
+        &json!({"received": 2, "quarantined": 1}),
+    );
 }

@@ -19,7 +19,7 @@
 //! - Days are of the zone in force at `redeemed_at`; a redeemed assignment's is that of its first standing success.
 //! - Facts of an unknown promotion wait in quarantine, assignments too, and are taken in in order of arrival when it appears.
 //!   `tracking_from` is by default the earlier of that moment and the earliest waiting `redeemed_at`.
-//! - A redeem that is refused is stored as a failure whose `failure_code` is the reason. It happens at the receiver's clock. The
+//! - A redeem before `tracking_from` is rejected (422), as a report of it is. One that is refused is stored as a failure whose `failure_code` is the reason. It happens at the receiver's clock. The
 //!   same id with other content is a conflict (409).
 
 #![allow(
@@ -658,6 +658,9 @@ impl Market {
         let Some(promotion) = self.promotion(promotion) else {
             return problem(404, "");
         };
+        if now < promotion.tracking_from {
+            return problem(422, "before_tracking");
+        }
         let Ok(reward) = reward(promotion, body) else {
             return problem(422, "missing");
         };

@@ -1,6 +1,9 @@
 //! Promotions: what is offered, under which limits, and what changed of it (SPEC 6). Who got and used it stands elsewhere.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::campaign::{METADATA_BYTES_MAX, NAME_BYTES_MAX};
@@ -339,7 +342,7 @@ impl Reader {
         one: impl Fn(&Record<'_>) -> Result<T, Problem>,
     ) -> Vec<T> {
         let raw = record.raw(field).unwrap_or("[]");
-        let Ok(values) = serde_json::from_str::<Vec<Value>>(raw) else {
+        let Ok(values) = serde_json::from_str::<Vec<&RawValue>>(raw) else {
             let problem = Problem::of(field, Code::WrongType, format!("{field} is a list"));
             self.0.push(problem);
             return Vec::new();
@@ -353,9 +356,9 @@ impl Reader {
         }
         let mut list = Vec::new();
         for (place, value) in values.into_iter().enumerate() {
-            let text = match value {
-                Value::String(text) => serde_json::json!({ id: text }).to_string(),
-                other => other.to_string(),
+            let text = match value.get() {
+                text if text.starts_with('"') => Cow::Owned(format!("{{\"{id}\":{text}}}")),
+                other => Cow::Borrowed(other),
             };
             match Record::from_json(&text).and_then(|record| one(&record)) {
                 Ok(entry) => list.push(entry),

@@ -369,7 +369,7 @@ enum Key {
 
 impl CampaignRow {
     /// The columns that rows can be sorted by.
-    pub const COLUMNS: [&str; 21] = [
+    pub const COLUMNS: [&str; 22] = [
         "campaign_id",
         "name",
         "tags",
@@ -391,6 +391,7 @@ impl CampaignRow {
         "average_check",
         "purchase_to_open_rate",
         "purchase_to_click_rate",
+        "sale_formula",
     ];
 
     fn key(&self, column: &str, currency: Option<Currency>) -> Option<Key> {
@@ -446,6 +447,7 @@ impl CampaignRow {
             }
             "purchase_to_open_rate" => share(&sales?.purchase_to_open_rate),
             "purchase_to_click_rate" => share(&sales?.purchase_to_click_rate),
+            "sale_formula" => self.sale_formula.as_deref().and_then(text),
             _ => None,
         }
     }

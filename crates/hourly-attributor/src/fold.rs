@@ -217,9 +217,7 @@ impl Bench<'_> {
             // Facts whose note is not closed yet, or never will be, or whose campaign is newer than the book.
             for seen in witnessed(events()) {
                 if grown.get(&seen.campaign_id) != book.catalog.get(&seen.campaign_id) {
-                    self.market
-                        .witness_campaign(&seen, &book.versions, now)
-                        .await?;
+                    self.market.witness_campaign(&seen, now).await?;
                 }
             }
             self.book = None;

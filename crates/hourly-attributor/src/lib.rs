@@ -149,16 +149,20 @@ impl Attributor {
         until: Until<'_>,
     ) -> Result<Vec<Nudge>, AttributorError> {
         let limits = self.limits;
-        // What settings ask for, and no campaign: redemptions follow them too.
-        let redate = match unit.work {
-            Work::Redecide { span, after: None } if span.to.is_none() => Some(Some(span.from)),
+        let recount = match unit.work {
+            Work::Redecide { span, after: None } if span.settings => Some(Some(span.from)),
             Work::Refold { after: None } => Some(None),
             _ => None,
         };
-        if let Some(from) = redate
-            && !market.redate(from, until.clock, until.stop_at).await?
-        {
-            return Ok(vec![plan::nudge(market, unit)]);
+        if let Some(from) = recount {
+            let place = unit.recounted.clone();
+            let left = market.recount(from, place, until.clock, until.stop_at);
+            if let Some(recounted) = left.await? {
+                let mut rest = unit.clone();
+                rest.recounted = Some(recounted);
+                market.hand_over(&rest, unit.work.clone()).await?;
+                return Ok(vec![plan::nudge(market, unit)]);
+            }
         }
         let (turn, mut nudges) = match unit.work.clone() {
             Work::Fold { next } => {

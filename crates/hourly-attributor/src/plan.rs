@@ -29,7 +29,7 @@ const QUIET_DAYS: u32 = 2;
 /// Units taken over in one transaction: DynamoDB's limit of 100 items, with those that replace them.
 const TAKEN_AT_ONCE: usize = 90;
 
-/// Plans what changed in a marketplace, and points at every unit that waits. A schedule's plan that finds nothing new leaves no run.
+/// Plans what changed in a marketplace, and points at every unit that waits; then takes in what waited for promotions.
 ///
 /// # Errors
 /// What the table answers. What is in no unit yet is still in its notes.
@@ -39,19 +39,31 @@ pub(crate) async fn plan(
     limits: Limits,
     until: Until<'_>,
 ) -> Result<Vec<Nudge>, AttributorError> {
+    let nudges = plan_facts(market, asked_run, limits, until).await?;
+    admit(market, until).await?;
+    Ok(nudges)
+}
+
+/// A schedule's plan that finds nothing new leaves no run.
+async fn plan_facts(
+    market: &Market,
+    asked_run: Option<&str>,
+    limits: Limits,
+    until: Until<'_>,
+) -> Result<Vec<Nudge>, AttributorError> {
     let now = until.now();
     let Some(versions) = market.versions().await? else {
         return Ok(Vec::new());
     };
-    admit(market, until).await?;
     let asked_run = match asked_run {
-        Some(run_id) => market.run(run_id).await?,
+        Some(run_id) => market.run(run_id, now).await?,
         None => None,
     };
     // A message that comes a second time does not begin a run again that has ended.
     let asked_run = asked_run.filter(|run| run.state == RunState::Running);
-    let waiting = market.units().await?;
     let mut notes = Notes::of(market).await?;
+    // Behind the notes: another plan writes units before its notes go, so what it took is seen here or there.
+    let waiting = market.units().await?;
     if asked_run.is_none() && notes.is_empty() && !waiting.iter().any(Unit::is_asked) {
         if waiting.is_empty() {
             market.raise_idle(now).await?;
@@ -81,9 +93,12 @@ pub(crate) async fn plan(
     }
 }
 
-/// Takes in what waited for a promotion that is there: the call that made the promotion died, or had no time for all of it.
+/// Takes in what waited for a promotion that is there, as long as there is time: the call that made it died, or had too little.
 async fn admit(market: &Market, until: Until<'_>) -> Result<(), AttributorError> {
-    for promotion in market.awaited().await? {
+    for promotion in market.awaited(until.now()).await? {
+        if until.is_over() {
+            break;
+        }
         if market.promotion(&promotion).await?.is_some() {
             market
                 .admit_waiting(&promotion, until.clock, until.stop_at)
@@ -220,7 +235,7 @@ async fn plan_some(
     if !told.is_empty() {
         let catalog = market.catalog().await?;
         for seen in told.iter().filter(|seen| !seen.is_known(&catalog)) {
-            market.witness_campaign(seen, versions, now).await?;
+            market.witness_campaign(seen, now).await?;
         }
     }
     let customers = notes.iter().flat_map(|note| note.customers.iter().cloned());

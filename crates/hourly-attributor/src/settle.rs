@@ -64,8 +64,11 @@ pub(crate) async fn settle(
         .planned_to
         .filter(|to| meta.as_of.is_none_or(|as_of| as_of < *to))
     {
-        let early =
-            |unit: &Unit| unit.at <= planned_to && !matches!(unit.work, Work::Verify { .. });
+        // What a plan that is not through yet has in hand may have been accepted before, whatever its clock shows.
+        let early = |unit: &Unit| {
+            let taken = unit.at <= planned_to || !unit.is_asked();
+            taken && !matches!(unit.work, Work::Verify { .. })
+        };
         if !units.iter().any(early) {
             market.raise_as_of(planned_to, until.now()).await?;
         }
@@ -84,7 +87,7 @@ pub(crate) async fn settle_after(
     until: Until<'_>,
 ) -> Result<Vec<Nudge>, AttributorError> {
     let run = match &unit.run_id {
-        Some(run_id) => market.run(run_id).await?,
+        Some(run_id) => market.run(run_id, until.now()).await?,
         None => None,
     };
     match run {

@@ -25,7 +25,8 @@ enum Found {
     Elsewhere,
 }
 
-/// Walks through the lists of all units, and compares every customer under the unit that folded him last: so each once.
+/// Walks through the lists of all units, and compares every customer under the unit that folded him last: so each once. What a list
+/// gave is counted with the place behind it, so that whoever goes on, and however many do, count it once.
 pub(crate) async fn work(
     market: &Market,
     unit: &Unit,
@@ -33,15 +34,17 @@ pub(crate) async fn work(
     limits: Limits,
     until: Until<'_>,
 ) -> Result<Turn, AttributorError> {
+    let mut unit = unit.clone();
     let mut place = after.unwrap_or_else(ListPlace::anywhere);
-    loop {
+    // None left: all are counted, and whoever counted the last died before the unit was done.
+    while left != Some(0) {
         let now = until.now();
         let Some(book) = Book::read(market, market.rules_seen(unit.stripe).await?).await? else {
             return Ok(Turn::Done);
         };
-        let (lists, next) = market.unit_lists(place, now).await?;
-        let mut found = Progress::default();
+        let (lists, next) = market.unit_lists(place.clone(), now).await?;
         for (folded_by, customers) in &lists {
+            let mut found = Progress::default();
             let looks: Vec<_> = customers
                 .iter()
                 .map(|customer| look(market, &book, customer, folded_by, limits, now))
@@ -56,26 +59,20 @@ pub(crate) async fn work(
                     left = left.map(|left| left - 1);
                 }
             }
-        }
-        market.count(unit, &found).await?;
-        match next {
-            Some(next) if left != Some(0) => {
-                if until.is_over() {
-                    let work = Work::Verify {
-                        after: Some(next),
-                        left,
-                    };
-                    market.hand_over(unit, work).await?;
-                    return Ok(Turn::HandedOver);
-                }
-                place = next;
-            }
-            _ => {
-                market.unit_done(unit).await?;
+            let after = Some(place.behind(folded_by));
+            let rest = Work::Verify { after, left };
+            if !market.verified(&mut unit, &found, rest).await? {
                 return Ok(Turn::Done);
             }
+            if until.is_over() {
+                return Ok(Turn::HandedOver);
+            }
         }
+        let Some(next) = next else { break };
+        place = next;
     }
+    market.unit_done(&unit).await?;
+    Ok(Turn::Done)
 }
 
 async fn look(

@@ -1,7 +1,7 @@
 //! What comes in for promotions: who got an offer, who acted on it, who took that back; and the redeem that decides.
 
 use revtrail_core::id::{PromotionId, RedemptionId, VoucherCode};
-use revtrail_core::record::{Code, Door, Problem as Bad, Record};
+use revtrail_core::record::{Door, Problem as Bad, Record};
 use revtrail_core::redemption::{Assignment, Outcome, Redemption, Rollback};
 use revtrail_store::access::Role;
 use revtrail_store::claims::{Arrival, Entry, Redeemed, RolledBack, Taken};
@@ -187,11 +187,7 @@ async fn redeem(
         Redeemed::NoPromotion => {
             return Err(Problem::not_found("this marketplace has no such promotion"));
         }
-        Redeemed::NoCurrency => {
-            let detail = "currency is needed beside reward_amount: this promotion has none";
-            let bad = Bad::of("currency", Code::Missing, detail);
-            return Err(Problem::invalid(vec![bad]));
-        }
+        Redeemed::Rejected(bad) => return Err(Problem::invalid(vec![bad])),
     };
     let body = json!({"redemption_id": id, "result": result, "reason": reason});
     Ok(json(StatusCode::OK, &body))

@@ -337,7 +337,7 @@ async fn get_keys(call: Call) -> Result<Response, Problem> {
 }
 
 async fn delete_key(call: Call) -> Result<Response, Problem> {
-    let key_id = call.param("key_id")?;
+    let key_id = call.own_id("key_id")?;
     if call
         .app
         .store()
@@ -430,9 +430,9 @@ async fn orders_before(market: &Market, version: &Version, call: &Call) -> Resul
 }
 
 async fn put_campaign(call: Call) -> Result<Response, Problem> {
-    let id = call.new_id("id", CampaignId::new)?;
     let record =
         Record::from_json(call.json_object()?).map_err(|bad| Problem::invalid(vec![bad]))?;
+    let id = call.new_id("id", CampaignId::new)?;
     let told = Campaign::read(id, &record).map_err(Problem::invalid)?;
     let (new, campaign) = call.market()?.put_campaign(&told, call.now).await?;
     let status = if new {

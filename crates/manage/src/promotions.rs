@@ -44,9 +44,9 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 async fn put_promotion(call: Call) -> Result<Response, Problem> {
-    let id = call.new_id("id", PromotionId::new)?;
     let record =
         Record::from_json(call.json_object()?).map_err(|bad| Problem::invalid(vec![bad]))?;
+    let id = call.new_id("id", PromotionId::new)?;
     let told = Told::read(id.clone(), &record, call.now).map_err(Problem::invalid)?;
     let market = call.market()?;
     let by = &call.caller()?.name;

@@ -30,12 +30,10 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
 }
 
 pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
-    let id = call.param("id")?;
-    let none = || Problem::not_found("there is no such batch");
-    // What is no id of a batch may be longer than a key.
-    if id.len() != 32 {
-        return Err(none());
-    }
-    let batch = call.market()?.batch_by_id(id, call.now).await?;
-    Ok(json(StatusCode::OK, &batch.ok_or_else(none)?))
+    let batch = call
+        .market()?
+        .batch_by_id(call.own_id("id")?, call.now)
+        .await?
+        .ok_or_else(|| Problem::not_found("there is no such batch"))?;
+    Ok(json(StatusCode::OK, &batch))
 }

@@ -251,8 +251,9 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     };
     let limit = query.limit();
     let with_revenue = query.flag("revenue");
+    let csv = crate::reports::csv_wanted(&call)?;
     query.done()?;
-    if crate::reports::csv_wanted(&call)? {
+    if csv {
         let (all, _) = wanted.find(&market, usize::MAX, &call).await?;
         let shows = with_revenue && versions.newest().settings.enabled;
         return Ok(crate::tables::order_list(&all, shows));

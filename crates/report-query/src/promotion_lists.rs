@@ -160,11 +160,11 @@ fn cell(value: &Value, numbers: bool) -> Cell<'_> {
         Value::Null => Cell::Empty,
         Value::String(text) if numbers => Cell::number(text.as_str()),
         Value::String(text) => Cell::text(text.as_str()),
-        Value::Array(list) => {
+        Value::Number(number) => Cell::number(number.to_string()),
+        Value::Array(list) if list.iter().all(Value::is_string) => {
             let texts = list.iter().filter_map(Value::as_str);
             Cell::text(texts.collect::<Vec<_>>().join("|"))
         }
-        other if numbers => Cell::number(other.to_string()),
         other => Cell::text(other.to_string()),
     }
 }
@@ -479,7 +479,7 @@ async fn quarantine(call: Call) -> Result<Response, Problem> {
     let reading = Reading::of(&mut query, &call)?;
     let only = query.id("promotion_id", PromotionId::new);
     query.done()?;
-    let awaited = market.awaited().await?;
+    let awaited = market.awaited(call.now).await?;
     let mut list = Gathering::of(&reading);
     while let Some((at, limit)) = list.page() {
         let (page, next) = part(&market, &awaited, only.as_ref(), at, limit, call.now).await?;

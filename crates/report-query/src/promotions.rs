@@ -289,8 +289,8 @@ async fn promotions(call: Call) -> Result<Response, Problem> {
         .unwrap_or(("promotion_id", false));
     let limit = query.limit();
     let cursor: Option<RowCursor> = query.cursor();
-    query.done()?;
     let csv = csv_wanted(&call)?;
+    query.done()?;
     let mut figures = market.promotions_figures().await?;
     let mut rows = Vec::new();
     for promotion in market.promotions().await? {

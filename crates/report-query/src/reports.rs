@@ -115,8 +115,8 @@ pub(crate) async fn campaigns(call: Call) -> Result<Response, Problem> {
     let limit = query.limit();
     let cursor: Option<RowCursor> = query.cursor();
     let with_revenue = query.flag("revenue");
-    query.done()?;
     let csv = csv_wanted(&call)?;
+    query.done()?;
     let freshness = Freshness::of(&market, &call).await?;
     let catalog = market.catalog_shown().await?;
     let newest = &versions.newest().settings;
@@ -181,8 +181,8 @@ pub(crate) async fn campaign(call: Call) -> Result<Response, Problem> {
     let period = Period::read(&mut query, &call, &versions);
     let channel = query.channel("channel");
     let with_revenue = query.flag("revenue");
-    query.done()?;
     let csv = csv_wanted(&call)?;
+    query.done()?;
     let campaign = known(&call, &market).await?;
     let freshness = Freshness::of(&market, &call).await?;
     let sheets = sheets(&market, period, &freshness, &call).await?;
@@ -223,10 +223,10 @@ pub(crate) async fn purchases(call: Call) -> Result<Response, Problem> {
     let limit = query.limit();
     let cursor: Option<PurchaseCursor> = query.cursor();
     let with_revenue = query.flag("revenue");
+    let csv = csv_wanted(&call)?;
     query.done()?;
     let campaign = known(&call, &market).await?;
     let freshness = Freshness::of(&market, &call).await?;
-    let csv = csv_wanted(&call)?;
     let mut after = cursor.map(|cursor| cursor.after);
     let mut rows: Vec<(String, PurchaseRow)> = Vec::new();
     let mut more = !period.is_empty();
@@ -297,8 +297,8 @@ pub(crate) async fn orders(call: Call) -> Result<Response, Problem> {
     let mut query = call.query();
     let period = Period::read(&mut query, &call, &versions);
     let with_revenue = query.flag("revenue");
-    query.done()?;
     let csv = csv_wanted(&call)?;
+    query.done()?;
     let freshness = Freshness::of(&market, &call).await?;
     let report = orders_report(&sum(&sheets(&market, period, &freshness, &call).await?));
     if csv {
@@ -321,17 +321,14 @@ pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
     let versions = versions(&market).await?;
     let mut query = call.query();
     let period = Period::read_or_all(&mut query, &call, &versions);
-    query.done()?;
     let csv = csv_wanted(&call)?;
+    query.done()?;
     let freshness = Freshness::of(&market, &call).await?;
     let sums = sum(&sheets(&market, period, &freshness, &call).await?);
     if !sums.adds_up() {
         return Err(Problem::internal(&revtrail_core::report::DoesNotAddUp));
     }
     let report = reconcile(&sums);
-    if csv {
-        return Ok(crate::tables::reconciliation(&report));
-    }
     let parked = market.parked(call.now).await?;
     let came = match period.is_empty() {
         true => RedemptionsIn::default(),
@@ -350,5 +347,8 @@ pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
         redemptions,
         parked,
     };
+    if csv {
+        return Ok(crate::tables::reconciliation(&report));
+    }
     Ok(json(StatusCode::OK, &Fresh { report, freshness }))
 }

@@ -42,7 +42,7 @@ pub(crate) async fn runs(call: Call) -> Result<Response, Problem> {
     query.done()?;
     let (runs, next) = call
         .market()?
-        .runs(cursor.map(|cursor| cursor.after), limit as i32)
+        .runs(cursor.map(|cursor| cursor.after), limit as i32, call.now)
         .await?;
     let next_cursor = next
         .map(|after| call.next_cursor(&RunCursor { after }))
@@ -56,7 +56,7 @@ pub(crate) async fn runs(call: Call) -> Result<Response, Problem> {
 pub(crate) async fn run(call: Call) -> Result<Response, Problem> {
     let run = call
         .market()?
-        .run(call.param("id")?)
+        .run(call.own_id("id")?, call.now)
         .await?
         .ok_or_else(|| Problem::not_found("there is no such run"))?;
     Ok(json(StatusCode::OK, &run))

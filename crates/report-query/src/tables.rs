@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use revtrail_core::money::{Currency, Sums};
 use revtrail_core::order::Order;
 use revtrail_core::report::{
-    CampaignReport, DayRow, Engagement, OrdersAmount, OrdersReport, Reconciliation, Sales,
+    CampaignReport, DayRow, Engagement, OrdersAmount, OrdersReport, Sales,
 };
 use revtrail_store::sheets::PurchaseRow;
 use revtrail_web::csv::{Cell, Table};
 use revtrail_web::route::Response;
+use serde::Serialize;
 
 use crate::orders::Listed;
 
@@ -281,7 +282,7 @@ pub(crate) fn orders(report: &OrdersReport, with_revenue: bool) -> Response {
     table.answer("statuses.csv")
 }
 
-pub(crate) fn reconciliation(report: &Reconciliation) -> Response {
+pub(crate) fn reconciliation(report: &impl Serialize) -> Response {
     let mut table = Table::new(["of", "figure", "records"]);
     let shown = serde_json::to_value(report).unwrap_or_default();
     for (of, figures) in shown.as_object().into_iter().flatten() {

@@ -32,9 +32,12 @@ use crate::client::{
 };
 use crate::keys::{self, Key, slot_of};
 use crate::market::Market;
+use crate::work::RedemptionPlace;
 
 /// Records of one transaction: each changes up to eight items of its own, and all share some.
 const CHUNK: usize = 11;
+/// Redemptions counted anew between two looks at the clock.
+const RECOUNTED_AT_ONCE: usize = 100;
 /// Adds to the counts of what came in.
 const COUNT: &str = "ADD rc :rc, du :du, rj :rj";
 /// How often a chunk that meets others is read and planned again.
@@ -83,8 +86,8 @@ pub enum Redeemed {
     Conflict,
     /// There is no such promotion.
     NoPromotion,
-    /// The reward names no currency, and the promotion has none.
-    NoCurrency,
+    /// Not taken, and why: a reward without a currency, `before_tracking`.
+    Rejected(Problem),
 }
 
 /// What became of a rollback.
@@ -375,42 +378,51 @@ impl Market {
     }
 
     /// Counts redemptions anew whose day, or whose order's amount, follows from settings that changed: those from a time on, or all.
-    /// Settings replace each other before the first order, and facts are up to ten minutes ahead of the clock. False where time
-    /// was up before all were looked at; what was counted anew stays so.
+    /// Settings replace each other before the first order, and facts are up to ten minutes ahead of the clock. Where time is up
+    /// before all were looked at, the place to go on from.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn redate(
+    pub async fn recount(
         &self,
         from: Option<Instant>,
+        place: Option<RedemptionPlace>,
         clock: &(dyn Fn() -> Instant + Sync),
         stop_at: Instant,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<RedemptionPlace>, StoreError> {
         self.settle_orders_ahead(clock()).await?;
-        for promotion in self.promotions().await? {
-            let id = &promotion.promotion_id;
-            let mut after = None;
-            loop {
-                let page = self.redemptions_of(id, after, 1_000, clock());
-                let (facts, next) = page.await?;
-                let since = facts
-                    .iter()
-                    .filter(|fact| from.is_none_or(|from| fact.at >= from));
-                let jobs = since.map(|fact| Job::Redate(fact.told.clone()));
-                let jobs: Vec<Job> = jobs.collect();
-                for chunk in jobs.chunks(CHUNK) {
-                    self.do_jobs(chunk, slot_of(id.as_str()), clock()).await?;
-                    if clock() >= stop_at {
-                        return Ok(false);
-                    }
-                }
-                match next {
-                    Some(next) if jobs.len() == facts.len() => after = Some(next),
-                    _ => break,
-                }
+        let promotions = self.promotions().await?.into_iter();
+        let mut promotions: Vec<PromotionId> = promotions.map(|one| one.promotion_id).collect();
+        promotions.sort();
+        let (mut at, mut after) = (0, None);
+        if let Some(place) = place {
+            at = promotions.partition_point(|id| *id < place.promotion);
+            after = place
+                .after
+                .filter(|_| promotions.get(at) == Some(&place.promotion));
+        }
+        while let Some(id) = promotions.get(at) {
+            let page = self.redemptions_of(id, after.take(), RECOUNTED_AT_ONCE, clock());
+            let (facts, next) = page.await?;
+            let since = facts
+                .iter()
+                .filter(|fact| from.is_none_or(|from| fact.at >= from));
+            let jobs: Vec<Job> = since.map(|fact| Job::Redate(fact.told.clone())).collect();
+            for chunk in jobs.chunks(CHUNK) {
+                self.do_jobs(chunk, slot_of(id.as_str()), clock()).await?;
+            }
+            match next.filter(|_| jobs.len() == facts.len()) {
+                Some(next) => after = Some(next),
+                None => at += 1,
+            }
+            if clock() >= stop_at
+                && let Some(id) = promotions.get(at)
+            {
+                let promotion = id.clone();
+                return Ok(Some(RedemptionPlace { promotion, after }));
             }
         }
-        Ok(true)
+        Ok(None)
     }
 
     /// The facts that entries of the quarantine point at; an entry whose fact expired goes.

@@ -18,7 +18,8 @@ use revtrail_core::time::Instant;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::keys::Key;
+use crate::keys::{self, Key};
+use crate::resend;
 
 /// The table's TTL attribute, in epoch seconds.
 pub const TTL_ATTRIBUTE: &str = "expires_at";
@@ -59,10 +60,10 @@ pub enum StoreError {
         why: String,
     },
     /// A stored item is not what this version writes.
-    #[error("the item {key} cannot be read: {why}")]
+    #[error("an item of {family} cannot be read: {why}")]
     Unreadable {
-        /// Where it lies.
-        key: String,
+        /// Where it lies: its partition, without the id of a customer or order.
+        family: String,
         /// What is wrong.
         why: String,
     },
@@ -107,6 +108,8 @@ where
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) client: Client,
+    /// For plain writes.
+    writer: Client,
     pub(crate) table: Arc<str>,
 }
 
@@ -222,7 +225,7 @@ pub(crate) fn data<T: DeserializeOwned>(item: &Item) -> Result<T, StoreError> {
 
 pub(crate) fn unreadable(item: &Item, why: impl ToString) -> StoreError {
     StoreError::Unreadable {
-        key: format!("{} {}", text(item, "pk"), text(item, "sk")),
+        family: keys::family(text(item, "pk")).to_owned(),
         why: why.to_string(),
     }
 }
@@ -405,6 +408,7 @@ impl Store {
     /// The table of a name behind a client.
     pub fn new(client: Client, table: &str) -> Self {
         Self {
+            writer: resend::only_refused(&client),
             client,
             table: table.into(),
         }
@@ -505,7 +509,7 @@ impl Store {
         condition: Option<Condition>,
     ) -> Result<PutOutcome, StoreError> {
         let mut request = self
-            .client
+            .writer
             .put_item()
             .table_name(&*self.table)
             .set_item(Some(item.0))
@@ -543,7 +547,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let condition = condition.unwrap_or_default();
         let update = self
-            .client
+            .writer
             .update_item()
             .table_name(&*self.table)
             .set_key(Some(key_item(key)))

@@ -20,6 +20,8 @@ use crate::work::{Progress, Unit};
 
 /// Length of a month's name, like 2026-11.
 const MONTH_BYTES: usize = 7;
+/// A transaction that is too large is made of fewer items, down to these: below them no more than ten sheets lie in one.
+const ITEMS_MAX_LEAST: usize = 12;
 /// A head above this many bytes gives its older days to pieces: a write unit is 1 KB.
 const HEAD_BYTES_MAX: usize = 900;
 /// What a head keeps of its newest days when it gives days away.
@@ -186,13 +188,21 @@ impl Market {
             .map(|one| Some(Pending::of(one, first_folded)))
             .collect();
         let mut failures = 0;
+        let mut items_max = TRANSACTION_ITEMS_MAX;
         while pending.iter().any(Option::is_some) {
-            let batch = self.batch(unit, &pending, first_folded, now);
+            let batch = self.batch(unit, &pending, first_folded, items_max, now);
             let own = batch.writes.len();
             let mut writes = batch.writes;
             let sheets = self.sheet_writes(desk, &batch.differences).await?;
             let sheet_bytes: Vec<usize> = sheets.iter().map(Write::bytes).collect();
             writes.extend(sheets);
+            // How large the sheets are is known only now: fewer days, then.
+            let bytes: usize = writes.iter().map(Write::bytes).sum();
+            if bytes > TRANSACTION_BYTES_MAX && items_max > ITEMS_MAX_LEAST {
+                items_max = (items_max / 2).max(ITEMS_MAX_LEAST);
+                continue;
+            }
+            items_max = TRANSACTION_ITEMS_MAX;
             let mut progress = Progress::default();
             for step in &batch.steps {
                 progress.take(&pending[step.customer], step);
@@ -252,6 +262,7 @@ impl Market {
         unit: &Unit,
         pending: &[Option<Pending>],
         first_folded: Day,
+        items_max: usize,
         now: Instant,
     ) -> Batch {
         let mut batch = Batch::default();
@@ -261,7 +272,7 @@ impl Market {
             loop {
                 let step = one.step(i, take, &unit.unit_id, first_folded);
                 let (writes, differences) = self.step_writes(one, &step, now);
-                if batch.fits(&writes, &differences) {
+                if batch.fits(&writes, &differences, items_max) {
                     batch.add(step, writes, &differences);
                     break;
                 }
@@ -520,7 +531,12 @@ impl Pending {
 }
 
 impl Batch {
-    fn fits(&self, writes: &[Write], differences: &BTreeMap<Day, Sheet<CampaignId>>) -> bool {
+    fn fits(
+        &self,
+        writes: &[Write],
+        differences: &BTreeMap<Day, Sheet<CampaignId>>,
+        items_max: usize,
+    ) -> bool {
         let new_days = differences
             .keys()
             .filter(|day| !self.differences.contains_key(day))
@@ -528,7 +544,7 @@ impl Batch {
         let items = self.writes.len() + writes.len() + self.differences.len() + new_days;
         let bytes: usize = writes.iter().map(Write::bytes).sum();
         // Two more: the unit counts, the rules are checked.
-        items + 2 <= TRANSACTION_ITEMS_MAX && self.bytes + bytes <= TRANSACTION_BYTES_MAX / 2
+        items + 2 <= items_max && self.bytes + bytes <= TRANSACTION_BYTES_MAX / 2
     }
 
     fn add(

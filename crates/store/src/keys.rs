@@ -45,6 +45,11 @@ pub fn marketplace_of(pk: &str) -> Option<&str> {
     pk.strip_prefix("m/")?.split('/').next()
 }
 
+/// Whose partition it is and of what, without the id that it may end in: that one may be a person's address.
+pub fn family(pk: &str) -> &str {
+    pk.match_indices('/').nth(2).map_or(pk, |(at, _)| &pk[..at])
+}
+
 fn part(id: &MarketplaceId, rest: &str) -> String {
     format!("m/{id}/{rest}")
 }
@@ -651,6 +656,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_family_names_nobody() {
+        let id = MarketplaceId::new("shop").unwrap();
+        let ann = CustomerId::new("ann@example.com/m").unwrap();
+        assert_eq!(family(&customer(&id, &ann)), "m/shop/c");
+        assert_eq!(family(&meta(&id).pk), "m/shop/meta");
+        assert_eq!(family(MARKETPLACES), MARKETPLACES);
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod pool;
 pub mod promotions;
 #[cfg(feature = "queue")]
 pub mod queue;
+mod resend;
 pub mod runs;
 pub mod sheets;
 pub mod vouchers;

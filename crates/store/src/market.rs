@@ -328,6 +328,7 @@ impl Market {
                 let redecide = Redecide {
                     from: version.saved_at,
                     to: None,
+                    settings: true,
                 };
                 writes.push(self.put_unit(&Unit::new(Work::redecide(redecide), None, 0, 0, now)));
                 let in_force = version.saved_at.plus_ms(1).to_string();
@@ -428,7 +429,6 @@ impl Market {
         told: &Campaign,
         now: Instant,
     ) -> Result<(bool, Campaign), StoreError> {
-        let versions = self.versions().await?;
         let change = |stands: Option<&Campaign>| {
             let mut campaign = told.clone();
             if let Some(stands) = stands {
@@ -437,8 +437,7 @@ impl Market {
             }
             campaign
         };
-        self.change_campaign(&told.campaign_id, change, versions.as_ref(), now)
-            .await
+        self.change_campaign(&told.campaign_id, change, now).await
     }
 
     /// Takes in what events tell of a campaign: it is made where it does not exist, its earliest event and its channels
@@ -446,12 +445,7 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn witness_campaign(
-        &self,
-        seen: &Witnessed,
-        versions: &Versions,
-        now: Instant,
-    ) -> Result<(), StoreError> {
+    pub async fn witness_campaign(&self, seen: &Witnessed, now: Instant) -> Result<(), StoreError> {
         let change = |stands: Option<&Campaign>| {
             let mut campaign = stands
                 .cloned()
@@ -459,7 +453,7 @@ impl Market {
             seen.tell(&mut campaign);
             campaign
         };
-        self.change_campaign(&seen.campaign_id, change, Some(versions), now)
+        self.change_campaign(&seen.campaign_id, change, now)
             .await
             .map(drop)
     }
@@ -468,7 +462,6 @@ impl Market {
         &self,
         id: &CampaignId,
         change: impl Fn(Option<&Campaign>) -> Campaign,
-        versions: Option<&Versions>,
         now: Instant,
     ) -> Result<(bool, Campaign), StoreError> {
         let key = keys::campaign(&self.id, id);
@@ -487,7 +480,14 @@ impl Market {
                 self.store
                     .put_write(NewItem::at(&key).data(&campaign), Some(condition)),
             ];
+            // Under the settings that stand when it changes: others may ask for other orders.
+            let versions = self.versions().await?;
+            if let Some(versions) = &versions {
+                let next = keys::settings_version(&self.id, versions.newest().version + 1);
+                writes.push(self.store.check_write(&next, Condition::absent()));
+            }
             if let Some(redecide) = versions
+                .as_ref()
                 .and_then(|versions| Redecide::after_change(stands.as_ref(), &campaign, versions))
             {
                 writes.push(self.put_unit(&Unit::new(Work::redecide(redecide), None, 0, 0, now)));

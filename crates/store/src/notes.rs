@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use futures_util::future::try_join_all;
 use revtrail_core::id::CustomerId;
 use revtrail_core::sheet::Intake;
-use revtrail_core::time::Instant;
+use revtrail_core::time::{Day, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Item, NewItem, Range, Reading, StoreError, data, random_hex, text};
 use crate::keys::{self, NOTE_LANES};
 use crate::market::{Market, Witnessed};
-use crate::work::{ListPlace, Work};
+use crate::work::{ListPlace, Redecide, Work};
 
 /// An open note older than this belongs to a call that died; it may be deleted once its customers are in units.
 pub const OPEN_NOTE_AGE_MS_MAX: i64 = 15 * 60 * 1000;
@@ -197,6 +197,7 @@ impl Market {
             pending.take_notes(notes, max);
             lanes.extend(next.map(|next| (lane, next)));
         }
+        let mut asked: Option<Redecide> = None;
         for unit in self.units().await? {
             if pending.more {
                 break;
@@ -206,14 +207,13 @@ impl Market {
                     let list = self.unit_list(&unit.unit_id).await?;
                     pending.take(list.into_iter().skip(next), max);
                 }
+                // Every campaign that changes asks for one: they are walked through as a run will, all at once.
+                Work::Redecide { span, after: None } => {
+                    asked = Some(asked.map_or(span, |all| all.both(span)));
+                }
                 Work::Redecide { span, after } => {
-                    let mut days = self.redecided(span, after, now).await?;
-                    while let Some((_, customers)) = days.next().await? {
-                        pending.take(customers, max);
-                        if pending.more {
-                            break;
-                        }
-                    }
+                    self.take_redecided(&mut pending, span, after, max, now)
+                        .await?;
                 }
                 Work::Refold { .. } => {
                     let mut place = Some(ListPlace::anywhere());
@@ -228,7 +228,28 @@ impl Market {
                 Work::Verify { .. } => {}
             }
         }
+        if let Some(span) = asked {
+            self.take_redecided(&mut pending, span, None, max, now)
+                .await?;
+        }
         Ok(pending)
+    }
+
+    async fn take_redecided(
+        &self,
+        pending: &mut Pending,
+        span: Redecide,
+        after: Option<Day>,
+        max: usize,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let mut days = self.redecided(span, after, now).await?;
+        while !pending.more
+            && let Some((_, customers)) = days.next().await?
+        {
+            pending.take(customers, max);
+        }
+        Ok(())
     }
 }
 

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::change::Changes;
 use crate::claims::{RedemptionFact, TRIES_MAX, amount, give_way};
 use crate::client::{
-    Item, Range, Reading, StoreError, Transacted, data, number, random_hex, text, unreadable,
+    Item, Range, Reading, StoreError, Transacted, data, expired, number, random_hex, text,
+    unreadable,
 };
 use crate::keys::{self, Key, SLOTS};
 use crate::market::Market;
@@ -411,9 +412,10 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn awaited(&self) -> Result<Vec<PromotionId>, StoreError> {
+    pub async fn awaited(&self, now: Instant) -> Result<Vec<PromotionId>, StoreError> {
         let pk = keys::awaited(&self.id);
-        let items = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
+        let mut items = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
+        items.retain(|item| !expired(item, now));
         let id =
             |item: &Item| PromotionId::new(text(item, "sk")).map_err(|why| unreadable(item, why));
         items.iter().map(id).collect()

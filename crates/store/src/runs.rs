@@ -6,7 +6,7 @@ use revtrail_core::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{
-    Condition, Item, NewItem, Range, Reading, StoreError, Transacted, Write, data, number,
+    Condition, Item, NewItem, Range, Reading, StoreError, Transacted, Write, data, expired, number,
     random_hex, text,
 };
 use crate::keys;
@@ -178,10 +178,11 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn run(&self, run_id: &str) -> Result<Option<Run>, StoreError> {
+    pub async fn run(&self, run_id: &str, now: Instant) -> Result<Option<Run>, StoreError> {
         self.store
             .get(&keys::run(&self.id, run_id), true)
             .await?
+            .filter(|item| !expired(item, now))
             .map(|item| read_run(&item))
             .transpose()
     }
@@ -194,6 +195,7 @@ impl Market {
         &self,
         after: Option<String>,
         limit: i32,
+        now: Instant,
     ) -> Result<(Vec<Run>, Option<String>), StoreError> {
         let reading = Reading {
             strong: true,
@@ -209,7 +211,8 @@ impl Market {
                 Some(limit),
             )
             .await?;
-        Ok((items.iter().map(read_run).collect::<Result<_, _>>()?, next))
+        let kept = items.iter().filter(|item| !expired(item, now));
+        Ok((kept.map(read_run).collect::<Result<_, _>>()?, next))
     }
 
     /// Changes a run that is on record; nothing where it is not.

@@ -1,6 +1,5 @@
 //! Day sheets and purchase rows: the figures of a local day, and the list of its orders by who earned them.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::try_join_all;
@@ -13,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::{
     Condition, Fault, Item, NewItem, Range, Reading, StoreError, TRANSACTION_ITEMS_MAX, Transacted,
-    Write, data, expired, item_bytes, number, text,
+    Write, data, expired, item_bytes, number, text, unreadable,
 };
 use crate::keys;
-use crate::market::Market;
+use crate::market::{Market, TRIES_MAX};
 use crate::notes::Note;
 use crate::work::Redecide;
 
@@ -51,8 +50,21 @@ pub struct Desk {
 struct OnDesk {
     stripe: u8,
     version: i64,
+    merged: Merged,
     sheet: Sheet<CampaignId>,
     bytes: usize,
+}
+
+/// By stripe the version since which that one's sheet of the day holds what this one gave it, or lacks what this one took. Stripes
+/// are read one by one, and a merge can lie between two reads: then one of the two shows an older version than the other knows.
+type Merged = BTreeMap<u8, i64>;
+
+/// A sheet as it is stored in a stripe.
+struct StoredSheet {
+    stripe: u8,
+    version: i64,
+    merged: Merged,
+    sheet: Sheet<CampaignId>,
 }
 
 impl Desk {
@@ -97,10 +109,10 @@ impl Market {
                 desk.sheets.insert(day, nothing);
             }
             for item in self.store.get_all(&keys, true).await? {
-                let (day, sheet) = read_sheet(&item)?;
+                let (day, stored) = read_sheet(&item, 0)?;
                 let on = desk.sheets.entry(day).or_default();
-                on.version = number(&item, "v").unwrap_or(0);
-                (on.sheet, on.bytes) = (sheet, item_bytes(&item));
+                (on.version, on.merged) = (stored.version, stored.merged);
+                (on.sheet, on.bytes) = (stored.sheet, item_bytes(&item));
             }
             wanted.retain(|day, stripe| {
                 *stripe = (*stripe + 1) % keys::STRIPES;
@@ -127,18 +139,31 @@ impl Market {
             let on = desk.sheets.entry(day).or_default();
             let mut sheet = on.sheet.clone();
             sheet.add(difference);
-            writes.push(self.put_sheet(on.stripe, day, on.version, &sheet));
+            writes.push(self.put_sheet(
+                day,
+                &StoredSheet {
+                    stripe: on.stripe,
+                    version: on.version,
+                    merged: on.merged.clone(),
+                    sheet,
+                },
+            ));
         }
         Ok(writes)
     }
 
-    fn put_sheet(&self, stripe: u8, day: Day, version: i64, sheet: &Sheet<CampaignId>) -> Write {
-        let item = NewItem::at(&keys::sheet(&self.id, stripe, day))
-            .number("v", version + 1)
-            .packed(sheet)
+    /// A write that puts a sheet in the place of the one whose version it has.
+    fn put_sheet(&self, day: Day, stored: &StoredSheet) -> Write {
+        let mut item = NewItem::at(&keys::sheet(&self.id, stored.stripe, day))
+            .number("v", stored.version + 1)
+            .packed(&stored.sheet)
             .expires(self.unseen_at(day));
+        if !stored.merged.is_empty() {
+            let merged = serde_json::to_string(&stored.merged).unwrap_or_default();
+            item = item.text("m", merged);
+        }
         self.store
-            .put_write(item, Some(Condition::version(version)))
+            .put_write(item, Some(Condition::version(stored.version)))
     }
 
     /// Moves what lies of quiet days (those before `day`) in other stripes to the first, a day in one transaction. A day that
@@ -149,33 +174,36 @@ impl Market {
     pub async fn merge_quiet(&self, day: Day) -> Result<(), StoreError> {
         // DynamoDB takes no empty text for a key; no day lies before this one.
         let range = Range::Between("0".to_owned(), day.minus(1).to_string());
-        let mut stripes: BTreeMap<Day, Vec<(u8, i64, Sheet<CampaignId>)>> = BTreeMap::new();
+        let mut stripes: BTreeMap<Day, Vec<StoredSheet>> = BTreeMap::new();
         for stripe in 1..keys::STRIPES {
             let pk = keys::sheets(&self.id, stripe);
             for item in self.store.query(&pk, &range, Reading::EVENTUAL).await? {
-                let (day, sheet) = read_sheet(&item)?;
-                let version = number(&item, "v").unwrap_or(0);
-                if !sheet.is_empty() {
-                    stripes
-                        .entry(day)
-                        .or_default()
-                        .push((stripe, version, sheet));
+                let (day, stored) = read_sheet(&item, stripe)?;
+                if !stored.sheet.is_empty() {
+                    stripes.entry(day).or_default().push(stored);
                 }
             }
         }
         for (day, parts) in stripes {
             let first = self.store.get(&keys::sheet(&self.id, 0, day), true).await?;
-            let (version, mut sum) = match &first {
-                Some(item) => (number(item, "v").unwrap_or(0), read_sheet(item)?.1),
-                None => (0, Sheet::default()),
+            let mut first = match &first {
+                Some(item) => read_sheet(item, 0)?.1,
+                None => StoredSheet {
+                    stripe: 0,
+                    version: 0,
+                    merged: Merged::new(),
+                    sheet: Sheet::default(),
+                },
             };
             let mut writes = Vec::new();
-            for (stripe, version, sheet) in parts {
-                sum.add(&sheet);
+            for mut part in parts {
                 // Emptied, not deleted: a version that begins again at 1 could be taken for the one that a frozen worker knows.
-                writes.push(self.put_sheet(stripe, day, version, &Sheet::default()));
+                first.sheet.add(&std::mem::take(&mut part.sheet));
+                first.merged.insert(part.stripe, part.version + 1);
+                part.merged.insert(0, first.version + 1);
+                writes.push(self.put_sheet(day, &part));
             }
-            let first = self.put_sheet(0, day, version, &sum);
+            let first = self.put_sheet(day, &first);
             if first.bytes() <= SHEET_BYTES_MAX {
                 writes.push(first);
                 self.store.transact(writes).await?;
@@ -318,21 +346,28 @@ impl Market {
         now: Instant,
     ) -> Result<BTreeMap<Day, Sheet<CampaignId>>, StoreError> {
         let range = &Range::Between(from.to_string(), to.to_string());
-        let stripes = (0..keys::STRIPES).map(|stripe| async move {
-            let pk = keys::sheets(&self.id, stripe);
-            self.store.query(&pk, range, reading).await
-        });
-        let mut sheets: BTreeMap<Day, Sheet<CampaignId>> = BTreeMap::new();
-        for item in try_join_all(stripes).await?.iter().flatten() {
-            if !expired(item, now) {
-                let (day, sheet) = read_sheet(item)?;
-                match sheets.entry(day) {
-                    Entry::Vacant(none) => drop(none.insert(sheet)),
-                    Entry::Occupied(mut sum) => sum.get_mut().add(&sheet),
+        let mut reading = reading;
+        for _ in 0..TRIES_MAX {
+            let stripes = (0..keys::STRIPES).map(|stripe| async move {
+                let pk = keys::sheets(&self.id, stripe);
+                self.store.query(&pk, range, reading).await
+            });
+            let mut days: BTreeMap<Day, Vec<StoredSheet>> = BTreeMap::new();
+            for (stripe, items) in (0..).zip(try_join_all(stripes).await?) {
+                for item in items.iter().filter(|item| !expired(item, now)) {
+                    let (day, stored) = read_sheet(item, stripe)?;
+                    days.entry(day).or_default().push(stored);
                 }
             }
+            if days.values().all(|stored| are_of_one_time(stored)) {
+                return Ok(days.into_iter().map(sum_of_day).collect());
+            }
+            // A merge went through between the reads: it is done by now, and a strong read sees all of it.
+            reading = Reading::STRONG;
         }
-        Ok(sheets)
+        Err(StoreError::Contended {
+            op: "reading sheets",
+        })
     }
 
     /// A write that puts a purchase row.
@@ -520,8 +555,34 @@ impl Redecided<'_> {
     }
 }
 
-fn read_sheet(item: &Item) -> Result<(Day, Sheet<CampaignId>), StoreError> {
-    let day = Day::parse(text(item, "sk"))
-        .ok_or_else(|| crate::client::unreadable(item, "its key is no day"))?;
-    Ok((day, data(item)?))
+fn read_sheet(item: &Item, stripe: u8) -> Result<(Day, StoredSheet), StoreError> {
+    let day = Day::parse(text(item, "sk")).ok_or_else(|| unreadable(item, "its key is no day"))?;
+    let merged = match text(item, "m") {
+        "" => Merged::new(),
+        merged => serde_json::from_str(merged).map_err(|why| unreadable(item, why))?,
+    };
+    let stored = StoredSheet {
+        stripe,
+        version: number(item, "v").unwrap_or(0),
+        merged,
+        sheet: data(item)?,
+    };
+    Ok((day, stored))
+}
+
+/// True where no sheet of a day is older than another one knows it.
+fn are_of_one_time(sheets: &[StoredSheet]) -> bool {
+    let version_of = |stripe| {
+        let of = sheets.iter().find(|stored| stored.stripe == stripe);
+        of.map_or(0, |stored| stored.version)
+    };
+    let mut known = sheets.iter().flat_map(|stored| &stored.merged);
+    known.all(|(&stripe, &since)| version_of(stripe) >= since)
+}
+
+fn sum_of_day((day, sheets): (Day, Vec<StoredSheet>)) -> (Day, Sheet<CampaignId>) {
+    let mut sheets = sheets.into_iter().map(|stored| stored.sheet);
+    let mut sum = sheets.next().unwrap_or_default();
+    sheets.for_each(|sheet| sum.add(&sheet));
+    (day, sum)
 }

@@ -304,8 +304,8 @@ impl Market {
         }
         let mut uses: BTreeMap<String, i64> = BTreeMap::new();
         for item in self.store.get_all(&slots, true).await? {
-            let code = text(&item, "sk").trim_start_matches("v/").to_owned();
-            *uses.entry(code).or_default() += number(&item, "u").unwrap_or(0);
+            let code = text(&item, "sk").strip_prefix("v/").unwrap_or_default();
+            *uses.entry(code.to_owned()).or_default() += number(&item, "u").unwrap_or(0);
         }
         for voucher in &mut vouchers {
             voucher.uses += uses.get(voucher.code.as_str()).copied().unwrap_or(0);

@@ -3,7 +3,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::campaign::Campaign;
-use revtrail_core::id::{CustomerId, MarketplaceId};
+use revtrail_core::id::{CustomerId, MarketplaceId, PromotionId};
 use revtrail_core::money::{Currency, Money, Sums};
 use revtrail_core::settings::{Supersede, Versions};
 use revtrail_core::time::{DAY_MS, Day, Instant};
@@ -74,6 +74,12 @@ pub struct Unit {
     /// What to do.
     #[serde(rename = "w")]
     pub work: Work,
+    /// Before that: where counting redemptions anew goes on.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub recounted: Option<RedemptionPlace>,
+    /// How often it was written.
+    #[serde(skip)]
+    version: i64,
 }
 
 /// What a unit asks for.
@@ -136,6 +142,20 @@ pub struct Redecide {
     pub from: Instant,
     /// To here; `None` up to the last.
     pub to: Option<Instant>,
+    /// Settings changed, and no campaign: redemptions follow them too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settings: bool,
+}
+
+/// A place in a walk through the redemptions of all promotions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedemptionPlace {
+    /// Those of the promotions before this one are done.
+    #[serde(rename = "p")]
+    pub promotion: PromotionId,
+    /// And of this one those up to here.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 impl Unit {
@@ -148,6 +168,8 @@ impl Unit {
             stripe,
             rules,
             work,
+            recounted: None,
+            version: 0,
         }
     }
 
@@ -176,6 +198,7 @@ impl Redecide {
         Self {
             from: self.from.min(other.from),
             to,
+            settings: self.settings || other.settings,
         }
     }
 
@@ -211,6 +234,7 @@ impl Redecide {
             return Some(Self {
                 from: first,
                 to: None,
+                settings: false,
             });
         }
         if times[0] == times[1] {
@@ -233,6 +257,7 @@ impl Redecide {
         Some(Self {
             from,
             to: (!open_ended).then(|| later.plus_ms(30 * DAY_MS + longest)),
+            settings: false,
         })
     }
 }
@@ -426,6 +451,33 @@ impl Market {
             .map(drop)
     }
 
+    /// Counts what a part of a verification found and writes what is left of it, in one: so each part is counted once. False where
+    /// another worker was faster, and goes on with it.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn verified(
+        &self,
+        unit: &mut Unit,
+        found: &Progress,
+        rest: Work,
+    ) -> Result<bool, StoreError> {
+        let condition = Condition::equals("v", AttributeValue::N(unit.version.to_string()));
+        unit.work = rest;
+        let data = AttributeValue::S(serde_json::to_string(unit).unwrap_or_default());
+        let (addition, counts) = found.addition("v");
+        let mut values = vec![(":d", data)];
+        values.extend(counts.iter().map(|(name, n)| (name.as_str(), n.clone())));
+        let (key, update) = (
+            keys::unit(&self.id, &unit.unit_id),
+            format!("SET d = :d {addition}"),
+        );
+        unit.version += 1;
+        self.store
+            .update(&key, &update, values, Some(condition))
+            .await
+    }
+
     /// A write that counts what folds of a unit moved; it fails where the unit is done, and with it its transaction.
     pub(crate) fn count_write(&self, unit: &Unit, progress: &Progress) -> Write {
         let (expression, values) = progress.addition("v");
@@ -539,11 +591,20 @@ impl ListPlace {
             after: None,
         }
     }
+
+    /// Behind a list of the page that was read from here.
+    pub fn behind(&self, list: &str) -> Self {
+        Self {
+            after: Some(list.to_owned()),
+            ..self.clone()
+        }
+    }
 }
 
 fn read_unit(item: &Item) -> Result<Unit, StoreError> {
     Ok(Unit {
         unit_id: text(item, "sk").to_owned(),
+        version: number(item, "v").unwrap_or(0),
         ..data(item)?
     })
 }

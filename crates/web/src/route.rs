@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 pub use http::{Method, StatusCode};
-use revtrail_core::id::{BadId, MarketplaceId};
+use revtrail_core::id::{BadId, ID_BYTES_MAX, MarketplaceId};
 use revtrail_core::record::{self, Code, Door};
 use revtrail_core::time::Instant;
 use revtrail_store::access::Role;
@@ -150,6 +150,18 @@ impl Call {
             .find(|(given, _)| *given == name)
             .and_then(|(_, value)| value.as_deref())
             .ok_or_else(|| Problem::not_found(format!("nothing has this {name}")))
+    }
+
+    /// The id in the path of what revtrail named itself.
+    ///
+    /// # Errors
+    /// 404 for what is longer than any such id: the table refuses keys above 1,024 bytes.
+    pub fn own_id(&self, name: &str) -> Result<&str, Problem> {
+        let id = self.param(name)?;
+        if id.len() > ID_BYTES_MAX {
+            return Err(Problem::not_found(format!("nothing has this {name}")));
+        }
+        Ok(id)
     }
 
     /// An id of the path.

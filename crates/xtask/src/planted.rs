@@ -47,6 +47,19 @@ const ENVELOPES: Harness = by(
     &[],
 );
 
+const MERGE: Harness = by(
+    "ledger::a_report_that_meets_a_merge_shows_each_figure_once",
+    &[],
+);
+const VERIFIED: Harness = by(
+    "ledger::a_verification_counts_each_customer_once_whoever_goes_on_with_it",
+    &[],
+);
+/// The first events, and the first of what is told of promotions.
+const SENT_AGAIN: Harness = by(
+    "crash::what_the_sdk_sends_again_is_done_once",
+    &[("REVTRAIL_ACT", "1")],
+);
 const AHEAD: Harness = by(
     "retries::settings_hold_for_events_that_are_ahead_of_a_clock",
     &[],
@@ -219,9 +232,30 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_sheet_without_its_version",
         file: "crates/store/src/sheets.rs",
-        text: "Some(Condition::version(version))",
+        text: "Some(Condition::version(stored.version))",
         with: "None",
         found_by: FROZEN,
+    },
+    Mutant {
+        name: "a_merge_unnoticed",
+        file: "crates/store/src/sheets.rs",
+        text: "version_of(stripe) >= since",
+        with: "version_of(stripe) >= 0 && since > 0",
+        found_by: MERGE,
+    },
+    Mutant {
+        name: "a_write_sent_again",
+        file: "crates/store/src/resend.rs",
+        text: "self.classify_retry(ctx)",
+        with: "{ let _ = ctx; RetryAction::NoActionIndicated }",
+        found_by: SENT_AGAIN,
+    },
+    Mutant {
+        name: "a_verification_counted_twice",
+        file: "crates/store/src/work.rs",
+        text: "update(&key, &update, values, Some(condition))",
+        with: "update(&key, &update, values, Some(condition).and(None))",
+        found_by: VERIFIED,
     },
     Mutant {
         name: "notes_go_before_units_come",

@@ -10,8 +10,6 @@ use http::Method;
 use revtrail_core::id::MarketplaceId;
 use revtrail_core::money::{Currency, Money, Sums};
 use revtrail_core::time::{DAY_MS, Day, Instant, Retention};
-use revtrail_store::Store;
-use revtrail_store::embedded::{self, TABLE};
 use revtrail_store::market::Market;
 use revtrail_store::work::Nudge;
 use revtrail_tests::histories::{History, Told, Verdict};
@@ -93,7 +91,7 @@ impl<'h> Player<'h> {
 
     /// A service that remembers nothing, as after a crash.
     fn service(history: &History, line: &Line, now: i64) -> Service {
-        let store = Store::new(embedded::client(line.clone()), TABLE);
+        let store = line.store();
         let retention = Retention::days(history.retention_days).unwrap();
         Service::on(
             store,

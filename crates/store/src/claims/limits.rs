@@ -4,6 +4,7 @@ use revtrail_core::money::{Currency, Money};
 use revtrail_core::promotion::Promotion;
 use revtrail_core::record::{Code, Problem};
 use revtrail_core::redemption::{Redemption, Refusal};
+use revtrail_core::time::Instant;
 
 use super::RedemptionFact;
 use super::draft::{Draft, PoolOf};
@@ -148,6 +149,18 @@ pub(super) fn reward(
             "currency is needed beside reward_amount: this promotion has none",
         )),
     }
+}
+
+/// A promotion is tracked from a time on: nothing is redeemed before it.
+pub(super) fn tracked(at: Instant, promotion: &Promotion) -> Result<(), Problem> {
+    if at >= promotion.tracking_from {
+        return Ok(());
+    }
+    let detail = format!(
+        "redeemed_at: {at} is before {}, from when on this promotion is tracked",
+        promotion.tracking_from
+    );
+    Err(Problem::of("redeemed_at", Code::BeforeTracking, detail))
 }
 
 /// What a reward takes of the budget: nothing, where it is of another currency.

@@ -7,10 +7,10 @@ use revtrail_core::id::{PromotionId, RedemptionId};
 use revtrail_core::promotion::Promotion;
 use revtrail_core::record::{Code, Problem};
 use revtrail_core::redemption::{Assignment, Flag, Outcome, Redemption, Refusal, Rollback};
-use revtrail_core::time::Instant;
+use revtrail_core::time::{DAY_MS, Instant};
 
 use super::draft::Draft;
-use super::limits::reward;
+use super::limits::{reward, tracked};
 use super::{
     AssignmentFact, Done, Entry, Job, Redeemed, RedemptionFact, RolledBack, Taken, Waits, Way,
     day_of,
@@ -177,9 +177,12 @@ impl Draft<'_> {
         let id = &self.market.id;
         let entry = keys::quarantined(id, promotion, arrived_at, place, redeemed, record);
         self.changes.at(&entry).mark("q");
+        // No fact that waits now is kept longer, by whatever clock it came.
+        let over = self.now.plus_ms(self.market.retention.keep_ms() + DAY_MS);
         self.changes
             .at(&keys::awaited_promotion(id, promotion))
-            .mark("q");
+            .mark("q")
+            .expires(over);
         self.changes
             .at(&keys::promotion(id, promotion))
             .require_absent();
@@ -271,15 +274,7 @@ impl Draft<'_> {
         if told.redeemed_at.is_none() && fact.waits.is_none() {
             fact.at = fact.at.max(promotion.created_at);
         }
-        if fact.at < promotion.tracking_from {
-            let detail = format!(
-                "redeemed_at: {} is before {}, from when on this promotion is tracked",
-                fact.at, promotion.tracking_from
-            );
-            let problem = Problem::of("redeemed_at", Code::BeforeTracking, detail);
-            return self.keep_waiting(key, fact, version, problem);
-        }
-        fact.reward = match reward(told, &promotion) {
+        fact.reward = match tracked(fact.at, &promotion).and_then(|()| reward(told, &promotion)) {
             Ok(reward) => reward,
             Err(problem) => return self.keep_waiting(key, fact, version, problem),
         };
@@ -374,8 +369,11 @@ impl Draft<'_> {
                 None => Redeemed::Success,
             });
         }
-        let Ok(reward) = reward(told, &promotion) else {
-            return Ok(Redeemed::NoCurrency);
+        // By a clock behind the one by which it was made: not before it was tracked either.
+        let made = self.now.max(promotion.created_at);
+        let reward = match tracked(made, &promotion).and_then(|()| reward(told, &promotion)) {
+            Ok(reward) => reward,
+            Err(problem) => return Ok(Redeemed::Rejected(problem)),
         };
         let mut fact = RedemptionFact {
             told: told.clone(),
