@@ -253,8 +253,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_verification_counted_twice",
         file: "crates/store/src/work.rs",
-        text: "update(&key, &update, values, Some(condition))",
-        with: "update(&key, &update, values, Some(condition).and(None))",
+        text: r#"Condition::equals("v", AttributeValue::N(unit.version.to_string()))"#,
+        with: "Condition::present()",
         found_by: VERIFIED,
     },
     Mutant {
