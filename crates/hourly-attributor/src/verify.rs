@@ -64,6 +64,9 @@ pub(crate) async fn work(
             if !market.verified(&mut unit, &found, rest).await? {
                 return Ok(Turn::Done);
             }
+            if left == Some(0) {
+                break;
+            }
             if until.is_over() {
                 return Ok(Turn::HandedOver);
             }

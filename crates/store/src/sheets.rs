@@ -49,9 +49,7 @@ pub struct Desk {
 #[derive(Debug, Default)]
 struct OnDesk {
     stripe: u8,
-    version: i64,
-    merged: Merged,
-    sheet: Sheet<CampaignId>,
+    stored: StoredSheet,
     bytes: usize,
 }
 
@@ -59,9 +57,9 @@ struct OnDesk {
 /// are read one by one, and a merge can lie between two reads: then one of the two shows an older version than the other knows.
 type Merged = BTreeMap<u8, i64>;
 
-/// A sheet as it is stored in a stripe.
+/// A sheet as it is stored; where none is, the empty one of version 0.
+#[derive(Debug, Clone, Default)]
 struct StoredSheet {
-    stripe: u8,
     version: i64,
     merged: Merged,
     sheet: Sheet<CampaignId>,
@@ -109,10 +107,9 @@ impl Market {
                 desk.sheets.insert(day, nothing);
             }
             for item in self.store.get_all(&keys, true).await? {
-                let (day, stored) = read_sheet(&item, 0)?;
+                let (day, stored) = read_sheet(&item)?;
                 let on = desk.sheets.entry(day).or_default();
-                (on.version, on.merged) = (stored.version, stored.merged);
-                (on.sheet, on.bytes) = (stored.sheet, item_bytes(&item));
+                (on.stored, on.bytes) = (stored, item_bytes(&item));
             }
             wanted.retain(|day, stripe| {
                 *stripe = (*stripe + 1) % keys::STRIPES;
@@ -137,24 +134,16 @@ impl Market {
         let mut writes = Vec::new();
         for (&day, difference) in differences {
             let on = desk.sheets.entry(day).or_default();
-            let mut sheet = on.sheet.clone();
-            sheet.add(difference);
-            writes.push(self.put_sheet(
-                day,
-                &StoredSheet {
-                    stripe: on.stripe,
-                    version: on.version,
-                    merged: on.merged.clone(),
-                    sheet,
-                },
-            ));
+            let mut next = on.stored.clone();
+            next.sheet.add(difference);
+            writes.push(self.put_sheet(on.stripe, day, &next));
         }
         Ok(writes)
     }
 
     /// A write that puts a sheet in the place of the one whose version it has.
-    fn put_sheet(&self, day: Day, stored: &StoredSheet) -> Write {
-        let mut item = NewItem::at(&keys::sheet(&self.id, stored.stripe, day))
+    fn put_sheet(&self, stripe: u8, day: Day, stored: &StoredSheet) -> Write {
+        let mut item = NewItem::at(&keys::sheet(&self.id, stripe, day))
             .number("v", stored.version + 1)
             .packed(&stored.sheet)
             .expires(self.unseen_at(day));
@@ -174,36 +163,31 @@ impl Market {
     pub async fn merge_quiet(&self, day: Day) -> Result<(), StoreError> {
         // DynamoDB takes no empty text for a key; no day lies before this one.
         let range = Range::Between("0".to_owned(), day.minus(1).to_string());
-        let mut stripes: BTreeMap<Day, Vec<StoredSheet>> = BTreeMap::new();
+        let mut stripes: BTreeMap<Day, Vec<(u8, StoredSheet)>> = BTreeMap::new();
         for stripe in 1..keys::STRIPES {
             let pk = keys::sheets(&self.id, stripe);
             for item in self.store.query(&pk, &range, Reading::EVENTUAL).await? {
-                let (day, stored) = read_sheet(&item, stripe)?;
+                let (day, stored) = read_sheet(&item)?;
                 if !stored.sheet.is_empty() {
-                    stripes.entry(day).or_default().push(stored);
+                    stripes.entry(day).or_default().push((stripe, stored));
                 }
             }
         }
         for (day, parts) in stripes {
             let first = self.store.get(&keys::sheet(&self.id, 0, day), true).await?;
             let mut first = match &first {
-                Some(item) => read_sheet(item, 0)?.1,
-                None => StoredSheet {
-                    stripe: 0,
-                    version: 0,
-                    merged: Merged::new(),
-                    sheet: Sheet::default(),
-                },
+                Some(item) => read_sheet(item)?.1,
+                None => StoredSheet::default(),
             };
             let mut writes = Vec::new();
-            for mut part in parts {
+            for (stripe, mut part) in parts {
                 // Emptied, not deleted: a version that begins again at 1 could be taken for the one that a frozen worker knows.
                 first.sheet.add(&std::mem::take(&mut part.sheet));
-                first.merged.insert(part.stripe, part.version + 1);
+                first.merged.insert(stripe, part.version + 1);
                 part.merged.insert(0, first.version + 1);
-                writes.push(self.put_sheet(day, &part));
+                writes.push(self.put_sheet(stripe, day, &part));
             }
-            let first = self.put_sheet(day, &first);
+            let first = self.put_sheet(0, day, &first);
             if first.bytes() <= SHEET_BYTES_MAX {
                 writes.push(first);
                 self.store.transact(writes).await?;
@@ -220,8 +204,8 @@ impl Market {
     ) {
         for ((day, difference), bytes) in differences.iter().zip(bytes) {
             let on = desk.sheets.entry(*day).or_default();
-            on.version += 1;
-            on.sheet.add(difference);
+            on.stored.version += 1;
+            on.stored.sheet.add(difference);
             on.bytes = bytes;
         }
     }
@@ -352,14 +336,14 @@ impl Market {
                 let pk = keys::sheets(&self.id, stripe);
                 self.store.query(&pk, range, reading).await
             });
-            let mut days: BTreeMap<Day, Vec<StoredSheet>> = BTreeMap::new();
+            let mut days: BTreeMap<Day, BTreeMap<u8, StoredSheet>> = BTreeMap::new();
             for (stripe, items) in (0..).zip(try_join_all(stripes).await?) {
                 for item in items.iter().filter(|item| !expired(item, now)) {
-                    let (day, stored) = read_sheet(item, stripe)?;
-                    days.entry(day).or_default().push(stored);
+                    let (day, stored) = read_sheet(item)?;
+                    days.entry(day).or_default().insert(stripe, stored);
                 }
             }
-            if days.values().all(|stored| are_of_one_time(stored)) {
+            if days.values().all(are_of_one_time) {
                 return Ok(days.into_iter().map(sum_of_day).collect());
             }
             // A merge went through between the reads: it is done by now, and a strong read sees all of it.
@@ -555,14 +539,13 @@ impl Redecided<'_> {
     }
 }
 
-fn read_sheet(item: &Item, stripe: u8) -> Result<(Day, StoredSheet), StoreError> {
+fn read_sheet(item: &Item) -> Result<(Day, StoredSheet), StoreError> {
     let day = Day::parse(text(item, "sk")).ok_or_else(|| unreadable(item, "its key is no day"))?;
     let merged = match text(item, "m") {
         "" => Merged::new(),
         merged => serde_json::from_str(merged).map_err(|why| unreadable(item, why))?,
     };
     let stored = StoredSheet {
-        stripe,
         version: number(item, "v").unwrap_or(0),
         merged,
         sheet: data(item)?,
@@ -571,17 +554,14 @@ fn read_sheet(item: &Item, stripe: u8) -> Result<(Day, StoredSheet), StoreError>
 }
 
 /// True where no sheet of a day is older than another one knows it.
-fn are_of_one_time(sheets: &[StoredSheet]) -> bool {
-    let version_of = |stripe| {
-        let of = sheets.iter().find(|stored| stored.stripe == stripe);
-        of.map_or(0, |stored| stored.version)
-    };
-    let mut known = sheets.iter().flat_map(|stored| &stored.merged);
-    known.all(|(&stripe, &since)| version_of(stripe) >= since)
+fn are_of_one_time(sheets: &BTreeMap<u8, StoredSheet>) -> bool {
+    let version_of = |stripe| sheets.get(stripe).map_or(0, |stored| stored.version);
+    let mut known = sheets.values().flat_map(|stored| &stored.merged);
+    known.all(|(stripe, &since)| version_of(stripe) >= since)
 }
 
-fn sum_of_day((day, sheets): (Day, Vec<StoredSheet>)) -> (Day, Sheet<CampaignId>) {
-    let mut sheets = sheets.into_iter().map(|stored| stored.sheet);
+fn sum_of_day((day, sheets): (Day, BTreeMap<u8, StoredSheet>)) -> (Day, Sheet<CampaignId>) {
+    let mut sheets = sheets.into_values().map(|stored| stored.sheet);
     let mut sum = sheets.next().unwrap_or_default();
     sheets.for_each(|sheet| sum.add(&sheet));
     (day, sum)

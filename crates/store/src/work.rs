@@ -492,7 +492,7 @@ impl Market {
         )
     }
 
-    /// Counts what moved no sheet: customers parked, compared. Nothing where the unit is done.
+    /// Counts what moved no sheet: customers parked. Nothing where the unit is done.
     ///
     /// # Errors
     /// What the table answers.
