@@ -332,8 +332,7 @@ async fn before() -> Embedded {
 }
 
 fn service(line: &Line) -> Service {
-    let store = line.store();
-    Service::on(store, line.tripwire.clone(), now(), Retention::DEFAULT)
+    Service::over(line, now())
 }
 
 pub const SMALL: Limits = Limits {

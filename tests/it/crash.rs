@@ -442,7 +442,7 @@ fn now() -> Instant {
 
 /// A service over the line, with nothing in memory: as after a crash.
 fn service(line: &Line, now: Instant) -> Service {
-    Service::on(line.store(), line.tripwire.clone(), now, Retention::DEFAULT)
+    Service::over(line, now)
 }
 
 /// Handles nudges and all that follow; the clock goes on by a millisecond at every look, and a nudge has so many of them.

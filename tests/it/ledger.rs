@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::line::{Fault, Line};
 use crate::service::{ADMIN, Service};
-use crate::shop::{NOW, Shop, assert_part};
+use crate::shop::{NOW, Shop, assert_part, with};
 
 fn market(shop: &Shop) -> Market {
     let id = MarketplaceId::new(shop.id).unwrap();
@@ -42,6 +42,13 @@ async fn fill(shop: &Shop, customers: std::ops::Range<usize>) {
     }
 }
 
+fn plan(shop: &Shop, run_id: Option<String>) -> Nudge {
+    Nudge::Plan {
+        marketplace: MarketplaceId::new(shop.id).unwrap(),
+        run_id,
+    }
+}
+
 /// A tick under other limits, all that follows from it; a second after the last, so that runs have an order.
 async fn tick(shop: &Shop, limits: Limits) {
     shop.service.set_now(shop.service.now().plus_ms(1_000));
@@ -49,12 +56,11 @@ async fn tick(shop: &Shop, limits: Limits) {
         limits,
         ..shop.service.attributor()
     };
-    let plan = Nudge::Plan {
-        marketplace: MarketplaceId::new(shop.id).unwrap(),
-        run_id: None,
-    };
     let now = shop.service.now();
-    attributor.drain(vec![plan], &|| now).await.unwrap();
+    attributor
+        .drain(vec![plan(shop, None)], &|| now)
+        .await
+        .unwrap();
 }
 
 async fn run_with(shop: &Shop, body: Value) -> Value {
@@ -253,10 +259,7 @@ async fn stripes_of_quiet_days_are_put_together() {
 #[tokio::test]
 async fn a_report_that_meets_a_merge_shows_each_figure_once() {
     let line = Line::new();
-    let on = |line: &Line| {
-        let (store, now) = (line.store(), Instant::parse(NOW).unwrap());
-        Service::on(store, line.tripwire.clone(), now, Retention::DEFAULT)
-    };
+    let on = |line: &Line| Service::over(line, Instant::parse(NOW).unwrap());
     let service = on(&line);
     service.store.create_table().await.unwrap();
     service.make("m", &json!({})).await;
@@ -305,36 +308,44 @@ async fn hurried(shop: &Shop, nudges: Vec<Nudge>) -> usize {
     panic!("it never ends");
 }
 
-fn plan(shop: &Shop) -> Nudge {
-    Nudge::Plan {
-        marketplace: MarketplaceId::new(shop.id).unwrap(),
-        run_id: None,
-    }
-}
-
 #[tokio::test]
 async fn many_redemptions_are_counted_anew_in_as_many_turns_as_it_takes() {
-    let shop = shop_of(1).await;
-    for promotion in ["p", "q", "r"] {
+    // Without an order settings replace each other, and everything is of the new ones.
+    let shop = Shop::open(json!({})).await;
+    for (promotion, count) in [("p", 250), ("q", 0), ("r", 150)] {
         let told = json!({"name": promotion, "tracking_from": "2026-11-01T00:00:00Z"});
         shop.put(&format!("promotions/{promotion}"), told).await;
+        let of = |n: usize, more: Value| {
+            let record = json!({"promotion_id": promotion, "customer_id": format!("c{n}")});
+            with(record, &more)
+        };
+        let id = |n: usize| format!("{promotion}{n}");
+        let assigned = |n| {
+            let at = "2026-11-16T12:00:00Z";
+            of(n, json!({"assignment_id": id(n), "assigned_at": at}))
+        };
+        let redeemed = |n| {
+            let at = "2026-11-17T23:30:00Z";
+            of(n, json!({"redemption_id": id(n), "redeemed_at": at}))
+        };
+        let (assigned, redeemed): (Vec<Value>, Vec<Value>) =
+            (0..count).map(|n| (assigned(n), redeemed(n))).unzip();
+        for (what, told) in [("assignments", assigned), ("redemptions", redeemed)] {
+            shop.service.feed(shop.id, what, &told, 250).await;
+        }
     }
-    let redemption = |promotion: &str, n: usize| {
-        json!({"redemption_id": format!("{promotion}{n}"), "promotion_id": promotion,
-        "customer_id": format!("c{n}"), "redeemed_at": "2026-11-17T23:30:00Z"})
-    };
-    let told: Vec<Value> = (0..250).map(|n| redemption("p", n)).collect();
-    shop.service.feed(shop.id, "redemptions", &told, 250).await;
-    let told: Vec<Value> = (0..150).map(|n| redemption("r", n)).collect();
-    shop.service.feed(shop.id, "redemptions", &told, 150).await;
     shop.run().await;
-    // What happened before noon stays where it is: this is of the versions in force from now on, and of no redemption yet.
-    let save = json!({"settings": {"timezone": "Asia/Tokyo"}});
-    shop.put("settings", save["settings"].clone()).await;
+    shop.put("settings", json!({"timezone": "Asia/Tokyo"}))
+        .await;
     shop.service.set_now(shop.service.now().plus_ms(1_000));
-    let turns = hurried(&shop, vec![plan(&shop)]).await;
-    assert!(turns > 2, "{turns}");
+    let turns = hurried(&shop, vec![plan(&shop, None)]).await;
+    assert!(turns > 5, "more than a page of each: {turns}");
     assert_part("run", &newest_run(&shop).await, &json!({"state": "done"}));
+    for (promotion, count) in [("p", 250), ("r", 150)] {
+        let board = shop.get(&format!("promotions/{promotion}/dashboard")).await;
+        let expected = json!([{"key": "2026-11-18", "redeemed": count}]);
+        assert_eq!(board["breakdown"]["day"], expected, "{promotion}");
+    }
 }
 
 #[tokio::test]
@@ -391,10 +402,16 @@ async fn figures_are_not_as_of_what_another_plan_has_in_hand() {
     market.add_fold(&unit, &[customer], now).await.unwrap();
     shop.service.set_now(now);
     let attributor = shop.service.attributor();
-    let nudges = attributor.handle(&plan(&shop), &|| now, now).await.unwrap();
+    let nudges = attributor
+        .handle(&plan(&shop, None), &|| now, now)
+        .await
+        .unwrap();
     assert_eq!(as_of().await, before);
     attributor.drain(nudges, &|| now).await.unwrap();
-    attributor.drain(vec![plan(&shop)], &|| now).await.unwrap();
+    attributor
+        .drain(vec![plan(&shop, None)], &|| now)
+        .await
+        .unwrap();
     assert_eq!(as_of().await, json!(now.to_string()));
 }
 
@@ -404,15 +421,14 @@ async fn a_run_is_not_done_before_the_units_that_stood_when_it_was_planned() {
     let attributor = shop.service.attributor();
     let now = shop.service.now();
     let clock = || now;
-    let plan = |run_id: Option<String>| Nudge::Plan {
-        marketplace: MarketplaceId::new(shop.id).unwrap(),
-        run_id,
-    };
     // The facts are in the units of one run; another is asked for, and finds nothing new.
-    let units = attributor.handle(&plan(None), &clock, now).await.unwrap();
+    let units = attributor
+        .handle(&plan(&shop, None), &clock, now)
+        .await
+        .unwrap();
     let second = market(&shop).start_run(None, now).await.unwrap();
     attributor
-        .handle(&plan(Some(second.clone())), &clock, now)
+        .handle(&plan(&shop, Some(second.clone())), &clock, now)
         .await
         .unwrap();
     let state = async || shop.get(&format!("runs/{second}")).await["state"].clone();
@@ -461,10 +477,7 @@ async fn every_run_ends_however_many_are_asked_for_at_once() {
     for i in 0..120 {
         // Names of later ones may sort before: the clock of another function, or one that was put back.
         let run_id = market.start_run(None, now.minus_ms(i)).await.unwrap();
-        plans.push(Nudge::Plan {
-            marketplace: MarketplaceId::new(shop.id).unwrap(),
-            run_id: Some(run_id),
-        });
+        plans.push(plan(&shop, Some(run_id)));
     }
     let attributor = shop.service.attributor();
     attributor.drain(plans, &|| now).await.unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::StatusCode;
-use revtrail_core::time::{Instant, Retention};
+use revtrail_core::time::Instant;
 use revtrail_store::promotions::slot_of;
 use serde_json::{Value, json};
 
@@ -30,10 +30,8 @@ fn on_threads<T>(future: impl Future<Output = T>) -> T {
 
 /// A service over a line, with one promotion of which everybody may have five euros off.
 async fn service(line: &Line, more: Value, limit: Option<usize>) -> Arc<Service> {
-    let store = line.store();
-    store.create_table().await.unwrap();
-    let now = Instant::parse(NOW).unwrap();
-    let service = Service::on(store, line.tripwire.clone(), now, Retention::DEFAULT);
+    let service = Service::over(line, Instant::parse(NOW).unwrap());
+    service.store.create_table().await.unwrap();
     service.make("m", &json!({})).await;
     let body = json!({"name": "P", "kind": "global", "type": "amount", "value": "5.00", "currency": "EUR"});
     let (status, told) = service.put(&promotion("p", ""), &with(body, &more)).await;

@@ -609,20 +609,7 @@ async fn r086_r101_roles_see_and_tell_what_is_theirs() {
         ] {
             assert_eq!(shop.status_for(&key, path).await, reads, "{role} {path}");
         }
-        let csv = [
-            ("authorization", format!("Bearer {key}")),
-            ("accept", "text/csv".to_owned()),
-        ];
-        let csv = csv.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let (status, ..) = shop
-            .service
-            .send(
-                Method::GET,
-                &shop.path("promotions/p/redemptions"),
-                &csv,
-                Vec::new(),
-            )
-            .await;
+        let (status, ..) = shop.table_for(&key, "promotions/p/redemptions").await;
         assert_eq!(status, tables, "{role} as CSV");
         let calls = [
             (Method::PUT, "promotions/p", body.clone(), changes),
@@ -1082,14 +1069,8 @@ async fn r104_global_tiered_and_personalised() {
 #[tokio::test]
 async fn r107_the_page_reads_no_customers() {
     let line = Line::new();
-    let store = line.store();
-    store.create_table().await.unwrap();
-    let service = Service::on(
-        store,
-        line.tripwire.clone(),
-        at(NOW),
-        revtrail_core::time::Retention::DEFAULT,
-    );
+    let service = Service::over(&line, at(NOW));
+    service.store.create_table().await.unwrap();
     service.make("m", &json!({})).await;
     let shop = Shop { service, id: "m" };
     shop.tell("p", json!({"cap": 10_000})).await;
@@ -1228,17 +1209,10 @@ async fn the_money_of_a_tier_is_read_from_its_text() {
         let body = format!(
             r#"{{"name":"P","kind":"tiered","tiers":[{{"tier_id":"g","value":{value}}}]}}"#
         );
-        let headers = [
-            ("authorization", format!("Bearer {ADMIN}")),
-            ("content-type", "application/json".to_owned()),
-        ];
-        let headers = headers
-            .each_ref()
-            .map(|(name, value)| (*name, value.as_str()));
-        let path = shop.path("promotions/p");
+        let (path, media) = (shop.path("promotions/p"), Some("application/json"));
         let (status, _, told) = shop
             .service
-            .send(Method::PUT, &path, &headers, body.into_bytes())
+            .raw(Method::PUT, &path, Some(ADMIN), media, body.into_bytes())
             .await;
         let told: Value = serde_json::from_slice(&told).unwrap();
         let Some(stands) = stands else {

@@ -19,6 +19,7 @@ use revtrail_web::clock::Clock;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::line::Line;
 use crate::tripwire::Tripwire;
 
 /// The deployment's key.
@@ -75,6 +76,12 @@ impl Service {
             clock,
             poked,
         }
+    }
+
+    /// A service at the end of a line, with the default retention.
+    pub fn over(line: &Line, now: Instant) -> Self {
+        let (store, tripwire) = (line.store(), line.tripwire.clone());
+        Self::on(store, tripwire, now, Retention::DEFAULT)
     }
 
     /// The attributor of this service.

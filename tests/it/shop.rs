@@ -161,18 +161,17 @@ impl Shop {
         status.as_u16()
     }
 
-    pub async fn csv(&self, rest: &str) -> String {
-        let headers = [
-            ("authorization", format!("Bearer {ADMIN}")),
-            ("accept", "text/csv".to_owned()),
-        ];
-        let headers = headers
-            .each_ref()
-            .map(|(name, value)| (*name, value.as_str()));
-        let (status, media, body) = self
-            .service
+    /// Asks for CSV under a key: status, media type, bytes.
+    pub async fn table_for(&self, key: &str, rest: &str) -> (StatusCode, String, Vec<u8>) {
+        let bearer = format!("Bearer {key}");
+        let headers = [("authorization", bearer.as_str()), ("accept", "text/csv")];
+        self.service
             .send(Method::GET, &self.path(rest), &headers, Vec::new())
-            .await;
+            .await
+    }
+
+    pub async fn csv(&self, rest: &str) -> String {
+        let (status, media, body) = self.table_for(ADMIN, rest).await;
         assert_eq!(
             (status, media.split(';').next()),
             (StatusCode::OK, Some("text/csv")),

@@ -19,8 +19,8 @@
 //! - Days are of the zone in force at `redeemed_at`; a redeemed assignment's is that of its first standing success.
 //! - Facts of an unknown promotion wait in quarantine, assignments too, and are taken in in order of arrival when it appears.
 //!   `tracking_from` is by default the earlier of that moment and the earliest waiting `redeemed_at`.
-//! - A redeem before `tracking_from` is rejected (422), as a report of it is. One that is refused is stored as a failure whose `failure_code` is the reason. It happens at the receiver's clock. The
-//!   same id with other content is a conflict (409).
+//! - A redeem before `tracking_from` is rejected (422), as a report of it is. One that is refused is stored as a failure whose
+//!   `failure_code` is the reason. It happens at the receiver's clock. The same id with other content is a conflict (409).
 
 #![allow(
     clippy::unwrap_used,
