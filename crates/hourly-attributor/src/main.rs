@@ -14,7 +14,7 @@ async fn main() -> Result<(), Error> {
     let answer = async |call: LambdaEvent<Value>| {
         let deadline = i64::try_from(call.context.deadline).unwrap_or(i64::MAX);
         let stop_at = envelope::stop_at(aws::clock(), Instant::from_ms(deadline));
-        let send = async |nudges: &[_]| queue.send(nudges).await;
+        let send = async |nudges: &[_]| queue.send_nudges(nudges).await;
         let answer = envelope::answer(&attributor, &call.payload, &aws::clock, stop_at, send);
         // On the heap: the compiler gives up on the layout of what nests as deep as the SDK.
         let answer = Box::pin(answer);

@@ -12,7 +12,7 @@ async fn main() -> Result<(), lambda::Error> {
     let queue = Queue::from_env()?;
     let poke = move |nudge: Nudge| -> manage::Poked {
         let queue = queue.clone();
-        Box::pin(async move { Ok(queue.send(&[nudge]).await?) })
+        Box::pin(async move { Ok(queue.send_nudges(&[nudge]).await?) })
     };
     lambda::run(router(manage::routes(Arc::new(poke)), app)).await
 }

@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
         let deadline = i64::try_from(call.context.deadline).unwrap_or(i64::MAX);
         let stop_at = envelope::stop_at(aws::clock(), Instant::from_ms(deadline));
         let (name, event) = (bucket.name(), &call.payload);
-        let send = async |follow: &[_]| queue.send(follow).await;
+        let send = async |follow: &[_]| queue.send(follow, |_| None).await;
         let answer = envelope::answer(&batches, name, event, &aws::clock, stop_at, send);
         // On the heap: the compiler gives up on the layout of what nests as deep as the SDK.
         Ok::<_, Error>(Box::pin(answer).await?)

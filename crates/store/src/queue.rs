@@ -4,9 +4,11 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::BehaviorVersion;
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use revtrail_core::id::MarketplaceId;
 use serde::Serialize;
 
 use crate::aws::{BadEnvironment, credentials, https, needed, region};
+use crate::work::Nudge;
 
 /// Most messages of a call (SQS's limit).
 const BATCH_MAX: usize = 10;
@@ -55,14 +57,19 @@ impl Queue {
         Ok(Self::new(Client::from_conf(config.build()), &url))
     }
 
-    /// Sends messages as JSON texts, ten a call. A call that fails keeps no other from being made.
+    /// Sends messages as JSON texts, ten a call. A call that fails keeps no other from being made. `of` says whose a message is:
+    /// the queue is a fair one and lets no marketplace stand in another's way.
     ///
     /// # Errors
     /// Those that the queue did not take, after all had their turn.
-    pub async fn send(&self, messages: &[impl Serialize]) -> Result<(), Unsent> {
+    pub async fn send<M: Serialize>(
+        &self,
+        messages: &[M],
+        of: impl Fn(&M) -> Option<&MarketplaceId>,
+    ) -> Result<(), Unsent> {
         let (mut unsent, mut why) = (0, String::new());
         for ten in messages.chunks(BATCH_MAX) {
-            if let Err((left, told)) = self.send_ten(ten).await {
+            if let Err((left, told)) = self.send_ten(ten, &of).await {
                 unsent += left;
                 why = told;
             }
@@ -74,22 +81,35 @@ impl Queue {
         }
     }
 
+    /// The same of nudges.
+    ///
+    /// # Errors
+    /// As [`Queue::send`].
+    pub async fn send_nudges(&self, nudges: &[Nudge]) -> Result<(), Unsent> {
+        self.send(nudges, |nudge| Some(nudge.marketplace())).await
+    }
+
     /// Sends up to ten; how many the queue did not take, and why. The queue answers 200 and names those it took: what is named
     /// nowhere was not taken either.
-    async fn send_ten(&self, messages: &[impl Serialize]) -> Result<(), (usize, String)> {
-        let mut left: Vec<(String, String)> = Vec::new();
+    async fn send_ten<M: Serialize>(
+        &self,
+        messages: &[M],
+        of: impl Fn(&M) -> Option<&MarketplaceId>,
+    ) -> Result<(), (usize, String)> {
+        let mut left: Vec<(String, Option<&MarketplaceId>, String)> = Vec::new();
         for (place, message) in messages.iter().enumerate() {
             let body = serde_json::to_string(message);
             let body = body.map_err(|error| (messages.len(), error.to_string()))?;
-            left.push((place.to_string(), body));
+            left.push((place.to_string(), of(message), body));
         }
         let mut why = String::new();
         for _ in 0..TRIES_MAX {
-            let entry = |(id, body): &(String, String)| {
+            let entries = left.iter().map(|(id, of, body)| {
                 let entry = SendMessageBatchRequestEntry::builder();
+                let entry = entry.set_message_group_id(of.map(ToString::to_string));
                 entry.id(id).message_body(body).build()
-            };
-            let entries: Result<Vec<_>, _> = left.iter().map(entry).collect();
+            });
+            let entries: Result<Vec<_>, _> = entries.collect();
             let entries = entries.map_err(|error| (left.len(), error.to_string()))?;
             let call = self.client.send_message_batch().queue_url(&self.url);
             let told = call
@@ -103,7 +123,7 @@ impl Queue {
                         format!("{code} {}", DisplayErrorContext(&error)),
                     )
                 })?;
-            left.retain(|(id, _)| told.successful().iter().all(|sent| sent.id() != id));
+            left.retain(|(id, ..)| told.successful().iter().all(|sent| sent.id() != id));
             if left.is_empty() {
                 return Ok(());
             }
@@ -132,11 +152,9 @@ mod tests {
     };
     use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
     use aws_smithy_types::body::SdkBody;
-    use revtrail_core::id::MarketplaceId;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::work::Nudge;
 
     /// What becomes of the messages of a call, each by its id: `+` taken, `x` not taken, `!` not taken and the sender's
     /// fault, `?` not named in the answer. A call without a plan takes all; `5` and `4` answer with that class of status.
@@ -150,6 +168,7 @@ mod tests {
         fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
             let asked: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
             let entries = asked["Entries"].as_array().unwrap();
+            assert!(entries.iter().all(|entry| entry["MessageGroupId"] == "m"));
             self.seen.lock().unwrap().push(entries.len());
             let plan = self
                 .plan
@@ -224,7 +243,7 @@ mod tests {
             };
             let all: Vec<Nudge> = (0..nudges).map(nudge).collect();
             let told = queue
-                .send(&all)
+                .send_nudges(&all)
                 .await
                 .map_err(|error| (error.unsent, error.all));
             let expected = if unsent == 0 {
