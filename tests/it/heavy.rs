@@ -120,6 +120,54 @@ async fn many_changed_campaigns_decide_a_customer_once() {
     assert_eq!(credited(&service.get(report).await), json!(0));
 }
 
+/// More orders of a campaign than are read at once, others between them, and some that no run has seen.
+#[tokio::test]
+async fn the_orders_of_a_busy_day_are_listed_by_time_whoever_earned_them() {
+    let service = Service::at(NOW).await;
+    service.make("m", &json!({"supersede": "none"})).await;
+    let earned = (0..18).map(|i| {
+        let campaign = if i < 15 { "a" } else { "b" };
+        event(i, "delivered", campaign, &format!("p{i}"))
+    });
+    service
+        .feed("m", "events", &earned.collect::<Vec<_>>(), 1_000)
+        .await;
+    let mut orders: Vec<Value> = (0..1_400)
+        .map(|i| order(i * 11 % 1_400, &format!("p{}", i % 20)))
+        .collect();
+    service.feed("m", "orders", &orders, 1_000).await;
+    service.run("m").await;
+    let late: Vec<Value> = [5, 700, 1_398]
+        .map(|i| order(2_000 + i, &format!("p{}", i % 20)))
+        .into();
+    service.feed("m", "orders", &late, 3).await;
+    orders.extend(late);
+    let time = |order: &Value| order["placed_at"].as_str().unwrap().to_owned();
+    orders.sort_by_key(|order| std::cmp::Reverse(time(order)));
+    let expected: Vec<&Value> = orders.iter().map(|order| &order["order_id"]).collect();
+    for limit in [83, 1_000] {
+        let (mut listed, mut earners) = (Vec::new(), [0, 0, 0]);
+        let mut path = format!("/v1/marketplaces/m/orders?limit={limit}");
+        loop {
+            let page = service.get(&path).await;
+            for one in page["orders"].as_array().unwrap() {
+                listed.push(one["order_id"].clone());
+                earners[match one["credited_to"]["campaign_id"].as_str() {
+                    Some("a") => 0,
+                    Some(_) => 1,
+                    None => 2,
+                }] += 1;
+            }
+            let Some(next) = page["next_cursor"].as_str() else {
+                break;
+            };
+            path = format!("/v1/marketplaces/m/orders?limit={limit}&cursor={next}");
+        }
+        assert_eq!(listed.iter().collect::<Vec<_>>(), expected, "{limit}");
+        assert_eq!(earners, [1_052, 210, 141], "{limit}");
+    }
+}
+
 /// A bot that opens and clicks fifty thousand times, in the same hour: read in pages, folded alone, counted exactly.
 #[tokio::test]
 async fn a_bot_with_fifty_thousand_events_is_one_customer_like_any_other() {

@@ -83,7 +83,14 @@ async fn rows(market: &Market, campaigns: &[&str], first: Day, now: Instant) -> 
         let mut after = None;
         loop {
             let (page, next) = market
-                .purchases(campaign.as_ref(), first, last, after, Reading::STRONG, now)
+                .purchases(
+                    campaign.as_ref(),
+                    first..=last,
+                    after,
+                    None,
+                    Reading::STRONG,
+                    now,
+                )
                 .await
                 .unwrap();
             rows.extend(page.into_iter().map(|(key, row)| {

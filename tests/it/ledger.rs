@@ -349,6 +349,33 @@ async fn many_redemptions_are_counted_anew_in_as_many_turns_as_it_takes() {
 }
 
 #[tokio::test]
+async fn whom_a_change_touches_is_found_in_as_many_turns_as_it_takes() {
+    let settings = json!({"excluded_tags": ["x"], "supersede": "none"});
+    let shop = Shop::open(settings).await;
+    for i in 0..12 {
+        if i % 4 < 3 {
+            let campaign = ["a", "b", "c"][i % 4];
+            shop.events(&[&format!("{campaign} email sent,clicked c{i} 16T10:00")])
+                .await;
+        }
+        let day = 16 + i / 6;
+        shop.orders(&[&format!("o{i} c{i} COMPLETE 10.00 EUR {day}T11:00")])
+            .await;
+    }
+    shop.run().await;
+    shop.put("campaigns/a", json!({"tags": ["x"]})).await;
+    shop.service.set_now(shop.service.now().plus_ms(1_000));
+    let turns = hurried(&shop, vec![plan(&shop, None)]).await;
+    assert!(turns > 8, "a list of a day in each: {turns}");
+    let expected =
+        json!({"state": "done", "customers": 12, "orders": 12, "credits_changed": 3, "errors": 0});
+    assert_part("run", &newest_run(&shop).await, &expected);
+    let earned = async |campaign| shop.row(campaign).await["purchases"].clone();
+    assert_eq!(earned("a").await, 0);
+    assert_eq!(earned("b").await, 3);
+}
+
+#[tokio::test]
 async fn a_verification_counts_each_customer_once_whoever_goes_on_with_it() {
     let shop = shop_of(5).await;
     let single = Limits {

@@ -150,7 +150,7 @@ impl Attributor {
     ) -> Result<Vec<Nudge>, AttributorError> {
         let limits = self.limits;
         let recount = match unit.work {
-            Work::Redecide { span, after: None } if span.settings => Some(Some(span.from)),
+            Work::Redecide { span, place: None } if span.settings => Some(Some(span.from)),
             Work::Refold { after: None } => Some(None),
             _ => None,
         };
@@ -169,8 +169,8 @@ impl Attributor {
                 let turn = fold::work(market, unit, next, limits, until).await?;
                 (turn, Vec::new())
             }
-            Work::Redecide { span, after } => {
-                plan::redecide(market, unit, (span, after), limits, until).await?
+            Work::Redecide { span, place } => {
+                plan::redecide(market, unit, (span, place), limits, until).await?
             }
             Work::Refold { after } => plan::refold(market, unit, after, limits, until).await?,
             Work::Verify { after, left } => {

@@ -7,10 +7,11 @@ use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::id::CustomerId;
 use revtrail_core::settings::Versions;
-use revtrail_core::time::{Day, Instant};
+use revtrail_core::time::Instant;
 use revtrail_store::keys::NOTE_LANES;
 use revtrail_store::market::{Market, merge_witnessed};
 use revtrail_store::notes::Note;
+use revtrail_store::purchases::RowPlace;
 use revtrail_store::runs::RunState;
 use revtrail_store::sheets::Desk;
 use revtrail_store::work::{ListPlace, Nudge, Redecide, Unit, Work};
@@ -284,7 +285,7 @@ async fn take_over(market: &Market, run_id: &str, now: Instant) -> Result<(), At
 pub(crate) async fn redecide(
     market: &Market,
     unit: &Unit,
-    (span, after): (Redecide, Option<Day>),
+    (span, place): (Redecide, Option<RowPlace>),
     limits: Limits,
     until: Until<'_>,
 ) -> Result<(Turn, Vec<Nudge>), AttributorError> {
@@ -297,14 +298,14 @@ pub(crate) async fn redecide(
     for unit in waiting.iter().filter(folds).take(GATHERED_UNITS) {
         cared_for.extend(market.unit_list(&unit.unit_id).await?);
     }
-    let mut days = market.redecided(span, after, now).await?;
-    while let Some((day, customers)) = days.next().await? {
+    let mut redecided = market.redecided(span, place, now).await?;
+    while let Some(customers) = redecided.next().await? {
         let others = customers.into_iter().filter(|one| !cared_for.contains(one));
         gathered.add(others).await?;
-        if until.is_over() {
-            let after = Some(day);
+        let place = redecided.place();
+        if until.is_over() && place.is_some() {
             return gathered
-                .hand_over(unit, Work::Redecide { span, after })
+                .hand_over(unit, Work::Redecide { span, place })
                 .await;
         }
     }

@@ -409,22 +409,18 @@ async fn orders_before(market: &Market, version: &Version, call: &Call) -> Resul
     }
     // Under a version of another zone an order of before can lie up to two days ahead; what is placed from now on lies on the last
     // day or later.
-    for (day, sheet) in market
+    let mut sheets = market
         .sheets(first, last.plus(2), Reading::STRONG, call.now)
-        .await?
-    {
-        orders += if day < last {
-            sheet
-                .statuses
-                .values()
-                .map(|Tally(orders, _)| orders)
-                .sum::<i64>()
-        } else {
-            let rows = market.orders_of_day(day, &sheet, call.now).await?;
-            rows.iter()
-                .filter(|row| row.line.placed_at < version.saved_at)
-                .count() as i64
-        };
+        .await?;
+    let partly = sheets.split_off(&last);
+    let tallies = sheets.values().flat_map(|sheet| sheet.statuses.values());
+    orders += tallies.map(|Tally(orders, _)| orders).sum::<i64>();
+    let mut rows = market.rows(&partly, None, call.now);
+    while let Some(page) = rows.next().await? {
+        let before = page
+            .iter()
+            .filter(|row| row.line.placed_at < version.saved_at);
+        orders += before.count() as i64;
     }
     Ok(orders)
 }

@@ -220,9 +220,9 @@ impl Listed {
         }
     }
 
-    fn before(&self, cursor: &OrderCursor) -> bool {
-        (self.day, self.placed_at, &self.order_id)
-            < (cursor.day, cursor.placed_at, &cursor.order_id)
+    /// Where it stands in its day.
+    fn time(&self) -> (Instant, &OrderId) {
+        (self.placed_at, &self.order_id)
     }
 }
 
@@ -301,27 +301,41 @@ impl Wanted {
             .rev()
             .filter(|day| (first..=last).contains(day))
         {
-            let mut listed = waiting.remove(&day).unwrap_or_default();
-            if let Some(sheet) = sheets.get(&day) {
-                let known: HashSet<OrderId> =
-                    listed.iter().map(|one| one.order_id.clone()).collect();
-                let rows = market.orders_of_day(day, sheet, call.now).await?;
-                let new = rows
+            let cursor = self.cursor.as_ref().filter(|cursor| cursor.day == day);
+            let cursor = cursor.map(|cursor| (cursor.placed_at, &cursor.order_id));
+            let mut waiting = waiting.remove(&day).unwrap_or_default();
+            let known: HashSet<OrderId> = waiting.iter().map(|one| one.order_id.clone()).collect();
+            waiting.retain(|one| cursor.is_none_or(|cursor| one.time() < cursor));
+            waiting.sort_by(|a, b| b.time().cmp(&a.time()));
+            let mut rows = market
+                .newest_first(day, sheets.get(&day), cursor, call.now)
+                .await?;
+            loop {
+                let page = rows.next(AT_ONCE).await?;
+                let oldest = page
+                    .last()
+                    .map(|row| (row.line.placed_at, &row.line.order_id));
+                let newer = |one: &Listed| oldest.is_none_or(|oldest| one.time() > oldest);
+                let older = waiting.split_off(waiting.partition_point(newer));
+                let mut listed = std::mem::replace(&mut waiting, older);
+                let new = page
                     .iter()
                     .filter(|row| !known.contains(&row.line.order_id));
                 listed.extend(new.map(|row| Listed::of(day, &row.customer_id, &row.line)));
-            }
-            listed.retain(|one| self.cursor.as_ref().is_none_or(|cursor| one.before(cursor)));
-            listed.sort_by(|a, b| (b.placed_at, &b.order_id).cmp(&(a.placed_at, &a.order_id)));
-            while !listed.is_empty() {
-                let rest = listed.split_off(listed.len().min(AT_ONCE));
-                for one in self.standing(market, listed, call).await? {
-                    if found.len() == limit {
-                        return Ok((found, true));
+                listed.sort_by(|a, b| b.time().cmp(&a.time()));
+                while !listed.is_empty() {
+                    let rest = listed.split_off(listed.len().min(AT_ONCE));
+                    for one in self.standing(market, listed, call).await? {
+                        if found.len() == limit {
+                            return Ok((found, true));
+                        }
+                        found.push(one);
                     }
-                    found.push(one);
+                    listed = rest;
                 }
-                listed = rest;
+                if oldest.is_none() {
+                    break;
+                }
             }
         }
         Ok((found, false))

@@ -16,7 +16,7 @@ use revtrail_store::access::Role;
 use revtrail_store::lists::RedemptionsIn;
 use revtrail_store::market::Market;
 use revtrail_store::parked::Parked;
-use revtrail_store::sheets::PurchaseRow;
+use revtrail_store::purchases::PurchaseRow;
 use revtrail_web::answer::json;
 use revtrail_web::problem::Problem;
 use revtrail_web::query::Query;
@@ -234,9 +234,9 @@ pub(crate) async fn purchases(call: Call) -> Result<Response, Problem> {
         let (page, next) = market
             .purchases(
                 Some(&campaign.campaign_id),
-                period.first,
-                period.last,
+                period.first..=period.last,
                 after.take(),
+                None,
                 freshness.reading,
                 call.now,
             )

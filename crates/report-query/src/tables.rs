@@ -7,7 +7,7 @@ use revtrail_core::order::Order;
 use revtrail_core::report::{
     CampaignReport, DayRow, Engagement, OrdersAmount, OrdersReport, Sales,
 };
-use revtrail_store::sheets::PurchaseRow;
+use revtrail_store::purchases::PurchaseRow;
 use revtrail_web::csv::{Cell, Table};
 use revtrail_web::route::Response;
 use serde::Serialize;

@@ -24,6 +24,7 @@ pub mod notes;
 pub mod parked;
 mod pool;
 pub mod promotions;
+pub mod purchases;
 #[cfg(feature = "queue")]
 pub mod queue;
 mod resend;

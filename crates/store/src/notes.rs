@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use futures_util::future::try_join_all;
 use revtrail_core::id::CustomerId;
 use revtrail_core::sheet::Intake;
-use revtrail_core::time::{Day, Instant};
+use revtrail_core::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Item, NewItem, Range, Reading, StoreError, data, random_hex, text};
 use crate::keys::{self, NOTE_LANES};
 use crate::market::{Market, Witnessed};
+use crate::purchases::RowPlace;
 use crate::work::{ListPlace, Redecide, Work};
 
 /// An open note older than this belongs to a call that died; it may be deleted once its customers are in units.
@@ -208,11 +209,11 @@ impl Market {
                     pending.take(list.into_iter().skip(next), max);
                 }
                 // Every campaign that changes asks for one: they are walked through as a run will, all at once.
-                Work::Redecide { span, after: None } => {
+                Work::Redecide { span, place: None } => {
                     asked = Some(asked.map_or(span, |all| all.both(span)));
                 }
-                Work::Redecide { span, after } => {
-                    self.take_redecided(&mut pending, span, after, max, now)
+                Work::Redecide { span, place } => {
+                    self.take_redecided(&mut pending, span, place, max, now)
                         .await?;
                 }
                 Work::Refold { .. } => {
@@ -239,13 +240,13 @@ impl Market {
         &self,
         pending: &mut Pending,
         span: Redecide,
-        after: Option<Day>,
+        place: Option<RowPlace>,
         max: usize,
         now: Instant,
     ) -> Result<(), StoreError> {
-        let mut days = self.redecided(span, after, now).await?;
+        let mut redecided = self.redecided(span, place, now).await?;
         while !pending.more
-            && let Some((_, customers)) = days.next().await?
+            && let Some(customers) = redecided.next().await?
         {
             pending.take(customers, max);
         }

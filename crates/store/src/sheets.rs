@@ -1,14 +1,12 @@
-//! Day sheets and purchase rows: the figures of a local day, and the list of its orders by who earned them.
+//! Day sheets: the figures of local days.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::try_join_all;
-use revtrail_core::fold::{Contribution, OrderLine};
-use revtrail_core::id::{CampaignId, CustomerId};
+use revtrail_core::id::CampaignId;
 use revtrail_core::settings::Versions;
 use revtrail_core::sheet::Sheet;
 use revtrail_core::time::{DAY_MS, Day, Instant};
-use serde::{Deserialize, Serialize};
 
 use crate::client::{
     Condition, Fault, Item, NewItem, Range, Reading, StoreError, TRANSACTION_ITEMS_MAX, Transacted,
@@ -17,21 +15,9 @@ use crate::client::{
 use crate::keys;
 use crate::market::{Market, TRIES_MAX};
 use crate::notes::Note;
-use crate::work::Redecide;
 
 /// Most transactions in a row that may fail without anything moving on.
 pub(crate) const FAILURES_MAX: usize = 50;
-
-/// A stored order as the last run decided it, under the campaign that earned it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PurchaseRow {
-    /// Who bought.
-    #[serde(rename = "c")]
-    pub customer_id: CustomerId,
-    /// The order, decided.
-    #[serde(rename = "l")]
-    pub line: OrderLine,
-}
 
 /// A sheet above this many bytes takes no more: what comes goes to the next stripe, whose sheet is just another part of the sum.
 /// About 6,000 campaigns of a day, compressed; eight times as many in all.
@@ -352,190 +338,6 @@ impl Market {
         Err(StoreError::Contended {
             op: "reading sheets",
         })
-    }
-
-    /// A write that puts a purchase row.
-    pub(crate) fn put_row(&self, day: Day, customer: &CustomerId, line: &OrderLine) -> Write {
-        let item = NewItem::at(&self.row_key(day, line)).data(&PurchaseRow {
-            customer_id: customer.clone(),
-            line: line.clone(),
-        });
-        self.store
-            .put_write(item.expires(self.unseen_at(day)), None)
-    }
-
-    /// A write that deletes a purchase row.
-    pub(crate) fn delete_row(&self, day: Day, line: &OrderLine) -> Write {
-        self.store.delete_write(&self.row_key(day, line), None)
-    }
-
-    pub(crate) fn row_key(&self, day: Day, line: &OrderLine) -> keys::Key {
-        let campaign = line.credit.as_ref().map(|credit| &credit.campaign_id);
-        keys::purchase(&self.id, campaign, day, line.placed_at, &line.order_id)
-    }
-
-    /// True where the purchase rows of a customer are those of a contribution.
-    ///
-    /// # Errors
-    /// What the table answers.
-    pub async fn rows_are(
-        &self,
-        customer: &CustomerId,
-        contribution: &Contribution,
-    ) -> Result<bool, StoreError> {
-        let days = contribution.days.iter();
-        let mut lines: Vec<(Day, &OrderLine)> = days
-            .flat_map(|(&day, part)| part.orders.iter().map(move |line| (day, line)))
-            .collect();
-        let keys: Vec<_> = lines
-            .iter()
-            .map(|(day, line)| self.row_key(*day, line))
-            .collect();
-        for item in self.store.get_all(&keys, true).await? {
-            let row: PurchaseRow = data(&item)?;
-            lines.retain(|(_, line)| **line != row.line || row.customer_id != *customer);
-        }
-        Ok(lines.is_empty())
-    }
-
-    /// The orders that a campaign earned (or nobody, for `None`) on some days, both ends included; a page of them, newest
-    /// first, from after the sort key `after`, and where to go on.
-    ///
-    /// # Errors
-    /// What the table answers.
-    pub async fn purchases(
-        &self,
-        campaign: Option<&CampaignId>,
-        from: Day,
-        to: Day,
-        after: Option<String>,
-        reading: Reading,
-        now: Instant,
-    ) -> Result<(Vec<(String, PurchaseRow)>, Option<String>), StoreError> {
-        // A day's rows begin with the day and "/": "0" is the next byte.
-        let range = Range::Between(from.to_string(), format!("{to}0"));
-        let reading = Reading {
-            newest_first: true,
-            ..reading
-        };
-        let (items, next) = self
-            .store
-            .page(
-                &keys::purchases(&self.id, campaign),
-                &range,
-                reading,
-                after,
-                None,
-            )
-            .await?;
-        let row = |item: &Item| Ok((text(item, "sk").to_owned(), data(item)?));
-        let rows = items
-            .iter()
-            .filter(|item| !expired(item, now))
-            .map(row)
-            .collect::<Result<_, StoreError>>()?;
-        Ok((rows, next))
-    }
-
-    /// All orders of a day as the last run decided them, read strongly, by (`placed_at`, `order_id`). The day's sheet says which campaigns
-    /// earned any.
-    ///
-    /// # Errors
-    /// What the table answers.
-    pub async fn orders_of_day(
-        &self,
-        day: Day,
-        sheet: &Sheet<CampaignId>,
-        now: Instant,
-    ) -> Result<Vec<PurchaseRow>, StoreError> {
-        let campaigns: BTreeSet<&CampaignId> = sheet
-            .rows
-            .iter()
-            .filter(|(_, figures)| figures.orders != 0)
-            .map(|((id, _), _)| id)
-            .collect();
-        let mut rows = Vec::new();
-        for campaign in campaigns.into_iter().map(Some).chain([None]) {
-            let mut after = None;
-            loop {
-                let (page, next) = self
-                    .purchases(campaign, day, day, after, Reading::STRONG, now)
-                    .await?;
-                rows.extend(page.into_iter().map(|(_, row)| row));
-                match next {
-                    Some(next) => after = Some(next),
-                    None => break,
-                }
-            }
-        }
-        rows.sort_by(|a, b| {
-            (a.line.placed_at, &a.line.order_id).cmp(&(b.line.placed_at, &b.line.order_id))
-        });
-        Ok(rows)
-    }
-}
-
-/// The customers of the orders placed in a time, by day: found through the sheets and purchase rows, never by a scan.
-#[derive(Debug)]
-pub struct Redecided<'m> {
-    market: &'m Market,
-    span: Redecide,
-    now: Instant,
-    days: std::collections::btree_map::IntoIter<Day, Sheet<CampaignId>>,
-}
-
-impl Market {
-    /// Those whose orders a change touches, from after a day on.
-    ///
-    /// # Errors
-    /// What the table answers.
-    pub async fn redecided(
-        &self,
-        mut span: Redecide,
-        after: Option<Day>,
-        now: Instant,
-    ) -> Result<Redecided<'_>, StoreError> {
-        let mut days = BTreeMap::new();
-        if let Some(versions) = self.versions().await? {
-            let day = |at: Instant| at.day(versions.at(at).settings.timezone);
-            let first_folded = self.retention.first_folded(day(now));
-            // A day on both sides: a day is named by the zone in force at the order's own instant.
-            let mut first = day(span.from).minus(1);
-            if first < first_folded {
-                // An order that nobody sees any more can be the purchase that made a visible one not the customer's first.
-                first = first_folded;
-                let look_back_ms = self.retention.look_back_ms();
-                span.to = span.to.map(|to| to.plus_ms(look_back_ms));
-            }
-            let first = after.map_or(first, |after| first.max(after.plus(1)));
-            let last = day(span.to.unwrap_or(now)).plus(2);
-            if first <= last {
-                days = self.sheets(first, last, Reading::STRONG, now).await?;
-            }
-        }
-        Ok(Redecided {
-            market: self,
-            span,
-            now,
-            days: days.into_iter(),
-        })
-    }
-}
-
-impl Redecided<'_> {
-    /// The customers of the next day with any figures.
-    ///
-    /// # Errors
-    /// What the table answers.
-    pub async fn next(&mut self) -> Result<Option<(Day, BTreeSet<CustomerId>)>, StoreError> {
-        let Some((day, sheet)) = self.days.next() else {
-            return Ok(None);
-        };
-        let rows = self.market.orders_of_day(day, &sheet, self.now).await?;
-        let touched = rows
-            .into_iter()
-            .filter(|row| self.span.takes(row.line.placed_at));
-        Ok(Some((day, touched.map(|row| row.customer_id).collect())))
     }
 }
 

@@ -6,7 +6,7 @@ use revtrail_core::campaign::Campaign;
 use revtrail_core::id::{CustomerId, MarketplaceId, PromotionId};
 use revtrail_core::money::{Currency, Money, Sums};
 use revtrail_core::settings::{Supersede, Versions};
-use revtrail_core::time::{DAY_MS, Day, Instant};
+use revtrail_core::time::{DAY_MS, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::client::{
@@ -15,6 +15,7 @@ use crate::client::{
 };
 use crate::keys;
 use crate::market::{Market, TRIES_MAX};
+use crate::purchases::RowPlace;
 
 /// Lists read at once in a walk through all of them: each has at most some hundred KB.
 const LISTS_AT_ONCE: i32 = 8;
@@ -98,9 +99,9 @@ pub enum Work {
         /// Which time.
         #[serde(rename = "s")]
         span: Redecide,
-        /// The days up to this one are done.
-        #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
-        after: Option<Day>,
+        /// Where the walk through its orders goes on; none at its beginning.
+        #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+        place: Option<RowPlace>,
     },
     /// Plan folds of everybody: settings that were replaced before the first order leave nothing behind.
     #[serde(rename = "y")]
@@ -182,7 +183,7 @@ impl Unit {
 impl Work {
     /// The orders of a time, all of them.
     pub fn redecide(span: Redecide) -> Self {
-        Self::Redecide { span, after: None }
+        Self::Redecide { span, place: None }
     }
 }
 

@@ -55,6 +55,10 @@ const VERIFIED: Harness = by(
     "ledger::a_verification_counts_each_customer_once_whoever_goes_on_with_it",
     &[],
 );
+const TURNS: Harness = by(
+    "ledger::whom_a_change_touches_is_found_in_as_many_turns_as_it_takes",
+    &[],
+);
 /// The first events, and the first of what is told of promotions.
 const SENT_AGAIN: Harness = by(
     "crash::what_the_sdk_sends_again_is_done_once",
@@ -242,6 +246,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "version_of(stripe) >= since",
         with: "version_of(stripe) >= 0 && since > 0",
         found_by: MERGE,
+    },
+    Mutant {
+        name: "a_list_left_out_where_a_walk_goes_on",
+        file: "crates/store/src/purchases.rs",
+        text: "|list| *list < next",
+        with: "|list| *list <= next",
+        found_by: TURNS,
     },
     Mutant {
         name: "a_write_sent_again",
