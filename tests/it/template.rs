@@ -279,7 +279,7 @@ fn what_fails_again_and_again_comes_to_the_dead_letters_and_somebody_hears_of_it
     assert!(queue("Work")["VisibilityTimeout"].as_i64().unwrap() >= 6 * limit_s);
     assert_eq!(
         queue("Work")["RedrivePolicy"],
-        json!({ "deadLetterTargetArn": dead, "maxReceiveCount": 4 })
+        json!({ "deadLetterTargetArn": dead, "maxReceiveCount": 5 })
     );
     assert_eq!(queue("DeadLetters")["MessageRetentionPeriod"], 14 * 86_400);
     let events = &attributor["Events"];
@@ -317,11 +317,27 @@ fn what_fails_again_and_again_comes_to_the_dead_letters_and_somebody_hears_of_it
     }
     for (name, alarm) in of_type(&template, "AWS::CloudWatch::Alarm") {
         let told = json!({ "Fn::If": ["HasAlarmTopic", [{ "Ref": "AlarmTopic" }], { "Ref": "AWS::NoValue" }] });
+        let age = name.ends_with("AgeAlarm");
         assert_eq!(
             (&alarm["AlarmActions"], &alarm["Threshold"]),
-            (&told, &json!(0)),
+            (&told, &json!(if age { 3_600 } else { 0 })),
             "{name}"
         );
+    }
+    let watched = |name: &str| {
+        let alarm = &queue(name)["Dimensions"][0]["Value"];
+        (queue(name)["MetricName"].clone(), alarm.clone())
+    };
+    let api = json!({ "Ref": "Api" });
+    assert_eq!(watched("ApiFailuresAlarm"), (json!("5xx"), api));
+    for queue in ["Work", "Arrivals"] {
+        let of = json!({ "Fn::GetAtt": [queue, "QueueName"] });
+        let age = json!("ApproximateAgeOfOldestMessage");
+        assert_eq!(watched(&format!("{queue}AgeAlarm")), (age, of));
+    }
+    // Those who hand over to themselves may.
+    for name in ["HourlyAttributor", "RedemptionBatch"] {
+        assert_eq!(queue(name)["RecursiveLoop"], "Allow", "{name}");
     }
     let api = &queue("Api")["DefaultRouteSettings"];
     assert_eq!(
@@ -344,6 +360,15 @@ fn the_bucket_is_private_and_tells_of_files_only() {
         .unwrap();
     assert!(public.len() == 4 && public.values().all(|blocked| *blocked == json!(true)));
     assert!(bucket["BucketEncryption"].is_object());
+    let rules = bucket["LifecycleConfiguration"]["Rules"].as_array();
+    for prefix in ["inbox/", "outbox/"] {
+        let of = |rule: &&Value| rule["Prefix"] == prefix;
+        let rule = rules.unwrap().iter().find(of).unwrap();
+        assert_eq!(
+            (&rule["Status"], &rule["ExpirationInDays"]),
+            (&json!("Enabled"), &json!({ "Ref": "RetentionDays" }))
+        );
+    }
     // Overwritten content is gone, and nobody pays for it.
     assert_eq!(bucket["VersioningConfiguration"], Value::Null);
     let told = bucket["NotificationConfiguration"]["QueueConfigurations"]
@@ -394,7 +419,7 @@ fn the_queue_of_files_is_fed_to_their_function() {
     assert!(queue["VisibilityTimeout"].as_i64().unwrap() >= 6 * limit_s);
     assert_eq!(
         queue["RedrivePolicy"],
-        json!({ "deadLetterTargetArn": { "Fn::GetAtt": ["DeadLetters", "Arn"] }, "maxReceiveCount": 4 })
+        json!({ "deadLetterTargetArn": { "Fn::GetAtt": ["DeadLetters", "Arn"] }, "maxReceiveCount": 5 })
     );
     let fed = &function["Events"]["Arrival"]["Properties"];
     assert_eq!(fed["Queue"], json!({ "Fn::GetAtt": ["Arrivals", "Arn"] }));

@@ -1,13 +1,14 @@
 //! A bucket of S3. Files are read by ranges, so that a reader who takes his time loses no connection, and what is held is one range.
 
 use std::io::{self, Cursor, Read};
+use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::BehaviorVersion;
 use aws_sdk_s3::error::{DisplayErrorContext, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use revtrail_store::aws::{BadEnvironment, credentials, https, needed, region};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use revtrail_store::aws::{BadEnvironment, credentials, https, needed, region, timeouts};
 use tokio::runtime::Handle;
 
 use crate::files::FilesError;
@@ -45,6 +46,7 @@ impl Bucket {
             .credentials_provider(credentials()?)
             // Another endpoint has no name for each bucket.
             .force_path_style(endpoint.is_some())
+            .timeout_config(timeouts(Duration::from_secs(30)))
             .http_client(https());
         config.set_endpoint_url(endpoint);
         Ok(Self::new(Client::from_conf(config.build()), &name))
@@ -184,6 +186,7 @@ impl Upload {
         let Bucket { client, name } = &self.bucket;
         if self.parts.is_none() {
             let create = client.create_multipart_upload().bucket(name).key(&self.key);
+            let create = create.checksum_algorithm(ChecksumAlgorithm::Crc32);
             let created = create.content_type(self.media_type).send().await;
             let created = created.map_err(|error| failed("write", &self.key, error))?;
             self.parts = Some((created.upload_id.unwrap_or_default(), Vec::new()));

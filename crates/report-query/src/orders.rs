@@ -188,7 +188,7 @@ pub(crate) async fn attribution(call: Call) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, &body.await?))
 }
 
-/// Orders read at the same time.
+/// Most orders read at the same time.
 const AT_ONCE: usize = 100;
 
 #[derive(Serialize, Deserialize)]
@@ -295,6 +295,8 @@ impl Wanted {
         };
         let last = self.cursor.as_ref().map_or(last, |at| at.day.min(last));
         let days: BTreeSet<Day> = waiting.keys().chain(sheets.keys()).copied().collect();
+        // One more than are asked for says whether there are more.
+        let at_once = AT_ONCE.min(limit.saturating_add(1));
         let mut found = Vec::new();
         for day in days
             .into_iter()
@@ -308,10 +310,10 @@ impl Wanted {
             waiting.retain(|one| cursor.is_none_or(|cursor| one.time() < cursor));
             waiting.sort_by(|a, b| b.time().cmp(&a.time()));
             let mut rows = market
-                .newest_first(day, sheets.get(&day), cursor, call.now)
+                .newest_first(day, sheets.get(&day), cursor, at_once, call.now)
                 .await?;
             loop {
-                let page = rows.next(AT_ONCE).await?;
+                let page = rows.next(at_once).await?;
                 let oldest = page
                     .last()
                     .map(|row| (row.line.placed_at, &row.line.order_id));
@@ -324,7 +326,7 @@ impl Wanted {
                 listed.extend(new.map(|row| Listed::of(day, &row.customer_id, &row.line)));
                 listed.sort_by(|a, b| b.time().cmp(&a.time()));
                 while !listed.is_empty() {
-                    let rest = listed.split_off(listed.len().min(AT_ONCE));
+                    let rest = listed.split_off(listed.len().min(at_once));
                     for one in self.standing(market, listed, call).await? {
                         if found.len() == limit {
                             return Ok((found, true));

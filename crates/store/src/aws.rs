@@ -1,6 +1,10 @@
 //! The table in AWS: the SDK's client over TLS, from what stands in a function's environment.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -56,6 +60,23 @@ pub fn https() -> SharedHttpClient {
         .build_https()
 }
 
+/// How often a call is made that is refused for now: after 25 ms and then twice as long each time, by lot, some three seconds in all.
+pub fn retries() -> RetryConfig {
+    RetryConfig::standard()
+        .with_max_attempts(8)
+        .with_initial_backoff(Duration::from_millis(50))
+        .with_max_backoff(Duration::from_secs(2))
+}
+
+/// How long an answer may take until it is taken for lost: without that a call over a line that went silent waits until its
+/// function is stopped.
+pub fn timeouts(answer: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .read_timeout(answer)
+        .build()
+}
+
 /// The table named by `REVTRAIL_TABLE`, with the region and the credentials that Lambda gives; `AWS_ENDPOINT_URL_DYNAMODB`
 /// names another endpoint.
 ///
@@ -67,6 +88,8 @@ pub fn store_from_env() -> Result<Store, BadEnvironment> {
         .behavior_version(BehaviorVersion::latest())
         .region(region()?)
         .credentials_provider(credentials()?)
+        .retry_config(retries())
+        .timeout_config(timeouts(Duration::from_secs(8)))
         .http_client(https());
     config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_DYNAMODB").ok());
     Ok(Store::new(Client::from_conf(config.build()), &table))

@@ -9,10 +9,12 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::error::TransactionCanceledException;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, Delete, KeySchemaElement,
-    KeyType, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
-    ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem, Update,
+    AttributeDefinition, AttributeValue, BillingMode, CancellationReason, ConditionCheck, Delete,
+    KeySchemaElement, KeyType, KeysAndAttributes, Put, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TimeToLiveSpecification,
+    TransactWriteItem, Update,
 };
 use revtrail_core::time::Instant;
 use serde::Serialize;
@@ -407,6 +409,7 @@ impl Reading {
 impl Store {
     /// The table of a name behind a client.
     pub fn new(client: Client, table: &str) -> Self {
+        let client = resend::what_was_refused(&client);
         Self {
             writer: resend::only_refused(&client),
             client,
@@ -783,21 +786,26 @@ impl Store {
         else {
             return Err(failed("TransactWriteItems", error));
         };
-        let mut faults = Vec::new();
-        for reason in cancelled.cancellation_reasons() {
-            faults.push(match reason.code().unwrap_or("None") {
-                "None" => Fault::None,
-                "ConditionalCheckFailed" => Fault::Condition,
-                "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded" => {
-                    Fault::Passing
-                }
-                _ => return Err(failed("TransactWriteItems", error)),
-            });
-        }
+        let Some(mut faults) = faults(cancelled) else {
+            return Err(failed("TransactWriteItems", error));
+        };
         // One reason a write; fewer would be read as a conflict of the rest.
         faults.resize(count, Fault::Passing);
         Ok(Transacted::Cancelled(faults))
     }
+}
+
+/// What was at fault with each write of a transaction; `None` where it is something that no repetition mends.
+pub(crate) fn faults(cancelled: &TransactionCanceledException) -> Option<Vec<Fault>> {
+    let fault = |reason: &CancellationReason| match reason.code().unwrap_or("None") {
+        "None" => Some(Fault::None),
+        "ConditionalCheckFailed" => Some(Fault::Condition),
+        "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded" => {
+            Some(Fault::Passing)
+        }
+        _ => None,
+    };
+    cancelled.cancellation_reasons().iter().map(fault).collect()
 }
 
 /// Random hexadecimal digits, 16 bytes of them, for names that must not be guessed or meet.

@@ -17,8 +17,8 @@ use crate::work::Redecide;
 
 /// Rows held of a day that is read by time: some 10 MB. All its lists share them.
 const ROWS_IN_HAND: usize = 20_000;
-/// Rows of a list read at once there.
-const LIST_ROWS: RangeInclusive<usize> = 10..=1_000;
+/// Fewest rows of a list read at once there.
+const LIST_ROWS_MIN: usize = 10;
 /// Lists whose first rows are read at the same time.
 const LISTS_AT_ONCE: usize = 16;
 
@@ -140,7 +140,7 @@ impl Market {
         }
     }
 
-    /// The orders of a day as the last run decided them, newest first, those before `before`.
+    /// The orders of a day as the last run decided them, newest first, those before `before`; some of them, or so many at a time.
     ///
     /// # Errors
     /// What the table answers.
@@ -149,15 +149,16 @@ impl Market {
         day: Day,
         sheet: Option<&Sheet<CampaignId>>,
         before: Option<(Instant, &OrderId)>,
+        at_once: usize,
         now: Instant,
     ) -> Result<NewestFirst<'_>, StoreError> {
         let earners = sheet.map(earners).unwrap_or_default();
-        let each = ROWS_IN_HAND / earners.len().max(1);
+        let each = at_once.min(ROWS_IN_HAND / earners.len().max(1));
         let list = RowList {
             market: self,
             day,
             now,
-            limit: each.clamp(*LIST_ROWS.start(), *LIST_ROWS.end()) as i32,
+            limit: each.max(LIST_ROWS_MIN) as i32,
             rows: VecDeque::new(),
             after: before.map(|(at, order)| keys::purchase(&self.id, None, day, at, order).sk),
             over: false,

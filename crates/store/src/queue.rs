@@ -1,5 +1,7 @@
 //! The queues in AWS that point at work. They carry no truth: what waits stands in the table, and files in their bucket.
 
+use std::time::Duration;
+
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::BehaviorVersion;
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
@@ -7,7 +9,7 @@ use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use revtrail_core::id::MarketplaceId;
 use serde::Serialize;
 
-use crate::aws::{BadEnvironment, credentials, https, needed, region};
+use crate::aws::{BadEnvironment, credentials, https, needed, region, timeouts};
 use crate::work::Nudge;
 
 /// Most messages of a call (SQS's limit).
@@ -52,6 +54,7 @@ impl Queue {
             .behavior_version(BehaviorVersion::latest())
             .region(region()?)
             .credentials_provider(credentials()?)
+            .timeout_config(timeouts(Duration::from_secs(8)))
             .http_client(https());
         config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_SQS").ok());
         Ok(Self::new(Client::from_conf(config.build()), &url))

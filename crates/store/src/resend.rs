@@ -1,10 +1,24 @@
 //! What the SDK may send again by itself.
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
+use aws_smithy_runtime_api::client::orchestrator::OrchestratorError;
 use aws_smithy_runtime_api::client::retries::classifiers::{
     ClassifyRetry, RetryAction, RetryClassifierPriority,
 };
+
+use crate::client::{Fault, faults};
+
+/// The same client, that also sends again what met a transaction on its way, and a transaction of which the table had no room for
+/// some items: all of it was refused, and only for now. The SDK takes neither for that.
+pub(crate) fn what_was_refused(client: &Client) -> Client {
+    let config = client.config().to_builder();
+    Client::from_conf(config.retry_classifier(RefusedForNow).build())
+}
 
 /// The same client for plain writes: it sends one again only where it was refused for now.
 ///
@@ -14,6 +28,51 @@ use aws_smithy_runtime_api::client::retries::classifiers::{
 pub(crate) fn only_refused(client: &Client) -> Client {
     let config = client.config().to_builder();
     Client::from_conf(config.retry_classifier(OnlyRefused).build())
+}
+
+#[derive(Debug)]
+struct RefusedForNow;
+
+impl ClassifyRetry for RefusedForNow {
+    fn classify_retry(&self, ctx: &InterceptorContext) -> RetryAction {
+        let error = ctx.output_or_error().and_then(Result::err);
+        let error = error.and_then(OrchestratorError::as_operation_error);
+        let refused = error.is_some_and(|error| {
+            use {DeleteItemError as D, PutItemError as P, UpdateItemError as U};
+            let put = matches!(
+                error.downcast_ref(),
+                Some(P::TransactionConflictException(_))
+            );
+            let update = matches!(
+                error.downcast_ref(),
+                Some(U::TransactionConflictException(_))
+            );
+            let delete = matches!(
+                error.downcast_ref(),
+                Some(D::TransactionConflictException(_))
+            );
+            let cancelled = match error.downcast_ref() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                    faults(cancelled).is_some_and(|faults| !faults.contains(&Fault::Condition))
+                }
+                _ => false,
+            };
+            put || update || delete || cancelled
+        });
+        if refused {
+            RetryAction::throttling_error()
+        } else {
+            RetryAction::NoActionIndicated
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "what met a transaction"
+    }
+
+    fn priority(&self) -> RetryClassifierPriority {
+        RetryClassifierPriority::run_after(RetryClassifierPriority::transient_error_classifier())
+    }
 }
 
 #[derive(Debug)]
@@ -37,6 +96,6 @@ impl ClassifyRetry for OnlyRefused {
 
     /// After all others, whose verdict it looks at.
     fn priority(&self) -> RetryClassifierPriority {
-        RetryClassifierPriority::run_after(RetryClassifierPriority::transient_error_classifier())
+        RetryClassifierPriority::run_after(RefusedForNow.priority())
     }
 }
