@@ -605,6 +605,37 @@ fn what_the_sdk_sends_again_is_done_once() {
     every_point(&promotions(), true, 300);
 }
 
+/// What the SDK sends again, since nothing of it is done: nobody hears of it.
+#[test]
+fn what_is_refused_for_now_is_sent_again() {
+    let mut points = 0;
+    for acts in [life(), promotions()] {
+        let states = block_on(states(&acts));
+        for (at, (name, _, one)) in acts.iter().enumerate() {
+            let play = |refused: Option<(usize, Fault)>| {
+                let mut line = Line::over(states[at].copy().unwrap());
+                line.sends_again = true;
+                if let Some((call, fault)) = refused {
+                    line.fail_at(call, fault);
+                }
+                let done = block_on(act(&service(&line, now()), one));
+                assert!(done, "act {at} ({name}): {refused:?}");
+                line.calls()
+            };
+            for (call, seen) in play(None).iter().enumerate() {
+                for fault in [Fault::Throttled, Fault::Conflict, Fault::Met] {
+                    if seen.takes(fault) {
+                        play(Some((call + 1, fault)));
+                        points += 1;
+                    }
+                }
+            }
+        }
+    }
+    println!("refusals: {points}");
+    assert!(points > 1_000, "{points}");
+}
+
 fn every_point(acts: &Acts, sends_again: bool, least: usize) {
     let only: Option<usize> = std::env::var("REVTRAIL_ACT")
         .ok()

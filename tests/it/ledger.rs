@@ -348,6 +348,38 @@ async fn many_redemptions_are_counted_anew_in_as_many_turns_as_it_takes() {
     }
 }
 
+/// An assignment that redemptions of a hundred tiers wait for fits into no transaction.
+#[tokio::test]
+async fn what_cannot_be_taken_in_keeps_no_run_waiting() {
+    let shop = shop_of(2).await;
+    let waiting = |n: usize| {
+        json!({"redemption_id": format!("r{n}"), "promotion_id": "p", "customer_id": "c0", "tier_id": format!("t{n}"),
+            "redeemed_at": "2026-11-17T10:00:00Z"})
+    };
+    let waiting: Vec<Value> = (0..110).map(waiting).collect();
+    shop.service
+        .feed(shop.id, "redemptions", &waiting, 110)
+        .await;
+    let assigned = |id: &str, customer: &str| json!({"assignment_id": id, "promotion_id": "p", "customer_id": customer, "assigned_at": "2026-11-17T09:00:00Z"});
+    let both = [assigned("a0", "c0"), assigned("a1", "c1")];
+    shop.service.feed(shop.id, "assignments", &both, 2).await;
+    shop.put("promotions/p", json!({"name": "P"})).await;
+    let run = run_with(&shop, json!({})).await;
+    assert_part("run", &run, &json!({"state": "done", "customers": 2}));
+    let row = &shop.get("reports/promotions").await["promotions"][0];
+    assert_part(
+        "p",
+        row,
+        &json!({"assigned": 1, "redeemed": 1, "redemptions": 110}),
+    );
+    // The same where nothing waits, in one call with another.
+    let both = json!([assigned("a2", "c0"), assigned("a3", "c2")]);
+    let (status, told) = shop.call(http::Method::POST, "assignments", both).await;
+    assert_eq!(status, 202, "{told}");
+    assert_part("told", &told, &json!({"accepted": 1}));
+    assert_eq!(told["rejected"][0]["code"], "conflict", "{told}");
+}
+
 #[tokio::test]
 async fn whom_a_change_touches_is_found_in_as_many_turns_as_it_takes() {
     let settings = json!({"excluded_tags": ["x"], "supersede": "none"});
@@ -511,6 +543,12 @@ async fn every_run_ends_however_many_are_asked_for_at_once() {
     let runs = shop.get("runs?limit=1000").await;
     let states = runs["runs"].as_array().unwrap().iter();
     assert_eq!(states.filter(|run| run["state"] == "done").count(), 120);
+    // The last page is full, and is the last.
+    let all = runs["runs"].as_array().unwrap().len();
+    let page = shop.get(&format!("runs?limit={all}")).await;
+    assert_eq!(page["next_cursor"], Value::Null);
+    let page = shop.get(&format!("runs?limit={}", all - 1)).await;
+    assert_ne!(page["next_cursor"], Value::Null);
 }
 
 #[tokio::test]

@@ -43,6 +43,8 @@ pub enum Fault {
     KilledAfter,
     /// A transaction meets another one.
     Conflict,
+    /// A plain write meets a transaction.
+    Met,
     /// An eventually consistent read shows what stood some writes ago.
     StaleRead,
     /// A page holds one item, and the next one none.
@@ -53,7 +55,7 @@ pub enum Fault {
     Delayed,
 }
 
-pub const FAULTS: [Fault; 12] = [
+pub const FAULTS: [Fault; 13] = [
     Fault::RequestLost,
     Fault::AnswerLost,
     Fault::Throttled,
@@ -62,6 +64,7 @@ pub const FAULTS: [Fault; 12] = [
     Fault::KilledBefore,
     Fault::KilledAfter,
     Fault::Conflict,
+    Fault::Met,
     Fault::StaleRead,
     Fault::CutPages,
     Fault::Unprocessed,
@@ -85,6 +88,7 @@ impl Call {
         let operation = self.operation.as_str();
         match fault {
             Fault::Conflict => operation == "TransactWriteItems",
+            Fault::Met => matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem"),
             Fault::StaleRead => {
                 !self.strong && matches!(operation, "GetItem" | "Query" | "BatchGetItem")
             }
@@ -159,6 +163,7 @@ pub struct Line {
 
 const THROTTLED: &str =
     r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"slow down"}"#;
+const MET: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConflictException","message":"met a transaction"}"#;
 const BROKEN: &str =
     r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"broken"}"#;
 
@@ -294,6 +299,7 @@ impl Line {
                 Ok(response(500, read(BROKEN.as_bytes())))
             }
             Fault::Conflict => Ok(conflict(&read(&body))),
+            Fault::Met => Ok(response(400, read(MET.as_bytes()))),
             Fault::StaleRead => {
                 let answer = self.tripwire.call(request).await?;
                 let mut shown = read(answer.body().bytes().unwrap_or_default());

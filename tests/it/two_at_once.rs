@@ -323,6 +323,10 @@ async fn promotion_meetings() -> Vec<Meeting> {
             json!({"redeemed_at": "2026-11-18T10:00:00Z"}),
         ),
         told("aw", "late", "ann", json!({})),
+        codes(&["FULL", "OVER"], 1),
+        told("f1", "gift", "ann", json!({"voucher_code": "FULL"})),
+        told("o1", "gift", "ann", json!({"voucher_code": "OVER"})),
+        told("o2", "gift", "bob", json!({"voucher_code": "OVER"})),
         Act::Plan,
     ] {
         assert!(act(&shop, &one, now()).await);
@@ -374,6 +378,18 @@ async fn promotion_meetings() -> Vec<Meeting> {
             false,
             redeem(ONE, "x2", "bob"),
             back("redemptions/x0/rollback", "b"),
+        ),
+        meeting(
+            "a use too many and a rollback",
+            false,
+            told("f2", "gift", "cyd", json!({"voucher_code": "FULL"})),
+            back("redemptions/f1/rollback", "b"),
+        ),
+        meeting(
+            "two rollbacks of a voucher that is overdrawn",
+            false,
+            back("redemptions/o1/rollback", "b"),
+            back("redemptions/o2/rollback", "c"),
         ),
         meeting(
             "a rollback twice at once",

@@ -146,6 +146,8 @@ pub struct Change {
     pub after: Value,
 }
 
+/// Most bytes of a promotion as JSON: what changed of one field is kept twice, and a stored item has 400 KB.
+const PROMOTION_BYTES_MAX: usize = 180_000;
 /// Most tiers and rules of a promotion; longest text of a rule or a description, in bytes.
 const TEXT_BYTES_MAX: usize = 4_000;
 
@@ -210,6 +212,13 @@ impl Told {
         }
         if let Some(description) = &promotion.description {
             reader.limit("description", description.len(), TEXT_BYTES_MAX);
+        }
+        let bytes = serde_json::to_string(&promotion).map_or(0, |text| text.len());
+        if bytes > PROMOTION_BYTES_MAX {
+            let detail = format!(
+                "this promotion has {bytes} bytes as JSON, and may have {PROMOTION_BYTES_MAX}"
+            );
+            reader.0.push(Problem::whole(Code::UnknownValue, detail));
         }
         if reader.0.is_empty() {
             Ok(Self {
@@ -289,7 +298,7 @@ impl Promotion {
 
     /// What a use may cost, where that is known: the value of an amount.
     pub fn cost_of_a_use(&self) -> Option<Budget> {
-        match (self.gives, self.value, self.currency) {
+        match (self.gives, self.value, self.reward_currency()) {
             (Some(Type::Amount), Some(amount), Some(currency)) => Some(Budget { amount, currency }),
             _ => None,
         }

@@ -12,6 +12,8 @@ use crate::order::Status;
 use crate::record::{Code, Problem};
 use crate::time::{HOUR_MS, Instant, Span};
 
+/// Most bytes of settings as JSON: a stored item has 400 KB.
+const SETTINGS_BYTES_MAX: usize = 300_000;
 /// Most excluded tags.
 const EXCLUDED_TAGS_MAX: usize = 1_000;
 /// Most providers.
@@ -322,6 +324,14 @@ impl Settings {
         }
         if let Some(value) = present(fields, "providers") {
             settings.providers = reader.providers(value);
+        }
+        let bytes = serde_json::to_string(&settings).map_or(0, |text| text.len());
+        if bytes > SETTINGS_BYTES_MAX {
+            let detail = format!(
+                "these settings have {bytes} bytes as JSON, and may have {SETTINGS_BYTES_MAX}"
+            );
+            let problem = Problem::whole(Code::UnknownValue, detail);
+            reader.problems.push(problem);
         }
         if reader.problems.is_empty() {
             Ok(settings)

@@ -109,10 +109,17 @@ impl Bench<'_> {
             loop {
                 self.refresh().await?;
                 let limit = self.limits.timeline_bytes;
-                let Some(facts) = self.market.customer(&customer, limit, now).await? else {
-                    self.park(customer, ParkedFor::TimelineTooLarge, now)
-                        .await?;
-                    break;
+                let facts = match self.market.customer(&customer, limit, now).await {
+                    Ok(Some(facts)) => facts,
+                    Ok(None) => {
+                        self.park(customer, ParkedFor::TimelineTooLarge, now)
+                            .await?;
+                        break;
+                    }
+                    Err(error) => {
+                        self.park_unreadable(&customer, error, now).await?;
+                        break;
+                    }
                 };
                 match self
                     .move_light(vec![(customer.clone(), facts)], now)
@@ -161,15 +168,25 @@ impl Bench<'_> {
                     light.push((customer.clone(), facts));
                 }
                 Ok(None) => heavy.push(customer.clone()),
-                Err(error) if error.is_busy() => return Err(error.into()),
-                Err(error) => {
-                    tracing::error!(marketplace = %self.market.id(), %error, "facts cannot be read: their customer is parked");
-                    self.park(customer.clone(), ParkedFor::NotStorable, now)
-                        .await?;
-                }
+                Err(error) => self.park_unreadable(customer, error, now).await?,
             }
         }
         Ok((light, customers[seen..].to_vec()))
+    }
+
+    /// Parks whose facts cannot be read, unless they only cannot be read now.
+    async fn park_unreadable(
+        &self,
+        customer: &CustomerId,
+        error: StoreError,
+        now: Instant,
+    ) -> Result<(), AttributorError> {
+        if error.is_busy() {
+            return Err(error.into());
+        }
+        tracing::error!(marketplace = %self.market.id(), %error, "facts cannot be read: their customer is parked");
+        self.park(customer.clone(), ParkedFor::NotStorable, now)
+            .await
     }
 
     /// Folds and moves; where the table refuses, one by one, and whoever is at fault is parked.

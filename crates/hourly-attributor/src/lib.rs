@@ -123,6 +123,10 @@ impl Attributor {
             Nudge::Plan { run_id, .. } => {
                 return plan::plan(&market, run_id.as_deref(), self.limits, until).await;
             }
+            Nudge::Admit { .. } => {
+                plan::admit(&market, until).await?;
+                return Ok(Vec::new());
+            }
             Nudge::Work { unit_id, .. } => market.unit(unit_id).await?,
         };
         match unit {

@@ -10,6 +10,10 @@ use serde_json::Value;
 async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let attributor = Attributor::new(aws::store_from_env()?, aws::retention_from_env()?);
+    let Attributor {
+        store, retention, ..
+    } = &attributor;
+    store.hold_retention(*retention).await??;
     let queue = Queue::from_env()?;
     let answer = async |call: LambdaEvent<Value>| {
         let deadline = i64::try_from(call.context.deadline).unwrap_or(i64::MAX);

@@ -30,7 +30,7 @@ const QUIET_DAYS: u32 = 2;
 /// Units taken over in one transaction: DynamoDB's limit of 100 items, with those that replace them.
 const TAKEN_AT_ONCE: usize = 90;
 
-/// Plans what changed in a marketplace, and points at every unit that waits; then takes in what waited for promotions.
+/// Plans what changed in a marketplace, and points at every unit that waits, and at what waits for promotions.
 ///
 /// # Errors
 /// What the table answers. What is in no unit yet is still in its notes.
@@ -40,8 +40,11 @@ pub(crate) async fn plan(
     limits: Limits,
     until: Until<'_>,
 ) -> Result<Vec<Nudge>, AttributorError> {
-    let nudges = plan_facts(market, asked_run, limits, until).await?;
-    admit(market, until).await?;
+    let mut nudges = plan_facts(market, asked_run, limits, until).await?;
+    if !market.awaited(until.now()).await?.is_empty() {
+        let marketplace = market.id().clone();
+        nudges.push(Nudge::Admit { marketplace });
+    }
     Ok(nudges)
 }
 
@@ -95,7 +98,7 @@ async fn plan_facts(
 }
 
 /// Takes in what waited for a promotion that is there, as long as there is time: the call that made it died, or had too little.
-async fn admit(market: &Market, until: Until<'_>) -> Result<(), AttributorError> {
+pub(crate) async fn admit(market: &Market, until: Until<'_>) -> Result<(), AttributorError> {
     for promotion in market.awaited(until.now()).await? {
         if until.is_over() {
             break;

@@ -89,9 +89,12 @@ async fn look(
     let mut newer: Option<Book> = None;
     for _ in 0..LOOKS_MAX {
         let book = newer.as_ref().unwrap_or(book);
-        let facts = market
-            .customer(customer, limits.timeline_bytes, now)
-            .await?;
+        let facts = match market.customer(customer, limits.timeline_bytes, now).await {
+            Ok(facts) => facts,
+            Err(error) if error.is_busy() => return Err(error.into()),
+            // Whoever cannot be read is parked.
+            Err(_) => None,
+        };
         let Some(facts) = facts.filter(|facts| facts.stored.unit_id == folded_by) else {
             return Ok(Found::Elsewhere);
         };

@@ -23,7 +23,8 @@ pub enum FilesError {
     #[error("the file was overwritten")]
     Overwritten,
     /// What holds it does not work: the same may be tried again.
-    #[error("failed to {what} {key}: {why}")]
+    // Its name may hold anything, and stays out of the log.
+    #[error("failed to {what} a file: {why}")]
     Failed {
         /// What was tried.
         what: &'static str,

@@ -18,7 +18,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     query.done()?;
     let (batches, next) = call
         .market()?
-        .batches(cursor.map(|cursor| cursor.after), limit as i32, call.now)
+        .batches(cursor.map(|cursor| cursor.after), limit, call.now)
         .await?;
     let next_cursor = next
         .map(|after| call.next_cursor(&BatchCursor { after }))

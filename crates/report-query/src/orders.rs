@@ -14,7 +14,7 @@ use revtrail_core::time::{Day, Instant};
 use revtrail_store::Reading;
 use revtrail_store::access::Role;
 use revtrail_store::facts::{CustomerFacts, TIMELINE_BYTES_MAX};
-use revtrail_store::market::{Market, merge_witnessed};
+use revtrail_store::market::Market;
 use revtrail_web::answer::json;
 use revtrail_web::problem::Problem;
 use revtrail_web::route::{Call, Response, StatusCode};
@@ -41,8 +41,7 @@ pub(crate) struct Known<'r> {
 impl Rulebook {
     pub(crate) async fn of(market: &Market, call: &Call) -> Result<Self, Problem> {
         let versions = versions(market).await?;
-        let notes = market.notes().await?;
-        let told = merge_witnessed(notes.into_iter().flat_map(|note| note.campaigns));
+        let told = market.told_of_campaigns().await?;
         Ok(Self {
             catalog: market.catalog_with(&told).await?,
             versions,
@@ -255,8 +254,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     query.done()?;
     if csv {
         let (all, _) = wanted.find(&market, usize::MAX, &call).await?;
-        let shows = with_revenue && versions.newest().settings.enabled;
-        return Ok(crate::tables::order_list(&all, shows));
+        return Ok(crate::tables::order_list(&all, with_revenue));
     }
     let (found, more) = wanted.find(&market, limit, &call).await?;
     let next = |(one, _): &(Listed, Order)| OrderCursor {

@@ -254,10 +254,7 @@ pub(crate) async fn purchases(call: Call) -> Result<Response, Problem> {
         after = next;
     }
     if csv {
-        return Ok(crate::tables::purchases(
-            &rows,
-            with_revenue && versions.newest().settings.enabled,
-        ));
+        return Ok(crate::tables::purchases(&rows, with_revenue));
     }
     let next_cursor = if rows.len() > limit {
         rows.truncate(limit);

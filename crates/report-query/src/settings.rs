@@ -42,7 +42,7 @@ pub(crate) async fn runs(call: Call) -> Result<Response, Problem> {
     query.done()?;
     let (runs, next) = call
         .market()?
-        .runs(cursor.map(|cursor| cursor.after), limit as i32, call.now)
+        .runs(cursor.map(|cursor| cursor.after), limit, call.now)
         .await?;
     let next_cursor = next
         .map(|after| call.next_cursor(&RunCursor { after }))

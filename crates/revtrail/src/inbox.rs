@@ -16,7 +16,7 @@ use revtrail_web::clock::Clock;
 /// How often the inbox is looked into.
 const LOOK: Duration = Duration::from_secs(1);
 /// Batches are asked for in pages of so many when the process starts.
-const PAGE: i32 = 100;
+const PAGE: usize = 100;
 
 /// Looks into the inbox for as long as the process lives. A file that fails is tried again at the next look, and keeps no other
 /// from its turn.
@@ -104,8 +104,8 @@ impl Inbox {
                         self.work(&file, &etag).await;
                     }
                     Ok(Ok(_) | Err(FilesError::Vanished)) => {}
-                    Ok(Err(error)) => tracing::error!(%error, "a file is not taken"),
-                    Err(error) => tracing::error!(%error, "a file is not taken"),
+                    Ok(Err(error)) => tracing::error!(file = key, %error, "a file is not taken"),
+                    Err(error) => tracing::error!(file = key, %error, "a file is not taken"),
                 }
             }
         }

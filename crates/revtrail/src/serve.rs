@@ -11,6 +11,7 @@ use std::time::Duration;
 use hourly_attributor::Attributor;
 use revtrail_core::id::MarketplaceId;
 use revtrail_core::time::{Instant, Retention, Span};
+use revtrail_store::access::OtherRetention;
 use revtrail_store::embedded::{self, Embedded};
 use revtrail_store::notes::Note;
 use revtrail_store::runs::RunState;
@@ -88,6 +89,9 @@ pub enum ServeError {
     /// The table.
     #[error("the database failed: {0}")]
     Store(#[from] StoreError),
+    /// What it was kept for.
+    #[error(transparent)]
+    Retention(#[from] OtherRetention),
     /// The server.
     #[error("the server failed: {0}")]
     Io(#[from] std::io::Error),
@@ -130,6 +134,7 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
     let clock = args.now.map_or(Clock::REAL, Clock::starting_at);
     let (embedded, _lock) = open(args.data.as_deref())?;
     let store = embedded::store(embedded.clone()).await?;
+    store.hold_retention(args.retention).await??;
     let key = match &args.admin_key {
         Some(key) if !key.is_empty() => key.clone(),
         _ if args.demo => "demo".to_owned(),

@@ -203,6 +203,18 @@ fn what_was_accepted_survives_being_killed() {
 }
 
 #[test]
+fn a_folder_is_held_to_its_retention() {
+    let folder = Folder::new("retention");
+    drop(Server::start(&folder));
+    let mut other = command(&folder);
+    let other = other.args(["--retention", "500d"]).output().unwrap();
+    let told = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert_eq!(other.status.code(), Some(1), "{told}");
+    assert!(told.contains("with a retention of 90 days"), "{told}");
+    drop(Server::start(&folder));
+}
+
+#[test]
 fn a_folder_is_held_by_one_process() {
     let folder = Folder::new("held");
     let _server = Server::start(&folder);

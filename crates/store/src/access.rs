@@ -1,13 +1,13 @@
 //! Access keys, and the list of marketplaces.
 
 use revtrail_core::id::MarketplaceId;
-use revtrail_core::time::Instant;
+use revtrail_core::time::{DAY_MS, Instant, Retention};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::client::{
     Condition, NewItem, PutOutcome, Range, Reading, Store, StoreError, Transacted, data, hex,
-    random_hex,
+    number, random_hex,
 };
 use crate::keys;
 
@@ -87,7 +87,36 @@ pub fn key_hash(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
 }
 
+/// A retention that is not the one that figures were made with.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "what is stored was made with a retention of {stands} days, and figures would be wrong with {given}: begin with {stands} again, or with nothing stored"
+)]
+pub struct OtherRetention {
+    stands: i64,
+    given: i64,
+}
+
 impl Store {
+    /// Holds a deployment to the retention that its figures were made with: with a shorter one folds would forget days whose
+    /// figures stand, and count them again when it is longer; with a longer one days would be seen of which a part is gone.
+    ///
+    /// # Errors
+    /// What the table answers; inside, that it is another one.
+    pub async fn hold_retention(
+        &self,
+        retention: Retention,
+    ) -> Result<Result<(), OtherRetention>, StoreError> {
+        let given = retention.ms() / DAY_MS;
+        let item = NewItem::at(&keys::retention()).number("days", given);
+        let stands = match self.put(item, Some(Condition::absent())).await? {
+            PutOutcome::Done(_) => given,
+            PutOutcome::Refused(stands) => number(&stands, "days").unwrap_or(given),
+        };
+        let same = stands == given;
+        Ok(same.then_some(()).ok_or(OtherRetention { stands, given }))
+    }
+
     /// The key of a secret's hash.
     ///
     /// # Errors

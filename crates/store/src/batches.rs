@@ -191,18 +191,11 @@ impl Market {
     pub async fn batches(
         &self,
         after: Option<String>,
-        limit: i32,
+        limit: usize,
         now: Instant,
     ) -> Result<(Vec<Batch>, Option<String>), StoreError> {
-        let reading = Reading {
-            strong: true,
-            newest_first: true,
-        };
         let list = keys::batch_list(&self.id);
-        let (listed, next) = self
-            .store
-            .page(&list, &Range::All, reading, after, Some(limit))
-            .await?;
+        let (listed, next) = self.store.newest(&list, after, limit).await?;
         let shown = listed.iter().filter(|item| !expired(item, now));
         let keys: Vec<_> = shown
             .map(|item| keys::batch(&self.id, text(item, "batch")))

@@ -18,7 +18,7 @@ use futures_util::future::try_join;
 use revtrail_core::claim::Use;
 use revtrail_core::id::{PromotionId, RedemptionId};
 use revtrail_core::money::{Currency, Money};
-use revtrail_core::record::Problem;
+use revtrail_core::record::{Code, Problem};
 use revtrail_core::redemption::{Assignment, Flag, Outcome, Redemption, Refusal, Rollback};
 use revtrail_core::settings::Versions;
 use revtrail_core::time::{Day, Instant};
@@ -515,12 +515,17 @@ impl Market {
                 }
                 // It does not fit into a transaction.
                 None if size > 1 => size = size.div_ceil(2),
-                None => {
-                    return Err(StoreError::Refused {
-                        op: "TransactWriteItems",
-                        why: "one record does not fit into a transaction".to_owned(),
-                    });
-                }
+                None => match &chunk[0] {
+                    Job::Arrival { .. } | Job::Admit { .. } => {
+                        done.push(Done::Taken(Taken::Rejected(too_far())));
+                    }
+                    Job::Redeem(_) | Job::Rollback { .. } | Job::Redate(_) => {
+                        return Err(StoreError::Refused {
+                            op: "TransactWriteItems",
+                            why: "one record does not fit into a transaction".to_owned(),
+                        });
+                    }
+                },
             }
         }
         Ok(done)
@@ -623,6 +628,12 @@ impl Entry {
             Self::Redeemed(told) => told.redemption_id.as_str(),
         }
     }
+}
+
+/// Why an assignment is not taken that moves redemptions of a hundred tiers and segments to its own.
+fn too_far() -> Problem {
+    let detail = "this customer's redemptions of the promotion name too many tiers and segments for one assignment to take them all";
+    Problem::of("promotion_id", Code::Conflict, detail)
 }
 
 /// Lets others go first, the longer the more often they came first.

@@ -602,7 +602,7 @@ impl Store {
     }
 
     /// One page of a part of a partition, from after a sort key, and where to go on. An empty page can still go on; a range that ends
-    /// before it begins holds nothing, which the table would refuse to say.
+    /// before it begins holds nothing, nor does one that was left already: the table would refuse to say so.
     pub(crate) async fn page(
         &self,
         pk: &str,
@@ -611,8 +611,17 @@ impl Store {
         after: Option<String>,
         limit: Option<i32>,
     ) -> Result<(Vec<Item>, Option<String>), StoreError> {
-        if matches!(range, Range::Between(from, to) if from > to) {
-            return Ok((Vec::new(), None));
+        let mut after = after;
+        if let Range::Between(from, to) = range {
+            let (left, ahead) = match &after {
+                Some(after) if reading.newest_first => (after < from, after > to),
+                Some(after) => (after > to, after < from),
+                None => (false, false),
+            };
+            if from > to || left {
+                return Ok((Vec::new(), None));
+            }
+            after = after.filter(|_| !ahead);
         }
         let mut request = self
             .client
@@ -643,6 +652,28 @@ impl Store {
             .last_evaluated_key
             .map(|key| text(&key, "sk").to_owned());
         Ok((page.items.unwrap_or_default(), next))
+    }
+
+    /// A page of a partition, newest first, and where to go on; nowhere where nothing is left.
+    pub(crate) async fn newest(
+        &self,
+        pk: &str,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<Item>, Option<String>), StoreError> {
+        let reading = Reading {
+            newest_first: true,
+            ..Reading::STRONG
+        };
+        // The table goes on from a full page, whether there is more or not: one item more tells.
+        let one_more = i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX);
+        let page = self.page(pk, &Range::All, reading, after, Some(one_more));
+        let (mut items, mut next) = page.await?;
+        if items.len() > limit {
+            items.truncate(limit);
+            next = items.last().map(|last| text(last, "sk").to_owned());
+        }
+        Ok((items, next))
     }
 
     /// The items of some keys, in no order, those that exist.

@@ -66,10 +66,12 @@ impl Market {
     /// # Errors
     /// What the table answers; the same may be told again.
     pub async fn distribute(&self, events: &[&Event], now: Instant) -> Result<(), StoreError> {
-        if events.iter().any(|event| coded(event).is_some()) {
+        // Once marked it is only read: an item bears a thousand writes a second.
+        if !self.meta().await?.coded {
+            if events.iter().all(|event| coded(event).is_none()) {
+                return Ok(());
+            }
             self.mark_coded().await?;
-        } else if !self.meta().await?.coded {
-            return Ok(());
         }
         let mut messages: BTreeMap<String, Vec<&Event>> = BTreeMap::new();
         for event in events {

@@ -35,6 +35,11 @@ pub fn marketplace(id: &MarketplaceId) -> Key {
     key(MARKETPLACES.to_owned(), id.as_str())
 }
 
+/// The retention that a deployment's figures are made with; not of one marketplace.
+pub fn retention() -> Key {
+    key("retention".to_owned(), "retention")
+}
+
 /// An access key by its hash; not of one marketplace.
 pub fn access_key(hash: &str) -> Key {
     key(format!("key/{hash}"), "key")

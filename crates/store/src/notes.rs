@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::{Item, NewItem, Range, Reading, StoreError, data, random_hex, text};
 use crate::keys::{self, NOTE_LANES};
-use crate::market::{Market, Witnessed};
+use crate::market::{Market, Witnessed, merge_witnessed};
 use crate::purchases::RowPlace;
 use crate::work::{ListPlace, Redecide, Work};
 
@@ -144,6 +144,27 @@ impl Market {
             items.iter().map(note).collect::<Result<_, StoreError>>()?,
             next,
         ))
+    }
+
+    /// What the notes tell of campaigns, put together; they are not held.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn told_of_campaigns(&self) -> Result<Vec<Witnessed>, StoreError> {
+        let lanes = (0..NOTE_LANES).map(|lane| async move {
+            let (mut told, mut next) = (Vec::new(), None);
+            loop {
+                let (notes, after) = self.notes_of_lane(lane, next, None).await?;
+                let more = notes.into_iter().flat_map(|note| note.campaigns);
+                told = merge_witnessed(told.into_iter().chain(more));
+                next = after;
+                if next.is_none() {
+                    return Ok::<_, StoreError>(told);
+                }
+            }
+        });
+        let lanes = try_join_all(lanes).await?;
+        Ok(merge_witnessed(lanes.into_iter().flatten()))
     }
 
     /// All notes, open and closed.

@@ -156,6 +156,9 @@ fn read_cell(text: &str) -> Option<Cell> {
     ))
 }
 
+/// Entries of a quarantine read at once.
+const WAITING_AT_ONCE: i32 = 100;
+
 impl Market {
     /// A promotion.
     ///
@@ -203,6 +206,7 @@ impl Market {
             let stands = self.read_promotion(id).await?;
             let waiting_from = match stands {
                 Some(_) => None,
+                None if told.tracking_from.is_some() => None,
                 None => self.earliest_waiting(id, now).await?,
             };
             let (before, version) = match &stands {
@@ -317,16 +321,8 @@ impl Market {
         after: Option<String>,
         limit: usize,
     ) -> Result<(Vec<LoggedChange>, Option<String>), StoreError> {
-        let newest_first = Reading {
-            newest_first: true,
-            ..Reading::STRONG
-        };
         let pk = keys::promotion_changes(&self.id, id);
-        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-        let page = self
-            .store
-            .page(&pk, &Range::All, newest_first, after, Some(limit));
-        let (items, next) = page.await?;
+        let (items, next) = self.store.newest(&pk, after, limit).await?;
         Ok((items.iter().map(data).collect::<Result<_, _>>()?, next))
     }
 
@@ -337,17 +333,30 @@ impl Market {
         now: Instant,
     ) -> Result<Option<Instant>, StoreError> {
         let pk = keys::quarantine(&self.id, id);
-        let entries = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
-        let facts: Vec<Key> = entries
-            .iter()
-            .filter_map(|entry| self.waiting_fact(entry))
-            .filter(|fact| !keys::is_assignment(&self.id, &fact.pk))
-            .collect();
-        let facts = self.items_at(&facts, now).await?;
-        let at = facts
-            .iter()
-            .map(|item| data::<RedemptionFact>(item).map(|fact| fact.at));
-        Ok(at.collect::<Result<Vec<_>, _>>()?.into_iter().min())
+        let (mut earliest, mut after) = (None, None);
+        loop {
+            let page = self.store.page(
+                &pk,
+                &Range::All,
+                Reading::STRONG,
+                after,
+                Some(WAITING_AT_ONCE),
+            );
+            let (entries, next) = page.await?;
+            let facts: Vec<Key> = entries
+                .iter()
+                .filter_map(|entry| self.waiting_fact(entry))
+                .filter(|fact| !keys::is_assignment(&self.id, &fact.pk))
+                .collect();
+            for item in self.items_at(&facts, now).await? {
+                let at = data::<RedemptionFact>(&item)?.at;
+                earliest = Some(earliest.map_or(at, |earliest: Instant| earliest.min(at)));
+            }
+            after = next;
+            if after.is_none() {
+                return Ok(earliest);
+            }
+        }
     }
 
     /// The figures of all promotions that have some, told or not.

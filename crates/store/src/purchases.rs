@@ -229,6 +229,13 @@ impl Rows<'_> {
         Ok(Some(rows.into_iter().map(|(_, row)| row).collect()))
     }
 
+    /// Leaves out what is left of the list that the last page was of.
+    fn leave_list(&mut self) {
+        if self.after.take().is_some() {
+            self.lists.pop_front();
+        }
+    }
+
     /// Where it goes on; none at the end.
     pub fn place(&self) -> Option<RowPlace> {
         let (day, campaign) = self.lists.front()?;
@@ -317,8 +324,8 @@ impl Market {
         if let Some(versions) = self.versions().await? {
             let day = |at: Instant| at.day(versions.at(at).settings.timezone);
             let first_folded = self.retention.first_folded(day(now));
-            // A day on both sides: a day is named by the zone in force at the order's own instant.
-            let mut first = day(span.from).minus(1);
+            // Days are named by the zone in force at the order's own instant, and zones lie up to 26 hours apart.
+            let mut first = day(span.from).minus(2);
             if first < first_folded {
                 // An order that nobody sees any more can be the purchase that made a visible one not the customer's first.
                 first = first_folded;
@@ -345,6 +352,12 @@ impl Redecided<'_> {
     /// What the table answers.
     pub async fn next(&mut self) -> Result<Option<BTreeSet<CustomerId>>, StoreError> {
         let rows = self.rows.next().await?;
+        if let Some(oldest) = rows.iter().flatten().last()
+            && oldest.line.placed_at < self.span.from
+        {
+            // Newest first: what lies behind is older still.
+            self.rows.leave_list();
+        }
         let touched = |row: &PurchaseRow| self.span.takes(row.line.placed_at);
         let customers = |rows: Vec<PurchaseRow>| {
             let touched = rows.into_iter().filter(touched);

@@ -194,23 +194,11 @@ impl Market {
     pub async fn runs(
         &self,
         after: Option<String>,
-        limit: i32,
+        limit: usize,
         now: Instant,
     ) -> Result<(Vec<Run>, Option<String>), StoreError> {
-        let reading = Reading {
-            strong: true,
-            newest_first: true,
-        };
-        let (items, next) = self
-            .store
-            .page(
-                &keys::runs(&self.id),
-                &Range::All,
-                reading,
-                after,
-                Some(limit),
-            )
-            .await?;
+        let list = keys::runs(&self.id);
+        let (items, next) = self.store.newest(&list, after, limit).await?;
         let kept = items.iter().filter(|item| !expired(item, now));
         Ok((kept.map(read_run).collect::<Result<_, _>>()?, next))
     }
@@ -309,7 +297,11 @@ impl Market {
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()));
         let key = keys::run(&self.id, run_id);
-        self.store
-            .update_write(&key, &expression, values.collect(), None)
+        self.store.update_write(
+            &key,
+            &expression,
+            values.collect(),
+            Some(Condition::present()),
+        )
     }
 }

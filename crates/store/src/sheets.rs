@@ -25,6 +25,9 @@ const SHEET_BYTES_MAX: usize = 300_000;
 /// Most bytes of the notes that take others' places in one transaction, which has 4 MB and holds some sheets.
 const SUCCESSORS_BYTES_MAX: usize = 1_000_000;
 
+/// Most sheets of a transaction that absorbs notes: those of outages that lasted for weeks.
+const SHEETS_MAX: usize = 7;
+
 /// The sheets that a worker has in hand, with the versions it last saw, so that a sheet is read once and not at every step.
 #[derive(Debug)]
 pub struct Desk {
@@ -284,7 +287,10 @@ impl Market {
             let successor = note.successor(now);
             let successor = successor.map(|next| self.store.put_write(next.item(self), None));
             let more = 1 + usize::from(new_day) + usize::from(successor.is_some());
-            if batch.len() + successors.len() + differences.len() + more > TRANSACTION_ITEMS_MAX {
+            let full = new_day && differences.len() == SHEETS_MAX;
+            if full
+                || batch.len() + successors.len() + differences.len() + more > TRANSACTION_ITEMS_MAX
+            {
                 break;
             }
             bytes += successor.as_ref().map_or(0, Write::bytes);

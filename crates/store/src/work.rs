@@ -36,6 +36,11 @@ pub enum Nudge {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         run_id: Option<String>,
     },
+    /// Take in what waited for promotions that are there.
+    Admit {
+        /// Which.
+        marketplace: MarketplaceId,
+    },
     /// Work a unit off.
     Work {
         /// Whose.
@@ -49,7 +54,9 @@ impl Nudge {
     /// Whose work it points at.
     pub fn marketplace(&self) -> &MarketplaceId {
         match self {
-            Self::Plan { marketplace, .. } | Self::Work { marketplace, .. } => marketplace,
+            Self::Plan { marketplace, .. }
+            | Self::Admit { marketplace }
+            | Self::Work { marketplace, .. } => marketplace,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Answers that are no failure and no CSV.
 
+use axum::body::HttpBody;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, StatusCode};
@@ -27,6 +28,17 @@ pub fn located(status: StatusCode, location: &str, body: &impl Serialize) -> Res
         response.headers_mut().insert(LOCATION, location);
     }
     response
+}
+
+/// Most bytes of an answer on Lambda: it gives 6 MB, as a JSON text, in which quotes and ends of lines count twice.
+pub const LAMBDA_BYTES_MAX: u64 = 4_500_000;
+
+/// An answer, or in its place why Lambda would not give it.
+pub fn within(bytes_max: u64, response: Response) -> Response {
+    match response.body().size_hint().exact() {
+        Some(bytes) if bytes > bytes_max => Problem::answer_too_large().into_response(),
+        _ => response,
+    }
 }
 
 /// 204.

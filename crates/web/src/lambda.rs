@@ -5,8 +5,9 @@ use http::Uri;
 pub use lambda_http::Error;
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
-use tower::util::MapRequest;
+use tower::util::{MapRequest, MapResponse};
 
+use crate::answer;
 use crate::encoding::{path_as_sent, path_segment};
 
 /// Answers calls until Lambda stops this process.
@@ -15,7 +16,9 @@ use crate::encoding::{path_as_sent, path_segment};
 /// What the runtime says.
 pub async fn run(router: Router) -> Result<(), Error> {
     lambda_http::tracing::init_default_subscriber();
-    lambda_http::run(MapRequest::new(router, as_sent)).await
+    let router = MapRequest::new(router, as_sent);
+    let within = |answer| answer::within(answer::LAMBDA_BYTES_MAX, answer);
+    lambda_http::run(MapResponse::new(router, within)).await
 }
 
 /// The runtime reads the path as an address, and so loses ids: `..` is resolved away, and `#` cuts the rest off.

@@ -77,6 +77,12 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
+    /// 422: the answer would be larger than a function may give.
+    pub fn answer_too_large() -> Self {
+        let detail = "this answer would be larger than a function may give: ask for fewer rows with limit, or for a shorter period";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
     /// 415.
     pub fn media_type(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)

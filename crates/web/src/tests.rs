@@ -326,6 +326,14 @@ fn base64(bytes: &[u8]) -> String {
     bits.as_bytes().chunks(6).map(six).collect()
 }
 
+#[test]
+fn an_answer_that_a_function_may_not_give_is_refused() {
+    for (bytes, status) in [(0, 200), (99, 200), (100, 200), (101, 422)] {
+        let answer = Response::new(Body::from(vec![b'x'; bytes]));
+        assert_eq!(answer::within(100, answer).status(), status, "{bytes}");
+    }
+}
+
 #[tokio::test]
 async fn ids_in_paths_are_decoded_after_the_path_is_cut() {
     let shop = shop().await;

@@ -213,8 +213,7 @@ impl<'h> Player<'h> {
             "handle {nudge:?} {}",
             if hand_over { "no time" } else { "" }
         ));
-        let (Nudge::Plan { marketplace, .. } | Nudge::Work { marketplace, .. }) = &nudge;
-        let armed = self.line.tripwire.arm(marketplace.as_str());
+        let armed = self.line.tripwire.arm(nudge.marketplace().as_str());
         let now = Instant::from_ms(clock);
         let stop_at = if hand_over { now } else { Instant::MAX };
         let outcome = attributor.handle(&nudge, &|| now, stop_at).await;

@@ -72,8 +72,8 @@ impl Draft<'_> {
                     pool.write_slot(slot, "l", self.changes.at(&key));
                 }
             }
-            if open.opened > 0 {
-                // Whether a use that is given back opens one depends on how many are overdrawn.
+            if open.by_head {
+                // Whether a use that is given back opens one depends on how many are overdrawn, and the other way round.
                 let read = self.items.get(&head).and_then(|item| item.get("l"));
                 self.changes.at(&head).require("l", read.cloned());
             }

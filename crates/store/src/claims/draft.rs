@@ -147,6 +147,8 @@ pub(super) struct OpenVoucher {
     pub(super) pool: Option<Pool>,
     pub(super) uses: i64,
     pub(super) opened: i64,
+    /// What is opened depends on what lies in the head.
+    pub(super) by_head: bool,
 }
 
 /// A voucher as it is stored.
@@ -352,6 +354,7 @@ impl<'m> Draft<'m> {
                 pool,
                 uses: 0,
                 opened: 0,
+                by_head: false,
             };
             self.vouchers.insert(place.clone(), open);
         }

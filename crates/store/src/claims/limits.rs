@@ -33,7 +33,7 @@ impl Draft<'_> {
         let mut of_cap = self.caps.get(id).cloned();
         let mut of_budget = self.budgets.get(id).cloned().filter(|_| !spends.is_zero());
         let mut missing = None;
-        let mut opened = 0;
+        let (mut opened, mut by_head) = (0, false);
         for (pool, amount, refusal) in [
             (&mut of_voucher, one, Refusal::LimitReached),
             (&mut of_cap, one, Refusal::CapReached),
@@ -44,6 +44,7 @@ impl Draft<'_> {
                 Took::Enough => opened -= i64::from(refusal == Refusal::LimitReached),
                 Took::Nothing if honoured => {
                     pool.overdraw(amount);
+                    by_head |= refusal == Refusal::LimitReached;
                     missing = missing.or(Some(refusal));
                 }
                 Took::Nothing => return Ok(Err(refusal)),
@@ -61,6 +62,7 @@ impl Draft<'_> {
             let open = self.voucher(id, code)?;
             open.pool = of_voucher;
             open.uses += 1;
+            open.by_head |= by_head;
             if !open.disabled {
                 open.opened += opened;
             }
@@ -90,6 +92,7 @@ impl Draft<'_> {
             let open = self.voucher(id, code)?;
             open.uses -= 1;
             if let Some(pool) = &mut open.pool {
+                open.by_head = true;
                 if !open.disabled && !pool.is_overdrawn() {
                     open.opened += 1;
                 }

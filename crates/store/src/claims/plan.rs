@@ -176,9 +176,9 @@ impl Draft<'_> {
     ) {
         let id = &self.market.id;
         let entry = keys::quarantined(id, promotion, arrived_at, place, redeemed, record);
-        self.changes.at(&entry).mark("q");
         // No fact that waits now is kept longer, by whatever clock it came.
         let over = self.now.plus_ms(self.market.retention.keep_ms() + DAY_MS);
+        self.changes.at(&entry).mark("q").expires(over);
         self.changes
             .at(&keys::awaited_promotion(id, promotion))
             .mark("q")
