@@ -381,7 +381,7 @@ async fn promotion_meetings() -> Vec<Meeting> {
         ),
         meeting(
             "a use too many and a rollback",
-            false,
+            true,
             told("f2", "gift", "cyd", json!({"voucher_code": "FULL"})),
             back("redemptions/f1/rollback", "b"),
         ),

@@ -80,6 +80,14 @@ const LAST_USE: Harness = by(
     "two_at_once::every_order_of_two_callers_of_promotions_ends_as_in_turn",
     &[("REVTRAIL_MEETING", "two redeems of the last use")],
 );
+const OVERDRAWN: Harness = by(
+    "two_at_once::every_order_of_two_callers_of_promotions_ends_as_in_turn",
+    &[(
+        "REVTRAIL_MEETING",
+        "two rollbacks of a voucher that is overdrawn",
+    )],
+);
+const REFUSED: Harness = by("crash::what_is_refused_for_now_is_sent_again", &[]);
 const DISABLED: Harness = by(
     "two_at_once::every_order_of_two_callers_of_promotions_ends_as_in_turn",
     &[(
@@ -253,6 +261,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "|list| *list < next",
         with: "|list| *list <= next",
         found_by: TURNS,
+    },
+    Mutant {
+        name: "a_refused_write_given_up",
+        file: "crates/store/src/resend.rs",
+        text: "put || update || delete || cancelled",
+        with: "cancelled",
+        found_by: REFUSED,
+    },
+    Mutant {
+        name: "an_open_use_nobody_counts",
+        file: "crates/store/src/claims/close.rs",
+        text: "open.by_head",
+        with: "open.opened > 0",
+        found_by: OVERDRAWN,
     },
     Mutant {
         name: "a_write_sent_again",
