@@ -87,7 +87,10 @@ const OVERDRAWN: Harness = by(
         "two rollbacks of a voucher that is overdrawn",
     )],
 );
-const REFUSED: Harness = by("crash::what_is_refused_for_now_is_sent_again", &[]);
+const REFUSED: Harness = by(
+    "crash::what_is_refused_for_now_is_sent_again",
+    &[("REVTRAIL_ACT", "1")],
+);
 const DISABLED: Harness = by(
     "two_at_once::every_order_of_two_callers_of_promotions_ends_as_in_turn",
     &[(
@@ -258,8 +261,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_list_left_out_where_a_walk_goes_on",
         file: "crates/store/src/purchases.rs",
-        text: "|list| *list < next",
-        with: "|list| *list <= next",
+        text: "*list < next",
+        with: "*list <= next",
         found_by: TURNS,
     },
     Mutant {
