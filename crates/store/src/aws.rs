@@ -61,7 +61,7 @@ pub fn https() -> SharedHttpClient {
 }
 
 /// How often a call is made that is refused for now: after 25 ms and then twice as long each time, by lot, some three seconds in all.
-pub fn retries() -> RetryConfig {
+fn retries() -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(8)
         .with_initial_backoff(Duration::from_millis(50))
