@@ -23,11 +23,11 @@ use http_body_util::BodyExt;
 use redemption_batch::file::File;
 use redemption_batch::files::{Files, Folder};
 use redemption_batch::{Batches, Turn};
-use revtrail_core::time::Retention;
-use revtrail_store::embedded::{self, Embedded, TABLE};
+use revtrail_aws::clock::Clock;
+use revtrail_core::value::time::Retention;
 use revtrail_store::random_hex;
+use revtrail_store::table::embedded::{self, Embedded, TABLE};
 use revtrail_web::app::App;
-use revtrail_web::clock::Clock;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -218,7 +218,7 @@ impl Bench {
         let file = File::at(&key).ok_or("no file of redemptions")?;
         let etag = self.folder.etag(&key)?;
         let clock = || self.clock.now();
-        let never = revtrail_core::time::Instant::MAX;
+        let never = revtrail_core::value::time::Instant::MAX;
         let began = Instant::now();
         let turn = self.batches.work(&file, &etag, &clock, never).await?;
         let rate = rate(ids.len(), began);

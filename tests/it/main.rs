@@ -12,40 +12,61 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-mod access;
-mod actions;
-mod bad_input;
-mod batches;
-mod cases;
-mod cost;
-mod crash;
-mod envelope;
-mod frozen;
-mod golden;
-mod heavy;
-mod held;
-mod histories;
-mod isolation;
-mod journey;
-mod journey_promotions;
-mod ledger;
-mod line;
-mod meter;
-mod promotions;
-mod promotions_http;
-#[cfg(feature = "real")]
-mod real;
-#[cfg(feature = "real")]
-mod real_batches;
-mod redeem_parallel;
-mod requirements;
-mod requirements_promotions;
-mod retries;
-mod rules;
-mod service;
-mod shop;
-mod template;
-mod tree;
-mod tripwire;
-mod two_at_once;
-mod worlds_http;
+/// What tests share: the service in this process, its words, what lies under its client, and what must always hold.
+mod support {
+    pub mod fault_client;
+    pub mod fixtures;
+    pub mod invariants;
+    pub mod promotion_lists;
+    pub mod service;
+    pub mod tripwire;
+}
+
+/// The service as its callers meet it.
+mod http {
+    pub mod access;
+    pub mod bad_input;
+    pub mod isolation;
+    pub mod promotion_worlds;
+    pub mod requirements;
+    pub mod requirements_promotions;
+    pub mod worlds;
+}
+
+/// The rules over files and worlds, held against tables worked out by hand and a second implementation.
+mod rules {
+    pub mod golden;
+    pub mod journey;
+    pub mod journey_promotions;
+    pub mod worlds;
+}
+
+/// What fails, comes twice, late, at once or frozen: nothing is lost, and nothing counts twice.
+mod faults {
+    pub mod batches;
+    pub mod crash;
+    pub mod envelope;
+    pub mod frozen_workers;
+    pub mod heavy;
+    pub mod histories;
+    pub mod redeem_parallel;
+    pub mod retries;
+    pub mod runs;
+    pub mod two_at_once;
+}
+
+/// What it costs, in read and write units.
+mod cost {
+    pub mod meter;
+    pub mod units;
+}
+
+/// What is deployed: the template, the built functions, the dependency tree, and what is taken for granted of the real parts.
+mod deploy {
+    pub mod actions;
+    pub mod contract;
+    pub mod dependency_tree;
+    pub mod real;
+    pub mod real_batches;
+    pub mod template;
+}

@@ -3,21 +3,33 @@
 //! Pure functions over plain values: no async, no AWS, no HTTP, no environment, no clock (`now` is an argument), no floats.
 //! SPEC numbers in the docs name the sections of revtrail's specification.
 
-pub mod campaign;
-pub mod claim;
-pub mod decide;
-pub mod event;
-pub mod explain;
-pub mod fold;
-pub mod formula;
-pub mod id;
-pub mod money;
-pub mod order;
-pub mod promotion;
+/// The value types (SPEC 2): ids, instants and days, money and currencies.
+pub mod value {
+    pub mod id;
+    pub mod money;
+    pub mod time;
+}
+
 pub mod record;
-pub mod redemption;
-pub mod report;
+
+/// Who earned an order: the facts, the settings, the decision, and whom a change of campaigns or settings reaches (SPEC 3, 4).
+pub mod attribution {
+    pub mod campaign;
+    pub mod decide;
+    pub mod event;
+    pub mod explain;
+    pub mod formula;
+    pub mod order;
+    pub mod reach;
+    pub mod settings;
+}
+
+/// What decisions and engagement add up to: from one customer's facts to the rows of a report (SPEC 5).
+pub mod figures {
+    pub mod fold;
+    pub mod report;
+    pub mod sheet;
+}
+
+pub mod promotion;
 pub mod row;
-pub mod settings;
-pub mod sheet;
-pub mod time;

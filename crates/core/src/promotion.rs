@@ -1,16 +1,19 @@
 //! Promotions: what is offered, under which limits, and what changed of it (SPEC 6). Who got and used it stands elsewhere.
 
+pub mod claim;
+pub mod redemption;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::campaign::{METADATA_BYTES_MAX, NAME_BYTES_MAX};
-use crate::id::{PromotionId, RuleId, TierId};
-use crate::money::{Currency, Money, Sums};
+use crate::attribution::campaign::{METADATA_BYTES_MAX, NAME_BYTES_MAX};
 use crate::record::{Code, FREE_ITEMS_MAX, Problem, Record};
-use crate::time::Instant;
+use crate::value::id::{PromotionId, RuleId, TierId};
+use crate::value::money::{Currency, Money, Sums};
+use crate::value::time::Instant;
 
 /// To whom a promotion is offered, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

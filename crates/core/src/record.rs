@@ -1,17 +1,19 @@
 //! Records as they come in, from JSON or from a CSV row, read field by field; and why one is rejected.
 //! Which fields a fact has stands with the fact.
 
+pub mod acceptance;
+pub mod problem;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::money::{Currency, Money};
-use crate::time::{Instant, Retention};
+use crate::value::money::{Currency, Money};
+use crate::value::time::Instant;
 
-/// How far ahead of the receiver's clock a fact may be, in milliseconds (SPEC 2, acceptance).
-pub const AHEAD_MS_MAX: i64 = 10 * 60 * 1000;
+pub use acceptance::{AHEAD_MS_MAX, Door};
+pub use problem::{Code, Problem};
 
 /// Longest text that means something to people only, in bytes: 200 items of four such texts stay below an item's 400 KB.
 pub const FREE_BYTES_MAX: usize = 400;
@@ -21,74 +23,6 @@ pub const FREE_ITEMS_MAX: usize = 200;
 /// The first [`FREE_BYTES_MAX`] bytes, whole characters.
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(FREE_BYTES_MAX)]
-}
-
-/// What is wrong with a record or a field; the codes of the interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each name is the code itself")]
-pub enum Code {
-    Missing,
-    WrongType,
-    UnknownField,
-    UnknownValue,
-    NotCsv,
-    BadId,
-    BadTime,
-    BadMoney,
-    UnknownCurrency,
-    UnknownKind,
-    UnknownChannel,
-    UnknownStatus,
-    BadVersion,
-    TooOld,
-    InFuture,
-    ImmutableField,
-    RefundOverTotal,
-    BeforeTracking,
-    Conflict,
-    NotJson,
-}
-
-impl Code {
-    /// The code as text, like `too_old`.
-    pub fn text(self) -> String {
-        match serde_json::to_value(self) {
-            Ok(serde_json::Value::String(text)) => text,
-            _ => String::new(),
-        }
-    }
-}
-
-/// One problem: which code, in which field, and a sentence that says what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
-    /// What is wrong.
-    pub code: Code,
-    /// Where: the field's name, dotted inside objects; `None` where it is the record itself.
-    pub field: Option<String>,
-    /// A sentence for a person.
-    pub detail: String,
-}
-
-impl Problem {
-    /// A problem with a field.
-    pub fn of(field: &str, code: Code, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            field: Some(field.to_owned()),
-            detail: detail.into(),
-        }
-    }
-
-    /// A problem with the record as a whole.
-    pub fn whole(code: Code, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            field: None,
-            detail: detail.into(),
-        }
-    }
 }
 
 /// One record, not yet understood.
@@ -251,7 +185,7 @@ impl<'a> Record<'a> {
     pub fn id<T>(
         &self,
         field: &str,
-        new: impl Fn(&str) -> Result<T, crate::id::BadId>,
+        new: impl Fn(&str) -> Result<T, crate::value::id::BadId>,
     ) -> Result<Option<T>, Problem> {
         let Some(text) = self.text(field)? else {
             return Ok(None);
@@ -268,7 +202,7 @@ impl<'a> Record<'a> {
     pub fn needed_id<T>(
         &self,
         field: &str,
-        new: impl Fn(&str) -> Result<T, crate::id::BadId>,
+        new: impl Fn(&str) -> Result<T, crate::value::id::BadId>,
     ) -> Result<T, Problem> {
         self.id(field, new)?
             .ok_or_else(|| Problem::of(field, Code::Missing, format!("{field} is needed")))
@@ -406,47 +340,5 @@ impl<'a> Record<'a> {
                 format!("{field} is true or false"),
             )),
         }
-    }
-}
-
-/// Which times of facts are let in: SPEC 2, acceptance.
-#[derive(Debug, Clone, Copy)]
-pub struct Door {
-    /// The receiver's clock.
-    pub now: Instant,
-    /// The deployment's retention.
-    pub retention: Retention,
-}
-
-impl Door {
-    /// Lets in what lies from the retention back to [`AHEAD_MS_MAX`] ahead, both included.
-    ///
-    /// # Errors
-    /// `too_old`, `in_future`.
-    pub fn check(&self, field: &str, at: Instant) -> Result<(), Problem> {
-        if at < self.now.minus_ms(self.retention.ms()) {
-            let days = self.retention.ms() / crate::time::DAY_MS;
-            return Err(Problem::of(
-                field,
-                Code::TooOld,
-                format!("{field}: {at} is more than {days} days ago: facts are kept {days} days"),
-            ));
-        }
-        self.check_ahead(field, at)
-    }
-
-    /// Lets in what lies at most [`AHEAD_MS_MAX`] ahead.
-    ///
-    /// # Errors
-    /// `in_future`.
-    pub fn check_ahead(&self, field: &str, at: Instant) -> Result<(), Problem> {
-        if at > self.now.plus_ms(AHEAD_MS_MAX) {
-            let detail = format!(
-                "{field}: {at} is more than 10 minutes ahead of {}: check the sender's clock",
-                self.now
-            );
-            return Err(Problem::of(field, Code::InFuture, detail));
-        }
-        Ok(())
     }
 }

@@ -2,9 +2,9 @@
 
 use std::error::Error;
 
-use revtrail_core::time::Instant;
-use revtrail_store::delivery::{self, Message};
-use revtrail_store::work::Nudge;
+use revtrail_aws::delivery::{self, Message};
+use revtrail_core::value::time::Instant;
+use revtrail_store::jobs::job::Nudge;
 use serde_json::Value;
 
 use crate::{Attributor, AttributorError};

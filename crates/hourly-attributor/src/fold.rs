@@ -3,18 +3,20 @@
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, stream};
-use revtrail_core::campaign::Catalog;
-use revtrail_core::fold::{Contribution, World};
-use revtrail_core::id::CustomerId;
-use revtrail_core::settings::Versions;
-use revtrail_core::time::{Day, Instant};
+use revtrail_core::attribution::campaign::Catalog;
+use revtrail_core::attribution::settings::Versions;
+use revtrail_core::figures::fold::{Contribution, World};
+use revtrail_core::value::id::CustomerId;
+use revtrail_core::value::time::{Day, Instant};
 use revtrail_store::StoreError;
-use revtrail_store::contribution::{Move, Moved};
-use revtrail_store::facts::CustomerFacts;
-use revtrail_store::market::{Market, RulesSeen, witnessed};
-use revtrail_store::parked::{Parked, ParkedFor};
-use revtrail_store::sheets::Desk;
-use revtrail_store::work::{Progress, Unit, Work};
+use revtrail_store::jobs::job::{Progress, Unit, Work};
+use revtrail_store::jobs::parked::{Parked, ParkedFor};
+use revtrail_store::ledger::contribution::{Move, Moved};
+use revtrail_store::ledger::daily::Desk;
+use revtrail_store::ledger::facts::CustomerFacts;
+use revtrail_store::market::Market;
+use revtrail_store::market::campaigns::witnessed;
+use revtrail_store::market::settings::RulesSeen;
 
 use crate::{AttributorError, Limits, Turn, Until};
 

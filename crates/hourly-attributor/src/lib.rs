@@ -9,12 +9,12 @@ mod verify;
 
 use std::collections::VecDeque;
 
-use revtrail_core::time::{Instant, Retention};
-use revtrail_store::access::Marketplace;
-use revtrail_store::facts::TIMELINE_BYTES_MAX;
+use revtrail_core::value::time::{Instant, Retention};
+use revtrail_store::jobs::job::{Nudge, UNIT_CUSTOMERS_MAX, Unit, Work};
+use revtrail_store::ledger::facts::TIMELINE_BYTES_MAX;
 use revtrail_store::market::Market;
-use revtrail_store::work::{Nudge, UNIT_CUSTOMERS_MAX, Unit, Work};
-use revtrail_store::{Store, StoreError, keys};
+use revtrail_store::market::access::Marketplace;
+use revtrail_store::{Store, StoreError, table::keys};
 
 /// Why the attributor stopped early. What it did stays, and the next tick goes on.
 #[derive(Debug, thiserror::Error)]

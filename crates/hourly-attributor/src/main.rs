@@ -2,14 +2,17 @@
 
 use hourly_attributor::{Attributor, envelope};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use revtrail_core::time::Instant;
-use revtrail_store::{aws, queue::Queue};
+use revtrail_aws::{clock::Clock, environment, queue::Queue};
+use revtrail_core::value::time::Instant;
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
-    let attributor = Attributor::new(aws::store_from_env()?, aws::retention_from_env()?);
+    let attributor = Attributor::new(
+        environment::store_from_env()?,
+        environment::retention_from_env()?,
+    );
     let Attributor {
         store, retention, ..
     } = &attributor;
@@ -17,9 +20,15 @@ async fn main() -> Result<(), Error> {
     let queue = Queue::from_env()?;
     let answer = async |call: LambdaEvent<Value>| {
         let deadline = i64::try_from(call.context.deadline).unwrap_or(i64::MAX);
-        let stop_at = envelope::stop_at(aws::clock(), Instant::from_ms(deadline));
+        let stop_at = envelope::stop_at(Clock::REAL.now(), Instant::from_ms(deadline));
         let send = async |nudges: &[_]| queue.send_nudges(nudges).await;
-        let answer = envelope::answer(&attributor, &call.payload, &aws::clock, stop_at, send);
+        let answer = envelope::answer(
+            &attributor,
+            &call.payload,
+            &|| Clock::REAL.now(),
+            stop_at,
+            send,
+        );
         // On the heap: the compiler gives up on the layout of what nests as deep as the SDK.
         let answer = Box::pin(answer);
         Ok::<_, Error>(answer.await?)

@@ -5,16 +5,18 @@ use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use revtrail_core::id::CustomerId;
-use revtrail_core::settings::Versions;
-use revtrail_core::time::Instant;
-use revtrail_store::keys::NOTE_LANES;
-use revtrail_store::market::{Market, merge_witnessed};
-use revtrail_store::notes::Note;
-use revtrail_store::purchases::RowPlace;
-use revtrail_store::runs::RunState;
-use revtrail_store::sheets::Desk;
-use revtrail_store::work::{ListPlace, Nudge, Redecide, Unit, Work};
+use revtrail_core::attribution::reach::Redecide;
+use revtrail_core::attribution::settings::Versions;
+use revtrail_core::value::id::CustomerId;
+use revtrail_core::value::time::Instant;
+use revtrail_store::jobs::job::{ListPlace, Nudge, Unit, Work};
+use revtrail_store::jobs::runs::RunState;
+use revtrail_store::ledger::daily::Desk;
+use revtrail_store::ledger::intake::Note;
+use revtrail_store::ledger::purchases::RowPlace;
+use revtrail_store::market::Market;
+use revtrail_store::market::campaigns::merge_witnessed;
+use revtrail_store::table::keys::NOTE_LANES;
 
 use crate::settle::settle;
 use crate::{AttributorError, Limits, Turn, Until};

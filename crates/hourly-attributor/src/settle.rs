@@ -1,8 +1,8 @@
 //! The end of runs: a run is done when everything it planned is, and then the figures are as of its beginning.
 
+use revtrail_store::jobs::job::{Nudge, Unit, Work};
+use revtrail_store::jobs::runs::{Run, RunState, SAMPLE_CUSTOMERS, Sample};
 use revtrail_store::market::Market;
-use revtrail_store::runs::{Run, RunState, SAMPLE_CUSTOMERS, Sample};
-use revtrail_store::work::{Nudge, Unit, Work};
 
 use crate::plan::{nudge, nudge_plan};
 use crate::{AttributorError, Until};

@@ -1,10 +1,10 @@
 //! Verification: what is stored of customers against what their facts add up to. It writes nothing but what it found.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use revtrail_core::id::CustomerId;
-use revtrail_core::time::Instant;
+use revtrail_core::value::id::CustomerId;
+use revtrail_core::value::time::Instant;
+use revtrail_store::jobs::job::{ListPlace, Progress, Unit, Work};
 use revtrail_store::market::Market;
-use revtrail_store::work::{ListPlace, Progress, Unit, Work};
 
 use crate::fold::{Book, contribution};
 use crate::{AttributorError, Limits, Turn, Until};

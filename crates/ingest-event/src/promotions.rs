@@ -1,10 +1,10 @@
 //! What comes in for promotions: who got an offer, who acted on it, who took that back; and the redeem that decides.
 
-use revtrail_core::id::{PromotionId, RedemptionId, VoucherCode};
+use revtrail_core::promotion::redemption::{Assignment, Outcome, Redemption, Rollback};
 use revtrail_core::record::{Door, Problem as Bad, Record};
-use revtrail_core::redemption::{Assignment, Outcome, Redemption, Rollback};
-use revtrail_store::access::Role;
-use revtrail_store::claims::{Arrival, Entry, Redeemed, RolledBack, Taken};
+use revtrail_core::value::id::{PromotionId, RedemptionId, VoucherCode};
+use revtrail_store::market::access::Role;
+use revtrail_store::promotions::redeem::{Arrival, Entry, Redeemed, RolledBack, Taken};
 use revtrail_web::access::Access;
 use revtrail_web::answer::json;
 use revtrail_web::problem::Problem;

@@ -8,17 +8,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use revtrail_core::campaign::{Campaign, NAME_BYTES_MAX};
-use revtrail_core::id::{CampaignId, MarketplaceId, OrderId};
+use revtrail_core::attribution::campaign::{Campaign, NAME_BYTES_MAX};
+use revtrail_core::attribution::settings::{Settings, Version};
+use revtrail_core::figures::sheet::Tally;
 use revtrail_core::record::{Code, Problem as Bad, Record};
-use revtrail_core::settings::{Settings, Version};
-use revtrail_core::sheet::Tally;
+use revtrail_core::value::id::{CampaignId, MarketplaceId, OrderId};
 use revtrail_store::Reading;
-use revtrail_store::access::{Key, Role};
-use revtrail_store::facts::TIMELINE_BYTES_MAX;
-use revtrail_store::market::{Created, Market, Saved};
-use revtrail_store::runs::{RunState, Sample};
-use revtrail_store::work::Nudge;
+use revtrail_store::jobs::job::Nudge;
+use revtrail_store::jobs::runs::{RunState, Sample};
+use revtrail_store::ledger::facts::TIMELINE_BYTES_MAX;
+use revtrail_store::market::access::{Key, Role};
+use revtrail_store::market::settings::Saved;
+use revtrail_store::market::{Created, Market};
 use revtrail_web::access::Access;
 use revtrail_web::answer::{json, located, no_content};
 use revtrail_web::problem::Problem;
@@ -181,7 +182,7 @@ async fn put_marketplace(call: Call) -> Result<Response, Problem> {
             }
         }
         problems.append(&mut bad);
-        revtrail_core::settings::Preset::Redbox.settings()
+        revtrail_core::attribution::settings::Preset::Redbox.settings()
     });
     valid(problems)?;
     let caller = call.caller()?;

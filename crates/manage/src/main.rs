@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use revtrail_store::queue::Queue;
-use revtrail_store::work::Nudge;
+use revtrail_aws::queue::Queue;
+use revtrail_store::jobs::job::Nudge;
 use revtrail_web::{app::App, dispatch::router, lambda};
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,9 +1,9 @@
 //! Promotions and their vouchers: told, changed, made.
 
-use revtrail_core::id::{PromotionId, VoucherCode};
 use revtrail_core::promotion::{Promotion, Told};
 use revtrail_core::record::{Code, Problem as Bad, Record};
-use revtrail_store::vouchers::{Changed, Made, NewVoucher, Pattern};
+use revtrail_core::value::id::{PromotionId, VoucherCode};
+use revtrail_store::promotions::vouchers::{Changed, Made, NewVoucher, Pattern};
 use revtrail_web::answer::{json, located};
 use revtrail_web::problem::Problem;
 use revtrail_web::route::{Call, Method, Response, Route, StatusCode};

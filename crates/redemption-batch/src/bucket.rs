@@ -8,7 +8,7 @@ use aws_sdk_s3::config::BehaviorVersion;
 use aws_sdk_s3::error::{DisplayErrorContext, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
-use revtrail_store::aws::{BadEnvironment, credentials, https, needed, region, timeouts};
+use revtrail_aws::environment::{BadEnvironment, credentials, https, needed, region, timeouts};
 use tokio::runtime::Handle;
 
 use crate::files::FilesError;

@@ -3,8 +3,8 @@
 
 use std::error::Error;
 
-use revtrail_core::time::Instant;
-use revtrail_store::delivery::{self, Message, NoDelivery};
+use revtrail_aws::delivery::{self, Message, NoDelivery};
+use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! Names of files: which are files of redemptions, whose they are, and where the results of one lie.
 
-use revtrail_core::id::MarketplaceId;
+use revtrail_core::value::id::MarketplaceId;
 
 use crate::rows::Format;
 

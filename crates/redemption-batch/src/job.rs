@@ -4,12 +4,12 @@
 //! and moving the checkpoint, or because two work at once, has the same answers: each row is taken in under its place in the
 //! batch, and held against the time at which the batch was received.
 
+use revtrail_core::promotion::redemption::Redemption;
 use revtrail_core::record::{Door, Problem};
-use revtrail_core::redemption::Redemption;
-use revtrail_core::time::{Instant, Retention};
+use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::batches::{Batch, BatchState, Tally};
-use revtrail_store::claims::{Arrival, Entry, Taken};
 use revtrail_store::market::Market;
+use revtrail_store::promotions::redeem::{Arrival, Entry, Taken};
 use revtrail_store::{Store, StoreError};
 use tokio::sync::mpsc;
 

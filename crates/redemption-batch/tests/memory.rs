@@ -8,9 +8,9 @@ use std::io::{Cursor, Read, Write};
 use std::time::Instant as Moment;
 
 use redemption_batch::rows::{Fault, Format, Rows};
+use revtrail_core::promotion::redemption::Redemption;
 use revtrail_core::record::Door;
-use revtrail_core::redemption::Redemption;
-use revtrail_core::time::{Instant, Retention};
+use revtrail_core::value::time::{Instant, Retention};
 
 /// The most that this process may ever hold, in KiB, whatever the file.
 const HELD_KIB_MAX: u64 = 64 << 10;

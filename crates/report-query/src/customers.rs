@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use revtrail_core::event::Event;
-use revtrail_core::id::CustomerId;
-use revtrail_core::order::Order;
+use revtrail_core::attribution::event::Event;
+use revtrail_core::attribution::order::Order;
+use revtrail_core::value::id::CustomerId;
 use revtrail_web::answer::json;
 use revtrail_web::problem::Problem;
 use revtrail_web::route::{Call, Response, StatusCode};

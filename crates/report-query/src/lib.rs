@@ -10,10 +10,10 @@ mod reports;
 mod settings;
 mod tables;
 
-use revtrail_core::time::Instant;
+use revtrail_core::value::time::Instant;
 use revtrail_store::Reading;
-use revtrail_store::access::Role;
 use revtrail_store::market::Market;
+use revtrail_store::market::access::Role;
 use revtrail_web::access::Access;
 use revtrail_web::answer::json;
 use revtrail_web::problem::Problem;
@@ -160,6 +160,8 @@ fn seen_from(call: &Call) -> Instant {
 }
 
 /// The settings' versions of the tenant, which exists.
-async fn versions(market: &Market) -> Result<revtrail_core::settings::Versions, Problem> {
+async fn versions(
+    market: &Market,
+) -> Result<revtrail_core::attribution::settings::Versions, Problem> {
     market.versions().await?.ok_or_else(Problem::forbidden)
 }

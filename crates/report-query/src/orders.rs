@@ -3,18 +3,18 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use revtrail_core::campaign::Catalog;
-use revtrail_core::explain::{Explanation, explain};
-use revtrail_core::fold::{LineCredit, OrderLine, World};
-use revtrail_core::id::{CustomerId, OrderId};
-use revtrail_core::order::{Order, Status};
+use revtrail_core::attribution::campaign::Catalog;
+use revtrail_core::attribution::explain::{Explanation, explain};
+use revtrail_core::attribution::order::{Order, Status};
+use revtrail_core::attribution::settings::Versions;
+use revtrail_core::figures::fold::{LineCredit, OrderLine, World};
 use revtrail_core::record::Code;
-use revtrail_core::settings::Versions;
-use revtrail_core::time::{Day, Instant};
+use revtrail_core::value::id::{CustomerId, OrderId};
+use revtrail_core::value::time::{Day, Instant};
 use revtrail_store::Reading;
-use revtrail_store::access::Role;
-use revtrail_store::facts::{CustomerFacts, TIMELINE_BYTES_MAX};
+use revtrail_store::ledger::facts::{CustomerFacts, TIMELINE_BYTES_MAX};
 use revtrail_store::market::Market;
+use revtrail_store::market::access::Role;
 use revtrail_web::answer::json;
 use revtrail_web::problem::Problem;
 use revtrail_web::route::{Call, Response, StatusCode};

@@ -1,8 +1,8 @@
 //! The period of a report: whole local days, of which only the visible ones are shown.
 
+use revtrail_core::attribution::settings::Versions;
 use revtrail_core::record::{Code, Problem as Bad};
-use revtrail_core::settings::Versions;
-use revtrail_core::time::Day;
+use revtrail_core::value::time::Day;
 use revtrail_web::query::Query;
 use revtrail_web::route::Call;
 

@@ -1,14 +1,14 @@
 //! The lists of a promotion, the quarantine, and the feed of redemptions: by pages, filtered, as JSON or CSV.
 
-use revtrail_core::id::{CustomerId, PromotionId, VoucherCode};
+use revtrail_core::promotion::redemption::Outcome;
 use revtrail_core::record::Code;
-use revtrail_core::redemption::Outcome;
-use revtrail_core::time::Instant;
-use revtrail_store::claims::{AssignmentFact, RedemptionFact};
-use revtrail_store::distributions::Distribution;
-use revtrail_store::lists::Waiting;
+use revtrail_core::value::id::{CustomerId, PromotionId, VoucherCode};
+use revtrail_core::value::time::Instant;
 use revtrail_store::market::Market;
 use revtrail_store::promotions::LoggedChange;
+use revtrail_store::promotions::distributions::Distribution;
+use revtrail_store::promotions::lists::Waiting;
+use revtrail_store::promotions::redeem::{AssignmentFact, RedemptionFact};
 use revtrail_web::answer::json;
 use revtrail_web::csv::{Cell, Table};
 use revtrail_web::problem::Problem;

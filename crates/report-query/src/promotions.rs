@@ -3,13 +3,13 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use revtrail_core::claim::{Cell, CellFigures};
-use revtrail_core::id::{PromotionId, SegmentName, TierId};
-use revtrail_core::money::{Currency, Money, Sums, rate, share};
+use revtrail_core::promotion::claim::{Cell, CellFigures};
 use revtrail_core::promotion::{Kind, Promotion};
 use revtrail_core::record::Code;
-use revtrail_store::access::Role;
+use revtrail_core::value::id::{PromotionId, SegmentName, TierId};
+use revtrail_core::value::money::{Currency, Money, Sums, rate, share};
 use revtrail_store::market::Market;
+use revtrail_store::market::access::Role;
 use revtrail_store::promotions::{Breakdown, PromotionFigures};
 use revtrail_web::access::Access;
 use revtrail_web::answer::json;

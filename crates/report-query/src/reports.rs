@@ -3,20 +3,20 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use revtrail_core::campaign::{Campaign, Catalog};
-use revtrail_core::id::CampaignId;
-use revtrail_core::record::Code;
-use revtrail_core::report::{
+use revtrail_core::attribution::campaign::{Campaign, Catalog};
+use revtrail_core::figures::report::{
     CampaignReport, CampaignRow, DayRow, Filter, Reconciliation, campaign_report, one_campaign,
     orders_report, reconciliation as reconcile, sort_rows,
 };
-use revtrail_core::sheet::Sheet;
-use revtrail_core::time::Day;
-use revtrail_store::access::Role;
-use revtrail_store::lists::RedemptionsIn;
+use revtrail_core::figures::sheet::Sheet;
+use revtrail_core::record::Code;
+use revtrail_core::value::id::CampaignId;
+use revtrail_core::value::time::Day;
+use revtrail_store::jobs::parked::Parked;
+use revtrail_store::ledger::purchases::PurchaseRow;
 use revtrail_store::market::Market;
-use revtrail_store::parked::Parked;
-use revtrail_store::purchases::PurchaseRow;
+use revtrail_store::market::access::Role;
+use revtrail_store::promotions::lists::RedemptionsIn;
 use revtrail_web::answer::json;
 use revtrail_web::problem::Problem;
 use revtrail_web::query::Query;
@@ -323,7 +323,9 @@ pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
     let freshness = Freshness::of(&market, &call).await?;
     let sums = sum(&sheets(&market, period, &freshness, &call).await?);
     if !sums.adds_up() {
-        return Err(Problem::internal(&revtrail_core::report::DoesNotAddUp));
+        return Err(Problem::internal(
+            &revtrail_core::figures::report::DoesNotAddUp,
+        ));
     }
     let report = reconcile(&sums);
     let parked = market.parked(call.now).await?;

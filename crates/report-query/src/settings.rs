@@ -1,6 +1,6 @@
 //! Marketplaces, settings and runs, as they are on record.
 
-use revtrail_core::settings::Version;
+use revtrail_core::attribution::settings::Version;
 use revtrail_web::answer::json;
 use revtrail_web::problem::Problem;
 use revtrail_web::route::{Call, Response, StatusCode};

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use revtrail_core::money::{Currency, Sums};
-use revtrail_core::order::Order;
-use revtrail_core::report::{
+use revtrail_core::attribution::order::Order;
+use revtrail_core::figures::report::{
     CampaignReport, DayRow, Engagement, OrdersAmount, OrdersReport, Sales,
 };
-use revtrail_store::purchases::PurchaseRow;
+use revtrail_core::value::money::{Currency, Sums};
+use revtrail_store::ledger::purchases::PurchaseRow;
 use revtrail_web::csv::{Cell, Table};
 use revtrail_web::route::Response;
 use serde::Serialize;

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use revtrail_core::campaign::Catalog;
-use revtrail_core::fold::World;
-use revtrail_core::report::{CampaignReport, Filter, campaign_report};
-use revtrail_core::settings::{Preset, Settings, Versions};
-use revtrail_core::time::DAY_MS;
+use revtrail_core::attribution::campaign::Catalog;
+use revtrail_core::attribution::settings::{Preset, Settings, Versions};
+use revtrail_core::figures::fold::World;
+use revtrail_core::figures::report::{CampaignReport, Filter, campaign_report};
+use revtrail_core::value::time::DAY_MS;
 
 mod decided;
 mod facts;
@@ -125,7 +125,7 @@ pub(crate) enum Failure {
     #[error("failed to read {}: {detail}", path.display())]
     Header { path: PathBuf, detail: String },
     #[error(transparent)]
-    DoesNotAddUp(#[from] revtrail_core::report::DoesNotAddUp),
+    DoesNotAddUp(#[from] revtrail_core::figures::report::DoesNotAddUp),
 }
 
 impl Failure {

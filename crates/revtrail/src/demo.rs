@@ -6,18 +6,18 @@ mod promotions;
 use hourly_attributor::Attributor;
 use indicatif::{ProgressBar, ProgressStyle};
 use ingest_order::Marked;
-use revtrail_core::campaign::Campaign;
-use revtrail_core::event::{Channel, Event, Kind};
-use revtrail_core::id::{
+use revtrail_core::attribution::campaign::Campaign;
+use revtrail_core::attribution::event::{Channel, Event, Kind};
+use revtrail_core::attribution::order::{Order, Status};
+use revtrail_core::attribution::settings::Settings;
+use revtrail_core::record::Door;
+use revtrail_core::value::id::{
     BadId, CampaignId, CustomerId, EventId, MarketplaceId, MessageId, OrderId,
 };
-use revtrail_core::money::{Currency, Money};
-use revtrail_core::order::{Order, Status};
-use revtrail_core::record::Door;
-use revtrail_core::settings::Settings;
-use revtrail_core::time::{DAY_MS, HOUR_MS, Instant, Retention};
+use revtrail_core::value::money::{Currency, Money};
+use revtrail_core::value::time::{DAY_MS, HOUR_MS, Instant, Retention};
+use revtrail_store::jobs::job::Nudge;
 use revtrail_store::market::Created;
-use revtrail_store::work::Nudge;
 use revtrail_store::{Store, StoreError};
 use serde_json::json;
 

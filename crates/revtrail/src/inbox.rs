@@ -8,10 +8,10 @@ use std::time::Duration;
 use redemption_batch::Batches;
 use redemption_batch::file::{File, INBOX, REDEMPTIONS};
 use redemption_batch::files::{Files, FilesError, Folder};
-use revtrail_core::id::MarketplaceId;
-use revtrail_core::time::{Instant, Retention};
+use revtrail_aws::clock::Clock;
+use revtrail_core::value::id::MarketplaceId;
+use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::{Store, StoreError};
-use revtrail_web::clock::Clock;
 
 /// How often the inbox is looked into.
 const LOOK: Duration = Duration::from_secs(1);

@@ -9,16 +9,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use hourly_attributor::Attributor;
-use revtrail_core::id::MarketplaceId;
-use revtrail_core::time::{Instant, Retention, Span};
-use revtrail_store::access::OtherRetention;
-use revtrail_store::embedded::{self, Embedded};
-use revtrail_store::notes::Note;
-use revtrail_store::runs::RunState;
-use revtrail_store::work::Nudge;
+use revtrail_aws::clock::Clock;
+use revtrail_core::value::id::MarketplaceId;
+use revtrail_core::value::time::{Instant, Retention, Span};
+use revtrail_store::jobs::job::Nudge;
+use revtrail_store::jobs::runs::RunState;
+use revtrail_store::ledger::intake::Note;
+use revtrail_store::market::access::OtherRetention;
+use revtrail_store::table::embedded::{self, Embedded};
 use revtrail_store::{Store, StoreError, random_hex};
 use revtrail_web::app::App;
-use revtrail_web::clock::Clock;
 use revtrail_web::dispatch::router;
 use revtrail_web::route::Route;
 use tokio::sync::mpsc;
@@ -59,7 +59,7 @@ pub struct ServeArgs {
 
 fn parse_retention(text: &str) -> Result<Retention, String> {
     let days = Span::parse(text)
-        .and_then(|span| u32::try_from(span.ms() / revtrail_core::time::DAY_MS).ok());
+        .and_then(|span| u32::try_from(span.ms() / revtrail_core::value::time::DAY_MS).ok());
     days.and_then(Retention::days)
         .ok_or_else(|| "a retention is at least 30 days, like 90d".to_owned())
 }

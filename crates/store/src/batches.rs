@@ -3,17 +3,19 @@
 //! A batch is a file's name and the ETag of its content. Its record is the durable checkpoint: it moves together with what was
 //! rejected since the last one, in one transaction under the version that was read, so that of two workers only one moves it.
 
-use revtrail_core::time::Instant;
+use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::claims::give_way;
-use crate::client::{
-    Condition, Fault, Item, NewItem, Range, Reading, StoreError, Transacted, data, expired, hex,
-    number, text,
-};
-use crate::keys;
 use crate::market::{Market, TRIES_MAX};
+use crate::promotions::redeem::give_way;
+use crate::random::hex;
+use crate::table::client::{Range, Reading};
+use crate::table::condition::Condition;
+use crate::table::fault::{Fault, StoreError};
+use crate::table::item::{Item, NewItem, data, expired, number, text};
+use crate::table::keys;
+use crate::table::write::Transacted;
 
 /// Most bytes of a piece of what was rejected: below an item's 400 KB, whatever it holds.
 const PIECE_BYTES_MAX: usize = 256 << 10;
@@ -256,7 +258,7 @@ impl Market {
     }
 
     /// A write of a batch under its version, which it raises.
-    fn put_batch(&self, batch: &Batch) -> crate::client::Write {
+    fn put_batch(&self, batch: &Batch) -> crate::table::write::Write {
         let stored = Stored {
             batch,
             stalls: batch.stalls,

@@ -2,35 +2,45 @@
 //!
 //! [`Store`] is the table; [`market::Market`] is one marketplace in it, and all that is a tenant's is reached through one.
 
-pub mod access;
-#[cfg(feature = "aws")]
-pub mod aws;
-pub mod batches;
-#[cfg(feature = "cases")]
-pub mod cases;
-mod change;
-pub mod claims;
-mod client;
-pub mod contribution;
-pub mod delivery;
-pub mod distributions;
-#[cfg(feature = "embedded")]
-pub mod embedded;
-pub mod facts;
-pub mod keys;
-pub mod lists;
-pub mod market;
-pub mod notes;
-pub mod parked;
-mod pool;
-pub mod promotions;
-pub mod purchases;
-#[cfg(feature = "queue")]
-pub mod queue;
-mod resend;
-pub mod runs;
-pub mod sheets;
-pub mod vouchers;
-pub mod work;
+/// The table itself: keys, items, conditions, transactions, and the client that they go through.
+pub mod table {
+    pub(crate) mod change;
+    pub mod client;
+    pub(crate) mod condition;
+    #[cfg(feature = "contract")]
+    pub mod contract;
+    #[cfg(feature = "embedded")]
+    pub mod embedded;
+    pub mod fault;
+    pub(crate) mod item;
+    pub mod keys;
+    mod retry;
+    pub(crate) mod write;
+}
 
-pub use client::{Reading, Store, StoreError, TTL_ATTRIBUTE, random_hex};
+pub mod market;
+
+/// Facts of customers, what they add up to, and what of them no fold has seen yet.
+pub mod ledger {
+    pub mod contribution;
+    pub mod daily;
+    pub mod facts;
+    pub mod intake;
+    pub mod purchases;
+}
+
+/// Work that waits, the runs that plan it, and the customers who cannot be folded.
+pub mod jobs {
+    pub mod job;
+    pub mod parked;
+    pub mod runs;
+}
+
+pub mod batches;
+pub mod promotions;
+mod random;
+
+pub use random::random_hex;
+pub use table::client::{Reading, Store};
+pub use table::fault::StoreError;
+pub use table::item::TTL_ATTRIBUTE;

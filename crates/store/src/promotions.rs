@@ -1,25 +1,33 @@
 //! Promotions as they stand, what changed of them, and their figures. What comes in for them stands in `claims`.
 
+pub mod distributions;
+pub mod lists;
+pub(crate) mod order_links;
+pub(crate) mod pool;
+pub mod redeem;
+pub mod vouchers;
+
 use std::collections::BTreeMap;
 
 use futures_util::future::{try_join, try_join_all};
-use revtrail_core::claim::{Cell, CellFigures, DayFigures};
-use revtrail_core::id::{PromotionId, SegmentName, TierId};
-use revtrail_core::money::{Currency, Money, Sums};
+use revtrail_core::promotion::claim::{Cell, CellFigures, DayFigures};
 use revtrail_core::promotion::{Change, Promotion, Told};
-use revtrail_core::time::{Day, Instant};
+use revtrail_core::value::id::{PromotionId, SegmentName, TierId};
+use revtrail_core::value::money::{Currency, Money, Sums};
+use revtrail_core::value::time::{Day, Instant};
 use serde::{Deserialize, Serialize};
 
-use crate::change::Changes;
-use crate::claims::{RedemptionFact, TRIES_MAX, amount, give_way};
-use crate::client::{
-    Item, Range, Reading, StoreError, Transacted, data, expired, number, random_hex, text,
-    unreadable,
-};
-use crate::keys::{self, Key, SLOTS};
 use crate::market::Market;
+use crate::promotions::redeem::{RedemptionFact, TRIES_MAX, amount, give_way};
+use crate::random::random_hex;
+use crate::table::change::Changes;
+use crate::table::client::{Range, Reading};
+use crate::table::fault::StoreError;
+use crate::table::item::{Item, data, expired, number, text, unreadable};
+use crate::table::keys::{self, Key, SLOTS};
+use crate::table::write::Transacted;
 
-pub use crate::keys::slot_of;
+pub use crate::table::keys::slot_of;
 
 /// A change of a promotion, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,9 +2,9 @@
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use revtrail_core::id::MarketplaceId;
-use revtrail_core::time::Instant;
-use revtrail_store::access::Role;
+use revtrail_core::value::id::MarketplaceId;
+use revtrail_core::value::time::Instant;
+use revtrail_store::market::access::Role;
 
 use crate::app::App;
 use crate::encoding::base64_decode;

@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use revtrail_core::id::MarketplaceId;
-use revtrail_core::time::{Instant, Retention};
-use revtrail_store::access::{Key, Role, key_hash};
+use revtrail_core::value::id::MarketplaceId;
+use revtrail_core::value::time::{Instant, Retention};
+use revtrail_store::market::access::{Key, Role, key_hash};
 use revtrail_store::{Store, StoreError};
 
 use crate::access::Caller;
-use crate::clock::Clock;
+use revtrail_aws::clock::Clock;
 
 /// How long a key is believed without asking the table, in milliseconds: half of the 60 s in which a revocation acts.
 const KEY_BELIEVED_MS: i64 = 30_000;
@@ -52,13 +52,13 @@ impl App {
     /// # Errors
     /// A variable that is missing or makes no sense.
     #[cfg(feature = "lambda")]
-    pub fn from_env() -> Result<Self, revtrail_store::aws::BadEnvironment> {
-        use revtrail_store::aws;
-        let key = aws::admin_key_from_env()?;
+    pub fn from_env() -> Result<Self, revtrail_aws::environment::BadEnvironment> {
+        use revtrail_aws::environment;
+        let key = environment::admin_key_from_env()?;
         Ok(Self::new(
-            aws::store_from_env()?,
+            environment::store_from_env()?,
             Clock::REAL,
-            aws::retention_from_env()?,
+            environment::retention_from_env()?,
             Some(&key),
         ))
     }

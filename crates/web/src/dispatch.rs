@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
-use revtrail_core::id::MarketplaceId;
+use revtrail_core::value::id::MarketplaceId;
 
 use crate::access::{Access, enter, identify};
 use crate::app::App;

@@ -6,7 +6,6 @@
 pub mod access;
 pub mod answer;
 pub mod app;
-pub mod clock;
 pub mod csv;
 pub mod dispatch;
 pub mod encoding;

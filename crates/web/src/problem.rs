@@ -8,7 +8,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderValue, StatusCode};
 use revtrail_core::record;
 use revtrail_store::StoreError;
-use revtrail_store::access::Role;
+use revtrail_store::market::access::Role;
 use serde::Serialize;
 
 /// When a busy answer may be asked again, in seconds.

@@ -2,10 +2,10 @@
 //!
 //! An empty value is an absent one, of a name given twice the first counts, and unknown names are ignored.
 
-use revtrail_core::event::Channel;
-use revtrail_core::id::BadId;
+use revtrail_core::attribution::event::Channel;
 use revtrail_core::record::{self, Code};
-use revtrail_core::time::{Day, Instant};
+use revtrail_core::value::id::BadId;
+use revtrail_core::value::time::{Day, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -238,7 +238,7 @@ mod tests {
         query.channel("channel");
         query.flag("revenue");
         query.limit();
-        query.id("id", revtrail_core::id::CustomerId::new);
+        query.id("id", revtrail_core::value::id::CustomerId::new);
         let expected = [
             ("from", "bad_time"),
             ("channel", "unknown_channel"),

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 pub use http::{Method, StatusCode};
-use revtrail_core::id::{BadId, ID_BYTES_MAX, MarketplaceId};
 use revtrail_core::record::{self, Code, Door};
-use revtrail_core::time::Instant;
-use revtrail_store::access::Role;
+use revtrail_core::value::id::{BadId, ID_BYTES_MAX, MarketplaceId};
+use revtrail_core::value::time::Instant;
 use revtrail_store::market::Market;
+use revtrail_store::market::access::Role;
 use serde::Serialize;
 
 use crate::access::{Access, Caller};

@@ -9,23 +9,23 @@ use axum::response::Response;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use revtrail_core::id::{CampaignId, MarketplaceId};
+use revtrail_core::attribution::settings::Preset;
 use revtrail_core::record::{Code, Record};
-use revtrail_core::settings::Preset;
-use revtrail_core::time::{Instant, Retention};
-use revtrail_store::access::Role;
-use revtrail_store::{StoreError, embedded};
+use revtrail_core::value::id::{CampaignId, MarketplaceId};
+use revtrail_core::value::time::{Instant, Retention};
+use revtrail_store::market::access::Role;
+use revtrail_store::{StoreError, table::embedded};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::access::Access;
 use crate::answer;
 use crate::app::App;
-use crate::clock::Clock;
 use crate::dispatch::{BODY_BYTES_MAX, router};
 use crate::problem::Problem;
 use crate::records::Intake;
 use crate::route::{Call, Route};
+use revtrail_aws::clock::Clock;
 
 const ROOT: &str = "the deployment's";
 

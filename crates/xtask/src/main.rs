@@ -33,7 +33,6 @@ Usage: cargo xtask test [STEP]...
 Steps of test, in this order; without any, all of them:
   fmt       the formatting is rustfmt's
   clippy    no warning in any target of the workspace
-  lambda    the mains of the Lambda functions compile alone, as they are deployed, without a warning
   doc       the documentation builds without a warning
   test      every test: units, golden tables, corpus, random worlds against a second implementation
   mutants   planted bugs: each must be found by its harness
@@ -57,21 +56,10 @@ Exit codes:
   2  usage
 ";
 
-/// The functions that are deployed, each with a feature `lambda` that brings its main.
-const FUNCTIONS: [&str; 6] = [
-    "hourly-attributor",
-    "ingest-event",
-    "ingest-order",
-    "manage",
-    "redemption-batch",
-    "report-query",
-];
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Fmt,
     Clippy,
-    Lambda,
     Doc,
     Test,
     Mutants,
@@ -81,10 +69,9 @@ enum Step {
     Machete,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 9] = [
     Step::Fmt,
     Step::Clippy,
-    Step::Lambda,
     Step::Doc,
     Step::Test,
     Step::Mutants,
@@ -99,7 +86,6 @@ impl Step {
         match self {
             Self::Fmt => "fmt",
             Self::Clippy => "clippy",
-            Self::Lambda => "lambda",
             Self::Doc => "doc",
             Self::Test => "test",
             Self::Mutants => "mutants",
@@ -120,19 +106,19 @@ impl Step {
                 "--locked",
                 "--workspace",
                 "--all-targets",
-                "--features",
-                "revtrail-tests/real",
+                "--all-features",
                 "--",
                 "-D",
                 "warnings",
             ]),
-            Self::Lambda => {
-                let mut command = functions("clippy");
-                command.args(["--", "-D", "warnings"]);
-                command
-            }
             Self::Doc => {
-                let mut command = cargo(&["doc", "--locked", "--workspace", "--no-deps"]);
+                let mut command = cargo(&[
+                    "doc",
+                    "--locked",
+                    "--workspace",
+                    "--all-features",
+                    "--no-deps",
+                ]);
                 command.env("RUSTDOCFLAGS", "-D warnings");
                 command
             }
@@ -141,6 +127,7 @@ impl Step {
                 "test",
                 "--locked",
                 "--workspace",
+                "--all-features",
                 "--no-fail-fast",
                 "--",
                 "--show-output",
@@ -153,13 +140,13 @@ impl Step {
             }
             Self::Real => {
                 tools::parts(&folder("tools"))?;
-                let built = run("functions", functions("build"), &folder("xtask"))?;
+                let built = run("functions", functions(), &folder("xtask"))?;
                 if !built.ok {
                     return Err(built.output);
                 }
-                let mut command = cargo(&["test", "--locked", "--package", "revtrail-tests"]);
-                command.args(["--features", "real", "--test", "it"]);
-                command.args(["--", "real::", "real_batches::"]);
+                let mut command = cargo(&["test", "--locked", "--workspace", "--all-features"]);
+                command.args(["--test", "it"]);
+                command.args(["--", "deploy::real::", "deploy::real_batches::"]);
                 command.args(["--show-output", "--test-threads", "1"]);
                 command.env("REVTRAIL_TOOLS", folder("tools"));
                 command.env("REVTRAIL_FUNCTIONS", folder("debug"));
@@ -234,14 +221,15 @@ fn chosen(names: &[&str]) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// A task of cargo over the mains of the functions.
-fn functions(task: &str) -> Command {
-    let mut command = cargo(&[task, "--locked", "--bins"]);
-    for function in FUNCTIONS {
-        let feature = format!("{function}/lambda");
-        command.args(["--package", function, "--features", &feature]);
-    }
-    command
+/// The functions' mains, of what the tests were built of: all that is left is to link them.
+fn functions() -> Command {
+    cargo(&[
+        "build",
+        "--locked",
+        "--workspace",
+        "--all-features",
+        "--bins",
+    ])
 }
 
 /// Runs the steps up to the first that fails, and sums up.

@@ -23,76 +23,79 @@ const fn by(test: &'static str, env: &'static [(&'static str, &'static str)]) ->
 }
 
 const RULES: Harness = by(
-    "rules::core_equals_the_second_implementation",
+    "rules::worlds::core_equals_the_second_implementation",
     &[("REVTRAIL_WORLDS", "3000")],
 );
 const WORLDS_HTTP: Harness = by(
-    "worlds_http::worlds_over_http_equal_the_second_implementation",
+    "http::worlds::worlds_over_http_equal_the_second_implementation",
     &[("REVTRAIL_HTTP_WORLDS", "20")],
 );
 const ISOLATION: Harness = by(
-    "isolation::a_marketplace_is_the_same_with_and_without_another",
+    "http::isolation::a_marketplace_is_the_same_with_and_without_another",
     &[],
 );
-const LATE: Harness = by("retries::what_comes_late_moves_the_credit_once", &[]);
-const TWICE: Harness = by("retries::twice_and_shuffled_gives_the_same", &[]);
+const LATE: Harness = by(
+    "faults::retries::what_comes_late_moves_the_credit_once",
+    &[],
+);
+const TWICE: Harness = by("faults::retries::twice_and_shuffled_gives_the_same", &[]);
 /// The crash points of one act, a tick that decides orders again: pages cut and kills among them, each at every call.
 const CRASH: Harness = by(
-    "crash::every_crash_point_ends_in_the_same_figures",
+    "faults::crash::every_crash_point_ends_in_the_same_figures",
     &[("REVTRAIL_ACT", "7")],
 );
-const FROZEN: Harness = by("frozen::whoever_thaws_does_no_harm", &[]);
+const FROZEN: Harness = by("faults::frozen_workers::whoever_thaws_does_no_harm", &[]);
 const ENVELOPES: Harness = by(
-    "envelope::every_envelope_is_answered_as_the_corpus_says",
+    "faults::envelope::every_envelope_is_answered_as_the_corpus_says",
     &[],
 );
 
 const MERGE: Harness = by(
-    "ledger::a_report_that_meets_a_merge_shows_each_figure_once",
+    "faults::runs::a_report_that_meets_a_merge_shows_each_figure_once",
     &[],
 );
 const VERIFIED: Harness = by(
-    "ledger::a_verification_counts_each_customer_once_whoever_goes_on_with_it",
+    "faults::runs::a_verification_counts_each_customer_once_whoever_goes_on_with_it",
     &[],
 );
 const TURNS: Harness = by(
-    "ledger::whom_a_change_touches_is_found_in_as_many_turns_as_it_takes",
+    "faults::runs::whom_a_change_touches_is_found_in_as_many_turns_as_it_takes",
     &[],
 );
 /// The first events, and the first of what is told of promotions.
 const SENT_AGAIN: Harness = by(
-    "crash::what_the_sdk_sends_again_is_done_once",
+    "faults::crash::what_the_sdk_sends_again_is_done_once",
     &[("REVTRAIL_ACT", "1")],
 );
 const AHEAD: Harness = by(
-    "retries::settings_hold_for_events_that_are_ahead_of_a_clock",
+    "faults::retries::settings_hold_for_events_that_are_ahead_of_a_clock",
     &[],
 );
 const CASES: Harness = by(
-    "promotions_http::cases_of_promotions_equal_the_second_implementation",
+    "http::promotion_worlds::cases_of_promotions_equal_the_second_implementation",
     &[],
 );
 const PROMOTIONS: Harness = by(
-    "promotions_http::worlds_of_promotions_equal_the_second_implementation",
+    "http::promotion_worlds::worlds_of_promotions_equal_the_second_implementation",
     &[("REVTRAIL_PROMOTION_WORLDS", "20")],
 );
 const LAST_USE: Harness = by(
-    "two_at_once::every_order_of_two_callers_of_promotions_ends_as_in_turn",
+    "faults::two_at_once::every_order_of_two_callers_of_promotions_ends_as_in_turn",
     &[("REVTRAIL_MEETING", "two redeems of the last use")],
 );
 const OVERDRAWN: Harness = by(
-    "two_at_once::every_order_of_two_callers_of_promotions_ends_as_in_turn",
+    "faults::two_at_once::every_order_of_two_callers_of_promotions_ends_as_in_turn",
     &[(
         "REVTRAIL_MEETING",
         "two rollbacks of a voucher that is overdrawn",
     )],
 );
 const REFUSED: Harness = by(
-    "crash::what_is_refused_for_now_is_sent_again",
+    "faults::crash::what_is_refused_for_now_is_sent_again",
     &[("REVTRAIL_ACT", "1")],
 );
 const DISABLED: Harness = by(
-    "two_at_once::every_order_of_two_callers_of_promotions_ends_as_in_turn",
+    "faults::two_at_once::every_order_of_two_callers_of_promotions_ends_as_in_turn",
     &[(
         "REVTRAIL_MEETING",
         "a redeem and a voucher that is disabled",
@@ -102,49 +105,49 @@ const DISABLED: Harness = by(
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_note_that_is_ahead_goes_for_good",
-        file: "crates/store/src/notes.rs",
+        file: "crates/store/src/ledger/intake.rs",
         text: "self.is_ahead(now) && !self.customers.is_empty()",
         with: "false",
         found_by: AHEAD,
     },
     Mutant {
         name: "settings_in_force_before_the_last_run",
-        file: "crates/store/src/market.rs",
+        file: "crates/store/src/market/settings.rs",
         text: "meta.settled_to.unwrap_or(now)",
         with: "now",
         found_by: AHEAD,
     },
     Mutant {
         name: "a_rollback_of_anything",
-        file: "crates/store/src/claims/plan.rs",
+        file: "crates/store/src/promotions/redeem/plan.rs",
         text: "of.is_some_and(|of| of != *redemption)",
         with: "false",
         found_by: CASES,
     },
     Mutant {
         name: "a_window_without_its_end",
-        file: "crates/core/src/decide.rs",
+        file: "crates/core/src/attribution/decide.rs",
         text: "placed_at > start.plus_ms(rule.window.ms())",
         with: "placed_at >= start.plus_ms(rule.window.ms())",
         found_by: RULES,
     },
     Mutant {
         name: "the_same_instant_supersedes",
-        file: "crates/core/src/decide.rs",
+        file: "crates/core/src/attribution/decide.rs",
         text: "(at > sent_at).then_some(campaign)",
         with: "(at >= sent_at).then_some(campaign)",
         found_by: RULES,
     },
     Mutant {
         name: "look_back_not_applied",
-        file: "crates/core/src/decide.rs",
+        file: "crates/core/src/attribution/decide.rs",
         text: "mark.at < placed_at.minus_ms(ms)",
         with: "mark.at < placed_at.minus_ms(1_000 * ms)",
         found_by: WORLDS_HTTP,
     },
     Mutant {
         name: "money_as_a_float",
-        file: "crates/core/src/sheet.rs",
+        file: "crates/core/src/figures/sheet.rs",
         text: "sum.revenue += times(earned.revenue, sign)",
         with: r#"{
             let float = |money: Money| money.to_string().parse::<f64>().unwrap_or(0.0);
@@ -155,7 +158,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "an_event_overwritten",
-        file: "crates/store/src/facts.rs",
+        file: "crates/store/src/ledger/facts.rs",
         text: "match self.store.put(item, Some(Condition::absent())).await? {
                 PutOutcome::Done(_) => EventOutcome::Stored,
                 PutOutcome::Refused(stands) => {
@@ -172,56 +175,56 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "an_order_turned_back",
-        file: "crates/store/src/facts.rs",
+        file: "crates/store/src/ledger/facts.rs",
         text: r#"Some(Condition::absent_or_less("d", &standing))"#,
         with: "None",
         found_by: TWICE,
     },
     Mutant {
         name: "a_forgotten_page",
-        file: "crates/store/src/client.rs",
+        file: "crates/store/src/table/client.rs",
         text: "from = Some(next)",
         with: "return Ok(items)",
         found_by: CRASH,
     },
     Mutant {
         name: "a_marketplace_left_out_of_a_key",
-        file: "crates/store/src/keys.rs",
+        file: "crates/store/src/table/keys.rs",
         text: r#"part(id, "g")"#,
         with: r#"{ let _ = id; "m/all/g".to_owned() }"#,
         found_by: ISOLATION,
     },
     Mutant {
         name: "a_send_time_that_moves_unnoticed",
-        file: "crates/store/src/work.rs",
+        file: "crates/core/src/attribution/reach.rs",
         text: "times[0] == times[1]",
         with: "true",
         found_by: LATE,
     },
     Mutant {
         name: "a_fold_that_only_adds",
-        file: "crates/store/src/contribution.rs",
+        file: "crates/store/src/ledger/contribution.rs",
         text: "difference.subtract(&sheet(&pending.stored, day))",
         with: "{}",
         found_by: TWICE,
     },
     Mutant {
         name: "a_purchase_row_left_behind",
-        file: "crates/store/src/contribution.rs",
+        file: "crates/store/src/ledger/contribution.rs",
         text: "writes.push(self.delete_row(*day, old))",
         with: "{}",
         found_by: LATE,
     },
     Mutant {
         name: "no_condition_on_the_version",
-        file: "crates/store/src/contribution.rs",
+        file: "crates/store/src/ledger/contribution.rs",
         text: "Some(Condition::version(old.version))",
         with: "None",
         found_by: FROZEN,
     },
     Mutant {
         name: "the_version_read_after_the_facts",
-        file: "crates/store/src/facts.rs",
+        file: "crates/store/src/ledger/facts.rs",
         text: "return Ok(Some(facts))",
         with: r#"{
             let head = self.store.get(&keys::head(&self.id, id), true).await?;
@@ -232,63 +235,63 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "no_difference_no_new_version",
-        file: "crates/store/src/contribution.rs",
+        file: "crates/store/src/ledger/contribution.rs",
         text: "stored.version += 1",
         with: "stored.version += i64::from(changes > 0)",
         found_by: FROZEN,
     },
     Mutant {
         name: "rules_not_checked_at_the_write",
-        file: "crates/store/src/market.rs",
+        file: "crates/store/src/market/settings.rs",
         text: "Condition::version(seen.version)",
         with: r#"Condition::without("never")"#,
         found_by: FROZEN,
     },
     Mutant {
         name: "a_sheet_without_its_version",
-        file: "crates/store/src/sheets.rs",
+        file: "crates/store/src/ledger/daily.rs",
         text: "Some(Condition::version(stored.version))",
         with: "None",
         found_by: FROZEN,
     },
     Mutant {
         name: "a_merge_unnoticed",
-        file: "crates/store/src/sheets.rs",
+        file: "crates/store/src/ledger/daily.rs",
         text: "version_of(stripe) >= since",
         with: "version_of(stripe) >= 0 && since > 0",
         found_by: MERGE,
     },
     Mutant {
         name: "a_list_left_out_where_a_walk_goes_on",
-        file: "crates/store/src/purchases.rs",
+        file: "crates/store/src/ledger/purchases.rs",
         text: "*list < next",
         with: "*list <= next",
         found_by: TURNS,
     },
     Mutant {
         name: "a_refused_write_given_up",
-        file: "crates/store/src/resend.rs",
+        file: "crates/store/src/table/retry.rs",
         text: "put || update || delete || cancelled",
         with: "cancelled",
         found_by: REFUSED,
     },
     Mutant {
         name: "an_open_use_nobody_counts",
-        file: "crates/store/src/claims/close.rs",
+        file: "crates/store/src/promotions/redeem/write.rs",
         text: "open.by_head",
         with: "open.opened > 0",
         found_by: OVERDRAWN,
     },
     Mutant {
         name: "a_write_sent_again",
-        file: "crates/store/src/resend.rs",
+        file: "crates/store/src/table/retry.rs",
         text: "self.classify_retry(ctx)",
         with: "{ let _ = ctx; RetryAction::NoActionIndicated }",
         found_by: SENT_AGAIN,
     },
     Mutant {
         name: "a_verification_counted_twice",
-        file: "crates/store/src/work.rs",
+        file: "crates/store/src/jobs/job.rs",
         text: r#"Condition::equals("v", AttributeValue::N(unit.version.to_string()))"#,
         with: "Condition::present()",
         found_by: VERIFIED,
@@ -313,28 +316,28 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the_last_success_for_the_first",
-        file: "crates/core/src/claim.rs",
+        file: "crates/core/src/promotion/claim.rs",
         text: "(this.0, this.1) < (first.0, first.1)",
         with: "(this.0, this.1) > (first.0, first.1)",
         found_by: PROMOTIONS,
     },
     Mutant {
         name: "any_code_for_its_own",
-        file: "crates/core/src/claim.rs",
+        file: "crates/core/src/promotion/claim.rs",
         text: "!has_its_code(offer)",
         with: "has_its_code(offer) && false",
         found_by: PROMOTIONS,
     },
     Mutant {
         name: "a_use_taken_that_is_not_there",
-        file: "crates/store/src/pool.rs",
+        file: "crates/store/src/promotions/pool.rs",
         text: "change.require_least(attribute, -self.low)",
         with: "change",
         found_by: LAST_USE,
     },
     Mutant {
         name: "a_promotion_that_changed_meanwhile",
-        file: "crates/store/src/claims/close.rs",
+        file: "crates/store/src/promotions/redeem/write.rs",
         text: r#"change.require_number("pv", version)"#,
         with: "change",
         found_by: DISABLED,

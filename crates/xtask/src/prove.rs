@@ -58,14 +58,14 @@ const LARGER: [Larger; 5] = [
     Larger {
         flag: "--worlds",
         what: "worlds",
-        test: "rules::core_equals_the_second_implementation",
+        test: "rules::worlds::core_equals_the_second_implementation",
         variable: "REVTRAIL_WORLDS",
         part: 200_000,
     },
     Larger {
         flag: "--http-worlds",
         what: "worlds over HTTP",
-        test: "worlds_http::worlds_over_http_equal_the_second_implementation",
+        test: "http::worlds::worlds_over_http_equal_the_second_implementation",
         variable: "REVTRAIL_HTTP_WORLDS",
         // Seeds that give no such world are passed over, so parts would overlap.
         part: 0,
@@ -73,21 +73,21 @@ const LARGER: [Larger; 5] = [
     Larger {
         flag: "--histories",
         what: "histories",
-        test: "histories::",
+        test: "faults::histories::",
         variable: "REVTRAIL_HISTORIES",
         part: 500,
     },
     Larger {
         flag: "--pairs",
         what: "pairs of crash points",
-        test: "crash::",
+        test: "faults::crash::",
         variable: "REVTRAIL_PAIRS",
         part: 0,
     },
     Larger {
         flag: "--window",
         what: "interleavings",
-        test: "two_at_once::",
+        test: "faults::two_at_once::",
         variable: "REVTRAIL_WINDOW",
         part: 0,
     },

@@ -1,11 +1,11 @@
 //! Facts into decided orders and their sums, customer by customer. The rules are in `revtrail-core`.
 
-use revtrail_core::campaign::CampaignIx;
-use revtrail_core::decide::{Decision, Timeline};
-use revtrail_core::event::Event;
-use revtrail_core::fold::{Entry, World, fold};
-use revtrail_core::order::Order;
-use revtrail_core::sheet::Sheet;
+use revtrail_core::attribution::campaign::CampaignIx;
+use revtrail_core::attribution::decide::{Decision, Timeline};
+use revtrail_core::attribution::event::Event;
+use revtrail_core::attribution::order::Order;
+use revtrail_core::figures::fold::{Entry, World, fold};
+use revtrail_core::figures::sheet::Sheet;
 
 use super::facts::Facts;
 

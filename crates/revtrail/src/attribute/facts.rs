@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use revtrail_core::campaign::{Campaign, Catalog};
-use revtrail_core::event::{self, Event};
-use revtrail_core::id::{CampaignId, OrderId};
-use revtrail_core::order::{self, Order};
+use revtrail_core::attribution::campaign::{Campaign, Catalog};
+use revtrail_core::attribution::event::{self, Event};
+use revtrail_core::attribution::order::{self, Order};
 use revtrail_core::record::{Problem, Record};
+use revtrail_core::value::id::{CampaignId, OrderId};
 
 use super::read::each_record;
 use super::table::{grouped, plural};

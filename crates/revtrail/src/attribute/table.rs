@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use revtrail_core::event::Channel;
-use revtrail_core::formula::sale_formula;
-use revtrail_core::money::{Currency, Sums};
-use revtrail_core::report::{
+use revtrail_core::attribution::event::Channel;
+use revtrail_core::attribution::formula::sale_formula;
+use revtrail_core::attribution::settings::Settings;
+use revtrail_core::figures::report::{
     Balance, CampaignReport, CampaignRow, Engagement, Purchases, Sales, sort_rows,
 };
-use revtrail_core::settings::Settings;
+use revtrail_core::value::money::{Currency, Sums};
 
 /// Longer texts are cut with an ellipsis.
 const TEXT_CHARS_MAX: usize = 40;

@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use revtrail_core::explain::{Explanation, explain, reason};
-use revtrail_core::fold::World;
+use revtrail_core::attribution::explain::{Explanation, explain, reason};
+use revtrail_core::figures::fold::World;
 use revtrail_core::record::Problem;
 use serde::Serialize;
 

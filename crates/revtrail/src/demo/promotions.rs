@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use revtrail_core::event::{Event, Kind};
-use revtrail_core::id::{CustomerId, PromotionId, RedemptionId, VoucherCode};
-use revtrail_core::order::{Order, Status};
+use revtrail_core::attribution::event::{Event, Kind};
+use revtrail_core::attribution::order::{Order, Status};
 use revtrail_core::promotion::Told;
+use revtrail_core::promotion::redemption::{Assignment, Redemption, Rollback};
 use revtrail_core::record::{Door, Problem, Record};
-use revtrail_core::redemption::{Assignment, Redemption, Rollback};
-use revtrail_core::time::{DAY_MS, HOUR_MS, Instant};
+use revtrail_core::value::id::{CustomerId, PromotionId, RedemptionId, VoucherCode};
+use revtrail_core::value::time::{DAY_MS, HOUR_MS, Instant};
 use revtrail_store::StoreError;
-use revtrail_store::claims::{Arrival, Entry};
 use revtrail_store::market::Market;
-use revtrail_store::vouchers::NewVoucher;
+use revtrail_store::promotions::redeem::{Arrival, Entry};
+use revtrail_store::promotions::vouchers::NewVoucher;
 use serde_json::{Value, json};
 
 use super::{Dice, Sample, refused};

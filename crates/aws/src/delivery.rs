@@ -1,0 +1,68 @@
+//! What a queue delivers to a function on Lambda: its messages, when to stop working at them, and which are to be delivered again.
+
+use revtrail_core::value::time::Instant;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// A call that no queue makes: Lambda delivers it again, all of it.
+#[derive(Debug, thiserror::Error)]
+#[error("this is no delivery of a queue: {0}")]
+pub struct NoDelivery(&'static str);
+
+/// A message as the queue hands it over. What else it holds does not matter.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// Names it in the answer.
+    pub message_id: String,
+    #[serde(default)]
+    body: Value,
+}
+
+impl Message {
+    /// Its text; empty where it is none.
+    pub fn body(&self) -> &str {
+        self.body.as_str().unwrap_or_default()
+    }
+}
+
+/// The messages of a call, from its `Records`. Without an id none can be named, so the call as a whole fails.
+///
+/// # Errors
+/// A call that no queue makes.
+pub fn messages(records: &Value) -> Result<Vec<Message>, NoDelivery> {
+    let Some(records) = records.as_array().filter(|records| !records.is_empty()) else {
+        return Err(NoDelivery("Records holds no records"));
+    };
+    let message = |record: &Value| {
+        if record["eventSource"] != "aws:sqs" {
+            return Err(NoDelivery("a record is not of a queue"));
+        }
+        Message::deserialize(record)
+            .ok()
+            .filter(|message| !message.message_id.is_empty())
+            .ok_or(NoDelivery("a record has no messageId"))
+    };
+    records.iter().map(message).collect()
+}
+
+/// The answer that has some messages delivered again, and acknowledges all others.
+pub fn answer(failed: &[&str]) -> Value {
+    let mut ids: Vec<&str> = Vec::new();
+    for id in failed {
+        if !ids.contains(id) {
+            ids.push(id);
+        }
+    }
+    let named = ids.iter().map(|id| json!({ "itemIdentifier": id }));
+    json!({ "batchItemFailures": named.collect::<Value>() })
+}
+
+/// When a call that must end at `deadline` stops taking up work: `margin_ms` before, or a third of a short time. A deadline that
+/// is past when the call begins is none, as `cargo lambda watch` tells it: handing over at once would go on for ever.
+pub fn stop_at(now: Instant, deadline: Instant, margin_ms: i64) -> Instant {
+    match deadline.ms() - now.ms() {
+        left_ms @ 1.. => deadline.plus_ms(-margin_ms.min(left_ms / 3)),
+        _ => now.plus_ms(margin_ms),
+    }
+}

@@ -1,0 +1,264 @@
+//! The queues in AWS that point at work. They carry no truth: what waits stands in the table, and files in their bucket.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::BehaviorVersion;
+use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use revtrail_core::value::id::MarketplaceId;
+use serde::Serialize;
+
+use crate::environment::{BadEnvironment, credentials, https, needed, region, timeouts};
+use revtrail_store::jobs::job::Nudge;
+
+/// Most messages of a call (SQS's limit).
+const BATCH_MAX: usize = 10;
+/// How often messages are sent that the queue takes no blame for not taking. Calls that fail as a whole the SDK repeats.
+const TRIES_MAX: usize = 3;
+
+/// Messages that were not sent. What they point at stays where it is, to be pointed at again.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to send {unsent} of {all} messages: {why}")]
+pub struct Unsent {
+    /// How many.
+    pub unsent: usize,
+    /// Of how many.
+    pub all: usize,
+    /// What the queue said, of the last.
+    pub why: String,
+}
+
+/// The sending end of the queue. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    client: Client,
+    url: String,
+}
+
+impl Queue {
+    /// The queue of a URL behind a client.
+    pub fn new(client: Client, url: &str) -> Self {
+        let url = url.to_owned();
+        Self { client, url }
+    }
+
+    /// The queue of `REVTRAIL_QUEUE_URL`, with the region and the credentials that Lambda gives; `AWS_ENDPOINT_URL_SQS` names
+    /// another endpoint.
+    ///
+    /// # Errors
+    /// A variable that is missing.
+    pub fn from_env() -> Result<Self, BadEnvironment> {
+        let url = needed("REVTRAIL_QUEUE_URL")?;
+        let mut config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(region()?)
+            .credentials_provider(credentials()?)
+            .timeout_config(timeouts(Duration::from_secs(8)))
+            .http_client(https());
+        config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_SQS").ok());
+        Ok(Self::new(Client::from_conf(config.build()), &url))
+    }
+
+    /// Sends messages as JSON texts, ten a call. A call that fails keeps no other from being made. `of` says whose a message is:
+    /// the queue is a fair one and lets no marketplace stand in another's way.
+    ///
+    /// # Errors
+    /// Those that the queue did not take, after all had their turn.
+    pub async fn send<M: Serialize>(
+        &self,
+        messages: &[M],
+        of: impl Fn(&M) -> Option<&MarketplaceId>,
+    ) -> Result<(), Unsent> {
+        let (mut unsent, mut why) = (0, String::new());
+        for ten in messages.chunks(BATCH_MAX) {
+            if let Err((left, told)) = self.send_ten(ten, &of).await {
+                unsent += left;
+                why = told;
+            }
+        }
+        let all = messages.len();
+        match unsent {
+            0 => Ok(()),
+            unsent => Err(Unsent { unsent, all, why }),
+        }
+    }
+
+    /// The same of nudges.
+    ///
+    /// # Errors
+    /// As [`Queue::send`].
+    pub async fn send_nudges(&self, nudges: &[Nudge]) -> Result<(), Unsent> {
+        self.send(nudges, |nudge| Some(nudge.marketplace())).await
+    }
+
+    /// Sends up to ten; how many the queue did not take, and why. The queue answers 200 and names those it took: what is named
+    /// nowhere was not taken either.
+    async fn send_ten<M: Serialize>(
+        &self,
+        messages: &[M],
+        of: impl Fn(&M) -> Option<&MarketplaceId>,
+    ) -> Result<(), (usize, String)> {
+        let mut left: Vec<(String, Option<&MarketplaceId>, String)> = Vec::new();
+        for (place, message) in messages.iter().enumerate() {
+            let body = serde_json::to_string(message);
+            let body = body.map_err(|error| (messages.len(), error.to_string()))?;
+            left.push((place.to_string(), of(message), body));
+        }
+        let mut why = String::new();
+        for _ in 0..TRIES_MAX {
+            let entries = left.iter().map(|(id, of, body)| {
+                let entry = SendMessageBatchRequestEntry::builder();
+                let entry = entry.set_message_group_id(of.map(ToString::to_string));
+                entry.id(id).message_body(body).build()
+            });
+            let entries: Result<Vec<_>, _> = entries.collect();
+            let entries = entries.map_err(|error| (left.len(), error.to_string()))?;
+            let call = self.client.send_message_batch().queue_url(&self.url);
+            let told = call
+                .set_entries(Some(entries))
+                .send()
+                .await
+                .map_err(|error| {
+                    let code = error.code().unwrap_or_default();
+                    (
+                        left.len(),
+                        format!("{code} {}", DisplayErrorContext(&error)),
+                    )
+                })?;
+            left.retain(|(id, ..)| told.successful().iter().all(|sent| sent.id() != id));
+            if left.is_empty() {
+                return Ok(());
+            }
+            let blamed =
+                |failed: &&aws_sdk_sqs::types::BatchResultErrorEntry| failed.sender_fault();
+            let fault = told.failed().iter().find(blamed).or(told.failed().first());
+            why = fault.map_or("not named in the answer".to_owned(), |failed| {
+                format!("{} {}", failed.code(), failed.message().unwrap_or_default())
+            });
+            // Ours is the fault: sending the same again does not help.
+            if told.failed().iter().any(|failed| failed.sender_fault()) {
+                break;
+            }
+        }
+        Err((left.len(), why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::{Arc, Mutex};
+
+    use aws_smithy_runtime_api::client::http::{
+        HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+    };
+    use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+    use aws_smithy_types::body::SdkBody;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What becomes of the messages of a call, each by its id: `+` taken, `x` not taken, `!` not taken and the sender's
+    /// fault, `?` not named in the answer. A call without a plan takes all; `5` and `4` answer with that class of status.
+    #[derive(Debug, Clone)]
+    struct Faulty {
+        plan: Arc<Mutex<VecDeque<&'static str>>>,
+        seen: Arc<Mutex<Vec<usize>>>,
+    }
+
+    impl HttpConnector for Faulty {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            let asked: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
+            let entries = asked["Entries"].as_array().unwrap();
+            assert!(entries.iter().all(|entry| entry["MessageGroupId"] == "m"));
+            self.seen.lock().unwrap().push(entries.len());
+            let plan = self
+                .plan
+                .lock()
+                .unwrap()
+                .pop_front()
+                .unwrap_or("++++++++++");
+            let (mut taken, mut failed) = (Vec::new(), Vec::new());
+            for (entry, outcome) in entries.iter().zip(plan.chars()) {
+                let id = &entry["Id"];
+                match outcome {
+                    '+' => {
+                        taken.push(json!({ "Id": id, "MessageId": "m", "MD5OfMessageBody": "" }))
+                    }
+                    '?' => {}
+                    _ => failed.push(
+                        json!({ "Id": id, "Code": "Because", "SenderFault": outcome == '!' }),
+                    ),
+                }
+            }
+            let (status, answer) = match plan {
+                "5" => (500, json!({ "__type": "InternalError" })),
+                "4" => (400, json!({ "__type": "QueueDoesNotExist" })),
+                _ => (200, json!({ "Successful": taken, "Failed": failed })),
+            };
+            let answer = HttpResponse::new(
+                status.try_into().unwrap(),
+                SdkBody::from(answer.to_string()),
+            );
+            HttpConnectorFuture::ready(Ok(answer))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_taken_is_sent_again_and_then_told() {
+        for (nudges, plan, calls, unsent) in [
+            (0, &[][..], &[][..], 0),
+            (10, &[], &[10], 0),
+            (23, &[], &[10, 10, 3], 0),
+            (3, &["+x+"], &[3, 1], 0),
+            (3, &["???", "x++"], &[3, 3, 1], 0),
+            (3, &["xx+", "x+", "x"], &[3, 2, 1], 1),
+            (3, &["?+?", "??", "??"], &[3, 2, 2], 2),
+            (3, &["+!x"], &[3], 2),
+            (12, &["4"], &[10, 2], 10),
+            (12, &["++++++++++", "4"], &[10, 2], 2),
+            (12, &["5"], &[10, 10, 2], 0),
+        ] {
+            let faulty = Faulty {
+                plan: Arc::new(Mutex::new(plan.iter().copied().collect())),
+                seen: Arc::default(),
+            };
+            let connector = SharedHttpConnector::new(faulty.clone());
+            let config = aws_sdk_sqs::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(aws_sdk_sqs::config::Region::from_static("local"))
+                .endpoint_url("http://queue.invalid")
+                .allow_no_auth()
+                .retry_config(
+                    aws_sdk_sqs::config::retry::RetryConfig::standard()
+                        .with_initial_backoff(std::time::Duration::from_millis(1)),
+                )
+                .http_client(http_client_fn(move |_, _| connector.clone()));
+            let queue = Queue::new(
+                Client::from_conf(config.build()),
+                "http://queue.invalid/0/work",
+            );
+            let marketplace = MarketplaceId::new("m").unwrap();
+            let nudge = |n: usize| Nudge::Work {
+                marketplace: marketplace.clone(),
+                unit_id: n.to_string(),
+            };
+            let all: Vec<Nudge> = (0..nudges).map(nudge).collect();
+            let told = queue
+                .send_nudges(&all)
+                .await
+                .map_err(|error| (error.unsent, error.all));
+            let expected = if unsent == 0 {
+                Ok(())
+            } else {
+                Err((unsent, nudges))
+            };
+            assert_eq!(
+                (told, &faulty.seen.lock().unwrap()[..]),
+                (expected, calls),
+                "{nudges} {plan:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,516 @@
+//! Who earned the order: the gates, the winner, the count and the amount (SPEC 4.2 to 4.4). The only place of these rules.
+//! A pure function of facts; explaining a decision is in `explain`, summing decisions in `fold`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::attribution::campaign::{CampaignIx, Catalog};
+use crate::attribution::event::{Channel, Event, Kind};
+use crate::attribution::order::{Order, Status};
+use crate::attribution::settings::{
+    ChannelRule, MachineEvents, Refunds, Settings, Supersede, WindowFrom, Winner,
+};
+use crate::value::money::Money;
+use crate::value::time::{DAY_MS, Instant};
+
+/// A message without a `sent` event takes its campaign's send time where that is at most this much earlier, in milliseconds.
+pub(crate) const SEND_TIME_BEFORE_MS_MAX: i64 = 30 * DAY_MS;
+
+/// What a decision needs of one event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark<'a> {
+    /// Whose message.
+    pub campaign: CampaignIx,
+    /// Where.
+    pub channel: Channel,
+    /// Which message; none sorts first.
+    pub message: Option<&'a str>,
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub kind: Kind,
+    /// An open or click made by a machine.
+    pub machine: bool,
+    /// A push open from an app below 5.1.
+    pub app_too_old: bool,
+}
+
+impl<'a> Mark<'a> {
+    /// The mark of an event whose campaign stands at a place of the catalog.
+    pub fn of(event: &'a Event, campaign: CampaignIx) -> Self {
+        Self {
+            campaign,
+            channel: event.channel,
+            message: event.message_id.as_ref().map(|id| id.as_str()),
+            at: event.occurred_at,
+            kind: event.kind,
+            machine: event.machine,
+            app_too_old: event.app_too_old(),
+        }
+    }
+
+    fn same_message(&self, other: &Self) -> bool {
+        (self.campaign, self.channel, self.message)
+            == (other.campaign, other.channel, other.message)
+    }
+}
+
+/// One customer's events, by message and then by time. Built once for all of the customer's orders.
+#[derive(Debug, Clone, Default)]
+pub struct Timeline<'a> {
+    marks: Vec<Mark<'a>>,
+}
+
+impl<'a> Timeline<'a> {
+    /// Sorts the marks; their order on entry means nothing.
+    pub fn new(mut marks: Vec<Mark<'a>>) -> Self {
+        marks.sort_unstable();
+        Self { marks }
+    }
+
+    /// Each message's events, oldest first.
+    pub fn messages(&self) -> impl Iterator<Item = &[Mark<'a>]> {
+        self.marks.chunk_by(Mark::same_message)
+    }
+}
+
+/// Settings held against the campaigns: who is excluded, and when each campaign was sent.
+#[derive(Debug, Clone)]
+pub struct Rules<'a> {
+    /// The settings.
+    pub settings: &'a Settings,
+    /// The campaigns.
+    pub catalog: &'a Catalog,
+    excluded: Vec<bool>,
+    channels: [Option<&'a ChannelRule>; 3],
+    /// Send times of campaigns that can supersede, oldest first.
+    sends: Vec<(Instant, CampaignIx)>,
+}
+
+impl<'a> Rules<'a> {
+    /// Holds settings against campaigns.
+    pub fn new(settings: &'a Settings, catalog: &'a Catalog) -> Self {
+        let excluded: Vec<bool> = catalog
+            .iter()
+            .map(|(_, campaign)| settings.excludes(&campaign.tags))
+            .collect();
+        let mut sends: Vec<_> = catalog
+            .iter()
+            .filter(|(place, _)| !excluded[place.index()])
+            .filter_map(|(place, campaign)| Some((campaign.send_time()?, place)))
+            .collect();
+        sends.sort_unstable();
+        let channels = Channel::ALL.map(|channel| settings.channels.get(&channel));
+        Self {
+            settings,
+            catalog,
+            excluded,
+            channels,
+            sends,
+        }
+    }
+
+    /// True where the campaign carries an excluded tag.
+    pub fn excluded(&self, campaign: CampaignIx) -> bool {
+        self.excluded[campaign.index()]
+    }
+
+    /// True where an event enters no figure: an ignored machine, or a push open from an app below 5.1.
+    pub fn silent(&self, mark: &Mark<'_>) -> bool {
+        mark.app_too_old || self.ignores(mark)
+    }
+
+    fn ignores(&self, mark: &Mark<'_>) -> bool {
+        mark.machine && self.settings.machine_events == MachineEvents::Ignore
+    }
+}
+
+/// What became of a message as a candidate. In the order of the gates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "SPEC 4.2 has their table")]
+pub enum Outcome {
+    Credited,
+    EarlierSent,
+    EarlierInteraction,
+    TagExcluded,
+    ChannelOff,
+    NoConnectingEvent,
+    AfterOrder,
+    MachineEvent,
+    AppVersionTooOld,
+    OutsideWindow,
+    Superseded,
+}
+
+/// The event that connects a message to a sale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Touch {
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub kind: Kind,
+}
+
+/// A message of the customer, before the gates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// Whose.
+    pub campaign: CampaignIx,
+    /// Where.
+    pub channel: Channel,
+    /// Which.
+    pub message: Option<&'a str>,
+    /// When it was sent (SPEC 4.2).
+    pub sent_at: Instant,
+}
+
+/// A message that passed all gates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credit<'a> {
+    /// Which message.
+    pub message: Message<'a>,
+    /// What connects it.
+    pub touch: Touch,
+}
+
+impl Credit<'_> {
+    /// The greatest wins (SPEC 4.3). Places sort as ids, channels as their names do.
+    fn rank(&self, winner: Winner) -> (Instant, Instant, CampaignIx, Option<&str>, Channel) {
+        let (sent, touched) = (self.message.sent_at, self.touch.at);
+        let (first, second) = match winner {
+            Winner::LastSent => (sent, touched),
+            Winner::LastInteraction => (touched, sent),
+        };
+        (
+            first,
+            second,
+            self.message.campaign,
+            self.message.message,
+            self.message.channel,
+        )
+    }
+}
+
+/// Why an order is not counted; the first that holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "SPEC 4.4 has them")]
+pub enum NotCounted {
+    Status,
+    Currency,
+    Refunded,
+}
+
+impl NotCounted {
+    /// The reason as text.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Currency => "currency",
+            Self::Refunded => "refunded",
+        }
+    }
+}
+
+/// Who earned an order, whether it counts, and for how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision<'a> {
+    /// The winner; decided for orders that do not count too.
+    pub credit: Option<Credit<'a>>,
+    /// Why it does not count; `None` where it does.
+    pub not_counted: Option<NotCounted>,
+    /// What it is worth under the refund policy.
+    pub amount: Money,
+}
+
+/// Decides an order: the settings in `rules` must be those in force at its `placed_at`. `look_back_ms` is `None` in file runs.
+pub fn decide<'a>(
+    order: &Order,
+    timeline: &Timeline<'a>,
+    rules: &Rules<'_>,
+    look_back_ms: Option<i64>,
+) -> Decision<'a> {
+    let (not_counted, amount) = count(order, rules.settings);
+    let credit = if rules.settings.link {
+        winner(order.placed_at, timeline, rules, look_back_ms)
+    } else {
+        None
+    };
+    Decision {
+        credit,
+        not_counted,
+        amount,
+    }
+}
+
+fn winner<'a>(
+    placed_at: Instant,
+    timeline: &Timeline<'a>,
+    rules: &Rules<'_>,
+    look_back_ms: Option<i64>,
+) -> Option<Credit<'a>> {
+    let senders = Senders::find(placed_at, timeline, rules, look_back_ms);
+    timeline
+        .messages()
+        .filter_map(|marks| seen(marks, placed_at, look_back_ms))
+        .filter_map(|marks| {
+            Some(Credit {
+                message: message(marks, rules.catalog),
+                touch: judge(marks, placed_at, rules, &senders).ok()?,
+            })
+        })
+        .max_by(|a, b| {
+            a.rank(rules.settings.winner)
+                .cmp(&b.rank(rules.settings.winner))
+        })
+}
+
+/// One message as a candidate: what it is, its touch where one was chosen, and what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate<'a> {
+    /// Which message.
+    pub message: Message<'a>,
+    /// The touch; `None` where a gate before it stopped the message.
+    pub touch: Option<Touch>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The campaign that ended its run.
+    pub superseded_by: Option<CampaignIx>,
+}
+
+/// Every candidate of an order: best first, then those stopped at a gate, newest sent first. None where linking is off.
+pub fn candidates<'a>(
+    order: &Order,
+    timeline: &Timeline<'a>,
+    rules: &Rules<'_>,
+    look_back_ms: Option<i64>,
+) -> Vec<Candidate<'a>> {
+    if !rules.settings.link {
+        return Vec::new();
+    }
+    let (mut passed, mut stopped) = (Vec::new(), Vec::new());
+    let senders = Senders::find(order.placed_at, timeline, rules, look_back_ms);
+    for marks in timeline
+        .messages()
+        .filter_map(|marks| seen(marks, order.placed_at, look_back_ms))
+    {
+        let message = message(marks, rules.catalog);
+        match judge(marks, order.placed_at, rules, &senders) {
+            Ok(touch) => passed.push(Credit { message, touch }),
+            Err(stop) => stopped.push(Candidate {
+                message,
+                touch: stop.touch,
+                outcome: stop.outcome,
+                superseded_by: stop.by,
+            }),
+        }
+    }
+    passed.sort_by(|a, b| {
+        b.rank(rules.settings.winner)
+            .cmp(&a.rank(rules.settings.winner))
+    });
+    let order_of = |c: &Candidate<'a>| {
+        (
+            c.message.sent_at,
+            c.message.campaign,
+            c.message.message,
+            c.message.channel,
+        )
+    };
+    stopped.sort_by(|a, b| order_of(b).cmp(&order_of(a)));
+    let lost = match rules.settings.winner {
+        Winner::LastSent => Outcome::EarlierSent,
+        Winner::LastInteraction => Outcome::EarlierInteraction,
+    };
+    let best_first = passed.into_iter().enumerate().map(|(i, credit)| Candidate {
+        message: credit.message,
+        touch: Some(credit.touch),
+        outcome: if i == 0 { Outcome::Credited } else { lost },
+        superseded_by: None,
+    });
+    best_first.chain(stopped).collect()
+}
+
+/// A message's events in the look-back before `placed_at` and those after it; `None` where there is none.
+fn seen<'m, 'a>(
+    marks: &'m [Mark<'a>],
+    placed_at: Instant,
+    look_back_ms: Option<i64>,
+) -> Option<&'m [Mark<'a>]> {
+    let first = match look_back_ms {
+        None => 0,
+        Some(ms) => marks.partition_point(|mark| mark.at < placed_at.minus_ms(ms)),
+    };
+    (first < marks.len()).then(|| &marks[first..])
+}
+
+/// The message of some events: sent at its first event of any kind, or, where none says `sent`, at its campaign's
+/// send time if that is earlier by at most 30 days.
+fn message<'a>(marks: &[Mark<'a>], catalog: &Catalog) -> Message<'a> {
+    let first = marks[0];
+    let told = marks.iter().any(|mark| mark.kind == Kind::Sent);
+    let campaign = if told {
+        None
+    } else {
+        catalog.at(first.campaign).send_time()
+    };
+    let sent_at = match campaign {
+        Some(at) if at < first.at && first.at <= at.plus_ms(SEND_TIME_BEFORE_MS_MAX) => at,
+        _ => first.at,
+    };
+    Message {
+        campaign: first.campaign,
+        channel: first.channel,
+        message: first.message,
+        sent_at,
+    }
+}
+
+/// Where a message was stopped: the gate's outcome, the touch if it was chosen by then, and by whom it was superseded.
+struct Stop {
+    outcome: Outcome,
+    touch: Option<Touch>,
+    by: Option<CampaignIx>,
+}
+
+/// The gates, in the order of SPEC 4.2; the first that stops a message is its outcome.
+fn judge(
+    marks: &[Mark<'_>],
+    placed_at: Instant,
+    rules: &Rules<'_>,
+    senders: &Senders,
+) -> Result<Touch, Stop> {
+    let stop = |outcome| Stop {
+        outcome,
+        touch: None,
+        by: None,
+    };
+    let first = &marks[0];
+    if rules.excluded(first.campaign) {
+        return Err(stop(Outcome::TagExcluded));
+    }
+    let rule = rules.channels[first.channel as usize].ok_or_else(|| stop(Outcome::ChannelOff))?;
+    let connecting = || {
+        marks
+            .iter()
+            .filter(|mark| rule.connect_on.contains(&mark.kind))
+    };
+    let in_time = || connecting().filter(|mark| mark.at <= placed_at);
+    let by_people = || in_time().filter(|mark| !rules.ignores(mark));
+    let Some(touch) = by_people().rfind(|mark| !mark.app_too_old) else {
+        return Err(stop(if connecting().next().is_none() {
+            Outcome::NoConnectingEvent
+        } else if in_time().next().is_none() {
+            Outcome::AfterOrder
+        } else if by_people().next().is_none() {
+            Outcome::MachineEvent
+        } else {
+            Outcome::AppVersionTooOld
+        }));
+    };
+    let touch = Touch {
+        at: touch.at,
+        kind: touch.kind,
+    };
+    let sent_at = message(marks, rules.catalog).sent_at;
+    let start = match rule.window_from {
+        WindowFrom::Sent => sent_at,
+        WindowFrom::Event => touch.at,
+    };
+    if placed_at > start.plus_ms(rule.window.ms()) {
+        return Err(Stop {
+            touch: Some(touch),
+            ..stop(Outcome::OutsideWindow)
+        });
+    }
+    match senders.after(sent_at, first.campaign) {
+        by @ Some(_) => Err(Stop {
+            outcome: Outcome::Superseded,
+            touch: Some(touch),
+            by,
+        }),
+        None => Ok(touch),
+    }
+}
+
+/// The two campaigns sent last, at or before an order, that can supersede: two, since none supersedes itself.
+struct Senders([Option<(Instant, CampaignIx)>; 2]);
+
+impl Senders {
+    fn find(
+        placed_at: Instant,
+        timeline: &Timeline<'_>,
+        rules: &Rules<'_>,
+        look_back_ms: Option<i64>,
+    ) -> Self {
+        match rules.settings.supersede {
+            Supersede::None => Self([None, None]),
+            Supersede::Marketplace => {
+                let until = rules.sends.partition_point(|(at, _)| *at <= placed_at);
+                let mut latest = rules.sends[..until].iter().rev().copied();
+                Self([latest.next(), latest.next()])
+            }
+            Supersede::Customer => {
+                let mut senders = Self([None, None]);
+                let messages = timeline
+                    .messages()
+                    .filter_map(|marks| seen(marks, placed_at, look_back_ms));
+                for marks in messages.filter(|marks| !rules.excluded(marks[0].campaign)) {
+                    let sent_at = message(marks, rules.catalog).sent_at;
+                    if sent_at <= placed_at {
+                        senders.take((sent_at, marks[0].campaign));
+                    }
+                }
+                senders
+            }
+        }
+    }
+
+    /// Keeps the latest of two different campaigns, of each its latest.
+    fn take(&mut self, sender: (Instant, CampaignIx)) {
+        let [first, second] = &mut self.0;
+        match *first {
+            Some(known) if known.1 == sender.1 => *first = Some(known.max(sender)),
+            Some(known) if known < sender => {
+                *second = Some(known);
+                *first = Some(sender);
+            }
+            Some(_) => *second = (*second).max(Some(sender)),
+            None => *first = Some(sender),
+        }
+    }
+
+    /// The latest other campaign that was sent after an instant.
+    fn after(&self, sent_at: Instant, own: CampaignIx) -> Option<CampaignIx> {
+        let (at, campaign) = self
+            .0
+            .into_iter()
+            .flatten()
+            .find(|(_, campaign)| *campaign != own)?;
+        (at > sent_at).then_some(campaign)
+    }
+}
+
+/// Whether an order counts, and its amount (SPEC 4.4).
+pub fn count(order: &Order, settings: &Settings) -> (Option<NotCounted>, Money) {
+    let refund = order.refund();
+    let wholly_refunded =
+        order.status == Status::Refunded || (refund == order.total && !order.total.is_zero());
+    let dropped = settings.refunds == Refunds::DropOrder && wholly_refunded;
+    let not_counted = if !settings.counted_statuses.contains(&order.status) {
+        Some(NotCounted::Status)
+    } else if settings
+        .currency
+        .is_some_and(|currency| currency != order.currency)
+    {
+        Some(NotCounted::Currency)
+    } else {
+        dropped.then_some(NotCounted::Refunded)
+    };
+    let amount = match settings.refunds {
+        Refunds::DropOrder if dropped => Money::ZERO,
+        Refunds::DropOrder | Refunds::Gross => order.total,
+        Refunds::Net => order.total - refund,
+    };
+    (not_counted, amount)
+}

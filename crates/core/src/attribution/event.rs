@@ -1,0 +1,300 @@
+//! Message events: what happened to a message (SPEC 3.1).
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Code, Door, Problem, Record};
+use crate::value::id::{CampaignId, CustomerId, EventId, MessageId, PromotionId, VoucherCode};
+use crate::value::time::Instant;
+
+/// Where a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Channel {
+    Email,
+    Push,
+    Sms,
+}
+
+impl Channel {
+    /// All channels; their order is the order of their names too.
+    pub const ALL: [Self; 3] = [Self::Email, Self::Push, Self::Sms];
+
+    /// The channel's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Push => "push",
+            Self::Sms => "sms",
+        }
+    }
+
+    /// The channel of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|channel| channel.name() == name)
+    }
+}
+
+/// What happened. The order serves the touch: of several at one instant the greatest connects (SPEC 4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Kind {
+    Bounced,
+    Failed,
+    Sent,
+    Delivered,
+    Opened,
+    Clicked,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 6] = [
+        Self::Bounced,
+        Self::Failed,
+        Self::Sent,
+        Self::Delivered,
+        Self::Opened,
+        Self::Clicked,
+    ];
+
+    /// The kind's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bounced => "bounced",
+            Self::Failed => "failed",
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Opened => "opened",
+            Self::Clicked => "clicked",
+        }
+    }
+
+    /// The kind of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// One message event, understood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// One in the customer.
+    pub event_id: EventId,
+    /// What happened.
+    pub kind: Kind,
+    /// Where.
+    pub channel: Channel,
+    /// Of which campaign.
+    pub campaign_id: CampaignId,
+    /// To whom.
+    pub customer_id: CustomerId,
+    /// Which message; events without one form one message of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<MessageId>,
+    /// When.
+    pub occurred_at: Instant,
+    /// Where a click led.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// An open or click made by a machine. Always false on other kinds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub machine: bool,
+    /// The promotion whose code the message carried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion_id: Option<PromotionId>,
+    /// The code the message carried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voucher_code: Option<VoucherCode>,
+    /// The app's version, as written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_version: Option<String>,
+}
+
+/// The columns of an events file that must be there.
+pub const NEEDED: [&str; 6] = [
+    "event_id",
+    "kind",
+    "channel",
+    "campaign_id",
+    "customer_id",
+    "occurred_at",
+];
+
+impl Event {
+    /// Understands a record; without a door (file runs) any time is let in.
+    ///
+    /// # Errors
+    /// The first bad field in the order of SPEC 3.1.
+    pub fn read(record: &Record<'_>, door: Option<&Door>) -> Result<Self, Problem> {
+        let event_id = record.needed_id("event_id", EventId::new)?;
+        let kind = record.needed("kind")?;
+        let kind = Kind::parse(&kind).ok_or_else(|| {
+            Problem::of(
+                "kind",
+                Code::UnknownKind,
+                format!(
+                    "kind: {kind:?} is none of sent, delivered, bounced, failed, opened, clicked"
+                ),
+            )
+        })?;
+        let channel = record.needed("channel")?;
+        let channel = Channel::parse(&channel).ok_or_else(|| {
+            Problem::of(
+                "channel",
+                Code::UnknownChannel,
+                format!("channel: {channel:?} is none of email, push, sms"),
+            )
+        })?;
+        let campaign_id = record.needed_id("campaign_id", CampaignId::new)?;
+        let customer_id = record.needed_id("customer_id", CustomerId::new)?;
+        let message_id = record.id("message_id", MessageId::new)?;
+        let occurred_at = record.needed_instant("occurred_at")?;
+        if let Some(door) = door {
+            door.check("occurred_at", occurred_at)?;
+        }
+        let url = record.free_text("url");
+        let machine = record.flag("machine")? && matches!(kind, Kind::Opened | Kind::Clicked);
+        let promotion_id = record.id("promotion_id", PromotionId::new)?;
+        let voucher_code = record.id("voucher_code", VoucherCode::new)?;
+        let app_version = record.text("app_version")?.map(String::from);
+        if let Some(text) = &app_version
+            && (!text.starts_with(|c: char| c.is_ascii_digit())
+                || text.len() > crate::value::id::ID_BYTES_MAX)
+        {
+            return Err(Problem::of(
+                "app_version",
+                Code::BadVersion,
+                format!("app_version: {text:?} is no version like 5.1"),
+            ));
+        }
+        Ok(Self {
+            event_id,
+            kind,
+            channel,
+            campaign_id,
+            customer_id,
+            message_id,
+            occurred_at,
+            url,
+            machine,
+            promotion_id,
+            voucher_code,
+            app_version,
+        })
+    }
+
+    /// True for a push open from an app below 5.1: it counts for no figure and is no touch.
+    pub fn app_too_old(&self) -> bool {
+        self.kind == Kind::Opened
+            && self.channel == Channel::Push
+            && self
+                .app_version
+                .as_deref()
+                .is_some_and(|v| !at_least_5_1(v))
+    }
+}
+
+/// Compares number by number: 5.10 is above 5.9, a missing part is 0, what follows the first other character is ignored.
+fn at_least_5_1(version: &str) -> bool {
+    let mut parts = [0_u64; 2];
+    let mut rest = version;
+    for part in &mut parts {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        *part = rest[..digits].bytes().fold(0_u64, |n, b| {
+            n.saturating_mul(10).saturating_add(u64::from(b - b'0'))
+        });
+        match rest[digits..].strip_prefix('.') {
+            Some(after) => rest = after,
+            None => break,
+        }
+    }
+    parts >= [5, 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_number_by_number() {
+        for (version, enough) in [
+            ("5.1", true),
+            ("5.10", true),
+            ("5.9", true),
+            ("5.0", false),
+            ("5", false),
+            ("5.0.9", false),
+            ("4.99", false),
+            ("6", true),
+            ("10.0", true),
+            ("5.1-beta", true),
+            ("5-1", false),
+            ("5..1", false),
+            ("05.01", true),
+            ("99999999999999999999999.0", true),
+        ] {
+            assert_eq!(at_least_5_1(version), enough, "{version}");
+        }
+    }
+
+    #[test]
+    fn the_first_bad_field_is_named() {
+        let good = r#""event_id":"e","kind":"opened","channel":"push","campaign_id":"c","customer_id":"x","occurred_at":"2026-11-20T10:15:00Z""#;
+        for (more, code, field) in [
+            (r#","event_id":null"#, Code::Missing, "event_id"),
+            (r#","event_id":7"#, Code::WrongType, "event_id"),
+            (r#","event_id":"""#, Code::BadId, "event_id"),
+            (
+                r#","kind":"seen","channel":"fax""#,
+                Code::UnknownKind,
+                "kind",
+            ),
+            (r#","channel":"Email""#, Code::UnknownChannel, "channel"),
+            (r#","message_id":[]"#, Code::WrongType, "message_id"),
+            (
+                r#","occurred_at":"yesterday""#,
+                Code::BadTime,
+                "occurred_at",
+            ),
+            (
+                r#","occurred_at":"2026-08-22T10:14:59.999Z""#,
+                Code::TooOld,
+                "occurred_at",
+            ),
+            (
+                r#","occurred_at":"2026-11-20T10:25:00.001Z""#,
+                Code::InFuture,
+                "occurred_at",
+            ),
+            (r#","machine":"true""#, Code::WrongType, "machine"),
+            (r#","app_version":"beta""#, Code::BadVersion, "app_version"),
+        ] {
+            let text = format!("{{{good}{more}}}");
+            let door = Door {
+                now: Instant::parse("2026-11-20T10:15:00Z").unwrap(),
+                retention: crate::value::time::Retention::DEFAULT,
+            };
+            let problem = Event::read(&Record::from_json(&text).unwrap(), Some(&door)).unwrap_err();
+            assert_eq!(
+                (problem.code, problem.field.as_deref()),
+                (code, Some(field)),
+                "{more}"
+            );
+        }
+        let text = format!(
+            r#"{{{good},"url":7,"machine":true,"more":[1],"occurred_at":"2026-08-22T10:15:00Z"}}"#
+        );
+        let door = Door {
+            now: Instant::parse("2026-11-20T10:15:00Z").unwrap(),
+            retention: crate::value::time::Retention::DEFAULT,
+        };
+        assert!(
+            Event::read(&Record::from_json(&text).unwrap(), Some(&door))
+                .unwrap()
+                .machine
+        );
+    }
+}

@@ -1,0 +1,443 @@
+//! Orders and which copy of one stands (SPEC 3.2).
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Code, Door, Problem, Record};
+use crate::value::id::{CustomerId, OrderId};
+use crate::value::money::{Currency, Money};
+use crate::value::time::Instant;
+
+/// Where an order stands, in the order of its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Status {
+    AbandonedShoppingCart,
+    Pending,
+    Initialized,
+    InProgress,
+    Preparing,
+    Ready,
+    Complete,
+    Delivered,
+    Rejected,
+    Cancelled,
+    Refunded,
+}
+
+impl Status {
+    /// All statuses, in the order of an order's life.
+    pub const ALL: [Self; 11] = [
+        Self::AbandonedShoppingCart,
+        Self::Pending,
+        Self::Initialized,
+        Self::InProgress,
+        Self::Preparing,
+        Self::Ready,
+        Self::Complete,
+        Self::Delivered,
+        Self::Rejected,
+        Self::Cancelled,
+        Self::Refunded,
+    ];
+
+    /// The statuses that the orders page adds up (SPEC 5, R50).
+    pub const IN_TOTAL: [Self; 6] = [
+        Self::Initialized,
+        Self::InProgress,
+        Self::Delivered,
+        Self::Preparing,
+        Self::Ready,
+        Self::Complete,
+    ];
+
+    /// The status's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AbandonedShoppingCart => "ABANDONED_SHOPPING_CART",
+            Self::Pending => "PENDING",
+            Self::Initialized => "INITIALIZED",
+            Self::InProgress => "IN_PROGRESS",
+            Self::Preparing => "PREPARING",
+            Self::Ready => "READY",
+            Self::Complete => "COMPLETE",
+            Self::Delivered => "DELIVERED",
+            Self::Rejected => "REJECTED",
+            Self::Cancelled => "CANCELLED",
+            Self::Refunded => "REFUNDED",
+        }
+    }
+
+    /// The status of a name, in any case.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|status| status.name().eq_ignore_ascii_case(name))
+    }
+}
+
+/// One line of an order; free for the shop to fill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Item {
+    /// What it cost, as the shop wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<String>,
+    /// The shop's id of the article.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The article's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<Quantity>,
+}
+
+/// How many of an item, as the shop wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Quantity {
+    /// A JSON number.
+    Number(serde_json::Number),
+    /// A text.
+    Text(String),
+}
+
+/// One copy of an order, understood. The fields stand in the order of their names, so that its JSON has sorted keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Codes used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub coupon_codes: Vec<String>,
+    /// Of all its amounts. Does not change.
+    pub currency: Currency,
+    /// Who bought. Does not change.
+    pub customer_id: CustomerId,
+    /// Of the customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Of the customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<String>,
+    /// What was bought.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<Item>,
+    /// Of the customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_name: Option<String>,
+    /// One in the marketplace.
+    pub order_id: OrderId,
+    /// Of the customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// When it was placed. Does not change.
+    pub placed_at: Instant,
+    /// How much of the total was given back.
+    pub refunded_total: Money,
+    /// App or website.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Where it stands.
+    pub status: Status,
+    /// What it is worth.
+    pub total: Money,
+    /// When this copy was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Instant>,
+}
+
+/// Most bytes of an order as it is stored: an item of the table has 409,600.
+const ORDER_BYTES_MAX: usize = 390_000;
+
+/// The columns of an orders file that must be there.
+pub const NEEDED: [&str; 6] = [
+    "order_id",
+    "customer_id",
+    "status",
+    "total",
+    "currency",
+    "placed_at",
+];
+
+impl Order {
+    /// Understands a record; without a door (file runs) any time is let in.
+    ///
+    /// # Errors
+    /// The first bad field in the order of SPEC 3.2.
+    pub fn read(record: &Record<'_>, door: Option<&Door>) -> Result<Self, Problem> {
+        let order_id = record.needed_id("order_id", OrderId::new)?;
+        let customer_id = record.needed_id("customer_id", CustomerId::new)?;
+        let status = record.needed("status")?;
+        let status = Status::parse(&status).ok_or_else(|| {
+            Problem::of(
+                "status",
+                Code::UnknownStatus,
+                format!(
+                    "status: {status:?} is none of {}",
+                    Status::ALL.map(Status::name).join(", ")
+                ),
+            )
+        })?;
+        let total = record.needed_money("total")?;
+        let currency = record.needed_currency("currency")?;
+        let placed_at = record.needed_instant("placed_at")?;
+        if let Some(door) = door {
+            door.check("placed_at", placed_at)?;
+        }
+        let updated_at = record.instant("updated_at")?;
+        if let (Some(door), Some(at)) = (door, updated_at) {
+            door.check_ahead("updated_at", at)?;
+        }
+        let refunded_total = record.money("refunded_total")?.unwrap_or_default();
+        if refunded_total > total {
+            let detail = format!("refunded_total: {refunded_total} is over the total of {total}");
+            return Err(Problem::of("refunded_total", Code::RefundOverTotal, detail));
+        }
+        let mut order = Self {
+            coupon_codes: record.free_list("coupon_codes"),
+            currency,
+            customer_id,
+            email: record.free_text("email"),
+            first_name: record.free_text("first_name"),
+            items: read_items(record),
+            last_name: record.free_text("last_name"),
+            order_id,
+            phone: record.free_text("phone"),
+            placed_at,
+            refunded_total,
+            source: record.free_text("source"),
+            status,
+            total,
+            updated_at,
+        };
+        // Free texts are cut one by one; all of them, or characters that need an escape, can still be more than is stored.
+        while order.standing().len() > ORDER_BYTES_MAX
+            && (order.items.pop().is_some() || order.coupon_codes.pop().is_some())
+        {}
+        Ok(order)
+    }
+
+    /// Holds a copy against what is known of its order since the first copy (SPEC 3.2): those three do not change.
+    ///
+    /// # Errors
+    /// `immutable_field` of the first that differs.
+    pub fn check_unchanged(
+        &self,
+        customer_id: &CustomerId,
+        currency: Currency,
+        placed_at: Instant,
+    ) -> Result<(), Problem> {
+        // What is known is not told: who may send orders may not read them.
+        let changed = |field: &str, told: &dyn std::fmt::Display| {
+            let detail = format!("{field} of a known order does not change; this copy says {told}");
+            Err(Problem::of(field, Code::ImmutableField, detail))
+        };
+        if self.customer_id != *customer_id {
+            changed("customer_id", &self.customer_id)
+        } else if self.currency != currency {
+            changed("currency", &self.currency)
+        } else if self.placed_at != placed_at {
+            changed("placed_at", &self.placed_at)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The refund of an order (SPEC 4.4): all of it where the status is REFUNDED.
+    pub fn refund(&self) -> Money {
+        if self.status == Status::Refunded {
+            self.total
+        } else {
+            self.refunded_total
+        }
+    }
+
+    /// A text that is greater the later a copy stands, byte by byte: of two copies of an order the one with the greater
+    /// text stands, and equal texts are equal copies. It ends with the copy itself, see [`Order::from_standing`].
+    pub fn standing(&self) -> String {
+        let at = self.updated_at.unwrap_or(self.placed_at);
+        let copy = serde_json::to_string(self).unwrap_or_default();
+        format!(
+            "{at}{:02}{:022}{copy}",
+            self.status as u8,
+            self.refunded_total.micros()
+        )
+    }
+
+    /// The copy in a text made by [`Order::standing`]; `None` where it is none.
+    pub fn from_standing(text: &str) -> Option<Self> {
+        serde_json::from_str(text.get(STANDING_BYTES..)?).ok()
+    }
+}
+
+/// What stands before the copy in [`Order::standing`]: time 24, status 2, refund in millionths 22 bytes.
+const STANDING_BYTES: usize = 24 + 2 + 22;
+
+fn read_items(record: &Record<'_>) -> Vec<Item> {
+    let Some(raw) = record.raw("items") else {
+        return Vec::new();
+    };
+    let Ok(items) = serde_json::from_str::<Vec<&serde_json::value::RawValue>>(raw) else {
+        return Vec::new();
+    };
+    let texts = |raw: &&serde_json::value::RawValue| {
+        let item = Record::from_json(raw.get()).ok()?;
+        Some(Item {
+            cost: item.free_text("cost"),
+            id: item.free_text("id"),
+            name: item.free_text("name"),
+            quantity: read_quantity(&item),
+        })
+    };
+    items
+        .iter()
+        .filter_map(texts)
+        .take(crate::record::FREE_ITEMS_MAX)
+        .collect()
+}
+
+fn read_quantity(item: &Record<'_>) -> Option<Quantity> {
+    let number = item.raw("quantity").map(serde_json::from_str);
+    match number.and_then(Result::ok) {
+        Some(number) => Some(Quantity::Number(number)),
+        None => item.free_text("quantity").map(Quantity::Text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(more: &str) -> Result<Order, Problem> {
+        let text = format!(
+            r#"{{"order_id":"o","customer_id":"c","status":"pending","total":"10.00","currency":"USD","placed_at":"2026-11-20T10:00:00Z"{more}}}"#
+        );
+        Order::read(&Record::from_json(&text).unwrap(), None)
+    }
+
+    #[test]
+    fn which_copy_stands() {
+        // Each copy stands against all above it.
+        let copies = [
+            r#","source":"website""#,
+            "",
+            r#","refunded_total":"9.99""#,
+            r#","refunded_total":10"#,
+            r#","status":"READY""#,
+            r#","status":"Refunded""#,
+            r#","updated_at":"2026-11-20T10:00:00.001Z""#,
+            r#","updated_at":"2026-11-20T10:00:01Z","status":"READY""#,
+        ];
+        let texts: Vec<_> = copies
+            .iter()
+            .map(|more| order(more).unwrap().standing())
+            .collect();
+        assert!(texts.is_sorted_by(|a, b| a < b), "{texts:#?}");
+        for (text, more) in texts.iter().zip(copies) {
+            assert_eq!(Order::from_standing(text), order(more).ok());
+        }
+        assert_eq!(
+            order(r#","total":10"#).unwrap().standing(),
+            order(r#","total":"10.000","unknown":1,"email":null"#)
+                .unwrap()
+                .standing()
+        );
+    }
+
+    #[test]
+    fn what_does_not_change() {
+        let known = order("").unwrap();
+        for (more, field) in [
+            ("", None),
+            (r#","status":"READY","total":"9""#, None),
+            (r#","placed_at":"2026-11-20T11:00:00+01:00""#, None),
+            (
+                r#","customer_id":"d","currency":"EUR""#,
+                Some("customer_id"),
+            ),
+            (
+                r#","placed_at":"2026-11-20T10:00:00.001Z","currency":"EUR""#,
+                Some("currency"),
+            ),
+            (
+                r#","placed_at":"2026-11-20T10:00:00.001Z""#,
+                Some("placed_at"),
+            ),
+        ] {
+            let problem = order(more)
+                .unwrap()
+                .check_unchanged(&known.customer_id, known.currency, known.placed_at)
+                .err();
+            assert_eq!(problem.as_ref().and_then(|p| p.field.as_deref()), field);
+            assert!(problem.is_none_or(|p| p.code == Code::ImmutableField));
+        }
+    }
+
+    #[test]
+    fn no_order_is_too_large_to_be_stored() {
+        let long = "é".repeat(1_000);
+        let item =
+            format!(r#"{{"id":"{long}","name":"{long}","quantity":"{long}","cost":"{long}"}}"#);
+        let items = [item.as_str(); 201].join(",");
+        let codes = vec![format!(r#""{long}""#); 200].join(",");
+        let free = ["email", "phone", "first_name", "last_name", "source"]
+            .map(|name| format!(r#","{name}":"{long}""#))
+            .concat();
+        let order = order(&format!(
+            r#"{free},"items":[{items}],"coupon_codes":[{codes}]"#
+        ))
+        .unwrap();
+        assert!(
+            order.standing().len() < 409_600 - 4_096,
+            "{}",
+            order.standing().len()
+        );
+        assert_eq!(order.coupon_codes.len(), 200);
+        assert!(order.items.len() > 100, "{}", order.items.len());
+        assert_eq!(order.email.unwrap().len(), 400);
+        let escaped = "\\u0001".repeat(400);
+        let order = self::order(&format!(
+            r#","items":[{}]"#,
+            vec![format!(r#"{{"name":"{escaped}"}}"#); 200].join(",")
+        ));
+        let order = order.unwrap();
+        assert!(order.standing().len() < 409_600 - 4_096);
+        assert!(order.items.len() > 100, "{}", order.items.len());
+    }
+
+    #[test]
+    fn the_first_bad_field_is_named() {
+        for (more, code, field) in [
+            (r#","order_id":null"#, Code::Missing, "order_id"),
+            (r#","status":"LOST""#, Code::UnknownStatus, "status"),
+            (r#","total":"-1""#, Code::BadMoney, "total"),
+            (r#","total":1e2"#, Code::BadMoney, "total"),
+            (r#","total":true"#, Code::WrongType, "total"),
+            (r#","currency":"usd""#, Code::UnknownCurrency, "currency"),
+            (r#","updated_at":"now""#, Code::BadTime, "updated_at"),
+            (
+                r#","refunded_total":"10.000001""#,
+                Code::RefundOverTotal,
+                "refunded_total",
+            ),
+        ] {
+            let problem = order(more).unwrap_err();
+            assert_eq!(
+                (problem.code, problem.field.as_deref()),
+                (code, Some(field)),
+                "{more}"
+            );
+        }
+        let free = order(
+            r#","items":[{"id":7,"cost":0.10,"quantity":2,"x":1},3,{"quantity":1.5},{"quantity":"two"}],"email":{},"coupon_codes":5"#,
+        )
+        .unwrap();
+        assert_eq!(
+            serde_json::to_string(&free.items).unwrap(),
+            r#"[{"cost":"0.10","id":"7","quantity":2},{"quantity":1.5},{"quantity":"two"}]"#
+        );
+        assert_eq!((free.email, free.coupon_codes), (None, vec![]));
+        let free = order(r#","coupon_codes":["B","\u0041",5,null,["C"]]"#).unwrap();
+        assert_eq!(free.coupon_codes, ["B", "A", "5"]);
+    }
+}

@@ -1,0 +1,96 @@
+//! The presets: named settings to start from (the table of SPEC 4.1).
+
+use std::collections::BTreeMap;
+
+use super::{ChannelRule, MachineEvents, Refunds, Settings, Supersede, WindowFrom, Winner};
+use crate::attribution::event::{Channel, Kind};
+use crate::attribution::order::Status;
+use crate::value::time::Span;
+
+/// A named set of settings to start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "SPEC 4.1 has their table")]
+pub enum Preset {
+    Redbox,
+    YespoV1,
+    YespoV2,
+}
+
+impl Preset {
+    /// All presets.
+    pub const ALL: [Self; 3] = [Self::Redbox, Self::YespoV1, Self::YespoV2];
+
+    /// The preset's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Redbox => "redbox",
+            Self::YespoV1 => "yespo_v1",
+            Self::YespoV2 => "yespo_v2",
+        }
+    }
+
+    /// The preset of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|preset| preset.name() == name)
+    }
+
+    /// Its settings; currencies are kept apart.
+    pub fn settings(self) -> Settings {
+        let redbox = self == Self::Redbox;
+        let rule = |kinds: &[Kind]| ChannelRule {
+            connect_on: kinds.iter().copied().collect(),
+            window: if redbox {
+                Span::days(7)
+            } else {
+                Span::hours(24)
+            },
+            window_from: if redbox {
+                WindowFrom::Sent
+            } else {
+                WindowFrom::Event
+            },
+        };
+        let email = rule(if redbox {
+            &[Kind::Opened, Kind::Clicked]
+        } else {
+            &[Kind::Clicked]
+        });
+        let other = rule(&[Kind::Delivered]);
+        let counted: &[Status] = if redbox {
+            &[Status::Preparing, Status::Ready, Status::Complete]
+        } else {
+            &[Status::Delivered]
+        };
+        Settings {
+            enabled: true,
+            link: true,
+            timezone: chrono_tz::UTC,
+            currency: None,
+            channels: [
+                (Channel::Email, email),
+                (Channel::Push, other.clone()),
+                (Channel::Sms, other),
+            ]
+            .into(),
+            winner: if self == Self::YespoV2 {
+                Winner::LastInteraction
+            } else {
+                Winner::LastSent
+            },
+            supersede: if redbox {
+                Supersede::Marketplace
+            } else {
+                Supersede::None
+            },
+            excluded_tags: vec![],
+            counted_statuses: counted.iter().copied().collect(),
+            refunds: if redbox {
+                Refunds::DropOrder
+            } else {
+                Refunds::Gross
+            },
+            machine_events: MachineEvents::Ignore,
+            providers: BTreeMap::new(),
+        }
+    }
+}

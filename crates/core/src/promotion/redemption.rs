@@ -1,0 +1,249 @@
+//! Assignments, redemptions and rollbacks: who got an offer, who acted on it, and who took that back (SPEC 6).
+//! What they add up to stands in `claim`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Door, Problem, Record};
+use crate::value::id::{
+    AssignmentId, CustomerId, OrderId, PromotionId, RedemptionId, RollbackId, SegmentName, TierId,
+    VoucherCode,
+};
+use crate::value::money::{Currency, Money};
+use crate::value::time::Instant;
+
+/// How an assignment or a redemption went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Outcome {
+    #[default]
+    Success,
+    Failure,
+}
+
+const OUTCOMES: [(&str, Outcome); 2] =
+    [("success", Outcome::Success), ("failure", Outcome::Failure)];
+
+/// How an offer was assigned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum AssignedBy {
+    Manual,
+    #[default]
+    Api,
+}
+
+/// Who got an offer, as it was told; an assignment with a code is a publication.
+///
+/// Two copies are the same where all of this is the same, so a time that was not told is not filled in here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// One in the marketplace.
+    pub assignment_id: AssignmentId,
+    /// Of what.
+    pub promotion_id: PromotionId,
+    /// To whom.
+    pub customer_id: CustomerId,
+    /// Which step of a tiered promotion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier_id: Option<TierId>,
+    /// What the customer was taken for when the offer was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<SegmentName>,
+    /// The code that was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voucher_code: Option<VoucherCode>,
+    /// When; the time of arrival where it is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assigned_at: Option<Instant>,
+    /// A failed one is no offer.
+    pub result: Outcome,
+    /// By hand or by a program.
+    pub channel: AssignedBy,
+}
+
+impl Assignment {
+    /// Understands a record.
+    ///
+    /// # Errors
+    /// The first bad field, in the order of SPEC 6.
+    pub fn read(record: &Record<'_>, door: &Door) -> Result<Self, Problem> {
+        Ok(Self {
+            assignment_id: record.needed_id("assignment_id", AssignmentId::new)?,
+            promotion_id: record.needed_id("promotion_id", PromotionId::new)?,
+            customer_id: record.needed_id("customer_id", CustomerId::new)?,
+            tier_id: record.id("tier_id", TierId::new)?,
+            segment: record.id("segment", SegmentName::new)?,
+            voucher_code: record.id("voucher_code", VoucherCode::new)?,
+            assigned_at: checked(record, "assigned_at", door)?,
+            result: record.word("result", &OUTCOMES)?.unwrap_or_default(),
+            channel: record
+                .word(
+                    "channel",
+                    &[("manual", AssignedBy::Manual), ("api", AssignedBy::Api)],
+                )?
+                .unwrap_or_default(),
+        })
+    }
+}
+
+/// Who acted on an offer, as it was told. Two copies are the same where all of this is the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redemption {
+    /// One in the marketplace.
+    pub redemption_id: RedemptionId,
+    /// Of what.
+    pub promotion_id: PromotionId,
+    /// By whom.
+    pub customer_id: CustomerId,
+    /// With which code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voucher_code: Option<VoucherCode>,
+    /// On which step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier_id: Option<TierId>,
+    /// On which assignment; where it is not told the earliest that fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assignment_id: Option<AssignmentId>,
+    /// For which order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<OrderId>,
+    /// When; the time of arrival where it is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redeemed_at: Option<Instant>,
+    /// Whether it went well.
+    pub result: Outcome,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_code: Option<String>,
+    /// What the customer got for it, of the promotion's currency where none is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward_amount: Option<Money>,
+    /// The reward's currency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
+}
+
+impl Redemption {
+    /// Understands a reported record.
+    ///
+    /// # Errors
+    /// The first bad field, in the order of SPEC 6.
+    pub fn read(record: &Record<'_>, door: &Door) -> Result<Self, Problem> {
+        let redemption_id = record.needed_id("redemption_id", RedemptionId::new)?;
+        let promotion_id = record.needed_id("promotion_id", PromotionId::new)?;
+        let customer_id = record.needed_id("customer_id", CustomerId::new)?;
+        let voucher_code = record.id("voucher_code", VoucherCode::new)?;
+        Ok(Self {
+            tier_id: record.id("tier_id", TierId::new)?,
+            assignment_id: record.id("assignment_id", AssignmentId::new)?,
+            order_id: record.id("order_id", OrderId::new)?,
+            redeemed_at: checked(record, "redeemed_at", door)?,
+            result: record.word("result", &OUTCOMES)?.unwrap_or_default(),
+            failure_code: record.free_text("failure_code"),
+            reward_amount: record.money("reward_amount")?,
+            currency: record.currency("currency")?,
+            redemption_id,
+            promotion_id,
+            customer_id,
+            voucher_code,
+        })
+    }
+
+    /// Understands the body of a redeem call, whose promotion and code stand in the address.
+    ///
+    /// # Errors
+    /// The first bad field.
+    pub fn read_redeem(
+        record: &Record<'_>,
+        promotion_id: PromotionId,
+        voucher_code: VoucherCode,
+    ) -> Result<Self, Problem> {
+        Ok(Self {
+            redemption_id: record.needed_id("redemption_id", RedemptionId::new)?,
+            promotion_id,
+            customer_id: record.needed_id("customer_id", CustomerId::new)?,
+            voucher_code: Some(voucher_code),
+            tier_id: record.id("tier_id", TierId::new)?,
+            assignment_id: record.id("assignment_id", AssignmentId::new)?,
+            order_id: record.id("order_id", OrderId::new)?,
+            redeemed_at: None,
+            result: Outcome::Success,
+            failure_code: None,
+            reward_amount: record.money("reward_amount")?,
+            currency: record.currency("currency")?,
+        })
+    }
+}
+
+/// Taking a redemption back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollback {
+    /// One for a redemption.
+    pub rollback_id: RollbackId,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Rollback {
+    /// Understands a record.
+    ///
+    /// # Errors
+    /// The bad field.
+    pub fn read(record: &Record<'_>) -> Result<Self, Problem> {
+        Ok(Self {
+            rollback_id: record.needed_id("rollback_id", RollbackId::new)?,
+            reason: record.free_text("reason"),
+        })
+    }
+}
+
+fn checked(record: &Record<'_>, field: &str, door: &Door) -> Result<Option<Instant>, Problem> {
+    let at = record.instant(field)?;
+    at.map_or(Ok(()), |at| door.check(field, at)).map(|()| at)
+}
+
+/// A rule that a reported redemption broke: the till has honoured it, so it is taken in and marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each name is the flag itself")]
+pub enum Flag {
+    UnknownVoucher,
+    OverLimit,
+    OutsideTimeframe,
+    WrongCustomer,
+    UnknownAssignment,
+}
+
+/// Why a redeem is refused: the first that holds, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each name is the reason itself")]
+pub enum Refusal {
+    VoucherNotFound,
+    VoucherDisabled,
+    WrongCustomer,
+    NotStarted,
+    Expired,
+    LimitReached,
+    CapReached,
+    BudgetReached,
+}
+
+impl Refusal {
+    /// The reason as text, like `cap_reached`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::VoucherNotFound => "voucher_not_found",
+            Self::VoucherDisabled => "voucher_disabled",
+            Self::WrongCustomer => "wrong_customer",
+            Self::NotStarted => "not_started",
+            Self::Expired => "expired",
+            Self::LimitReached => "limit_reached",
+            Self::CapReached => "cap_reached",
+            Self::BudgetReached => "budget_reached",
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Customers who are parked: their facts cannot be folded, so their last contribution stands until they can. They are listed, not lost.
+
+use revtrail_core::value::id::CustomerId;
+use revtrail_core::value::time::Instant;
+use serde::{Deserialize, Serialize};
+
+use crate::market::Market;
+use crate::table::client::{Range, Reading};
+use crate::table::fault::StoreError;
+use crate::table::item::{NewItem, data, expired};
+use crate::table::keys;
+
+/// Why a customer cannot be folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParkedFor {
+    /// The timeline is above what is read of one.
+    TimelineTooLarge,
+    /// What it adds up to, or an item of it, is not what the table takes or gives.
+    NotStorable,
+}
+
+/// A customer who is parked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// Who.
+    pub customer_id: CustomerId,
+    /// When it was last tried.
+    pub at: Instant,
+    /// Why.
+    pub reason: ParkedFor,
+}
+
+impl Market {
+    /// Parks a customer, until the next fold that succeeds.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn park(&self, parked: &Parked) -> Result<(), StoreError> {
+        let item = NewItem::at(&keys::parked_customer(&self.id, &parked.customer_id)).data(parked);
+        let gone_at = parked.at.plus_ms(self.retention.keep_ms());
+        self.store.put(item.expires(gone_at), None).await.map(drop)
+    }
+
+    /// A customer is folded again.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn unpark(&self, customer: &CustomerId) -> Result<(), StoreError> {
+        self.store
+            .delete(&keys::parked_customer(&self.id, customer))
+            .await
+    }
+
+    /// All who are parked, by id.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn parked(&self, now: Instant) -> Result<Vec<Parked>, StoreError> {
+        self.store
+            .query(&keys::parked(&self.id), &Range::All, Reading::STRONG)
+            .await?
+            .iter()
+            .filter(|item| !expired(item, now))
+            .map(data)
+            .collect()
+    }
+}

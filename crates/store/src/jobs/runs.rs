@@ -1,0 +1,309 @@
+//! The ledger of attribution runs.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use revtrail_core::value::money::Sums;
+use revtrail_core::value::time::Instant;
+use serde::{Deserialize, Serialize};
+
+use crate::jobs::job::{Progress, Unit};
+use crate::market::Market;
+use crate::random::random_hex;
+use crate::table::client::{Range, Reading};
+use crate::table::condition::Condition;
+use crate::table::fault::StoreError;
+use crate::table::item::{Item, NewItem, data, expired, number, text};
+use crate::table::keys;
+use crate::table::write::{Transacted, Write};
+
+/// How a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum RunState {
+    Running,
+    Done,
+    Failed,
+}
+
+/// One run of the attributor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Run {
+    /// Its name; sorts by when it started.
+    pub run_id: String,
+    /// How it stands.
+    pub state: RunState,
+    /// When it started.
+    pub started_at: Instant,
+    /// When it was done, or failed.
+    pub finished_at: Option<Instant>,
+    /// Units planned.
+    pub units: i64,
+    /// Units done.
+    pub units_done: i64,
+    /// Customers folded.
+    pub customers: i64,
+    /// Orders decided.
+    pub orders: i64,
+    /// Orders whose credit, amount or count changed.
+    pub credits_changed: i64,
+    /// What entered the campaigns' revenue, less what left it.
+    pub revenue_moved: Sums,
+    /// Customers who were parked.
+    pub parked: i64,
+    /// What went wrong on the way.
+    pub errors: i64,
+    /// What a verification found.
+    pub verify: Option<Verified>,
+    /// When everything that it is to do stood in units.
+    #[serde(skip)]
+    pub planned_at: Option<Instant>,
+    /// A verification was asked for and is not planned yet.
+    #[serde(skip)]
+    pub verify_next: Option<Sample>,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Customers compared.
+    pub checked: i64,
+    /// Those whose stored contribution, or purchase rows, are not what the facts add up to.
+    pub differences: i64,
+}
+
+/// How many customers a verification compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sample {
+    /// Up to [`SAMPLE_CUSTOMERS`] of them, drawn by lot.
+    Sample,
+    /// All.
+    All,
+}
+
+/// Customers of a sample.
+pub const SAMPLE_CUSTOMERS: usize = 1_000;
+
+/// A run's fixed part; its counters are attributes, so that they can be added to.
+#[derive(Serialize, Deserialize)]
+struct Fixed {
+    started_at: Instant,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verify: Option<Sample>,
+}
+
+fn read_run(item: &Item) -> Result<Run, StoreError> {
+    let count = |name| number(item, name).unwrap_or(0);
+    let fixed: Fixed = data(item)?;
+    let state = match text(item, "run_state") {
+        "done" => RunState::Done,
+        "failed" => RunState::Failed,
+        _ => RunState::Running,
+    };
+    let verifying = item.contains_key("verifying");
+    let moved = Progress::of(item);
+    let verify = verifying.then_some(Verified {
+        checked: moved.checked,
+        differences: moved.differences,
+    });
+    Ok(Run {
+        run_id: text(item, "sk").to_owned(),
+        state,
+        started_at: fixed.started_at,
+        finished_at: Instant::parse(text(item, "finished_at")).ok(),
+        units: count("units"),
+        units_done: count("units_done"),
+        customers: moved.customers,
+        orders: moved.orders,
+        credits_changed: moved.credits_changed,
+        revenue_moved: moved.revenue_moved,
+        parked: moved.parked,
+        errors: count("run_errors"),
+        verify,
+        planned_at: Instant::parse(text(item, "planned_at")).ok(),
+        verify_next: fixed.verify.filter(|_| !verifying),
+    })
+}
+
+impl Market {
+    /// Puts a new run on record, running.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn start_run(
+        &self,
+        verify: Option<Sample>,
+        now: Instant,
+    ) -> Result<String, StoreError> {
+        let run_id = format!("{now}-{}", &random_hex()[..8]);
+        let gone_at = now.plus_ms(self.retention.keep_ms());
+        let fixed = Fixed {
+            started_at: now,
+            verify,
+        };
+        let item = NewItem::at(&keys::run(&self.id, &run_id))
+            .data(&fixed)
+            .text("run_state", "running")
+            .expires(gone_at);
+        let open = NewItem::at(&keys::open_run(&self.id, &run_id)).expires(gone_at);
+        let writes = vec![
+            self.store.put_write(item, Some(Condition::absent())),
+            self.store.put_write(open, None),
+        ];
+        match self.store.transact(writes).await? {
+            Transacted::Done => Ok(run_id),
+            Transacted::Cancelled(_) => Err(StoreError::Contended {
+                op: "starting a run",
+            }),
+        }
+    }
+
+    /// The runs that have not ended, by when they started.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn open_runs(&self) -> Result<Vec<Run>, StoreError> {
+        let open = keys::open_runs(&self.id);
+        let open = self
+            .store
+            .query(&open, &Range::All, Reading::STRONG)
+            .await?;
+        let key = |item: &Item| keys::run(&self.id, text(item, "sk"));
+        let keys: Vec<_> = open.iter().map(key).collect();
+        let items = self.store.get_all(&keys, true).await?;
+        let mut runs: Vec<Run> = items.iter().map(read_run).collect::<Result<_, _>>()?;
+        runs.sort_by(|a, b| a.run_id.cmp(&b.run_id));
+        Ok(runs)
+    }
+
+    /// A run.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn run(&self, run_id: &str, now: Instant) -> Result<Option<Run>, StoreError> {
+        self.store
+            .get(&keys::run(&self.id, run_id), true)
+            .await?
+            .filter(|item| !expired(item, now))
+            .map(|item| read_run(&item))
+            .transpose()
+    }
+
+    /// A page of runs, newest first, from after a run, and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn runs(
+        &self,
+        after: Option<String>,
+        limit: usize,
+        now: Instant,
+    ) -> Result<(Vec<Run>, Option<String>), StoreError> {
+        let list = keys::runs(&self.id);
+        let (items, next) = self.store.newest(&list, after, limit).await?;
+        let kept = items.iter().filter(|item| !expired(item, now));
+        Ok((kept.map(read_run).collect::<Result<_, _>>()?, next))
+    }
+
+    /// Changes a run that is on record; nothing where it is not.
+    async fn update_run(
+        &self,
+        run_id: &str,
+        expression: &str,
+        values: Vec<(&str, AttributeValue)>,
+    ) -> Result<(), StoreError> {
+        let key = keys::run(&self.id, run_id);
+        self.store
+            .update(&key, expression, values, Some(Condition::present()))
+            .await
+            .map(drop)
+    }
+
+    /// Records that a run plans so many units; before they are written, so that no more can be done than were planned.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn plans(&self, run_id: &str, units: i64) -> Result<(), StoreError> {
+        let units = vec![(":u", AttributeValue::N(units.to_string()))];
+        self.update_run(run_id, "ADD units :u", units).await
+    }
+
+    /// Records that everything a run is to do stands in units.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn planned(&self, run_id: &str, now: Instant) -> Result<(), StoreError> {
+        let now = vec![(":t", AttributeValue::S(now.to_string()))];
+        self.update_run(run_id, "SET planned_at = :t", now).await
+    }
+
+    /// Records that something went wrong in a run.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn run_met_error(&self, run_id: &str) -> Result<(), StoreError> {
+        let one = vec![(":u", AttributeValue::N("1".to_owned()))];
+        self.update_run(run_id, "ADD run_errors :u", one).await
+    }
+
+    /// Records how a run ended.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn finish_run(
+        &self,
+        run_id: &str,
+        state: RunState,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let state = if state == RunState::Done {
+            "done"
+        } else {
+            "failed"
+        };
+        let values = vec![
+            (":s", AttributeValue::S(state.to_owned())),
+            (":t", AttributeValue::S(now.to_string())),
+        ];
+        self.update_run(run_id, "SET run_state = :s, finished_at = :t", values)
+            .await?;
+        self.store.delete(&keys::open_run(&self.id, run_id)).await
+    }
+
+    /// Plans the verification of a run: one unit, in the transaction that records it. False where another planned it.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn plan_verify(&self, run_id: &str, unit: &Unit) -> Result<bool, StoreError> {
+        let values = vec![
+            (":t", AttributeValue::Bool(true)),
+            (":u", AttributeValue::N("1".to_owned())),
+        ];
+        let record = self.store.update_write(
+            &keys::run(&self.id, run_id),
+            "SET verifying = :t ADD units :u",
+            values,
+            Some(Condition::without("verifying")),
+        );
+        let writes = vec![self.put_unit(unit), record];
+        Ok(matches!(
+            self.store.transact(writes).await?,
+            Transacted::Done
+        ))
+    }
+
+    /// A write that adds what a unit moved to its run, which must be on record.
+    pub(crate) fn add_to_run(&self, run_id: &str, moved: &Progress) -> Write {
+        let (expression, values) = moved.addition("units_done");
+        let values = values
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone()));
+        let key = keys::run(&self.id, run_id);
+        self.store.update_write(
+            &key,
+            &expression,
+            values.collect(),
+            Some(Condition::present()),
+        )
+    }
+}

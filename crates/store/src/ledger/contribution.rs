@@ -1,0 +1,601 @@
+//! Contributions as they are stored, and the one write that matters: replacing customers' contributions and moving the sheets
+//! and purchase rows by the difference, in one transaction under versions.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use revtrail_core::figures::fold::{Contribution, DayPart, OrderLine};
+use revtrail_core::figures::sheet::{GAUGES, Sheet};
+use revtrail_core::value::id::{CampaignId, CustomerId};
+use revtrail_core::value::time::{Day, Instant, LEAVING_DAYS};
+use serde::{Deserialize, Serialize};
+
+use crate::jobs::job::{Progress, Unit};
+use crate::ledger::daily::{Desk, FAILURES_MAX};
+use crate::market::Market;
+use crate::market::settings::RulesSeen;
+use crate::table::condition::Condition;
+use crate::table::fault::{Fault, StoreError};
+use crate::table::item::{Item, NewItem, data, number, text};
+use crate::table::keys;
+use crate::table::write::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted, Write};
+
+/// Length of a month's name, like 2026-11.
+const MONTH_BYTES: usize = 7;
+/// A transaction that is too large is made of fewer items, down to these: below them no more than ten sheets lie in one.
+const ITEMS_MAX_LEAST: usize = 12;
+/// A head above this many bytes gives its older days to pieces: a write unit is 1 KB.
+const HEAD_BYTES_MAX: usize = 900;
+/// What a head keeps of its newest days when it gives days away.
+const HEAD_BYTES_KEPT: usize = 500;
+
+/// What the sheets hold of a customer, and where it lies.
+#[derive(Debug, Clone, Default)]
+pub struct StoredContribution {
+    /// Of the head; 0 where there is none.
+    pub version: i64,
+    /// The unit that folded it last.
+    pub unit_id: String,
+    days: BTreeMap<Day, Stored>,
+}
+
+#[derive(Debug, Clone)]
+struct Stored {
+    part: DayPart,
+    place: Place,
+}
+
+/// Which item a day lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Head,
+    /// With the other days of its month.
+    Month,
+    /// Alone: it is large, and a month of such days would not fit into an item.
+    Day,
+}
+
+/// A day above this many bytes of JSON lies alone: 31 smaller ones, compressed, stay far below an item's 400 KB.
+const ALONE_BYTES_MIN: usize = 20_000;
+
+/// The days in one item.
+#[derive(Serialize, Deserialize)]
+struct Days(BTreeMap<Day, DayPart>);
+
+impl StoredContribution {
+    /// Takes in the head or a piece.
+    pub(crate) fn take(&mut self, item: &Item) -> Result<(), StoreError> {
+        let place = match text(item, "sk").strip_prefix(keys::PIECE_PREFIX) {
+            None => Place::Head,
+            Some(name) if name.len() == MONTH_BYTES => Place::Month,
+            Some(_) => Place::Day,
+        };
+        if place == Place::Head {
+            self.version = number(item, "v").unwrap_or(0);
+            text(item, "u").clone_into(&mut self.unit_id);
+        }
+        let Days(days) = data(item)?;
+        self.days.extend(
+            days.into_iter()
+                .map(|(day, part)| (day, Stored { part, place })),
+        );
+        Ok(())
+    }
+
+    /// What the sheets hold of the customer, from a day on.
+    pub fn since(&self, first: Day) -> Contribution {
+        Contribution {
+            days: self
+                .days
+                .range(first..)
+                .map(|(&day, stored)| (day, stored.part.clone()))
+                .collect(),
+        }
+    }
+
+    /// An order as the last run decided it.
+    pub fn line(&self, order: &revtrail_core::value::id::OrderId) -> Option<&OrderLine> {
+        self.days
+            .values()
+            .flat_map(|stored| &stored.part.orders)
+            .find(|line| line.order_id == *order)
+    }
+}
+
+/// A customer's new contribution, and the stored one it replaces.
+#[derive(Debug)]
+pub struct Move {
+    /// Whose.
+    pub customer: CustomerId,
+    /// As it stood before the first fact was read.
+    pub stored: StoredContribution,
+    /// What the facts add up to, as far as it is folded.
+    pub new: Contribution,
+}
+
+/// How a move ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moved {
+    /// All are where they belong, but for these: another changed them in the meantime, and they are to be folded again.
+    Again(Vec<CustomerId>),
+    /// The unit is done: another worker had it, and what is left of it here is nobody's.
+    UnitDone,
+}
+
+/// One change that cannot be cut further.
+#[derive(Debug)]
+enum Change {
+    Gauges(
+        Day,
+        Vec<(
+            CampaignId,
+            revtrail_core::attribution::event::Channel,
+            [i64; GAUGES],
+        )>,
+    ),
+    /// What stood, and what stands.
+    Order(Day, Option<Box<OrderLine>>, Option<Box<OrderLine>>),
+}
+
+impl Change {
+    fn day(&self) -> Day {
+        match self {
+            Self::Gauges(day, _) | Self::Order(day, ..) => *day,
+        }
+    }
+}
+
+/// A customer on the way from the stored contribution to the new one.
+struct Pending {
+    customer: CustomerId,
+    stored: StoredContribution,
+    orders: i64,
+    changes: VecDeque<Change>,
+}
+
+/// What one transaction does to a customer.
+struct Step {
+    customer: usize,
+    changes: usize,
+    stored: StoredContribution,
+}
+
+/// One transaction being put together.
+#[derive(Default)]
+struct Batch {
+    steps: Vec<Step>,
+    writes: Vec<Write>,
+    /// For each write the customer it belongs to.
+    owners: Vec<usize>,
+    bytes: usize,
+    differences: BTreeMap<Day, Sheet<CampaignId>>,
+}
+
+impl Market {
+    /// Moves customers to their new contributions, as many in a transaction as fit. A difference that fits into none moves in
+    /// steps; after each of them the sheets are the sum of the contributions. A customer without any difference still
+    /// gets a new version, so that a worker that froze with an older fold can no longer write it. Each transaction counts on the
+    /// unit what it moved.
+    ///
+    /// # Errors
+    /// What the table answers. What moved before stays moved.
+    pub async fn move_all(
+        &self,
+        unit: &Unit,
+        moves: Vec<Move>,
+        rules: RulesSeen,
+        first_folded: Day,
+        desk: &mut Desk,
+        now: Instant,
+    ) -> Result<Moved, StoreError> {
+        let mut again = Vec::new();
+        let mut pending: Vec<Option<Pending>> = moves
+            .into_iter()
+            .map(|one| Some(Pending::of(one, first_folded)))
+            .collect();
+        let mut failures = 0;
+        let mut items_max = TRANSACTION_ITEMS_MAX;
+        while pending.iter().any(Option::is_some) {
+            let batch = self.batch(unit, &pending, first_folded, items_max, now);
+            let own = batch.writes.len();
+            let mut writes = batch.writes;
+            let sheets = self.sheet_writes(desk, &batch.differences).await?;
+            let sheet_bytes: Vec<usize> = sheets.iter().map(Write::bytes).collect();
+            writes.extend(sheets);
+            // How large the sheets are is known only now: fewer days, then.
+            let bytes: usize = writes.iter().map(Write::bytes).sum();
+            if bytes > TRANSACTION_BYTES_MAX && items_max > ITEMS_MAX_LEAST {
+                items_max = (items_max / 2).max(ITEMS_MAX_LEAST);
+                continue;
+            }
+            items_max = TRANSACTION_ITEMS_MAX;
+            let mut progress = Progress::default();
+            for step in &batch.steps {
+                progress.take(&pending[step.customer], step);
+            }
+            writes.push(self.count_write(unit, &progress));
+            writes.push(self.check_rules(rules));
+            match self.store.transact(writes).await? {
+                Transacted::Done => {
+                    failures = 0;
+                    Self::sheets_written(desk, &batch.differences, sheet_bytes.into_iter());
+                    for step in batch.steps {
+                        let slot = &mut pending[step.customer];
+                        if let Some(one) = slot.take_if(|one| one.changes.len() == step.changes) {
+                            drop(one);
+                        } else if let Some(one) = slot {
+                            one.changes.drain(..step.changes);
+                            one.stored = step.stored;
+                        }
+                    }
+                }
+                Transacted::Cancelled(faults) => {
+                    failures += 1;
+                    if failures > FAILURES_MAX {
+                        return Err(StoreError::Contended {
+                            op: "moving contributions",
+                        });
+                    }
+                    let (unit_fault, rules_fault) = (faults.iter().rev().nth(1), faults.last());
+                    if unit_fault == Some(&Fault::Condition) {
+                        return Ok(Moved::UnitDone);
+                    }
+                    if rules_fault == Some(&Fault::Condition) {
+                        // The rules changed: everybody who is left is folded again, under the new ones.
+                        again.extend(pending.into_iter().flatten().map(|one| one.customer));
+                        return Ok(Moved::Again(again));
+                    }
+                    Self::sheets_at_fault(desk, &batch.differences, &faults[own..]);
+                    let lost: BTreeSet<usize> = batch
+                        .owners
+                        .iter()
+                        .zip(&faults)
+                        .filter(|(_, fault)| **fault == Fault::Condition)
+                        .map(|(owner, _)| *owner)
+                        .collect();
+                    for customer in lost {
+                        again.extend(pending[customer].take().map(|pending| pending.customer));
+                    }
+                }
+            }
+        }
+        Ok(Moved::Again(again))
+    }
+
+    /// The next transaction: customers in order, whole ones as long as they fit; the first is cut into a step if it does not.
+    fn batch(
+        &self,
+        unit: &Unit,
+        pending: &[Option<Pending>],
+        first_folded: Day,
+        items_max: usize,
+        now: Instant,
+    ) -> Batch {
+        let mut batch = Batch::default();
+        for (i, one) in pending.iter().enumerate() {
+            let Some(one) = one else { continue };
+            let mut take = one.changes.len();
+            loop {
+                let step = one.step(i, take, &unit.unit_id, first_folded);
+                let (writes, differences) = self.step_writes(one, &step, now);
+                if batch.fits(&writes, &differences, items_max) {
+                    batch.add(step, writes, &differences);
+                    break;
+                }
+                if !batch.steps.is_empty() {
+                    return batch;
+                }
+                if take <= 1 {
+                    // One change is a head, a piece or two, two rows and a sheet: it always fits.
+                    batch.add(step, writes, &differences);
+                    return batch;
+                }
+                take = if take > 2 * TRANSACTION_ITEMS_MAX {
+                    TRANSACTION_ITEMS_MAX
+                } else {
+                    take - take.div_ceil(8)
+                };
+            }
+            if batch
+                .steps
+                .last()
+                .is_some_and(|step| step.changes < one.changes.len())
+            {
+                return batch;
+            }
+        }
+        batch
+    }
+
+    /// The writes of a step but for the sheets', and what it adds to these.
+    fn step_writes(
+        &self,
+        pending: &Pending,
+        step: &Step,
+        now: Instant,
+    ) -> (Vec<Write>, BTreeMap<Day, Sheet<CampaignId>>) {
+        let mut writes =
+            self.contribution_writes(&pending.customer, &pending.stored, &step.stored, now);
+        let mut days = BTreeSet::new();
+        for change in pending.changes.iter().take(step.changes) {
+            days.insert(change.day());
+            if let Change::Order(day, old, new) = change {
+                if let Some(old) = old
+                    && new
+                        .as_ref()
+                        .is_none_or(|new| self.row_key(*day, new) != self.row_key(*day, old))
+                {
+                    writes.push(self.delete_row(*day, old));
+                }
+                if let Some(new) = new {
+                    writes.push(self.put_row(*day, &pending.customer, new));
+                }
+            }
+        }
+        let sheet = |stored: &StoredContribution, day: Day| {
+            stored
+                .days
+                .get(&day)
+                .map(|stored| stored.part.sheet())
+                .unwrap_or_default()
+        };
+        let mut differences = BTreeMap::new();
+        for day in days {
+            let mut difference = sheet(&step.stored, day);
+            difference.subtract(&sheet(&pending.stored, day));
+            if !difference.is_empty() {
+                differences.insert(day, difference);
+            }
+        }
+        (writes, differences)
+    }
+
+    /// The head, always, under its version; and the pieces that changed.
+    fn contribution_writes(
+        &self,
+        customer: &CustomerId,
+        old: &StoredContribution,
+        new: &StoredContribution,
+        now: Instant,
+    ) -> Vec<Write> {
+        let gone_at = now.plus_ms(self.retention.keep_ms());
+        let head = NewItem::at(&keys::head(&self.id, customer))
+            .number("v", new.version)
+            .text("u", &*new.unit_id)
+            .data(&new.head())
+            .expires(gone_at);
+        let mut writes = vec![
+            self.store
+                .put_write(head, Some(Condition::version(old.version))),
+        ];
+        let (before, after) = (old.pieces(), new.pieces());
+        for (name, days) in &after {
+            if before.get(name) != Some(days) {
+                let piece = NewItem::at(&keys::piece(&self.id, customer, name));
+                writes.push(
+                    self.store
+                        .put_write(piece.packed(days).expires(gone_at), None),
+                );
+            }
+        }
+        for name in before.keys().filter(|name| !after.contains_key(*name)) {
+            let key = keys::piece(&self.id, customer, name);
+            writes.push(self.store.delete_write(&key, None));
+        }
+        writes
+    }
+}
+
+impl StoredContribution {
+    fn head(&self) -> BTreeMap<&Day, &DayPart> {
+        self.days
+            .iter()
+            .filter(|(_, stored)| stored.place == Place::Head)
+            .map(|(day, stored)| (day, &stored.part))
+            .collect()
+    }
+
+    fn pieces(&self) -> BTreeMap<String, BTreeMap<&Day, &DayPart>> {
+        let mut pieces: BTreeMap<String, BTreeMap<&Day, &DayPart>> = BTreeMap::new();
+        for (day, stored) in &self.days {
+            let name = match stored.place {
+                Place::Head => continue,
+                Place::Month => day.to_string()[..MONTH_BYTES].to_owned(),
+                Place::Day => day.to_string(),
+            };
+            pieces.entry(name).or_default().insert(day, &stored.part);
+        }
+        pieces
+    }
+
+    fn apply(&mut self, change: &Change) {
+        let stored = self.days.entry(change.day()).or_insert_with(|| Stored {
+            part: DayPart::default(),
+            place: Place::Head,
+        });
+        match change {
+            Change::Gauges(_, gauges) => stored.part.gauges.clone_from(gauges),
+            Change::Order(_, old, new) => {
+                let id = new.as_ref().or(old.as_ref()).map(|line| &line.order_id);
+                stored.part.orders.retain(|line| Some(&line.order_id) != id);
+                stored.part.orders.extend(new.as_deref().cloned());
+                stored
+                    .part
+                    .orders
+                    .sort_by(|a, b| (a.placed_at, &a.order_id).cmp(&(b.placed_at, &b.order_id)));
+            }
+        }
+        if stored.part == DayPart::default() {
+            self.days.remove(&change.day());
+        }
+    }
+
+    /// Puts every day where it belongs: a head that grew too large gives its older days to pieces, a day that grew too large
+    /// lies alone, and days leave the head that no fold adds up any more, in whatever zone: one that still did would add them a
+    /// second time.
+    fn tidy(&mut self, first_folded: Day) {
+        let forgotten_before = first_folded.minus(LEAVING_DAYS);
+        self.days
+            .retain(|day, stored| *day >= forgotten_before || stored.place != Place::Head);
+        let bytes = |part: &DayPart| serde_json::to_string(part).map_or(0, |text| text.len() + 14);
+        let mut total = 0;
+        for stored in self.days.values_mut() {
+            match stored.place {
+                Place::Head => total += bytes(&stored.part),
+                Place::Month if bytes(&stored.part) > ALONE_BYTES_MIN => stored.place = Place::Day,
+                Place::Month | Place::Day => {}
+            }
+        }
+        if total <= HEAD_BYTES_MAX {
+            return;
+        }
+        let mut kept = 0;
+        for stored in self.days.values_mut().rev() {
+            if stored.place == Place::Head {
+                let size = bytes(&stored.part);
+                kept += size;
+                stored.place = match (kept <= HEAD_BYTES_KEPT, size > ALONE_BYTES_MIN) {
+                    (true, _) => Place::Head,
+                    (false, false) => Place::Month,
+                    (false, true) => Place::Day,
+                };
+            }
+        }
+    }
+}
+
+impl Pending {
+    fn of(one: Move, first_folded: Day) -> Self {
+        let old = one.stored.since(first_folded);
+        let nothing = DayPart::default();
+        let mut changes = VecDeque::new();
+        let days: BTreeSet<Day> = old
+            .days
+            .keys()
+            .chain(one.new.days.keys())
+            .copied()
+            .collect();
+        for day in days {
+            let (before, after) = (
+                old.days.get(&day).unwrap_or(&nothing),
+                one.new.days.get(&day).unwrap_or(&nothing),
+            );
+            if before.gauges != after.gauges {
+                changes.push_back(Change::Gauges(day, after.gauges.clone()));
+            }
+            let by_id = |part: &DayPart| -> BTreeMap<_, _> {
+                part.orders
+                    .iter()
+                    .map(|line| (line.order_id.clone(), line.clone()))
+                    .collect()
+            };
+            let (mut before, after) = (by_id(before), by_id(after));
+            for (id, line) in after {
+                let stood = before.remove(&id);
+                if stood.as_ref() != Some(&line) {
+                    changes.push_back(Change::Order(
+                        day,
+                        stood.map(Box::new),
+                        Some(Box::new(line)),
+                    ));
+                }
+            }
+            changes.extend(
+                before
+                    .into_values()
+                    .map(|line| Change::Order(day, Some(Box::new(line)), None)),
+            );
+        }
+        let orders = one
+            .new
+            .days
+            .values()
+            .map(|part| part.orders.len() as i64)
+            .sum();
+        Self {
+            customer: one.customer,
+            stored: one.stored,
+            orders,
+            changes,
+        }
+    }
+
+    fn step(&self, customer: usize, changes: usize, unit_id: &str, first_folded: Day) -> Step {
+        let mut stored = self.stored.clone();
+        stored.version += 1;
+        unit_id.clone_into(&mut stored.unit_id);
+        for change in self.changes.iter().take(changes) {
+            stored.apply(change);
+        }
+        stored.tidy(first_folded);
+        Step {
+            customer,
+            changes,
+            stored,
+        }
+    }
+}
+
+impl Batch {
+    fn fits(
+        &self,
+        writes: &[Write],
+        differences: &BTreeMap<Day, Sheet<CampaignId>>,
+        items_max: usize,
+    ) -> bool {
+        let new_days = differences
+            .keys()
+            .filter(|day| !self.differences.contains_key(day))
+            .count();
+        let items = self.writes.len() + writes.len() + self.differences.len() + new_days;
+        let bytes: usize = writes.iter().map(Write::bytes).sum();
+        // Two more: the unit counts, the rules are checked.
+        items + 2 <= items_max && self.bytes + bytes <= TRANSACTION_BYTES_MAX / 2
+    }
+
+    fn add(
+        &mut self,
+        step: Step,
+        writes: Vec<Write>,
+        differences: &BTreeMap<Day, Sheet<CampaignId>>,
+    ) {
+        self.bytes += writes.iter().map(Write::bytes).sum::<usize>();
+        self.owners
+            .extend(std::iter::repeat_n(step.customer, writes.len()));
+        self.writes.extend(writes);
+        for (&day, difference) in differences {
+            self.differences.entry(day).or_default().add(difference);
+        }
+        self.steps.push(step);
+    }
+}
+
+impl Progress {
+    /// Counts what a step does to a customer.
+    fn take(&mut self, pending: &Option<Pending>, step: &Step) {
+        let Some(pending) = pending else { return };
+        for change in pending.changes.iter().take(step.changes) {
+            let Change::Order(_, old, new) = change else {
+                continue;
+            };
+            let earned = |line: &Option<Box<OrderLine>>| {
+                line.as_ref()
+                    .filter(|line| line.credit.is_some() && line.not_counted.is_none())
+                    .map(|line| (line.currency, line.amount))
+            };
+            let credit = |line: &Option<Box<OrderLine>>| {
+                let line = line.as_ref()?;
+                let credit = line.credit.clone()?;
+                Some((credit, line.amount, line.not_counted.is_none()))
+            };
+            self.credits_changed += i64::from(credit(old) != credit(new));
+            let left = earned(old).map(|(currency, amount)| (currency, -amount));
+            for (currency, amount) in earned(new).into_iter().chain(left) {
+                self.revenue_moved.add(currency, amount);
+            }
+        }
+        if step.changes == pending.changes.len() {
+            self.customers += 1;
+            self.orders += pending.orders;
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Facts: events and orders of customers, each written once or under the rule of the standing copy (SPEC 3).
+
+use revtrail_core::attribution::event::{Channel, Event, Kind};
+use revtrail_core::attribution::order::Order;
+use revtrail_core::record::Problem;
+use revtrail_core::value::id::{
+    CampaignId, CustomerId, EventId, MessageId, OrderId, PromotionId, VoucherCode,
+};
+use revtrail_core::value::money::Currency;
+use revtrail_core::value::time::Instant;
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::contribution::StoredContribution;
+use crate::market::Market;
+use crate::table::client::{PutOutcome, Range, Reading};
+use crate::table::condition::Condition;
+use crate::table::fault::StoreError;
+use crate::table::item::{Item, NewItem, data, expired, item_bytes, text, unreadable};
+use crate::table::keys;
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventOutcome {
+    /// A new fact.
+    Stored,
+    /// The customer has an event of that id; this one, and it stands.
+    Duplicate(Box<Event>),
+}
+
+/// What became of a copy of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderOutcome {
+    /// A new fact.
+    Stored,
+    /// It stands now, in place of an older copy.
+    Newer,
+    /// A later copy stands.
+    Older,
+    /// An equal copy stands.
+    Duplicate,
+    /// A known order that differs in what never changes.
+    Immutable(Problem),
+}
+
+/// An event as it is stored: its customer and id are in the key. Short names, since a fold reads every event of a customer.
+#[derive(Serialize, Deserialize)]
+struct EventItem {
+    k: Kind,
+    h: Channel,
+    g: CampaignId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    m: Option<MessageId>,
+    t: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    u: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    a: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    p: Option<PromotionId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    v: Option<VoucherCode>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    w: Option<String>,
+}
+
+impl EventItem {
+    fn of(event: &Event) -> Self {
+        Self {
+            k: event.kind,
+            h: event.channel,
+            g: event.campaign_id.clone(),
+            m: event.message_id.clone(),
+            t: event.occurred_at.ms(),
+            u: event.url.clone(),
+            a: event.machine,
+            p: event.promotion_id.clone(),
+            v: event.voucher_code.clone(),
+            w: event.app_version.clone(),
+        }
+    }
+
+    fn event(self, event_id: EventId, customer_id: CustomerId) -> Event {
+        Event {
+            event_id,
+            kind: self.k,
+            channel: self.h,
+            campaign_id: self.g,
+            customer_id,
+            message_id: self.m,
+            occurred_at: Instant::from_ms(self.t),
+            url: self.u,
+            machine: self.a,
+            promotion_id: self.p,
+            voucher_code: self.v,
+            app_version: self.w,
+        }
+    }
+}
+
+/// What never changes of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pointer {
+    pub(crate) customer_id: CustomerId,
+    currency: Currency,
+    placed_at: Instant,
+}
+
+impl Pointer {
+    fn of(order: &Order) -> Self {
+        Self {
+            customer_id: order.customer_id.clone(),
+            currency: order.currency,
+            placed_at: order.placed_at,
+        }
+    }
+}
+
+/// Most bytes of a customer's timeline that anybody reads: some 150,000 events.
+pub const TIMELINE_BYTES_MAX: usize = 32 << 20;
+
+/// All facts of a customer, and the contribution that stood before the first of them was read.
+#[derive(Debug, Clone, Default)]
+pub struct CustomerFacts {
+    /// What the sheets hold of this customer, with its version.
+    pub stored: StoredContribution,
+    /// Events, in no order.
+    pub events: Vec<Event>,
+    /// Standing copies of orders, in no order.
+    pub orders: Vec<Order>,
+    /// How much was read.
+    pub bytes: usize,
+}
+
+impl Market {
+    /// When a fact of a time is no longer kept.
+    fn gone_at(&self, at: Instant) -> Instant {
+        at.plus_ms(self.retention.keep_ms())
+    }
+
+    /// Stores an event, unless the customer has one of that id.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn put_event(&self, event: &Event) -> Result<EventOutcome, StoreError> {
+        let key = keys::event(&self.id, &event.customer_id, &event.event_id);
+        let item = NewItem::at(&key)
+            .data(&EventItem::of(event))
+            .expires(self.gone_at(event.occurred_at));
+        Ok(
+            match self.store.put(item, Some(Condition::absent())).await? {
+                PutOutcome::Done(_) => EventOutcome::Stored,
+                PutOutcome::Refused(stands) => {
+                    let stands: EventItem = data(&stands)?;
+                    let stands = stands.event(event.event_id.clone(), event.customer_id.clone());
+                    EventOutcome::Duplicate(Box::new(stands))
+                }
+            },
+        )
+    }
+
+    /// An event as it is stored.
+    pub(crate) fn event_at(&self, item: &Item, of: &CustomerId) -> Result<Event, StoreError> {
+        let id = &text(item, "sk")[keys::EVENT_PREFIX.len()..];
+        let id = EventId::new(id).map_err(|why| unreadable(item, why))?;
+        Ok(data::<EventItem>(item)?.event(id, of.clone()))
+    }
+
+    /// Stores a copy of an order, where it stands against the one there is.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn put_order(&self, order: &Order) -> Result<OrderOutcome, StoreError> {
+        let gone_at = self.gone_at(order.placed_at);
+        if let Some(known) = self.pointer(order, gone_at).await? {
+            let unchanged =
+                order.check_unchanged(&known.customer_id, known.currency, known.placed_at);
+            if let Err(problem) = unchanged {
+                return Ok(OrderOutcome::Immutable(problem));
+            }
+        }
+        let standing = order.standing();
+        let key = keys::order(&self.id, &order.customer_id, &order.order_id);
+        let item = NewItem::at(&key)
+            .text("d", standing.clone())
+            .expires(gone_at);
+        Ok(
+            match self
+                .store
+                .put(item, Some(Condition::absent_or_less("d", &standing)))
+                .await?
+            {
+                PutOutcome::Done(None) => OrderOutcome::Stored,
+                PutOutcome::Done(Some(_)) => OrderOutcome::Newer,
+                PutOutcome::Refused(stands) if text(&stands, "d") == standing => {
+                    OrderOutcome::Duplicate
+                }
+                PutOutcome::Refused(_) => OrderOutcome::Older,
+            },
+        )
+    }
+
+    /// What never changes of an order, as it was stored before; `None` where this copy is the first, and stored it.
+    ///
+    /// A later copy finds it by reading, for half a read unit: a refused put is paid as a write. What an eventual read does not see
+    /// yet, the put meets.
+    async fn pointer(
+        &self,
+        order: &Order,
+        gone_at: Instant,
+    ) -> Result<Option<Pointer>, StoreError> {
+        let key = keys::order_pointer(&self.id, &order.order_id);
+        if let Some(stands) = self.store.get(&key, false).await? {
+            return data(&stands).map(Some);
+        }
+        let item = NewItem::at(&key).data(&Pointer::of(order)).expires(gone_at);
+        match self.store.put(item, Some(Condition::absent())).await? {
+            PutOutcome::Done(_) => Ok(None),
+            PutOutcome::Refused(stands) => data(&stands).map(Some),
+        }
+    }
+
+    /// The standing copy of an order.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn order(&self, id: &OrderId, now: Instant) -> Result<Option<Order>, StoreError> {
+        let Some(pointer) = self
+            .store
+            .get(&keys::order_pointer(&self.id, id), true)
+            .await?
+        else {
+            return Ok(None);
+        };
+        let customer = data::<Pointer>(&pointer)?.customer_id;
+        let item = self
+            .store
+            .get(&keys::order(&self.id, &customer, id), true)
+            .await?;
+        item.filter(|item| !expired(item, now))
+            .map(|item| read_order(&item))
+            .transpose()
+    }
+
+    /// The standing copies of some customers' orders, in no order.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn orders(
+        &self,
+        ids: &[(CustomerId, OrderId)],
+        now: Instant,
+    ) -> Result<Vec<Order>, StoreError> {
+        let keys: Vec<_> = ids
+            .iter()
+            .map(|(customer, order)| keys::order(&self.id, customer, order))
+            .collect();
+        let items = self.store.get_all(&keys, true).await?;
+        items
+            .iter()
+            .filter(|item| !expired(item, now))
+            .map(read_order)
+            .collect()
+    }
+
+    /// All facts of a customer, read strongly, the contribution's version before the first fact; `None` where they are more than
+    /// `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn customer(
+        &self,
+        id: &CustomerId,
+        bytes_max: usize,
+        now: Instant,
+    ) -> Result<Option<CustomerFacts>, StoreError> {
+        let mut facts = CustomerFacts::default();
+        let pk = keys::customer(&self.id, id);
+        let mut after = None;
+        // The head sorts first, and pages come one after the other.
+        loop {
+            let page = self
+                .store
+                .page(&pk, &Range::All, Reading::STRONG, after, None);
+            let (items, next) = page.await?;
+            for item in items {
+                facts.bytes += item_bytes(&item);
+                facts.take(&item, id, now)?;
+            }
+            match next {
+                _ if facts.bytes > bytes_max => return Ok(None),
+                Some(next) => after = Some(next),
+                None => return Ok(Some(facts)),
+            }
+        }
+    }
+}
+
+impl CustomerFacts {
+    fn take(&mut self, item: &Item, id: &CustomerId, now: Instant) -> Result<(), StoreError> {
+        let sk = text(item, "sk");
+        if sk == keys::HEAD || sk.starts_with(keys::PIECE_PREFIX) {
+            self.stored.take(item)?;
+        } else if expired(item, now) {
+            // The table deletes it days late; for readers it is gone.
+        } else if let Some(event) = sk.strip_prefix(keys::EVENT_PREFIX) {
+            let event_id = EventId::new(event).map_err(|why| unreadable(item, why))?;
+            self.events
+                .push(data::<EventItem>(item)?.event(event_id, id.clone()));
+        } else if sk.starts_with(keys::ORDER_PREFIX) {
+            self.orders.push(read_order(item)?);
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn read_order(item: &Item) -> Result<Order, StoreError> {
+    Order::from_standing(text(item, "d")).ok_or_else(|| unreadable(item, "it is no order"))
+}

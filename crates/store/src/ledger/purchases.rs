@@ -1,0 +1,376 @@
+//! Purchase rows: the orders of local days in lists, by who earned them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use revtrail_core::figures::fold::{Contribution, OrderLine};
+use revtrail_core::figures::sheet::Sheet;
+use revtrail_core::value::id::{CampaignId, CustomerId, OrderId};
+use revtrail_core::value::time::{Day, Instant};
+use serde::{Deserialize, Serialize};
+
+use crate::market::Market;
+use crate::table::client::{Range, Reading};
+use crate::table::fault::StoreError;
+use crate::table::item::{Item, NewItem, data, expired, text};
+use crate::table::keys;
+use crate::table::write::Write;
+use revtrail_core::attribution::reach::Redecide;
+
+/// Rows held of a day that is read by time: some 10 MB. All its lists share them.
+const ROWS_IN_HAND: usize = 20_000;
+/// Fewest rows of a list read at once there.
+const LIST_ROWS_MIN: usize = 10;
+/// Lists whose first rows are read at the same time.
+const LISTS_AT_ONCE: usize = 16;
+
+/// A stored order as the last run decided it, under the campaign that earned it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurchaseRow {
+    /// Who bought.
+    #[serde(rename = "c")]
+    pub customer_id: CustomerId,
+    /// The order, decided.
+    #[serde(rename = "l")]
+    pub line: OrderLine,
+}
+
+impl Market {
+    /// A write that puts a purchase row.
+    pub(crate) fn put_row(&self, day: Day, customer: &CustomerId, line: &OrderLine) -> Write {
+        let item = NewItem::at(&self.row_key(day, line)).data(&PurchaseRow {
+            customer_id: customer.clone(),
+            line: line.clone(),
+        });
+        self.store
+            .put_write(item.expires(self.unseen_at(day)), None)
+    }
+
+    /// A write that deletes a purchase row.
+    pub(crate) fn delete_row(&self, day: Day, line: &OrderLine) -> Write {
+        self.store.delete_write(&self.row_key(day, line), None)
+    }
+
+    pub(crate) fn row_key(&self, day: Day, line: &OrderLine) -> keys::Key {
+        let campaign = line.credit.as_ref().map(|credit| &credit.campaign_id);
+        keys::purchase(&self.id, campaign, day, line.placed_at, &line.order_id)
+    }
+
+    /// True where the purchase rows of a customer are those of a contribution.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn rows_are(
+        &self,
+        customer: &CustomerId,
+        contribution: &Contribution,
+    ) -> Result<bool, StoreError> {
+        let days = contribution.days.iter();
+        let mut lines: Vec<(Day, &OrderLine)> = days
+            .flat_map(|(&day, part)| part.orders.iter().map(move |line| (day, line)))
+            .collect();
+        let keys: Vec<_> = lines
+            .iter()
+            .map(|(day, line)| self.row_key(*day, line))
+            .collect();
+        for item in self.store.get_all(&keys, true).await? {
+            let row: PurchaseRow = data(&item)?;
+            lines.retain(|(_, line)| **line != row.line || row.customer_id != *customer);
+        }
+        Ok(lines.is_empty())
+    }
+
+    /// The orders that a campaign earned (or nobody, for `None`) on some days; a page of them, at most `limit`, newest first,
+    /// from after the sort key `after`, and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn purchases(
+        &self,
+        campaign: Option<&CampaignId>,
+        days: RangeInclusive<Day>,
+        after: Option<String>,
+        limit: Option<i32>,
+        reading: Reading,
+        now: Instant,
+    ) -> Result<(Vec<(String, PurchaseRow)>, Option<String>), StoreError> {
+        // A day's rows begin with the day and "/": "0" is the next byte.
+        let range = Range::Between(days.start().to_string(), format!("{}0", days.end()));
+        let reading = Reading {
+            newest_first: true,
+            ..reading
+        };
+        let (items, next) = self
+            .store
+            .page(
+                &keys::purchases(&self.id, campaign),
+                &range,
+                reading,
+                after,
+                limit,
+            )
+            .await?;
+        let row = |item: &Item| Ok((text(item, "sk").to_owned(), data(item)?));
+        let rows = items
+            .iter()
+            .filter(|item| !expired(item, now))
+            .map(row)
+            .collect::<Result<_, StoreError>>()?;
+        Ok((rows, next))
+    }
+
+    /// The orders of days as the last run decided them, from a place on; the sheets of the days say who earned any.
+    pub fn rows(
+        &self,
+        sheets: &BTreeMap<Day, Sheet<CampaignId>>,
+        place: Option<RowPlace>,
+        now: Instant,
+    ) -> Rows<'_> {
+        let lists = |(&day, sheet)| earners(sheet).into_iter().map(move |one| (day, one));
+        let mut lists: VecDeque<_> = sheets.iter().flat_map(lists).collect();
+        let mut after = None;
+        if let Some(place) = place {
+            let next = (place.day, place.campaign);
+            lists.drain(..lists.partition_point(|list| *list < next));
+            after = place.after.filter(|_| lists.front() == Some(&next));
+        }
+        Rows {
+            market: self,
+            now,
+            lists,
+            after,
+        }
+    }
+
+    /// The orders of a day as the last run decided them, newest first, those before `before`; some of them, or so many at a time.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn newest_first(
+        &self,
+        day: Day,
+        sheet: Option<&Sheet<CampaignId>>,
+        before: Option<(Instant, &OrderId)>,
+        at_once: usize,
+        now: Instant,
+    ) -> Result<NewestFirst<'_>, StoreError> {
+        let earners = sheet.map(earners).unwrap_or_default();
+        let each = at_once.min(ROWS_IN_HAND / earners.len().max(1));
+        let list = RowList {
+            market: self,
+            day,
+            now,
+            limit: each.max(LIST_ROWS_MIN) as i32,
+            rows: VecDeque::new(),
+            after: before.map(|(at, order)| keys::purchase(&self.id, None, day, at, order).sk),
+            over: false,
+        };
+        let first = earners.into_iter().map(|earner| {
+            let mut list = list.clone();
+            async move {
+                let newest = list.fill(earner.as_ref()).await?;
+                Ok::<_, StoreError>(newest.map(|newest| ((newest, earner), list)))
+            }
+        });
+        let lists = stream::iter(first).buffer_unordered(LISTS_AT_ONCE);
+        let lists = lists.try_filter_map(async |list| Ok(list));
+        Ok(NewestFirst {
+            lists: lists.try_collect().await?,
+        })
+    }
+}
+
+/// Who earned orders of a day, nobody among them.
+fn earners(sheet: &Sheet<CampaignId>) -> BTreeSet<Option<CampaignId>> {
+    let rows = sheet.rows.iter().filter(|(_, figures)| figures.orders != 0);
+    let campaigns = rows.map(|((campaign, _), _)| Some(campaign.clone()));
+    campaigns.chain([None]).collect()
+}
+
+/// The orders of days, read strongly: day by day, list by list, page by page.
+#[derive(Debug)]
+pub struct Rows<'m> {
+    market: &'m Market,
+    now: Instant,
+    lists: VecDeque<(Day, Option<CampaignId>)>,
+    after: Option<String>,
+}
+
+/// A place in a walk through the orders of days. An order that moves to a list before it is one that was just decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowPlace {
+    #[serde(rename = "d")]
+    day: Day,
+    /// Whose list is next.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    campaign: Option<CampaignId>,
+    /// The last row seen in it; none at its beginning.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    after: Option<String>,
+}
+
+impl Rows<'_> {
+    /// The next page, which can be empty; none after the last.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn next(&mut self) -> Result<Option<Vec<PurchaseRow>>, StoreError> {
+        let Some((day, campaign)) = self.lists.front() else {
+            return Ok(None);
+        };
+        let reading = Reading::STRONG;
+        let (days, after) = (*day..=*day, self.after.take());
+        let page = self
+            .market
+            .purchases(campaign.as_ref(), days, after, None, reading, self.now);
+        let (rows, next) = page.await?;
+        self.after = next;
+        if self.after.is_none() {
+            self.lists.pop_front();
+        }
+        Ok(Some(rows.into_iter().map(|(_, row)| row).collect()))
+    }
+
+    /// Leaves out what is left of the list that the last page was of.
+    fn leave_list(&mut self) {
+        if self.after.take().is_some() {
+            self.lists.pop_front();
+        }
+    }
+
+    /// Where it goes on; none at the end.
+    pub fn place(&self) -> Option<RowPlace> {
+        let (day, campaign) = self.lists.front()?;
+        Some(RowPlace {
+            day: *day,
+            campaign: campaign.clone(),
+            after: self.after.clone(),
+        })
+    }
+}
+
+/// The orders of a day, read strongly, newest first: the lists of who earned them, each by its newest row that was not given yet.
+#[derive(Debug)]
+pub struct NewestFirst<'m> {
+    lists: BTreeMap<(String, Option<CampaignId>), RowList<'m>>,
+}
+
+/// What is in hand of a list.
+#[derive(Debug, Clone)]
+struct RowList<'m> {
+    market: &'m Market,
+    day: Day,
+    now: Instant,
+    limit: i32,
+    rows: VecDeque<(String, PurchaseRow)>,
+    after: Option<String>,
+    over: bool,
+}
+
+impl NewestFirst<'_> {
+    /// The next rows, so many of them if there are.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn next(&mut self, rows: usize) -> Result<Vec<PurchaseRow>, StoreError> {
+        let mut found = Vec::new();
+        while found.len() < rows
+            && let Some(((_, earner), mut list)) = self.lists.pop_last()
+        {
+            found.extend(list.rows.pop_front().map(|(_, row)| row));
+            if let Some(newest) = list.fill(earner.as_ref()).await? {
+                self.lists.insert((newest, earner), list);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl RowList<'_> {
+    /// Reads on where nothing is in hand. The key of the newest row in hand.
+    async fn fill(&mut self, earner: Option<&CampaignId>) -> Result<Option<String>, StoreError> {
+        while self.rows.is_empty() && !self.over {
+            let (days, after, limit) = (self.day..=self.day, self.after.take(), Some(self.limit));
+            let reading = Reading::STRONG;
+            let page = self
+                .market
+                .purchases(earner, days, after, limit, reading, self.now);
+            let (rows, next) = page.await?;
+            self.rows.extend(rows);
+            self.over = next.is_none();
+            self.after = next;
+        }
+        Ok(self.rows.front().map(|(key, _)| key.clone()))
+    }
+}
+
+/// The customers of the orders placed in a time: found through the sheets and purchase rows, never by a scan.
+#[derive(Debug)]
+pub struct Redecided<'m> {
+    span: Redecide,
+    rows: Rows<'m>,
+}
+
+impl Market {
+    /// Those whose orders a change touches, from a place on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn redecided(
+        &self,
+        mut span: Redecide,
+        place: Option<RowPlace>,
+        now: Instant,
+    ) -> Result<Redecided<'_>, StoreError> {
+        let mut days = BTreeMap::new();
+        if let Some(versions) = self.versions().await? {
+            let day = |at: Instant| at.day(versions.at(at).settings.timezone);
+            let first_folded = self.retention.first_folded(day(now));
+            // Days are named by the zone in force at the order's own instant, and zones lie up to 26 hours apart.
+            let mut first = day(span.from).minus(2);
+            if first < first_folded {
+                // An order that nobody sees any more can be the purchase that made a visible one not the customer's first.
+                first = first_folded;
+                let look_back_ms = self.retention.look_back_ms();
+                span.to = span.to.map(|to| to.plus_ms(look_back_ms));
+            }
+            let first = place.as_ref().map_or(first, |place| first.max(place.day));
+            let last = day(span.to.unwrap_or(now)).plus(2);
+            if first <= last {
+                days = self.sheets(first, last, Reading::STRONG, now).await?;
+            }
+        }
+        Ok(Redecided {
+            span,
+            rows: self.rows(&days, place, now),
+        })
+    }
+}
+
+impl Redecided<'_> {
+    /// The customers of the next page of orders, which can be nobody; none after the last.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn next(&mut self) -> Result<Option<BTreeSet<CustomerId>>, StoreError> {
+        let rows = self.rows.next().await?;
+        if let Some(oldest) = rows.iter().flatten().last()
+            && oldest.line.placed_at < self.span.from
+        {
+            // Newest first: what lies behind is older still.
+            self.rows.leave_list();
+        }
+        let touched = |row: &PurchaseRow| self.span.takes(row.line.placed_at);
+        let customers = |rows: Vec<PurchaseRow>| {
+            let touched = rows.into_iter().filter(touched);
+            touched.map(|row| row.customer_id).collect()
+        };
+        Ok(rows.map(customers))
+    }
+
+    /// Where it goes on; none at the end.
+    pub fn place(&self) -> Option<RowPlace> {
+        self.rows.place()
+    }
+}

@@ -1,0 +1,269 @@
+//! Access keys, and the list of marketplaces.
+
+use revtrail_core::value::id::MarketplaceId;
+use revtrail_core::value::time::{DAY_MS, Instant, Retention};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::random::{hex, random_hex};
+use crate::table::client::{PutOutcome, Range, Reading, Store};
+use crate::table::condition::Condition;
+use crate::table::fault::StoreError;
+use crate::table::item::{NewItem, data, number};
+use crate::table::keys;
+use crate::table::write::Transacted;
+
+/// What a key may do; which routes that is stands with the routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the interface has their table")]
+pub enum Role {
+    Admin,
+    Marketer,
+    Analyst,
+    Partner,
+    Ingest,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 5] = [
+        Self::Admin,
+        Self::Marketer,
+        Self::Analyst,
+        Self::Partner,
+        Self::Ingest,
+    ];
+
+    /// The role's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Marketer => "marketer",
+            Self::Analyst => "analyst",
+            Self::Partner => "partner",
+            Self::Ingest => "ingest",
+        }
+    }
+
+    /// The role of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+/// An access key, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// To name it by; no secret.
+    pub key_id: String,
+    /// For people.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Where.
+    pub marketplaces: Vec<MarketplaceId>,
+    /// When it was made.
+    pub created_at: Instant,
+}
+
+/// A key in a marketplace's list: how to find it by id.
+#[derive(Serialize, Deserialize)]
+struct Listed {
+    hash: String,
+}
+
+/// A marketplace in the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marketplace {
+    /// Which.
+    pub marketplace_id: MarketplaceId,
+    /// For people.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Instant,
+}
+
+/// What is stored of a key's secret: its SHA-256, in hexadecimal. Keys are random, so no salt is needed.
+pub fn key_hash(secret: &str) -> String {
+    hex(&Sha256::digest(secret.as_bytes()))
+}
+
+/// A retention that is not the one that figures were made with.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "what is stored was made with a retention of {stands} days, and figures would be wrong with {given}: begin with {stands} again, or with nothing stored"
+)]
+pub struct OtherRetention {
+    stands: i64,
+    given: i64,
+}
+
+impl Store {
+    /// Holds a deployment to the retention that its figures were made with: with a shorter one folds would forget days whose
+    /// figures stand, and count them again when it is longer; with a longer one days would be seen of which a part is gone.
+    ///
+    /// # Errors
+    /// What the table answers; inside, that it is another one.
+    pub async fn hold_retention(
+        &self,
+        retention: Retention,
+    ) -> Result<Result<(), OtherRetention>, StoreError> {
+        let given = retention.ms() / DAY_MS;
+        let item = NewItem::at(&keys::retention()).number("days", given);
+        let stands = match self.put(item, Some(Condition::absent())).await? {
+            PutOutcome::Done(_) => given,
+            PutOutcome::Refused(stands) => number(&stands, "days").unwrap_or(given),
+        };
+        let same = stands == given;
+        Ok(same.then_some(()).ok_or(OtherRetention { stands, given }))
+    }
+
+    /// The key of a secret's hash.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn key(&self, hash: &str) -> Result<Option<Key>, StoreError> {
+        self.get(&keys::access_key(hash), true)
+            .await?
+            .map(|item| data(&item))
+            .transpose()
+    }
+
+    /// Makes a key; the secret is told once and not stored.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn create_key(
+        &self,
+        name: &str,
+        role: Role,
+        marketplaces: &[MarketplaceId],
+        now: Instant,
+    ) -> Result<(Key, String), StoreError> {
+        let secret = format!("rt_{}{}", random_hex(), random_hex());
+        let hash = key_hash(&secret);
+        let key = Key {
+            key_id: format!("k_{}", &random_hex()[..16]),
+            name: name.to_owned(),
+            role,
+            marketplaces: marketplaces.to_vec(),
+            created_at: now,
+        };
+        let mut writes = vec![self.put_write(
+            NewItem::at(&keys::access_key(&hash)).data(&key),
+            Some(Condition::absent()),
+        )];
+        for marketplace in marketplaces {
+            let listed = NewItem::at(&keys::listed_key(marketplace, &key.key_id))
+                .data(&Listed { hash: hash.clone() });
+            writes.push(self.put_write(listed, None));
+        }
+        match self.transact(writes).await? {
+            Transacted::Done => Ok((key, secret)),
+            Transacted::Cancelled(_) => Err(StoreError::Contended {
+                op: "creating a key",
+            }),
+        }
+    }
+
+    /// The keys of a marketplace.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn keys(&self, marketplace: &MarketplaceId) -> Result<Vec<Key>, StoreError> {
+        let mut hashes = Vec::new();
+        for item in self
+            .query(&keys::key_list(marketplace), &Range::All, Reading::STRONG)
+            .await?
+        {
+            hashes.push(keys::access_key(&data::<Listed>(&item)?.hash));
+        }
+        let mut found: Vec<Key> = self
+            .get_all(&hashes, true)
+            .await?
+            .iter()
+            .map(data)
+            .collect::<Result<_, _>>()?;
+        found.sort_by(|a, b| (a.created_at, &a.key_id).cmp(&(b.created_at, &b.key_id)));
+        Ok(found)
+    }
+
+    /// Takes a key's right to a marketplace away; with the last one the key goes. False where there is no such key.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn revoke_key(
+        &self,
+        marketplace: &MarketplaceId,
+        key_id: &str,
+    ) -> Result<bool, StoreError> {
+        let listed = keys::listed_key(marketplace, key_id);
+        let Some(item) = self.get(&listed, true).await? else {
+            return Ok(false);
+        };
+        let at = keys::access_key(&data::<Listed>(&item)?.hash);
+        let mut writes = vec![self.delete_write(&listed, None)];
+        if let Some(item) = self.get(&at, true).await? {
+            let mut key: Key = data(&item)?;
+            let stood = item.get("d").cloned().map(|d| Condition::equals("d", d));
+            key.marketplaces.retain(|id| id != marketplace);
+            writes.push(if key.marketplaces.is_empty() {
+                self.delete_write(&at, stood)
+            } else {
+                self.put_write(NewItem::at(&at).data(&key), stood)
+            });
+        }
+        match self.transact(writes).await? {
+            Transacted::Done => Ok(true),
+            Transacted::Cancelled(_) => Err(StoreError::Contended {
+                op: "revoking a key",
+            }),
+        }
+    }
+
+    /// A marketplace of the list.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn marketplace(&self, id: &MarketplaceId) -> Result<Option<Marketplace>, StoreError> {
+        self.get(&keys::marketplace(id), true)
+            .await?
+            .map(|item| data(&item))
+            .transpose()
+    }
+
+    /// True where the list holds a marketplace.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn marketplace_exists(&self, id: &MarketplaceId) -> Result<bool, StoreError> {
+        Ok(self.marketplace(id).await?.is_some())
+    }
+
+    /// All marketplaces, by id.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn marketplaces(&self) -> Result<Vec<Marketplace>, StoreError> {
+        self.query(keys::MARKETPLACES, &Range::All, Reading::STRONG)
+            .await?
+            .iter()
+            .map(data)
+            .collect()
+    }
+
+    /// Gives a marketplace another name.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn rename_marketplace(&self, marketplace: &Marketplace) -> Result<(), StoreError> {
+        let item = NewItem::at(&keys::marketplace(&marketplace.marketplace_id)).data(marketplace);
+        match self.put(item, Some(Condition::present())).await? {
+            PutOutcome::Done(_) => Ok(()),
+            PutOutcome::Refused(_) => Err(StoreError::Contended {
+                op: "renaming a marketplace",
+            }),
+        }
+    }
+}

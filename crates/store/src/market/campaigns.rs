@@ -1,0 +1,223 @@
+//! Campaigns of a marketplace: what people tell of them, and what events told.
+
+use std::collections::BTreeMap;
+
+use revtrail_core::attribution::campaign::{Campaign, Catalog};
+use revtrail_core::attribution::reach::Redecide;
+use revtrail_core::value::id::CampaignId;
+use revtrail_core::value::time::Instant;
+
+use super::{Market, TRIES_MAX};
+use crate::jobs::job::{Unit, Work};
+use crate::table::client::{Range, Reading};
+use crate::table::condition::Condition;
+use crate::table::fault::{Fault, StoreError};
+use crate::table::item::{Item, NewItem, data};
+use crate::table::keys;
+use crate::table::write::Transacted;
+
+impl Market {
+    /// All campaigns, as they stand.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn catalog(&self) -> Result<Catalog, StoreError> {
+        self.read_catalog(Reading::STRONG).await
+    }
+
+    /// All campaigns as a reader may see them, a change perhaps a moment late: at half the price. Nothing is decided by it.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn catalog_shown(&self) -> Result<Catalog, StoreError> {
+        self.read_catalog(Reading::EVENTUAL).await
+    }
+
+    async fn read_catalog(&self, reading: Reading) -> Result<Catalog, StoreError> {
+        let items = self
+            .store
+            .query(&keys::campaigns(&self.id), &Range::All, reading)
+            .await?;
+        Ok(Catalog::new(
+            items.iter().map(data).collect::<Result<_, _>>()?,
+        ))
+    }
+
+    /// All campaigns, as they will stand once what waits in notes is taken in.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn catalog_with(&self, waiting: &[Witnessed]) -> Result<Catalog, StoreError> {
+        let mut campaigns: BTreeMap<CampaignId, Campaign> = self
+            .catalog()
+            .await?
+            .iter()
+            .map(|(_, campaign)| (campaign.campaign_id.clone(), campaign.clone()))
+            .collect();
+        for seen in waiting {
+            let id = &seen.campaign_id;
+            let campaign = campaigns
+                .entry(id.clone())
+                .or_insert_with(|| Campaign::named_by_id(id.clone()));
+            seen.tell(campaign);
+        }
+        Ok(Catalog::new(campaigns.into_values().collect()))
+    }
+
+    /// One campaign.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn campaign(&self, id: &CampaignId) -> Result<Option<Campaign>, StoreError> {
+        self.store
+            .get(&keys::campaign(&self.id, id), true)
+            .await?
+            .map(|item| data(&item))
+            .transpose()
+    }
+
+    /// Replaces what people tell of a campaign; what events told of it stays. Orders that the change touches are decided again.
+    /// True where the campaign is new.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn put_campaign(
+        &self,
+        told: &Campaign,
+        now: Instant,
+    ) -> Result<(bool, Campaign), StoreError> {
+        let change = |stands: Option<&Campaign>| {
+            let mut campaign = told.clone();
+            if let Some(stands) = stands {
+                campaign.first_event_at = stands.first_event_at;
+                campaign.channels.clone_from(&stands.channels);
+            }
+            campaign
+        };
+        self.change_campaign(&told.campaign_id, change, now).await
+    }
+
+    /// Takes in what events tell of a campaign: it is made where it does not exist, its earliest event and its channels
+    /// grow. Orders that the change touches are decided again.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn witness_campaign(&self, seen: &Witnessed, now: Instant) -> Result<(), StoreError> {
+        let change = |stands: Option<&Campaign>| {
+            let mut campaign = stands
+                .cloned()
+                .unwrap_or_else(|| Campaign::named_by_id(seen.campaign_id.clone()));
+            seen.tell(&mut campaign);
+            campaign
+        };
+        self.change_campaign(&seen.campaign_id, change, now)
+            .await
+            .map(drop)
+    }
+
+    async fn change_campaign(
+        &self,
+        id: &CampaignId,
+        change: impl Fn(Option<&Campaign>) -> Campaign,
+        now: Instant,
+    ) -> Result<(bool, Campaign), StoreError> {
+        let key = keys::campaign(&self.id, id);
+        for _ in 0..TRIES_MAX {
+            let item: Option<Item> = self.store.get(&key, true).await?;
+            let stands: Option<Campaign> = item.as_ref().map(data).transpose()?;
+            let campaign = change(stands.as_ref());
+            if stands.as_ref() == Some(&campaign) {
+                return Ok((false, campaign));
+            }
+            let condition = match item.and_then(|mut item| item.remove("d")) {
+                Some(d) => Condition::equals("d", d),
+                None => Condition::absent(),
+            };
+            let mut writes = vec![
+                self.store
+                    .put_write(NewItem::at(&key).data(&campaign), Some(condition)),
+            ];
+            // Under the settings that stand when it changes: others may ask for other orders.
+            let versions = self.versions().await?;
+            if let Some(versions) = &versions {
+                let next = keys::settings_version(&self.id, versions.newest().version + 1);
+                writes.push(self.store.check_write(&next, Condition::absent()));
+            }
+            if let Some(redecide) = versions
+                .as_ref()
+                .and_then(|versions| Redecide::after_change(stands.as_ref(), &campaign, versions))
+            {
+                writes.push(self.put_unit(&Unit::new(Work::redecide(redecide), None, 0, 0, now)));
+                writes.extend(self.raise_rules());
+            }
+            match self.store.transact(writes).await? {
+                Transacted::Done => return Ok((stands.is_none(), campaign)),
+                Transacted::Cancelled(faults) => {
+                    debug_assert!(faults.iter().any(|fault| *fault != Fault::None))
+                }
+            }
+        }
+        Err(StoreError::Contended {
+            op: "changing a campaign",
+        })
+    }
+}
+
+/// What events told of a campaign: per channel the earliest.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Witnessed {
+    /// Which campaign.
+    #[serde(rename = "g")]
+    pub campaign_id: CampaignId,
+    /// The earliest event on each channel.
+    #[serde(rename = "t")]
+    pub first_at: BTreeMap<revtrail_core::attribution::event::Channel, Instant>,
+}
+
+impl Witnessed {
+    /// True where the catalog holds all this.
+    pub fn is_known(&self, catalog: &Catalog) -> bool {
+        catalog.get(&self.campaign_id).is_some_and(|campaign| {
+            let mut told = campaign.clone();
+            self.tell(&mut told);
+            told == *campaign
+        })
+    }
+
+    fn tell(&self, campaign: &mut Campaign) {
+        for (&channel, &at) in &self.first_at {
+            campaign.witness(at, channel);
+        }
+    }
+}
+
+/// Puts together what events tell of campaigns.
+pub fn witnessed<'e>(
+    events: impl IntoIterator<Item = &'e revtrail_core::attribution::event::Event>,
+) -> Vec<Witnessed> {
+    let one = |event: &'e revtrail_core::attribution::event::Event| Witnessed {
+        campaign_id: event.campaign_id.clone(),
+        first_at: BTreeMap::from([(event.channel, event.occurred_at)]),
+    };
+    merge_witnessed(events.into_iter().map(one))
+}
+
+/// Puts together what several calls told of campaigns.
+pub fn merge_witnessed(all: impl IntoIterator<Item = Witnessed>) -> Vec<Witnessed> {
+    let mut merged: BTreeMap<CampaignId, Witnessed> = BTreeMap::new();
+    for seen in all {
+        match merged.get_mut(&seen.campaign_id) {
+            None => drop(merged.insert(seen.campaign_id.clone(), seen)),
+            Some(known) => {
+                for (channel, at) in seen.first_at {
+                    known
+                        .first_at
+                        .entry(channel)
+                        .and_modify(|first| *first = at.min(*first))
+                        .or_insert(at);
+                }
+            }
+        }
+    }
+    merged.into_values().collect()
+}

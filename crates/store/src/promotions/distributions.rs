@@ -1,0 +1,283 @@
+//! Distributions: messages that carried a code, and how far they got (SPEC 6).
+//!
+//! One event of a message says that it carries a code; what became of the message other events may say that do not repeat it, before
+//! or after. So a message remembers its codes before its events are looked through, and an event is stored before its message is
+//! asked for codes: of two that come at once, one sees the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use revtrail_core::attribution::event::{Channel, Event, Kind};
+use revtrail_core::value::id::{CampaignId, CustomerId, MessageId, PromotionId, VoucherCode};
+use revtrail_core::value::time::Instant;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::market::Market;
+use crate::promotions::redeem::{TRIES_MAX, give_way};
+use crate::random::hex;
+use crate::table::change::Changes;
+use crate::table::client::{Range, Reading};
+use crate::table::fault::StoreError;
+use crate::table::item::{data, expired, number, text};
+use crate::table::keys::{self, slot_of};
+use crate::table::write::Transacted;
+
+/// Messages moved on at the same time.
+const AT_ONCE: usize = 16;
+
+/// A message with a code, as far as it got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// To whom.
+    pub customer_id: CustomerId,
+    /// Of which campaign.
+    pub campaign_id: CampaignId,
+    /// On which channel.
+    pub channel: Channel,
+    /// Which message.
+    pub message_id: Option<MessageId>,
+    /// With which code.
+    pub voucher_code: VoucherCode,
+    /// The time of the event of it that came in first.
+    pub at: Instant,
+    /// It was delivered.
+    #[serde(default)]
+    pub delivered: bool,
+    /// It bounced or failed.
+    #[serde(default)]
+    pub failed: bool,
+}
+
+impl Distribution {
+    /// How far it got: `delivered`, else `failed`, else `sent`.
+    pub fn state(&self) -> &'static str {
+        match (self.delivered, self.failed) {
+            (true, _) => "delivered",
+            (false, true) => "failed",
+            (false, false) => "sent",
+        }
+    }
+}
+
+/// A code of a promotion.
+type Coded = (PromotionId, VoucherCode);
+
+impl Market {
+    /// Takes in what stored events tell of messages with a code; the same again changes nothing.
+    ///
+    /// # Errors
+    /// What the table answers; the same may be told again.
+    pub async fn distribute(&self, events: &[&Event], now: Instant) -> Result<(), StoreError> {
+        // Once marked it is only read: an item bears a thousand writes a second.
+        if !self.meta().await?.coded {
+            if events.iter().all(|event| coded(event).is_none()) {
+                return Ok(());
+            }
+            self.mark_coded().await?;
+        }
+        let mut messages: BTreeMap<String, Vec<&Event>> = BTreeMap::new();
+        for event in events {
+            messages.entry(message_name(event)).or_default().push(event);
+        }
+        let markers = messages
+            .keys()
+            .map(|message| keys::message(&self.id, message));
+        let markers = self
+            .store
+            .get_all(&markers.collect::<Vec<_>>(), true)
+            .await?;
+        let mut known: BTreeMap<String, BTreeSet<Coded>> = BTreeMap::new();
+        for item in markers.iter().filter(|item| !expired(item, now)) {
+            known.insert(text(item, "pk").to_owned(), data(item)?);
+        }
+        let moves = messages.iter().map(|(message, events)| {
+            let codes = known.remove(&keys::message(&self.id, message).pk);
+            self.move_message(message, codes.unwrap_or_default(), events, now)
+        });
+        stream::iter(moves.collect::<Vec<_>>())
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// Moves a message on in the lists of all codes that it carried.
+    async fn move_message(
+        &self,
+        message: &str,
+        mut codes: BTreeSet<Coded>,
+        events: &[&Event],
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let told: BTreeSet<Coded> = events.iter().filter_map(|event| coded(event)).collect();
+        if !told.is_subset(&codes) {
+            codes = self.remember_codes(message, &told, events).await?;
+        }
+        for coded in &codes {
+            self.move_on(message, coded, events, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds to the codes that a message carried; gives all of them.
+    async fn remember_codes(
+        &self,
+        message: &str,
+        told: &BTreeSet<Coded>,
+        events: &[&Event],
+    ) -> Result<BTreeSet<Coded>, StoreError> {
+        let key = keys::message(&self.id, message);
+        for attempt in 0..TRIES_MAX {
+            let item = self.store.get(&key, true).await?;
+            let mut codes: BTreeSet<Coded> =
+                item.as_ref().map(data).transpose()?.unwrap_or_default();
+            codes.extend(told.iter().cloned());
+            let mut changes = Changes::default();
+            let version = item.as_ref().and_then(|item| number(item, "v"));
+            changes
+                .at(&key)
+                .data(&codes)
+                .expires(self.last_gone(events))
+                .next_version(version.unwrap_or(0));
+            match self.store.transact(changes.writes(&self.store)).await? {
+                Transacted::Done => return Ok(codes),
+                Transacted::Cancelled(_) => give_way(attempt).await,
+            }
+        }
+        Err(StoreError::Contended {
+            op: "remembering a code",
+        })
+    }
+
+    /// When the latest of some events is no longer kept.
+    fn last_gone(&self, events: &[&Event]) -> Instant {
+        let last = events.iter().map(|event| event.occurred_at).max();
+        last.unwrap_or(Instant::from_ms(0))
+            .plus_ms(self.retention.keep_ms())
+    }
+
+    /// Moves a message with a code on by what events tell, and the counts with it. Whoever makes it looks through all events of
+    /// the message.
+    async fn move_on(
+        &self,
+        message: &str,
+        (promotion, code): &Coded,
+        events: &[&Event],
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let Some(first) = events.first() else {
+            return Ok(());
+        };
+        let name = distribution_name(message, code);
+        let key = keys::distribution(&self.id, promotion, &name);
+        let mut kinds: BTreeSet<Kind> = events.iter().map(|event| event.kind).collect();
+        let mut looked = false;
+        for attempt in 0..TRIES_MAX {
+            let item = self.store.get(&key, true).await?;
+            let stands: Option<Distribution> = item.as_ref().map(data).transpose()?;
+            if stands.is_none() && !looked {
+                kinds.extend(self.kinds_of(first, message, now).await?);
+                looked = true;
+            }
+            let mut distribution = stands.clone().unwrap_or_else(|| Distribution {
+                customer_id: first.customer_id.clone(),
+                campaign_id: first.campaign_id.clone(),
+                channel: first.channel,
+                message_id: first.message_id.clone(),
+                voucher_code: code.clone(),
+                at: first.occurred_at,
+                delivered: false,
+                failed: false,
+            });
+            distribution.delivered |= kinds.contains(&Kind::Delivered);
+            distribution.failed |= kinds.contains(&Kind::Bounced) || kinds.contains(&Kind::Failed);
+            if stands.as_ref() == Some(&distribution) {
+                return Ok(());
+            }
+            let expires = self.last_gone(events);
+            let mut changes = Changes::default();
+            let version = item.as_ref().and_then(|item| number(item, "v"));
+            changes
+                .at(&key)
+                .data(&distribution)
+                .expires(expires)
+                .next_version(version.unwrap_or(0));
+            // It stays in the list where it came in first, as long as the last that is known of it.
+            let listed = keys::listed_distribution(&self.id, promotion, distribution.at, &name);
+            changes.at(&listed).expires(expires);
+            let state = |distribution: Option<&Distribution>| {
+                distribution.map_or("sent", Distribution::state)
+            };
+            let (was, is) = (state(stands.as_ref()), state(Some(&distribution)));
+            let total = keys::promotion_total(&self.id, slot_of(&name), promotion);
+            for (state, attribute) in [("delivered", "md"), ("failed", "mf")] {
+                let n = i64::from(is == state) - i64::from(was == state);
+                changes.at(&total).add(attribute, n);
+            }
+            match self.store.transact(changes.writes(&self.store)).await? {
+                Transacted::Done => return Ok(()),
+                Transacted::Cancelled(_) => give_way(attempt).await,
+            }
+        }
+        Err(StoreError::Contended {
+            op: "counting a message",
+        })
+    }
+
+    /// What all stored events of a message tell.
+    async fn kinds_of(
+        &self,
+        event: &Event,
+        message: &str,
+        now: Instant,
+    ) -> Result<BTreeSet<Kind>, StoreError> {
+        let pk = keys::customer(&self.id, &event.customer_id);
+        let prefix = keys::EVENT_PREFIX;
+        let range = Range::prefix(prefix);
+        let mut kinds = BTreeSet::new();
+        for item in self.store.query(&pk, &range, Reading::STRONG).await? {
+            let stored = self.event_at(&item, &event.customer_id)?;
+            if !expired(&item, now) && message_name(&stored) == message {
+                kinds.insert(stored.kind);
+            }
+        }
+        Ok(kinds)
+    }
+
+    /// Marks that some messages carry codes, before any is remembered: other events are asked for theirs from then on.
+    async fn mark_coded(&self) -> Result<(), StoreError> {
+        let values = vec![(":a", AttributeValue::Bool(true))];
+        let key = keys::meta(&self.id);
+        let marked = self.store.update(&key, "SET coded = :a", values, None);
+        marked.await.map(drop)
+    }
+}
+
+/// The code that an event carries.
+fn coded(event: &Event) -> Option<Coded> {
+    event.promotion_id.clone().zip(event.voucher_code.clone())
+}
+
+/// A name for a message: a hash, for a key holds one id.
+fn message_name(event: &Event) -> String {
+    hash(&[
+        event.customer_id.as_str(),
+        event.campaign_id.as_str(),
+        event.channel.name(),
+        event.message_id.as_ref().map_or("", MessageId::as_str),
+    ])
+}
+
+fn distribution_name(message: &str, code: &VoucherCode) -> String {
+    hash(&[message, code.as_str()])
+}
+
+fn hash(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize()[..16])
+}

@@ -1,0 +1,384 @@
+//! Lists of redemptions, publications, distributions, of what waits in quarantine, and the feed: keys in order, and the facts they
+//! point at. A list is spread over lanes and merged here.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures_util::future::try_join_all;
+use revtrail_core::promotion::claim::Claim;
+use revtrail_core::promotion::redemption::Flag;
+use revtrail_core::value::id::{AssignmentId, CustomerId, PromotionId, RedemptionId};
+use revtrail_core::value::time::{Day, Instant};
+
+use crate::market::Market;
+use crate::promotions::distributions::Distribution;
+use crate::promotions::redeem::{AssignmentFact, RedemptionFact, id_of};
+use crate::table::client::{Range, Reading, last};
+use crate::table::fault::StoreError;
+use crate::table::item::{Item, data, expired, number, text};
+use crate::table::keys::{self, Key, SLOTS};
+
+/// Which part of a list.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) prefix: String,
+    pub(crate) newest_first: bool,
+    pub(crate) after: Option<String>,
+    pub(crate) limit: usize,
+}
+
+/// Something that waits for its promotion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waiting {
+    /// An assignment.
+    Assignment(AssignmentFact),
+    /// A redemption.
+    Redemption(RedemptionFact),
+}
+
+/// Redemptions that came in on a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RedemptionsIn {
+    /// All.
+    pub received: i64,
+    /// Known ones.
+    pub duplicates: i64,
+    /// Those that found their promotion.
+    pub matched: i64,
+    /// Those that wait for it.
+    pub quarantined: i64,
+    /// Those that were not taken.
+    pub rejected: i64,
+}
+
+impl Market {
+    /// A part of a list that is spread over lanes, and where to go on.
+    pub(crate) async fn merged(
+        &self,
+        lanes: Vec<String>,
+        part: &Part,
+    ) -> Result<(Vec<Item>, Option<String>), StoreError> {
+        let reading = Reading {
+            newest_first: part.newest_first,
+            ..Reading::STRONG
+        };
+        let last = last(&part.prefix);
+        let range = match (&part.after, part.newest_first) {
+            (None, _) if part.prefix.is_empty() => Range::All,
+            (None, _) => Range::Between(part.prefix.clone(), last),
+            (Some(after), true) if part.prefix.is_empty() => {
+                Range::Between(" ".to_owned(), after.clone())
+            }
+            (Some(after), true) => Range::Between(part.prefix.clone(), after.clone()),
+            (Some(after), false) => Range::Between(after.clone(), last),
+        };
+        let most = part.limit + 2;
+        let lane = |pk: String| {
+            let range = &range;
+            async move {
+                let mut items = Vec::new();
+                let mut after = None;
+                loop {
+                    let limit = i32::try_from(most).ok();
+                    let page = self.store.page(&pk, range, reading, after, limit).await?;
+                    items.extend(page.0);
+                    match page.1 {
+                        Some(next) if items.len() < most => after = Some(next),
+                        _ => return Ok::<_, StoreError>(items),
+                    }
+                }
+            }
+        };
+        let lanes = try_join_all(lanes.into_iter().map(lane)).await?;
+        let mut items: Vec<Item> = lanes.into_iter().flatten().collect();
+        items.retain(|item| part.after.as_deref() != Some(text(item, "sk")));
+        items.sort_by(|a, b| {
+            let order = text(a, "sk").cmp(text(b, "sk"));
+            if part.newest_first {
+                order.reverse()
+            } else {
+                order
+            }
+        });
+        let more = items.len() > part.limit;
+        items.truncate(part.limit);
+        let next = items.last().filter(|_| more);
+        let next = next.map(|last| text(last, "sk").to_owned());
+        Ok((items, next))
+    }
+
+    async fn listed(
+        &self,
+        promotion: &PromotionId,
+        prefix: &str,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<Item>, Option<String>), StoreError> {
+        let lanes = (0..SLOTS).map(|lane| keys::promotion_lists(&self.id, lane, promotion));
+        let part = Part {
+            prefix: prefix.to_owned(),
+            newest_first: true,
+            after,
+            limit,
+        };
+        self.merged(lanes.collect(), &part).await
+    }
+
+    /// Redemptions of a promotion, latest first, from after a place; and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn redemptions_of(
+        &self,
+        promotion: &PromotionId,
+        after: Option<String>,
+        limit: usize,
+        now: Instant,
+    ) -> Result<(Vec<RedemptionFact>, Option<String>), StoreError> {
+        let (items, next) = self
+            .listed(promotion, keys::REDEMPTIONS_PREFIX, after, limit)
+            .await?;
+        Ok((self.redemptions_at(&items, now).await?, next))
+    }
+
+    /// The redemptions that entries point at by the last part of their keys, in the entries' order.
+    async fn redemptions_at(
+        &self,
+        entries: &[Item],
+        now: Instant,
+    ) -> Result<Vec<RedemptionFact>, StoreError> {
+        let key = |entry: &Item| {
+            let id = text(entry, "sk").splitn(3, '/').nth(2)?;
+            Some(keys::redemption(&self.id, &id_of::<RedemptionId>(id)?))
+        };
+        let wanted: Vec<Key> = entries.iter().filter_map(key).collect();
+        self.redemption_facts(&wanted, now).await
+    }
+
+    /// The redemptions of some keys that did not expire, in the keys' order. A code that became a voucher since is not unknown any
+    /// more: none can be made before its promotion, for which redemptions may have waited. Nor is an assignment that came since; any
+    /// number of redemptions may have named it, too many for its own transaction.
+    async fn redemption_facts(
+        &self,
+        wanted: &[Key],
+        now: Instant,
+    ) -> Result<Vec<RedemptionFact>, StoreError> {
+        let mut facts: Vec<RedemptionFact> = self.facts_at(wanted, now).await?;
+        let voucher = |fact: &RedemptionFact| {
+            let code = fact.told.voucher_code.as_ref()?;
+            let unknown = fact.flags.contains(&Flag::UnknownVoucher);
+            unknown.then(|| keys::voucher(&self.id, &fact.told.promotion_id, code))
+        };
+        let claim = |fact: &RedemptionFact| {
+            let told = &fact.told;
+            let unknown = fact.flags.contains(&Flag::UnknownAssignment);
+            unknown.then(|| keys::claim(&self.id, &told.customer_id, &told.promotion_id))
+        };
+        let claimed: BTreeSet<Key> = facts.iter().filter_map(claim).collect();
+        let vouchers: BTreeSet<Key> = facts.iter().filter_map(voucher).collect();
+        let wanted: Vec<Key> = claimed.iter().chain(&vouchers).cloned().collect();
+        let found = self.store.get_map(&wanted).await?;
+        let mut claims: HashMap<&Key, Claim> = HashMap::new();
+        for key in &claimed {
+            if let Some(item) = found.get(key) {
+                claims.insert(key, data(item)?);
+            }
+        }
+        for fact in &mut facts {
+            let made = |key: &Key| found.get(key).is_some_and(|item| item.contains_key("d"));
+            if voucher(fact).is_some_and(|key| made(&key)) {
+                fact.flags.remove(&Flag::UnknownVoucher);
+            }
+            let claim = claim(fact).and_then(|key| claims.get(&key));
+            let named = fact.told.assignment_id.as_ref();
+            if claim
+                .zip(named)
+                .is_some_and(|(claim, named)| claim.knows(named))
+            {
+                fact.flags.remove(&Flag::UnknownAssignment);
+            }
+        }
+        Ok(facts)
+    }
+
+    /// The facts of some keys that did not expire, in the keys' order.
+    async fn facts_at<T: serde::de::DeserializeOwned>(
+        &self,
+        wanted: &[Key],
+        now: Instant,
+    ) -> Result<Vec<T>, StoreError> {
+        self.items_at(wanted, now).await?.iter().map(data).collect()
+    }
+
+    /// The items of some keys that did not expire, in the keys' order.
+    pub(crate) async fn items_at(
+        &self,
+        wanted: &[Key],
+        now: Instant,
+    ) -> Result<Vec<Item>, StoreError> {
+        let mut distinct = wanted.to_vec();
+        distinct.sort();
+        distinct.dedup();
+        let found = self.store.get_map(&distinct).await?;
+        let items = wanted.iter().filter_map(|key| found.get(key));
+        Ok(items.filter(|item| !expired(item, now)).cloned().collect())
+    }
+
+    /// Assignments with a code, latest first, from after a place; and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn publications_of(
+        &self,
+        promotion: &PromotionId,
+        after: Option<String>,
+        limit: usize,
+        now: Instant,
+    ) -> Result<(Vec<AssignmentFact>, Option<String>), StoreError> {
+        let (items, next) = self
+            .listed(promotion, keys::PUBLICATIONS_PREFIX, after, limit)
+            .await?;
+        let key = |entry: &Item| {
+            let id = text(entry, "sk").splitn(3, '/').nth(2)?;
+            Some(keys::assignment(&self.id, &id_of::<AssignmentId>(id)?))
+        };
+        let wanted: Vec<Key> = items.iter().filter_map(key).collect();
+        Ok((self.facts_at(&wanted, now).await?, next))
+    }
+
+    /// Messages with a code, latest first, from after a place; and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn distributions_of(
+        &self,
+        promotion: &PromotionId,
+        after: Option<String>,
+        limit: usize,
+        now: Instant,
+    ) -> Result<(Vec<Distribution>, Option<String>), StoreError> {
+        let (items, next) = self
+            .listed(promotion, keys::DISTRIBUTIONS_PREFIX, after, limit)
+            .await?;
+        let key = |entry: &Item| {
+            let message = text(entry, "sk").splitn(3, '/').nth(2)?;
+            Some(keys::distribution(&self.id, promotion, message))
+        };
+        let wanted: Vec<Key> = items.iter().filter_map(key).collect();
+        Ok((self.facts_at(&wanted, now).await?, next))
+    }
+
+    /// The feed of redemptions in order of arrival, from a time or from after a place: each with when it came in or was taken back;
+    /// and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn feed(
+        &self,
+        since: Option<Instant>,
+        after: Option<String>,
+        limit: usize,
+        now: Instant,
+    ) -> Result<(Vec<(Instant, RedemptionFact)>, Option<String>), StoreError> {
+        let lanes = (0..SLOTS).map(|lane| keys::feed(&self.id, lane));
+        let part = Part {
+            prefix: String::new(),
+            newest_first: false,
+            after: after.or(since.map(|since| since.to_string())),
+            limit,
+        };
+        let (items, next) = self.merged(lanes.collect(), &part).await?;
+        let facts = self.redemptions_at(&items, now).await?;
+        let by_id: HashMap<&str, &RedemptionFact> = facts
+            .iter()
+            .map(|fact| (fact.told.redemption_id.as_str(), fact))
+            .collect();
+        let entry = |item: &Item| {
+            let mut parts = text(item, "sk").splitn(3, '/');
+            let at = Instant::parse(parts.next()?).ok()?;
+            Some((at, (*by_id.get(parts.nth(1)?)?).clone()))
+        };
+        Ok((items.iter().filter_map(entry).collect(), next))
+    }
+
+    /// What waits for a promotion, in order of arrival, from after a place; and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn waiting_for(
+        &self,
+        promotion: &PromotionId,
+        after: Option<String>,
+        limit: usize,
+        now: Instant,
+    ) -> Result<(Vec<Waiting>, Option<String>), StoreError> {
+        let part = Part {
+            prefix: String::new(),
+            newest_first: false,
+            after,
+            limit,
+        };
+        let lanes = vec![keys::quarantine(&self.id, promotion)];
+        let (items, next) = self.merged(lanes, &part).await?;
+        let wanted: Vec<Key> = items
+            .iter()
+            .filter_map(|item| self.waiting_fact(item))
+            .collect();
+        let mut waiting = Vec::new();
+        for item in self.items_at(&wanted, now).await? {
+            waiting.push(if keys::is_assignment(&self.id, text(&item, "pk")) {
+                Waiting::Assignment(data(&item)?)
+            } else {
+                Waiting::Redemption(data(&item)?)
+            });
+        }
+        Ok((waiting, next))
+    }
+
+    /// All redemptions of a customer, latest first.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn redemptions_by(
+        &self,
+        customer: &CustomerId,
+        now: Instant,
+    ) -> Result<Vec<RedemptionFact>, StoreError> {
+        let pk = keys::claims(&self.id, customer);
+        let items = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
+        let claims: Vec<Claim> = items.iter().map(data).collect::<Result<_, _>>()?;
+        let uses = claims.iter().flat_map(|claim| &claim.uses);
+        let wanted = uses.map(|used| keys::redemption(&self.id, &used.redemption_id));
+        let mut facts = self
+            .redemption_facts(&wanted.collect::<Vec<_>>(), now)
+            .await?;
+        facts.sort_by(|a, b| (b.at, &b.told.redemption_id).cmp(&(a.at, &a.told.redemption_id)));
+        Ok(facts)
+    }
+
+    /// Redemptions that came in, by day of arrival.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn redemptions_in(&self, from: Day, to: Day) -> Result<RedemptionsIn, StoreError> {
+        let range = Range::Between(from.to_string(), to.to_string());
+        let slot = |slot| {
+            let range = &range;
+            async move {
+                let pk = keys::redemptions_in(&self.id, slot);
+                self.store.query(&pk, range, Reading::STRONG).await
+            }
+        };
+        let mut sum = RedemptionsIn::default();
+        let slots = try_join_all((0..SLOTS).map(slot)).await?;
+        let items = slots.iter().flatten();
+        for item in items.filter(|item| *text(item, "sk") < *to.to_string()) {
+            let n = |attribute| number(item, attribute).unwrap_or(0);
+            sum.received += n("rc");
+            sum.duplicates += n("du");
+            sum.matched += n("ma");
+            sum.quarantined += n("qu");
+            sum.rejected += n("rj");
+        }
+        Ok(sum)
+    }
+}

@@ -1,0 +1,140 @@
+//! What orders add to the result of the promotions whose redemptions name them: each order once, as it counts now.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::try_join;
+use revtrail_core::attribution::decide;
+use revtrail_core::attribution::order::Order;
+use revtrail_core::attribution::settings::Versions;
+use revtrail_core::value::id::OrderId;
+use revtrail_core::value::money::{Currency, Money};
+use revtrail_core::value::time::{DAY_MS, Instant};
+use serde::{Deserialize, Serialize};
+
+use super::redeem::{TRIES_MAX, give_way, id_of};
+use crate::market::Market;
+use crate::table::change::Changes;
+use crate::table::client::{Range, Reading};
+use crate::table::fault::StoreError;
+use crate::table::item::{Item, data, number, text};
+use crate::table::keys::{self, Key, slot_of};
+use crate::table::write::Transacted;
+
+/// Items of one transaction: each promotion has a link and a slot.
+const LINKS_AT_ONCE: usize = 90;
+
+/// What redemptions of a promotion that name an order add to its result.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Link {
+    /// Successes that stand and name the order.
+    #[serde(rename = "n")]
+    pub(crate) named: i64,
+    /// What the order adds now, where it counts.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) adds: Option<(Currency, Money)>,
+}
+
+impl Market {
+    /// Counts the orders anew that were ahead of the clock.
+    pub(super) async fn settle_orders_ahead(&self, now: Instant) -> Result<(), StoreError> {
+        let pk = keys::orders_ahead(&self.id);
+        let items = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
+        for order in items.iter().filter_map(|item| id_of(text(item, "sk"))) {
+            self.settle_order(&order, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves the results of the promotions whose redemptions name an order, after a copy of it came in; the same again changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// What the table answers; the same may be done again.
+    pub async fn settle_order(&self, order: &OrderId, now: Instant) -> Result<(), StoreError> {
+        let pk = keys::order_links(&self.id, order);
+        let slot = slot_of(order.as_str());
+        for attempt in 0..TRIES_MAX {
+            let items = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
+            let is_link = |item: &Item| text(item, "sk").starts_with(keys::LINK_PREFIX);
+            let links: Vec<Item> = items.into_iter().filter(is_link).collect();
+            if links.is_empty() {
+                return Ok(());
+            }
+            let (stands, versions) = try_join(self.order(order, now), self.versions()).await?;
+            let (Some(stands), Some(versions)) = (stands, versions) else {
+                return Ok(());
+            };
+            let mut changes = Changes::default();
+            for item in &links {
+                let before: Link = data(item)?;
+                let adds = adds(&stands, &versions).filter(|_| before.named > 0);
+                let Some(promotion) = id_of(&text(item, "sk")[keys::LINK_PREFIX.len()..]) else {
+                    continue;
+                };
+                if before.adds != adds && changes.len() < LINKS_AT_ONCE {
+                    let after = Link {
+                        adds,
+                        ..before.clone()
+                    };
+                    add_link(
+                        &mut changes,
+                        &keys::order_link(&self.id, order, &promotion),
+                        &keys::promotion_total(&self.id, slot, &promotion),
+                        number(item, "v").unwrap_or(0),
+                        &before,
+                        &after,
+                    );
+                }
+            }
+            if changes.len() == 0 {
+                return Ok(());
+            }
+            remember_ahead(self, &stands, now, &mut changes);
+            changes
+                .at(&keys::order(&self.id, &stands.customer_id, order))
+                .require("d", Some(AttributeValue::S(stands.standing())));
+            match self.store.transact(changes.writes(&self.store)).await? {
+                // There may be more.
+                Transacted::Done => {}
+                Transacted::Cancelled(_) => give_way(attempt).await,
+            }
+        }
+        Err(StoreError::Contended {
+            op: "counting an order for promotions",
+        })
+    }
+}
+
+/// Writes what an order adds to a promotion's result, and moves the result by the difference.
+pub(crate) fn add_link(
+    changes: &mut Changes,
+    key: &Key,
+    total: &Key,
+    version: i64,
+    before: &Link,
+    after: &Link,
+) {
+    changes.at(key).data(after).next_version(version);
+    for (link, sign) in [(before, -1), (after, 1)] {
+        if let Some((currency, amount)) = link.adds {
+            changes
+                .at(total)
+                .add(&format!("o:{currency}"), amount.times(sign));
+        }
+    }
+    changes.at(total).add("n", 1);
+}
+
+/// Remembers an order that is ahead of the clock: settings that are saved before its time decide whether it counts.
+pub(super) fn remember_ahead(market: &Market, order: &Order, now: Instant, changes: &mut Changes) {
+    if order.placed_at > now {
+        changes
+            .at(&keys::order_ahead(&market.id, &order.order_id))
+            .expires(order.placed_at.plus_ms(DAY_MS));
+    }
+}
+
+/// What an order adds to the result of a promotion whose redemptions name it: its amount, where it counts.
+pub(crate) fn adds(order: &Order, versions: &Versions) -> Option<(Currency, Money)> {
+    let (not_counted, amount) = decide::count(order, &versions.at(order.placed_at).settings);
+    not_counted.is_none().then_some((order.currency, amount))
+}

@@ -1,0 +1,255 @@
+//! What is left of a limit, spread over slots: from where a use takes its part, so that N tries at a limit of L give exactly
+//! min(N, L), and tries at once seldom meet. Arithmetic only; what is stored where stands with the promotions.
+//!
+//! A limit lies in a head and in slots. A use takes from its own slot; an empty slot draws from the head, more than it needs
+//! where there is plenty: a quarter of a slot's fair share, so that little is left over in other slots at the end. Only a use
+//! that finds the head and then all slots empty is refused; uses move from the head to slots only, so none can slip past
+//! a reader who goes the same way.
+
+use revtrail_core::value::money::Money;
+
+use crate::table::change::Change;
+use crate::table::keys::SLOTS;
+
+/// What lies in one place: as it was read, and what this transaction does to it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Level {
+    read: Money,
+    net: Money,
+    low: Money,
+}
+
+impl Level {
+    fn of(read: Money) -> Self {
+        Self {
+            read,
+            ..Self::default()
+        }
+    }
+
+    fn left(self) -> Money {
+        self.read + self.net
+    }
+
+    fn take(&mut self, amount: Money) {
+        self.net = self.net - amount;
+        self.low = self.low.min(self.net);
+    }
+
+    fn give(&mut self, amount: Money) {
+        self.net += amount;
+    }
+
+    fn write(self, attribute: &str, change: &mut Change) {
+        change.add(attribute, self.net);
+        if self.low < Money::ZERO {
+            change.require_least(attribute, -self.low);
+        }
+    }
+}
+
+/// A limit, as a transaction sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Pool {
+    head: Level,
+    /// By slot; of those that were not read there is none.
+    slots: [Option<Level>; SLOTS as usize],
+    own: usize,
+    /// It lies in the head alone.
+    whole: bool,
+    /// The uses are counted one by one: what is drawn is a whole number.
+    counted: bool,
+}
+
+/// From where a use took its part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Took {
+    /// There was enough.
+    Enough,
+    /// There was not: nothing was taken.
+    Nothing,
+    /// Not known before all slots are read: nothing was taken.
+    Unknown,
+}
+
+impl Pool {
+    /// A limit of which the head and the own slot were read.
+    pub(crate) fn new(head: Money, own: u8, in_own: Money, counted: bool) -> Self {
+        let mut slots = [None; SLOTS as usize];
+        slots[usize::from(own)] = Some(Level::of(in_own));
+        Self {
+            head: Level::of(head),
+            slots,
+            own: usize::from(own),
+            whole: false,
+            counted,
+        }
+    }
+
+    /// A limit that lies in its head alone.
+    pub(crate) fn unspread(head: Money) -> Self {
+        Self {
+            head: Level::of(head),
+            slots: [None; SLOTS as usize],
+            own: 0,
+            whole: true,
+            counted: true,
+        }
+    }
+
+    /// Another slot, as it was read after the head.
+    pub(crate) fn with_slot(&mut self, slot: u8, left: Money) {
+        self.slots[usize::from(slot)].get_or_insert(Level::of(left));
+    }
+
+    /// All that is left, as far as it was read.
+    pub(crate) fn left(&self) -> Money {
+        let slots = self.slots.iter().flatten().map(|slot| slot.left());
+        slots.fold(self.head.left(), |sum, left| sum + left)
+    }
+
+    fn own(&mut self) -> &mut Level {
+        self.slots[self.own].get_or_insert_default()
+    }
+
+    /// Takes an amount, where there is enough.
+    pub(crate) fn take(&mut self, amount: Money) -> Took {
+        if self.whole {
+            if self.head.left() < amount {
+                return Took::Nothing;
+            }
+            self.head.take(amount);
+            return Took::Enough;
+        }
+        let need = amount - self.own().left();
+        if need > Money::ZERO {
+            if self.head.left() < need {
+                return self.take_from_all(amount);
+            }
+            let mut share = self.head.left().part(4 * i64::from(SLOTS));
+            if self.counted {
+                share = Money::from(share.whole());
+            }
+            let draw = share.max(need);
+            self.head.take(draw);
+            self.own().give(draw);
+        }
+        self.own().take(amount);
+        Took::Enough
+    }
+
+    fn take_from_all(&mut self, amount: Money) -> Took {
+        if self.slots.iter().any(Option::is_none) {
+            return Took::Unknown;
+        }
+        if self.left() < amount {
+            return Took::Nothing;
+        }
+        let own = self.own;
+        let mut need = amount;
+        let others = (0..self.slots.len()).filter(|slot| *slot != own);
+        for place in [own].into_iter().chain(others).map(Some).chain([None]) {
+            let level = match place {
+                Some(slot) => self.slots[slot].get_or_insert_default(),
+                None => &mut self.head,
+            };
+            let part = level.left().min(need).max(Money::ZERO);
+            if !part.is_zero() {
+                level.take(part);
+                need = need - part;
+            }
+        }
+        Took::Enough
+    }
+
+    /// Takes an amount though there is not enough, for a use that was honoured already: slots are emptied, the head goes
+    /// below nothing.
+    pub(crate) fn overdraw(&mut self, amount: Money) {
+        let mut need = amount;
+        for slot in self.slots.iter_mut().flatten() {
+            let part = slot.left().min(need).max(Money::ZERO);
+            if !part.is_zero() {
+                slot.take(part);
+                need = need - part;
+            }
+        }
+        self.head.give(-need);
+    }
+
+    /// Gives an amount back.
+    pub(crate) fn give_back(&mut self, amount: Money) {
+        self.head.give(amount);
+    }
+
+    /// Whether more was used than there was.
+    pub(crate) fn is_overdrawn(&self) -> bool {
+        self.head.left() < Money::ZERO
+    }
+
+    /// Writes what happened to the head.
+    pub(crate) fn write_head(&self, attribute: &str, change: &mut Change) {
+        self.head.write(attribute, change);
+    }
+
+    /// What happened to slots, those of which something did.
+    pub(crate) fn write_slot(&self, slot: u8, attribute: &str, change: &mut Change) {
+        if let Some(level) = self.slots[usize::from(slot)] {
+            level.write(attribute, change);
+        }
+    }
+
+    /// Slots that this transaction changes.
+    pub(crate) fn changed_slots(&self) -> impl Iterator<Item = u8> + '_ {
+        (0..SLOTS).filter(|slot| {
+            self.slots[usize::from(*slot)]
+                .is_some_and(|level| !level.net.is_zero() || level.low < Money::ZERO)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn money(text: &str) -> Money {
+        Money::stored(text).unwrap()
+    }
+
+    #[test]
+    fn where_a_use_takes_its_part() {
+        // head, own slot, the other slots (none: not read), amount, outcome, head and own slot afterwards
+        for (head, own, others, amount, outcome, head_after, own_after) in [
+            ("100", "0", None, "1", Took::Enough, "97", "2"),
+            ("97", "2", None, "1", Took::Enough, "97", "1"),
+            ("31", "0", None, "1", Took::Enough, "30", "0"),
+            ("0", "1", None, "1", Took::Enough, "0", "0"),
+            ("0", "0", None, "1", Took::Unknown, "0", "0"),
+            ("0", "0", Some("0"), "1", Took::Nothing, "0", "0"),
+            ("0", "0", Some("1"), "1", Took::Enough, "0", "0"),
+            ("1", "2", Some("1"), "10", Took::Enough, "0", "0"),
+            ("1", "2", Some("1"), "11", Took::Nothing, "1", "2"),
+            ("-3", "0", Some("0"), "1", Took::Nothing, "-3", "0"),
+        ] {
+            let mut pool = Pool::new(money(head), 3, money(own), true);
+            if let Some(others) = others {
+                (0..SLOTS).for_each(|slot| pool.with_slot(slot, money(others)));
+            }
+            assert_eq!(pool.take(money(amount)), outcome, "{head} {own} {others:?}");
+            assert_eq!(pool.head.left(), money(head_after), "head of {head}");
+            assert_eq!(pool.own().left(), money(own_after), "slot of {own}");
+        }
+    }
+
+    #[test]
+    fn money_is_drawn_to_the_sixth_decimal_and_overdrawn_whole() {
+        let mut pool = Pool::new(money("10"), 0, Money::ZERO, false);
+        assert_eq!(pool.take(money("0.01")), Took::Enough);
+        assert_eq!(pool.own().left(), money("0.3025"));
+        (0..SLOTS).for_each(|slot| pool.with_slot(slot, money("1")));
+        pool.overdraw(money("20"));
+        assert!(pool.is_overdrawn());
+        assert_eq!(pool.left(), money("-3.01"));
+        pool.give_back(money("4"));
+        assert_eq!(pool.left(), money("0.99"));
+    }
+}

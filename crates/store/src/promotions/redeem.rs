@@ -1,0 +1,663 @@
+//! Assignments, redemptions and rollbacks come in: each in one transaction with its customer's claim, the sums of its promotion
+//! and what it uses of limits. What claims add up to stands in `core`, where a use takes its part of a limit in `pool`.
+//!
+//! Everything is read first, then planned in memory, then written under the conditions that what was read still stands; what meets
+//! another call is read and planned again.
+
+mod limits;
+mod load;
+mod plan;
+mod write;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::try_join;
+use revtrail_core::attribution::settings::Versions;
+use revtrail_core::promotion::claim::Use;
+use revtrail_core::promotion::redemption::{
+    Assignment, Flag, Outcome, Redemption, Refusal, Rollback,
+};
+use revtrail_core::record::{Code, Problem};
+use revtrail_core::value::id::{PromotionId, RedemptionId};
+use revtrail_core::value::money::{Currency, Money};
+use revtrail_core::value::time::{Day, Instant};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::load::StoredVoucher;
+use self::load::{Draft, PoolOf, Subject};
+use crate::jobs::job::RedemptionPlace;
+use crate::market::Market;
+use crate::table::client::{Range, Reading};
+use crate::table::fault::StoreError;
+use crate::table::item::{Item, data, expired, text};
+use crate::table::keys::{self, Key, slot_of};
+use crate::table::write::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted, Write};
+
+/// Records of one transaction: each changes up to eight items of its own, and all share some.
+const CHUNK: usize = 11;
+/// Redemptions counted anew between two looks at the clock.
+const RECOUNTED_AT_ONCE: usize = 100;
+/// Adds to the counts of what came in.
+const COUNT: &str = "ADD rc :rc, du :du, rj :rj";
+/// How often a chunk that meets others is read and planned again.
+pub(crate) const TRIES_MAX: usize = 100;
+
+/// A record that comes in.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// Who got an offer.
+    Assigned(Assignment),
+    /// Who acted on it, as reported.
+    Redeemed(Redemption),
+}
+
+/// A record, and where it came from: the same record from the same place gives the same answer again, so that a batch that died
+/// counts its rows as it did before.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// What came.
+    pub entry: Entry,
+    /// The place, like a batch and a line.
+    pub source: Option<String>,
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// A new fact.
+    Accepted,
+    /// The same record was here before.
+    Duplicate,
+    /// A new fact that waits for its promotion.
+    Quarantined,
+    /// Not taken, and why: `conflict`, `before_tracking`.
+    Rejected(Problem),
+}
+
+/// What became of a redeem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Redeemed {
+    /// One use was taken.
+    Success,
+    /// Nothing was taken.
+    Refused(Refusal),
+    /// There is a redemption of this id that says something else.
+    Conflict,
+    /// There is no such promotion.
+    NoPromotion,
+    /// Not taken, and why: a reward without a currency, `before_tracking`.
+    Rejected(Problem),
+}
+
+/// What became of a rollback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RolledBack {
+    /// It is taken back, now or before by the same rollback.
+    Done,
+    /// There is no such redemption.
+    Unknown,
+    /// It was no success.
+    NotASuccess,
+    /// Another rollback took it back.
+    Already,
+    /// The rollback of this id, which took it back, says something else.
+    Conflict,
+}
+
+/// How a redemption came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// It happened elsewhere and was told.
+    Reported,
+    /// It was asked for here.
+    Redeem,
+}
+
+/// A redemption as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedemptionFact {
+    /// What was told.
+    pub told: Redemption,
+    /// When it happened.
+    pub at: Instant,
+    /// When it came in.
+    pub arrived_at: Instant,
+    /// How it came.
+    pub way: Way,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+    /// Rules it broke when it came; what is known now, lists see to.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub flags: BTreeSet<Flag>,
+    /// What it gave, with its currency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward: Option<(Money, Currency)>,
+    /// By whom and when it was taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<(Rollback, Instant)>,
+    /// It waits for its promotion; why it still does, where the promotion is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Waits>,
+    /// It is counted, but in no claim: its customer's was full.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    loose: bool,
+    /// Where it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+}
+
+/// An assignment as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignmentFact {
+    /// What was told.
+    pub told: Assignment,
+    /// When it happened.
+    pub at: Instant,
+    /// When it came in.
+    pub arrived_at: Instant,
+    /// It waits for its promotion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Waits>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+}
+
+/// That a fact waits for its promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waits {
+    /// Its place among the records of its call.
+    pub place: usize,
+    /// Why it is not taken in though the promotion is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+impl RedemptionFact {
+    /// How it ended: a refusal is a failure.
+    pub fn result(&self) -> Outcome {
+        match self.refusal {
+            Some(_) => Outcome::Failure,
+            None => self.told.result,
+        }
+    }
+
+    /// What a report of it says: a redeem that was refused failed, and why.
+    fn as_told(&self) -> Cow<'_, Redemption> {
+        match self.refusal {
+            None => Cow::Borrowed(&self.told),
+            Some(refusal) => Cow::Owned(Redemption {
+                result: Outcome::Failure,
+                failure_code: Some(refusal.name().to_owned()),
+                ..self.told.clone()
+            }),
+        }
+    }
+
+    fn stands(&self) -> bool {
+        self.result() == Outcome::Success && self.rolled_back.is_none()
+    }
+
+    fn used(&self, versions: &Versions) -> Use {
+        Use {
+            redemption_id: self.told.redemption_id.clone(),
+            at: self.at,
+            day: day_of(versions, self.at),
+            voucher_code: self.told.voucher_code.clone(),
+            tier_id: self.told.tier_id.clone(),
+            assignment_id: self.told.assignment_id.clone(),
+            result: self.result(),
+            rolled_back: self.rolled_back.is_some(),
+        }
+    }
+}
+
+fn day_of(versions: &Versions, at: Instant) -> Day {
+    at.day(versions.at(at).settings.timezone)
+}
+
+/// One thing to be planned.
+#[derive(Debug, Clone)]
+enum Job {
+    Arrival {
+        arrival: Arrival,
+        place: usize,
+    },
+    Redeem(Redemption),
+    Rollback {
+        redemption: RedemptionId,
+        rollback: Rollback,
+    },
+    /// Something that waits is taken in.
+    Admit {
+        entry: Entry,
+        place: usize,
+    },
+    /// The settings that hold at its time changed: its day, and what its order adds.
+    Redate(Redemption),
+}
+
+/// What became of it.
+#[derive(Debug, Clone)]
+enum Done {
+    Taken(Taken),
+    Redeemed(Redeemed),
+    RolledBack(RolledBack),
+}
+
+impl Market {
+    /// Takes in records in their order; says of each, in the same order, what became of it.
+    ///
+    /// # Errors
+    /// What the table answers: what is taken stays, and the same records may come again.
+    pub async fn take_in(
+        &self,
+        arrivals: &[Arrival],
+        now: Instant,
+    ) -> Result<Vec<Taken>, StoreError> {
+        let jobs: Vec<Job> = arrivals
+            .iter()
+            .enumerate()
+            .map(|(place, arrival)| Job::Arrival {
+                arrival: arrival.clone(),
+                place,
+            })
+            .collect();
+        let slot = slot_of(arrivals.first().map_or("", |arrival| arrival.entry.name()));
+        let done = self.do_jobs(&jobs, slot, now).await?;
+        let taken = done.into_iter().filter_map(|done| match done {
+            Done::Taken(taken) => Some(taken),
+            Done::Redeemed(_) | Done::RolledBack(_) => None,
+        });
+        Ok(taken.collect())
+    }
+
+    /// Takes one use, where all limits allow it, in one atomic step; the same again gives the same answer and takes nothing more.
+    ///
+    /// # Errors
+    /// What the table answers; the same call may be made again.
+    pub async fn redeem(&self, asked: Redemption, now: Instant) -> Result<Redeemed, StoreError> {
+        let slot = slot_of(asked.redemption_id.as_str());
+        let done = self.do_jobs(&[Job::Redeem(asked)], slot, now).await?;
+        match done.into_iter().next() {
+            Some(Done::Redeemed(redeemed)) => Ok(redeemed),
+            _ => Ok(Redeemed::NoPromotion),
+        }
+    }
+
+    /// Takes a redemption back, and gives what it used back.
+    ///
+    /// # Errors
+    /// What the table answers; the same call may be made again.
+    pub async fn roll_back(
+        &self,
+        redemption: &RedemptionId,
+        rollback: Rollback,
+        now: Instant,
+    ) -> Result<RolledBack, StoreError> {
+        let job = Job::Rollback {
+            redemption: redemption.clone(),
+            rollback,
+        };
+        let done = self
+            .do_jobs(&[job], slot_of(redemption.as_str()), now)
+            .await?;
+        match done.into_iter().next() {
+            Some(Done::RolledBack(rolled_back)) => Ok(rolled_back),
+            _ => Ok(RolledBack::Unknown),
+        }
+    }
+
+    /// A redemption, by its id.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn redemption(
+        &self,
+        id: &RedemptionId,
+        now: Instant,
+    ) -> Result<Option<RedemptionFact>, StoreError> {
+        let item = self
+            .store
+            .get(&keys::redemption(&self.id, id), true)
+            .await?;
+        let seen = item.filter(|item| !expired(item, now));
+        seen.as_ref().map(data).transpose()
+    }
+
+    /// Takes in what waits for promotions that are there, as long as there is time; true where nothing of it is left.
+    ///
+    /// # Errors
+    /// What the table answers: what is taken in stays so.
+    pub async fn admit_waiting(
+        &self,
+        promotion: &PromotionId,
+        clock: &(dyn Fn() -> Instant + Sync),
+        stop_at: Instant,
+    ) -> Result<bool, StoreError> {
+        let pk = keys::quarantine(&self.id, promotion);
+        let mut after = None;
+        let mut kept = false;
+        let mut place = 0;
+        loop {
+            let page = self
+                .store
+                .page(&pk, &Range::All, Reading::STRONG, after, Some(100));
+            let (items, next) = page.await?;
+            for chunk in items.chunks(CHUNK) {
+                let now = clock();
+                if now >= stop_at {
+                    return Ok(false);
+                }
+                let waiting = self.waiting(chunk, now).await?;
+                let admit = |entry| {
+                    place += 1;
+                    Job::Admit { entry, place }
+                };
+                let jobs: Vec<Job> = waiting.into_iter().map(admit).collect();
+                let done = self
+                    .do_jobs(&jobs, slot_of(promotion.as_str()), now)
+                    .await?;
+                kept |= done
+                    .iter()
+                    .any(|done| matches!(done, Done::Taken(Taken::Rejected(_))));
+            }
+            match next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        if !kept {
+            self.store
+                .delete(&keys::awaited_promotion(&self.id, promotion))
+                .await?;
+        }
+        Ok(true)
+    }
+
+    /// Counts redemptions anew whose day, or whose order's amount, follows from settings that changed: those from a time on, or all.
+    /// Settings replace each other before the first order, and facts are up to ten minutes ahead of the clock. Where time is up
+    /// before all were looked at, the place to go on from.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn recount(
+        &self,
+        from: Option<Instant>,
+        place: Option<RedemptionPlace>,
+        clock: &(dyn Fn() -> Instant + Sync),
+        stop_at: Instant,
+    ) -> Result<Option<RedemptionPlace>, StoreError> {
+        self.settle_orders_ahead(clock()).await?;
+        let promotions = self.promotions().await?.into_iter();
+        let mut promotions: Vec<PromotionId> = promotions.map(|one| one.promotion_id).collect();
+        promotions.sort();
+        let (mut at, mut after) = (0, None);
+        if let Some(place) = place {
+            at = promotions.partition_point(|id| *id < place.promotion);
+            after = place
+                .after
+                .filter(|_| promotions.get(at) == Some(&place.promotion));
+        }
+        while let Some(id) = promotions.get(at) {
+            let page = self.redemptions_of(id, after.take(), RECOUNTED_AT_ONCE, clock());
+            let (facts, next) = page.await?;
+            let since = facts
+                .iter()
+                .filter(|fact| from.is_none_or(|from| fact.at >= from));
+            let jobs: Vec<Job> = since.map(|fact| Job::Redate(fact.told.clone())).collect();
+            for chunk in jobs.chunks(CHUNK) {
+                self.do_jobs(chunk, slot_of(id.as_str()), clock()).await?;
+            }
+            match next.filter(|_| jobs.len() == facts.len()) {
+                Some(next) => after = Some(next),
+                None => at += 1,
+            }
+            if clock() >= stop_at
+                && let Some(id) = promotions.get(at)
+            {
+                let promotion = id.clone();
+                return Ok(Some(RedemptionPlace { promotion, after }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The facts that entries of the quarantine point at; an entry whose fact expired goes.
+    async fn waiting(&self, entries: &[Item], now: Instant) -> Result<Vec<Entry>, StoreError> {
+        let facts = entries.iter().filter_map(|entry| self.waiting_fact(entry));
+        let facts: Vec<Key> = facts.collect();
+        let found = self.items_at(&facts, now).await?;
+        let mut waiting = Vec::new();
+        for item in &found {
+            if keys::is_assignment(&self.id, text(item, "pk")) {
+                waiting.push(Entry::Assigned(data::<AssignmentFact>(item)?.told));
+            } else {
+                waiting.push(Entry::Redeemed(data::<RedemptionFact>(item)?.told));
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// The fact that an entry of the quarantine points at.
+    pub(crate) fn waiting_fact(&self, entry: &Item) -> Option<Key> {
+        let mut parts = text(entry, "sk").splitn(4, '/').skip(2);
+        let (what, id) = (parts.next()?, parts.next()?);
+        match what {
+            "a" => Some(keys::assignment(&self.id, &id_of(id)?)),
+            _ => Some(keys::redemption(&self.id, &id_of(id)?)),
+        }
+    }
+
+    /// Counts records that came in and changed nothing.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn count_redemptions(
+        &self,
+        duplicates: usize,
+        rejected: usize,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        if duplicates + rejected == 0 {
+            return Ok(());
+        }
+        let (key, values) = self.counted(duplicates, rejected, now).await?;
+        self.store
+            .update(&key, COUNT, values.into(), None)
+            .await
+            .map(drop)
+    }
+
+    /// The same as a write, for a transaction with what keeps it from being counted twice.
+    pub(crate) async fn redemptions_counted(
+        &self,
+        duplicates: usize,
+        rejected: usize,
+        now: Instant,
+    ) -> Result<Write, StoreError> {
+        let (key, values) = self.counted(duplicates, rejected, now).await?;
+        Ok(self.store.update_write(&key, COUNT, values.into(), None))
+    }
+
+    async fn counted(
+        &self,
+        duplicates: usize,
+        rejected: usize,
+        now: Instant,
+    ) -> Result<(Key, [(&'static str, AttributeValue); 3]), StoreError> {
+        let versions = self.versions().await?.ok_or(StoreError::Contended {
+            op: "reading settings",
+        })?;
+        let slot = slot_of(&now.to_string());
+        let key = keys::redemptions_in_on(&self.id, slot, day_of(&versions, now));
+        let count = |n: usize| AttributeValue::N(n.to_string());
+        let values = [
+            (":rc", count(duplicates + rejected)),
+            (":du", count(duplicates)),
+            (":rj", count(rejected)),
+        ];
+        Ok((key, values))
+    }
+
+    async fn do_jobs(&self, jobs: &[Job], slot: u8, now: Instant) -> Result<Vec<Done>, StoreError> {
+        let mut done = Vec::new();
+        let mut size = CHUNK;
+        while done.len() < jobs.len() {
+            let rest = &jobs[done.len()..];
+            let chunk = &rest[..size.min(rest.len())];
+            match self.do_chunk(chunk, slot, now).await? {
+                Some(more) => {
+                    done.extend(more);
+                    size = CHUNK;
+                }
+                // It does not fit into a transaction.
+                None if size > 1 => size = size.div_ceil(2),
+                None => match &chunk[0] {
+                    Job::Arrival { .. } | Job::Admit { .. } => {
+                        done.push(Done::Taken(Taken::Rejected(too_far())));
+                    }
+                    Job::Redeem(_) | Job::Rollback { .. } | Job::Redate(_) => {
+                        return Err(StoreError::Refused {
+                            op: "TransactWriteItems",
+                            why: "one record does not fit into a transaction".to_owned(),
+                        });
+                    }
+                },
+            }
+        }
+        Ok(done)
+    }
+
+    /// Some jobs in one transaction; `None` where they do not fit into one.
+    async fn do_chunk(
+        &self,
+        jobs: &[Job],
+        slot: u8,
+        now: Instant,
+    ) -> Result<Option<Vec<Done>>, StoreError> {
+        let mut all_slots = BTreeSet::new();
+        for attempt in 0..TRIES_MAX {
+            let mut draft = self.lay_out(jobs, slot, &all_slots, now).await?;
+            let mut done = Vec::new();
+            for job in jobs {
+                done.push(draft.plan(job)?);
+            }
+            if !draft.unknown.is_empty() {
+                all_slots.append(&mut draft.unknown);
+                continue;
+            }
+            let changes = draft.close()?;
+            if changes.len() == 0 {
+                return Ok(Some(done));
+            }
+            if changes.len() > TRANSACTION_ITEMS_MAX {
+                return Ok(None);
+            }
+            let writes = changes.writes(&self.store);
+            if writes.iter().map(|write| write.bytes()).sum::<usize>() > TRANSACTION_BYTES_MAX {
+                return Ok(None);
+            }
+            match self.store.transact(writes).await? {
+                Transacted::Done => return Ok(Some(done)),
+                // Somebody changed what was read, or is about to.
+                Transacted::Cancelled(_) => give_way(attempt).await,
+            }
+        }
+        Err(StoreError::Contended {
+            op: "taking in redemptions",
+        })
+    }
+
+    /// Reads all that jobs may touch.
+    async fn lay_out<'m>(
+        &'m self,
+        jobs: &[Job],
+        slot: u8,
+        all_slots: &BTreeSet<PoolOf>,
+        now: Instant,
+    ) -> Result<Draft<'m>, StoreError> {
+        let mut draft = Draft::new(self, slot, now);
+        let mut known: Vec<Subject> = jobs.iter().filter_map(Job::subject).collect();
+        let rolled = jobs.iter().filter_map(|job| match job {
+            Job::Rollback {
+                redemption,
+                rollback,
+            } => Some((
+                keys::redemption(&self.id, redemption),
+                keys::rollback(&self.id, &rollback.rollback_id),
+            )),
+            _ => None,
+        });
+        let (rolled, by): (Vec<Key>, Vec<Key>) = rolled.unzip();
+        draft.read(&[rolled.as_slice(), &by].concat()).await?;
+        // What a rollback is about stands in the redemption.
+        for key in &rolled {
+            known.extend(draft.fact(key)?.map(|(fact, _)| Subject::of(&fact.told)));
+        }
+        let mut wanted = BTreeSet::new();
+        for subject in &known {
+            subject.keys(self, slot, &mut wanted);
+        }
+        let wanted: Vec<Key> = wanted.into_iter().collect();
+        let (_, versions) = try_join(draft.read(&wanted), self.versions()).await?;
+        draft.versions = versions;
+        let orders: Vec<Key> = known
+            .iter()
+            .filter_map(|subject| draft.order_key(subject.order_id.as_ref()?).transpose())
+            .collect::<Result<_, _>>()?;
+        draft.read(&orders).await?;
+        if !all_slots.is_empty() {
+            // The head first, then all slots: what moves, moves from the head to slots.
+            let heads: Vec<Key> = all_slots.iter().map(|pool| pool.head(self)).collect();
+            draft.read_again(&heads).await?;
+            let slots = all_slots.iter().flat_map(|pool| pool.slots(self));
+            draft.read_again(&slots.collect::<Vec<_>>()).await?;
+            draft.whole = all_slots.clone();
+        }
+        Ok(draft)
+    }
+}
+
+impl Entry {
+    fn name(&self) -> &str {
+        match self {
+            Self::Assigned(told) => told.assignment_id.as_str(),
+            Self::Redeemed(told) => told.redemption_id.as_str(),
+        }
+    }
+}
+
+/// Why an assignment is not taken that moves redemptions of a hundred tiers and segments to its own.
+fn too_far() -> Problem {
+    let detail = "this customer's redemptions of the promotion name too many tiers and segments for one assignment to take them all";
+    Problem::of("promotion_id", Code::Conflict, detail)
+}
+
+/// Lets others go first, the longer the more often they came first.
+pub(crate) async fn give_way(attempt: usize) {
+    let most_ms = attempt.saturating_sub(3).min(50) as u64;
+    if most_ms == 0 {
+        return tokio::task::yield_now().await;
+    }
+    let mut dice = [0_u8; 1];
+    // Without randomness they wait equally long, which is worse but not wrong.
+    let _ = getrandom::fill(&mut dice);
+    let ms = 1 + u64::from(dice[0]) % most_ms;
+    tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+}
+
+/// A number of an item; nothing where there is none.
+pub(crate) fn amount(item: Option<&Item>, attribute: &str) -> Money {
+    item.and_then(|item| item.get(attribute))
+        .and_then(|value| value.as_n().ok())
+        .and_then(|text| Money::stored(text))
+        .unwrap_or(Money::ZERO)
+}
+
+pub(crate) fn id_of<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).ok()
+}

@@ -1,0 +1,436 @@
+//! What was read for some jobs, and what they make of it; nothing is written before all of it is planned.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use revtrail_core::attribution::order::Order;
+use revtrail_core::attribution::settings::Versions;
+use revtrail_core::promotion::Promotion;
+use revtrail_core::promotion::claim::{Claim, Figures};
+use revtrail_core::promotion::redemption::Redemption;
+use revtrail_core::value::id::{CustomerId, OrderId, PromotionId, VoucherCode};
+use revtrail_core::value::money::Money;
+use revtrail_core::value::time::Instant;
+use serde::{Deserialize, Serialize};
+
+use super::{AssignmentFact, Entry, Job, RedemptionFact, amount};
+use crate::ledger::facts::{Pointer, read_order};
+use crate::market::Market;
+use crate::promotions::order_links::Link;
+use crate::promotions::pool::Pool;
+use crate::table::change::Changes;
+use crate::table::fault::StoreError;
+use crate::table::item::{Item, data, expired, item_bytes, number};
+use crate::table::keys::{self, Key, SLOTS};
+
+/// A limit: of a promotion, or of one of its vouchers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PoolOf {
+    pub(super) promotion: PromotionId,
+    pub(super) voucher: Option<VoucherCode>,
+}
+
+impl PoolOf {
+    pub(super) fn head(&self, market: &Market) -> Key {
+        match &self.voucher {
+            None => keys::promotion_pool(&market.id, &self.promotion),
+            Some(code) => keys::voucher(&market.id, &self.promotion, code),
+        }
+    }
+
+    pub(super) fn slots(&self, market: &Market) -> Vec<Key> {
+        let slot = |slot| match &self.voucher {
+            None => keys::promotion_total(&market.id, slot, &self.promotion),
+            Some(code) => keys::voucher_slot(&market.id, slot, &self.promotion, code),
+        };
+        (0..SLOTS).map(slot).collect()
+    }
+}
+
+/// What a job is about.
+pub(super) struct Subject {
+    pub(super) promotion_id: PromotionId,
+    pub(super) customer_id: CustomerId,
+    pub(super) voucher_code: Option<VoucherCode>,
+    pub(super) order_id: Option<OrderId>,
+    pub(super) own: Option<Entry>,
+}
+
+impl Job {
+    pub(super) fn subject(&self) -> Option<Subject> {
+        match self {
+            Self::Arrival { arrival, .. } => Some(Subject::of_entry(&arrival.entry)),
+            Self::Admit { entry, .. } => Some(Subject::of_entry(entry)),
+            Self::Redeem(told) | Self::Redate(told) => Some(Subject {
+                own: Some(Entry::Redeemed(told.clone())),
+                ..Subject::of(told)
+            }),
+            Self::Rollback { .. } => None,
+        }
+    }
+}
+
+impl Subject {
+    pub(super) fn of(told: &Redemption) -> Self {
+        Self {
+            promotion_id: told.promotion_id.clone(),
+            customer_id: told.customer_id.clone(),
+            voucher_code: told.voucher_code.clone(),
+            order_id: told.order_id.clone(),
+            own: None,
+        }
+    }
+
+    pub(super) fn of_entry(entry: &Entry) -> Self {
+        let own = Some(entry.clone());
+        match entry {
+            Entry::Redeemed(told) => Self {
+                own,
+                ..Self::of(told)
+            },
+            Entry::Assigned(told) => Self {
+                promotion_id: told.promotion_id.clone(),
+                customer_id: told.customer_id.clone(),
+                voucher_code: told.voucher_code.clone(),
+                order_id: None,
+                own,
+            },
+        }
+    }
+
+    pub(super) fn keys(&self, market: &Market, slot: u8, wanted: &mut BTreeSet<Key>) {
+        let (id, promotion) = (&market.id, &self.promotion_id);
+        wanted.insert(keys::promotion(id, promotion));
+        wanted.insert(keys::promotion_pool(id, promotion));
+        wanted.insert(keys::promotion_total(id, slot, promotion));
+        wanted.insert(keys::claim(id, &self.customer_id, promotion));
+        if let Some(code) = &self.voucher_code {
+            wanted.insert(keys::voucher(id, promotion, code));
+            wanted.insert(keys::voucher_slot(id, slot, promotion, code));
+        }
+        if let Some(order) = &self.order_id {
+            wanted.insert(keys::order_pointer(id, order));
+            wanted.insert(keys::order_link(id, order, promotion));
+        }
+        match &self.own {
+            Some(Entry::Assigned(told)) => {
+                wanted.insert(keys::assignment(id, &told.assignment_id));
+            }
+            Some(Entry::Redeemed(told)) => {
+                wanted.insert(keys::redemption(id, &told.redemption_id));
+            }
+            None => {}
+        }
+    }
+}
+
+/// Most bytes of a claim as it is stored; an item has 400 KB, and the records of a chunk must find room. Thousands of redemptions of
+/// one promotion by one customer: a till that sells to nobody by name. What comes beyond is counted and belongs to no assignment.
+const CLAIM_BYTES_MAX: usize = 250_000;
+
+/// A customer's claim, as it was and as it becomes.
+pub(super) struct OpenClaim {
+    pub(super) claim: Claim,
+    pub(super) before: Figures,
+    pub(super) version: i64,
+    pub(super) changed: bool,
+    /// It takes no more.
+    pub(super) full: bool,
+}
+
+/// A voucher, as it was and as it becomes.
+pub(super) struct OpenVoucher {
+    /// It was made; else only its uses are known.
+    pub(super) made: Option<StoredVoucher>,
+    pub(super) disabled: bool,
+    pub(super) assigned: bool,
+    pub(super) mark_assigned: bool,
+    pub(super) pool: Option<Pool>,
+    pub(super) uses: i64,
+    pub(super) opened: i64,
+    /// What is opened depends on what lies in the head.
+    pub(super) by_head: bool,
+}
+
+/// A voucher as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredVoucher {
+    /// How often it may be used; any number of times where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<i64>,
+    pub(crate) made_at: Instant,
+}
+
+/// From this limit on a voucher's uses are spread over slots.
+const SPREAD_LIMIT_MIN: i64 = 100;
+
+impl StoredVoucher {
+    /// Its uses are spread over slots, for many may want it at once.
+    pub(crate) fn is_spread(&self) -> bool {
+        self.limit.is_none_or(|limit| limit >= SPREAD_LIMIT_MIN)
+    }
+}
+
+pub(super) struct OpenLink {
+    pub(super) link: Link,
+    pub(super) before: Link,
+    pub(super) version: i64,
+    /// The order's standing copy, as it lies in the table.
+    pub(super) standing: Option<AttributeValue>,
+    pub(super) order: Option<Order>,
+}
+
+/// All that was read for some jobs, and what they change.
+pub(super) struct Draft<'m> {
+    pub(super) market: &'m Market,
+    pub(super) slot: u8,
+    pub(super) now: Instant,
+    /// The place of the record that is planned, among those of its call.
+    pub(super) place: usize,
+    pub(super) items: HashMap<Key, Item>,
+    pub(super) versions: Option<Versions>,
+    pub(super) changes: Changes,
+    pub(super) promotions: BTreeMap<PromotionId, Option<(Promotion, i64)>>,
+    pub(super) claims: BTreeMap<(PromotionId, CustomerId), OpenClaim>,
+    pub(super) vouchers: BTreeMap<(PromotionId, VoucherCode), OpenVoucher>,
+    pub(super) caps: BTreeMap<PromotionId, Pool>,
+    pub(super) budgets: BTreeMap<PromotionId, Pool>,
+    pub(super) links: BTreeMap<(OrderId, PromotionId), OpenLink>,
+    pub(super) facts: BTreeMap<Key, (RedemptionFact, i64)>,
+    pub(super) assignments: BTreeMap<Key, (AssignmentFact, i64)>,
+    /// What is counted beside full claims: by promotion, what it was and what it becomes.
+    pub(super) loose: Vec<(PromotionId, Claim, Claim)>,
+    /// Limits of which all slots were read.
+    pub(super) whole: BTreeSet<PoolOf>,
+    /// Limits of which all slots have to be read.
+    pub(super) unknown: BTreeSet<PoolOf>,
+}
+
+impl<'m> Draft<'m> {
+    pub(super) fn new(market: &'m Market, slot: u8, now: Instant) -> Self {
+        Self {
+            market,
+            slot,
+            now,
+            place: 0,
+            items: HashMap::new(),
+            versions: None,
+            changes: Changes::default(),
+            promotions: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            vouchers: BTreeMap::new(),
+            caps: BTreeMap::new(),
+            budgets: BTreeMap::new(),
+            links: BTreeMap::new(),
+            facts: BTreeMap::new(),
+            assignments: BTreeMap::new(),
+            loose: Vec::new(),
+            whole: BTreeSet::new(),
+            unknown: BTreeSet::new(),
+        }
+    }
+
+    pub(super) async fn read(&mut self, keys: &[Key]) -> Result<(), StoreError> {
+        let missing: BTreeSet<Key> = keys
+            .iter()
+            .filter(|key| !self.items.contains_key(key))
+            .cloned()
+            .collect();
+        let missing: Vec<Key> = missing.into_iter().collect();
+        self.read_again(&missing).await
+    }
+
+    pub(super) async fn read_again(&mut self, keys: &[Key]) -> Result<(), StoreError> {
+        let found = self.market.store.get_map(keys).await?;
+        for key in keys {
+            self.items.remove(key);
+        }
+        self.items.extend(found);
+        Ok(())
+    }
+
+    pub(super) fn versions(&self) -> Result<&Versions, StoreError> {
+        self.versions.as_ref().ok_or(StoreError::Contended {
+            op: "reading settings",
+        })
+    }
+
+    pub(super) fn number(&self, key: &Key, attribute: &str) -> Money {
+        amount(self.items.get(key), attribute)
+    }
+
+    /// A redemption that is stored, and its version.
+    pub(super) fn fact(&mut self, key: &Key) -> Result<Option<(RedemptionFact, i64)>, StoreError> {
+        if let Some(known) = self.facts.get(key) {
+            return Ok(Some(known.clone()));
+        }
+        let item = self.items.get(key).filter(|item| !expired(item, self.now));
+        item.map(|item| Ok((data(item)?, self.version(key))))
+            .transpose()
+    }
+
+    /// The version of an item, whether it expired or not; 0 where there is none.
+    pub(super) fn version(&self, key: &Key) -> i64 {
+        let item = self.items.get(key);
+        item.and_then(|item| number(item, "v")).unwrap_or(0)
+    }
+
+    pub(super) fn put_fact(&mut self, key: Key, fact: RedemptionFact, version: i64) {
+        let expires = fact.at.plus_ms(self.market.retention.keep_ms());
+        self.changes
+            .at(&key)
+            .data(&fact)
+            .expires(expires)
+            .next_version(version);
+        // Written once: what changes it again in this transaction stands on the same version.
+        self.facts.insert(key, (fact, version));
+    }
+
+    pub(super) fn promotion(
+        &mut self,
+        id: &PromotionId,
+    ) -> Result<Option<(Promotion, i64)>, StoreError> {
+        if let Some(known) = self.promotions.get(id) {
+            return Ok(known.clone());
+        }
+        let item = self.items.get(&keys::promotion(&self.market.id, id));
+        let read = item.map(|item| Ok((data(item)?, number(item, "v").unwrap_or(0))));
+        let read: Option<(Promotion, i64)> = read.transpose()?;
+        self.promotions.insert(id.clone(), read.clone());
+        Ok(read)
+    }
+
+    pub(super) fn claim(
+        &mut self,
+        promotion: &PromotionId,
+        customer: &CustomerId,
+    ) -> Result<&mut OpenClaim, StoreError> {
+        let place = (promotion.clone(), customer.clone());
+        if !self.claims.contains_key(&place) {
+            let key = keys::claim(&self.market.id, customer, promotion);
+            let item = self.items.get(&key);
+            let claim: Claim = item.map(data).transpose()?.unwrap_or_default();
+            let open = OpenClaim {
+                before: claim.figures(),
+                claim,
+                version: self.version(&key),
+                changed: false,
+                full: item.is_some_and(|item| item_bytes(item) > CLAIM_BYTES_MAX),
+            };
+            self.claims.insert(place.clone(), open);
+        }
+        self.claims.get_mut(&place).ok_or(StoreError::Contended {
+            op: "reading a claim",
+        })
+    }
+
+    pub(super) fn voucher(
+        &mut self,
+        promotion: &PromotionId,
+        code: &VoucherCode,
+    ) -> Result<&mut OpenVoucher, StoreError> {
+        let place = (promotion.clone(), code.clone());
+        if !self.vouchers.contains_key(&place) {
+            let head = keys::voucher(&self.market.id, promotion, code);
+            let item = self.items.get(&head);
+            let made = item.filter(|item| item.contains_key("d"));
+            let made: Option<StoredVoucher> = made.map(data).transpose()?;
+            let limited = made.as_ref().filter(|made| made.limit.is_some());
+            let pool = limited.map(|made| {
+                if made.is_spread() {
+                    let of = PoolOf {
+                        promotion: promotion.clone(),
+                        voucher: Some(code.clone()),
+                    };
+                    self.pool(&of, "l", true)
+                } else {
+                    Pool::unspread(self.number(&head, "l"))
+                }
+            });
+            let open = OpenVoucher {
+                disabled: item.is_some_and(|item| item.contains_key("x")),
+                assigned: item.is_some_and(|item| item.contains_key("s")),
+                mark_assigned: false,
+                made,
+                pool,
+                uses: 0,
+                opened: 0,
+                by_head: false,
+            };
+            self.vouchers.insert(place.clone(), open);
+        }
+        self.vouchers.get_mut(&place).ok_or(StoreError::Contended {
+            op: "reading a voucher",
+        })
+    }
+
+    /// What is left of a limit that is spread over slots, as it was read.
+    pub(super) fn pool(&self, of: &PoolOf, attribute: &str, counted: bool) -> Pool {
+        let slots = of.slots(self.market);
+        let in_slot = |slot: u8| self.number(&slots[usize::from(slot)], attribute);
+        let head = self.number(&of.head(self.market), attribute);
+        let mut pool = Pool::new(head, self.slot, in_slot(self.slot), counted);
+        if self.whole.contains(of) {
+            (0..SLOTS).for_each(|slot| pool.with_slot(slot, in_slot(slot)));
+        }
+        pool
+    }
+
+    /// The cap's pool, and the budget's, where the promotion has them.
+    pub(super) fn open_pools(&mut self, promotion: &Promotion) {
+        let id = &promotion.promotion_id;
+        let of = PoolOf {
+            promotion: id.clone(),
+            voucher: None,
+        };
+        if promotion.cap.is_some() && !self.caps.contains_key(id) {
+            let pool = self.pool(&of, "cl", true);
+            self.caps.insert(id.clone(), pool);
+        }
+        if promotion.budget.is_some() && !self.budgets.contains_key(id) {
+            let pool = self.pool(&of, "bl", false);
+            self.budgets.insert(id.clone(), pool);
+        }
+    }
+
+    /// The key of an order, where its pointer was read.
+    pub(super) fn order_key(&self, order: &OrderId) -> Result<Option<Key>, StoreError> {
+        let pointer = self.items.get(&keys::order_pointer(&self.market.id, order));
+        pointer
+            .map(|pointer| {
+                let customer = data::<Pointer>(pointer)?.customer_id;
+                Ok(keys::order(&self.market.id, &customer, order))
+            })
+            .transpose()
+    }
+
+    pub(super) fn link(
+        &mut self,
+        order: &OrderId,
+        promotion: &PromotionId,
+    ) -> Result<&mut OpenLink, StoreError> {
+        let place = (order.clone(), promotion.clone());
+        if !self.links.contains_key(&place) {
+            let key = keys::order_link(&self.market.id, order, promotion);
+            let item = self.items.get(&key);
+            let link: Link = item.map(data).transpose()?.unwrap_or_default();
+            let stored = self.order_key(order)?.and_then(|key| self.items.get(&key));
+            let seen = stored.filter(|item| !expired(item, self.now));
+            let open = OpenLink {
+                before: link.clone(),
+                link,
+                version: self.version(&key),
+                standing: stored.and_then(|item| item.get("d")).cloned(),
+                order: seen.map(read_order).transpose()?,
+            };
+            self.links.insert(place.clone(), open);
+        }
+        self.links.get_mut(&place).ok_or(StoreError::Contended {
+            op: "reading an order",
+        })
+    }
+
+    pub(super) fn total(&self, promotion: &PromotionId) -> Key {
+        keys::promotion_total(&self.market.id, self.slot, promotion)
+    }
+}

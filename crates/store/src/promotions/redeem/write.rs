@@ -1,0 +1,167 @@
+//! From what was planned to the changes of items, one for each item.
+
+use std::collections::BTreeSet;
+
+use revtrail_core::promotion::claim::Figures;
+use revtrail_core::value::id::PromotionId;
+
+use super::load::{Draft, StoredVoucher};
+use crate::market::Market;
+use crate::promotions::order_links::{add_link, remember_ahead};
+use crate::table::change::Changes;
+use crate::table::fault::StoreError;
+use crate::table::keys;
+
+impl Draft<'_> {
+    /// Everything that changed, as changes of items.
+    pub(super) fn close(mut self) -> Result<Changes, StoreError> {
+        let id = &self.market.id;
+        let mut moved: BTreeSet<PromotionId> = BTreeSet::new();
+        for ((promotion, customer), open) in &self.claims {
+            if !open.changed {
+                continue;
+            }
+            moved.insert(promotion.clone());
+            self.changes
+                .at(&keys::claim(id, customer, promotion))
+                .packed(&open.claim)
+                .next_version(open.version);
+            let difference = open.claim.figures().minus(&open.before);
+            add_figures(
+                &mut self.changes,
+                self.market,
+                self.slot,
+                promotion,
+                &difference,
+            );
+        }
+        for (promotion, before, after) in &self.loose {
+            moved.insert(promotion.clone());
+            let difference = after.figures().minus(&before.figures());
+            add_figures(
+                &mut self.changes,
+                self.market,
+                self.slot,
+                promotion,
+                &difference,
+            );
+        }
+        for ((promotion, code), open) in &self.vouchers {
+            let head = keys::voucher(id, promotion, code);
+            if open.mark_assigned {
+                self.changes.at(&head).mark("s");
+            }
+            if open.uses == 0 {
+                continue;
+            }
+            moved.insert(promotion.clone());
+            let spread = open.made.as_ref().is_some_and(StoredVoucher::is_spread);
+            if spread {
+                let own = keys::voucher_slot(id, self.slot, promotion, code);
+                self.changes.at(&own).add("u", open.uses);
+            } else {
+                self.changes.at(&head).add("u", open.uses);
+            }
+            if open.made.is_none() {
+                self.changes.at(&head).require("d", None);
+            }
+            if let Some(pool) = &open.pool {
+                pool.write_head("l", self.changes.at(&head));
+                for slot in pool.changed_slots() {
+                    let key = keys::voucher_slot(id, slot, promotion, code);
+                    pool.write_slot(slot, "l", self.changes.at(&key));
+                }
+            }
+            if open.by_head {
+                // Whether a use that is given back opens one depends on how many are overdrawn, and the other way round.
+                let read = self.items.get(&head).and_then(|item| item.get("l"));
+                self.changes.at(&head).require("l", read.cloned());
+            }
+            let total = keys::promotion_total(id, self.slot, promotion);
+            self.changes.at(&total).add("op", open.opened);
+        }
+        for (pools, attribute) in [(&self.caps, "cl"), (&self.budgets, "bl")] {
+            for (promotion, pool) in pools {
+                pool.write_head(
+                    attribute,
+                    self.changes.at(&keys::promotion_pool(id, promotion)),
+                );
+                for slot in pool.changed_slots() {
+                    let key = keys::promotion_total(id, slot, promotion);
+                    let change = self.changes.at(&key);
+                    pool.write_slot(slot, attribute, change);
+                    if slot != self.slot {
+                        change.add("n", 1);
+                    }
+                }
+            }
+        }
+        for ((order, promotion), open) in &self.links {
+            if open.link == open.before {
+                continue;
+            }
+            if let Some(order) = &open.order {
+                remember_ahead(self.market, order, self.now, &mut self.changes);
+            }
+            match self.order_key(order)? {
+                Some(key) => self.changes.at(&key).require("d", open.standing.clone()),
+                None => self
+                    .changes
+                    .at(&keys::order_pointer(id, order))
+                    .require_absent(),
+            };
+            let total = keys::promotion_total(id, self.slot, promotion);
+            add_link(
+                &mut self.changes,
+                &keys::order_link(id, order, promotion),
+                &total,
+                open.version,
+                &open.before,
+                &open.link,
+            );
+        }
+        for promotion in moved {
+            let version = self.promotions.get(&promotion).and_then(Option::as_ref);
+            let total = keys::promotion_total(id, self.slot, &promotion);
+            let change = self.changes.at(&total).add("n", 1);
+            if let Some((_, version)) = version {
+                change.require_number("pv", version);
+            }
+        }
+        Ok(self.changes)
+    }
+}
+
+pub(super) fn add_figures(
+    changes: &mut Changes,
+    market: &Market,
+    slot: u8,
+    promotion: &PromotionId,
+    difference: &Figures,
+) {
+    let id = &market.id;
+    let total = keys::promotion_total(id, slot, promotion);
+    for ((tier, segment), cell) in &difference.cells {
+        let key = keys::promotion_cell(id, slot, promotion, tier.as_ref(), segment.as_ref());
+        for key in [&total, &key] {
+            changes
+                .at(key)
+                .add("a", cell.assigned)
+                .add("r", cell.redeemed)
+                .add("s", cell.redemptions);
+        }
+    }
+    for (day, figures) in &difference.days {
+        changes
+            .at(&keys::promotion_day(id, slot, promotion, *day))
+            .add("r", figures.redeemed)
+            .add("s", figures.success)
+            .add("f", figures.failure);
+        changes.at(&total).add("f", figures.failure);
+    }
+    changes
+        .at(&total)
+        .add("b", difference.rolled_back)
+        .add("ps", difference.publications[0])
+        .add("pf", difference.publications[1]);
+}

@@ -1,0 +1,485 @@
+//! Vouchers: made from codes or generated, disabled, listed. Who uses one stands in `claims`.
+
+use std::collections::BTreeMap;
+
+use revtrail_core::promotion::{Change, Promotion};
+use revtrail_core::value::id::{PromotionId, VoucherCode};
+use revtrail_core::value::time::Instant;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::market::Market;
+use crate::promotions::LoggedChange;
+use crate::promotions::lists::Part;
+use crate::promotions::redeem::{StoredVoucher, TRIES_MAX, amount, give_way};
+use crate::random::random_hex;
+use crate::table::change::Changes;
+use crate::table::fault::StoreError;
+use crate::table::item::{Item, data, number, text, unreadable};
+use crate::table::keys::{self, Key, SLOTS, slot_of};
+use crate::table::write::Transacted;
+
+/// Codes of one transaction: each is a voucher and an entry of its code, and one item counts them.
+const CODES_AT_ONCE: usize = 45;
+/// How often codes are drawn anew because all that were drawn exist: beyond, the code is too short for what is asked for.
+const DRAWS_MAX: usize = 60;
+
+/// A voucher, as it stands and as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Voucher {
+    /// Its code.
+    #[serde(rename = "voucher_code")]
+    pub code: VoucherCode,
+    /// How often it may be used; any number of times where there is none.
+    pub limit: Option<i64>,
+    /// How often it was.
+    pub uses: i64,
+    /// It is not redeemed any more.
+    pub disabled: bool,
+    /// Somebody was given it.
+    pub assigned: bool,
+    /// When it was made.
+    #[serde(rename = "created_at")]
+    pub made_at: Instant,
+}
+
+/// A voucher that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewVoucher {
+    /// Its code.
+    pub code: VoucherCode,
+    /// Its limit; the promotion's where there is none.
+    pub limit: Option<i64>,
+}
+
+/// How codes are drawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    /// How many.
+    pub count: usize,
+    /// What they begin with.
+    pub prefix: String,
+    /// How many characters follow.
+    pub length: usize,
+    /// Of which.
+    pub charset: Vec<char>,
+    /// The limit of each; the promotion's where there is none.
+    pub limit: Option<i64>,
+}
+
+/// How many vouchers were made, and how many were there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Made {
+    /// New ones.
+    pub created: usize,
+    /// Known codes of this promotion; they stay as they are.
+    pub existing: usize,
+}
+
+/// A call that makes vouchers.
+struct Making<'c> {
+    promotion: &'c Promotion,
+    by: &'c str,
+    /// Only of codes that no promotion has.
+    new_to_all: bool,
+    now: Instant,
+    /// The call's entry in the change log: one, however many transactions it takes.
+    name: String,
+}
+
+impl<'c> Making<'c> {
+    fn new(promotion: &'c Promotion, by: &'c str, new_to_all: bool, now: Instant) -> Self {
+        Self {
+            promotion,
+            by,
+            new_to_all,
+            now,
+            name: random_hex(),
+        }
+    }
+}
+
+/// What became of a change of a voucher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// It stands so.
+    Done(Voucher),
+    /// There is no such voucher.
+    Unknown,
+}
+
+impl Market {
+    /// Makes vouchers of codes; a code may be of other promotions too. Uses that were reported before it was made count.
+    ///
+    /// # Errors
+    /// What the table answers: what is made stays, and the same may be asked for again.
+    pub async fn make_vouchers(
+        &self,
+        promotion: &Promotion,
+        new: &[NewVoucher],
+        by: &str,
+        now: Instant,
+    ) -> Result<Made, StoreError> {
+        // Of a code that is there twice the first stands.
+        let mut distinct: BTreeMap<&VoucherCode, &NewVoucher> = BTreeMap::new();
+        for voucher in new {
+            distinct.entry(&voucher.code).or_insert(voucher);
+        }
+        let distinct: Vec<NewVoucher> = distinct.into_values().cloned().collect();
+        let mut made = Made {
+            existing: new.len() - distinct.len(),
+            created: 0,
+        };
+        let call = Making::new(promotion, by, false, now);
+        for chunk in distinct.chunks(CODES_AT_ONCE) {
+            let created = self.make_chunk(&call, made.created, chunk).await?;
+            made.created += created;
+            made.existing += chunk.len() - created;
+        }
+        Ok(made)
+    }
+
+    /// Makes vouchers with drawn codes that are new to the marketplace; fewer than were asked for where the pattern has no more.
+    ///
+    /// # Errors
+    /// What the table answers: what is made stays.
+    pub async fn generate_vouchers(
+        &self,
+        promotion: &Promotion,
+        pattern: &Pattern,
+        by: &str,
+        now: Instant,
+    ) -> Result<usize, StoreError> {
+        let call = Making::new(promotion, by, true, now);
+        let mut created = 0;
+        let mut draws = 0;
+        while created < pattern.count && draws < DRAWS_MAX {
+            let want = (pattern.count - created).min(CODES_AT_ONCE);
+            let mut drawn: BTreeMap<VoucherCode, NewVoucher> = BTreeMap::new();
+            for _ in 0..4 * want {
+                if drawn.len() < want
+                    && let Some(code) = pattern.draw()
+                {
+                    let limit = pattern.limit;
+                    drawn.insert(code.clone(), NewVoucher { code, limit });
+                }
+            }
+            let drawn: Vec<NewVoucher> = drawn.into_values().collect();
+            let made = self.make_chunk(&call, created, &drawn).await?;
+            created += made;
+            draws = if made == 0 { draws + 1 } else { 0 };
+        }
+        Ok(created)
+    }
+
+    /// Makes those vouchers of a chunk that do not exist, and logs how many its call made with those `before`.
+    async fn make_chunk(
+        &self,
+        call: &Making<'_>,
+        before: usize,
+        chunk: &[NewVoucher],
+    ) -> Result<usize, StoreError> {
+        let (promotion, now) = (call.promotion, call.now);
+        let id = &promotion.promotion_id;
+        for attempt in 0..TRIES_MAX {
+            let mut wanted = Vec::new();
+            for voucher in chunk {
+                wanted.push(keys::voucher(&self.id, id, &voucher.code));
+                wanted.push(keys::code(&self.id, &voucher.code));
+            }
+            let found = self.store.get_map(&wanted).await?;
+            let mut changes = Changes::default();
+            let mut created = 0;
+            let slot = slot_of(chunk.first().map_or("", |voucher| voucher.code.as_str()));
+            let total = keys::promotion_total(&self.id, slot, id);
+            for voucher in chunk {
+                let key = keys::voucher(&self.id, id, &voucher.code);
+                let code_key = keys::code(&self.id, &voucher.code);
+                let (known, code_item) = (found.get(&key), found.get(&code_key));
+                let mut of: Vec<PromotionId> = code_item.map(data).transpose()?.unwrap_or_default();
+                if known.is_some_and(|item| item.contains_key("d"))
+                    || (call.new_to_all && !of.is_empty())
+                {
+                    continue;
+                }
+                let stored = StoredVoucher {
+                    limit: voucher.limit.or(promotion.redemption_limit),
+                    made_at: now,
+                };
+                let uses = known.and_then(|item| item.get("u"));
+                let change = changes.at(&key).require("d", None).data(&stored);
+                change.require("u", uses.cloned());
+                let used = amount(known, "u").whole();
+                if let Some(limit) = stored.limit {
+                    change.number("l", limit - used);
+                    changes.at(&total).add("op", (limit - used).max(0));
+                } else {
+                    changes.at(&total).add("ul", 1);
+                }
+                changes.at(&total).add("v", 1);
+                if !of.contains(id) {
+                    of.push(id.clone());
+                }
+                let stands = code_item.and_then(|item| item.get("d"));
+                changes
+                    .at(&code_key)
+                    .require("d", stands.cloned())
+                    .data(&of);
+                created += 1;
+            }
+            if created == 0 {
+                return Ok(created);
+            }
+            let logged = LoggedChange {
+                at: now,
+                by: call.by.to_owned(),
+                change: Change {
+                    field: "vouchers".to_owned(),
+                    before: Value::Null,
+                    after: json!({ "created": before + created }),
+                },
+            };
+            let key = keys::promotion_change(&self.id, id, now, &call.name);
+            changes.at(&key).data(&logged);
+            match self.store.transact(changes.writes(&self.store)).await? {
+                Transacted::Done => return Ok(created),
+                Transacted::Cancelled(_) => give_way(attempt).await,
+            }
+        }
+        Err(StoreError::Contended {
+            op: "making vouchers",
+        })
+    }
+
+    /// The promotions that have a code.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn promotions_of_code(
+        &self,
+        code: &VoucherCode,
+    ) -> Result<Vec<PromotionId>, StoreError> {
+        let item = self.store.get(&keys::code(&self.id, code), true).await?;
+        Ok(item.as_ref().map(data).transpose()?.unwrap_or_default())
+    }
+
+    /// A voucher of a promotion.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn voucher(
+        &self,
+        promotion: &PromotionId,
+        code: &VoucherCode,
+    ) -> Result<Option<Voucher>, StoreError> {
+        let item = self
+            .store
+            .get(&keys::voucher(&self.id, promotion, code), true)
+            .await?;
+        let made = item.filter(|item| item.contains_key("d"));
+        let items: Vec<Item> = made.into_iter().collect();
+        Ok(self.with_uses(promotion, &items).await?.pop())
+    }
+
+    /// Vouchers as they are stored, with what their slots counted.
+    async fn with_uses(
+        &self,
+        promotion: &PromotionId,
+        items: &[Item],
+    ) -> Result<Vec<Voucher>, StoreError> {
+        let mut vouchers = Vec::new();
+        let mut slots = Vec::new();
+        for item in items {
+            let stored: StoredVoucher = data(item)?;
+            let code = VoucherCode::new(text(item, "sk")).map_err(|why| unreadable(item, why))?;
+            if stored.is_spread() {
+                let slot = |slot| keys::voucher_slot(&self.id, slot, promotion, &code);
+                slots.extend((0..SLOTS).map(slot));
+            }
+            vouchers.push(Voucher {
+                code,
+                limit: stored.limit,
+                uses: number(item, "u").unwrap_or(0),
+                disabled: item.contains_key("x"),
+                assigned: item.contains_key("s"),
+                made_at: stored.made_at,
+            });
+        }
+        let mut uses: BTreeMap<String, i64> = BTreeMap::new();
+        for item in self.store.get_all(&slots, true).await? {
+            let code = text(&item, "sk").strip_prefix("v/").unwrap_or_default();
+            *uses.entry(code.to_owned()).or_default() += number(&item, "u").unwrap_or(0);
+        }
+        for voucher in &mut vouchers {
+            voucher.uses += uses.get(voucher.code.as_str()).copied().unwrap_or(0);
+        }
+        Ok(vouchers)
+    }
+
+    /// Vouchers of a promotion in order of their codes, from after one; and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn vouchers(
+        &self,
+        promotion: &PromotionId,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<Voucher>, Option<String>), StoreError> {
+        let lanes = (0..SLOTS).map(|lane| keys::vouchers(&self.id, lane, promotion));
+        let part = Part {
+            prefix: String::new(),
+            newest_first: false,
+            after,
+            limit,
+        };
+        let (mut items, next) = self.merged(lanes.collect(), &part).await?;
+        // Uses of codes that are no vouchers lie there too.
+        items.retain(|item| item.contains_key("d"));
+        Ok((self.with_uses(promotion, &items).await?, next))
+    }
+
+    /// Disables a voucher or enables it, changes its limit, and logs it.
+    ///
+    /// # Errors
+    /// What the table answers; the same may be told again.
+    pub async fn change_voucher(
+        &self,
+        promotion: &PromotionId,
+        code: &VoucherCode,
+        disabled: Option<bool>,
+        limit: Option<Option<i64>>,
+        by: &str,
+        now: Instant,
+    ) -> Result<Changed, StoreError> {
+        for attempt in 0..TRIES_MAX {
+            let head = keys::voucher(&self.id, promotion, code);
+            let slots = (0..SLOTS).map(|slot| keys::voucher_slot(&self.id, slot, promotion, code));
+            let slots: Vec<Key> = slots.collect();
+            let mut changes = Changes::default();
+            if self
+                .touch_promotion(promotion, &mut changes)
+                .await?
+                .is_none()
+            {
+                return Ok(Changed::Unknown);
+            }
+            let wanted = [slots.clone(), vec![head.clone()]].concat();
+            let found = self.store.get_map(&wanted).await?;
+            let Some(item) = found.get(&head).filter(|item| item.contains_key("d")) else {
+                return Ok(Changed::Unknown);
+            };
+            let was: StoredVoucher = data(item)?;
+            let was_disabled = item.contains_key("x");
+            let is_disabled = disabled.unwrap_or(was_disabled);
+            let is = StoredVoucher {
+                limit: limit.unwrap_or(was.limit),
+                made_at: was.made_at,
+            };
+            let counted = |attribute| {
+                let of = |key: &Key| amount(found.get(key), attribute);
+                slots
+                    .iter()
+                    .map(of)
+                    .fold(of(&head), |sum, n| sum + n)
+                    .whole()
+            };
+            let uses = counted("u");
+            let voucher = Voucher {
+                code: code.clone(),
+                limit: is.limit,
+                uses,
+                disabled: is_disabled,
+                assigned: item.contains_key("s"),
+                made_at: is.made_at,
+            };
+            if was == is && was_disabled == is_disabled {
+                return Ok(Changed::Done(voucher));
+            }
+            // All that was read must still stand: what is left, and what was used, goes back into the head.
+            let change = changes
+                .at(&head)
+                .data(&is)
+                .require("u", item.get("u").cloned());
+            change.require("l", item.get("l").cloned());
+            change.number("u", uses);
+            match is.limit {
+                Some(limit) => change.number("l", limit - uses),
+                None => change.remove("l"),
+            };
+            if is_disabled {
+                change.mark("x");
+            } else {
+                change.remove("x");
+            }
+            for slot in slots.iter().filter(|_| was.is_spread()) {
+                match found.get(slot) {
+                    Some(item) => changes
+                        .at(slot)
+                        .require("u", item.get("u").cloned())
+                        .require("l", item.get("l").cloned())
+                        .number("u", 0)
+                        .number("l", 0),
+                    None => changes.at(slot).require_absent(),
+                };
+            }
+            let total = keys::promotion_total(&self.id, slot_of(code.as_str()), promotion);
+            let open = |limit: Option<i64>, disabled: bool| match limit {
+                Some(limit) if !disabled => ((limit - uses).max(0), 0),
+                None if !disabled => (0, 1),
+                _ => (0, 0),
+            };
+            let (before, after) = (open(was.limit, was_disabled), open(is.limit, is_disabled));
+            changes
+                .at(&total)
+                .add("op", after.0 - before.0)
+                .add("ul", after.1 - before.1);
+            for (field, before, after) in [
+                ("disabled", json!(was_disabled), json!(is_disabled)),
+                ("limit", json!(was.limit), json!(is.limit)),
+            ] {
+                if before != after {
+                    let field = format!("vouchers.{code}.{field}");
+                    let change = Change {
+                        field,
+                        before,
+                        after,
+                    };
+                    self.log(promotion, by, now, change, &mut changes);
+                }
+            }
+            match self.store.transact(changes.writes(&self.store)).await? {
+                Transacted::Done => return Ok(Changed::Done(voucher)),
+                Transacted::Cancelled(_) => give_way(attempt).await,
+            }
+        }
+        Err(StoreError::Contended {
+            op: "changing a voucher",
+        })
+    }
+}
+
+impl Pattern {
+    /// A code; none where the pattern makes no id.
+    fn draw(&self) -> Option<VoucherCode> {
+        let mut code = self.prefix.clone();
+        // Of bytes beyond the largest multiple of the charset's length none is used: each character is as likely as the others.
+        let fair = 256 - 256 % self.charset.len().clamp(1, 256);
+        let mut drawn = 0;
+        while drawn < self.length {
+            let mut bytes = [0_u8; 32];
+            getrandom::fill(&mut bytes).ok()?;
+            for byte in bytes
+                .into_iter()
+                .map(usize::from)
+                .filter(|byte| *byte < fair)
+            {
+                if drawn < self.length {
+                    code.push(*self.charset.get(byte % self.charset.len())?);
+                    drawn += 1;
+                }
+            }
+        }
+        VoucherCode::new(&code).ok()
+    }
+}

@@ -1,0 +1,255 @@
+//! Changes of a transaction, gathered item by item: several reasons to change one item become one write, as DynamoDB demands.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, TransactWriteItem, Update};
+use revtrail_core::value::money::Money;
+use revtrail_core::value::time::Instant;
+use serde::Serialize;
+
+use crate::table::client::Store;
+use crate::table::item::{NewItem, TTL_ATTRIBUTE, key_item};
+use crate::table::keys::Key;
+use crate::table::write::Write;
+
+/// All changes of a transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(BTreeMap<Key, Change>);
+
+/// What changes of an item, and what must hold for that.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    add: BTreeMap<String, Money>,
+    set: BTreeMap<String, AttributeValue>,
+    remove: BTreeSet<String>,
+    least: BTreeMap<String, Money>,
+    equal: BTreeMap<String, Option<AttributeValue>>,
+    delete: bool,
+}
+
+impl Changes {
+    /// The change of an item.
+    pub(crate) fn at(&mut self, key: &Key) -> &mut Change {
+        self.0.entry(key.clone()).or_default()
+    }
+
+    /// How many items.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// As writes of a transaction.
+    pub(crate) fn writes(self, store: &Store) -> Vec<Write> {
+        let write = |(key, change): (Key, Change)| change.write(&key, store);
+        let says_something = |(_, change): &(Key, Change)| !change.is_empty();
+        self.0
+            .into_iter()
+            .filter(says_something)
+            .map(write)
+            .collect()
+    }
+}
+
+impl Change {
+    /// Adds to a number that may not be there yet.
+    pub(crate) fn add(&mut self, attribute: &str, amount: impl Into<Money>) -> &mut Self {
+        let amount = amount.into();
+        if !amount.is_zero() {
+            *self.add.entry(attribute.to_owned()).or_default() += amount;
+        }
+        self
+    }
+
+    pub(crate) fn set(&mut self, attribute: &str, value: AttributeValue) -> &mut Self {
+        self.set.insert(attribute.to_owned(), value);
+        self
+    }
+
+    pub(crate) fn number(&mut self, attribute: &str, number: impl ToString) -> &mut Self {
+        self.set(attribute, AttributeValue::N(number.to_string()))
+    }
+
+    pub(crate) fn mark(&mut self, attribute: &str) -> &mut Self {
+        self.set(attribute, AttributeValue::Bool(true))
+    }
+
+    /// The item's value, as JSON text in `d`.
+    pub(crate) fn data(&mut self, value: &impl Serialize) -> &mut Self {
+        let json = serde_json::to_string(value).unwrap_or_default();
+        self.set("d", AttributeValue::S(json))
+    }
+
+    /// The item's value, compressed into `z` where it is large.
+    pub(crate) fn packed(&mut self, value: &impl Serialize) -> &mut Self {
+        match NewItem::packed_value(value) {
+            Ok(json) => self.remove("z").set("d", AttributeValue::S(json)),
+            Err(packed) => self
+                .remove("d")
+                .set("z", AttributeValue::B(Blob::new(packed))),
+        }
+    }
+
+    pub(crate) fn expires(&mut self, at: Instant) -> &mut Self {
+        self.number(TTL_ATTRIBUTE, at.ms().div_euclid(1000) + 1)
+    }
+
+    pub(crate) fn remove(&mut self, attribute: &str) -> &mut Self {
+        self.remove.insert(attribute.to_owned());
+        self
+    }
+
+    /// The item goes, whatever else is said of it.
+    pub(crate) fn delete(&mut self) -> &mut Self {
+        self.delete = true;
+        self
+    }
+
+    /// A number must be at least so much.
+    pub(crate) fn require_least(&mut self, attribute: &str, least: Money) -> &mut Self {
+        self.least.insert(attribute.to_owned(), least);
+        self
+    }
+
+    pub(crate) fn require_number(&mut self, attribute: &str, number: impl ToString) -> &mut Self {
+        self.require(attribute, Some(AttributeValue::N(number.to_string())))
+    }
+
+    /// An attribute must be what was read; `None` where there was none.
+    pub(crate) fn require(&mut self, attribute: &str, value: Option<AttributeValue>) -> &mut Self {
+        self.equal.insert(attribute.to_owned(), value);
+        self
+    }
+
+    pub(crate) fn require_absent(&mut self) -> &mut Self {
+        self.require("pk", None)
+    }
+
+    /// The version must be what was read, 0 for none, and becomes the next.
+    pub(crate) fn next_version(&mut self, read: i64) -> &mut Self {
+        let stands = (read > 0).then(|| AttributeValue::N(read.to_string()));
+        self.require("v", stands).number("v", read + 1)
+    }
+
+    fn is_empty(&self) -> bool {
+        let adds = self.add.values().any(|amount| !amount.is_zero());
+        let asks = !self.least.is_empty() || !self.equal.is_empty();
+        !(adds || asks || self.delete || !self.set.is_empty() || !self.remove.is_empty())
+    }
+
+    fn write(self, key: &Key, store: &Store) -> Write {
+        let mut names = Names::default();
+        let mut conditions = Vec::new();
+        for (attribute, least) in &self.least {
+            let value = AttributeValue::N(least.to_string());
+            conditions.push(format!(
+                "{} >= {}",
+                names.name(attribute),
+                names.value(value)
+            ));
+        }
+        for (attribute, value) in self.equal {
+            let name = names.name(&attribute);
+            conditions.push(match value {
+                Some(value) => format!("{name} = {}", names.value(value)),
+                None => format!("attribute_not_exists({name})"),
+            });
+        }
+        let condition = Some(conditions.join(" AND ")).filter(|text| !text.is_empty());
+        if self.delete {
+            let delete = Delete::builder()
+                .table_name(&*store.table)
+                .set_key(Some(key_item(key)))
+                .set_condition_expression(condition)
+                .set_expression_attribute_names(names.names())
+                .set_expression_attribute_values(names.values());
+            return Write::new(
+                TransactWriteItem::builder().set_delete(delete.build().ok()),
+                names.bytes,
+            );
+        }
+        let mut clauses = Vec::new();
+        let mut clause = |word: &str, parts: Vec<String>| {
+            if !parts.is_empty() {
+                clauses.push(format!("{word} {}", parts.join(", ")));
+            }
+        };
+        let set = self.set.into_iter().map(|(attribute, value)| {
+            format!("{} = {}", names.name(&attribute), names.value(value))
+        });
+        clause("SET", set.collect());
+        let add = self.add.iter().filter(|(_, amount)| !amount.is_zero());
+        let add = add.map(|(attribute, amount)| {
+            let value = AttributeValue::N(amount.to_string());
+            format!("{} {}", names.name(attribute), names.value(value))
+        });
+        clause("ADD", add.collect());
+        let remove = self.remove.iter().map(|attribute| names.name(attribute));
+        clause("REMOVE", remove.collect());
+        if clauses.is_empty() {
+            let check = aws_sdk_dynamodb::types::ConditionCheck::builder()
+                .table_name(&*store.table)
+                .set_key(Some(key_item(key)))
+                .set_condition_expression(condition)
+                .set_expression_attribute_names(names.names())
+                .set_expression_attribute_values(names.values());
+            return Write::new(
+                TransactWriteItem::builder().set_condition_check(check.build().ok()),
+                names.bytes,
+            );
+        }
+        let update = Update::builder()
+            .table_name(&*store.table)
+            .set_key(Some(key_item(key)))
+            .update_expression(clauses.join(" "))
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(names.names())
+            .set_expression_attribute_values(names.values());
+        Write::new(
+            TransactWriteItem::builder().set_update(update.build().ok()),
+            names.bytes,
+        )
+    }
+}
+
+/// The placeholders of an expression.
+#[derive(Default)]
+struct Names {
+    names: BTreeMap<String, String>,
+    values: Vec<AttributeValue>,
+    bytes: usize,
+}
+
+impl Names {
+    fn name(&mut self, attribute: &str) -> String {
+        let next = format!("#{}", self.names.len());
+        self.names
+            .entry(attribute.to_owned())
+            .or_insert(next)
+            .clone()
+    }
+
+    fn value(&mut self, value: AttributeValue) -> String {
+        self.bytes += match &value {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::B(bytes) => bytes.as_ref().len(),
+            _ => 8,
+        };
+        self.values.push(value);
+        format!(":{}", self.values.len() - 1)
+    }
+
+    fn names(&self) -> Option<std::collections::HashMap<String, String>> {
+        let turned = self
+            .names
+            .iter()
+            .map(|(name, key)| (key.clone(), name.clone()));
+        (!self.names.is_empty()).then(|| turned.collect())
+    }
+
+    fn values(&self) -> Option<crate::table::item::Item> {
+        let named = self.values.iter().enumerate();
+        let named = named.map(|(n, value)| (format!(":{n}"), value.clone()));
+        (!self.values.is_empty()).then(|| named.collect())
+    }
+}

@@ -1,0 +1,221 @@
+//! The embedded database behind the SDK's client: an HTTP client that hands requests to it in this process, without a socket.
+
+use std::path::Path;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use dynoxide::{Database, DynoxideError};
+use revtrail_core::value::time::Instant;
+use serde_json::{Value, json};
+
+use crate::table::client::Store;
+use crate::table::fault::StoreError;
+
+/// The name of the table.
+pub const TABLE: &str = "revtrail";
+
+/// The embedded database: dynoxide over SQLite.
+#[derive(Clone)]
+pub struct Embedded {
+    database: Database,
+}
+
+impl std::fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Embedded")
+    }
+}
+
+impl Embedded {
+    /// In memory: gone with the last clone.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn memory() -> Result<Self, StoreError> {
+        Database::memory()
+            .map(|database| Self { database })
+            .map_err(opening)
+    }
+
+    /// In a file, which is made where it does not exist. Every write is on disk before it is answered.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn file(path: &Path) -> Result<Self, StoreError> {
+        Database::new(&path.to_string_lossy())
+            .map(|database| Self { database })
+            .map_err(opening)
+    }
+
+    /// Deletes the items whose time is over at `now`, as DynamoDB does by itself, by the machine's clock; says how many.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn sweep(&self, now: Instant) -> Result<usize, StoreError> {
+        let over = json!({
+            "TableName": TABLE, "ProjectionExpression": "pk, sk", "FilterExpression": "expires_at <= :now",
+            "ExpressionAttributeValues": { ":now": { "N": now.ms().div_euclid(1000).to_string() } },
+        });
+        let mut swept = 0;
+        for key in self.scan(&over)? {
+            // Unless it was written anew in the meantime.
+            let delete = json!({
+                "TableName": TABLE, "Key": key, "ConditionExpression": over["FilterExpression"],
+                "ExpressionAttributeValues": over["ExpressionAttributeValues"],
+            });
+            match run(delete.to_string().as_bytes(), |q| {
+                self.database.delete_item(q)
+            }) {
+                Ok(_) => swept += 1,
+                Err(DynoxideError::ConditionalCheckFailedException(..)) => {}
+                Err(error) => return Err(opening(error)),
+            }
+        }
+        Ok(swept)
+    }
+
+    /// The same items in a database of its own, in memory: where tests begin again and again.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn copy(&self) -> Result<Self, StoreError> {
+        let copy = Self::memory()?;
+        let table = json!({
+            "TableName": TABLE, "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }, { "AttributeName": "sk", "KeyType": "RANGE" }],
+            "AttributeDefinitions": [{ "AttributeName": "pk", "AttributeType": "S" }, { "AttributeName": "sk", "AttributeType": "S" }],
+        });
+        run(table.to_string().as_bytes(), |q| {
+            copy.database.create_table(q)
+        })
+        .map_err(opening)?;
+        for item in self.scan(&json!({ "TableName": TABLE }))? {
+            let put = json!({ "TableName": TABLE, "Item": item }).to_string();
+            run(put.as_bytes(), |q| copy.database.put_item(q)).map_err(opening)?;
+        }
+        Ok(copy)
+    }
+
+    /// All items of a scan, through all pages.
+    fn scan(&self, scan: &Value) -> Result<Vec<Value>, StoreError> {
+        let (mut scan, mut items) = (scan.clone(), Vec::new());
+        loop {
+            let page = run(scan.to_string().as_bytes(), |q| self.database.scan(q));
+            let mut page: Value = serde_json::from_str(&page.map_err(opening)?).unwrap_or_default();
+            if let Some(Value::Array(some)) = page.get_mut("Items").map(Value::take) {
+                items.extend(some);
+            }
+            match page.get_mut("LastEvaluatedKey").map(Value::take) {
+                Some(after) if !after.is_null() => scan["ExclusiveStartKey"] = after,
+                _ => return Ok(items),
+            }
+        }
+    }
+
+    fn answer(&self, operation: &str, body: &[u8]) -> (u16, String) {
+        match dispatch(&self.database, operation, body) {
+            Ok(answer) => (200, answer),
+            Err(error) => (error.status_code(), error.to_json()),
+        }
+    }
+}
+
+fn opening(error: DynoxideError) -> StoreError {
+    StoreError::Refused {
+        op: "the embedded database",
+        why: error.to_string(),
+    }
+}
+
+fn run<Q: serde::de::DeserializeOwned, A: serde::Serialize>(
+    body: &[u8],
+    call: impl FnOnce(Q) -> Result<A, DynoxideError>,
+) -> Result<String, DynoxideError> {
+    let broken = |error: serde_json::Error| DynoxideError::ValidationException(error.to_string());
+    serde_json::to_string(&call(serde_json::from_slice(body).map_err(broken)?)?).map_err(broken)
+}
+
+fn dispatch(database: &Database, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
+    match operation {
+        "GetItem" => run(body, |q| database.get_item(q)),
+        "PutItem" => run(body, |q| database.put_item(q)),
+        "UpdateItem" => run(body, |q| database.update_item(q)),
+        "DeleteItem" => run(body, |q| database.delete_item(q)),
+        "Query" => run(body, |q| database.query(q)),
+        "BatchGetItem" => run(body, |q| database.batch_get_item(q)),
+        "TransactWriteItems" => run(body, |q| database.transact_write_items(q)),
+        "CreateTable" => run(body, |q| database.create_table(q)),
+        "DescribeTable" => run(body, |q| database.describe_table(q)),
+        "UpdateTimeToLive" => run(body, |q| database.update_time_to_live(q)),
+        other => Err(DynoxideError::ValidationException(format!(
+            "the embedded database is not asked for {other}"
+        ))),
+    }
+}
+
+impl HttpConnector for Embedded {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let embedded = self.clone();
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        HttpConnectorFuture::new(async move {
+            let body = request.into_body();
+            let work = move || embedded.answer(&operation, body.bytes().unwrap_or_default());
+            // SQLite waits for the disk: not on the threads that serve requests. A test's one thread may wait.
+            let several = tokio::runtime::Handle::current().runtime_flavor()
+                != tokio::runtime::RuntimeFlavor::CurrentThread;
+            let (status, answer) = if several {
+                tokio::task::spawn_blocking(work)
+                    .await
+                    .map_err(|error| ConnectorError::other(error.into(), None))?
+            } else {
+                work()
+            };
+            let status = status
+                .try_into()
+                .map_err(|_| ConnectorError::other("no HTTP status".into(), None))?;
+            Ok(HttpResponse::new(status, SdkBody::from(answer)))
+        })
+    }
+}
+
+/// The SDK's client over a connector that needs no network: the embedded database, or a test's around it.
+pub fn client(connector: impl HttpConnector + 'static) -> Client {
+    let connector = SharedHttpConnector::new(connector);
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("local"))
+        .endpoint_url("http://embedded.invalid")
+        .allow_no_auth()
+        .retry_config(aws_sdk_dynamodb::config::retry::RetryConfig::disabled())
+        .stalled_stream_protection(
+            aws_sdk_dynamodb::config::StalledStreamProtectionConfig::disabled(),
+        )
+        .http_client(http_client_fn(move |_, _| connector.clone()))
+        .build();
+    Client::from_conf(config)
+}
+
+/// A store with its table on an embedded database.
+///
+/// # Errors
+/// What SQLite says.
+pub async fn store(embedded: Embedded) -> Result<Store, StoreError> {
+    let store = Store::new(client(embedded), TABLE);
+    store.create_table().await?;
+    Ok(store)
+}
+
+/// A store in memory.
+///
+/// # Errors
+/// What SQLite says.
+pub async fn memory() -> Result<Store, StoreError> {
+    store(Embedded::memory()?).await
+}

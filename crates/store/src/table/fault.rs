@@ -1,0 +1,99 @@
+//! Why a call of the table failed, and whether it may be made again.
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::CancellationReason;
+use aws_sdk_dynamodb::types::error::TransactionCanceledException;
+
+/// Why the table did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Throttled, timed out or unreachable: the same call may be made again.
+    #[error("the table is busy, {op} may be repeated: {why}")]
+    Busy {
+        /// Which call.
+        op: &'static str,
+        /// What the SDK said.
+        why: String,
+    },
+    /// Another call changed the same thing at the same time, too often: the same call may be made again.
+    #[error("{op} met too many changes at the same time and may be repeated")]
+    Contended {
+        /// Which call.
+        op: &'static str,
+    },
+    /// The table refused the call: repeating it will not help.
+    #[error("the table refused {op}: {why}")]
+    Refused {
+        /// Which call.
+        op: &'static str,
+        /// What the SDK said.
+        why: String,
+    },
+    /// A stored item is not what this version writes.
+    #[error("an item of {family} cannot be read: {why}")]
+    Unreadable {
+        /// Where it lies: its partition, without the id of a customer or order.
+        family: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl StoreError {
+    /// True where the same call may be made again.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Contended { .. })
+    }
+}
+
+pub(crate) fn failed<E, R>(op: &'static str, error: SdkError<E, R>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    let passing = [
+        "ProvisionedThroughputExceededException",
+        "ThrottlingException",
+        "RequestLimitExceeded",
+        "InternalServerError",
+        "ServiceUnavailable",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    ];
+    let (code, why) = match &error {
+        SdkError::ServiceError(context) => (
+            context.err().code().map(str::to_owned),
+            context.err().to_string(),
+        ),
+        other => (None, other.to_string()),
+    };
+    let why = format!("{} {why}", code.as_deref().unwrap_or_default());
+    match code {
+        Some(code) if !passing.contains(&code.as_str()) => StoreError::Refused { op, why },
+        _ => StoreError::Busy { op, why },
+    }
+}
+
+/// Why one write of a cancelled transaction was at fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It was not.
+    None,
+    /// Its condition failed.
+    Condition,
+    /// It met another transaction, or was throttled: worth another try.
+    Passing,
+}
+
+/// What was at fault with each write of a transaction; `None` where it is something that no repetition mends.
+pub(crate) fn faults(cancelled: &TransactionCanceledException) -> Option<Vec<Fault>> {
+    let fault = |reason: &CancellationReason| match reason.code().unwrap_or("None") {
+        "None" => Some(Fault::None),
+        "ConditionalCheckFailed" => Some(Fault::Condition),
+        "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded" => {
+            Some(Fault::Passing)
+        }
+        _ => None,
+    };
+    cancelled.cancellation_reasons().iter().map(fault).collect()
+}

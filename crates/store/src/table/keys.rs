@@ -1,0 +1,683 @@
+//! Every key of the table, and no other file spells one.
+//!
+//! A key is its fixed parts, each of an alphabet without `/` or of fixed width, and at most one free id, which stands last:
+//! so two different ids never meet, whatever characters they hold, and nothing needs escaping. Where a key holds a time,
+//! its text is of fixed width and sorts as the time does.
+
+use revtrail_core::value::id::{
+    AssignmentId, CampaignId, CustomerId, EventId, MarketplaceId, OrderId, PromotionId,
+    RedemptionId, RollbackId, SegmentName, TierId, VoucherCode,
+};
+use revtrail_core::value::time::{Day, Instant};
+
+/// The partition of the list of marketplaces; not of one marketplace.
+pub const MARKETPLACES: &str = "marketplaces";
+
+/// Lanes that notes are spread over. A lane bears about 500 calls a second, each two writes of the partition's 1,000: a million
+/// events in ten minutes, each in a call of its own, are 1,667. Every report, explanation and plan reads all lanes.
+pub const NOTE_LANES: u8 = 4;
+
+/// A partition key and a sort key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Partition key.
+    pub pk: String,
+    /// Sort key.
+    pub sk: String,
+}
+
+fn key(pk: String, sk: impl Into<String>) -> Key {
+    Key { pk, sk: sk.into() }
+}
+
+/// A marketplace in the list.
+pub fn marketplace(id: &MarketplaceId) -> Key {
+    key(MARKETPLACES.to_owned(), id.as_str())
+}
+
+/// The retention that a deployment's figures are made with; not of one marketplace.
+pub fn retention() -> Key {
+    key("retention".to_owned(), "retention")
+}
+
+/// An access key by its hash; not of one marketplace.
+pub fn access_key(hash: &str) -> Key {
+    key(format!("key/{hash}"), "key")
+}
+
+/// The marketplace that a partition belongs to, for the tripwire; `None` for the list of marketplaces and access keys.
+pub fn marketplace_of(pk: &str) -> Option<&str> {
+    pk.strip_prefix("m/")?.split('/').next()
+}
+
+/// Whose partition it is and of what, without the id that it may end in: that one may be a person's address.
+pub fn family(pk: &str) -> &str {
+    pk.match_indices('/').nth(2).map_or(pk, |(at, _)| &pk[..at])
+}
+
+fn part(id: &MarketplaceId, rest: &str) -> String {
+    format!("m/{id}/{rest}")
+}
+
+/// What a marketplace is as a whole: whether it holds orders, and when its figures are as of.
+pub fn meta(id: &MarketplaceId) -> Key {
+    key(part(id, "meta"), "meta")
+}
+
+/// Most stripes: a day's sheets are spread over them, so that workers at once do not meet. A report reads all of them.
+pub const STRIPES: u8 = 8;
+
+/// The version of what decisions depend on besides facts: campaigns and settings. Every change raises it in all stripes, a
+/// fold checks it in its own.
+pub fn rules(id: &MarketplaceId, stripe: u8) -> Key {
+    key(part(id, &format!("v/{stripe}")), "v")
+}
+
+/// The partition of a marketplace's list of access keys.
+pub fn key_list(id: &MarketplaceId) -> String {
+    part(id, "k")
+}
+
+/// An access key in its marketplace's list.
+pub fn listed_key(id: &MarketplaceId, key_id: &str) -> Key {
+    key(key_list(id), key_id)
+}
+
+/// The partition of the settings' versions.
+pub fn settings(id: &MarketplaceId) -> String {
+    part(id, "s")
+}
+
+/// A version of the settings.
+pub fn settings_version(id: &MarketplaceId, version: u32) -> Key {
+    key(settings(id), format!("{version:010}"))
+}
+
+/// The partition of the campaigns.
+pub fn campaigns(id: &MarketplaceId) -> String {
+    part(id, "g")
+}
+
+/// A campaign.
+pub fn campaign(id: &MarketplaceId, campaign: &CampaignId) -> Key {
+    key(campaigns(id), campaign.as_str())
+}
+
+/// The partition of all that is a customer's. Its sort keys are so made that the head comes first: a reader that goes
+/// through the partition has seen the version before the first fact.
+pub fn customer(id: &MarketplaceId, customer: &CustomerId) -> String {
+    part(id, &format!("c/{customer}"))
+}
+
+/// What sorts first in a customer's partition: the head of the contribution, with its version.
+pub const HEAD: &str = "a";
+/// What the keys of a contribution's older pieces begin with.
+pub const PIECE_PREFIX: &str = "b/";
+/// What the keys of events begin with.
+pub const EVENT_PREFIX: &str = "e/";
+/// What the keys of orders begin with.
+pub const ORDER_PREFIX: &str = "o/";
+
+/// The head of a customer's contribution.
+pub fn head(id: &MarketplaceId, of: &CustomerId) -> Key {
+    key(customer(id, of), HEAD)
+}
+
+/// A piece of a customer's contribution, named by its month or, where a day lies alone, by that day.
+pub fn piece(id: &MarketplaceId, of: &CustomerId, name: &str) -> Key {
+    key(customer(id, of), format!("{PIECE_PREFIX}{name}"))
+}
+
+/// An event of a customer.
+pub fn event(id: &MarketplaceId, of: &CustomerId, event: &EventId) -> Key {
+    key(customer(id, of), format!("{EVENT_PREFIX}{event}"))
+}
+
+/// An order of a customer.
+pub fn order(id: &MarketplaceId, of: &CustomerId, order: &OrderId) -> Key {
+    key(customer(id, of), format!("{ORDER_PREFIX}{order}"))
+}
+
+/// From an order's id to what never changes of it.
+pub fn order_pointer(id: &MarketplaceId, order: &OrderId) -> Key {
+    key(part(id, &format!("o/{order}")), "o")
+}
+
+/// The partition of a lane of notes.
+pub fn notes(id: &MarketplaceId, lane: u8) -> String {
+    part(id, &format!("n/{lane}"))
+}
+
+/// Which of some lanes a name falls into.
+fn lane(name: &str, lanes: u8) -> u8 {
+    let hash = name
+        .bytes()
+        .fold(0_u8, |sum, b| sum.wrapping_mul(31).wrapping_add(b));
+    hash % lanes
+}
+
+/// The note of an ingest call.
+pub fn note(id: &MarketplaceId, call: &str) -> Key {
+    key(notes(id, lane(call, NOTE_LANES)), call)
+}
+
+/// The partition of the units of work.
+pub fn units(id: &MarketplaceId) -> String {
+    part(id, "w")
+}
+
+/// A unit of work.
+pub fn unit(id: &MarketplaceId, unit: &str) -> Key {
+    key(units(id), unit)
+}
+
+/// Lanes that the lists of units are spread over, by the first digit of the unit's name.
+pub const LIST_LANES: &str = "0123456789abcdef";
+
+/// The partition of a lane of the lists of customers that units fold, or folded.
+pub fn unit_lists(id: &MarketplaceId, lane: &str) -> String {
+    part(id, &format!("j/{lane}"))
+}
+
+/// The list of the customers of a unit, whose name is hexadecimal digits.
+pub fn unit_list(id: &MarketplaceId, unit: &str) -> Key {
+    let lane = LIST_LANES.find(|lane| unit.starts_with(lane)).unwrap_or(0);
+    key(unit_lists(id, &LIST_LANES[lane..=lane]), unit)
+}
+
+/// The partition of the customers who are parked.
+pub fn parked(id: &MarketplaceId) -> String {
+    part(id, "x")
+}
+
+/// A customer who is parked.
+pub fn parked_customer(id: &MarketplaceId, customer: &CustomerId) -> Key {
+    key(parked(id), customer.as_str())
+}
+
+/// The partition of a stripe of the day sheets.
+pub fn sheets(id: &MarketplaceId, stripe: u8) -> String {
+    part(id, &format!("d/{stripe}"))
+}
+
+/// The sheet of a day, as far as it lies in a stripe.
+pub fn sheet(id: &MarketplaceId, stripe: u8, day: Day) -> Key {
+    key(sheets(id, stripe), day.to_string())
+}
+
+/// The partition of the orders that a campaign earned, or that nobody earned.
+pub fn purchases(id: &MarketplaceId, campaign: Option<&CampaignId>) -> String {
+    match campaign {
+        Some(campaign) => part(id, &format!("p/0/{campaign}")),
+        None => part(id, "u/0"),
+    }
+}
+
+/// A stored order in the list of the campaign that earned it.
+pub fn purchase(
+    id: &MarketplaceId,
+    campaign: Option<&CampaignId>,
+    day: Day,
+    placed_at: Instant,
+    order: &OrderId,
+) -> Key {
+    key(
+        purchases(id, campaign),
+        format!("{day}/{placed_at}/{order}"),
+    )
+}
+
+/// The partition of the runs.
+pub fn runs(id: &MarketplaceId) -> String {
+    part(id, "r")
+}
+
+/// The partition of the names of runs that have not ended.
+pub fn open_runs(id: &MarketplaceId) -> String {
+    part(id, "q")
+}
+
+/// The name of a run that has not ended.
+pub fn open_run(id: &MarketplaceId, run: &str) -> Key {
+    key(open_runs(id), run)
+}
+
+/// A run.
+pub fn run(id: &MarketplaceId, run: &str) -> Key {
+    key(runs(id), run)
+}
+
+/// Slots of a promotion: what is counted of it is spread over them, and so is what is left of its limits, so that calls at once
+/// do not meet. Its lists are spread over as many lanes.
+pub const SLOTS: u8 = 8;
+
+/// The slot, or the lane, that a name falls into.
+pub fn slot_of(name: &str) -> u8 {
+    lane(name, SLOTS)
+}
+
+/// The partition of the promotions.
+pub fn promotions(id: &MarketplaceId) -> String {
+    part(id, "a")
+}
+
+/// A promotion.
+pub fn promotion(id: &MarketplaceId, promotion: &PromotionId) -> Key {
+    key(promotions(id), promotion.as_str())
+}
+
+/// The partition of what changed of a promotion.
+pub fn promotion_changes(id: &MarketplaceId, promotion: &PromotionId) -> String {
+    part(id, &format!("h/c/{promotion}"))
+}
+
+/// A change of a promotion; `name` is of fixed width and tells apart those of one time.
+pub fn promotion_change(
+    id: &MarketplaceId,
+    promotion: &PromotionId,
+    at: Instant,
+    name: &str,
+) -> Key {
+    key(promotion_changes(id, promotion), format!("{at}/{name}"))
+}
+
+/// What is left of a promotion's cap and budget and in no slot.
+pub fn promotion_pool(id: &MarketplaceId, promotion: &PromotionId) -> Key {
+    key(part(id, &format!("h/p/{promotion}")), "p")
+}
+
+/// The partition of a slot of the totals of all promotions.
+pub fn promotion_totals(id: &MarketplaceId, slot: u8) -> String {
+    part(id, &format!("y/{slot}"))
+}
+
+/// A slot of a promotion: totals, and what it may use of cap and budget.
+pub fn promotion_total(id: &MarketplaceId, slot: u8, promotion: &PromotionId) -> Key {
+    key(promotion_totals(id, slot), promotion.as_str())
+}
+
+/// The partition of a slot of a promotion's figures by step and segment, by day, and by voucher.
+pub fn promotion_figures(id: &MarketplaceId, slot: u8, promotion: &PromotionId) -> String {
+    part(id, &format!("z/{slot}/{promotion}"))
+}
+
+/// What the keys of figures by step and segment begin with.
+pub const CELL_PREFIX: &str = "c/";
+/// What the keys of figures by day begin with.
+pub const DAY_PREFIX: &str = "d/";
+
+/// Figures of a step and a segment. Two ids in one text: the length of the first stands before it.
+pub fn promotion_cell(
+    id: &MarketplaceId,
+    slot: u8,
+    promotion: &PromotionId,
+    tier: Option<&TierId>,
+    segment: Option<&SegmentName>,
+) -> Key {
+    let tier = tier.map_or("", TierId::as_str);
+    let segment = segment.map_or("", SegmentName::as_str);
+    let sk = format!("{CELL_PREFIX}{:03}/{tier}{segment}", tier.len());
+    key(promotion_figures(id, slot, promotion), sk)
+}
+
+/// Figures of a day.
+pub fn promotion_day(id: &MarketplaceId, slot: u8, promotion: &PromotionId, day: Day) -> Key {
+    let sk = format!("{DAY_PREFIX}{day}");
+    key(promotion_figures(id, slot, promotion), sk)
+}
+
+/// What a slot holds of a voucher that is used often.
+pub fn voucher_slot(
+    id: &MarketplaceId,
+    slot: u8,
+    promotion: &PromotionId,
+    code: &VoucherCode,
+) -> Key {
+    key(promotion_figures(id, slot, promotion), format!("v/{code}"))
+}
+
+/// The partition of a lane of a promotion's vouchers.
+pub fn vouchers(id: &MarketplaceId, lane: u8, promotion: &PromotionId) -> String {
+    part(id, &format!("e/{lane}/{promotion}"))
+}
+
+/// A voucher of a promotion.
+pub fn voucher(id: &MarketplaceId, promotion: &PromotionId, code: &VoucherCode) -> Key {
+    key(
+        vouchers(id, slot_of(code.as_str()), promotion),
+        code.as_str(),
+    )
+}
+
+/// From a code to the promotions that have it.
+pub fn code(id: &MarketplaceId, code: &VoucherCode) -> Key {
+    key(part(id, &format!("i/{code}")), "i")
+}
+
+/// An assignment, by its id.
+pub fn assignment(id: &MarketplaceId, assignment: &AssignmentId) -> Key {
+    key(part(id, &format!("f/a/{assignment}")), "f")
+}
+
+/// Whether a partition is of an assignment.
+pub(crate) fn is_assignment(id: &MarketplaceId, pk: &str) -> bool {
+    pk.starts_with(&part(id, "f/a/"))
+}
+
+/// A redemption, by its id.
+pub fn redemption(id: &MarketplaceId, redemption: &RedemptionId) -> Key {
+    key(part(id, &format!("f/r/{redemption}")), "f")
+}
+
+/// A rollback, by its id.
+pub fn rollback(id: &MarketplaceId, rollback: &RollbackId) -> Key {
+    key(part(id, &format!("f/b/{rollback}")), "f")
+}
+
+/// The partition of what a customer was offered and used.
+pub fn claims(id: &MarketplaceId, customer: &CustomerId) -> String {
+    part(id, &format!("b/{customer}"))
+}
+
+/// What a customer was offered and used of a promotion.
+pub fn claim(id: &MarketplaceId, customer: &CustomerId, promotion: &PromotionId) -> Key {
+    key(claims(id, customer), promotion.as_str())
+}
+
+/// The partition of a lane of a promotion's lists.
+pub fn promotion_lists(id: &MarketplaceId, lane: u8, promotion: &PromotionId) -> String {
+    part(id, &format!("h/{lane}/{promotion}"))
+}
+
+/// What the keys of the list of redemptions begin with.
+pub const REDEMPTIONS_PREFIX: &str = "r/";
+/// What the keys of the list of publications begin with.
+pub const PUBLICATIONS_PREFIX: &str = "a/";
+/// What the keys of the list of distributions begin with.
+pub const DISTRIBUTIONS_PREFIX: &str = "m/";
+
+/// A redemption in the list of its promotion.
+pub fn listed_redemption(
+    id: &MarketplaceId,
+    promotion: &PromotionId,
+    at: Instant,
+    redemption: &RedemptionId,
+) -> Key {
+    key(
+        promotion_lists(id, slot_of(redemption.as_str()), promotion),
+        format!("{REDEMPTIONS_PREFIX}{at}/{redemption}"),
+    )
+}
+
+/// A publication in the list of its promotion.
+pub fn listed_publication(
+    id: &MarketplaceId,
+    promotion: &PromotionId,
+    at: Instant,
+    assignment: &AssignmentId,
+) -> Key {
+    key(
+        promotion_lists(id, slot_of(assignment.as_str()), promotion),
+        format!("{PUBLICATIONS_PREFIX}{at}/{assignment}"),
+    )
+}
+
+/// From a message, named by a hash, to the codes that it carried.
+pub fn message(id: &MarketplaceId, message: &str) -> Key {
+    key(part(id, &format!("m/{message}")), "m")
+}
+
+/// A message with a code, named by a hash.
+pub fn distribution(id: &MarketplaceId, promotion: &PromotionId, message: &str) -> Key {
+    let lane = slot_of(message);
+    key(promotion_lists(id, lane, promotion), format!("n/{message}"))
+}
+
+/// A message with a code in the list of its promotion.
+pub fn listed_distribution(
+    id: &MarketplaceId,
+    promotion: &PromotionId,
+    at: Instant,
+    message: &str,
+) -> Key {
+    key(
+        promotion_lists(id, slot_of(message), promotion),
+        format!("{DISTRIBUTIONS_PREFIX}{at}/{message}"),
+    )
+}
+
+/// The partition of a lane of the feed of redemptions in order of arrival.
+pub fn feed(id: &MarketplaceId, lane: u8) -> String {
+    part(id, &format!("l/{lane}"))
+}
+
+/// A redemption in the feed, by its place among those of its call; it is there again when it is taken back.
+pub fn fed(id: &MarketplaceId, at: Instant, place: FeedPlace, redemption: &RedemptionId) -> Key {
+    let place = match place {
+        FeedPlace::In(place) => format!("{place:06}"),
+        FeedPlace::Back => "b".to_owned(),
+    };
+    key(
+        feed(id, slot_of(redemption.as_str())),
+        format!("{at}/{place}/{redemption}"),
+    )
+}
+
+/// How a redemption came into the feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedPlace {
+    /// It came in, in this place among those of its call.
+    In(usize),
+    /// It was taken back.
+    Back,
+}
+
+/// The partition of the promotions that are waited for.
+pub fn awaited(id: &MarketplaceId) -> String {
+    part(id, "t")
+}
+
+/// A promotion that is waited for.
+pub fn awaited_promotion(id: &MarketplaceId, promotion: &PromotionId) -> Key {
+    key(awaited(id), promotion.as_str())
+}
+
+/// The partition of what waits for a promotion.
+pub fn quarantine(id: &MarketplaceId, promotion: &PromotionId) -> String {
+    part(id, &format!("t/{promotion}"))
+}
+
+/// An assignment or a redemption that waits for its promotion: the `place`-th record of a call.
+pub fn quarantined(
+    id: &MarketplaceId,
+    promotion: &PromotionId,
+    arrived_at: Instant,
+    place: usize,
+    redeemed: bool,
+    record: &str,
+) -> Key {
+    let what = if redeemed { "r" } else { "a" };
+    key(
+        quarantine(id, promotion),
+        format!("{arrived_at}/{place:06}/{what}/{record}"),
+    )
+}
+
+/// The partition of an order: what never changes of it, and which promotions' redemptions name it.
+pub fn order_links(id: &MarketplaceId, order: &OrderId) -> String {
+    part(id, &format!("o/{order}"))
+}
+
+/// What the keys of an order's links to promotions begin with.
+pub const LINK_PREFIX: &str = "p/";
+
+/// That redemptions of a promotion name an order.
+pub fn order_link(id: &MarketplaceId, order: &OrderId, promotion: &PromotionId) -> Key {
+    key(order_links(id, order), format!("{LINK_PREFIX}{promotion}"))
+}
+
+/// The partition of the orders ahead of the clock that redemptions name.
+pub fn orders_ahead(id: &MarketplaceId) -> String {
+    part(id, "3")
+}
+
+/// An order ahead of the clock that redemptions name.
+pub fn order_ahead(id: &MarketplaceId, order: &OrderId) -> Key {
+    key(orders_ahead(id), order.as_str())
+}
+
+/// The partition of a slot of the counts of redemptions that came in.
+pub fn redemptions_in(id: &MarketplaceId, slot: u8) -> String {
+    part(id, &format!("1/{slot}"))
+}
+
+/// Redemptions that came in on a day.
+pub fn redemptions_in_on(id: &MarketplaceId, slot: u8, day: Day) -> Key {
+    key(redemptions_in(id, slot), day.to_string())
+}
+
+/// The partition of the batches, by their ids.
+pub fn batches(id: &MarketplaceId) -> String {
+    part(id, "2/b")
+}
+
+/// A batch; its id is hexadecimal digits.
+pub fn batch(id: &MarketplaceId, batch: &str) -> Key {
+    key(batches(id), batch)
+}
+
+/// The partition of the list of batches by when they came.
+pub fn batch_list(id: &MarketplaceId) -> String {
+    part(id, "2/l")
+}
+
+/// A batch in the list.
+pub fn listed_batch(id: &MarketplaceId, at: Instant, batch: &str) -> Key {
+    key(batch_list(id), format!("{at}/{batch}"))
+}
+
+/// The partition of what was rejected of a batch.
+pub fn batch_rejects(id: &MarketplaceId, batch: &str) -> String {
+    part(id, &format!("2/r/{batch}"))
+}
+
+/// A piece of what was rejected of a chunk, by the chunk's first row.
+pub fn batch_reject(id: &MarketplaceId, batch: &str, row: u64, piece: usize) -> Key {
+    key(batch_rejects(id, batch), format!("{row:020}/{piece:04}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_ids_never_meet() {
+        let id = MarketplaceId::new("shop").unwrap();
+        let other = MarketplaceId::new("shop-2").unwrap();
+        let names = [
+            "a", "a/", "/a", "a/e/x", "a#", "a%2F", "%23", "#", "/", "0", "meta", "o", "c/a", "🦀",
+            " ",
+        ];
+        let mut seen = std::collections::BTreeSet::new();
+        let mut add = |key: Key| {
+            assert!(
+                seen.insert((key.pk.clone(), key.sk.clone())),
+                "{key:?} twice"
+            )
+        };
+        let (day, at) = (Day::parse("2026-11-20").unwrap(), Instant::from_ms(0));
+        for id in [&id, &other] {
+            for name in names {
+                let customer = CustomerId::new(name).unwrap();
+                add(campaign(id, &CampaignId::new(name).unwrap()));
+                add(order_pointer(id, &OrderId::new(name).unwrap()));
+                add(head(id, &customer));
+                add(parked_customer(id, &customer));
+                add(piece(id, &customer, "2026-11"));
+                let promo = PromotionId::new(name).unwrap();
+                let code_ = VoucherCode::new(name).unwrap();
+                let redeemed = RedemptionId::new(name).unwrap();
+                let assigned = AssignmentId::new(name).unwrap();
+                add(promotion(id, &promo));
+                add(promotion_change(id, &promo, at, "00"));
+                add(promotion_pool(id, &promo));
+                add(code(id, &code_));
+                add(message(id, name));
+                add(order_ahead(id, &OrderId::new(name).unwrap()));
+                add(assignment(id, &assigned));
+                add(redemption(id, &redeemed));
+                add(fed(id, at, FeedPlace::In(0), &redeemed));
+                add(fed(id, at, FeedPlace::Back, &redeemed));
+                add(rollback(id, &RollbackId::new(name).unwrap()));
+                add(awaited_promotion(id, &promo));
+                for slot in 0..SLOTS {
+                    add(promotion_total(id, slot, &promo));
+                    add(promotion_day(id, slot, &promo, day));
+                    add(promotion_cell(id, slot, &promo, None, None));
+                }
+                for inner in names {
+                    let promo = PromotionId::new(inner).unwrap();
+                    let (tier, segment) =
+                        (TierId::new(name).unwrap(), SegmentName::new(inner).unwrap());
+                    let only = PromotionId::new("p").unwrap();
+                    add(promotion_cell(id, 0, &only, Some(&tier), Some(&segment)));
+                    add(claim(id, &customer, &promo));
+                    add(voucher(id, &promo, &code_));
+                    add(voucher_slot(id, 0, &promo, &code_));
+                    add(listed_redemption(id, &promo, at, &redeemed));
+                    add(listed_publication(id, &promo, at, &assigned));
+                    add(distribution(id, &promo, name));
+                    add(listed_distribution(id, &promo, at, name));
+                    add(quarantined(id, &promo, at, 0, true, name));
+                    add(quarantined(id, &promo, at, 0, false, name));
+                    add(order_link(id, &OrderId::new(name).unwrap(), &promo));
+                    add(event(id, &customer, &EventId::new(inner).unwrap()));
+                    add(order(id, &customer, &OrderId::new(inner).unwrap()));
+                    add(purchase(
+                        id,
+                        Some(&CampaignId::new(name).unwrap()),
+                        day,
+                        at,
+                        &OrderId::new(inner).unwrap(),
+                    ));
+                }
+                add(purchase(id, None, day, at, &OrderId::new(name).unwrap()));
+            }
+            add(meta(id));
+            for stripe in 0..STRIPES {
+                add(rules(id, stripe));
+                add(sheet(id, stripe, day));
+                add(redemptions_in_on(id, stripe, day));
+            }
+            for lane in LIST_LANES.chars() {
+                add(unit(id, &lane.to_string()));
+                add(unit_list(id, &lane.to_string()));
+            }
+            for hash in ["0", "00", "0a"] {
+                add(batch(id, hash));
+                add(listed_batch(id, at, hash));
+                for (row, piece) in [(0, 0), (0, 1), (1, 0), (10, 0)] {
+                    add(batch_reject(id, hash, row, piece));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_family_names_nobody() {
+        let id = MarketplaceId::new("shop").unwrap();
+        let ann = CustomerId::new("ann@example.com/m").unwrap();
+        assert_eq!(family(&customer(&id, &ann)), "m/shop/c");
+        assert_eq!(family(&meta(&id).pk), "m/shop/meta");
+        assert_eq!(family(MARKETPLACES), MARKETPLACES);
+    }
+
+    #[test]
+    fn every_tenant_key_names_its_marketplace() {
+        let id = MarketplaceId::new("shop").unwrap();
+        let customer = CustomerId::new("m/other/x").unwrap();
+        assert_eq!(marketplace_of(&head(&id, &customer).pk), Some("shop"));
+        assert_eq!(marketplace_of(MARKETPLACES), None);
+        assert_eq!(marketplace_of(&access_key("00").pk), None);
+    }
+}

@@ -1,0 +1,149 @@
+//! Transactions: several writes, all or nothing.
+
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update,
+};
+
+use super::client::Store;
+use super::condition::Condition;
+use super::fault::{Fault, StoreError, failed, faults};
+use super::item::{NewItem, key_item};
+use super::keys::Key;
+
+/// Most items of a transaction (DynamoDB's limit).
+pub(crate) const TRANSACTION_ITEMS_MAX: usize = 100;
+/// Most bytes of a transaction: DynamoDB takes 4 MiB; an eighth is left for names and keys.
+pub(crate) const TRANSACTION_BYTES_MAX: usize = 3_500_000;
+
+/// One write of a transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct Write {
+    item: TransactWriteItem,
+    bytes: usize,
+}
+
+impl Write {
+    pub(crate) fn new(
+        item: aws_sdk_dynamodb::types::builders::TransactWriteItemBuilder,
+        bytes: usize,
+    ) -> Self {
+        Self {
+            item: item.build(),
+            bytes,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// How a transaction ended.
+#[derive(Debug)]
+pub(crate) enum Transacted {
+    Done,
+    /// Nothing was written; a fault for each write, in their order.
+    Cancelled(Vec<Fault>),
+}
+
+impl Store {
+    /// A put for a transaction.
+    pub(crate) fn put_write(&self, item: NewItem, condition: Option<Condition>) -> Write {
+        let bytes = item.bytes();
+        let condition = condition.unwrap_or_default();
+        let put = Put::builder()
+            .table_name(&*self.table)
+            .set_item(Some(item.0))
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values())
+            .set_condition_expression(condition.expression())
+            .build();
+        Write {
+            item: TransactWriteItem::builder().set_put(put.ok()).build(),
+            bytes,
+        }
+    }
+
+    /// A delete for a transaction.
+    pub(crate) fn delete_write(&self, key: &Key, condition: Option<Condition>) -> Write {
+        let condition = condition.unwrap_or_default();
+        let delete = Delete::builder()
+            .table_name(&*self.table)
+            .set_key(Some(key_item(key)))
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values())
+            .set_condition_expression(condition.expression())
+            .build();
+        Write {
+            item: TransactWriteItem::builder().set_delete(delete.ok()).build(),
+            bytes: key.pk.len() + key.sk.len(),
+        }
+    }
+
+    /// A condition alone, for a transaction.
+    pub(crate) fn check_write(&self, key: &Key, condition: Condition) -> Write {
+        let check = ConditionCheck::builder()
+            .table_name(&*self.table)
+            .set_key(Some(key_item(key)))
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values())
+            .condition_expression(condition.expression)
+            .build();
+        Write {
+            item: TransactWriteItem::builder()
+                .set_condition_check(check.ok())
+                .build(),
+            bytes: key.pk.len() + key.sk.len(),
+        }
+    }
+
+    /// An update for a transaction.
+    pub(crate) fn update_write(
+        &self,
+        key: &Key,
+        expression: &str,
+        values: Vec<(&str, AttributeValue)>,
+        condition: Option<Condition>,
+    ) -> Write {
+        let condition = condition.unwrap_or_default();
+        let update = Update::builder()
+            .table_name(&*self.table)
+            .set_key(Some(key_item(key)))
+            .update_expression(expression)
+            .set_expression_attribute_names(condition.names())
+            .set_expression_attribute_values(condition.values_with(values))
+            .set_condition_expression(condition.expression())
+            .build();
+        Write {
+            item: TransactWriteItem::builder().set_update(update.ok()).build(),
+            bytes: 256,
+        }
+    }
+
+    /// Writes all or nothing. At most [`TRANSACTION_ITEMS_MAX`] items.
+    pub(crate) async fn transact(&self, writes: Vec<Write>) -> Result<Transacted, StoreError> {
+        let count = writes.len();
+        let items = writes.into_iter().map(|write| write.item).collect();
+        let Err(error) = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(items))
+            .send()
+            .await
+        else {
+            return Ok(Transacted::Done);
+        };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+            error.as_service_error()
+        else {
+            return Err(failed("TransactWriteItems", error));
+        };
+        let Some(mut faults) = faults(cancelled) else {
+            return Err(failed("TransactWriteItems", error));
+        };
+        // One reason a write; fewer would be read as a conflict of the rest.
+        faults.resize(count, Fault::Passing);
+        Ok(Transacted::Cancelled(faults))
+    }
+}

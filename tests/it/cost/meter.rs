@@ -1,0 +1,189 @@
+//! A meter under the SDK's client: the read and write units of every request, as AWS bills them on demand.
+//!
+//! The embedded database counts what AWS publishes: a write unit a started KB of the larger of the old and the new item, two of them
+//! in a transaction, a check of a condition too; a strong read unit a started 4 KB, of a query's items together, half of
+//! it when read eventually, and never nothing. What fails says no figure, neither there nor on AWS, and is billed all the
+//! same; so the meter counts it here: a refused conditional write as the item that stands (at least one unit), a cancelled
+//! transaction as if every item of it had been written.
+
+use std::collections::BTreeMap;
+use std::ops::Sub;
+use std::sync::{Arc, Mutex};
+
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use serde_json::Value;
+
+use crate::support::tripwire::Tripwire;
+
+/// What was spent on one operation, or on all.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Units {
+    pub calls: f64,
+    pub writes: f64,
+    pub reads: f64,
+    /// Bytes of the items that were put one by one: facts and notes.
+    pub bytes_put: f64,
+}
+
+/// What was spent, by operation.
+#[derive(Debug, Clone, Default)]
+pub struct Spent(pub BTreeMap<String, Units>);
+
+impl Spent {
+    pub fn all(&self) -> Units {
+        let mut all = Units::default();
+        for units in self.0.values() {
+            all.calls += units.calls;
+            all.writes += units.writes;
+            all.reads += units.reads;
+            all.bytes_put += units.bytes_put;
+        }
+        all
+    }
+}
+
+/// What was spent since an earlier reading.
+impl Sub for &Spent {
+    type Output = Spent;
+
+    fn sub(self, earlier: &Spent) -> Spent {
+        let mut spent = self.clone();
+        for (operation, before) in &earlier.0 {
+            let units = spent.0.entry(operation.clone()).or_default();
+            units.calls -= before.calls;
+            units.writes -= before.writes;
+            units.reads -= before.reads;
+            units.bytes_put -= before.bytes_put;
+        }
+        spent
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Meter {
+    line: Tripwire,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    spent: Spent,
+    forbidden: Vec<String>,
+}
+
+impl Meter {
+    pub fn over(line: Tripwire) -> Self {
+        Self {
+            line,
+            state: Arc::default(),
+        }
+    }
+
+    pub fn read(&self) -> Spent {
+        self.state.lock().unwrap().spent.clone()
+    }
+
+    /// Fails where a request scanned the table, or went through an index, or made one.
+    pub fn assert_plain(&self) {
+        let forbidden = &self.state.lock().unwrap().forbidden;
+        assert!(forbidden.is_empty(), "{forbidden:?}");
+    }
+
+    /// Asks for the units, and notes what may never be asked for.
+    fn request(&self, operation: &str, body: &str) -> String {
+        if operation == "Scan" || body.contains("\"IndexName\"") || body.contains("Indexes\":[{") {
+            self.state
+                .lock()
+                .unwrap()
+                .forbidden
+                .push(format!("{operation} {body}"));
+        }
+        match operation {
+            "CreateTable" | "DescribeTable" | "UpdateTimeToLive" => body.to_owned(),
+            _ => format!("{{\"ReturnConsumedCapacity\":\"TOTAL\",{}", &body[1..]),
+        }
+    }
+
+    fn count(&self, operation: &str, request: &str, status: u16, answer: &[u8]) {
+        let answer: Value = serde_json::from_slice(answer).unwrap();
+        let units = match status {
+            200 => told(&answer["ConsumedCapacity"]),
+            _ => failed(request, &answer),
+        };
+        let mut state = self.state.lock().unwrap();
+        let spent = state.spent.0.entry(operation.to_owned()).or_default();
+        spent.calls += 1.0;
+        match operation {
+            "GetItem" | "BatchGetItem" | "Query" => spent.reads += units,
+            _ => spent.writes += units,
+        }
+        if operation == "PutItem" {
+            let request: Value = serde_json::from_str(request).unwrap();
+            spent.bytes_put += item_bytes(&request["Item"]) as f64;
+        }
+    }
+}
+
+fn told(capacity: &Value) -> f64 {
+    match capacity {
+        Value::Array(tables) => tables.iter().map(told).sum(),
+        one => one["CapacityUnits"].as_f64().unwrap_or(0.0),
+    }
+}
+
+fn failed(request: &str, answer: &Value) -> f64 {
+    let kind = answer["__type"].as_str().unwrap();
+    if kind.ends_with("#ConditionalCheckFailedException") {
+        return kilobytes(&answer["Item"]);
+    }
+    assert!(
+        kind.ends_with("#TransactionCanceledException"),
+        "what fails otherwise costs nothing, and nothing does here: {answer}"
+    );
+    let request: Value = serde_json::from_str(request).unwrap();
+    let items = request["TransactItems"].as_array().unwrap();
+    items
+        .iter()
+        .map(|item| 2.0 * kilobytes(&item["Put"]["Item"]))
+        .sum()
+}
+
+fn kilobytes(item: &Value) -> f64 {
+    item_bytes(item).div_ceil(1024).max(1) as f64
+}
+
+/// What AWS counts an item as: names and values; a number two digits a byte and one more.
+fn item_bytes(item: &Value) -> usize {
+    let value = |value: &Value| {
+        let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
+        let length = value.as_str().map_or(0, str::len);
+        match kind.as_str() {
+            "S" => length,
+            "N" => length.div_ceil(2) + 1,
+            "B" => length / 4 * 3,
+            _ => 1,
+        }
+    };
+    let attributes = item.as_object().into_iter().flatten();
+    attributes
+        .map(|(name, attribute)| name.len() + value(attribute))
+        .sum()
+}
+
+impl HttpConnector for Meter {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let body = request.body().bytes().unwrap_or_default();
+        let body = self.request(&operation, std::str::from_utf8(body).unwrap());
+        *request.body_mut() = body.clone().into();
+        let meter = self.clone();
+        HttpConnectorFuture::new(async move {
+            let answer = meter.line.call(request).await?;
+            let bytes = answer.body().bytes().unwrap_or_default();
+            meter.count(&operation, &body, answer.status().as_u16(), bytes);
+            Ok(answer)
+        })
+    }
+}

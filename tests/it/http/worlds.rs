@@ -1,0 +1,263 @@
+//! Random worlds over HTTP: everything delivered twice and shuffled, with runs in between, settings saved on the way and
+//! campaigns told before or after their events. What comes out must be what the second implementation computes from the facts.
+
+use chrono::NaiveDate;
+use revtrail_core::value::time::{DAY_MS, Instant, Retention};
+use revtrail_oracle::naive;
+use revtrail_oracle::worlds::{NOW_MS, Rng, world};
+use serde_json::{Value, json};
+
+use crate::support::service::{Service, block_on};
+
+/// How many worlds; `REVTRAIL_HTTP_WORLDS` asks for others, `REVTRAIL_FROM` for the first seed, `REVTRAIL_SEED` for one.
+const WORLDS: usize = 200;
+
+/// Encodes an id for a path.
+pub fn segment(id: &str) -> String {
+    id.bytes()
+        .map(|b| {
+            if b.is_ascii_alphanumeric() {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
+        .collect()
+}
+
+/// A world that the service can be told: with the default look-back, and an order before the second version of the settings.
+pub fn deliverable(seed: u64) -> Option<naive::World> {
+    let mut world = world(seed);
+    if world.look_back != Some(Retention::DEFAULT.look_back_ms()) {
+        return None;
+    }
+    let first = json!({"order_id": "~first", "customer_id": "~first", "status": "PENDING", "total": "1", "currency": "USD",
+        "placed_at": Instant::from_ms(NOW_MS - 90 * DAY_MS)});
+    world.orders.insert(0, first);
+    Some(world)
+}
+
+pub async fn deliver(service: &Service, world: &mut naive::World, rng: &mut Rng) {
+    let from = |version: &naive::Version| {
+        Instant::from_ms(version.in_force_from.unwrap_or(NOW_MS - 90 * DAY_MS))
+    };
+    service.set_now(Instant::from_ms(NOW_MS - 90 * DAY_MS));
+    service.make("m", &world.versions[0].settings).await;
+    service.feed("m", "orders", &world.orders[..1], 1).await;
+    for (i, version) in world.versions.iter_mut().enumerate() {
+        if i > 0 {
+            service.set_now(from(version));
+            let (status, body) = service
+                .put("/v1/marketplaces/m/settings", &version.settings)
+                .await;
+            assert!(status.is_success(), "{body}");
+            version.number = body["version"].as_u64().unwrap();
+        } else {
+            version.number = 1;
+        }
+    }
+    service.set_now(Instant::from_ms(NOW_MS));
+    let mut campaigns = world.campaigns.clone();
+    let late = rng.below(campaigns.len() + 1);
+    let late = campaigns.split_off(late);
+    tell(service, &campaigns).await;
+    for list in [&mut world.events, &mut world.orders] {
+        let copies = list.clone();
+        list.extend(copies);
+        rng.shuffle(list);
+    }
+    let (mut events, mut orders) = (world.events.as_slice(), world.orders.as_slice());
+    while !events.is_empty() || !orders.is_empty() {
+        let (some, rest) = events.split_at((1 + rng.below(12)).min(events.len()));
+        service.feed("m", "events", some, 100).await;
+        events = rest;
+        let (some, rest) = orders.split_at((1 + rng.below(5)).min(orders.len()));
+        service.feed("m", "orders", some, 100).await;
+        orders = rest;
+        if rng.chance(20) {
+            service.run("m").await;
+        }
+    }
+    tell(service, &late).await;
+}
+
+async fn tell(service: &Service, campaigns: &[Value]) {
+    for campaign in campaigns {
+        let path = format!(
+            "/v1/marketplaces/m/campaigns/{}",
+            segment(campaign["campaign_id"].as_str().unwrap())
+        );
+        let (status, body) = service.put(&path, campaign).await;
+        assert!(status.is_success(), "{body}");
+    }
+}
+
+fn without(mut body: Value, keys: &[&str]) -> Value {
+    keys.iter()
+        .for_each(|key| drop(body.as_object_mut().unwrap().remove(*key)));
+    body
+}
+
+pub async fn compare(service: &Service, world: &naive::World, rng: &mut Rng) {
+    let facts = naive::Facts::read(world);
+    let ids: std::collections::BTreeSet<&str> = world
+        .orders
+        .iter()
+        .map(|order| order["order_id"].as_str().unwrap())
+        .collect();
+    let attributions = async |decided: Option<&str>| {
+        for id in &ids {
+            let shown = service
+                .get(&format!(
+                    "/v1/marketplaces/m/orders/{}/attribution",
+                    segment(id)
+                ))
+                .await;
+            // A zone can put the first hours of the retention on a day that is no longer shown, and so in no run's figures.
+            let at_the_edge = Instant::parse(shown["placed_at"].as_str().unwrap()).unwrap()
+                < Instant::from_ms(NOW_MS - 89 * DAY_MS);
+            if let Some(decided) = decided.filter(|_| !at_the_edge) {
+                assert_eq!(shown["decided"], decided, "{id}");
+            }
+            assert_eq!(
+                without(shown, &["sale_formula", "decided"]),
+                facts.attribution(id),
+                "attribution of {id}"
+            );
+        }
+    };
+    attributions(None).await;
+    let run = service.run("m").await;
+    assert_eq!((&run["state"], &run["errors"]), (&json!("done"), &json!(0)));
+    attributions(Some("run")).await;
+    let zone: chrono_tz::Tz = world.versions.last().unwrap().settings["timezone"]
+        .as_str()
+        .unwrap_or("UTC")
+        .parse()
+        .unwrap();
+    let today = Instant::from_ms(NOW_MS).day(zone);
+    let date = |day: revtrail_core::value::time::Day| day.to_string().parse::<NaiveDate>().unwrap();
+    let first = today.minus(90);
+    for channel in [None, Some("email"), Some("sms")] {
+        let (from, to) = (first.plus(rng.below(40) as u32), today.plus(2));
+        let filter = channel
+            .map(|channel| format!("&channel={channel}"))
+            .unwrap_or_default();
+        let path = format!(
+            "/v1/marketplaces/m/reports/campaigns?from={from}&to={to}&limit=1000&sort=campaign_id{filter}"
+        );
+        let shown = service.get(&path).await;
+        assert_eq!(
+            (&shown["pending"], &shown["estimate"]),
+            (&json!(0), &json!(true))
+        );
+        let mut shown = without(shown, &["as_of", "pending", "estimate", "next_cursor"]);
+        shown["campaigns"]
+            .as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .for_each(|row| *row = without(row.take(), &["sale_formula"]));
+        assert_eq!(
+            shown,
+            facts.campaign_report(Some(date(from)), Some(date(to)), channel),
+            "{path}"
+        );
+        let orders = service
+            .get(&format!(
+                "/v1/marketplaces/m/reports/orders?from={from}&to={to}"
+            ))
+            .await;
+        assert_eq!(
+            without(orders, &["as_of", "pending"]),
+            facts.orders_report(Some(date(from)), Some(date(to)))
+        );
+        if shown["totals"].get("purchases").is_some() {
+            purchases_sum_to_rows(service, &shown, &format!("from={from}&to={to}{filter}")).await;
+        }
+    }
+    let classes = service
+        .get("/v1/marketplaces/m/reports/reconciliation")
+        .await;
+    let naive = facts.order_classes(None, None);
+    let invisible =
+        naive["stored"].as_i64().unwrap() - classes["orders"]["stored"].as_i64().unwrap();
+    let n = |of: &str, name: &str| classes[of][name].as_i64().unwrap();
+    // A zone can put the first instant of the retention on a day that is no longer shown.
+    assert!((0..=ids.len() as i64).contains(&invisible));
+    if invisible == 0 {
+        naive
+            .as_object()
+            .unwrap()
+            .iter()
+            .for_each(|(class, n)| assert_eq!(&classes["orders"][class], n, "{class}"));
+        assert_eq!(n("orders", "received"), world.orders.len() as i64 + 1);
+    }
+    assert_eq!(
+        n("orders", "received"),
+        n("orders", "arrived")
+            + n("orders", "duplicates")
+            + n("orders", "older_copies")
+            + n("orders", "rejected")
+    );
+    assert_eq!(
+        n("events", "received"),
+        n("events", "stored") + n("events", "duplicates") + n("events", "rejected")
+    );
+    assert_eq!(n("events", "received"), world.events.len() as i64);
+}
+
+async fn purchases_sum_to_rows(service: &Service, shown: &Value, query: &str) {
+    for row in shown["campaigns"].as_array().unwrap() {
+        let path = format!(
+            "/v1/marketplaces/m/reports/campaigns/{}/purchases?limit=2&{query}",
+            segment(row["campaign_id"].as_str().unwrap())
+        );
+        let (mut count, mut cursor) = (0, String::new());
+        loop {
+            let page = service.get(&format!("{path}{cursor}")).await;
+            count += page["purchases"].as_array().unwrap().len();
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(row["purchases"], json!(count), "{path}");
+    }
+}
+
+#[test]
+fn worlds_over_http_equal_the_second_implementation() {
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<u64>().unwrap())
+    };
+    let count = number("REVTRAIL_HTTP_WORLDS").map_or(WORLDS, |n| n as usize);
+    let seeds: Vec<u64> = match number("REVTRAIL_SEED") {
+        Some(seed) => vec![seed],
+        None => (number("REVTRAIL_FROM").unwrap_or(0)..)
+            .filter(|&seed| deliverable(seed).is_some())
+            .take(count)
+            .collect(),
+    };
+    let one = |seed: u64| {
+        block_on(async {
+            let mut world = deliverable(seed).expect("this seed gives a world that can be told");
+            let service = Service::at("2026-01-01T00:00:00Z").await;
+            let mut rng = Rng::new(seed);
+            deliver(&service, &mut world, &mut rng).await;
+            compare(&service, &world, &mut rng).await;
+        });
+    };
+    std::thread::scope(|scope| {
+        for some in seeds.chunks(seeds.len().div_ceil(2)) {
+            scope.spawn(move || {
+                for &seed in some {
+                    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| one(seed)));
+                    assert!(outcome.is_ok(), "replay: REVTRAIL_SEED={seed} cargo test -p revtrail-tests --test it http::worlds");
+                }
+            });
+        }
+    });
+    println!("worlds over HTTP: {}", seeds.len());
+}

@@ -1,0 +1,187 @@
+//! All that the table holds of a marketplace, as lines that can be compared; and the invariant that holds at every instant:
+//! the sheets are the sums of the contributions, the purchase rows are their orders, and every sheet adds up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use revtrail_core::figures::sheet::{Intake, Sheet};
+use revtrail_core::value::id::{CampaignId, CustomerId};
+use revtrail_core::value::time::{Day, Instant};
+use revtrail_store::Reading;
+use revtrail_store::ledger::facts::CustomerFacts;
+use revtrail_store::market::Market;
+
+/// The facts of some customers, who are all that have any; after the invariant held on the days from `first` on.
+pub async fn consistent(
+    market: &Market,
+    customers: &[&str],
+    campaigns: &[&str],
+    first: Day,
+    now: Instant,
+) -> Vec<(CustomerId, CustomerFacts)> {
+    let last = now.day(chrono_tz::UTC).plus(3);
+    let mut figures: BTreeMap<Day, Sheet<CampaignId>> = market
+        .sheets(first, last, Reading::STRONG, now)
+        .await
+        .unwrap();
+    for (day, sheet) in &figures {
+        assert!(sheet.adds_up(), "{day}: {sheet:?}");
+    }
+    let rows: Vec<String> = rows(market, campaigns, first, now).await;
+    let mut listed = BTreeSet::new();
+    let all = everybody(market, customers, now).await;
+    for (customer, facts) in &all {
+        for (&day, part) in &facts.stored.since(first).days {
+            figures.entry(day).or_default().subtract(&part.sheet());
+            let line = |line| format!("{day} {customer} {line:?}");
+            listed.extend(part.orders.iter().map(line));
+        }
+    }
+    for (day, mut rest) in figures {
+        // What arrived is of calls, not of customers.
+        (rest.orders_in, rest.events_in) = (Intake::default(), Intake::default());
+        assert!(
+            rest.is_empty(),
+            "{day}: the sheet is more than its contributions by {rest:?}"
+        );
+    }
+    let sorted: BTreeSet<String> = rows.iter().cloned().collect();
+    assert_eq!(
+        sorted.len(),
+        rows.len(),
+        "an order is listed twice: {rows:#?}"
+    );
+    assert_eq!(
+        sorted, listed,
+        "purchase rows, and the orders in the contributions"
+    );
+    all
+}
+
+/// The facts of some customers.
+pub async fn everybody(
+    market: &Market,
+    customers: &[&str],
+    now: Instant,
+) -> Vec<(CustomerId, CustomerFacts)> {
+    let mut all = Vec::new();
+    for &customer in customers {
+        let id = CustomerId::new(customer).unwrap();
+        let facts = market.customer(&id, usize::MAX, now).await.unwrap();
+        all.push((id, facts.unwrap()));
+    }
+    all
+}
+
+/// The purchase rows of all campaigns and of none.
+async fn rows(market: &Market, campaigns: &[&str], first: Day, now: Instant) -> Vec<String> {
+    let last = now.day(chrono_tz::UTC).plus(3);
+    let some = campaigns
+        .iter()
+        .map(|id| Some(CampaignId::new(id).unwrap()));
+    let mut rows = Vec::new();
+    for campaign in some.chain([None]) {
+        let mut after = None;
+        loop {
+            let (page, next) = market
+                .purchases(
+                    campaign.as_ref(),
+                    first..=last,
+                    after,
+                    None,
+                    Reading::STRONG,
+                    now,
+                )
+                .await
+                .unwrap();
+            rows.extend(page.into_iter().map(|(key, row)| {
+                let earner = row.line.credit.as_ref().map(|credit| &credit.campaign_id);
+                assert_eq!(earner, campaign.as_ref(), "listed under another: {row:?}");
+                format!("{} {} {:?}", &key[..10], row.customer_id, row.line)
+            }));
+            match next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+    }
+    rows
+}
+
+/// Everything but when runs were, and versions: two ways to the same end hold the same. With how many records arrived, or
+/// without: a call that died may have stored what the next one finds as duplicates.
+pub async fn held(
+    market: &Market,
+    customers: &[&str],
+    campaigns: &[&str],
+    now: Instant,
+    arrived: bool,
+) -> Vec<String> {
+    let first = market.retention().first_visible(now.day(chrono_tz::UTC));
+    let mut lines = Vec::new();
+    for (customer, facts) in consistent(market, customers, campaigns, first, now).await {
+        lines.push(format!("{customer}: {:?}", facts.stored.since(first)));
+        let mut events: Vec<String> = facts
+            .events
+            .iter()
+            .map(|event| format!("{event:?}"))
+            .collect();
+        events.extend(facts.orders.iter().map(|order| order.standing()));
+        events.sort();
+        lines.extend(events);
+    }
+    let sheets = market
+        .sheets(first, now.day(chrono_tz::UTC).plus(3), Reading::STRONG, now)
+        .await
+        .unwrap();
+    for (day, mut sheet) in sheets {
+        if !arrived {
+            (sheet.orders_in, sheet.events_in) = (Intake::default(), Intake::default());
+        }
+        if !sheet.is_empty() {
+            lines.push(format!("{day}: {sheet:?}"));
+        }
+    }
+    let catalog = market.catalog().await.unwrap();
+    lines.extend(catalog.iter().map(|(_, campaign)| format!("{campaign:?}")));
+    let versions = market.versions().await.unwrap();
+    lines.extend(
+        versions
+            .iter()
+            .flat_map(|versions| versions.all())
+            .map(|version| format!("{version:?}")),
+    );
+    lines.extend(
+        market
+            .notes()
+            .await
+            .unwrap()
+            .iter()
+            .map(|note| format!("{note:?}")),
+    );
+    lines.extend(
+        market
+            .units()
+            .await
+            .unwrap()
+            .iter()
+            .map(|unit| format!("{unit:?}")),
+    );
+    lines
+}
+
+/// Fails where two lists of lines differ, and says in which.
+#[track_caller]
+pub fn assert_same(got: &[String], expected: &[String]) {
+    let without = |some: &[String], others: &[String]| -> Vec<String> {
+        some.iter()
+            .filter(|line| !others.contains(line))
+            .cloned()
+            .collect()
+    };
+    assert!(
+        got == expected,
+        "held: {:#?}\nexpected: {:#?}",
+        without(got, expected),
+        without(expected, got)
+    );
+}

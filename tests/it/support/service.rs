@@ -1,0 +1,279 @@
+//! The whole service in this process, as tests call it: the real routers and attributor over the embedded database, a clock
+//! that stands still until it is moved, and a tripwire under the SDK's client.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use hourly_attributor::{Attributor, AttributorError};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use revtrail_aws::clock::Clock;
+use revtrail_core::value::id::MarketplaceId;
+use revtrail_core::value::time::{Instant, Retention};
+use revtrail_store::Store;
+use revtrail_store::jobs::job::Nudge;
+use revtrail_store::table::embedded::{self, Embedded};
+use revtrail_web::app::App;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::support::fault_client::Line;
+use crate::support::tripwire::Tripwire;
+
+/// The deployment's key.
+pub const ADMIN: &str = "admin-key";
+
+/// Plays a future to its end, on this thread alone.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(future)
+}
+
+pub struct Service {
+    pub store: Store,
+    pub retention: Retention,
+    pub tripwire: Tripwire,
+    router: Router,
+    clock: Arc<AtomicI64>,
+    poked: Arc<Mutex<Vec<Nudge>>>,
+}
+
+impl Service {
+    /// A service whose clock shows `now`, with the default retention.
+    pub async fn at(now: &str) -> Self {
+        Self::with(now, Retention::DEFAULT).await
+    }
+
+    pub async fn with(now: &str, retention: Retention) -> Self {
+        let tripwire = Tripwire::over(Embedded::memory().unwrap());
+        let store = Store::new(embedded::client(tripwire.clone()), "revtrail");
+        store.create_table().await.unwrap();
+        Self::on(store, tripwire, Instant::parse(now).unwrap(), retention)
+    }
+
+    /// A service that starts on a store, as after a crash: it remembers nothing.
+    pub fn on(store: Store, tripwire: Tripwire, now: Instant, retention: Retention) -> Self {
+        let clock = Arc::new(AtomicI64::new(now.ms()));
+        let poked: Arc<Mutex<Vec<_>>> = Arc::default();
+        let waiting = poked.clone();
+        let poke = manage::in_process(move |nudge| waiting.lock().unwrap().push(nudge));
+        let app = App::new(
+            store.clone(),
+            Clock::Set(clock.clone()),
+            retention,
+            Some(ADMIN),
+        );
+        let router = revtrail_web::dispatch::router(revtrail::serve::routes(poke), app);
+        Self {
+            store,
+            retention,
+            tripwire,
+            router,
+            clock,
+            poked,
+        }
+    }
+
+    /// A service at the end of a line, with the default retention.
+    pub fn over(line: &Line, now: Instant) -> Self {
+        let (store, tripwire) = (line.store(), line.tripwire.clone());
+        Self::on(store, tripwire, now, Retention::DEFAULT)
+    }
+
+    /// The attributor of this service.
+    pub fn attributor(&self) -> Attributor {
+        Attributor::new(self.store.clone(), self.retention)
+    }
+
+    /// What a schedule's tick is for one marketplace, all of it.
+    pub async fn tick(&self, marketplace: &str) -> Result<(), AttributorError> {
+        let plan = Nudge::Plan {
+            marketplace: MarketplaceId::new(marketplace).unwrap(),
+            run_id: None,
+        };
+        self.attributor().drain(vec![plan], &|| self.now()).await
+    }
+
+    /// The nudges that this service would have sent since it was last asked.
+    pub fn poked(&self) -> Vec<Nudge> {
+        self.poked.lock().unwrap().drain(..).collect()
+    }
+
+    pub fn now(&self) -> Instant {
+        Instant::from_ms(self.clock.load(Ordering::SeqCst))
+    }
+
+    pub fn set_now(&self, now: Instant) {
+        self.clock.store(now.ms(), Ordering::SeqCst);
+    }
+
+    /// One call with any body, as bytes; the answer's status, its media type and its bytes.
+    pub async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        key: Option<&str>,
+        media: Option<&str>,
+        body: Vec<u8>,
+    ) -> (StatusCode, String, Vec<u8>) {
+        let bearer = key.map(|key| format!("Bearer {key}"));
+        let headers: Vec<_> = [
+            ("authorization", bearer.as_deref()),
+            ("content-type", media),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+        self.send(method, path, &headers, body).await
+    }
+
+    /// One call with any headers.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> (StatusCode, String, Vec<u8>) {
+        let answer = self.answer(method, path, headers, body).await;
+        let media = answer
+            .headers()
+            .get("content-type")
+            .map(|v| v.to_str().unwrap().to_owned());
+        (
+            answer.status(),
+            media.unwrap_or_default(),
+            answer.into_body(),
+        )
+    }
+
+    /// The same, with the answer's headers.
+    pub async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Response<Vec<u8>> {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let marketplace = path
+            .strip_prefix("/v1/marketplaces/")
+            .and_then(|rest| rest.split(['/', '?']).next());
+        let _armed = marketplace.map(|marketplace| self.tripwire.arm(marketplace));
+        let answer = self
+            .router
+            .clone()
+            .oneshot(request.body(Body::from(body)).unwrap())
+            .await
+            .unwrap();
+        let (head, body) = answer.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes().to_vec();
+        self.tripwire.assert_untouched();
+        Response::from_parts(head, bytes)
+    }
+
+    /// One JSON call under a key.
+    pub async fn call_as(
+        &self,
+        key: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (StatusCode, Value) {
+        let bytes = body
+            .map(|body| body.to_string().into_bytes())
+            .unwrap_or_default();
+        let (status, _, bytes) = self
+            .raw(method, path, Some(key), Some("application/json"), bytes)
+            .await;
+        (
+            status,
+            if bytes.is_empty() {
+                Value::Null
+            } else {
+                serde_json::from_slice(&bytes).unwrap()
+            },
+        )
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.call_as(ADMIN, Method::GET, path, None).await;
+        assert_eq!(status, StatusCode::OK, "GET {path}: {body}");
+        body
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        self.call_as(ADMIN, Method::POST, path, Some(body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        self.call_as(ADMIN, Method::PUT, path, Some(body)).await
+    }
+
+    /// A call that is answered, or fails behind the service: true where it is known to be done.
+    pub async fn done(&self, method: &Method, path: &str, body: &Value) -> bool {
+        let (status, answer) = self.call_as(ADMIN, method.clone(), path, Some(body)).await;
+        assert!(
+            status.is_success() || status.is_server_error(),
+            "{path}: {status} {answer}"
+        );
+        status.is_success()
+    }
+
+    /// Makes a marketplace; `settings` as in `PUT M`.
+    pub async fn make(&self, marketplace: &str, settings: &Value) {
+        let (status, body) = self
+            .put(
+                &format!("/v1/marketplaces/{marketplace}"),
+                &json!({ "name": marketplace, "settings": settings }),
+            )
+            .await;
+        assert_eq!(status, StatusCode::CREATED, "{body}");
+    }
+
+    /// Posts records in calls of `size` and asserts that all of them are answered.
+    pub async fn feed(&self, marketplace: &str, what: &str, records: &[Value], size: usize) {
+        for some in records.chunks(size) {
+            let (status, body) = self
+                .post(
+                    &format!("/v1/marketplaces/{marketplace}/{what}"),
+                    &json!(some),
+                )
+                .await;
+            assert_eq!(status, StatusCode::ACCEPTED, "{body}");
+            assert_eq!(body["rejected"], json!([]), "{some:?}");
+        }
+    }
+
+    /// Asks for a run and works it off; the run as it is on record then.
+    pub async fn run(&self, marketplace: &str) -> Value {
+        self.run_with(marketplace, &json!({})).await
+    }
+
+    /// The same with a body.
+    pub async fn run_with(&self, marketplace: &str, body: &Value) -> Value {
+        let (status, body) = self
+            .post(&format!("/v1/marketplaces/{marketplace}/runs"), body)
+            .await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{body}");
+        let poked = self.poked();
+        let _armed = self.tripwire.arm(marketplace);
+        self.attributor()
+            .drain(poked, &|| self.now())
+            .await
+            .unwrap();
+        self.tripwire.assert_untouched();
+        self.get(&format!(
+            "/v1/marketplaces/{marketplace}/runs/{}",
+            body["run_id"].as_str().unwrap()
+        ))
+        .await
+    }
+}
