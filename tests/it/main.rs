@@ -55,6 +55,15 @@ mod faults {
     pub mod two_at_once;
 }
 
+/// Cases from the world: what people who do this job reported elsewhere and was wrong here too.
+mod cases {
+    pub mod facts;
+    pub mod files;
+    pub mod inbox;
+    pub mod promotions;
+    pub mod reports;
+}
+
 /// What it costs, in read and write units.
 mod cost {
     pub mod meter;
