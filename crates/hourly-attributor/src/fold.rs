@@ -198,9 +198,9 @@ impl Bench<'_> {
         now: Instant,
     ) -> Result<Moved, AttributorError> {
         match self.move_some(&light, now).await {
-            Err(AttributorError::Store(StoreError::Refused { op, why })) => {
+            Err(AttributorError::Store(StoreError::Refused { op, source })) => {
                 if let [(customer, _)] = &light[..] {
-                    tracing::error!(marketplace = %self.market.id(), op, why, "a contribution cannot be stored: its customer is parked");
+                    tracing::error!(marketplace = %self.market.id(), op, %source, "a contribution cannot be stored: its customer is parked");
                     self.park(customer.clone(), ParkedFor::NotStorable, now)
                         .await?;
                     return Ok(Moved::Again(Vec::new()));

@@ -18,6 +18,7 @@ use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::{DAY_MS, HOUR_MS, Instant, Retention};
 use revtrail_store::jobs::job::Nudge;
 use revtrail_store::market::Created;
+use revtrail_store::table::fault::Cause;
 use revtrail_store::{Store, StoreError};
 use serde_json::json;
 
@@ -188,10 +189,10 @@ pub(crate) async fn load(
     Ok(())
 }
 
-fn refused(why: impl ToString) -> StoreError {
+fn refused(why: impl Into<Cause>) -> StoreError {
     StoreError::Refused {
         op: "loading the sample",
-        why: why.to_string(),
+        source: why.into(),
     }
 }
 

@@ -125,12 +125,12 @@ fn routes() -> Vec<Route> {
             Err(match call.param("how")? {
                 "busy" => StoreError::Busy {
                     op,
-                    why: "throttled".into(),
+                    source: "throttled".into(),
                 }
                 .into(),
                 "refused" => StoreError::Refused {
                     op,
-                    why: "secret".into(),
+                    source: "secret".into(),
                 }
                 .into(),
                 "conflict" => Problem::conflict("ambiguous_code", "two promotions have it"),

@@ -355,7 +355,7 @@ impl Market {
             work: rest,
             ..unit.clone()
         };
-        let data = serde_json::to_string(&unit).unwrap_or_default();
+        let data = serde_json::to_string(&unit)?;
         let values = vec![
             (":d", AttributeValue::S(data)),
             (":one", AttributeValue::N("1".to_owned())),
@@ -385,7 +385,7 @@ impl Market {
     ) -> Result<bool, StoreError> {
         let condition = Condition::equals("v", AttributeValue::N(unit.version.to_string()));
         unit.work = rest;
-        let data = AttributeValue::S(serde_json::to_string(unit).unwrap_or_default());
+        let data = AttributeValue::S(serde_json::to_string(unit)?);
         let (addition, counts) = found.addition("v");
         let mut values = vec![(":d", data)];
         values.extend(counts.iter().map(|(name, n)| (name.as_str(), n.clone())));

@@ -138,8 +138,7 @@ impl Market {
             .packed(&stored.sheet)
             .expires(self.unseen_at(day));
         if !stored.merged.is_empty() {
-            let merged = serde_json::to_string(&stored.merged).unwrap_or_default();
-            item = item.text("m", merged);
+            item = item.json("m", &stored.merged);
         }
         self.store
             .put_write(item, Some(Condition::version(stored.version)))

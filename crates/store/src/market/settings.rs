@@ -89,6 +89,18 @@ impl Market {
         ))
     }
 
+    /// All versions of the settings of a marketplace that exists: it is made with its first.
+    ///
+    /// # Errors
+    /// What the table answers; [`StoreError::Unreadable`] where no version is in force, which no write of revtrail leaves behind.
+    pub async fn versions_there(&self) -> Result<Versions, StoreError> {
+        let none = || StoreError::Unreadable {
+            family: keys::settings(&self.id),
+            source: "no version of the settings is in force".into(),
+        };
+        self.versions().await?.ok_or_else(none)
+    }
+
     /// Saves settings as a new version, unless the newest says the same. Before the marketplace holds its first order the new
     /// version replaces the others; else orders placed from `now` on are decided again.
     ///
@@ -101,9 +113,7 @@ impl Market {
         now: Instant,
     ) -> Result<Saved, StoreError> {
         for _ in 0..TRIES_MAX {
-            let versions = self.versions().await?.ok_or(StoreError::Contended {
-                op: "saving settings",
-            })?;
+            let versions = self.versions_there().await?;
             let newest = versions.newest();
             if newest.settings == *settings {
                 return Ok(Saved::Same(newest.clone()));

@@ -523,7 +523,7 @@ impl Market {
                     Job::Redeem(_) | Job::Rollback { .. } | Job::Redate(_) => {
                         return Err(StoreError::Refused {
                             op: "TransactWriteItems",
-                            why: "one record does not fit into a transaction".to_owned(),
+                            source: "one record does not fit into a transaction".into(),
                         });
                     }
                 },

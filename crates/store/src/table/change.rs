@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::builders::TransactWriteItemBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Update};
 use revtrail_core::value::money::Money;
 use revtrail_core::value::time::Instant;
 use serde::Serialize;
 
 use crate::table::client::Store;
-use crate::table::item::{NewItem, TTL_ATTRIBUTE, key_item};
+use crate::table::item::{Packed, TTL_ATTRIBUTE, key_item};
 use crate::table::keys::Key;
 use crate::table::write::Write;
 
@@ -26,6 +27,7 @@ pub(crate) struct Change {
     least: BTreeMap<String, Money>,
     equal: BTreeMap<String, Option<AttributeValue>>,
     delete: bool,
+    unwritable: Option<serde_json::Error>,
 }
 
 impl Changes {
@@ -76,18 +78,26 @@ impl Change {
 
     /// The item's value, as JSON text in `d`.
     pub(crate) fn data(&mut self, value: &impl Serialize) -> &mut Self {
-        let json = serde_json::to_string(value).unwrap_or_default();
-        self.set("d", AttributeValue::S(json))
+        match serde_json::to_string(value) {
+            Ok(json) => self.set("d", AttributeValue::S(json)),
+            Err(error) => self.not_writable(error),
+        }
     }
 
     /// The item's value, compressed into `z` where it is large.
     pub(crate) fn packed(&mut self, value: &impl Serialize) -> &mut Self {
-        match NewItem::packed_value(value) {
-            Ok(json) => self.remove("z").set("d", AttributeValue::S(json)),
-            Err(packed) => self
+        match Packed::new(value) {
+            Ok(Packed::Text(json)) => self.remove("z").set("d", AttributeValue::S(json)),
+            Ok(Packed::Compressed(bytes)) => self
                 .remove("d")
-                .set("z", AttributeValue::B(Blob::new(packed))),
+                .set("z", AttributeValue::B(Blob::new(bytes))),
+            Err(error) => self.not_writable(error),
         }
+    }
+
+    fn not_writable(&mut self, error: serde_json::Error) -> &mut Self {
+        self.unwritable = Some(error);
+        self
     }
 
     pub(crate) fn expires(&mut self, at: Instant) -> &mut Self {
@@ -133,7 +143,7 @@ impl Change {
 
     fn is_empty(&self) -> bool {
         let adds = self.add.values().any(|amount| !amount.is_zero());
-        let asks = !self.least.is_empty() || !self.equal.is_empty();
+        let asks = !self.least.is_empty() || !self.equal.is_empty() || self.unwritable.is_some();
         !(adds || asks || self.delete || !self.set.is_empty() || !self.remove.is_empty())
     }
 
@@ -164,9 +174,11 @@ impl Change {
                 .set_expression_attribute_names(names.names())
                 .set_expression_attribute_values(names.values());
             return Write::new(
-                TransactWriteItem::builder().set_delete(delete.build().ok()),
+                delete.build(),
+                TransactWriteItemBuilder::delete,
                 names.bytes,
-            );
+            )
+            .unless(self.unwritable);
         }
         let mut clauses = Vec::new();
         let mut clause = |word: &str, parts: Vec<String>| {
@@ -194,9 +206,11 @@ impl Change {
                 .set_expression_attribute_names(names.names())
                 .set_expression_attribute_values(names.values());
             return Write::new(
-                TransactWriteItem::builder().set_condition_check(check.build().ok()),
+                check.build(),
+                TransactWriteItemBuilder::condition_check,
                 names.bytes,
-            );
+            )
+            .unless(self.unwritable);
         }
         let update = Update::builder()
             .table_name(&*store.table)
@@ -206,9 +220,11 @@ impl Change {
             .set_expression_attribute_names(names.names())
             .set_expression_attribute_values(names.values());
         Write::new(
-            TransactWriteItem::builder().set_update(update.build().ok()),
+            update.build(),
+            TransactWriteItemBuilder::update,
             names.bytes,
         )
+        .unless(self.unwritable)
     }
 }
 

@@ -91,7 +91,7 @@ impl Store {
     pub async fn create_table(&self) -> Result<(), StoreError> {
         let build = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Refused {
             op: "CreateTable",
-            why: error.to_string(),
+            source: error.into(),
         };
         let mut create = self
             .client
@@ -178,11 +178,14 @@ impl Store {
         item: NewItem,
         condition: Option<Condition>,
     ) -> Result<PutOutcome, StoreError> {
+        if let Some(error) = item.unwritable {
+            return Err(error.into());
+        }
         let mut request = self
             .writer
             .put_item()
             .table_name(&*self.table)
-            .set_item(Some(item.0))
+            .set_item(Some(item.item))
             .return_values(ReturnValue::AllOld);
         if let Some(condition) = condition {
             request = request
@@ -359,7 +362,7 @@ impl Store {
                     .build();
                 let keys = keys.map_err(|error| StoreError::Refused {
                     op: "BatchGetItem",
-                    why: error.to_string(),
+                    source: error.into(),
                 })?;
                 let request = self
                     .client

@@ -107,7 +107,7 @@ impl Embedded {
         let (mut scan, mut items) = (scan.clone(), Vec::new());
         loop {
             let page = run(scan.to_string().as_bytes(), |q| self.database.scan(q));
-            let mut page: Value = serde_json::from_str(&page.map_err(opening)?).unwrap_or_default();
+            let mut page: Value = serde_json::from_str(&page.map_err(opening)?)?;
             if let Some(Value::Array(some)) = page.get_mut("Items").map(Value::take) {
                 items.extend(some);
             }
@@ -129,7 +129,7 @@ impl Embedded {
 fn opening(error: DynoxideError) -> StoreError {
     StoreError::Refused {
         op: "the embedded database",
-        why: error.to_string(),
+        source: Box::new(error),
     }
 }
 

@@ -4,16 +4,29 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::CancellationReason;
 use aws_sdk_dynamodb::types::error::TransactionCanceledException;
 
+/// What stands behind an error: the SDK's own, or a sentence.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the table answered, with the SDK's error behind it.
+#[derive(Debug, thiserror::Error)]
+#[error("{code} {message}")]
+struct Answer {
+    code: String,
+    message: String,
+    #[source]
+    sdk: Cause,
+}
+
 /// Why the table did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Throttled, timed out or unreachable: the same call may be made again.
-    #[error("the table is busy, {op} may be repeated: {why}")]
+    #[error("the table is busy, {op} may be repeated: {source}")]
     Busy {
         /// Which call.
         op: &'static str,
         /// What the SDK said.
-        why: String,
+        source: Cause,
     },
     /// Another call changed the same thing at the same time, too often: the same call may be made again.
     #[error("{op} met too many changes at the same time and may be repeated")]
@@ -22,20 +35,27 @@ pub enum StoreError {
         op: &'static str,
     },
     /// The table refused the call: repeating it will not help.
-    #[error("the table refused {op}: {why}")]
+    #[error("the table refused {op}: {source}")]
     Refused {
         /// Which call.
         op: &'static str,
-        /// What the SDK said.
-        why: String,
+        /// What the SDK said, or why it was not even asked.
+        source: Cause,
     },
     /// A stored item is not what this version writes.
-    #[error("an item of {family} cannot be read: {why}")]
+    #[error("an item of {family} cannot be read: {source}")]
     Unreadable {
         /// Where it lies: its partition, without the id of a customer or order.
         family: String,
         /// What is wrong.
-        why: String,
+        source: Cause,
+    },
+    /// A value cannot be written as JSON, so nothing is stored: repeating the call will not help.
+    #[error("a value cannot be stored: {source}")]
+    Unwritable {
+        /// What is wrong with it.
+        #[from]
+        source: serde_json::Error,
     },
 }
 
@@ -60,17 +80,25 @@ where
         "TransactionConflictException",
         "TransactionInProgressException",
     ];
-    let (code, why) = match &error {
+    let (code, message) = match &error {
         SdkError::ServiceError(context) => (
             context.err().code().map(str::to_owned),
             context.err().to_string(),
         ),
         other => (None, other.to_string()),
     };
-    let why = format!("{} {why}", code.as_deref().unwrap_or_default());
-    match code {
-        Some(code) if !passing.contains(&code.as_str()) => StoreError::Refused { op, why },
-        _ => StoreError::Busy { op, why },
+    let refused = code
+        .as_ref()
+        .is_some_and(|code| !passing.contains(&code.as_str()));
+    let source = Cause::from(Answer {
+        code: code.unwrap_or_default(),
+        message,
+        sdk: error.into(),
+    });
+    if refused {
+        StoreError::Refused { op, source }
+    } else {
+        StoreError::Busy { op, source }
     }
 }
 

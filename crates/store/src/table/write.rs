@@ -1,6 +1,8 @@
 //! Transactions: several writes, all or nothing.
 
+use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::builders::TransactWriteItemBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update,
 };
@@ -16,22 +18,40 @@ pub(crate) const TRANSACTION_ITEMS_MAX: usize = 100;
 /// Most bytes of a transaction: DynamoDB takes 4 MiB; an eighth is left for names and keys.
 pub(crate) const TRANSACTION_BYTES_MAX: usize = 3_500_000;
 
+/// What an update of a few attributes has at most.
+const UPDATE_BYTES: usize = 256;
+
 /// One write of a transaction.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Write {
-    item: TransactWriteItem,
+    item: Result<TransactWriteItem, StoreError>,
     bytes: usize,
 }
 
 impl Write {
-    pub(crate) fn new(
-        item: aws_sdk_dynamodb::types::builders::TransactWriteItemBuilder,
+    /// A write of one kind: what the SDK built of it, and where that stands among the kinds. What cannot be built fails the
+    /// transaction, so that none goes without it.
+    pub(crate) fn new<T>(
+        built: Result<T, BuildError>,
+        into: impl FnOnce(TransactWriteItemBuilder, T) -> TransactWriteItemBuilder,
         bytes: usize,
     ) -> Self {
-        Self {
-            item: item.build(),
-            bytes,
+        let item = match built {
+            Ok(built) => Ok(into(TransactWriteItem::builder(), built).build()),
+            Err(error) => Err(StoreError::Refused {
+                op: "TransactWriteItems",
+                source: error.into(),
+            }),
+        };
+        Self { item, bytes }
+    }
+
+    /// The same write, that cannot be made where a value of it cannot be written as JSON.
+    pub(crate) fn unless(mut self, unwritable: Option<serde_json::Error>) -> Self {
+        if let Some(error) = unwritable {
+            self.item = Err(error.into());
         }
+        self
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -54,15 +74,12 @@ impl Store {
         let condition = condition.unwrap_or_default();
         let put = Put::builder()
             .table_name(&*self.table)
-            .set_item(Some(item.0))
+            .set_item(Some(item.item))
             .set_expression_attribute_names(condition.names())
             .set_expression_attribute_values(condition.values())
             .set_condition_expression(condition.expression())
             .build();
-        Write {
-            item: TransactWriteItem::builder().set_put(put.ok()).build(),
-            bytes,
-        }
+        Write::new(put, TransactWriteItemBuilder::put, bytes).unless(item.unwritable)
     }
 
     /// A delete for a transaction.
@@ -75,10 +92,8 @@ impl Store {
             .set_expression_attribute_values(condition.values())
             .set_condition_expression(condition.expression())
             .build();
-        Write {
-            item: TransactWriteItem::builder().set_delete(delete.ok()).build(),
-            bytes: key.pk.len() + key.sk.len(),
-        }
+        let bytes = key.pk.len() + key.sk.len();
+        Write::new(delete, TransactWriteItemBuilder::delete, bytes)
     }
 
     /// A condition alone, for a transaction.
@@ -90,12 +105,8 @@ impl Store {
             .set_expression_attribute_values(condition.values())
             .condition_expression(condition.expression)
             .build();
-        Write {
-            item: TransactWriteItem::builder()
-                .set_condition_check(check.ok())
-                .build(),
-            bytes: key.pk.len() + key.sk.len(),
-        }
+        let bytes = key.pk.len() + key.sk.len();
+        Write::new(check, TransactWriteItemBuilder::condition_check, bytes)
     }
 
     /// An update for a transaction.
@@ -115,16 +126,14 @@ impl Store {
             .set_expression_attribute_values(condition.values_with(values))
             .set_condition_expression(condition.expression())
             .build();
-        Write {
-            item: TransactWriteItem::builder().set_update(update.ok()).build(),
-            bytes: 256,
-        }
+        Write::new(update, TransactWriteItemBuilder::update, UPDATE_BYTES)
     }
 
     /// Writes all or nothing. At most [`TRANSACTION_ITEMS_MAX`] items.
     pub(crate) async fn transact(&self, writes: Vec<Write>) -> Result<Transacted, StoreError> {
         let count = writes.len();
-        let items = writes.into_iter().map(|write| write.item).collect();
+        let items = writes.into_iter().map(|write| write.item);
+        let items = items.collect::<Result<Vec<_>, _>>()?;
         let Err(error) = self
             .client
             .transact_write_items()

@@ -294,7 +294,8 @@ impl<'m> Draft<'m> {
             return Ok(known.clone());
         }
         let item = self.items.get(&keys::promotion(&self.market.id, id));
-        let read = item.map(|item| Ok((data(item)?, number(item, "v").unwrap_or(0))));
+        let read =
+            item.map(|item| Ok::<_, StoreError>((data(item)?, number(item, "v").unwrap_or(0))));
         let read: Option<(Promotion, i64)> = read.transpose()?;
         self.promotions.insert(id.clone(), read.clone());
         Ok(read)
