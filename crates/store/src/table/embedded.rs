@@ -1,6 +1,7 @@
 //! The embedded database behind the SDK's client: an HTTP client that hands requests to it in this process, without a socket.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
@@ -24,6 +25,8 @@ pub const TABLE: &str = "revtrail";
 #[derive(Clone)]
 pub struct Embedded {
     database: Database,
+    /// What SQLite opens once more to read what is in here: a path, or a name in memory.
+    name: String,
 }
 
 impl std::fmt::Debug for Embedded {
@@ -38,9 +41,9 @@ impl Embedded {
     /// # Errors
     /// What SQLite says.
     pub fn memory() -> Result<Self, StoreError> {
-        Database::memory()
-            .map(|database| Self { database })
-            .map_err(opening)
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let made = MADE.fetch_add(1, Ordering::Relaxed);
+        Self::open(format!("file:revtrail-{made}?mode=memory&cache=shared"))
     }
 
     /// In a file, which is made where it does not exist. Every write is on disk before it is answered.
@@ -48,9 +51,12 @@ impl Embedded {
     /// # Errors
     /// What SQLite says.
     pub fn file(path: &Path) -> Result<Self, StoreError> {
-        Database::new(&path.to_string_lossy())
-            .map(|database| Self { database })
-            .map_err(opening)
+        Self::open(path.to_string_lossy().into_owned())
+    }
+
+    fn open(name: String) -> Result<Self, StoreError> {
+        let database = Database::new(&name).map_err(opening)?;
+        Ok(Self { database, name })
     }
 
     /// Deletes the items whose time is over at `now`, as DynamoDB does by itself, by the machine's clock; says how many.
@@ -80,25 +86,13 @@ impl Embedded {
         Ok(swept)
     }
 
-    /// The same items in a database of its own, in memory: where tests begin again and again.
+    /// The same items in a database of its own, in memory: where tests begin again and again. SQLite copies its pages.
     ///
     /// # Errors
     /// What SQLite says.
     pub fn copy(&self) -> Result<Self, StoreError> {
         let copy = Self::memory()?;
-        let table = json!({
-            "TableName": TABLE, "BillingMode": "PAY_PER_REQUEST",
-            "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }, { "AttributeName": "sk", "KeyType": "RANGE" }],
-            "AttributeDefinitions": [{ "AttributeName": "pk", "AttributeType": "S" }, { "AttributeName": "sk", "AttributeType": "S" }],
-        });
-        run(table.to_string().as_bytes(), |q| {
-            copy.database.create_table(q)
-        })
-        .map_err(opening)?;
-        for item in self.scan(&json!({ "TableName": TABLE }))? {
-            let put = json!({ "TableName": TABLE, "Item": item }).to_string();
-            run(put.as_bytes(), |q| copy.database.put_item(q)).map_err(opening)?;
-        }
+        copy.database.restore_from(&self.name).map_err(opening)?;
         Ok(copy)
     }
 
@@ -218,4 +212,51 @@ pub async fn store(embedded: Embedded) -> Result<Store, StoreError> {
 /// What SQLite says.
 pub async fn memory() -> Result<Store, StoreError> {
     store(Embedded::memory()?).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(embedded: &Embedded, sk: &str) {
+        let item = json!({
+            "pk": { "S": "p" }, "sk": { "S": sk }, "n": { "N": "12.50" }, "b": { "B": "AAH/" }, "s": { "SS": ["a", "b"] },
+            "m": { "M": { "l": { "L": [{ "NULL": true }, { "BOOL": false }, { "S": "ü😀" }] } } },
+        });
+        let put = json!({ "TableName": TABLE, "Item": item }).to_string();
+        run(put.as_bytes(), |q| embedded.database.put_item(q)).unwrap();
+    }
+
+    /// All items, and the table itself.
+    fn held(embedded: &Embedded) -> (Vec<Value>, Value) {
+        let table = json!({ "TableName": TABLE });
+        let told = run(table.to_string().as_bytes(), |q| {
+            embedded.database.describe_table(q)
+        });
+        let told = serde_json::from_str(&told.unwrap()).unwrap();
+        (embedded.scan(&table).unwrap(), told)
+    }
+
+    #[tokio::test]
+    async fn a_copy_holds_the_same_and_goes_its_own_way() {
+        let folder = std::env::temp_dir().join(format!("revtrail-copy-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = Embedded::file(&folder.join("revtrail.db")).unwrap();
+        for original in [Embedded::memory().unwrap(), file] {
+            store(original.clone()).await.unwrap();
+            // More than a page of SQLite's.
+            (0..300).for_each(|n| put(&original, &format!("{n:03}")));
+            let before = held(&original);
+            assert_eq!(before.0.len(), 300);
+            let (copy, other) = (original.copy().unwrap(), original.copy().unwrap());
+            assert_eq!(held(&copy), before);
+            put(&original, "later");
+            put(&copy, "here");
+            put(&copy, "there");
+            assert_eq!(held(&copy.copy().unwrap()), held(&copy), "a copy's copy");
+            let items = [&original, &copy, &other].map(|embedded| held(embedded).0.len());
+            assert_eq!(items, [301, 302, 300]);
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }
