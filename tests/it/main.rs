@@ -19,6 +19,7 @@ mod support {
     pub mod invariants;
     pub mod promotion_lists;
     pub mod service;
+    pub mod tier;
     pub mod tripwire;
 }
 
@@ -52,6 +53,7 @@ mod faults {
     pub mod redeem_parallel;
     pub mod retries;
     pub mod runs;
+    pub mod schedule;
     pub mod two_at_once;
 }
 

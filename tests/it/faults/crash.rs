@@ -2,22 +2,24 @@
 //! again, the attributor ticks twice, and the table holds what it holds where nothing failed. What was answered with 202 is there.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use hourly_attributor::{Attributor, AttributorError, Limits};
 use http::Method;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
+use revtrail_store::Store;
 use revtrail_store::jobs::job::Nudge;
+use revtrail_store::market::access::{Marketplace, Role};
 use revtrail_store::table::embedded::Embedded;
 use serde_json::{Value, json};
 
-use crate::support::fault_client::{Call, FAULTS, Fault, Line};
+use crate::support::fault_client::{Call, Fault, Line};
 use crate::support::fixtures::{NOW, assert_part, events, order, with};
 use crate::support::invariants::{assert_same, held};
 use crate::support::promotion_lists::shown;
 use crate::support::service::{Service, block_on};
+use crate::support::tier::{fails, number, proves, share, spread};
 
 const CUSTOMERS: [&str; 6] = ["ann", "bob", "cyd", "dee", "eve", "fay"];
 const CAMPAIGNS: [&str; 3] = ["spring", "summer", "winter"];
@@ -529,6 +531,10 @@ async fn insist(line: &Line, now: Instant, one: &Act, faults: &mut VecDeque<(usi
 /// Where something goes wrong: in an act, at a call of it, how; and again at a call of what runs next.
 type Point = (usize, Vec<(usize, Fault)>);
 
+fn replay(at: usize) -> String {
+    format!("REVTRAIL_ACT={at} cargo t --test it faults::crash")
+}
+
 /// What the table holds before each act, and after the last.
 async fn states(acts: &Acts) -> Vec<Embedded> {
     let line = Line::new();
@@ -542,14 +548,14 @@ async fn states(acts: &Acts) -> Vec<Embedded> {
 }
 
 /// Plays an act from the state before it, with faults or without, and lets the attributor tick twice; says what is held then,
-/// and which faults each call of the act can suffer.
+/// and which calls the act made.
 async fn play(
     acts: &Acts,
     states: &[Embedded],
     at: usize,
     faults: &[(usize, Fault)],
     sends_again: bool,
-) -> (Vec<String>, Vec<Vec<Fault>>) {
+) -> (Vec<String>, Vec<Call>) {
     // A stale read shows what stood before the act before.
     let stale = at > 0 && faults.iter().any(|(_, fault)| *fault == Fault::StaleRead);
     let mut line = Line::over(states[at - usize::from(stale)].copy().unwrap());
@@ -560,13 +566,7 @@ async fn play(
     }
     let faults = &mut VecDeque::from(faults.to_vec());
     insist(&line, now(), &acts[at].2, faults).await;
-    let takes = |call: &Call| {
-        FAULTS
-            .into_iter()
-            .filter(|fault| call.takes(*fault) && (!sends_again || LEAVES_IT_DONE.contains(fault)))
-            .collect()
-    };
-    let calls = line.calls().iter().map(takes).collect();
+    let calls = line.calls();
     // The note of a call that died is taken for one after a quarter of an hour.
     let later = now().plus_ms(20 * 60_000);
     insist(&line, later, &Act::Tick, faults).await;
@@ -588,12 +588,12 @@ async fn play(
 
 #[test]
 fn every_crash_point_ends_in_the_same_figures() {
-    every_point(&life(), false, 3_000);
+    every_point(&life(), false);
 }
 
 #[test]
 fn every_crash_point_of_promotions_ends_in_the_same() {
-    every_point(&promotions(), false, 1_000);
+    every_point(&promotions(), false);
 }
 
 /// What the SDK takes for a call to be sent again, though it is done.
@@ -601,68 +601,106 @@ const LEAVES_IT_DONE: [Fault; 2] = [Fault::AnswerLost, Fault::ErrorAfterCommit];
 
 #[test]
 fn what_the_sdk_sends_again_is_done_once() {
-    every_point(&life(), true, 1_000);
-    every_point(&promotions(), true, 300);
+    every_point(&life(), true);
+}
+
+#[test]
+fn what_the_sdk_sends_again_of_promotions_is_done_once() {
+    every_point(&promotions(), true);
 }
 
 /// What the SDK sends again, since nothing of it is done: nobody hears of it.
+const REFUSED: [Fault; 3] = [Fault::Throttled, Fault::Conflict, Fault::Met];
+
 #[test]
 fn what_is_refused_for_now_is_sent_again() {
     let (mut points, only) = (0, only());
     for acts in [life(), promotions()] {
         let states = block_on(states(&acts));
-        let acts = acts.iter().enumerate();
-        for (at, (name, _, one)) in acts.filter(|(at, _)| only.is_none_or(|only| only == *at)) {
-            let play = |refused: Option<(usize, Fault)>| {
-                let mut line = Line::over(states[at].copy().unwrap());
-                line.sends_again = true;
-                if let Some((call, fault)) = refused {
-                    line.fail_at(call, fault);
-                }
-                let done = block_on(act(&service(&line, now()), one));
-                assert!(done, "act {at} ({name}): {refused:?}");
-                line.calls()
-            };
-            for (call, seen) in play(None).iter().enumerate() {
-                for fault in [Fault::Throttled, Fault::Conflict, Fault::Met] {
-                    if seen.takes(fault) {
+        let played: Vec<usize> = (0..acts.len())
+            .filter(|at| only.is_none_or(|only| only == *at))
+            .collect();
+        let counts = spread(
+            &played,
+            |at| replay(*at),
+            |&at| {
+                let (name, _, one) = &acts[at];
+                let play = |refused: Option<(usize, Fault)>| {
+                    let mut line = Line::over(states[at].copy().unwrap());
+                    line.sends_again = true;
+                    if let Some((call, fault)) = refused {
+                        line.fail_at(call, fault);
+                    }
+                    let done = block_on(act(&service(&line, now()), one));
+                    assert!(done, "act {at} ({name}): {refused:?}");
+                    line.calls()
+                };
+                let calls = play(None);
+                let mut points = 0;
+                let failing = calls.iter().enumerate();
+                for (call, seen) in failing.filter(|(call, _)| whole() || fails(at + call)) {
+                    let mut faults = REFUSED.to_vec();
+                    faults.retain(|fault| seen.takes(*fault));
+                    for fault in share(&faults, at + call + call / 4, whole()) {
                         play(Some((call + 1, fault)));
                         points += 1;
                     }
                 }
-            }
-        }
+                points
+            },
+        );
+        points += counts.iter().sum::<usize>();
     }
     println!("refusals: {points}");
-    assert!(only.is_some() || points > 1_000, "{points}");
+    // A quarter of 500 calls, the least that both lives make.
+    assert!(
+        only.is_some() || points >= if fails(1) { 500 } else { 125 },
+        "{points}"
+    );
 }
 
 /// The one act that is asked for.
 fn only() -> Option<usize> {
-    let only = std::env::var("REVTRAIL_ACT").ok();
-    only.map(|text| text.parse().unwrap())
+    number("REVTRAIL_ACT").map(|at| at as usize)
 }
 
-fn every_point(acts: &Acts, sends_again: bool, least: usize) {
+/// Whether every fault is played at a call; else one of them, in turn. An act that is asked for is played whole.
+fn whole() -> bool {
+    proves() || only().is_some() || number("REVTRAIL_PAIRS").is_some()
+}
+
+fn every_point(acts: &Acts, sends_again: bool) {
     let only = only();
     let states = block_on(states(acts));
+    let all: Vec<usize> = (0..acts.len()).collect();
+    let smooth = spread(
+        &all,
+        |at| replay(*at),
+        |at| {
+            let (held, calls) = block_on(play(acts, &states, *at, &[], sends_again));
+            let (name, few, _) = &acts[*at];
+            assert!(calls.len() >= *few, "{name} makes {} calls", calls.len());
+            (held, calls)
+        },
+    );
     let mut points: Vec<Point> = Vec::new();
-    let mut expected = Vec::new();
-    for (at, (name, few, _)) in acts.iter().enumerate() {
-        let (held, calls) = block_on(play(acts, &states, at, &[], sends_again));
-        println!("{name}: {} calls", calls.len());
-        assert!(calls.len() >= *few, "{name} makes {} calls", calls.len());
-        expected.push(held);
-        for (call, faults) in calls.into_iter().enumerate() {
-            points.extend(
-                faults
-                    .into_iter()
-                    .map(|fault| (at, vec![(call + 1, fault)])),
-            );
+    let mut calls = 0;
+    for (at, (_, made)) in smooth.iter().enumerate() {
+        if only.is_some_and(|only| only != at) {
+            continue;
+        }
+        let failing = made.iter().enumerate();
+        for (n, call) in failing.filter(|(n, _)| whole() || fails(at + n)) {
+            calls += 1;
+            let faults = match sends_again {
+                true => LEAVES_IT_DONE.to_vec(),
+                false => call.faults(),
+            };
+            let faults = share(&faults, at + n + n / 4, whole());
+            points.extend(faults.into_iter().map(|fault| (at, vec![(n + 1, fault)])));
         }
     }
-    points.retain(|(at, _)| only.is_none_or(|only| only == *at));
-    if std::env::var("REVTRAIL_PAIRS").is_ok() {
+    if number("REVTRAIL_PAIRS").is_some() {
         let again = |(at, first): &Point| {
             let second = points
                 .iter()
@@ -672,28 +710,107 @@ fn every_point(acts: &Acts, sends_again: bool, least: usize) {
         };
         points = points.iter().flat_map(again).collect();
     }
-    let failed = Mutex::new(Vec::new());
-    let check = |(at, faults): &Point| {
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    spread(
+        &points,
+        |(at, faults)| format!("{} (act {at}, {}: {faults:?})", replay(*at), acts[*at].0),
+        |(at, faults)| {
             let (held, _) = block_on(play(acts, &states, *at, faults, sends_again));
-            assert_same(&held, &expected[*at]);
-        }));
-        if outcome.is_err() {
-            let name = acts[*at].0;
-            let point = format!(
-                "act {at} ({name}), {faults:?}; replay: REVTRAIL_ACT={at} cargo test -p revtrail-tests --test it faults::crash"
-            );
-            failed.lock().unwrap().push(point);
-        }
-    };
-    std::thread::scope(|scope| {
-        for half in 0..2 {
-            let (points, check) = (&points, &check);
-            scope.spawn(move || points.iter().skip(half).step_by(2).for_each(check));
-        }
-    });
+            assert_same(&held, &smooth[*at].0);
+        },
+    );
+    println!("calls that fail: {calls}");
     println!("crash points: {}", points.len());
-    let failed = failed.into_inner().unwrap();
-    assert!(failed.is_empty(), "{} points: {failed:#?}", failed.len());
-    assert!(only.is_some() || points.len() >= least, "{}", points.len());
+    assert!(points.len() >= calls, "{} at {calls} calls", points.len());
+    // A quarter of 200 calls, the least that either life makes.
+    assert!(
+        only.is_some() || calls >= if fails(1) { 200 } else { 50 },
+        "{calls} calls"
+    );
+}
+
+/// What comes of a call when it fails, as its caller is told, and what stands then.
+async fn told(before: &Embedded, operation: &str, fault: Fault) -> String {
+    let line = Line::over(before.copy().unwrap());
+    let (store, id) = (line.store(), MarketplaceId::new("m").unwrap());
+    let marketplace = |name: &str| Marketplace {
+        marketplace_id: id.clone(),
+        name: name.to_owned(),
+        created_at: now(),
+    };
+    let market = |store: &Store| store.market(&id, Retention::DEFAULT);
+    line.fail_at(1, fault);
+    let told = match operation {
+        "GetItem" => store.marketplace(&id).await.map(|_| ()),
+        "Query" => store.marketplaces().await.map(|_| ()),
+        "PutItem" => store.rename_marketplace(&marketplace("new")).await,
+        "UpdateItem" => market(&store).raise_idle(now()).await,
+        "TransactWriteItems" => {
+            let made = store.create_key("new", Role::Admin, std::slice::from_ref(&id), now());
+            made.await.map(|_| ())
+        }
+        other => panic!("no case for {other}"),
+    };
+    let told = match told {
+        Ok(()) => "done".to_owned(),
+        Err(error) => format!("{error:?}").split(' ').next().unwrap().to_owned(),
+    };
+    assert_eq!(line.calls()[0].operation, operation);
+    // A process that was killed is another one.
+    line.clear();
+    let store = line.store();
+    let name = store.marketplace(&id).await.unwrap().unwrap().name;
+    let (meta, keys) = (
+        market(&store).meta().await.unwrap(),
+        store.keys(&id).await.unwrap().len(),
+    );
+    format!("{told}; {name} {keys} {meta:?}")
+}
+
+/// The faults that [`Call::faults`] leaves out: each is told as the one that stands for it, and leaves the same.
+#[tokio::test]
+async fn faults_of_one_kind_are_one() {
+    let line = Line::new();
+    let service = service(&line, now());
+    service.store.create_table().await.unwrap();
+    assert!(act(&service, &life()[0].2).await);
+    let mut kinds = std::collections::BTreeMap::new();
+    for (operation, fault, same) in [
+        ("GetItem", Fault::Throttled, Fault::RequestLost),
+        ("GetItem", Fault::AnswerLost, Fault::RequestLost),
+        ("GetItem", Fault::ErrorAfterCommit, Fault::RequestLost),
+        ("GetItem", Fault::KilledAfter, Fault::KilledBefore),
+        ("Query", Fault::Throttled, Fault::RequestLost),
+        ("Query", Fault::AnswerLost, Fault::RequestLost),
+        ("Query", Fault::ErrorAfterCommit, Fault::RequestLost),
+        ("Query", Fault::KilledAfter, Fault::KilledBefore),
+        ("PutItem", Fault::Throttled, Fault::RequestLost),
+        ("PutItem", Fault::Met, Fault::RequestLost),
+        ("PutItem", Fault::ErrorAfterCommit, Fault::AnswerLost),
+        ("UpdateItem", Fault::Throttled, Fault::RequestLost),
+        ("UpdateItem", Fault::Met, Fault::RequestLost),
+        ("UpdateItem", Fault::ErrorAfterCommit, Fault::AnswerLost),
+        ("TransactWriteItems", Fault::Throttled, Fault::RequestLost),
+        (
+            "TransactWriteItems",
+            Fault::ErrorAfterCommit,
+            Fault::AnswerLost,
+        ),
+    ] {
+        let kind = told(&line.database, operation, same).await;
+        assert_eq!(
+            told(&line.database, operation, fault).await,
+            kind,
+            "{operation}: {fault:?} is not {same:?}"
+        );
+        kinds.insert(format!("{operation} {same:?}"), kind);
+    }
+    // What is done is not what is not done.
+    for operation in ["PutItem", "UpdateItem", "TransactWriteItems"] {
+        let kind = |fault: Fault| &kinds[&format!("{operation} {fault:?}")];
+        assert_ne!(
+            kind(Fault::AnswerLost),
+            kind(Fault::RequestLost),
+            "{operation}"
+        );
+    }
 }

@@ -10,7 +10,6 @@ mod driver;
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use revtrail_core::value::time::Instant;
 use revtrail_oracle::histories::{History, MOMENT_MS, Told, history};
@@ -19,11 +18,13 @@ use serde_json::{Value, json};
 
 use self::driver::{Act, MINUTE_MS, Player};
 use crate::support::service::block_on;
+use crate::support::tier::{number, seeds, spread};
 
-/// How many histories; `REVTRAIL_HISTORIES` asks for others, `REVTRAIL_FROM` for the first seed, `REVTRAIL_SEED` for one.
-const HISTORIES: u64 = 2_000;
+/// How many histories, of a share and of all; `REVTRAIL_HISTORIES` asks for others, `REVTRAIL_FROM` for the first seed,
+/// `REVTRAIL_SEED` for one.
+const HISTORIES: [u64; 2] = [200, 2_000];
 /// How often a replay plays its seed.
-const REPLAYS: u64 = 10;
+const REPLAYS: usize = 10;
 
 /// Cuts a list into calls.
 fn calls(rng: &mut Rng, mut records: Vec<Value>, act: fn(Vec<Value>) -> Act) -> Vec<Act> {
@@ -245,37 +246,18 @@ fn one(seed: u64) {
         for line in trace.lock().unwrap().iter() {
             println!("{line}");
         }
-        panic!(
-            "replay: REVTRAIL_SEED={seed} cargo test -p revtrail-tests --test it faults::histories"
-        );
+        panic!("seed {seed}");
     }
 }
 
 #[test]
 fn histories_end_in_what_their_facts_say() {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .map(|text| text.parse::<u64>().unwrap())
-    };
-    let count = number("REVTRAIL_HISTORIES").unwrap_or(HISTORIES);
-    let first = number("REVTRAIL_FROM").unwrap_or(0);
-    let seeds: Vec<u64> = match number("REVTRAIL_SEED") {
-        Some(seed) => vec![seed; REPLAYS as usize],
-        None => (first..first + count).collect(),
-    };
-    let next = AtomicUsize::new(0);
-    let play = || {
-        let seeds = std::iter::from_fn(|| seeds.get(next.fetch_add(1, Ordering::Relaxed)));
-        seeds.map(|seed| one(*seed)).count()
-    };
-    let played = std::thread::scope(|scope| {
-        let players = [0, 1].map(|_| scope.spawn(play));
-        players
-            .map(|player| player.join().unwrap())
-            .iter()
-            .sum::<usize>()
-    });
-    assert_eq!(played, seeds.len());
-    println!("histories: {played}");
+    let [share, all] = HISTORIES;
+    let mut seeds: Vec<u64> = seeds("REVTRAIL_HISTORIES", share, all).collect();
+    if number("REVTRAIL_SEED").is_some() {
+        seeds = seeds.repeat(REPLAYS);
+    }
+    let replay = |seed: &u64| format!("REVTRAIL_SEED={seed} cargo t --test it faults::histories");
+    let played = spread(&seeds, replay, |seed| one(*seed));
+    println!("histories: {}", played.len());
 }

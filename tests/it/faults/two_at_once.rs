@@ -2,11 +2,8 @@
 //! a window is played. Then both are asked again, the attributor ticks twice, and the table holds what it holds when the one
 //! came after the other, or the other after the one: mostly that is the same, and a use that both want goes to one of them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use hourly_attributor::{Attributor, Limits};
 use http::Method;
 use revtrail_core::value::id::MarketplaceId;
@@ -15,59 +12,24 @@ use revtrail_store::Store;
 use revtrail_store::jobs::job::Nudge;
 use revtrail_store::table::embedded::{self, Embedded, TABLE};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
+use crate::faults::schedule::{Access, Gate, Orders, Window, drive};
 use crate::support::fixtures::{NOW, events, order, with};
 use crate::support::invariants::{assert_same, held};
 use crate::support::promotion_lists::shown;
 use crate::support::service::{Service, block_on};
+use crate::support::tier::{commits, number, proves, spread};
 use crate::support::tripwire::Tripwire;
 
-/// Calls of each that are played in every order; `REVTRAIL_WINDOW` asks for others.
-const WINDOW: usize = 6;
-/// The same of promotions, whose handlers make four or five, and mostly write with the fourth.
-const WINDOW_OF_PROMOTIONS: usize = 4;
-/// A smaller window stands at so many places of each one's calls after.
+/// Calls of each that are played in every order, from the beginning: of a share, and of all; `REVTRAIL_WINDOW` asks for others.
+const WINDOW: [usize; 2] = [3, 6];
+/// A smaller window stands at so many places of each one's calls after; of these a share has one in so many.
 const SLIDING: usize = 2;
 const PLACES: usize = 6;
+const SHARE: usize = 6;
 
 const CUSTOMERS: [&str; 3] = ["ann", "bob", "cyd"];
 const CAMPAIGNS: [&str; 3] = ["spring", "summer", "winter"];
-
-/// One caller's line: its calls go one by one, each when it is let.
-#[derive(Debug, Clone)]
-pub struct Gate {
-    line: Tripwire,
-    turns: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
-    made: Arc<AtomicUsize>,
-}
-
-impl Gate {
-    pub fn over(database: &Embedded) -> Self {
-        Self {
-            line: Tripwire::over(database.clone()),
-            turns: Arc::new(Semaphore::new(0)),
-            waiting: Arc::default(),
-            made: Arc::default(),
-        }
-    }
-}
-
-impl HttpConnector for Gate {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let gate = self.clone();
-        gate.waiting.fetch_add(1, Ordering::SeqCst);
-        HttpConnectorFuture::new(async move {
-            // First come, first served: a semaphore is fair.
-            gate.turns.acquire().await.unwrap().forget();
-            gate.waiting.fetch_sub(1, Ordering::SeqCst);
-            let answer = gate.line.call(request).await;
-            gate.made.fetch_add(1, Ordering::SeqCst);
-            answer
-        })
-    }
-}
 
 /// What a caller does.
 #[derive(Debug, Clone)]
@@ -489,15 +451,8 @@ async fn promotion_meetings() -> Vec<Meeting> {
     ]
 }
 
-/// Who goes when: first so many calls of each alone, then a window.
-#[derive(Debug, Clone)]
-struct Schedule {
-    alone: [usize; 2],
-    turns: Vec<usize>,
-}
-
-/// Plays a schedule; says how many calls each made, and what the table holds in the end.
-async fn play(meeting: &Meeting, schedule: &Schedule) -> ([usize; 2], Vec<String>) {
+/// Plays two who go in these turns; says which calls each made, and what the table holds in the end.
+async fn play(meeting: &Meeting, turns: &[usize]) -> ([Vec<Access>; 2], Vec<String>) {
     let database = meeting.before.copy().unwrap();
     let gates = [Gate::over(&database), Gate::over(&database)];
     let stores = gates
@@ -510,13 +465,9 @@ async fn play(meeting: &Meeting, schedule: &Schedule) -> ([usize; 2], Vec<String
         over[i].store(1, Ordering::SeqCst);
         done
     };
-    let alone = (0..2).flat_map(|i| std::iter::repeat_n(i, schedule.alone[i]));
-    let turns: Vec<usize> = alone.chain(schedule.turns.iter().copied()).collect();
-    let driver = drive(&gates, &over, &turns);
+    let driver = drive(&gates, &over, turns);
     let (one, other, ()) = tokio::join!(caller(0), caller(1), driver);
-    let made = gates
-        .each_ref()
-        .map(|gate| gate.made.load(Ordering::SeqCst));
+    let made = gates.each_ref().map(Gate::made);
     // Who was not answered asks again; then two ticks.
     for (i, done) in [one, other].into_iter().enumerate() {
         assert!(
@@ -538,116 +489,93 @@ async fn play(meeting: &Meeting, schedule: &Schedule) -> ([usize; 2], Vec<String
     (made, held)
 }
 
-/// Lets two callers make their calls in this order, and then as they come. `over` is 1 where a caller is done.
-pub async fn drive(gates: &[Gate; 2], over: &[AtomicUsize; 2], turns: &[usize]) {
-    for &i in turns {
-        let (gate, over) = (&gates[i], &over[i]);
-        // Nothing but its own steps keeps a caller from its next call, so it comes.
-        while gate.waiting.load(Ordering::SeqCst) == 0 && over.load(Ordering::SeqCst) == 0 {
-            tokio::task::yield_now().await;
-        }
-        if over.load(Ordering::SeqCst) == 0 {
-            let made = gate.made.load(Ordering::SeqCst);
-            gate.turns.add_permits(1);
-            while gate.made.load(Ordering::SeqCst) == made {
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-    gates
-        .iter()
-        .for_each(|gate| gate.turns.add_permits(100_000));
-}
-
-/// All orders of `n` calls of each.
-pub fn interleavings(n: usize) -> Vec<Vec<usize>> {
-    let ones = |bits: &u32| bits.count_ones() as usize == n;
-    let turns = |bits: u32| {
-        (0..2 * n)
-            .map(|place| (bits >> place & 1) as usize)
-            .collect()
-    };
-    (0..1_u32 << (2 * n)).filter(ones).map(turns).collect()
-}
-
 #[test]
 fn every_order_of_two_callers_ends_in_the_same() {
-    every_order(&block_on(meetings()), WINDOW);
+    every_order(block_on(meetings()));
 }
 
 #[test]
 fn every_order_of_two_callers_of_promotions_ends_as_in_turn() {
-    every_order(&block_on(promotion_meetings()), WINDOW_OF_PROMOTIONS);
+    every_order(block_on(promotion_meetings()));
 }
 
-fn every_order(meetings: &[Meeting], window: usize) {
-    let window = std::env::var("REVTRAIL_WINDOW").map_or(window, |text| text.parse().unwrap());
-    let only = std::env::var("REVTRAIL_MEETING").ok();
-    let mut played = 0;
-    for meeting in meetings
-        .iter()
-        .filter(|meeting| only.as_ref().is_none_or(|only| only == meeting.name))
-    {
-        let in_turn = |alone| Schedule {
-            alone,
-            turns: Vec::new(),
-        };
-        let (calls, expected) = block_on(play(meeting, &in_turn([1_000, 0])));
-        let (_, other_way) = block_on(play(meeting, &in_turn([0, 1_000])));
-        if meeting.race {
-            assert_ne!(expected, other_way, "{}: no race", meeting.name);
+/// What the table holds where the one came after the other, and the other way round; and how many calls each makes.
+struct InTurn {
+    ends: [Vec<String>; 2],
+    calls: [usize; 2],
+}
+
+impl Meeting {
+    fn in_turn(&self) -> InTurn {
+        let (made, one) = block_on(play(self, &[0; 1_000]));
+        let (_, other) = block_on(play(self, &[1; 1_000]));
+        if self.race {
+            assert_ne!(one, other, "{}: no race", self.name);
         } else {
-            println!("{}: one after the other, either way", meeting.name);
-            assert_same(&other_way, &expected);
+            assert_same(&other, &one);
         }
+        let calls = made.map(|made| made.len());
         assert!(
             calls.iter().all(|calls| *calls >= 2),
             "{}: {calls:?} calls",
-            meeting.name
+            self.name
         );
-        let at = |alone, n| {
-            interleavings(n)
-                .into_iter()
-                .map(move |turns| Schedule { alone, turns })
-        };
-        let mut schedules: Vec<Schedule> = at([0, 0], window).collect();
-        for first in (0..calls[0]).step_by(calls[0].div_ceil(PLACES)) {
-            for second in (0..calls[1]).step_by(calls[1].div_ceil(PLACES)) {
-                schedules.extend(at([first, second], SLIDING));
+        InTurn {
+            ends: [one, other],
+            calls,
+        }
+    }
+
+    /// Plays the orders of a window.
+    fn orders(&self, window: Window, in_turn: &InTurn) -> Orders {
+        window.orders(|turns| {
+            let (made, held) = block_on(play(self, turns));
+            let [one, other] = &in_turn.ends;
+            assert_same(&held, if held == *other { other } else { one });
+            made
+        })
+    }
+
+    fn replay(&self) -> String {
+        let name = self.name;
+        format!("REVTRAIL_MEETING='{name}' cargo t --test it faults::two_at_once")
+    }
+}
+
+fn every_order(mut meetings: Vec<Meeting>) {
+    let only = std::env::var("REVTRAIL_MEETING").ok();
+    meetings.retain(|meeting| only.as_ref().is_none_or(|only| only == meeting.name));
+    let in_turn = spread(&meetings, Meeting::replay, Meeting::in_turn);
+    let calls = number("REVTRAIL_WINDOW").map_or(WINDOW[usize::from(proves())], |n| n as usize);
+    let mut windows = Vec::new();
+    let met = meetings.iter().zip(&in_turn);
+    for (n, (meeting, in_turn)) in met.clone().enumerate() {
+        let alone = [0, 0];
+        windows.push((meeting, in_turn, Window { alone, calls }));
+        let places = [0, 1].map(|i| {
+            let calls = in_turn.calls[i];
+            (0..calls).step_by(calls.div_ceil(PLACES))
+        });
+        let [first, second] = places;
+        let places = first.flat_map(|one| second.clone().map(move |other| [one, other]));
+        for (place, alone) in places.enumerate() {
+            // One meeting alone is played at all its places.
+            let whole = proves() || only.is_some();
+            if whole || (place + n + commits()).is_multiple_of(SHARE) {
+                let calls = SLIDING;
+                windows.push((meeting, in_turn, Window { alone, calls }));
             }
         }
-        let check = |schedule: &Schedule| {
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                let (_, held) = block_on(play(meeting, schedule));
-                let expected = if held == other_way {
-                    &other_way
-                } else {
-                    &expected
-                };
-                assert_same(&held, expected);
-            }));
-            assert!(
-                outcome.is_ok(),
-                "{schedule:?}; replay: REVTRAIL_MEETING='{}' cargo test -p revtrail-tests --test it faults::two_at_once",
-                meeting.name
-            );
-        };
-        std::thread::scope(|scope| {
-            for half in 0..2 {
-                let (schedules, check) = (&schedules, &check);
-                scope.spawn(move || schedules.iter().skip(half).step_by(2).for_each(check));
-            }
-        });
-        println!(
-            "{}: {calls:?} calls, {} orders",
-            meeting.name,
-            schedules.len()
-        );
-        played += schedules.len();
     }
-    assert!(
-        only.is_some() || played >= meetings.len() * interleavings(window).len(),
-        "{played}"
+    let orders = spread(
+        &windows,
+        |(meeting, _, window)| format!("{} at {window:?}", meeting.replay()),
+        |(meeting, in_turn, window)| meeting.orders(*window, in_turn),
     );
-    println!("interleavings: {played}");
+    let orders: Orders = orders.into_iter().sum();
+    let places = windows.len();
+    println!("{places} windows of {} meetings", meetings.len());
+    println!("interleavings: {}", orders.all);
+    println!("interleavings that differ: {}", orders.played);
+    assert!(!meetings.is_empty() && orders.played >= windows.len());
 }

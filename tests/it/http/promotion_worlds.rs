@@ -16,9 +16,11 @@ use crate::support::promotion_lists::{
     all, dashboard, part, promotion, redemptions, rows, upload, vouchers,
 };
 use crate::support::service::{ADMIN, Service, block_on};
+use crate::support::tier::{seeds, spread};
 
-/// How many worlds; `REVTRAIL_PROMOTION_WORLDS` asks for others, `REVTRAIL_FROM` for the first seed, `REVTRAIL_SEED` for one.
-const WORLDS: usize = 200;
+/// How many worlds, of a share and of all; `REVTRAIL_PROMOTION_WORLDS` asks for others, `REVTRAIL_FROM` for the first seed,
+/// `REVTRAIL_SEED` for one.
+const WORLDS: [u64; 2] = [40, 200];
 
 const MARKET: &str = "/v1/marketplaces/m";
 
@@ -194,28 +196,12 @@ async fn play(seed: u64) {
 
 #[test]
 fn worlds_of_promotions_equal_the_second_implementation() {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .map(|text| text.parse::<u64>().unwrap())
-    };
-    let count = number("REVTRAIL_PROMOTION_WORLDS").unwrap_or(WORLDS as u64);
-    let from = number("REVTRAIL_FROM").unwrap_or(0);
-    let seeds: Vec<u64> = match number("REVTRAIL_SEED") {
-        Some(seed) => vec![seed],
-        None => (from..from + count).collect(),
-    };
-    std::thread::scope(|scope| {
-        for some in seeds.chunks(seeds.len().div_ceil(2)) {
-            scope.spawn(move || {
-                for &seed in some {
-                    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| block_on(play(seed))));
-                    assert!(outcome.is_ok(), "replay: REVTRAIL_SEED={seed} cargo test -p revtrail-tests --test it http::promotion_worlds");
-                }
-            });
-        }
-    });
-    println!("worlds of promotions over HTTP: {}", seeds.len());
+    let [share, all] = WORLDS;
+    let seeds: Vec<u64> = seeds("REVTRAIL_PROMOTION_WORLDS", share, all).collect();
+    let replay =
+        |seed: &u64| format!("REVTRAIL_SEED={seed} cargo t --test it http::promotion_worlds");
+    let played = spread(&seeds, replay, |seed| block_on(play(*seed)));
+    println!("worlds of promotions over HTTP: {}", played.len());
 }
 
 /// A settings object with this zone and that currency.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use revtrail_core::attribution::campaign::{Campaign, Catalog};
 use revtrail_core::attribution::event::Event;
@@ -15,11 +16,17 @@ use revtrail_core::record::Record;
 use revtrail_core::value::id::{CampaignId, CustomerId, OrderId};
 use revtrail_core::value::time::{DAY_MS, Day, Instant};
 use revtrail_oracle::naive;
+use revtrail_oracle::shrink::{facts, shrink};
 use revtrail_oracle::worlds::{Rng, period, world};
 use serde_json::{Value, json};
 
-/// How many worlds; `REVTRAIL_WORLDS` asks for others, `REVTRAIL_FROM` for the first seed, `REVTRAIL_SEED` for one.
-const WORLDS: u64 = 100_000;
+use crate::support::tier::{seeds, spread};
+
+/// How many worlds, of a share and of all; `REVTRAIL_WORLDS` asks for others, `REVTRAIL_FROM` for the first seed, `REVTRAIL_SEED`
+/// for one.
+const WORLDS: [u64; 2] = [20_000, 100_000];
+/// Worlds are small: a thread takes so many at a time.
+const AT_A_TIME: usize = 500;
 
 /// A world as `core` takes it.
 struct Taken {
@@ -35,11 +42,12 @@ fn record<T>(body: &Value, read: impl Fn(&Record<'_>) -> T) -> T {
 }
 
 impl Taken {
-    fn of(world: &naive::World) -> Self {
+    /// None where a body is none that is taken: what a shrunk world may hold.
+    fn of(world: &naive::World) -> Option<Self> {
         let mut events: BTreeMap<CustomerId, Vec<Event>> = BTreeMap::new();
         let mut seen = HashSet::new();
         for body in &world.events {
-            let event = record(body, |record| Event::read(record, None)).unwrap();
+            let event = record(body, |record| Event::read(record, None)).ok()?;
             if seen.insert((event.customer_id.clone(), event.event_id.clone())) {
                 events
                     .entry(event.customer_id.clone())
@@ -49,7 +57,7 @@ impl Taken {
         }
         let mut standing: BTreeMap<OrderId, Order> = BTreeMap::new();
         for body in &world.orders {
-            let order = record(body, |record| Order::read(record, None)).unwrap();
+            let order = record(body, |record| Order::read(record, None)).ok()?;
             match standing.get(&order.order_id) {
                 Some(stands) if stands.standing() >= order.standing() => {}
                 _ => drop(standing.insert(order.order_id.clone(), order)),
@@ -63,10 +71,10 @@ impl Taken {
                 .push(order);
         }
         let told = world.campaigns.iter().map(|body| {
-            let id = CampaignId::new(body["campaign_id"].as_str().unwrap()).unwrap();
-            record(body, |record| Campaign::read(id.clone(), record)).unwrap()
+            let id = CampaignId::new(body["campaign_id"].as_str()?).ok()?;
+            record(body, |record| Campaign::read(id.clone(), record)).ok()
         });
-        let told = Catalog::new(told.collect());
+        let told = Catalog::new(told.collect::<Option<_>>()?);
         let catalog = told.witnessing(events.values().flatten()).unwrap_or(told);
         let versions = world.versions.iter().map(|version| Version {
             version: version.number as u32,
@@ -75,13 +83,13 @@ impl Taken {
             replaced: false,
             settings: Settings::read(&version.settings, 364 * DAY_MS).unwrap(),
         });
-        Self {
+        Some(Self {
             events,
             orders,
             catalog,
             versions: Versions::new(versions.collect()).unwrap(),
             look_back_ms: world.look_back,
-        }
+        })
     }
 
     fn customers(&self) -> impl Iterator<Item = (&[Event], &[Order])> {
@@ -144,11 +152,11 @@ fn report(taken: &Taken, sums: &Sheet<CampaignId>, channel: Option<&str>) -> Val
     shown
 }
 
-/// The first thing in which `core` and the second implementation differ, if any.
-fn difference(seed: u64) -> Option<String> {
-    let world = world(seed);
-    let taken = Taken::of(&world);
-    let facts = naive::Facts::read(&world);
+/// The first thing in which `core`, told the one world, and the second implementation, told the other, differ, if any. A
+/// difference begins with what differs.
+fn difference(seed: u64, core: &naive::World, naive: &naive::World) -> Option<String> {
+    let taken = Taken::of(core)?;
+    let facts = naive::Facts::read(naive);
     let check = |what: &str, core: &Value, naive: &Value| {
         (core != naive).then(|| format!("{what}\n core  {core}\n naive {naive}"))
     };
@@ -160,7 +168,7 @@ fn difference(seed: u64) -> Option<String> {
     let mut rng = Rng::new(seed ^ 0xC0DE);
     let sheets = taken.sheets();
     for channel in [None, Some("email"), Some("push")] {
-        let (from, to) = period(&mut rng, &world);
+        let (from, to) = period(&mut rng, naive);
         let within = |day: &Day| {
             from.is_none_or(|from| day.to_string() >= from.to_string())
                 && to.is_none_or(|to| day.to_string() < to.to_string())
@@ -196,44 +204,88 @@ fn difference(seed: u64) -> Option<String> {
         .find_map(|(class, n)| check(class, &classes["orders"][class], n))
 }
 
+/// The smallest world that can be made of a failing one in which the same differs, and how. `core` is told `told` of it.
+fn smallest(
+    seed: u64,
+    world: naive::World,
+    told: impl Fn(&naive::World) -> naive::World,
+) -> Option<(naive::World, String)> {
+    let differs = |world: &naive::World| {
+        // A period is drawn around a fact.
+        let is_asked = !world.events.is_empty() || !world.orders.is_empty();
+        let play = || difference(seed, &told(world), world).filter(|_| is_asked);
+        is_asked.then(|| catch_unwind(AssertUnwindSafe(play)).ok())??
+    };
+    let what = |difference: &str| difference.lines().next().map(str::to_owned);
+    let first = what(&differs(&world)?);
+    let same = |world: &naive::World| differs(world).is_some_and(|found| what(&found) == first);
+    let small = shrink(world, same);
+    let difference = differs(&small)?;
+    Some((small, difference))
+}
+
 #[test]
 fn core_equals_the_second_implementation() {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .map(|text| text.parse::<u64>().unwrap())
+    let [share, all] = WORLDS;
+    let seeds: Vec<u64> = seeds("REVTRAIL_WORLDS", share, all).collect();
+    let some: Vec<&[u64]> = seeds.chunks(AT_A_TIME).collect();
+    let in_some = |seeds: &&[u64]| {
+        format!(
+            "REVTRAIL_FROM={} REVTRAIL_WORLDS={} cargo t --test it rules::worlds",
+            seeds[0],
+            seeds.len()
+        )
     };
-    let seeds = match number("REVTRAIL_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => {
-            let from = number("REVTRAIL_FROM").unwrap_or(0);
-            from..from + number("REVTRAIL_WORLDS").unwrap_or(WORLDS)
+    let counts = spread(&some, in_some, |seeds| {
+        for &seed in *seeds {
+            let world = world(seed);
+            if difference(seed, &world, &world).is_none() {
+                continue;
+            }
+            let (small, difference) =
+                smallest(seed, world.clone(), naive::World::clone).expect("it differs, as before");
+            panic!(
+                "seed {seed}: {difference}\n{} of {} facts are needed: {}\nreplay: REVTRAIL_SEED={seed} cargo t --test it rules::worlds",
+                facts(&small),
+                facts(&world),
+                json!({
+                    "events": small.events, "orders": small.orders, "campaigns": small.campaigns,
+                    "settings": small.versions.iter().map(|one| &one.settings).collect::<Vec<_>>(),
+                }),
+            );
         }
-    };
-    let count = seeds.end - seeds.start;
-    let halves: Vec<u64> = seeds.collect();
-    let failed = std::thread::scope(|scope| {
-        let workers: Vec<_> = halves
-            .chunks(halves.len().div_ceil(2))
-            .map(|seeds| {
-                scope.spawn(|| {
-                    seeds
-                        .iter()
-                        .find_map(|&seed| Some((seed, difference(seed)?)))
-                })
-            })
-            .collect();
-        workers
-            .into_iter()
-            .filter_map(|worker| worker.join().unwrap())
-            .next()
+        seeds.len()
     });
-    if let Some((seed, difference)) = failed {
-        let world = world(seed);
-        panic!(
-            "seed {seed}: {difference}\nfacts {}\nreplay: REVTRAIL_SEED={seed} cargo test -p revtrail-tests --test it rules::worlds",
-            json!([world.events, world.orders, world.campaigns])
-        );
+    println!("worlds: {}", counts.iter().sum::<usize>());
+}
+
+/// A planted difference: `core` is not told of refunds, or of clicks.
+#[test]
+fn a_world_that_fails_is_shown_small() {
+    let without_refunds = |world: &naive::World| {
+        let mut told = world.clone();
+        for order in &mut told.orders {
+            order.as_object_mut().unwrap().remove("refunded_total");
+        }
+        told
+    };
+    let without_clicks = |world: &naive::World| {
+        let mut told = world.clone();
+        told.events.retain(|event| event["kind"] != "clicked");
+        told
+    };
+    let plants: [&dyn Fn(&naive::World) -> naive::World; 2] = [&without_refunds, &without_clicks];
+    for told in plants {
+        let failing = |seed: &u64| difference(*seed, &told(&world(*seed)), &world(*seed)).is_some();
+        let seeds: Vec<u64> = (0..200).filter(failing).take(5).collect();
+        assert_eq!(seeds.len(), 5);
+        for seed in seeds {
+            let (small, difference) = smallest(seed, world(seed), told).unwrap();
+            assert!(
+                facts(&small) <= 4,
+                "{} facts: {small:#?}\n{difference}",
+                facts(&small)
+            );
+        }
     }
-    println!("worlds: {count}");
 }

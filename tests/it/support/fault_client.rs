@@ -89,15 +89,38 @@ impl Call {
         match fault {
             Fault::Conflict => operation == "TransactWriteItems",
             Fault::Met => matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem"),
-            Fault::StaleRead => {
-                !self.strong && matches!(operation, "GetItem" | "Query" | "BatchGetItem")
-            }
+            Fault::StaleRead => !self.strong && self.reads(),
             Fault::CutPages => operation == "Query",
             Fault::Unprocessed => operation == "BatchGetItem",
             // Those that a handler makes several of at the same time.
             Fault::Delayed => matches!(operation, "PutItem" | "GetItem" | "Query"),
             _ => true,
         }
+    }
+
+    /// One fault of each kind that can happen to such a call. Faults are of one kind where nobody can tell them apart: the same is
+    /// done, or nothing, and the caller is told the same.
+    pub fn faults(&self) -> Vec<Fault> {
+        let one = |fault: &Fault| {
+            self.takes(*fault)
+                && match fault {
+                    // As a request that was lost.
+                    Fault::Throttled | Fault::Met => false,
+                    // As an answer that was lost.
+                    Fault::ErrorAfterCommit => false,
+                    // Nothing is done by a read: as a request that was lost, and one that never arrives.
+                    Fault::AnswerLost | Fault::KilledAfter => !self.reads(),
+                    _ => true,
+                }
+        };
+        FAULTS.into_iter().filter(one).collect()
+    }
+
+    fn reads(&self) -> bool {
+        matches!(
+            self.operation.as_str(),
+            "GetItem" | "Query" | "BatchGetItem"
+        )
     }
 }
 

@@ -6,4 +6,5 @@ pub mod histories;
 pub mod naive;
 pub mod naive_promotions;
 pub mod promotion_worlds;
+pub mod shrink;
 pub mod worlds;
