@@ -204,8 +204,9 @@ fn build(tree: &Path) -> Result<PathBuf, String> {
         "test",
         "--offline",
         "--no-run",
-        "--package",
-        "revtrail-tests",
+        // As the tests are built, so that nothing else is.
+        "--workspace",
+        "--all-features",
         "--test",
         "it",
     ]);
