@@ -700,7 +700,9 @@ fn every_point(acts: &Acts, sends_again: bool) {
             points.extend(faults.into_iter().map(|fault| (at, vec![(n + 1, fault)])));
         }
     }
+    let mut what = "crash points";
     if number("REVTRAIL_PAIRS").is_some() {
+        what = "pairs of crash points";
         let again = |(at, first): &Point| {
             let second = points
                 .iter()
@@ -719,7 +721,7 @@ fn every_point(acts: &Acts, sends_again: bool) {
         },
     );
     println!("calls that fail: {calls}");
-    println!("crash points: {}", points.len());
+    println!("{what}: {}", points.len());
     assert!(points.len() >= calls, "{} at {calls} calls", points.len());
     // A quarter of 200 calls, the least that either life makes.
     assert!(

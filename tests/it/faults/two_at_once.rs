@@ -546,7 +546,9 @@ fn every_order(mut meetings: Vec<Meeting>) {
     let only = std::env::var("REVTRAIL_MEETING").ok();
     meetings.retain(|meeting| only.as_ref().is_none_or(|only| only == meeting.name));
     let in_turn = spread(&meetings, Meeting::replay, Meeting::in_turn);
-    let calls = number("REVTRAIL_WINDOW").map_or(WINDOW[usize::from(proves())], |n| n as usize);
+    // One meeting alone is played whole.
+    let whole = proves() || only.is_some();
+    let calls = number("REVTRAIL_WINDOW").map_or(WINDOW[usize::from(whole)], |n| n as usize);
     let mut windows = Vec::new();
     let met = meetings.iter().zip(&in_turn);
     for (n, (meeting, in_turn)) in met.clone().enumerate() {
@@ -559,8 +561,6 @@ fn every_order(mut meetings: Vec<Meeting>) {
         let [first, second] = places;
         let places = first.flat_map(|one| second.clone().map(move |other| [one, other]));
         for (place, alone) in places.enumerate() {
-            // One meeting alone is played at all its places.
-            let whole = proves() || only.is_some();
             if whole || (place + n + commits()).is_multiple_of(SHARE) {
                 let calls = SLIDING;
                 windows.push((meeting, in_turn, Window { alone, calls }));

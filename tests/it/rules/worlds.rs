@@ -211,6 +211,7 @@ fn smallest(
     told: impl Fn(&naive::World) -> naive::World,
 ) -> Option<(naive::World, String)> {
     let differs = |world: &naive::World| {
+        Taken::of(world)?;
         // A period is drawn around a fact.
         let is_asked = !world.events.is_empty() || !world.orders.is_empty();
         let play = || difference(seed, &told(world), world).filter(|_| is_asked);
