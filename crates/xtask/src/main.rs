@@ -364,6 +364,16 @@ fn in_order(steps: &[Step], failed: &AtomicBool) -> Vec<Row> {
 fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args);
+    // What cargo says of xtask is not said to the cargo that xtask calls: build scripts that look at it would run again, and much
+    // would be compiled twice.
+    for (name, _) in env::vars() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+            .iter()
+            .any(|of| name.starts_with(of))
+        {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

@@ -228,7 +228,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "return Ok(Some(facts))",
         with: r#"{
             let head = self.store.get(&keys::head(&self.id, id), true).await?;
-            facts.stored.version = head.as_ref().and_then(|head| crate::client::number(head, "v")).unwrap_or(0);
+            facts.stored.version = head.as_ref().and_then(|head| crate::table::item::number(head, "v")).unwrap_or(0);
             return Ok(Some(facts))
         }"#,
         found_by: FROZEN,
