@@ -17,6 +17,10 @@ pub use records::{Line, NotUtf8, Records, Rules, Spoilt};
 /// The longest record, in bytes: what is kept of a fact has at most 400 KB.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 
+/// Stands for what is not UTF-8, where that does not fail the file: no id, time, amount or word holds a control character, so each is
+/// refused where it matters, and free text that is spoilt refuses no record.
+pub const SUBSTITUTE: char = '\u{1a}';
+
 /// Why a file cannot be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {

@@ -10,7 +10,7 @@ use crate::content::{is_gzip, not_utf8, what_is};
 use crate::layout::{Format, Layout};
 use crate::lines::{Lines, fault, without_end};
 use crate::row::{Row, Taken};
-use crate::{Fault, RECORD_BYTES_MAX};
+use crate::{Fault, RECORD_BYTES_MAX, SUBSTITUTE};
 
 /// As much of a longer record is shown in what is rejected, in bytes.
 const SHOWN_BYTES_MAX: usize = 1 << 10;
@@ -22,8 +22,8 @@ const HEADER_BYTES_MAX: usize = 300;
 pub enum NotUtf8 {
     /// It fails the file.
     FailsFile,
-    /// It spoils a cell of CSV, which matters only where the cell does, and a line of JSON.
-    SpoilsCell,
+    /// It spoils a field, and matters where the field does.
+    SpoilsField,
 }
 
 /// What is asked of a file.
@@ -44,21 +44,21 @@ pub struct Line<'r> {
     pub text: Cow<'r, str>,
     /// The record, or why it is none.
     pub record: Result<Record<'r>, Problem>,
-    /// Which of its cells are not UTF-8.
-    pub spoilt: Spoilt<'r>,
+    /// Which of its fields are not UTF-8.
+    pub spoilt: Spoilt,
 }
 
-/// Cells that are not UTF-8, by their columns, and the first such byte of each.
+/// Fields that are not UTF-8, by their names, each with such a byte.
 #[derive(Debug)]
-pub struct Spoilt<'r>(Vec<(&'r str, u8)>);
+pub struct Spoilt(Vec<(String, u8)>);
 
-impl Spoilt<'_> {
-    /// Says of a problem with such a cell that this is the reason: an id in Windows-1252 is no id, but nobody sees a bad character.
+impl Spoilt {
+    /// Says of a problem with such a field that this is the reason: an id in Windows-1252 is no id, but nobody sees a bad character.
     pub fn explain(&self, problem: Problem) -> Problem {
-        let named = |column: &str| problem.field.as_deref() == Some(column);
-        match self.0.iter().find(|(column, _)| named(column)) {
-            Some((column, byte)) => Problem {
-                detail: format!("{column}: {}", not_utf8(*byte)),
+        let named = |field: &str| problem.field.as_deref() == Some(field);
+        match self.0.iter().find(|(field, _)| named(field)) {
+            Some((field, byte)) => Problem {
+                detail: format!("{field}: {}", not_utf8(*byte)),
                 ..problem
             },
             None => problem,
@@ -73,11 +73,11 @@ pub struct Records<R: Read> {
     format: Format,
     needed: &'static [&'static str],
     header: Option<Vec<String>>,
-    /// The record read last: its line, its bytes and, of CSV, its cells, and which of them are not UTF-8.
+    /// The record read last: its line, its bytes, and its cells or, where they are not UTF-8, its JSON text.
     number: u64,
     text: Vec<u8>,
     row: Row,
-    spoilt: Vec<(usize, u8)>,
+    mended: String,
 }
 
 impl<R: Read> Records<R> {
@@ -121,7 +121,7 @@ impl<R: Read> Records<R> {
             number: 0,
             text: Vec::new(),
             row: Row::default(),
-            spoilt: Vec::new(),
+            mended: String::new(),
         })
     }
 
@@ -133,27 +133,28 @@ impl<R: Read> Records<R> {
         let Some(whole) = self.advance()? else {
             return Ok(None);
         };
-        self.spoilt.clear();
-        if whole.is_ok() && self.format == Format::Csv {
-            self.spoilt = self.row.mend();
-        }
         let content = without_end(&self.text);
         let text = match content.len() {
             ..=RECORD_BYTES_MAX => String::from_utf8_lossy(content),
             _ => String::from_utf8_lossy(&content[..SHOWN_BYTES_MAX]),
         };
         let header = self.header.as_deref().unwrap_or_default();
-        let record = match (whole, self.format) {
-            (Err(problem), _) => Err(problem),
-            (Ok(()), Format::JsonLines) => json(content),
-            (Ok(()), Format::Csv) => row(header, self.row.cells()),
+        let (record, spoilt) = match (whole, self.format) {
+            (Err(problem), _) => (Err(problem), Vec::new()),
+            (Ok(()), Format::JsonLines) => json(content, &mut self.mended),
+            (Ok(()), Format::Csv) => {
+                let spoilt = self.row.mend().into_iter();
+                let named =
+                    spoilt.filter_map(|(cell, byte)| Some((header.get(cell)?.clone(), byte)));
+                let spoilt = named.collect();
+                (row(header, self.row.cells()), spoilt)
+            }
         };
-        let column = |(cell, byte): &(usize, u8)| Some((header.get(*cell)?.as_str(), *byte));
         Ok(Some(Line {
             number: self.number,
             text,
             record,
-            spoilt: Spoilt(self.spoilt.iter().filter_map(column).collect()),
+            spoilt: Spoilt(spoilt),
         }))
     }
 
@@ -318,12 +319,43 @@ fn no_gzip(beginning: &[u8]) -> &'static str {
     }
 }
 
-fn json(line: &[u8]) -> Result<Record<'_>, Problem> {
-    match std::str::from_utf8(line) {
-        Ok(text) => Record::from_json(text.trim_ascii()),
-        Err(error) => {
-            let byte = line[error.valid_up_to()];
-            Err(Problem::whole(Code::NotJson, not_utf8(byte)))
+type Told<'r> = (Result<Record<'r>, Problem>, Vec<(String, u8)>);
+
+/// Reads a JSON text; where it is not UTF-8 it is mended first, and its fields that were are told.
+fn json<'r>(line: &'r [u8], mended: &'r mut String) -> Told<'r> {
+    let error = match std::str::from_utf8(line) {
+        Ok(text) => return (Record::from_json(text.trim_ascii()), Vec::new()),
+        Err(error) => error,
+    };
+    let byte = line[error.valid_up_to()];
+    mend_json(line, mended);
+    match Record::from_json(mended.trim_ascii()) {
+        Ok(Record::Json(fields)) => {
+            let spoilt = fields.iter().filter(|(_, raw)| raw.get().contains(ESCAPED));
+            let spoilt = spoilt.map(|(name, _)| (name.clone(), byte)).collect();
+            (Ok(Record::Json(fields)), spoilt)
+        }
+        _ => (
+            Err(Problem::whole(Code::NotJson, not_utf8(byte))),
+            Vec::new(),
+        ),
+    }
+}
+
+/// [`SUBSTITUTE`] as it stands in JSON.
+const ESCAPED: &str = "\\u001a";
+
+fn mend_json(line: &[u8], mended: &mut String) {
+    mended.clear();
+    for chunk in line.utf8_chunks() {
+        mended.push_str(chunk.valid());
+        if chunk.invalid().is_empty() {
+            continue;
+        }
+        // After a backslash it would be another character's escape: bare it is no JSON.
+        match mended.ends_with('\\') {
+            true => mended.push(SUBSTITUTE),
+            false => mended.push_str(ESCAPED),
         }
     }
 }

@@ -1,11 +1,8 @@
 //! One CSV row into cells (RFC 4180). Not by the `csv` crate, which joins what follows a closing quote to the cell, lets an
 //! unclosed quote swallow the rest of the file, and miscounts lines that end in CR LF or are blank.
 
+use crate::SUBSTITUTE;
 use crate::lines::without_end;
-
-/// Stands for what is not UTF-8: no id, time, amount or word holds a control character, so each such cell is refused by itself where
-/// it matters, and free text that is spoilt refuses no row.
-const SUBSTITUTE: u8 = 0x1a;
 
 /// A row as far as it was read; used again for the next.
 #[derive(Debug, Default)]
@@ -100,7 +97,7 @@ impl Row {
             for chunk in bytes.utf8_chunks() {
                 mended.extend_from_slice(chunk.valid().as_bytes());
                 if !chunk.invalid().is_empty() {
-                    mended.push(SUBSTITUTE);
+                    mended.push(SUBSTITUTE as u8);
                 }
             }
             ends.push(mended.len());

@@ -2,7 +2,8 @@
 //! beside; who earned an order is decided in `revtrail-core`.
 
 use std::borrow::Cow;
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use revtrail_core::attribution::settings::{Preset, Settings, Versions};
 use revtrail_core::figures::fold::World;
 use revtrail_core::figures::report::{CampaignReport, Filter, campaign_report};
 use revtrail_core::value::time::DAY_MS;
+use revtrail_files::what_is;
 
 mod decided;
 mod facts;
@@ -254,17 +256,22 @@ fn read_settings(name: &str) -> Result<Settings, Failure> {
         return Ok(preset.settings());
     }
     let usage = |detail: String| Failure::Usage(vec![format!("--settings {name}: {detail}")]);
+    let mut bytes = Vec::new();
     let read = match is_standard_input(name) {
-        true => io::read_to_string(io::stdin()),
-        false => std::fs::read_to_string(name),
+        true => io::stdin().read_to_end(&mut bytes),
+        false => File::open(name).and_then(|mut file| file.read_to_end(&mut bytes)),
     };
-    let text = read.map_err(|error| {
+    read.map_err(|error| {
         let presets = Preset::ALL.map(Preset::name).join(", ");
         usage(format!(
             "this is none of the presets {presets}, and not a readable file: {error}"
         ))
     })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let text = std::str::from_utf8(&bytes).map_err(|_| {
+        let what = what_is(&bytes).unwrap_or("the file is not UTF-8: save it as UTF-8");
+        usage(what.to_owned())
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let value = serde_json::from_str(text).map_err(|error| usage(format!("no JSON: {error}")))?;
     Settings::read(&value, WINDOW_MS_MAX).map_err(|problems| {
         let line = |p: &revtrail_core::record::Problem| format!("--settings {name}: {}", p.detail);

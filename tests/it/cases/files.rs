@@ -677,25 +677,50 @@ async fn case_25_text_in_windows_1252_is_told_where_it_matters() {
         o3,c1,COMPLETE,1\x80,USD,2026-11-20T11:00:00Z,,,\n\
         o4,c1,COMPLETE,1,USD,2026-11-20T11:00:00Z,caf\xe9,\"caf\xe9\",gro\xdf\n\
         o5,\x1a,COMPLETE,1,USD,2026-11-20T11:00:00Z,caf\xe9,,\n";
-    let json = b"{\"order_id\":\"o6\",\"customer_id\":\"J\xfcrgen\"}\n";
-    let folder = Folder::new(&[("ev.csv", &ev()), ("or.csv", orders), ("or.jsonl", json)]);
-    let line = "--events @ev.csv --orders @or.csv @or.jsonl --rejects @rejects.csv";
-    let (exit, _, err) = folder.run(&format!("{line} --credits @credits.csv"));
+    let rest = "\"status\":\"COMPLETE\",\"total\":\"1\",\"currency\":\"USD\",\"placed_at\":\"2026-11-20T11:00:00Z\"}\n";
+    let json = [
+        b"{\"order_id\":\"o6\",\"customer_id\":\"J\xfcrgen\",".as_slice(),
+        rest.as_bytes(),
+        b"{\"gr\xf6\xdfe\":1,\"email\":\"J\xfcrgen\",\"items\":[{\"name\":\"caf\xe9\"}],\"order_id\":\"o7\",\"customer_id\":\"c1\",",
+        rest.as_bytes(),
+        b"{\"order_id\":\"o8\",\"customer_id\":\xfc,",
+        rest.as_bytes(),
+        b"{\"order_id\":\"o\\\xfc\",\"customer_id\":\"c1\",",
+        rest.as_bytes(),
+    ]
+    .concat();
+    let campaigns = b"campaign_id,name,tags\nspring,Fr\xfchling,a\nautumn,Herbst,gro\xdf\n";
+    let folder = Folder::new(&[
+        ("ca.csv", campaigns),
+        ("ev.csv", &ev()),
+        ("or.csv", orders),
+        ("or.jsonl", &json),
+    ]);
+    let line = "--events @ev.csv --orders @or.csv @or.jsonl --campaigns @ca.csv";
+    let (exit, out, err) = folder.run(&format!(
+        "{line} --rejects @rejects.csv --credits @credits.csv"
+    ));
     assert_eq!(exit, Exit::Rejected, "{err}");
     let (places, text) = folder.rejects();
     let expected = [
+        "ca.csv:3:wrong_type",
         "or.csv:2:bad_id",
         "or.csv:3:unknown_status",
         "or.csv:4:bad_money",
         "or.csv:6:bad_id",
-        "or.jsonl:1:not_json",
+        "or.jsonl:1:bad_id",
+        "or.jsonl:3:not_json",
+        "or.jsonl:4:not_json",
     ];
     assert_eq!(places, expected);
     for told in [
-        "customer_id: the byte 0xFC",
-        "status: the byte 0xC9",
-        "total: the byte 0x80",
-        "not_json,\"the byte 0xFC",
+        "ca.csv,3,wrong_type,\"tags: the byte 0xDF",
+        "or.csv,2,bad_id,\"customer_id: the byte 0xFC",
+        "or.csv,3,unknown_status,\"status: the byte 0xC9",
+        "or.csv,4,bad_money,\"total: the byte 0x80",
+        "or.jsonl,1,bad_id,\"customer_id: the byte 0xFC",
+        "or.jsonl,3,not_json,\"the byte 0xFC",
+        "or.jsonl,4,not_json,\"the byte 0xFC",
     ] {
         assert!(text.contains(&format!("{told} {is}")), "{told}: {text}");
     }
@@ -704,7 +729,9 @@ async fn case_25_text_in_windows_1252_is_told_where_it_matters() {
         text.contains("6,bad_id,customer_id: an id holds no control characters"),
         "{text}"
     );
-    assert!(folder.text("credits.csv").contains("\no4,c1,spring,"));
+    let credits = folder.text("credits.csv");
+    assert!(credits.contains("\no4,c1,spring,") && credits.contains("\no7,c1,spring,"));
+    assert!(out.contains("Fr\u{fffd}hling"), "{out}");
 
     let bytes = b"redemption_id,promotion_id,customer_id\nr-1,p-1,c-1\nr-2,p-1,J\xfcrgen\n";
     let told = batch("a.csv", bytes).await;

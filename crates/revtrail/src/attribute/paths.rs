@@ -63,27 +63,17 @@ pub(crate) fn check(args: &AttributeArgs) -> Result<(), Failure> {
         problems.push("--rejects needs a file: its rows are written while others are read".into());
     }
     let named = |option: &str, path: &Path| format!("{option} {}", path.display());
-    let mut taken: Vec<(String, Place)> = Vec::new();
-    for (option, path) in inputs {
-        let place = match is_standard_input(path) {
-            true => Place::of_standard("/dev/stdin"),
-            false => Place::of(path),
-        };
-        taken.push((named(option, path), place));
-    }
-    // The report goes to standard output, but where a file goes there.
-    let of_report = match args.json {
-        true => Some("--json"),
-        false => (!outputs(args).any(|(_, path)| is_standard_output(path))).then_some("the report"),
+    let input = |(option, path): (_, &PathBuf)| (named(option, path), Place::of_input(path));
+    let mut taken: Vec<(String, Place)> = inputs.into_iter().map(input).collect();
+    // The report goes to standard output, unless a file goes there.
+    let of_report = match outputs(args).any(|(_, path)| is_standard_output(path)) {
+        _ if args.json => Some("--json"),
+        true => None,
+        false => Some("the report"),
     };
-    let of_report = of_report.map(|name| (name.to_owned(), Place::of_standard("/dev/stdout")));
-    let of_files = outputs(args).map(|(option, path)| {
-        let place = match is_standard_output(path) {
-            true => Place::of_standard("/dev/stdout"),
-            false => Place::of(path),
-        };
-        (named(option, path), place)
-    });
+    let of_report = of_report.map(|name| (name.to_owned(), Place::of_output(Path::new("-"))));
+    let of_files =
+        outputs(args).map(|(option, path)| (named(option, path), Place::of_output(path)));
     for (output, place) in of_report.into_iter().chain(of_files) {
         if let Some((other, _)) = taken.iter().find(|(_, other)| other.is(&place)) {
             problems.push(format!(
@@ -122,6 +112,20 @@ impl Place {
                 path: stream.into(),
                 inode: None,
             },
+        }
+    }
+
+    fn of_input(path: &Path) -> Self {
+        match is_standard_input(path) {
+            true => Self::of_standard("/dev/stdin"),
+            false => Self::of(path),
+        }
+    }
+
+    fn of_output(path: &Path) -> Self {
+        match is_standard_output(path) {
+            true => Self::of_standard("/dev/stdout"),
+            false => Self::of(path),
         }
     }
 

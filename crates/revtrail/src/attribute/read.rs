@@ -44,7 +44,7 @@ pub(crate) fn each_record(
     // Bad rows never stop a file run.
     let rules = Rules {
         needed,
-        not_utf8: NotUtf8::SpoilsCell,
+        not_utf8: NotUtf8::SpoilsField,
     };
     let mut records = Records::open(bar.wrap_read(bytes), layout, rules).map_err(fault)?;
     while let Some(line) = records.next_line().map_err(fault)? {

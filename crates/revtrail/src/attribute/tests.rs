@@ -239,6 +239,8 @@ fn how_a_run_ends() {
         ("long.json", b"{\"channels\":{\"sms\":{\"connect_on\":[\"sent\"],\"window\":\"365d\",\"window_from\":\"sent\"}}}"),
         ("bad.json", b"{\"winner\":\"me\",\"colour\":1}"),
         ("cut.json", b"{"),
+        ("utf16.json", b"\xff\xfe{\0}\0"),
+        ("latin1.json", b"{\"winner\":\"\xe9\"}"),
     ]);
     for (line, expected, told) in [
         (
@@ -325,6 +327,16 @@ fn how_a_run_ends() {
             "--events @e.csv --orders @o.csv --settings @cut.json",
             Exit::Usage,
             "no JSON",
+        ),
+        (
+            "--events @e.csv --orders @o.csv --settings @utf16.json",
+            Exit::Usage,
+            "UTF-16: save it as UTF-8",
+        ),
+        (
+            "--events @e.csv --orders @o.csv --settings @latin1.json",
+            Exit::Usage,
+            "not UTF-8: save it as UTF-8",
         ),
         (
             "--events @e.csv --orders @o.csv --settings @long.json",
