@@ -32,4 +32,3 @@ pub mod figures {
 }
 
 pub mod promotion;
-pub mod row;

@@ -3,6 +3,7 @@
 use revtrail_core::promotion::{Promotion, Told};
 use revtrail_core::record::{Code, Problem as Bad, Record};
 use revtrail_core::value::id::{PromotionId, VoucherCode};
+use revtrail_files::{Fault, Format, Layout, NotUtf8, Records, Rules};
 use revtrail_store::promotions::vouchers::{Changed, Made, NewVoucher, Pattern};
 use revtrail_web::answer::{json, located};
 use revtrail_web::problem::Problem;
@@ -71,7 +72,7 @@ enum Asked {
 
 async fn post_vouchers(call: Call) -> Result<Response, Problem> {
     let asked = match call.media_type()?.as_str() {
-        "text/csv" => Asked::Codes(from_csv(call.text()?)?),
+        "text/csv" => Asked::Codes(from_csv(call.bytes())?),
         _ => from_json(call.json_object()?)?,
     };
     let market = call.market()?;
@@ -189,44 +190,52 @@ fn from_json(body: &str) -> Result<Asked, Problem> {
     }))
 }
 
-fn from_csv(body: &str) -> Result<Vec<NewVoucher>, Problem> {
-    let not_csv = |line: u64, why: String| bad(&format!("line {line}"), Code::NotCsv, why);
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .from_reader(body.as_bytes());
-    let header = reader
-        .headers()
-        .map_err(|error| not_csv(1, error.to_string()))?;
-    let header: Vec<String> = header.iter().map(str::to_owned).collect();
-    if !header.iter().any(|name| name == "code") {
-        return Err(bad("code", Code::Missing, "the column code is needed"));
-    }
-    let mut vouchers = Vec::new();
-    let mut problems = Vec::new();
-    for row in reader.records() {
-        let row = row.map_err(|error| {
-            let line = error.position().map_or(0, csv::Position::line);
-            not_csv(line, error.to_string())
-        })?;
-        let line = row.position().map_or(0, csv::Position::line);
-        let record = Record::Row(&header, row.iter().collect());
-        let read = record.needed_id("code", VoucherCode::new).and_then(|code| {
+/// Vouchers as CSV, by the rules of files. A row that is wrong is wrong from the line on which it begins, and then nothing is made.
+fn from_csv(body: &[u8]) -> Result<Vec<NewVoucher>, Problem> {
+    let layout = Layout {
+        format: Format::Csv,
+        gzipped: false,
+    };
+    let rules = Rules {
+        needed: &["code"],
+        not_utf8: NotUtf8::FailsFile,
+    };
+    let mut rows = Records::open(body, Some(layout), rules).map_err(|fault| not_csv(1, &fault))?;
+    let (mut vouchers, mut problems) = (Vec::new(), Vec::new());
+    loop {
+        let row = match rows.next_line() {
+            Ok(Some(row)) => row,
+            Ok(None) => break,
+            Err(fault) => return Err(not_csv(rows.line(), &fault)),
+        };
+        let read = row.record.and_then(|record| {
+            let code = record.needed_id("code", VoucherCode::new)?;
             let limit = record.count("limit")?;
             Ok(NewVoucher { code, limit })
         });
         match read {
             Ok(voucher) => vouchers.push(voucher),
-            Err(problem) => problems.push(Bad {
-                field: problem.field.map(|field| format!("line {line}, {field}")),
-                ..problem
-            }),
+            Err(problem) => problems.push(in_line(row.number, problem)),
         }
-        if vouchers.len() > VOUCHERS_MAX {
-            return Err(too_many(vouchers.len()));
+        if vouchers.len() + problems.len() > VOUCHERS_MAX {
+            return Err(too_many(VOUCHERS_MAX + 1));
         }
     }
     valid(problems)?;
     Ok(vouchers)
+}
+
+fn in_line(line: u64, problem: Bad) -> Bad {
+    let field = problem.field.map(|field| format!(", {field}"));
+    Bad {
+        field: Some(format!("line {line}{}", field.unwrap_or_default())),
+        detail: format!("line {line}: {}", problem.detail),
+        ..problem
+    }
+}
+
+fn not_csv(line: u64, fault: &Fault) -> Problem {
+    bad(&format!("line {line}"), Code::NotCsv, fault.to_string())
 }
 
 async fn put_voucher(call: Call) -> Result<Response, Problem> {

@@ -1,8 +1,7 @@
 //! Names of files: which are files of redemptions, whose they are, and where the results of one lie.
 
 use revtrail_core::value::id::MarketplaceId;
-
-use crate::rows::Format;
+use revtrail_files::Format;
 
 /// The folder that files come into. Whatever results are written lies elsewhere, so no result is ever taken for a file.
 pub const INBOX: &str = "inbox";

@@ -7,6 +7,7 @@
 use revtrail_core::promotion::redemption::Redemption;
 use revtrail_core::record::{Door, Problem};
 use revtrail_core::value::time::{Instant, Retention};
+use revtrail_files::{Fault, Records};
 use revtrail_store::batches::{Batch, BatchState, Tally};
 use revtrail_store::market::Market;
 use revtrail_store::promotions::redeem::{Arrival, Entry, Taken};
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::file::File;
 use crate::files::{Files, FilesError};
-use crate::rows::{Fault, Rows};
+use crate::rows::rows;
 
 /// Turns in a row without a row after which a batch fails: then reading up to the checkpoint takes longer than a call may.
 const STALLS_MAX: u32 = 3;
@@ -374,8 +375,8 @@ fn read(
         Ok(bytes) => bytes,
         Err(error) => return error.into(),
     };
-    let mut rows = Rows::new(bytes, file.format, file.gzipped);
-    match read_rows(&mut rows, skip, door, limits, to) {
+    let rows = rows(bytes, file.format, file.gzipped);
+    match rows.and_then(|mut rows| read_rows(&mut rows, skip, door, limits, to)) {
         Ok(()) => End::Whole,
         Err(Fault::Content(why)) => End::Broken(why),
         Err(Fault::Source(error)) => match error.downcast::<FilesError>() {
@@ -386,7 +387,7 @@ fn read(
 }
 
 fn read_rows<R: std::io::Read>(
-    rows: &mut Rows<R>,
+    rows: &mut Records<R>,
     skip: u64,
     door: Door,
     limits: Limits,

@@ -7,10 +7,11 @@
 use std::io::{Cursor, Read, Write};
 use std::time::Instant as Moment;
 
-use redemption_batch::rows::{Fault, Format, Rows};
+use redemption_batch::rows::rows;
 use revtrail_core::promotion::redemption::Redemption;
 use revtrail_core::record::Door;
 use revtrail_core::value::time::{Instant, Retention};
+use revtrail_files::{Fault, Format};
 
 /// The most that this process may ever hold, in KiB, whatever the file.
 const HELD_KIB_MAX: u64 = 64 << 10;
@@ -72,7 +73,7 @@ fn count(bytes: Repeated, format: Format, gzipped: bool) -> (usize, usize, Resul
         now: Instant::parse("2026-11-20T12:00:00Z").unwrap(),
         retention: Retention::DEFAULT,
     };
-    let mut rows = Rows::new(bytes, format, gzipped);
+    let mut rows = rows(bytes, format, gzipped).unwrap();
     let (mut good, mut bad) = (0, 0);
     loop {
         match rows.next_line() {

@@ -2,8 +2,9 @@
 //! beside; who earned an order is decided in `revtrail-core`.
 
 use std::borrow::Cow;
-use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,22 +15,26 @@ use revtrail_core::attribution::settings::{Preset, Settings, Versions};
 use revtrail_core::figures::fold::World;
 use revtrail_core::figures::report::{CampaignReport, Filter, campaign_report};
 use revtrail_core::value::time::DAY_MS;
+use revtrail_files::what_is;
 
 mod decided;
 mod facts;
+mod paths;
 mod read;
 mod table;
 mod write;
 
 use decided::Decided;
 use facts::Facts;
+use paths::{inputs, is_standard_input, is_standard_output, outputs};
 use write::{Output, Rejects, write_credits, write_explanations};
 
 /// The longest window in file runs, in milliseconds: 52 weeks (SPEC 2).
 const WINDOW_MS_MAX: i64 = 52 * 7 * DAY_MS;
 
 const EXAMPLES: &str = "\
-Files are .csv or .jsonl (.ndjson), each also with .gz. Columns are named as the
+Files are .csv or .jsonl (.ndjson), each also with .gz; - is standard input, known
+by its content, and good for one of the inputs. Columns are named as the
 fields of events, orders and campaigns, in any order; unknown ones are ignored,
 optional ones may be absent or empty; | joins a list in a CSV cell. Of events
 with one event_id of a customer the first stands, of rows of a campaign the last.
@@ -118,12 +123,8 @@ pub(crate) enum Failure {
     Read { path: PathBuf, source: io::Error },
     #[error("failed to write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error(
-        "failed to read {}: its name must end in .csv, .jsonl or .ndjson, each also with .gz", .0.display()
-    )]
-    UnknownFormat(PathBuf),
     #[error("failed to read {}: {detail}", path.display())]
-    Header { path: PathBuf, detail: String },
+    Content { path: PathBuf, detail: String },
     #[error(transparent)]
     DoesNotAddUp(#[from] revtrail_core::figures::report::DoesNotAddUp),
 }
@@ -176,7 +177,7 @@ fn attribute(
     watched: Watched,
 ) -> Result<Exit, Failure> {
     let started = std::time::Instant::now();
-    check_outputs(args)?;
+    paths::check(args)?;
     let settings = read_settings(&args.settings)?;
     let bar = progress(args, watched.err)?;
     let mut rejects = Rejects::new(args.rejects.as_deref())?;
@@ -197,7 +198,7 @@ fn attribute(
     }
     let rejected = rejects.finish()?;
     // The table makes way to standard error where a file goes to standard output.
-    if outputs(args).any(is_standard_output) {
+    if outputs(args).any(|(_, path)| is_standard_output(path)) {
         print_report(args, &report, world.newest(), err, false)?;
     } else {
         print_report(args, &report, world.newest(), out, watched.out)?;
@@ -249,61 +250,28 @@ fn print_report(
         })
 }
 
-fn outputs(args: &AttributeArgs) -> impl Iterator<Item = &PathBuf> {
-    [&args.credits, &args.explain, &args.rejects]
-        .into_iter()
-        .flatten()
-}
-
-fn is_standard_output(path: impl AsRef<Path>) -> bool {
-    path.as_ref() == Path::new("-")
-}
-
-/// No output may overwrite an input or another output.
-fn check_outputs(args: &AttributeArgs) -> Result<(), Failure> {
-    let inputs = args
-        .events
-        .iter()
-        .chain(&args.orders)
-        .chain(&args.campaigns);
-    let settings = Path::new(&args.settings);
-    let mut taken: Vec<&Path> = inputs.map(PathBuf::as_path).chain([settings]).collect();
-    if args.json {
-        taken.push(Path::new("-"));
-    }
-    let mut problems = Vec::new();
-    if args.rejects.as_deref().is_some_and(is_standard_output) {
-        problems.push("--rejects needs a file: its rows are written while others are read".into());
-    }
-    for output in outputs(args) {
-        if taken.contains(&output.as_path()) {
-            problems.push(format!(
-                "{} is named twice: give each output a file of its own",
-                output.display()
-            ));
-        }
-        taken.push(output);
-    }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::Usage(problems))
-    }
-}
-
 /// A preset by its bare name keeps currencies apart; anything else is a file. Trouble with either is usage (SPEC 7.4).
 fn read_settings(name: &str) -> Result<Settings, Failure> {
     if let Some(preset) = Preset::parse(name) {
         return Ok(preset.settings());
     }
     let usage = |detail: String| Failure::Usage(vec![format!("--settings {name}: {detail}")]);
-    let text = std::fs::read_to_string(name).map_err(|error| {
+    let mut bytes = Vec::new();
+    let read = match is_standard_input(name) {
+        true => io::stdin().read_to_end(&mut bytes),
+        false => File::open(name).and_then(|mut file| file.read_to_end(&mut bytes)),
+    };
+    read.map_err(|error| {
         let presets = Preset::ALL.map(Preset::name).join(", ");
         usage(format!(
             "this is none of the presets {presets}, and not a readable file: {error}"
         ))
     })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let text = std::str::from_utf8(&bytes).map_err(|_| {
+        let what = what_is(&bytes).unwrap_or("the file is not UTF-8: save it as UTF-8");
+        usage(what.to_owned())
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let value = serde_json::from_str(text).map_err(|error| usage(format!("no JSON: {error}")))?;
     Settings::read(&value, WINDOW_MS_MAX).map_err(|problems| {
         let line = |p: &revtrail_core::record::Problem| format!("--settings {name}: {}", p.detail);
@@ -314,12 +282,7 @@ fn read_settings(name: &str) -> Result<Settings, Failure> {
 /// Over the bytes of all files as they lie on disk; so a missing file is found before any is read.
 fn progress(args: &AttributeArgs, watched: bool) -> Result<ProgressBar, Failure> {
     let mut bytes = 0;
-    for path in args
-        .events
-        .iter()
-        .chain(&args.orders)
-        .chain(&args.campaigns)
-    {
+    for (_, path) in inputs(args).filter(|(_, path)| !is_standard_input(path)) {
         let found = std::fs::metadata(path).map_err(|source| Failure::Read {
             path: path.clone(),
             source,

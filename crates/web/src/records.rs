@@ -44,7 +44,7 @@ fn media(headers: &HeaderMap) -> Result<Media, Problem> {
 }
 
 /// The body as text, without the byte order mark that some programs begin UTF-8 with.
-pub(crate) fn text(body: &[u8]) -> Result<&str, Problem> {
+fn text(body: &[u8]) -> Result<&str, Problem> {
     let text =
         std::str::from_utf8(body).map_err(|_| Problem::unreadable("the body is not UTF-8"))?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))

@@ -255,11 +255,8 @@ impl Call {
         records::media_type(&self.headers)
     }
 
-    /// The body as text, without a byte order mark.
-    ///
-    /// # Errors
-    /// 400 where it is not UTF-8.
-    pub fn text(&self) -> Result<&str, Problem> {
-        records::text(&self.body)
+    /// The body as it came.
+    pub fn bytes(&self) -> &[u8] {
+        &self.body
     }
 }

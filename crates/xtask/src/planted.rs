@@ -102,6 +102,15 @@ const DISABLED: Harness = by(
     )],
 );
 
+const SPELLINGS: Harness = by(
+    "cases::files::case_01_no_output_is_an_input_or_another_output_however_it_is_spelled",
+    &[],
+);
+const LINE_ENDS: Harness = by(
+    "cases::files::case_02_rows_are_the_same_whatever_their_lines_end_in",
+    &[],
+);
+
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_note_that_is_ahead_goes_for_good",
@@ -341,5 +350,19 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: r#"change.require_number("pv", version)"#,
         with: "change",
         found_by: DISABLED,
+    },
+    Mutant {
+        name: "a_hard_link_is_another_file",
+        file: "crates/revtrail/src/attribute/paths.rs",
+        text: "self.inode.is_some() && self.inode == other.inode",
+        with: "false",
+        found_by: SPELLINGS,
+    },
+    Mutant {
+        name: "two_lines_for_cr_lf",
+        file: "crates/files/src/lines.rs",
+        text: r"end == b'\r' && self.line_feed_follows()",
+        with: "false",
+        found_by: LINE_ENDS,
     },
 ];

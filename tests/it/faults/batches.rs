@@ -211,12 +211,10 @@ async fn play(name: &str) -> String {
             "{name}:{line} {record}"
         );
         let number: usize = line.parse().unwrap();
-        let begins = raw
-            .trim_start_matches('\u{feff}')
-            .split('\n')
-            .nth(number - 1)
-            .unwrap();
-        let first = record.split('\n').next().unwrap().trim_end_matches('\r');
+        let ends = raw.replace("\r\n", "\n").replace('\r', "\n");
+        let mut lines = ends.trim_start_matches('\u{feff}').split('\n');
+        let begins = lines.nth(number - 1).unwrap();
+        let first = record.split(['\n', '\r']).next().unwrap();
         assert!(begins.starts_with(first), "{name}:{line} {begins}");
     }
     let mut shown: Value = serde_json::from_str(&root.result(&file, "result.json")).unwrap();

@@ -8,8 +8,9 @@ use indicatif::ProgressBar;
 use revtrail_core::attribution::campaign::{Campaign, Catalog};
 use revtrail_core::attribution::event::{self, Event};
 use revtrail_core::attribution::order::{self, Order};
-use revtrail_core::record::{Problem, Record};
+use revtrail_core::record::{Code, Problem, Record};
 use revtrail_core::value::id::{CampaignId, OrderId};
+use revtrail_files::SUBSTITUTE;
 
 use super::read::each_record;
 use super::table::{grouped, plural};
@@ -67,7 +68,13 @@ impl Facts {
     /// A later row of a campaign replaces an earlier one whole, as `PUT` does.
     fn take_campaign(&mut self, record: &Record<'_>) -> Result<(), Problem> {
         let id = record.needed_id("campaign_id", CampaignId::new)?;
-        let campaign = Campaign::read(id.clone(), record).map_err(together)?;
+        let mut campaign = Campaign::read(id.clone(), record).map_err(together)?;
+        // Tags decide; a name is shown only.
+        if campaign.tags.iter().any(|tag| tag.contains(SUBSTITUTE)) {
+            let detail = "tags: a tag holds no control character";
+            return Err(Problem::of("tags", Code::WrongType, detail));
+        }
+        campaign.name = campaign.name.replace(SUBSTITUTE, "\u{fffd}");
         self.campaigns.insert(id, campaign);
         Ok(())
     }
@@ -154,7 +161,7 @@ fn together(problems: Vec<Problem>) -> Problem {
     let detail = details.join("; ");
     match problems.into_iter().next() {
         Some(first) => Problem { detail, ..first },
-        None => Problem::whole(revtrail_core::record::Code::WrongType, detail),
+        None => Problem::whole(Code::WrongType, detail),
     }
 }
 
@@ -176,18 +183,12 @@ fn repeats(counts: &[(usize, &str, &str)]) -> String {
 
 fn each_fact(
     path: &Path,
-    needed: &[&str],
+    needed: &'static [&'static str],
     bar: &ProgressBar,
     rejects: &mut Rejects,
-    mut take: impl FnMut(&Record<'_>) -> Result<(), Problem>,
+    take: impl FnMut(&Record<'_>) -> Result<(), Problem>,
 ) -> Result<(), Failure> {
-    let mut wrote = Ok(());
-    each_record(path, needed, bar, |line, record| {
-        if let Err(problem) = record.and_then(|record| take(&record))
-            && wrote.is_ok()
-        {
-            wrote = rejects.add(path, line, &problem);
-        }
-    })?;
-    wrote
+    each_record(path, needed, bar, take, |line, problem| {
+        rejects.add(path, line, problem)
+    })
 }

@@ -113,7 +113,7 @@ fn files_that_say_the_same() {
         ("e.jsonl.gz", gz(json)),
         (
             "e.csv",
-            b"customer_id,x,\"campaign_id\",occurred_at,machine,kind,event_id,channel,message_id,y,y\nc1,\"a,\n\"\"b\",spring,\"2026-11-20T10:00:00Z\",,clicked,e1,email,,,\n".into(),
+            b"customer_id,x,\"campaign_id\",occurred_at,machine,kind,event_id,channel,message_id,y,\nc1,\"a,\n\"\"b\",spring,\"2026-11-20T10:00:00Z\",,clicked,e1,email,,,\n".into(),
         ),
     ] {
         let got = credits((name, &events), ("o.csv", order.as_bytes()));
@@ -239,6 +239,8 @@ fn how_a_run_ends() {
         ("long.json", b"{\"channels\":{\"sms\":{\"connect_on\":[\"sent\"],\"window\":\"365d\",\"window_from\":\"sent\"}}}"),
         ("bad.json", b"{\"winner\":\"me\",\"colour\":1}"),
         ("cut.json", b"{"),
+        ("utf16.json", b"\xff\xfe{\0}\0"),
+        ("latin1.json", b"{\"winner\":\"\xe9\"}"),
     ]);
     for (line, expected, told) in [
         (
@@ -279,7 +281,7 @@ fn how_a_run_ends() {
         (
             "--events @empty.csv --orders @o.csv",
             Exit::Failed,
-            "it is empty",
+            "the file is empty",
         ),
         (
             "--events @e.txt --orders @o.csv",
@@ -299,7 +301,7 @@ fn how_a_run_ends() {
         (
             "--events @utf16.csv --orders @o.csv",
             Exit::Failed,
-            "not UTF-8",
+            "the file is UTF-16: save it as UTF-8",
         ),
         (
             "--events @cut.csv.gz --orders @o.csv",
@@ -327,6 +329,16 @@ fn how_a_run_ends() {
             "no JSON",
         ),
         (
+            "--events @e.csv --orders @o.csv --settings @utf16.json",
+            Exit::Usage,
+            "UTF-16: save it as UTF-8",
+        ),
+        (
+            "--events @e.csv --orders @o.csv --settings @latin1.json",
+            Exit::Usage,
+            "not UTF-8: save it as UTF-8",
+        ),
+        (
             "--events @e.csv --orders @o.csv --settings @long.json",
             Exit::Usage,
             "channels.sms.window",
@@ -344,12 +356,12 @@ fn how_a_run_ends() {
         (
             "--events @e.csv --orders @o.csv --credits @o.csv",
             Exit::Usage,
-            "named twice",
+            "the same file as",
         ),
         (
             "--events @e.csv --orders @o.csv --credits - --json",
             Exit::Usage,
-            "named twice",
+            "the same file as",
         ),
         (
             "--events @e.csv --orders @o.csv --rejects -",

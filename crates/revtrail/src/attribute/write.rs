@@ -10,8 +10,9 @@ use revtrail_core::figures::fold::World;
 use revtrail_core::record::Problem;
 use serde::Serialize;
 
+use super::Failure;
 use super::decided::{Decided, DecidedOrder};
-use super::{Failure, is_standard_output};
+use super::paths::{is_standard_output, resolve};
 
 /// A file being written under another name: it appears under its own when it is complete.
 #[derive(Debug)]
@@ -23,18 +24,11 @@ pub(crate) struct Output {
 
 impl Output {
     fn create(path: &Path) -> Result<Self, Failure> {
-        // What is no plain file, like /dev/null, must not be replaced by one.
-        let direct = fs::metadata(path).is_ok_and(|found| !found.is_file());
-        let part = if direct {
-            path.to_owned()
-        } else {
-            let mut name = path.as_os_str().to_owned();
-            name.push(".part");
-            name.into()
-        };
-        let file = File::create(&part).map_err(failed(path))?;
+        // Behind a link the file is written, and the link stays.
+        let real = resolve(path);
+        let (file, part) = open(&real).map_err(failed(path))?;
         Ok(Self {
-            path: path.to_owned(),
+            path: real,
             part,
             writer: BufWriter::new(file),
         })
@@ -81,6 +75,24 @@ impl Drop for Output {
         if self.part != self.path {
             // Gone already where the file is complete.
             let _ = fs::remove_file(&self.part);
+        }
+    }
+}
+
+/// Opens a new file beside the one that it will be, with a name that nobody gives: another run writes to another, and no file that
+/// is there already is touched.
+/// What is no plain file, like /dev/null, must not be replaced by one, and is opened itself.
+fn open(path: &Path) -> io::Result<(File, PathBuf)> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Ok((File::create(path)?, path.to_owned()));
+    }
+    let mut number = std::process::id();
+    loop {
+        let mut part = path.as_os_str().to_owned();
+        part.push(format!(".{number}.part"));
+        match File::create_new(&part) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            created => return Ok((created?, part.into())),
         }
     }
 }

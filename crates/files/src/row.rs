@@ -1,9 +1,12 @@
 //! One CSV row into cells (RFC 4180). Not by the `csv` crate, which joins what follows a closing quote to the cell, lets an
 //! unclosed quote swallow the rest of the file, and miscounts lines that end in CR LF or are blank.
 
+use crate::SUBSTITUTE;
+use crate::lines::without_end;
+
 /// A row as far as it was read; used again for the next.
 #[derive(Debug, Default)]
-pub struct Row {
+pub(crate) struct Row {
     bytes: Vec<u8>,
     /// Where in `bytes` each finished cell ends.
     ends: Vec<usize>,
@@ -23,7 +26,7 @@ enum At {
 
 /// What became of a line.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Taken {
+pub(crate) enum Taken {
     /// The row is complete.
     Whole,
     /// A quoted cell goes on in the next line.
@@ -34,16 +37,15 @@ pub enum Taken {
 
 impl Row {
     /// Forgets the row.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
         self.at = At::Start;
     }
 
     /// Takes a line with its end. A quote inside a cell that does not begin with one stands for itself.
-    pub fn take(&mut self, line: &[u8]) -> Taken {
-        let content = line.strip_suffix(b"\n").unwrap_or(line);
-        let content = content.strip_suffix(b"\r").unwrap_or(content);
+    pub(crate) fn take(&mut self, line: &[u8]) -> Taken {
+        let content = without_end(line);
         for &byte in content {
             self.at = match (self.at, byte) {
                 (At::Start | At::Plain | At::Quote, b',') => {
@@ -73,41 +75,45 @@ impl Row {
         Taken::Whole
     }
 
-    /// Puts the control character SUBSTITUTE for what is not UTF-8: no id, time, amount or word holds it, so each such cell is
-    /// refused by itself where it matters, and free text that is damaged refuses no row.
-    pub fn mend(&mut self) {
+    /// The bytes of each cell of a whole row.
+    pub(crate) fn raw(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts
+            .zip(&self.ends)
+            .map(|(start, end)| &self.bytes[*start..*end])
+    }
+
+    /// Puts [`SUBSTITUTE`] for what is not UTF-8; says in which cells, by their index, and the first such byte of each.
+    pub(crate) fn mend(&mut self) -> Vec<(usize, u8)> {
         let whole = |text: &str| self.ends.iter().all(|end| text.is_char_boundary(*end));
         if std::str::from_utf8(&self.bytes).is_ok_and(whole) {
-            return;
+            return Vec::new();
         }
-        let (mut mended, mut ends, mut start) = (Vec::new(), Vec::new(), 0);
-        for &end in &self.ends {
-            for chunk in self.bytes[start..end].utf8_chunks() {
+        let (mut mended, mut ends, mut spoilt) = (Vec::new(), Vec::new(), Vec::new());
+        for (cell, bytes) in self.raw().enumerate() {
+            if let Err(error) = std::str::from_utf8(bytes) {
+                spoilt.push((cell, bytes[error.valid_up_to()]));
+            }
+            for chunk in bytes.utf8_chunks() {
                 mended.extend_from_slice(chunk.valid().as_bytes());
                 if !chunk.invalid().is_empty() {
-                    mended.push(0x1a);
+                    mended.push(SUBSTITUTE as u8);
                 }
             }
             ends.push(mended.len());
-            start = end;
         }
         (self.bytes, self.ends) = (mended, ends);
+        spoilt
     }
 
-    /// The cells of a whole row.
-    ///
-    /// # Errors
-    /// Which cell is not UTF-8.
-    pub fn cells(&self) -> Result<Vec<&str>, String> {
-        let mut start = 0;
-        let mut cells = Vec::with_capacity(self.ends.len());
-        for &end in &self.ends {
-            let cell = std::str::from_utf8(&self.bytes[start..end])
-                .map_err(|_| format!("cell {} is not UTF-8", cells.len() + 1))?;
-            cells.push(cell);
-            start = end;
-        }
-        Ok(cells)
+    /// The cells of a whole row that was mended.
+    pub(crate) fn cells(&self) -> Vec<&str> {
+        let text = std::str::from_utf8(&self.bytes).unwrap_or_default();
+        let starts = std::iter::once(&0).chain(&self.ends);
+        let cells = starts
+            .zip(&self.ends)
+            .map(|(start, end)| text.get(*start..*end));
+        cells.map(Option::unwrap_or_default).collect()
     }
 }
 
@@ -126,6 +132,8 @@ mod tests {
             (&["\"a\r\n", "b\",c\r\n"], Some(&["a\r\nb", "c"])),
             (&["5\" pipe,x\"\"y\n"], Some(&["5\" pipe", "x\"\"y"])),
             (&[" \"a\",b\n"], Some(&[" \"a\"", "b"])),
+            (&["\"a\r", "\n", "b\",c\r"], Some(&["a\r\nb", "c"])),
+            (&["a,b\r"], Some(&["a", "b"])),
             (&["\"a\"b,c\n"], None),
             (&["\"a\" ,c\n"], None),
         ] {
@@ -136,15 +144,14 @@ mod tests {
             match expected {
                 Some(cells) => {
                     assert_eq!(*last, Taken::Whole, "{lines:?}");
-                    assert_eq!(row.cells().unwrap(), cells, "{lines:?}");
+                    assert_eq!(row.cells(), cells, "{lines:?}");
                 }
                 None => assert!(matches!(last, Taken::Broken(_)), "{lines:?}"),
             }
         }
         let mut row = Row::default();
         assert_eq!(row.take(b"\xc3,\xa9\n"), Taken::Whole);
-        assert_eq!(row.cells(), Err("cell 1 is not UTF-8".to_owned()));
-        row.mend();
-        assert_eq!(row.cells().unwrap(), ["\u{1a}", "\u{1a}"]);
+        assert_eq!(row.mend(), [(0, 0xc3), (1, 0xa9)]);
+        assert_eq!(row.cells(), ["\u{1a}", "\u{1a}"]);
     }
 }

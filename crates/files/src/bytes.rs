@@ -1,0 +1,158 @@
+//! The bytes of a file: its beginning may be looked at before it is read, and gzip is unpacked on the way.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use flate2::bufread::GzDecoder;
+
+/// As much of a beginning is looked at, in bytes: enough for the first entry of a zip archive to tell a workbook.
+pub(crate) const BEGINNING_BYTES: usize = 512;
+const BUFFER_BYTES: usize = 128 << 10;
+
+/// What holds the file, its failures marked as such: the gzip reader has failures of its own.
+#[derive(Debug)]
+pub(crate) struct Source<R>(pub(crate) R);
+
+/// A failure of what holds the file.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct SourceFailed(pub(crate) io::Error);
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(io::Error::new(error.kind(), SourceFailed(error))),
+                read => return read,
+            }
+        }
+    }
+}
+
+/// A reader whose beginning was looked at.
+#[derive(Debug)]
+pub(crate) struct Begun<R> {
+    beginning: Vec<u8>,
+    /// As many bytes of the beginning were read.
+    read: usize,
+    /// Why the beginning is shorter than it could be; told once it was read.
+    failed: Option<io::Error>,
+    rest: R,
+}
+
+impl<R: Read> Begun<R> {
+    pub(crate) fn new(mut rest: R) -> Self {
+        let mut beginning = Vec::new();
+        let most = BEGINNING_BYTES as u64;
+        let failed = (&mut rest).take(most).read_to_end(&mut beginning).err();
+        Self {
+            beginning,
+            read: 0,
+            failed,
+            rest,
+        }
+    }
+
+    pub(crate) fn beginning(&self) -> &[u8] {
+        &self.beginning
+    }
+
+    pub(crate) fn take_failure(&mut self) -> Option<io::Error> {
+        self.failed.take()
+    }
+
+    /// Goes past the mark that some programs begin UTF-8 with; what is left of the beginning.
+    pub(crate) fn skip_byte_order_mark(&mut self) -> &[u8] {
+        if self.beginning.starts_with(b"\xef\xbb\xbf") {
+            self.read = 3;
+        }
+        &self.beginning[self.read..]
+    }
+}
+
+impl<R: Read> Read for Begun<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.read < self.beginning.len() {
+            let read = (&self.beginning[self.read..]).read(buffer)?;
+            self.read += read;
+            return Ok(read);
+        }
+        match self.failed.take() {
+            Some(error) => Err(error),
+            None => self.rest.read(buffer),
+        }
+    }
+}
+
+/// A file without its compression.
+#[derive(Debug)]
+pub(crate) enum Unpacked<R: Read> {
+    Plain(R),
+    Gzip(Gzip<R>),
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(bytes) => bytes.read(buffer),
+            Self::Gzip(bytes) => bytes.read(buffer),
+        }
+    }
+}
+
+/// The members of a gzip file, one after the other. Zero bytes behind a member are nothing: tapes, block devices and some uploaders
+/// fill their last block with them.
+#[derive(Debug)]
+pub(crate) struct Gzip<R: Read> {
+    /// `None` after the last.
+    member: Option<GzDecoder<BufReader<R>>>,
+}
+
+impl<R: Read> Gzip<R> {
+    pub(crate) fn new(packed: R) -> Self {
+        let packed = BufReader::with_capacity(BUFFER_BYTES, packed);
+        Self {
+            member: Some(GzDecoder::new(packed)),
+        }
+    }
+}
+
+impl<R: Read> Read for Gzip<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Some(member) = &mut self.member else {
+                return Ok(0);
+            };
+            let read = member.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let next = skip_zeros(member.get_mut())?;
+            let ended = self.member.take();
+            match next {
+                None => {}
+                Some(0x1f) => self.member = ended.map(|ended| GzDecoder::new(ended.into_inner())),
+                Some(_) => {
+                    let why = "something that is no gzip follows its end";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+                }
+            }
+        }
+    }
+}
+
+/// The first byte that is none, which stays unread.
+fn skip_zeros(bytes: &mut impl BufRead) -> io::Result<Option<u8>> {
+    loop {
+        let block = bytes.fill_buf()?;
+        if block.is_empty() {
+            return Ok(None);
+        }
+        let zeros = block.iter().take_while(|byte| **byte == 0).count();
+        let next = block.get(zeros).copied();
+        bytes.consume(zeros);
+        if next.is_some() {
+            return Ok(next);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Lines with their numbers: they end in LF, CR LF or CR, also mixed. Lines can be put back.
+
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+
+use crate::bytes::{Begun, Source, SourceFailed, Unpacked};
+use crate::content::not_utf8;
+use crate::{Fault, RECORD_BYTES_MAX};
+
+/// Bytes without one record after which a file is no list of records: a gzip bomb of 1 MiB unpacks to as much.
+const SILENT_BYTES_MAX: u64 = 1 << 30;
+/// Bytes that may be read again because of quotes that were not closed, and as many times what was read: a stray quote costs a
+/// record's length, and a file of nothing else must not cost its square.
+const AGAIN_BYTES_MAX: u64 = 64 << 20;
+const AGAIN_TIMES_MAX: u64 = 16;
+
+const BUFFER_BYTES: usize = 128 << 10;
+
+pub(crate) type Bytes<R> = Begun<Unpacked<Begun<Source<R>>>>;
+
+#[derive(Debug)]
+pub(crate) struct Lines<R: Read> {
+    bytes: BufReader<Bytes<R>>,
+    put_back: Cursor<Vec<u8>>,
+    /// What went wrong when no more than a look was taken at the next byte.
+    failed: Option<io::Error>,
+    /// A line that is not UTF-8 fails the file.
+    utf8_only: bool,
+    /// The number of the line read last; 0 before the first.
+    number: u64,
+    /// Bytes of the file that were read.
+    read: u64,
+    /// Bytes of the file up to the last record.
+    silent_since: u64,
+    /// Bytes put back.
+    again: u64,
+}
+
+impl<R: Read> Lines<R> {
+    pub(crate) fn new(bytes: Bytes<R>, utf8_only: bool) -> Self {
+        Self {
+            bytes: BufReader::with_capacity(BUFFER_BYTES, bytes),
+            put_back: Cursor::default(),
+            failed: None,
+            utf8_only,
+            number: 0,
+            read: 0,
+            silent_since: 0,
+            again: 0,
+        }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Says that a record ends here.
+    pub(crate) fn end_record(&mut self) {
+        self.silent_since = self.read;
+    }
+
+    /// Goes past lines that are blank, as far as is seen without reading; a file of nothing else is read as fast as it comes.
+    pub(crate) fn skip_blank(&mut self) -> Result<(), Fault> {
+        loop {
+            let block = match self.fill() {
+                Ok(block) => block,
+                Err(error) => return Err(self.fault(error)),
+            };
+            let (mut length, mut lines) = (0, 0);
+            loop {
+                length += match &block[length..] {
+                    [b'\r', b'\n', ..] => 2,
+                    // What follows the last CR of a block is not seen.
+                    [b'\n', ..] | [b'\r', _, ..] => 1,
+                    _ => break,
+                };
+                lines += 1;
+            }
+            if length == 0 {
+                return Ok(());
+            }
+            self.consume(length);
+            self.number += lines;
+            self.check_silence()?;
+        }
+    }
+
+    /// Appends the next line, with its end; false at the end of the file. Of a line that is too long only the first byte beyond
+    /// [`RECORD_BYTES_MAX`] is appended, and the end.
+    pub(crate) fn read(&mut self, line: &mut Vec<u8>) -> Result<bool, Fault> {
+        let start = line.len();
+        let mut any = false;
+        loop {
+            let block = match self.fill() {
+                Ok(block) => block,
+                Err(error) => return Err(self.fault(error)),
+            };
+            if block.is_empty() {
+                break;
+            }
+            let end = memchr::memchr2(b'\n', b'\r', block);
+            let content = &block[..end.unwrap_or(block.len())];
+            let room = (RECORD_BYTES_MAX + 1).saturating_sub(line.len() - start);
+            line.extend_from_slice(&content[..content.len().min(room)]);
+            let (length, end) = (content.len(), end.map(|end| block[end]));
+            any = true;
+            let Some(end) = end else {
+                self.consume(length);
+                self.check_silence()?;
+                continue;
+            };
+            line.push(end);
+            self.consume(length + 1);
+            self.check_silence()?;
+            if end == b'\r' && self.line_feed_follows() {
+                line.push(b'\n');
+                self.consume(1);
+            }
+            break;
+        }
+        self.number += u64::from(any);
+        if self.utf8_only && without_end(&line[start..]).len() <= RECORD_BYTES_MAX {
+            self.check_utf8(&line[start..])?;
+        }
+        Ok(any)
+    }
+
+    /// Puts back all lines of `text` but the first, which stays: the next line read is the one after `first`.
+    pub(crate) fn put_back_after(&mut self, first: u64, text: &mut Vec<u8>) -> Result<(), Fault> {
+        let end = memchr::memchr2(b'\n', b'\r', text).map_or(text.len(), |at| {
+            at + 1 + usize::from(text[at..].starts_with(b"\r\n"))
+        });
+        let mut rest = text.split_off(end);
+        if !rest.is_empty() {
+            let unread = self.put_back.position() as usize;
+            rest.extend_from_slice(&self.put_back.get_ref()[unread..]);
+            self.again += rest.len() as u64;
+            if self.again > AGAIN_BYTES_MAX + AGAIN_TIMES_MAX * self.read {
+                return Err(Fault::Content(format!(
+                    "line {first}: again and again quotes are opened and not closed; is every quote inside a cell doubled?"
+                )));
+            }
+            self.put_back = Cursor::new(rest);
+        }
+        self.number = first;
+        Ok(())
+    }
+
+    fn is_put_back(&self) -> bool {
+        (self.put_back.position() as usize) < self.put_back.get_ref().len()
+    }
+
+    /// The next bytes; none at the end of the file.
+    fn fill(&mut self) -> io::Result<&[u8]> {
+        if self.is_put_back() {
+            return self.put_back.fill_buf();
+        }
+        match self.failed.take() {
+            Some(error) => Err(error),
+            None => self.bytes.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        if self.is_put_back() {
+            self.put_back.consume(bytes);
+        } else {
+            self.bytes.consume(bytes);
+            self.read += bytes as u64;
+        }
+    }
+
+    fn line_feed_follows(&mut self) -> bool {
+        match self.fill() {
+            Ok(block) => block.first() == Some(&b'\n'),
+            // The line before it is whole.
+            Err(error) => {
+                self.failed = Some(error);
+                false
+            }
+        }
+    }
+
+    fn check_utf8(&self, line: &[u8]) -> Result<(), Fault> {
+        let Err(error) = std::str::from_utf8(line) else {
+            return Ok(());
+        };
+        let at = error.valid_up_to();
+        let why = not_utf8(line.get(at).copied().unwrap_or_default());
+        let (line, byte) = (self.number, at + 1);
+        Err(Fault::Content(format!("line {line}, byte {byte}: {why}")))
+    }
+
+    fn check_silence(&self) -> Result<(), Fault> {
+        if self.read - self.silent_since <= SILENT_BYTES_MAX {
+            return Ok(());
+        }
+        Err(Fault::Content(format!(
+            "there is no record in {} GiB before the end of line {}: this is no list of records",
+            SILENT_BYTES_MAX >> 30,
+            self.number + 1
+        )))
+    }
+
+    fn fault(&self, error: io::Error) -> Fault {
+        let place = match self.number {
+            0 => "at its beginning".to_owned(),
+            line => format!("after line {line}"),
+        };
+        fault(error, &place)
+    }
+}
+
+/// A failure of what holds the file, or of its gzip stream.
+pub(crate) fn fault(error: io::Error, place: &str) -> Fault {
+    let gzip = match error.downcast::<SourceFailed>() {
+        Ok(SourceFailed(error)) => return Fault::Source(error),
+        Err(error) => error,
+    };
+    let why = match gzip.kind() {
+        io::ErrorKind::UnexpectedEof => "it ends in the middle: was it uploaded whole?".to_owned(),
+        _ => gzip.to_string(),
+    };
+    Fault::Content(format!("the gzip stream is broken {place}: {why}"))
+}
+
+/// A line without its end.
+pub(crate) fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}

@@ -1,0 +1,384 @@
+//! The records of a file, one after the other.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use revtrail_core::record::{Code, Problem, Record};
+
+use crate::bytes::{Begun, Gzip, Source, Unpacked};
+use crate::content::{is_gzip, not_utf8, what_is};
+use crate::layout::{Format, Layout};
+use crate::lines::{Lines, fault, without_end};
+use crate::row::{Row, Taken};
+use crate::{Fault, RECORD_BYTES_MAX, SUBSTITUTE};
+
+/// As much of a longer record is shown in what is rejected, in bytes.
+const SHOWN_BYTES_MAX: usize = 1 << 10;
+/// As much of a header is shown, in bytes.
+const HEADER_BYTES_MAX: usize = 300;
+
+/// What becomes of text that is not UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotUtf8 {
+    /// It fails the file.
+    FailsFile,
+    /// It spoils a field, and matters where the field does.
+    SpoilsField,
+}
+
+/// What is asked of a file.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// The columns that a CSV file must have.
+    pub needed: &'static [&'static str],
+    /// What becomes of text that is not UTF-8.
+    pub not_utf8: NotUtf8,
+}
+
+/// One record of a file.
+#[derive(Debug)]
+pub struct Line<'r> {
+    /// The line it starts on; the first of the file is 1.
+    pub number: u64,
+    /// As it stands in the file, without the end of its last line; of a record that is too long only the beginning.
+    pub text: Cow<'r, str>,
+    /// The record, or why it is none.
+    pub record: Result<Record<'r>, Problem>,
+    /// Which of its fields are not UTF-8.
+    pub spoilt: Spoilt,
+}
+
+/// Fields that are not UTF-8, by their names, each with such a byte.
+#[derive(Debug)]
+pub struct Spoilt(Vec<(String, u8)>);
+
+impl Spoilt {
+    /// Says of a problem with such a field that this is the reason: an id in Windows-1252 is no id, but nobody sees a bad character.
+    pub fn explain(&self, problem: Problem) -> Problem {
+        let named = |field: &str| problem.field.as_deref() == Some(field);
+        match self.0.iter().find(|(field, _)| named(field)) {
+            Some((field, byte)) => Problem {
+                detail: format!("{field}: {}", not_utf8(*byte)),
+                ..problem
+            },
+            None => problem,
+        }
+    }
+}
+
+/// The records of a file, one after the other.
+#[derive(Debug)]
+pub struct Records<R: Read> {
+    lines: Lines<R>,
+    format: Format,
+    needed: &'static [&'static str],
+    header: Option<Vec<String>>,
+    /// The record read last: its line, its bytes, and its cells or, where they are not UTF-8, its JSON text.
+    number: u64,
+    text: Vec<u8>,
+    row: Row,
+    mended: String,
+}
+
+impl<R: Read> Records<R> {
+    /// Opens a file at its beginning. One whose name says nothing has the layout that its content has.
+    ///
+    /// # Errors
+    /// [`Fault::Source`]; [`Fault::Content`] where its first bytes are those of something else.
+    pub fn open(bytes: R, layout: Option<Layout>, rules: Rules) -> Result<Self, Fault> {
+        let mut packed = Begun::new(Source(bytes));
+        if let Some(error) = packed.take_failure() {
+            return Err(fault(error, "at its beginning"));
+        }
+        let is_packed = is_gzip(packed.beginning());
+        let gzipped = layout.map_or(is_packed, |layout| layout.gzipped);
+        if gzipped && !is_packed {
+            return Err(Fault::Content(no_gzip(packed.beginning()).to_owned()));
+        }
+        let mut bytes = Begun::new(match gzipped {
+            true => Unpacked::Gzip(Gzip::new(packed)),
+            false => Unpacked::Plain(packed),
+        });
+        let beginning = bytes.beginning();
+        let what = match (is_gzip(beginning), gzipped) {
+            (true, true) => Some("the file is gzipped twice: unpack it once"),
+            (true, false) => Some("the file is gzipped: unpack it, or let its name end in .gz"),
+            (false, _) => what_is(beginning),
+        };
+        if let Some(what) = what {
+            return Err(Fault::Content(what.to_owned()));
+        }
+        let beginning = bytes.skip_byte_order_mark().trim_ascii_start();
+        let by_content = match beginning.first() {
+            Some(b'{') => Format::JsonLines,
+            _ => Format::Csv,
+        };
+        Ok(Self {
+            format: layout.map_or(by_content, |layout| layout.format),
+            lines: Lines::new(bytes, rules.not_utf8 == NotUtf8::FailsFile),
+            needed: rules.needed,
+            header: None,
+            number: 0,
+            text: Vec::new(),
+            row: Row::default(),
+            mended: String::new(),
+        })
+    }
+
+    /// The next record; `None` at the end of the file.
+    ///
+    /// # Errors
+    /// Why the file cannot be read on. What was read before stays good.
+    pub fn next_line(&mut self) -> Result<Option<Line<'_>>, Fault> {
+        let Some(whole) = self.advance()? else {
+            return Ok(None);
+        };
+        let content = without_end(&self.text);
+        let text = match content.len() {
+            ..=RECORD_BYTES_MAX => String::from_utf8_lossy(content),
+            _ => String::from_utf8_lossy(&content[..SHOWN_BYTES_MAX]),
+        };
+        let header = self.header.as_deref().unwrap_or_default();
+        let (record, spoilt) = match (whole, self.format) {
+            (Err(problem), _) => (Err(problem), Vec::new()),
+            (Ok(()), Format::JsonLines) => json(content, &mut self.mended),
+            (Ok(()), Format::Csv) => {
+                let spoilt = self.row.mend().into_iter();
+                let named =
+                    spoilt.filter_map(|(cell, byte)| Some((header.get(cell)?.clone(), byte)));
+                let spoilt = named.collect();
+                (row(header, self.row.cells()), spoilt)
+            }
+        };
+        Ok(Some(Line {
+            number: self.number,
+            text,
+            record,
+            spoilt: Spoilt(spoilt),
+        }))
+    }
+
+    /// Goes past the next record; false at the end of the file.
+    ///
+    /// # Errors
+    /// As [`Records::next_line`].
+    pub fn skip(&mut self) -> Result<bool, Fault> {
+        Ok(self.advance()?.is_some())
+    }
+
+    /// The number of the line that was read last, which tells where a [`Fault`] lies.
+    pub fn line(&self) -> u64 {
+        self.lines.number().max(1)
+    }
+
+    /// Reads the bytes of the next record, or what is wrong with them.
+    fn advance(&mut self) -> Result<Option<Result<(), Problem>>, Fault> {
+        let advanced = match self.format {
+            Format::JsonLines => self.advance_line(),
+            Format::Csv => {
+                if self.header.is_none() {
+                    self.header = Some(self.read_header()?);
+                }
+                self.advance_row()
+            }
+        };
+        self.lines.end_record();
+        advanced
+    }
+
+    fn advance_line(&mut self) -> Result<Option<Result<(), Problem>>, Fault> {
+        loop {
+            self.text.clear();
+            self.lines.skip_blank()?;
+            if !self.lines.read(&mut self.text)? {
+                return Ok(None);
+            }
+            self.number = self.lines.number();
+            if without_end(&self.text).len() > RECORD_BYTES_MAX {
+                return Ok(Some(Err(too_long(Code::NotJson))));
+            }
+            if !self.text.trim_ascii().is_empty() {
+                return Ok(Some(Ok(())));
+            }
+        }
+    }
+
+    /// Of a row that breaks off in the middle only the first line is lost: one stray quote must not swallow the rows below it.
+    fn advance_row(&mut self) -> Result<Option<Result<(), Problem>>, Fault> {
+        self.row.clear();
+        self.text.clear();
+        loop {
+            let start = self.text.len();
+            if start == 0 {
+                self.lines.skip_blank()?;
+            }
+            let more = self.lines.read(&mut self.text)?;
+            let is_long = without_end(&self.text).len() > RECORD_BYTES_MAX;
+            if start == 0 {
+                if !more {
+                    return Ok(None);
+                }
+                if without_end(&self.text).is_empty() {
+                    self.text.clear();
+                    continue;
+                }
+                self.number = self.lines.number();
+                if is_long {
+                    return Ok(Some(Err(too_long(Code::NotCsv))));
+                }
+            }
+            let taken = match more {
+                true if !is_long => self.row.take(&self.text[start..]),
+                true => Taken::Broken(format!(
+                    "a quote that opens in this row is not closed within {} MiB",
+                    RECORD_BYTES_MAX >> 20
+                )),
+                false => Taken::Broken("a quote that opens in this row is not closed".to_owned()),
+            };
+            match taken {
+                Taken::Whole => return Ok(Some(Ok(()))),
+                Taken::Open => {}
+                Taken::Broken(why) => {
+                    self.lines.put_back_after(self.number, &mut self.text)?;
+                    return Ok(Some(Err(not_csv(why))));
+                }
+            }
+        }
+    }
+
+    fn read_header(&mut self) -> Result<Vec<String>, Fault> {
+        let row = self.advance_row()?.ok_or_else(|| {
+            Fault::Content(format!(
+                "the file is empty: the first line of a CSV file names its columns, at least {}",
+                self.needed.join(", ")
+            ))
+        })?;
+        let hint = hint(without_end(&self.text));
+        row.map_err(|problem| {
+            let why = problem.detail;
+            Fault::Content(format!("the header cannot be read: {why}{hint}"))
+        })?;
+        let twice = named_twice(&self.row);
+        self.row.mend();
+        let names = self.row.cells();
+        let missing = self.needed.iter().copied();
+        let missing: Vec<&str> = missing.filter(|column| !names.contains(column)).collect();
+        if !missing.is_empty() {
+            return Err(Fault::Content(format!(
+                "the header has no column {}; it has {}{hint}",
+                missing.join(", "),
+                shown(&names.join(", ")),
+            )));
+        }
+        if let Some(name) = twice {
+            return Err(Fault::Content(format!(
+                "the header names the column {} twice: which of the two counts?",
+                shown(&name)
+            )));
+        }
+        Ok(names.into_iter().map(str::to_owned).collect())
+    }
+}
+
+/// A name that a header gives to two columns. Columns without a name, as spreadsheets leave them at the right, have none in common.
+fn named_twice(header: &Row) -> Option<String> {
+    let mut names: Vec<&[u8]> = header.raw().filter(|name| !name.is_empty()).collect();
+    names.sort_unstable();
+    let twice = names.windows(2).find(|pair| pair[0] == pair[1])?;
+    Some(String::from_utf8_lossy(twice[0]).into_owned())
+}
+
+/// Names for a sentence, which stays one whatever they are.
+fn shown(names: &str) -> String {
+    let text = names.replace(char::is_control, " ");
+    let end = text.floor_char_boundary(HEADER_BYTES_MAX);
+    let more = if end < text.len() { " …" } else { "" };
+    format!("{}{more}", &text[..end])
+}
+
+/// What a header may be that does not do.
+fn hint(header: &[u8]) -> &'static str {
+    let holds = |byte: u8| header.contains(&byte);
+    if header.trim_ascii_start().starts_with(b"{") || header.trim_ascii_start().starts_with(b"[") {
+        ". It looks like JSON: write one object a line, and let the name end in .jsonl"
+    } else if holds(b';') && !holds(b',') {
+        ". Its cells are parted by semicolons: save it with commas"
+    } else if holds(b'\t') && !holds(b',') {
+        ". Its cells are parted by tabs: save it with commas"
+    } else {
+        ""
+    }
+}
+
+/// What a file is whose name says that it is gzipped.
+fn no_gzip(beginning: &[u8]) -> &'static str {
+    match beginning {
+        [] => "the file is empty, and its name says that it is gzipped: was it uploaded whole?",
+        _ => what_is(beginning)
+            .unwrap_or("the file is not gzipped: gzip it, or let its name not end in .gz"),
+    }
+}
+
+type Told<'r> = (Result<Record<'r>, Problem>, Vec<(String, u8)>);
+
+/// Reads a JSON text; where it is not UTF-8 it is mended first, and its fields that were are told.
+fn json<'r>(line: &'r [u8], mended: &'r mut String) -> Told<'r> {
+    let error = match std::str::from_utf8(line) {
+        Ok(text) => return (Record::from_json(text.trim_ascii()), Vec::new()),
+        Err(error) => error,
+    };
+    let byte = line[error.valid_up_to()];
+    mend_json(line, mended);
+    match Record::from_json(mended.trim_ascii()) {
+        Ok(Record::Json(fields)) => {
+            let spoilt = fields.iter().filter(|(_, raw)| raw.get().contains(ESCAPED));
+            let spoilt = spoilt.map(|(name, _)| (name.clone(), byte)).collect();
+            (Ok(Record::Json(fields)), spoilt)
+        }
+        _ => (
+            Err(Problem::whole(Code::NotJson, not_utf8(byte))),
+            Vec::new(),
+        ),
+    }
+}
+
+/// [`SUBSTITUTE`] as it stands in JSON.
+const ESCAPED: &str = "\\u001a";
+
+fn mend_json(line: &[u8], mended: &mut String) {
+    mended.clear();
+    for chunk in line.utf8_chunks() {
+        mended.push_str(chunk.valid());
+        if chunk.invalid().is_empty() {
+            continue;
+        }
+        // After a backslash it would be another character's escape: bare it is no JSON.
+        match mended.ends_with('\\') {
+            true => mended.push(SUBSTITUTE),
+            false => mended.push_str(ESCAPED),
+        }
+    }
+}
+
+fn row<'r>(header: &'r [String], cells: Vec<&'r str>) -> Result<Record<'r>, Problem> {
+    if cells.len() == header.len() {
+        return Ok(Record::Row(header, cells));
+    }
+    let (has, named) = (cells.len(), header.len());
+    let plural = if has == 1 { "" } else { "s" };
+    Err(not_csv(format!(
+        "this row has {has} cell{plural}, the header has {named}"
+    )))
+}
+
+fn not_csv(why: String) -> Problem {
+    Problem::whole(Code::NotCsv, why)
+}
+
+fn too_long(code: Code) -> Problem {
+    let detail = format!(
+        "a record has at most {} MiB; only the beginning of this one is shown",
+        RECORD_BYTES_MAX >> 20
+    );
+    Problem::whole(code, detail)
+}
