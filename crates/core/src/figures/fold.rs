@@ -103,7 +103,7 @@ impl Sheet<CampaignIx> {
                 currency: order.currency,
                 status: order.status,
                 total: order.total,
-                refund: order.refund(),
+                refunded: decision.refunded,
                 amount: decision.amount,
                 not_counted: decision.not_counted,
                 credit: decision
@@ -221,9 +221,10 @@ pub struct OrderLine {
     /// What it is worth.
     #[serde(rename = "t")]
     pub total: Money,
-    /// What was given back.
+    /// What of its refund its campaign has. In lines of before this was ruled it is every refund, and so the sheets had it:
+    /// what a fold takes away is what was added.
     #[serde(rename = "f", default, skip_serializing_if = "is_nothing")]
-    pub refund: Money,
+    pub refunded: Money,
     /// What it brings in, if it counts.
     #[serde(rename = "a")]
     pub amount: Money,
@@ -290,7 +291,7 @@ impl OrderLine {
             currency: order.currency,
             status: order.status,
             total: order.total,
-            refund: order.refund(),
+            refunded: decision.refunded,
             amount: decision.amount,
             not_counted: decision.not_counted,
             credit: decision
@@ -305,7 +306,7 @@ impl OrderLine {
             currency: self.currency,
             status: self.status,
             total: self.total,
-            refund: self.refund,
+            refunded: self.refunded,
             amount: self.amount,
             not_counted: self.not_counted,
             credit: self
