@@ -4,13 +4,18 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use hourly_attributor::{Attributor, Limits};
 use http::Method;
 use revtrail::attribute::{AttributeArgs, Exit, Watched, run};
-use revtrail_core::value::id::MarketplaceId;
-use revtrail_core::value::time::Retention;
-use revtrail_store::jobs::job::Nudge;
+use revtrail_core::value::id::{CustomerId, MarketplaceId};
+use revtrail_core::value::money::Money;
+use revtrail_core::value::time::{Instant, Retention};
+use revtrail_store::jobs::job::{Nudge, Unit, Work};
+use revtrail_store::ledger::contribution::{Move, Moved};
+use revtrail_store::ledger::daily::Desk;
 use revtrail_store::ledger::intake::Note;
+use revtrail_store::table::{embedded, keys};
 use serde_json::{Value, json};
 
 use crate::support::fixtures::{Shop, assert_part, events, order, with};
@@ -635,7 +640,7 @@ async fn case_28_also_where_runs_take_turns_and_an_order_comes_between() {
     let market = shop.ledger();
     let attributor = shop.service.attributor();
     let now = shop.service.now();
-    let customers = [revtrail_core::value::id::CustomerId::new("c0").unwrap()];
+    let customers = [CustomerId::new("c0").unwrap()];
     let mut counts: BTreeMap<String, (i64, i64)> = BTreeMap::new();
     let runs = [
         market.start_run(None, now).await.unwrap(),
@@ -655,15 +660,15 @@ async fn case_28_also_where_runs_take_turns_and_an_order_comes_between() {
         if let Some(order) = order {
             shop.orders(&[order]).await;
         }
-        let work = revtrail_store::jobs::job::Work::Fold { next: 0 };
-        let unit = revtrail_store::jobs::job::Unit::new(work, Some(runs[run].clone()), 0, 0, now);
+        let work = Work::Fold { next: 0 };
+        let unit = Unit::new(work, Some(runs[run].clone()), 0, 0, now);
         market.add_fold(&unit, &customers, now).await.unwrap();
         let nudge = Nudge::Work {
             marketplace: market.id().clone(),
             unit_id: unit.unit_id.clone(),
         };
         attributor
-            .handle(&nudge, &|| now, revtrail_core::value::time::Instant::MAX)
+            .handle(&nudge, &|| now, Instant::MAX)
             .await
             .unwrap();
         let shown = market.run(&runs[run], now).await.unwrap().unwrap();
@@ -754,6 +759,67 @@ async fn case_29_refunded_follows_the_status_and_the_settings() {
         shop.run().await;
         assert_eq!(refunded().await, expected, "{status}");
     }
+}
+
+#[tokio::test]
+async fn case_29_what_was_folded_before_is_folded_again_once() {
+    // An order of a status that does not count, as it was folded before: its refund was the campaign's.
+    let settings = json!({"counted_statuses": ["COMPLETE"]});
+    let shop = Shop::after(
+        settings,
+        &["E email sent,clicked c 17T10:00"],
+        &["o c PREPARING 10 EUR 17T11:00 refunded_total=4"],
+    )
+    .await;
+    let (market, now) = (shop.ledger(), shop.service.now());
+    let customer = CustomerId::new("c").unwrap();
+    let facts = market.customer(&customer, usize::MAX, now).await.unwrap();
+    let stored = facts.unwrap().stored;
+    let first = Retention::DEFAULT.first_visible(now.day(chrono_tz::UTC));
+    let mut old = stored.since(first);
+    for line in old.days.values_mut().flat_map(|part| &mut part.orders) {
+        line.refunded = Money::parse("4").unwrap();
+    }
+    let unit = Unit::new(Work::Fold { next: 0 }, None, 0, 0, now);
+    market
+        .add_fold(&unit, std::slice::from_ref(&customer), now)
+        .await
+        .unwrap();
+    let moves = vec![Move {
+        customer,
+        stored,
+        new: old,
+    }];
+    let rules = market.rules_seen(0).await.unwrap();
+    let mut desk = Desk::of(0);
+    let moved = market.move_all(&unit, moves, rules, first, &mut desk, now);
+    assert_eq!(moved.await.unwrap(), Moved::Again(vec![]));
+    market.unit_done(&unit).await.unwrap();
+    let refunded = async || shop.row("E").await["refunded"].clone();
+    assert_eq!(refunded().await, json!({"EUR": "4.00"}));
+    // By a program that knows the rule, nothing happens by itself.
+    shop.service.tick(shop.id).await.unwrap();
+    assert_eq!(refunded().await, json!({"EUR": "4.00"}));
+
+    // The table is one that the program before has left.
+    let key = keys::meta(market.id());
+    embedded::client(shop.service.tripwire.clone())
+        .update_item()
+        .table_name("revtrail")
+        .key("pk", AttributeValue::S(key.pk.clone()))
+        .key("sk", AttributeValue::S(key.sk.clone()))
+        .update_expression("REMOVE fold_version")
+        .send()
+        .await
+        .unwrap();
+    shop.service.tick(shop.id).await.unwrap();
+    assert_eq!(refunded().await, json!({}));
+    let runs = shop.get("runs").await["runs"].as_array().unwrap().len();
+    shop.service.tick(shop.id).await.unwrap();
+    assert_eq!(
+        shop.get("runs").await["runs"].as_array().unwrap().len(),
+        runs
+    );
 }
 
 #[tokio::test]

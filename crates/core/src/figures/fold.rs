@@ -14,6 +14,11 @@ use crate::value::id::{CampaignId, MessageId, OrderId};
 use crate::value::money::{Currency, Money};
 use crate::value::time::{Day, Instant};
 
+/// Names the rules by which facts become a contribution. Whoever changes the fold so that the same facts give another one raises it,
+/// as a text: everybody who was folded by a lesser one is folded again, once. Since 2 a campaign's `refunded` is of orders that count,
+/// or would but for their refund.
+pub const FOLD_VERSION: &str = "2";
+
 /// All that decisions depend on besides a customer's own facts.
 #[derive(Debug)]
 pub struct World<'a> {

@@ -369,11 +369,10 @@ impl Market {
         now: Instant,
     ) -> Vec<Write> {
         let gone_at = now.plus_ms(self.retention.keep_ms());
-        let runs = serde_json::to_string(&new.runs).unwrap_or_default();
         let head = NewItem::at(&keys::head(&self.id, customer))
             .number("v", new.version)
             .text("u", &*new.unit_id)
-            .text("r", runs)
+            .json("r", &new.runs)
             .data(&new.head())
             .expires(gone_at);
         let mut writes = vec![
