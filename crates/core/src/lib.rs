@@ -27,6 +27,7 @@ pub mod attribution {
 /// What decisions and engagement add up to: from one customer's facts to the rows of a report (SPEC 5).
 pub mod figures {
     pub mod fold;
+    pub mod hints;
     pub mod report;
     pub mod sheet;
 }

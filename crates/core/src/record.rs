@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+use crate::value::id::ID_BYTES_MAX;
 use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
 
@@ -23,6 +24,14 @@ pub const FREE_ITEMS_MAX: usize = 200;
 /// The first [`FREE_BYTES_MAX`] bytes, whole characters.
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(FREE_BYTES_MAX)]
+}
+
+/// A name that anybody may have made up, as it can be shown in an answer or on a terminal.
+fn shown_name(name: &str) -> String {
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut name: String = name.chars().take(ID_BYTES_MAX).map(shown).collect();
+    name.truncate(name.floor_char_boundary(ID_BYTES_MAX));
+    name
 }
 
 /// One record, not yet understood.
@@ -103,6 +112,17 @@ impl<'a> Record<'a> {
     /// True where a JSON record has the field, be it with `null`.
     pub fn names(&self, field: &str) -> bool {
         matches!(self, Self::Json(fields) if fields.contains_key(field))
+    }
+
+    /// The names of its fields that are none of those known, in the order of their bytes, each as it can be shown: what is no
+    /// character to show is replaced, and of a long name the first [`ID_BYTES_MAX`] bytes are kept.
+    pub fn unknown_fields(&self, known: &[&str]) -> Vec<String> {
+        let names: Vec<&str> = match self {
+            Self::Json(fields) => fields.keys().map(String::as_str).collect(),
+            Self::Row(header, _) => header.iter().map(String::as_str).collect(),
+        };
+        let unknown = names.into_iter().filter(|name| !known.contains(name));
+        unknown.map(shown_name).collect()
     }
 
     /// An object inside; `None` where it is absent.

@@ -73,6 +73,9 @@ pub(crate) async fn settle(
             market.raise_as_of(planned_to, until.now()).await?;
         }
     }
+    if meta.outdated && market.refold_outdated(until.now()).await? {
+        nudges.push(nudge_plan(market, None));
+    }
     if ended && units.iter().any(Unit::is_asked) {
         // A fold found a send time that nobody knew: whom it touches need not wait for the next hour.
         nudges.push(nudge_plan(market, None));

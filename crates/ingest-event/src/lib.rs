@@ -5,7 +5,7 @@ mod promotions;
 use std::collections::{BTreeSet, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use revtrail_core::attribution::event::Event;
+use revtrail_core::attribution::event::{self, Event};
 use revtrail_core::figures::sheet::Intake as Counts;
 use revtrail_core::record::Record;
 use revtrail_core::value::id::{CustomerId, EventId};
@@ -41,10 +41,11 @@ async fn post_events(call: Call) -> Result<Response, Problem> {
     let mut answer = Intake::default();
     let mut events = Vec::new();
     for (index, record) in call.records()?.into_iter().enumerate() {
-        match record
-            .and_then(Record::from_json)
-            .and_then(|record| Event::read(&record, Some(&door)))
-        {
+        let read = |record: Record<'_>| {
+            answer.ignore(&record, &event::FIELDS);
+            Event::read(&record, Some(&door))
+        };
+        match record.and_then(Record::from_json).and_then(read) {
             Ok(event) => events.push(event),
             Err(problem) => answer.reject(index, problem),
         }

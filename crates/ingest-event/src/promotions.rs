@@ -6,10 +6,9 @@ use revtrail_core::value::id::{PromotionId, RedemptionId, VoucherCode};
 use revtrail_store::market::access::Role;
 use revtrail_store::promotions::redeem::{Arrival, Entry, Redeemed, RolledBack, Taken};
 use revtrail_web::access::Access;
-use revtrail_web::answer::json;
 use revtrail_web::problem::Problem;
-use revtrail_web::records::Intake;
-use revtrail_web::route::{Call, Method, Response, Route, StatusCode};
+use revtrail_web::records::{Intake, one_answer};
+use revtrail_web::route::{Call, Method, Response, Route};
 use serde_json::json;
 
 const REPORTING: Access = Access::Roles(&[Role::Admin, Role::Partner, Role::Ingest]);
@@ -50,7 +49,7 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 async fn post_assignments(call: Call) -> Result<Response, Problem> {
-    Ok(take_in(&call, |record, door| {
+    Ok(take_in(&call, &Assignment::FIELDS, |record, door| {
         Assignment::read(record, door).map(Entry::Assigned)
     })
     .await?
@@ -58,7 +57,7 @@ async fn post_assignments(call: Call) -> Result<Response, Problem> {
 }
 
 async fn post_redemptions(call: Call) -> Result<Response, Problem> {
-    let answer = take_in(&call, |record, door| {
+    let answer = take_in(&call, &Redemption::FIELDS, |record, door| {
         Redemption::read(record, door).map(Entry::Redeemed)
     })
     .await?;
@@ -72,16 +71,18 @@ async fn post_redemptions(call: Call) -> Result<Response, Problem> {
 
 async fn take_in(
     call: &Call,
+    known: &[&str],
     read: impl Fn(&Record<'_>, &Door) -> Result<Entry, Bad>,
 ) -> Result<Intake, Problem> {
     let door = call.door();
     let mut answer = Intake::with_quarantine();
     let (mut places, mut arrivals) = (Vec::new(), Vec::new());
     for (index, record) in call.records()?.into_iter().enumerate() {
-        match record
-            .and_then(Record::from_json)
-            .and_then(|record| read(&record, &door))
-        {
+        let read = |record: Record<'_>| {
+            answer.ignore(&record, known);
+            read(&record, &door)
+        };
+        match record.and_then(Record::from_json).and_then(read) {
             Ok(entry) => {
                 places.push(index);
                 arrivals.push(Arrival {
@@ -108,13 +109,13 @@ async fn post_rollback(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let unknown = || Problem::not_found("this marketplace has no such redemption");
     let id = call.id("id", RedemptionId::new)?;
-    let rollback = Record::from_json(call.json_object()?)
-        .and_then(|record| Rollback::read(&record))
-        .map_err(|bad| Problem::invalid(vec![bad]))?;
+    let invalid = |bad| Problem::invalid(vec![bad]);
+    let record = Record::from_json(call.json_object()?).map_err(invalid)?;
+    let rollback = Rollback::read(&record).map_err(invalid)?;
     match market.roll_back(&id, rollback.clone(), call.now).await? {
         RolledBack::Done => {
             let body = json!({"redemption_id": id, "rollback_id": rollback.rollback_id, "result": "rolled_back"});
-            Ok(json(StatusCode::OK, &body))
+            Ok(one_answer(body, &record, &Rollback::FIELDS))
         }
         RolledBack::Unknown => Err(unknown()),
         RolledBack::NotASuccess => Err(Problem::conflict(
@@ -171,9 +172,9 @@ async fn redeem(
     promotion: PromotionId,
     code: VoucherCode,
 ) -> Result<Response, Problem> {
-    let asked = Record::from_json(call.json_object()?)
-        .and_then(|record| Redemption::read_redeem(&record, promotion, code))
-        .map_err(|bad| Problem::invalid(vec![bad]))?;
+    let invalid = |bad| Problem::invalid(vec![bad]);
+    let record = Record::from_json(call.json_object()?).map_err(invalid)?;
+    let asked = Redemption::read_redeem(&record, promotion, code).map_err(invalid)?;
     let id = asked.redemption_id.clone();
     let (result, reason) = match call.market()?.redeem(asked, call.now).await? {
         Redeemed::Success => (Outcome::Success, None),
@@ -190,5 +191,5 @@ async fn redeem(
         Redeemed::Rejected(bad) => return Err(Problem::invalid(vec![bad])),
     };
     let body = json!({"redemption_id": id, "result": result, "reason": reason});
-    Ok(json(StatusCode::OK, &body))
+    Ok(one_answer(body, &record, &Redemption::REDEEM_FIELDS))
 }

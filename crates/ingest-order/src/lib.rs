@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use revtrail_core::attribution::order::Order;
+use revtrail_core::attribution::order::{self, Order};
 use revtrail_core::figures::sheet::Intake as Counts;
 use revtrail_core::record::Record;
 use revtrail_core::value::id::{CustomerId, MarketplaceId, OrderId};
 use revtrail_core::value::time::Instant;
 use revtrail_store::StoreError;
-use revtrail_store::ledger::facts::OrderOutcome;
+use revtrail_store::ledger::facts::{OrderOutcome, Pointer};
 use revtrail_store::ledger::intake::Note;
 use revtrail_store::market::Market;
 use revtrail_store::market::access::Role;
@@ -58,13 +58,14 @@ pub fn routes() -> Vec<Route> {
 
 async fn post_orders(call: Call, marked: Marked) -> Result<Response, Problem> {
     let door = call.door();
-    let mut answer = Intake::default();
+    let mut answer = Intake::with_copies();
     let mut orders = Vec::new();
     for (index, record) in call.records()?.into_iter().enumerate() {
-        match record
-            .and_then(Record::from_json)
-            .and_then(|record| Order::read(&record, Some(&door)))
-        {
+        let read = |record: Record<'_>| {
+            answer.ignore(&record, &order::FIELDS);
+            Order::read(&record, Some(&door))
+        };
+        match record.and_then(Record::from_json).and_then(read) {
             Ok(order) => orders.push((index, order)),
             Err(problem) => answer.reject(index, problem),
         }
@@ -79,9 +80,8 @@ async fn post_orders(call: Call, marked: Marked) -> Result<Response, Problem> {
     .await?;
     for (index, outcome) in outcomes {
         match outcome {
-            OrderOutcome::Stored | OrderOutcome::Newer | OrderOutcome::Older => {
-                answer.accepted += 1
-            }
+            OrderOutcome::Stored | OrderOutcome::Newer => answer.accepted += 1,
+            OrderOutcome::Older => answer.older(),
             OrderOutcome::Duplicate => answer.duplicates += 1,
             OrderOutcome::Immutable(problem) => answer.reject(index, problem),
         }
@@ -104,22 +104,32 @@ pub async fn ingest(
         return Ok(Vec::new());
     }
     marked.mark(market).await?;
-    let mut note = Note::open(
-        orders
-            .iter()
-            .map(|(_, order)| order.customer_id.clone())
-            .collect(),
-        now,
-    );
-    market.put_note(&note).await?;
     // Copies of one order go one after the other, in the order of the call.
     let mut by_id: BTreeMap<&OrderId, Vec<&(usize, Order)>> = BTreeMap::new();
     for copy in orders {
         by_id.entry(&copy.1.order_id).or_default().push(copy);
     }
-    let writes: Vec<_> = by_id
+    let found: Vec<_> = by_id
         .into_values()
-        .map(|copies| put_copies(market, copies, now))
+        .map(|copies| async move {
+            let pointer = market.order_pointer(&copies[0].1).await?;
+            Ok::<_, StoreError>((copies, pointer))
+        })
+        .collect();
+    let found: Vec<(Vec<&(usize, Order)>, Pointer)> = stream::iter(found)
+        .buffer_unordered(WRITES_AT_ONCE)
+        .try_collect()
+        .await?;
+    // Those whose orders these are, and not those whom the copies name: else a call that died would leave their folds to nobody.
+    let customers = found
+        .iter()
+        .map(|(_, pointer)| pointer.customer_id.clone())
+        .collect();
+    let mut note = Note::open(customers, now);
+    market.put_note(&note).await?;
+    let writes: Vec<_> = found
+        .iter()
+        .map(|(copies, pointer)| put_copies(market, copies, pointer, now))
         .collect();
     let outcomes: Vec<Vec<(usize, OrderOutcome, &CustomerId)>> = stream::iter(writes)
         .buffer_unordered(WRITES_AT_ONCE)
@@ -163,12 +173,14 @@ pub async fn ingest(
 
 async fn put_copies<'o>(
     market: &Market,
-    copies: Vec<&'o (usize, Order)>,
+    copies: &[&(usize, Order)],
+    pointer: &'o Pointer,
     now: Instant,
 ) -> Result<Vec<(usize, OrderOutcome, &'o CustomerId)>, StoreError> {
     let mut outcomes = Vec::new();
-    for (index, order) in &copies {
-        outcomes.push((*index, market.put_order(order).await?, &order.customer_id));
+    for (index, order) in copies {
+        let outcome = market.put_order(order, pointer).await?;
+        outcomes.push((*index, outcome, &pointer.customer_id));
     }
     // Also after a duplicate: the call that stored the order may have died before this.
     if let Some((_, order)) = copies.last() {

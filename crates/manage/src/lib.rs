@@ -430,7 +430,7 @@ async fn put_campaign(call: Call) -> Result<Response, Problem> {
     let record =
         Record::from_json(call.json_object()?).map_err(|bad| Problem::invalid(vec![bad]))?;
     let id = call.new_id("id", CampaignId::new)?;
-    let told = Campaign::read(id, &record).map_err(Problem::invalid)?;
+    let told = Campaign::read_known(id, &record).map_err(Problem::invalid)?;
     let (new, campaign) = call.market()?.put_campaign(&told, call.now).await?;
     let status = if new {
         StatusCode::CREATED

@@ -13,9 +13,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use revtrail_core::attribution::campaign::Catalog;
 use revtrail_core::attribution::settings::{Preset, Settings, Versions};
 use revtrail_core::figures::fold::World;
+use revtrail_core::figures::hints::Hints;
 use revtrail_core::figures::report::{CampaignReport, Filter, campaign_report};
 use revtrail_core::value::time::DAY_MS;
 use revtrail_files::what_is;
+use serde::Serialize;
 
 mod decided;
 mod facts;
@@ -188,7 +190,15 @@ fn attribute(
     let versions = Versions::only(settings);
     let world = World::new(&catalog, &versions, None);
     let decided = Decided::of(&facts, &world);
-    let report = report(&decided, &catalog, world.newest())?;
+    let report = Report {
+        figures: report(&decided, &catalog, world.newest())?,
+        hints: Hints::new(
+            &decided.sums,
+            world.newest(),
+            decided.customers,
+            decided.without_event,
+        ),
+    };
 
     if let Some(path) = &args.credits {
         Output::write_all(path, out, |to| write_credits(to, &decided, &world))?;
@@ -203,7 +213,8 @@ fn attribute(
     } else {
         print_report(args, &report, world.newest(), out, watched.out)?;
     }
-    let summary = facts.summary(&rejected, args.rejects.is_some(), started.elapsed());
+    let mut summary = facts.summary(&rejected, args.rejects.is_some(), started.elapsed());
+    summary.extend(report.hints.hints.iter().map(|hint| format!("{hint}\n")));
     // The figures are out; a summary that nobody can read fails nothing.
     let _ = err.write_all(summary.as_bytes());
     let allowed = args.max_rejects.unwrap_or(0);
@@ -212,6 +223,15 @@ fn attribute(
     } else {
         Exit::Clean
     })
+}
+
+/// The report of a run: the figures, and why they can be zero.
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    figures: CampaignReport,
+    #[serde(flatten)]
+    hints: Hints,
 }
 
 fn report(
@@ -231,7 +251,7 @@ fn report(
 /// Prints the report as a table or as JSON.
 fn print_report(
     args: &AttributeArgs,
-    report: &CampaignReport,
+    report: &Report,
     newest: &Settings,
     to: &mut dyn Write,
     colours: bool,
@@ -239,7 +259,7 @@ fn print_report(
     let text = if args.json {
         serde_json::to_string_pretty(report).map(|text| text + "\n")
     } else {
-        Ok(table::render(report, newest, colours))
+        Ok(table::render(&report.figures, newest, colours))
     };
     text.map_err(io::Error::from)
         .and_then(|text| to.write_all(text.as_bytes()))

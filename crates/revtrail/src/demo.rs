@@ -350,6 +350,7 @@ fn order(
         phone: None,
         placed_at,
         refunded_total,
+        sent_with: None,
         source: Some(if dice.percent(55) { "website" } else { "app" }.to_owned()),
         status,
         total,

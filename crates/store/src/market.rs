@@ -6,16 +6,18 @@ pub mod settings;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::settings::{Settings, Version};
+use revtrail_core::figures::fold::FOLD_VERSION;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 
+use crate::jobs::job::{Unit, Work};
 use crate::market::access::Marketplace;
 use crate::table::client::Store;
 use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
 use crate::table::item::{NewItem, text};
 use crate::table::keys;
-use crate::table::write::Transacted;
+use crate::table::write::{Transacted, Write};
 
 /// How often a change that meets another is tried again before the caller is told to.
 pub(crate) const TRIES_MAX: usize = 8;
@@ -45,6 +47,8 @@ pub struct Meta {
     pub striped: bool,
     /// Some messages carry codes.
     pub coded: bool,
+    /// What is stored of some customers may have been folded by an older [`FOLD_VERSION`].
+    pub outdated: bool,
 }
 
 /// What became of creating a marketplace.
@@ -107,6 +111,7 @@ impl Market {
                 Some(Condition::absent()),
             ),
             self.put_version(&version, Some(Condition::absent())),
+            self.raise_fold_version(None),
         ];
         match self.store.transact(writes).await? {
             Transacted::Done => Ok(Created::New(version)),
@@ -133,11 +138,41 @@ impl Market {
             has_orders: item.contains_key("has_orders"),
             striped: item.contains_key("striped"),
             coded: item.contains_key("coded"),
+            outdated: text(&item, "fold_version") < FOLD_VERSION,
             as_of: Instant::parse(text(&item, "as_of")).ok(),
             moved_at: Instant::parse(text(&item, "moved_at")).ok(),
             planned_to: Instant::parse(text(&item, "planned_to")).ok(),
             settled_to: Instant::parse(text(&item, "settled_to")).ok(),
         })
+    }
+
+    /// Says that nobody is folded by an older version, or that a unit stands that folds everybody.
+    fn raise_fold_version(&self, condition: Option<Condition>) -> Write {
+        let values = vec![(":f", AttributeValue::S(FOLD_VERSION.to_owned()))];
+        self.store.update_write(
+            &keys::meta(&self.id),
+            "SET fold_version = :f",
+            values,
+            condition,
+        )
+    }
+
+    /// Asks, once, for a fold of everybody where some may have been folded by an older version. Until then the sheets hold what the
+    /// stored contributions say, whatever version made them, so each fold takes away what was added. True where this call asked.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn refold_outdated(&self, now: Instant) -> Result<bool, StoreError> {
+        let unit = Unit::new(Work::Refold { after: None }, None, 0, 0, now);
+        let outdated = Condition::absent_or_less("fold_version", FOLD_VERSION);
+        let writes = vec![
+            self.put_unit(&unit),
+            self.raise_fold_version(Some(outdated)),
+        ];
+        Ok(matches!(
+            self.store.transact(writes).await?,
+            Transacted::Done
+        ))
     }
 
     /// Marks that the marketplace holds orders: from here on versions of the settings no longer replace each other.

@@ -3,8 +3,9 @@
 use axum::response::Response;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
-use revtrail_core::record::{Code, Problem as RecordProblem};
+use revtrail_core::record::{Code, Problem as RecordProblem, Record};
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::answer::json;
@@ -137,11 +138,20 @@ pub struct Intake {
     pub accepted: usize,
     /// Here before.
     pub duplicates: usize,
+    /// Of those accepted the copies that changed nothing; `None` where the route knows no copies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    older: Option<usize>,
     /// Waiting for their promotion; `None` where the route knows no quarantine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<usize>,
     rejected: Vec<Rejected>,
+    /// Fields that no record of this kind has, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored_fields: Vec<String>,
 }
+
+/// Most ignored fields that an answer names.
+const IGNORED_MAX: usize = 10;
 
 #[derive(Debug, Serialize)]
 struct Rejected {
@@ -150,12 +160,52 @@ struct Rejected {
     problem: RecordProblem,
 }
 
+/// Adds the names of a record's unknown fields, each once, up to [`IGNORED_MAX`].
+fn name_ignored(names: &mut Vec<String>, record: &Record<'_>, known: &[&str]) {
+    for name in record.unknown_fields(known) {
+        if names.len() < IGNORED_MAX && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+}
+
+/// The answer to a call of one record, with the names of what was ignored of it, if there is any.
+pub fn one_answer(mut body: Value, record: &Record<'_>, known: &[&str]) -> Response {
+    let mut ignored = Vec::new();
+    name_ignored(&mut ignored, record, known);
+    if !ignored.is_empty() {
+        body["ignored_fields"] = ignored.into();
+    }
+    json(StatusCode::OK, &body)
+}
+
 impl Intake {
     /// For routes that know a quarantine.
     pub fn with_quarantine() -> Self {
         Self {
             quarantined: Some(0),
             ..Self::default()
+        }
+    }
+
+    /// For routes that know copies, of which one stands.
+    pub fn with_copies() -> Self {
+        Self {
+            older: Some(0),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a copy that was taken and changed nothing, since a later one stands.
+    pub fn older(&mut self) {
+        self.accepted += 1;
+        *self.older.get_or_insert(0) += 1;
+    }
+
+    /// Names what a record has beside the fields that are known, be the record taken or not: a slip of the pen is seen so.
+    pub fn ignore(&mut self, record: &Record<'_>, known: &[&str]) {
+        if self.ignored_fields.len() < IGNORED_MAX {
+            name_ignored(&mut self.ignored_fields, record, known);
         }
     }
 

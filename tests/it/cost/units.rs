@@ -435,7 +435,7 @@ async fn report() -> Row {
                 currency: Currency::parse("EUR").unwrap(),
                 status: Status::Complete,
                 total: amount,
-                refund: Money::default(),
+                refunded: Money::default(),
                 amount,
                 not_counted: None,
                 credit: Some(LineCredit {

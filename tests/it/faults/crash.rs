@@ -109,7 +109,8 @@ fn life() -> Acts {
             6,
             bought(&[
                 "o2 bob COMPLETE 20.00 EUR 17T11:00 updated_at=18T11:00",
-                "o1 ann REFUNDED 10.00 EUR 17T10:00 updated_at=19T10:00",
+                // Sent with another customer: it is ann who has to be folded, whoever dies.
+                "o1 zoe REFUNDED 10.00 EUR 17T10:00 updated_at=19T10:00",
                 "o1 ann COMPLETE 10.00 EUR 17T10:00 updated_at=17T10:00",
             ]),
         ),
@@ -419,7 +420,7 @@ fn promotions() -> Acts {
             3,
             bought(&[
                 "o2 bob COMPLETE 20.00 EUR 17T11:00 updated_at=18T11:00",
-                "o1 ann REFUNDED 10.00 EUR 17T10:00 updated_at=19T10:00",
+                "o1 zoe REFUNDED 10.00 EUR 17T10:00 updated_at=19T10:00",
             ]),
         ),
         (

@@ -8,7 +8,7 @@
 
 mod driver;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
 
 use revtrail_core::value::time::Instant;
@@ -112,6 +112,25 @@ async fn first_way(history: &History, seed: u64, trace: &Mutex<Vec<String>>) -> 
     )
 }
 
+/// Whose an order is, its first copy says: one with the same customer comes first this way too.
+fn first_customers_first(facts: &mut [(i64, bool, Value)], told: &Told) {
+    let mut seen = BTreeSet::new();
+    for i in 0..facts.len() {
+        let body = &facts[i].2;
+        let Some(order) = body["order_id"].as_str().map(str::to_owned) else {
+            continue;
+        };
+        let first = |(_, _, other): &(i64, bool, Value)| {
+            other["order_id"] == *order && other["customer_id"] == told.owner(other)
+        };
+        if seen.insert(order.clone())
+            && let Some(found) = facts[i..].iter().position(first)
+        {
+            facts.swap(i, i + found);
+        }
+    }
+}
+
 /// The facts that were accepted, another way: shuffled, cut into other calls, copied, some of them a moment later, with other
 /// failures, without the neighbour.
 async fn second_way(
@@ -168,6 +187,7 @@ async fn second_way(
                 .await;
         }
         player.rng.shuffle(&mut waiting);
+        first_customers_first(&mut waiting, told);
         let mut later = Vec::new();
         let last = end == i64::MAX;
         let mut campaigns: VecDeque<&(i64, Value)> = told
@@ -196,7 +216,8 @@ async fn second_way(
                     break;
                 };
                 let next = end.saturating_add(10 * MINUTE_MS + MOMENT_MS);
-                if !last && player.rng.chance(10) && told.acceptable(&body, next) {
+                let may_wait = || told.acceptable(&body, next) && !told.was_merged(&body);
+                if !last && player.rng.chance(10) && may_wait() {
                     later.push((end, is_event, body));
                 } else if !told.acceptable(&body, clock) {
                     let act = if is_event {

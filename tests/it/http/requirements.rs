@@ -1353,7 +1353,7 @@ async fn r109_records_received_are_accounted_for() {
         order("n d COMPLETE 10.00 USD 17T10:00"),
         order("w c PENDING 10.00 USD 17T10:00"),
     );
-    let moved = order("o d COMPLETE 10.00 USD 17T10:00");
+    let moved = order("o c COMPLETE 10.00 EUR 17T10:00");
     assert_eq!(
         post(
             "orders",

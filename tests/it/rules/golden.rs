@@ -83,8 +83,12 @@ golden! {
     ruling_machine_events_ignore
     ruling_message_id_elsewhere_is_another_message
     ruling_odd_ids
+    ruling_open_rate_above_one_is_none
+    ruling_order_stays_with_its_first_customer
     ruling_rates_half_even
     ruling_reason_not_counted
+    ruling_refund_above_the_total
+    ruling_refunded_of_orders_that_count
     ruling_same_instant_supersedes_nobody_customer
     ruling_same_instant_supersedes_nobody_marketplace
     ruling_send_time_of_a_message_without_sent

@@ -9,6 +9,14 @@ use serde_json::{Map, Value, json};
 use crate::support::service::Service;
 
 pub const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/complete-journey");
+/// What a file run says beside its figures.
+const HINTS: [&str; 5] = [
+    "statuses_seen",
+    "orders_of_counted_statuses",
+    "customers_with_orders",
+    "customers_without_event",
+    "hints",
+];
 /// Orders sent over HTTP; all of them take a minute.
 const PART: usize = 4_000;
 
@@ -99,7 +107,9 @@ async fn a_part_of_it_over_http_says_the_same() {
     let path = folder.join("orders.jsonl");
     let lines: Vec<String> = orders.iter().map(Value::to_string).collect();
     std::fs::write(&path, lines.join("\n")).unwrap();
-    let expected = report(path.to_str().unwrap());
+    let mut expected = report(path.to_str().unwrap());
+    let fields = expected.as_object_mut().unwrap();
+    fields.retain(|name, _| !HINTS.contains(&name.as_str()));
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(expected["credited"]["purchases"].as_u64().unwrap() > 500);
 

@@ -58,9 +58,13 @@ impl Taken {
         let mut standing: BTreeMap<OrderId, Order> = BTreeMap::new();
         for body in &world.orders {
             let order = record(body, |record| Order::read(record, None)).ok()?;
-            match standing.get(&order.order_id) {
-                Some(stands) if stands.standing() >= order.standing() => {}
-                _ => drop(standing.insert(order.order_id.clone(), order)),
+            let stands = standing.get(&order.order_id);
+            let order = match stands {
+                Some(first) => order.of_customer(&first.customer_id),
+                None => order,
+            };
+            if stands.is_none_or(|stands| stands.standing() < order.standing()) {
+                standing.insert(order.order_id.clone(), order);
             }
         }
         let mut orders: BTreeMap<CustomerId, Vec<Order>> = BTreeMap::new();

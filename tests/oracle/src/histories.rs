@@ -107,7 +107,7 @@ pub fn history(seed: u64) -> History {
         for _ in 0..rng.below(3) {
             if !known_orders.is_empty() {
                 let stood = rng.pick(&known_orders).clone();
-                orders.push(later_copy(rng, stood, at, &version.settings));
+                orders.push(later_copy(rng, stood, at, &version.settings, &customers));
             }
         }
         known_orders.extend(orders.iter().cloned());
@@ -138,7 +138,13 @@ pub fn history(seed: u64) -> History {
 }
 
 /// A copy of an order as it stands some time later; rarely one that changes what never changes.
-fn later_copy(rng: &mut Rng, mut order: Value, at: i64, settings: &Value) -> Value {
+fn later_copy(
+    rng: &mut Rng,
+    mut order: Value,
+    at: i64,
+    settings: &Value,
+    customers: &[&str],
+) -> Value {
     let worth = total(rng);
     let back = refund(rng, worth);
     order["status"] = status(rng, &settings["counted_statuses"]);
@@ -147,6 +153,10 @@ fn later_copy(rng: &mut Rng, mut order: Value, at: i64, settings: &Value) -> Val
     if rng.chance(70) {
         let updated = at - rng.below(30) as i64 * HOUR_MS;
         order["updated_at"] = instant(rng, updated);
+    }
+    // Customers were merged in the shop.
+    if rng.chance(20) {
+        order["customer_id"] = json!(rng.pick(customers));
     }
     if rng.chance(6) {
         order["currency"] = json!(if order["currency"] == "USD" {
@@ -184,7 +194,9 @@ pub struct Told {
     /// What was told of every version, by its number.
     pub saved: BTreeMap<u64, Value>,
     event_ids: BTreeSet<(String, String)>,
-    order_keys: BTreeMap<String, (Value, Value, i64)>,
+    order_keys: BTreeMap<String, (Value, i64)>,
+    /// Of each order the customer of the first copy, whose it is.
+    pub owners: BTreeMap<String, String>,
 }
 
 fn at(body: &Value, field: &str) -> Option<i64> {
@@ -233,7 +245,6 @@ impl Told {
     /// Takes a copy of an order in.
     pub fn order(&mut self, body: &Value, now: i64) -> Verdict {
         let key = (
-            body["customer_id"].clone(),
             body["currency"].clone(),
             at(body, "placed_at").unwrap_or_default(),
         );
@@ -247,8 +258,27 @@ impl Told {
         if *known != key {
             return Verdict::Rejected;
         }
+        self.owners
+            .entry(text(body, "order_id"))
+            .or_insert_with(|| text(body, "customer_id"));
         self.orders.push((now, body.clone()));
         Verdict::Taken
+    }
+
+    /// Whose an accepted fact is: an order's first customer, an event's own.
+    pub fn owner<'b>(&'b self, body: &'b Value) -> &'b str {
+        let owner = body["order_id"].as_str().and_then(|id| self.owners.get(id));
+        owner.map_or_else(
+            || body["customer_id"].as_str().unwrap_or_default(),
+            String::as_str,
+        )
+    }
+
+    /// True for an order of which some copy was sent with another customer than the first.
+    pub fn was_merged(&self, body: &Value) -> bool {
+        let copies = self.orders.iter().map(|(_, copy)| copy);
+        let mut copies = copies.filter(|copy| copy["order_id"] == body["order_id"]);
+        copies.any(|copy| copy["customer_id"] != self.owner(copy))
     }
 
     /// All of it, for the second implementation.

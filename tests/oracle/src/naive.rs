@@ -21,7 +21,7 @@ pub use facts::Facts;
 
 /// All that one marketplace was told, in order of arrival, as the JSON bodies it came in.
 ///
-/// Bodies are valid, and the copies of an order agree in `placed_at`, `customer_id` and `currency`.
+/// Bodies are valid, and the copies of an order agree in `placed_at` and `currency`; not always in `customer_id`.
 #[derive(Clone, Debug)]
 pub struct World {
     /// Bodies of SPEC 3.1; the same event may come twice, and an `event_id` with two contents.

@@ -92,6 +92,9 @@ const TURNS: [i64; 8] = [
     31 * DAY_MS + 13 * HOUR_MS,
 ];
 
+/// The greatest amount there is, in millionths.
+const MONEY_MAX: i128 = 999_999_999_999_999_999_999;
+
 /// SplitMix64: the same seed, the same numbers, on every machine.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
@@ -494,9 +497,15 @@ pub(crate) fn orders(
         for _ in 0..*rng.pick(&[1, 1, 1, 2, 3, 4]) {
             let total = total(rng);
             let refund = refund(rng, total);
+            // Customers were merged in the shop.
+            let sent_with = if rng.chance(15) {
+                *rng.pick(customers)
+            } else {
+                customer_id
+            };
             let mut copy = json!({
                 "order_id": order_id,
-                "customer_id": customer_id,
+                "customer_id": sent_with,
                 "status": status(rng, &version["counted_statuses"]),
                 "total": money(rng, total),
                 "currency": currency,
@@ -514,6 +523,17 @@ pub(crate) fn orders(
             }
             if rng.chance(15) {
                 copy["coupon_codes"] = json!([rng.pick(&["SAVE10", "SAVE20"])]);
+            }
+            // A copy that differs in one thing only, so that ties are broken by each of their rules.
+            if rng.chance(15) {
+                let mut twin = copy.clone();
+                match rng.below(4) {
+                    0 => twin["refunded_total"] = money(rng, (refund + 1).min(MONEY_MAX)),
+                    1 => twin["customer_id"] = json!(rng.pick(customers)),
+                    2 => twin["source"] = json!(rng.pick(&["website", "app", "~"])),
+                    _ => twin["status"] = status(rng, &version["counted_statuses"]),
+                }
+                copies.push(twin);
             }
             copies.push(copy);
         }
@@ -591,7 +611,7 @@ pub(crate) fn total(rng: &mut Rng) -> i128 {
     match rng.below(12) {
         0 => 0,
         1 => 1,
-        2 => 999_999_999_999_999_999_999,
+        2 => MONEY_MAX,
         3 => 123_456_789_012_345_123_456,
         4 => rng.below(1_000_000_000) as i128,
         5 => 5_000,
@@ -602,9 +622,11 @@ pub(crate) fn total(rng: &mut Rng) -> i128 {
     }
 }
 
-/// Never more than the total.
+/// Now and then more than the total.
 pub(crate) fn refund(rng: &mut Rng, total: i128) -> i128 {
-    match rng.below(10) {
+    match rng.below(12) {
+        10 => (total + 1).min(MONEY_MAX),
+        11 => (total * 2 + 5_000_000).min(MONEY_MAX),
         0 => total,
         1 => (total - 1).max(0),
         2 => total / 2,

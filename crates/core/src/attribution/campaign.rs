@@ -37,6 +37,16 @@ pub struct Campaign {
     pub channels: BTreeSet<Channel>,
 }
 
+/// The fields of a campaign.
+const FIELDS: [&str; 6] = [
+    "campaign_id",
+    "name",
+    "tags",
+    "sent_at",
+    "triggered",
+    "metadata",
+];
+
 /// Most tags a campaign has.
 const TAGS_MAX: usize = 100;
 /// Longest name of anything, in bytes.
@@ -113,6 +123,39 @@ impl Campaign {
         } else {
             Err(problems)
         }
+    }
+
+    /// Understands what a call says of a campaign: as [`Campaign::read`], which ignores what a file has beside, but a slip of the pen
+    /// in a name is refused.
+    ///
+    /// # Errors
+    /// All bad fields; `unknown_field` for each that no campaign has, `unknown_value` for the id of another campaign.
+    pub fn read_known(campaign_id: CampaignId, record: &Record<'_>) -> Result<Self, Vec<Problem>> {
+        let unknown = record.unknown_fields(&FIELDS);
+        let mut problems: Vec<Problem> = unknown
+            .iter()
+            .map(|name| {
+                let detail = format!(
+                    "{name} is no field of a campaign; there are {}",
+                    FIELDS.join(", ")
+                );
+                Problem::of(name, Code::UnknownField, detail)
+            })
+            .collect();
+        match record.text("campaign_id") {
+            Ok(id) if id.as_deref().is_none_or(|id| id == campaign_id.as_str()) => {}
+            _ => problems.push(Problem::of(
+                "campaign_id",
+                Code::UnknownValue,
+                "campaign_id is not the one in the address: leave it out, or write the same",
+            )),
+        }
+        match Self::read(campaign_id, record) {
+            Ok(campaign) if problems.is_empty() => return Ok(campaign),
+            Ok(_) => {}
+            Err(bad) => problems.extend(bad),
+        }
+        Err(problems)
     }
 
     /// The send time: `sent_at` if told, else the earliest event; a triggered campaign has none.

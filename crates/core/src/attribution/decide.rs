@@ -221,6 +221,8 @@ pub struct Decision<'a> {
     pub not_counted: Option<NotCounted>,
     /// What it is worth under the refund policy.
     pub amount: Money,
+    /// What its campaign has of its refund.
+    pub refunded: Money,
 }
 
 /// Decides an order: the settings in `rules` must be those in force at its `placed_at`. `look_back_ms` is `None` in file runs.
@@ -240,6 +242,7 @@ pub fn decide<'a>(
         credit,
         not_counted,
         amount,
+        refunded: refunded(order, rules.settings),
     }
 }
 
@@ -513,4 +516,17 @@ pub fn count(order: &Order, settings: &Settings) -> (Option<NotCounted>, Money) 
         Refunds::Net => order.total - refund,
     };
     (not_counted, amount)
+}
+
+/// What of an order's refund its campaign has (SPEC 5): all of it where the order counts, or would but for its refund; else nothing.
+fn refunded(order: &Order, settings: &Settings) -> Money {
+    let status = settings.counted_statuses.contains(&order.status);
+    let fits = settings
+        .currency
+        .is_none_or(|currency| currency == order.currency);
+    if fits && (status || order.status == Status::Refunded) {
+        order.refund()
+    } else {
+        Money::ZERO
+    }
 }

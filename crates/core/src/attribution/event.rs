@@ -113,6 +113,24 @@ pub struct Event {
     pub app_version: Option<String>,
 }
 
+/// The fields of an event; what else a record has is ignored.
+pub const FIELDS: [&str; 14] = [
+    "event_id",
+    "kind",
+    "channel",
+    "campaign_id",
+    "customer_id",
+    "email",
+    "phone",
+    "message_id",
+    "occurred_at",
+    "url",
+    "machine",
+    "promotion_id",
+    "voucher_code",
+    "app_version",
+];
+
 /// The columns of an events file that must be there.
 pub const NEEDED: [&str; 6] = [
     "event_id",

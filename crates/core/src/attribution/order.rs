@@ -111,8 +111,12 @@ pub struct Order {
     pub coupon_codes: Vec<String>,
     /// Of all its amounts. Does not change.
     pub currency: Currency,
-    /// Who bought. Does not change.
+    /// Who bought: the customer that the first copy came with, see [`Order::of_customer`].
     pub customer_id: CustomerId,
+    /// The customer that this copy was sent with, where that is another: customers were merged in the shop. Copies are compared
+    /// by what was sent.
+    #[serde(skip)]
+    pub sent_with: Option<CustomerId>,
     /// Of the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
@@ -132,7 +136,7 @@ pub struct Order {
     pub phone: Option<String>,
     /// When it was placed. Does not change.
     pub placed_at: Instant,
-    /// How much of the total was given back.
+    /// How much was given back, as it was sent: a shop that edits an order can say more than its total, see [`Order::refund`].
     pub refunded_total: Money,
     /// App or website.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,6 +152,25 @@ pub struct Order {
 
 /// Most bytes of an order as it is stored: an item of the table has 409,600.
 const ORDER_BYTES_MAX: usize = 390_000;
+
+/// The fields of an order; what else a record has is ignored.
+pub const FIELDS: [&str; 15] = [
+    "order_id",
+    "customer_id",
+    "status",
+    "total",
+    "currency",
+    "placed_at",
+    "updated_at",
+    "refunded_total",
+    "source",
+    "coupon_codes",
+    "items",
+    "email",
+    "phone",
+    "first_name",
+    "last_name",
+];
 
 /// The columns of an orders file that must be there.
 pub const NEEDED: [&str; 6] = [
@@ -189,14 +212,11 @@ impl Order {
             door.check_ahead("updated_at", at)?;
         }
         let refunded_total = record.money("refunded_total")?.unwrap_or_default();
-        if refunded_total > total {
-            let detail = format!("refunded_total: {refunded_total} is over the total of {total}");
-            return Err(Problem::of("refunded_total", Code::RefundOverTotal, detail));
-        }
         let mut order = Self {
             coupon_codes: record.free_list("coupon_codes"),
             currency,
             customer_id,
+            sent_with: None,
             email: record.free_text("email"),
             first_name: record.free_text("first_name"),
             items: read_items(record),
@@ -217,24 +237,20 @@ impl Order {
         Ok(order)
     }
 
-    /// Holds a copy against what is known of its order since the first copy (SPEC 3.2): those three do not change.
+    /// Holds a copy against what is known of its order since the first copy (SPEC 3.2): those two do not change.
     ///
     /// # Errors
     /// `immutable_field` of the first that differs.
-    pub fn check_unchanged(
-        &self,
-        customer_id: &CustomerId,
-        currency: Currency,
-        placed_at: Instant,
-    ) -> Result<(), Problem> {
+    pub fn check_unchanged(&self, currency: Currency, placed_at: Instant) -> Result<(), Problem> {
         // What is known is not told: who may send orders may not read them.
-        let changed = |field: &str, told: &dyn std::fmt::Display| {
-            let detail = format!("{field} of a known order does not change; this copy says {told}");
+        let changed = |field: &str, sent: &dyn std::fmt::Display| {
+            let detail = format!(
+                "{field} of a known order does not change, and this copy says {sent}: send what the first copy said, \
+                 or another order_id where it is another order"
+            );
             Err(Problem::of(field, Code::ImmutableField, detail))
         };
-        if self.customer_id != *customer_id {
-            changed("customer_id", &self.customer_id)
-        } else if self.currency != currency {
+        if self.currency != currency {
             changed("currency", &self.currency)
         } else if self.placed_at != placed_at {
             changed("placed_at", &self.placed_at)
@@ -243,20 +259,35 @@ impl Order {
         }
     }
 
-    /// The refund of an order (SPEC 4.4): all of it where the status is REFUNDED.
+    /// This copy as one of the customer that the order came with first (SPEC 3.2): whatever customer a later copy is sent with,
+    /// the order stays where it was, and a refund finds it there.
+    pub fn of_customer(mut self, first: &CustomerId) -> Self {
+        if self.customer_id != *first {
+            let sent = std::mem::replace(&mut self.customer_id, first.clone());
+            let sent = self.sent_with.take().unwrap_or(sent);
+            self.sent_with = Some(sent).filter(|sent| sent != first);
+        }
+        self
+    }
+
+    /// The refund of an order (SPEC 4.4): all of it where the status is REFUNDED, and never more than all of it.
     pub fn refund(&self) -> Money {
         if self.status == Status::Refunded {
             self.total
         } else {
-            self.refunded_total
+            self.refunded_total.min(self.total)
         }
     }
 
     /// A text that is greater the later a copy stands, byte by byte: of two copies of an order the one with the greater
-    /// text stands, and equal texts are equal copies. It ends with the copy itself, see [`Order::from_standing`].
+    /// text stands, and equal texts are equal copies. It ends with the copy itself as it was sent, see [`Order::from_standing`].
     pub fn standing(&self) -> String {
         let at = self.updated_at.unwrap_or(self.placed_at);
-        let copy = serde_json::to_string(self).unwrap_or_default();
+        let copy = match &self.sent_with {
+            None => serde_json::to_string(self),
+            Some(sent) => serde_json::to_string(&self.clone().of_customer(sent)),
+        };
+        let copy = copy.unwrap_or_default();
         format!(
             "{at}{:02}{:022}{copy}",
             self.status as u8,
@@ -264,7 +295,7 @@ impl Order {
         )
     }
 
-    /// The copy in a text made by [`Order::standing`]; `None` where it is none.
+    /// The copy in a text made by [`Order::standing`], as it was sent; `None` where it is none.
     pub fn from_standing(text: &str) -> Option<Self> {
         serde_json::from_str(text.get(STANDING_BYTES..)?).ok()
     }
@@ -327,6 +358,10 @@ mod tests {
             r#","status":"Refunded""#,
             r#","updated_at":"2026-11-20T10:00:00.001Z""#,
             r#","updated_at":"2026-11-20T10:00:01Z","status":"READY""#,
+            r#","updated_at":"2026-11-20T10:00:01Z","status":"READY","customer_id":"d""#,
+            // A greater refund is told by what was sent, be it more than the total.
+            r#","updated_at":"2026-11-20T10:00:01Z","status":"READY","refunded_total":"11""#,
+            r#","updated_at":"2026-11-20T10:00:01Z","status":"READY","refunded_total":"12","total":"1""#,
         ];
         let texts: Vec<_> = copies
             .iter()
@@ -351,9 +386,11 @@ mod tests {
             ("", None),
             (r#","status":"READY","total":"9""#, None),
             (r#","placed_at":"2026-11-20T11:00:00+01:00""#, None),
+            (r#","customer_id":"d""#, None),
+            (r#","customer_id":"d","currency":"EUR""#, Some("currency")),
             (
-                r#","customer_id":"d","currency":"EUR""#,
-                Some("customer_id"),
+                r#","customer_id":"d","placed_at":"2026-11-20T10:00:00.001Z""#,
+                Some("placed_at"),
             ),
             (
                 r#","placed_at":"2026-11-20T10:00:00.001Z","currency":"EUR""#,
@@ -366,10 +403,40 @@ mod tests {
         ] {
             let problem = order(more)
                 .unwrap()
-                .check_unchanged(&known.customer_id, known.currency, known.placed_at)
+                .check_unchanged(known.currency, known.placed_at)
                 .err();
             assert_eq!(problem.as_ref().and_then(|p| p.field.as_deref()), field);
             assert!(problem.is_none_or(|p| p.code == Code::ImmutableField));
+        }
+    }
+
+    #[test]
+    fn an_order_stays_with_its_first_customer_and_is_compared_as_it_was_sent() {
+        let (first, other) = (CustomerId::new("c").unwrap(), CustomerId::new("d").unwrap());
+        let sent = order(r#","customer_id":"d""#).unwrap();
+        let kept = sent.clone().of_customer(&first);
+        assert_eq!(kept.customer_id, first);
+        assert_eq!(kept.standing(), sent.standing());
+        assert_ne!(kept, order("").unwrap());
+        let stored = Order::from_standing(&kept.standing()).unwrap();
+        assert_eq!(stored.of_customer(&first), kept);
+        assert_eq!(kept.clone().of_customer(&first), kept);
+        assert_eq!(kept.of_customer(&other), sent);
+    }
+
+    #[test]
+    fn a_refund_is_at_most_the_total() {
+        for (more, refund) in [
+            ("", "0"),
+            (r#","refunded_total":"9.999999""#, "9.999999"),
+            (r#","refunded_total":"10""#, "10"),
+            (r#","refunded_total":"10.000001""#, "10"),
+            (r#","refunded_total":"80","total":"50""#, "50"),
+            (r#","refunded_total":"1","total":"0""#, "0"),
+            (r#","refunded_total":"80","status":"REFUNDED""#, "10"),
+            (r#","status":"REFUNDED""#, "10"),
+        ] {
+            assert_eq!(order(more).unwrap().refund().to_string(), refund, "{more}");
         }
     }
 
@@ -416,8 +483,8 @@ mod tests {
             (r#","currency":"usd""#, Code::UnknownCurrency, "currency"),
             (r#","updated_at":"now""#, Code::BadTime, "updated_at"),
             (
-                r#","refunded_total":"10.000001""#,
-                Code::RefundOverTotal,
+                r#","refunded_total":"-1""#,
+                Code::BadMoney,
                 "refunded_total",
             ),
         ] {

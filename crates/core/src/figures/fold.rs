@@ -14,6 +14,11 @@ use crate::value::id::{CampaignId, MessageId, OrderId};
 use crate::value::money::{Currency, Money};
 use crate::value::time::{Day, Instant};
 
+/// Names the rules by which facts become a contribution. Whoever changes the fold so that the same facts give another one raises it,
+/// as a text: everybody who was folded by a lesser one is folded again, once. Since 2 a campaign's `refunded` is of orders that count,
+/// or would but for their refund.
+pub const FOLD_VERSION: &str = "2";
+
 /// All that decisions depend on besides a customer's own facts.
 #[derive(Debug)]
 pub struct World<'a> {
@@ -103,7 +108,7 @@ impl Sheet<CampaignIx> {
                 currency: order.currency,
                 status: order.status,
                 total: order.total,
-                refund: order.refund(),
+                refunded: decision.refunded,
                 amount: decision.amount,
                 not_counted: decision.not_counted,
                 credit: decision
@@ -221,9 +226,10 @@ pub struct OrderLine {
     /// What it is worth.
     #[serde(rename = "t")]
     pub total: Money,
-    /// What was given back.
+    /// What of its refund its campaign has. In lines of before this was ruled it is every refund, and so the sheets had it:
+    /// what a fold takes away is what was added.
     #[serde(rename = "f", default, skip_serializing_if = "is_nothing")]
-    pub refund: Money,
+    pub refunded: Money,
     /// What it brings in, if it counts.
     #[serde(rename = "a")]
     pub amount: Money,
@@ -290,7 +296,7 @@ impl OrderLine {
             currency: order.currency,
             status: order.status,
             total: order.total,
-            refund: order.refund(),
+            refunded: decision.refunded,
             amount: decision.amount,
             not_counted: decision.not_counted,
             credit: decision
@@ -305,7 +311,7 @@ impl OrderLine {
             currency: self.currency,
             status: self.status,
             total: self.total,
-            refund: self.refund,
+            refunded: self.refunded,
             amount: self.amount,
             not_counted: self.not_counted,
             credit: self

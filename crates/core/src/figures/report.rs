@@ -27,7 +27,8 @@ pub struct Engagement {
     pub opens: i64,
     /// Messages opened.
     pub unique_opens: i64,
-    /// Messages opened / delivered, over e-mail and push.
+    /// Messages opened / delivered, over e-mail and push; `None` where more were opened than delivered, for then the sender
+    /// does not report deliveries.
     pub open_rate: Option<String>,
     /// E-mails bounced.
     pub bounces: i64,
@@ -48,7 +49,7 @@ pub struct Sales {
     pub purchasers: i64,
     /// What the purchases brought in.
     pub revenue: Sums,
-    /// Refunds of all orders credited, counted or not.
+    /// Refunds of the credited orders that count, or would but for their refund.
     pub refunded: Sums,
     /// Revenue / purchases, per currency.
     pub average_check: BTreeMap<Currency, String>,
@@ -76,11 +77,13 @@ impl ByChannel {
             self.0[Channel::Email as usize].gauge(gauge)
                 + self.0[Channel::Push as usize].gauge(gauge)
         };
+        let (opened, delivered) = (rated(Gauge::UniqueOpens), rated(Gauge::Deliveries));
+        let open_rate = (opened <= delivered).then(|| rate(opened, delivered));
         Engagement {
             deliveries: self.sum(Gauge::Deliveries),
             opens: self.sum(Gauge::Opens),
             unique_opens: self.sum(Gauge::UniqueOpens),
-            open_rate: rate(rated(Gauge::UniqueOpens), rated(Gauge::Deliveries)),
+            open_rate: open_rate.flatten(),
             bounces: self.sum(Gauge::Bounces),
             bounce_rate: rate(self.sum(Gauge::Bounces), self.sum(Gauge::Emails)),
             clicks: self.sum(Gauge::Clicks),

@@ -59,7 +59,7 @@ pub struct Earned {
     /// Their amounts.
     #[serde(rename = "r")]
     pub revenue: Money,
-    /// Refunds of all credited orders, counted or not.
+    /// Refunds of the credited orders that count, or would but for their refund.
     #[serde(rename = "f", default, skip_serializing_if = "Money::is_zero_ref")]
     pub refunded: Money,
 }
@@ -169,8 +169,8 @@ pub struct OrderFigures<C> {
     pub status: Status,
     /// What it is worth.
     pub total: Money,
-    /// What was given back.
-    pub refund: Money,
+    /// What of its refund its campaign has.
+    pub refunded: Money,
     /// What it brings in, if it counts.
     pub amount: Money,
     /// Why it does not count.
@@ -272,7 +272,7 @@ impl<C: Ord + Clone> Sheet<C> {
             row.orders += 1;
             row.purchasers += i64::from(order.first_purchase);
             let earned = row.earned.entry(order.currency).or_default();
-            earned.refunded += order.refund;
+            earned.refunded += order.refunded;
             if order.not_counted.is_none() {
                 earned.purchases += 1;
                 earned.revenue += order.amount;

@@ -64,6 +64,19 @@ pub struct Assignment {
 }
 
 impl Assignment {
+    /// The fields of a record; what else it has is ignored.
+    pub const FIELDS: [&str; 9] = [
+        "assignment_id",
+        "promotion_id",
+        "customer_id",
+        "tier_id",
+        "segment",
+        "voucher_code",
+        "assigned_at",
+        "result",
+        "channel",
+    ];
+
     /// Understands a record.
     ///
     /// # Errors
@@ -126,6 +139,32 @@ pub struct Redemption {
 }
 
 impl Redemption {
+    /// The fields of a reported record; what else it has is ignored.
+    pub const FIELDS: [&str; 12] = [
+        "redemption_id",
+        "promotion_id",
+        "customer_id",
+        "voucher_code",
+        "tier_id",
+        "assignment_id",
+        "order_id",
+        "redeemed_at",
+        "result",
+        "failure_code",
+        "reward_amount",
+        "currency",
+    ];
+    /// The fields of a redeem call; what else its body has is ignored.
+    pub const REDEEM_FIELDS: [&str; 7] = [
+        "redemption_id",
+        "customer_id",
+        "tier_id",
+        "assignment_id",
+        "order_id",
+        "reward_amount",
+        "currency",
+    ];
+
     /// Understands a reported record.
     ///
     /// # Errors
@@ -188,6 +227,9 @@ pub struct Rollback {
 }
 
 impl Rollback {
+    /// The fields of a record; what else it has is ignored.
+    pub const FIELDS: [&str; 3] = ["redemption_id", "rollback_id", "reason"];
+
     /// Understands a record.
     ///
     /// # Errors

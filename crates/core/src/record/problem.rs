@@ -23,7 +23,6 @@ pub enum Code {
     TooOld,
     InFuture,
     ImmutableField,
-    RefundOverTotal,
     BeforeTracking,
     Conflict,
     NotJson,

@@ -16,7 +16,7 @@ pub struct Instant(i64);
 
 /// A text that is no RFC 3339 time with an offset.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no RFC 3339 time with an offset, like 2026-11-20T10:15:00Z")]
+#[error("{0:?} is no RFC 3339 time with an offset: write it like 2026-11-20T10:15:00Z")]
 pub struct BadTime(pub String);
 
 /// 0000-01-01T00:00:00.000Z, in milliseconds of the epoch.
@@ -48,20 +48,18 @@ impl Instant {
         Self::from_ms(self.0.saturating_sub(ms))
     }
 
-    /// Parses RFC 3339 with an offset; digits after the millisecond are cut.
+    /// Parses the `date-time` of RFC 3339, section 5.6, and nothing looser; digits after the millisecond are cut.
+    ///
+    /// RFC 3339 lets `T` and `Z` be in lower case, so they may be here. A second is 00 to 59: a leap second, which the grammar
+    /// knows, cannot be kept as UTC in milliseconds. `-00:00` is UTC.
     ///
     /// # Errors
     /// [`BadTime`] for anything else, and for instants outside the years 0000 to 9999.
     pub fn parse(text: &str) -> Result<Self, BadTime> {
-        let bad = || BadTime(text.to_owned());
-        let ms = DateTime::parse_from_rfc3339(text)
-            .map_err(|_| bad())?
-            .timestamp_millis();
-        if (FIRST_MS..=LAST_MS).contains(&ms) {
-            Ok(Self(ms))
-        } else {
-            Err(bad())
-        }
+        parse_ms(text.as_bytes())
+            .filter(|ms| (FIRST_MS..=LAST_MS).contains(ms))
+            .map(Self)
+            .ok_or_else(|| BadTime(text.to_owned()))
     }
 
     /// The calendar day of this instant in a zone.
@@ -72,6 +70,49 @@ impl Instant {
     fn utc(self) -> DateTime<chrono::Utc> {
         DateTime::from_timestamp_millis(self.0).unwrap_or_default()
     }
+}
+
+/// Milliseconds of the epoch of a `date-time`; `None` where the text is none.
+fn parse_ms(text: &[u8]) -> Option<i64> {
+    let (date_time, rest) = text.split_at_checked(b"2026-11-20T10:15:00".len())?;
+    let separators = [4, 7, 10, 13, 16].map(|at| date_time[at].to_ascii_uppercase());
+    if separators != *b"--T::" {
+        return None;
+    }
+    let number = |from: usize, to: usize| digits(&date_time[from..to]);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let date = NaiveDate::from_ymd_opt(number(0, 4)? as i32, number(5, 7)?, number(8, 10)?)?;
+    let local = date.and_hms_opt(hour, minute, second)?;
+    let (fraction_ms, offset) = match rest.strip_prefix(b".") {
+        None => (0, rest),
+        Some(rest) => {
+            let len = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+            let (fraction, offset) = rest.split_at(len);
+            let kept = &fraction[..len.min(3)];
+            let unit = [0, 100, 10, 1][kept.len()];
+            (digits(kept)? * unit, offset)
+        }
+    };
+    Some(local.and_utc().timestamp_millis() + i64::from(fraction_ms) - offset_ms(offset)?)
+}
+
+/// How far ahead of UTC an offset is, in milliseconds: `Z`, or a sign, 00 to 23 hours, 00 to 59 minutes.
+fn offset_ms(text: &[u8]) -> Option<i64> {
+    let (sign, hours, minutes) = match text {
+        b"Z" | b"z" => return Some(0),
+        [b'+', h1, h2, b':', m1, m2] => (1, [*h1, *h2], [*m1, *m2]),
+        [b'-', h1, h2, b':', m1, m2] => (-1, [*h1, *h2], [*m1, *m2]),
+        _ => return None,
+    };
+    let hours = digits(&hours).filter(|hours| *hours < 24)?;
+    let minutes = digits(&minutes).filter(|minutes| *minutes < 60)?;
+    Some(sign * i64::from(60 * hours + minutes) * 60_000)
+}
+
+/// The number that some ASCII digits write, at most nine of them; `None` for anything else.
+fn digits(text: &[u8]) -> Option<u32> {
+    let all = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    all.then(|| text.iter().fold(0, |n, b| 10 * n + u32::from(b - b'0')))
 }
 
 impl fmt::Display for Instant {
@@ -351,6 +392,11 @@ mod tests {
             ("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z"),
             ("2020-02-29t00:00:00z", "2020-02-29T00:00:00.000Z"),
             ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00.000Z"),
+            ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
+            ("2026-11-20T10:15:59.5Z", "2026-11-20T10:15:59.500Z"),
+            ("2026-11-20T10:15:00.01-23:59", "2026-11-21T10:14:00.010Z"),
+            ("2026-11-20T10:15:00-00:00", "2026-11-20T10:15:00.000Z"),
+            ("2026-11-20T10:15:00+23:59", "2026-11-19T10:16:00.000Z"),
         ] {
             assert_eq!(Instant::parse(text).unwrap().to_string(), printed, "{text}");
         }
@@ -361,7 +407,55 @@ mod tests {
             "2026-02-30T00:00:00Z",
             "1700000000",
             "0000-01-01T00:00:00+01:00",
+            "9999-12-31T23:59:59-00:01",
             "+12026-11-20T10:15:00Z",
+            // A second is 00 to 59, whatever day it is.
+            "2026-11-20T10:15:60Z",
+            "2016-12-31T23:59:60Z",
+            "2026-11-20T10:15:61Z",
+            "2026-11-20T10:60:00Z",
+            "2026-11-20T24:00:00Z",
+            // Between date and time stands a T, around them nothing.
+            "2026-11-20 10:15:00Z",
+            "2026-11-20_10:15:00Z",
+            "2026-11-20T10:15:00 Z",
+            " 2026-11-20T10:15:00Z",
+            "2026-11-20T10:15:00Z ",
+            "2026-11-20T10:15:00Z\n",
+            "2026-11-20T10:15:00ZZ",
+            // Signs, digits and separators are ASCII.
+            "2026-11-20T10:15:00\u{2212}02:00",
+            "2026-11-20T10:15:00\u{ff0b}02:00",
+            "2026-11-20T10:15:00+02\u{ff1a}00",
+            "2026\u{2010}11\u{2010}20T10:15:00Z",
+            "2026-11-20T1\u{0660}:15:00Z",
+            "2026-11-20T10:15:00.\u{0661}Z",
+            // An offset is Z, or a sign, two digits, a colon and two digits.
+            "2026-11-20T10:15:00+0200",
+            "2026-11-20T10:15:00+02",
+            "2026-11-20T10:15:00+2:00",
+            "2026-11-20T10:15:00+02:0",
+            "2026-11-20T10:15:00+24:00",
+            "2026-11-20T10:15:00-23:60",
+            "2026-11-20T10:15:00+-1:00",
+            "2026-11-20T10:15:00UTC",
+            "2026-11-20T10:15:00Z+00:00",
+            // No part is left out, shortened or written another way.
+            "2026-11-20T10:15Z",
+            "2026-11-20T10Z",
+            "2026-11-20T1:15:00Z",
+            "2026-1-20T10:15:00Z",
+            "26-11-20T10:15:00Z",
+            "20261120T101500Z",
+            "2026-324T10:15:00Z",
+            "2026-W47-5T10:15:00Z",
+            "2026-11-20T10:15:00.Z",
+            "2026-11-20T10:15:00,5Z",
+            "2026-11-20T10:15:00.5.5Z",
+            "2026-11-20T+1:15:00Z",
+            "2026-02-29T00:00:00Z",
+            "2026-00-10T00:00:00Z",
+            "-026-11-20T10:15:00Z",
         ] {
             assert!(Instant::parse(bad).is_err(), "{bad}");
         }

@@ -16,6 +16,10 @@ pub(crate) struct Decided<'f> {
     pub(crate) orders: Vec<DecidedOrder<'f>>,
     /// Over all days.
     pub(crate) sums: Sheet<CampaignIx>,
+    /// Customers who have orders.
+    pub(crate) customers: usize,
+    /// Those of them who have no event.
+    pub(crate) without_event: usize,
     timelines: Vec<Timeline<'f>>,
 }
 
@@ -41,6 +45,8 @@ impl<'f> Decided<'f> {
                 decided.fold_customer(others, &[], world);
             }
             let own = events.next_if(|events| events[0].customer_id == *customer);
+            decided.customers += 1;
+            decided.without_event += usize::from(own.is_none());
             decided.fold_customer(own.unwrap_or_default(), orders, world);
         }
         for others in events {

@@ -170,6 +170,11 @@ impl Unit {
         }
     }
 
+    /// The name of the run that planned it; none is empty.
+    pub(crate) fn run_name(&self) -> &str {
+        self.run_id.as_deref().unwrap_or_default()
+    }
+
     /// True for work that was asked for and no run has taken over.
     pub fn is_asked(&self) -> bool {
         self.run_id.is_none()
@@ -186,9 +191,9 @@ impl Work {
 /// What folds of a unit moved. Counted in the transactions that moved it, so each change once, whoever dies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Progress {
-    /// Folds of customers.
+    /// Customers folded whom their run had not folded before.
     pub customers: i64,
-    /// Orders decided.
+    /// Orders decided that their run had not decided before.
     pub orders: i64,
     /// Orders whose credit, amount or count changed.
     pub credits_changed: i64,

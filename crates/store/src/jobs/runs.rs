@@ -40,9 +40,9 @@ pub struct Run {
     pub units: i64,
     /// Units done.
     pub units_done: i64,
-    /// Customers folded.
+    /// Customers folded, each once, however often.
     pub customers: i64,
-    /// Orders decided.
+    /// Orders decided, each once, however often.
     pub orders: i64,
     /// Orders whose credit, amount or count changed.
     pub credits_changed: i64,

@@ -15,7 +15,7 @@ use crate::market::Market;
 use crate::market::settings::RulesSeen;
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
-use crate::table::item::{Item, NewItem, data, number, text};
+use crate::table::item::{Item, NewItem, data, number, text, unreadable};
 use crate::table::keys;
 use crate::table::write::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted, Write};
 
@@ -23,10 +23,15 @@ use crate::table::write::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transact
 const MONTH_BYTES: usize = 7;
 /// A transaction that is too large is made of fewer items, down to these: below them no more than ten sheets lie in one.
 const ITEMS_MAX_LEAST: usize = 12;
-/// A head above this many bytes gives its older days to pieces: a write unit is 1 KB.
-const HEAD_BYTES_MAX: usize = 900;
+/// A head whose days have more than this many bytes gives its older days to pieces: a write unit is 1 KB, and what else lies in a
+/// head has up to 220 bytes.
+const HEAD_BYTES_MAX: usize = 800;
 /// What a head keeps of its newest days when it gives days away.
 const HEAD_BYTES_KEPT: usize = 500;
+
+/// So many runs are remembered in a head, the last ones. Runs overlap where one takes longer than the time to the next, or
+/// somebody asks for one; a run counts a customer twice only where three others folded them between two of its own folds.
+const RUNS_KEPT: usize = 3;
 
 /// What the sheets hold of a customer, and where it lies.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +40,8 @@ pub struct StoredContribution {
     pub version: i64,
     /// The unit that folded it last.
     pub unit_id: String,
+    /// The runs that folded it last, newest first, each with how many of the customer's orders it counted.
+    runs: Vec<(String, i64)>,
     days: BTreeMap<Day, Stored>,
 }
 
@@ -72,6 +79,10 @@ impl StoredContribution {
         if place == Place::Head {
             self.version = number(item, "v").unwrap_or(0);
             text(item, "u").clone_into(&mut self.unit_id);
+            self.runs = match text(item, "r") {
+                "" => Vec::new(),
+                runs => serde_json::from_str(runs).map_err(|why| unreadable(item, why))?,
+            };
         }
         let Days(days) = data(item)?;
         self.days.extend(
@@ -210,7 +221,7 @@ impl Market {
             items_max = TRANSACTION_ITEMS_MAX;
             let mut progress = Progress::default();
             for step in &batch.steps {
-                progress.take(&pending[step.customer], step);
+                progress.take(&pending[step.customer], step, unit.run_name());
             }
             writes.push(self.count_write(unit, &progress));
             writes.push(self.check_rules(rules));
@@ -275,7 +286,7 @@ impl Market {
             let Some(one) = one else { continue };
             let mut take = one.changes.len();
             loop {
-                let step = one.step(i, take, &unit.unit_id, first_folded);
+                let step = one.step(i, take, unit, first_folded);
                 let (writes, differences) = self.step_writes(one, &step, now);
                 if batch.fits(&writes, &differences, items_max) {
                     batch.add(step, writes, &differences);
@@ -361,6 +372,7 @@ impl Market {
         let head = NewItem::at(&keys::head(&self.id, customer))
             .number("v", new.version)
             .text("u", &*new.unit_id)
+            .json("r", &new.runs)
             .data(&new.head())
             .expires(gone_at);
         let mut writes = vec![
@@ -386,6 +398,20 @@ impl Market {
 }
 
 impl StoredContribution {
+    /// What a whole fold adds to the counts of its run: the customer and their orders, but for what the run counted before.
+    fn not_counted_by(&self, run: &str, orders: i64) -> (i64, i64) {
+        let before = self.runs.iter().find(|(name, _)| name == run);
+        before.map_or((1, orders), |(_, counted)| (0, (orders - counted).max(0)))
+    }
+
+    /// Remembers in the head what a run has counted, in the transaction that counts it.
+    fn remember(&mut self, run: &str, orders: i64) {
+        let counted = self.runs.iter().position(|(name, _)| name == run);
+        let counted = counted.map_or(0, |place| self.runs.remove(place).1);
+        self.runs.insert(0, (run.to_owned(), orders.max(counted)));
+        self.runs.truncate(RUNS_KEPT);
+    }
+
     fn head(&self) -> BTreeMap<&Day, &DayPart> {
         self.days
             .iter()
@@ -519,10 +545,13 @@ impl Pending {
         }
     }
 
-    fn step(&self, customer: usize, changes: usize, unit_id: &str, first_folded: Day) -> Step {
+    fn step(&self, customer: usize, changes: usize, unit: &Unit, first_folded: Day) -> Step {
         let mut stored = self.stored.clone();
         stored.version += 1;
-        unit_id.clone_into(&mut stored.unit_id);
+        stored.unit_id.clone_from(&unit.unit_id);
+        if changes == self.changes.len() {
+            stored.remember(unit.run_name(), self.orders);
+        }
         for change in self.changes.iter().take(changes) {
             stored.apply(change);
         }
@@ -571,7 +600,7 @@ impl Batch {
 
 impl Progress {
     /// Counts what a step does to a customer.
-    fn take(&mut self, pending: &Option<Pending>, step: &Step) {
+    fn take(&mut self, pending: &Option<Pending>, step: &Step, run: &str) {
         let Some(pending) = pending else { return };
         for change in pending.changes.iter().take(step.changes) {
             let Change::Order(_, old, new) = change else {
@@ -594,8 +623,9 @@ impl Progress {
             }
         }
         if step.changes == pending.changes.len() {
-            self.customers += 1;
-            self.orders += pending.orders;
+            let (customers, orders) = pending.stored.not_counted_by(run, pending.orders);
+            self.customers += customers;
+            self.orders += orders;
         }
     }
 }

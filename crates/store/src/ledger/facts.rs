@@ -97,10 +97,11 @@ impl EventItem {
     }
 }
 
-/// What never changes of an order.
+/// What never changes of an order, as the first copy said it: whose it is too, whatever customer a later copy is sent with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Pointer {
-    pub(crate) customer_id: CustomerId,
+pub struct Pointer {
+    /// Where the order lies.
+    pub customer_id: CustomerId,
     currency: Currency,
     placed_at: Instant,
 }
@@ -112,6 +113,15 @@ impl Pointer {
             currency: order.currency,
             placed_at: order.placed_at,
         }
+    }
+
+    /// A copy of the order, as one of the customer whose it is.
+    ///
+    /// # Errors
+    /// `immutable_field` where it differs in what never changes.
+    pub fn take(&self, copy: &Order) -> Result<Order, Problem> {
+        copy.check_unchanged(self.currency, self.placed_at)?;
+        Ok(copy.clone().of_customer(&self.customer_id))
     }
 }
 
@@ -165,24 +175,24 @@ impl Market {
         Ok(data::<EventItem>(item)?.event(id, of.clone()))
     }
 
-    /// Stores a copy of an order, where it stands against the one there is.
+    /// Stores a copy of an order, where it stands against the one there is. Whose it is tells [`Market::order_pointer`].
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn put_order(&self, order: &Order) -> Result<OrderOutcome, StoreError> {
-        let gone_at = self.gone_at(order.placed_at);
-        if let Some(known) = self.pointer(order, gone_at).await? {
-            let unchanged =
-                order.check_unchanged(&known.customer_id, known.currency, known.placed_at);
-            if let Err(problem) = unchanged {
-                return Ok(OrderOutcome::Immutable(problem));
-            }
-        }
+    pub async fn put_order(
+        &self,
+        order: &Order,
+        pointer: &Pointer,
+    ) -> Result<OrderOutcome, StoreError> {
+        let order = match pointer.take(order) {
+            Ok(order) => order,
+            Err(problem) => return Ok(OrderOutcome::Immutable(problem)),
+        };
         let standing = order.standing();
         let key = keys::order(&self.id, &order.customer_id, &order.order_id);
         let item = NewItem::at(&key)
             .text("d", standing.clone())
-            .expires(gone_at);
+            .expires(self.gone_at(order.placed_at));
         Ok(
             match self
                 .store
@@ -199,23 +209,26 @@ impl Market {
         )
     }
 
-    /// What never changes of an order, as it was stored before; `None` where this copy is the first, and stored it.
+    /// What never changes of an order: as it was stored before or, where this copy is the first, as this copy says it. It is no
+    /// fact, and comes before the marker of the call that stores one: that one must name the customer whose order it is.
     ///
     /// A later copy finds it by reading, for half a read unit: a refused put is paid as a write. What an eventual read does not see
     /// yet, the put meets.
-    async fn pointer(
-        &self,
-        order: &Order,
-        gone_at: Instant,
-    ) -> Result<Option<Pointer>, StoreError> {
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn order_pointer(&self, order: &Order) -> Result<Pointer, StoreError> {
         let key = keys::order_pointer(&self.id, &order.order_id);
         if let Some(stands) = self.store.get(&key, false).await? {
-            return data(&stands).map(Some);
+            return data(&stands);
         }
-        let item = NewItem::at(&key).data(&Pointer::of(order)).expires(gone_at);
+        let pointer = Pointer::of(order);
+        let item = NewItem::at(&key)
+            .data(&pointer)
+            .expires(self.gone_at(order.placed_at));
         match self.store.put(item, Some(Condition::absent())).await? {
-            PutOutcome::Done(_) => Ok(None),
-            PutOutcome::Refused(stands) => data(&stands).map(Some),
+            PutOutcome::Done(_) => Ok(pointer),
+            PutOutcome::Refused(stands) => data(&stands),
         }
     }
 
@@ -313,6 +326,12 @@ impl CustomerFacts {
     }
 }
 
+/// An order as it is stored: a copy as it was sent, in the partition of the customer whose it is.
 pub(crate) fn read_order(item: &Item) -> Result<Order, StoreError> {
-    Order::from_standing(text(item, "d")).ok_or_else(|| unreadable(item, "it is no order"))
+    let sent = Order::from_standing(text(item, "d"));
+    let sent = sent.ok_or_else(|| unreadable(item, "it is no order"))?;
+    let customer = keys::customer_of(text(item, "pk"))
+        .ok_or_else(|| unreadable(item, "it lies with no customer"))?;
+    let customer = CustomerId::new(customer).map_err(|why| unreadable(item, why))?;
+    Ok(sent.of_customer(&customer))
 }

@@ -109,6 +109,12 @@ pub fn customer(id: &MarketplaceId, customer: &CustomerId) -> String {
     part(id, &format!("c/{customer}"))
 }
 
+/// The customer whose partition this is; `None` for any other partition.
+pub(crate) fn customer_of(pk: &str) -> Option<&str> {
+    let (_, rest) = pk.strip_prefix("m/")?.split_once('/')?;
+    rest.strip_prefix("c/")
+}
+
 /// What sorts first in a customer's partition: the head of the contribution, with its version.
 pub const HEAD: &str = "a";
 /// What the keys of a contribution's older pieces begin with.

@@ -381,7 +381,7 @@ impl<'h> Player<'h> {
                 .chain(facts.orders.iter().map(|order| order.order_id.as_str()))
                 .collect();
             let kept_from = now.minus_ms(self.service.retention.keep_ms());
-            let mine = |(_, body): &&(i64, Value)| body["customer_id"] == customer.as_str();
+            let mine = |(_, body): &&(i64, Value)| told.owner(body) == customer.as_str();
             let (mut accepted, mut kept) = (BTreeSet::new(), BTreeSet::new());
             for (_, body) in told.events.iter().chain(&told.orders).filter(mine) {
                 let of =

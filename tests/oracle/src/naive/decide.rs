@@ -19,7 +19,8 @@ pub(super) struct Decision<'a> {
     /// Why it is not counted.
     pub(super) uncounted_reason: Option<&'static str>,
     pub(super) amount: i128,
-    pub(super) refund: i128,
+    /// What of its refund is in the figures of the campaign credited.
+    pub(super) refunded: i128,
 }
 
 impl Decision<'_> {
@@ -110,7 +111,7 @@ impl Facts {
         let refund = if is_refunded_status {
             order.total
         } else {
-            order.refunded_total
+            order.refunded_total.min(order.total)
         };
         let refunded = is_refunded_status || (refund == order.total && refund > 0);
         let dropped = settings.refunds == "drop_order" && refunded;
@@ -120,7 +121,8 @@ impl Facts {
             .is_some_and(|set| *set != order.currency);
 
         let counts_status = |status: &String| status == order.status_name();
-        let uncounted_reason = if !settings.counted_statuses.iter().any(counts_status) {
+        let is_counted_status = settings.counted_statuses.iter().any(counts_status);
+        let uncounted_reason = if !is_counted_status {
             Some("status")
         } else if other_currency {
             Some("currency")
@@ -141,7 +143,10 @@ impl Facts {
             counted: uncounted_reason.is_none(),
             uncounted_reason,
             amount,
-            refund,
+            refunded: match (other_currency, is_counted_status || is_refunded_status) {
+                (false, true) => refund,
+                _ => 0,
+            },
         }
     }
 

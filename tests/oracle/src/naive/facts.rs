@@ -183,14 +183,22 @@ impl Facts {
         }
 
         let mut orders: BTreeMap<String, Order> = BTreeMap::new();
+        let mut came_with: BTreeMap<String, String> = BTreeMap::new();
         for body in &world.orders {
             let copy = read_order(body);
+            came_with
+                .entry(copy.order_id.clone())
+                .or_insert(copy.customer_id.clone());
             let older = orders
                 .get(&copy.order_id)
                 .is_some_and(|known| known.standing() >= copy.standing());
             if !older {
                 orders.insert(copy.order_id.clone(), copy);
             }
+        }
+        // Whatever customer the standing copy names, the order stays with the one it came with first.
+        for (id, customer_id) in came_with {
+            orders.get_mut(&id).unwrap().customer_id = customer_id;
         }
 
         let settings = world.versions.iter().map(read_settings).collect();

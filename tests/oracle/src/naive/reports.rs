@@ -116,7 +116,11 @@ impl Figures {
             "deliveries": self.deliveries,
             "opens": self.opens,
             "unique_opens": self.unique_opens,
-            "open_rate": print::rate(self.unique_opens_email_push, self.deliveries_email_push),
+            "open_rate": if self.unique_opens_email_push > self.deliveries_email_push {
+                Value::Null
+            } else {
+                print::rate(self.unique_opens_email_push, self.deliveries_email_push)
+            },
             "bounces": self.bounces,
             "bounce_rate": print::rate(self.bounces, self.emails),
             "clicks": self.clicks,
@@ -274,7 +278,7 @@ impl Facts {
         decision: &Decision<'_>,
     ) {
         let currency = &order.currency;
-        *row.refunded.entry(currency.clone()).or_default() += decision.refund;
+        *row.refunded.entry(currency.clone()).or_default() += decision.refunded;
         if !decision.counted {
             return;
         }
