@@ -9,6 +9,9 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+/// As short as may be.
+const KEY: &str = "sixteen-letters!";
+
 struct Folder(PathBuf);
 
 impl Folder {
@@ -40,7 +43,7 @@ impl Drop for Server {
 fn command(folder: &Folder) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_revtrail"));
     command
-        .args(["serve", "--port", "0", "--admin-key", "k", "--data"])
+        .args(["serve", "--port", "0", "--admin-key", KEY, "--data"])
         .arg(&folder.0)
         .args(["--now", "2026-11-20T12:00:00Z"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -111,7 +114,7 @@ fn call(address: &str, method: &str, path: &str, body: &Value) -> Option<(u16, V
     };
     let mut stream = TcpStream::connect(address).ok()?;
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer k\r\nContent-Type: application/json\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
     );
     stream
         .write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes())
