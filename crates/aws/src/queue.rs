@@ -17,6 +17,15 @@ const BATCH_MAX: usize = 10;
 /// How often messages are sent that the queue takes no blame for not taking. Calls that fail as a whole the SDK repeats.
 const TRIES_MAX: usize = 3;
 
+/// How a message is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sending {
+    /// Whose it is: the queue is a fair one and lets no marketplace stand in another's way.
+    pub marketplace: MarketplaceId,
+    /// Seconds until it is delivered: at most 900.
+    pub delay_s: i32,
+}
+
 /// Messages that were not sent. What they point at stays where it is, to be pointed at again.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to send {unsent} of {all} messages: {why}")]
@@ -60,19 +69,18 @@ impl Queue {
         Ok(Self::new(Client::from_conf(config.build()), &url))
     }
 
-    /// Sends messages as JSON texts, ten a call. A call that fails keeps no other from being made. `of` says whose a message is:
-    /// the queue is a fair one and lets no marketplace stand in another's way.
+    /// Sends messages as JSON texts, ten a call. A call that fails keeps no other from being made.
     ///
     /// # Errors
     /// Those that the queue did not take, after all had their turn.
     pub async fn send<M: Serialize>(
         &self,
         messages: &[M],
-        of: impl Fn(&M) -> Option<&MarketplaceId>,
+        how: impl Fn(&M) -> Sending,
     ) -> Result<(), Unsent> {
         let (mut unsent, mut why) = (0, String::new());
         for ten in messages.chunks(BATCH_MAX) {
-            if let Err((left, told)) = self.send_ten(ten, &of).await {
+            if let Err((left, told)) = self.send_ten(ten, &how).await {
                 unsent += left;
                 why = told;
             }
@@ -89,7 +97,11 @@ impl Queue {
     /// # Errors
     /// As [`Queue::send`].
     pub async fn send_nudges(&self, nudges: &[Nudge]) -> Result<(), Unsent> {
-        self.send(nudges, |nudge| Some(nudge.marketplace())).await
+        let how = |nudge: &Nudge| Sending {
+            marketplace: nudge.marketplace().clone(),
+            delay_s: 0,
+        };
+        self.send(nudges, how).await
     }
 
     /// Sends up to ten; how many the queue did not take, and why. The queue answers 200 and names those it took: what is named
@@ -97,19 +109,21 @@ impl Queue {
     async fn send_ten<M: Serialize>(
         &self,
         messages: &[M],
-        of: impl Fn(&M) -> Option<&MarketplaceId>,
+        how: impl Fn(&M) -> Sending,
     ) -> Result<(), (usize, String)> {
-        let mut left: Vec<(String, Option<&MarketplaceId>, String)> = Vec::new();
+        let mut left: Vec<(String, Sending, String)> = Vec::new();
         for (place, message) in messages.iter().enumerate() {
             let body = serde_json::to_string(message);
             let body = body.map_err(|error| (messages.len(), error.to_string()))?;
-            left.push((place.to_string(), of(message), body));
+            left.push((place.to_string(), how(message), body));
         }
         let mut why = String::new();
         for _ in 0..TRIES_MAX {
-            let entries = left.iter().map(|(id, of, body)| {
+            let entries = left.iter().map(|(id, how, body)| {
                 let entry = SendMessageBatchRequestEntry::builder();
-                let entry = entry.set_message_group_id(of.map(ToString::to_string));
+                let entry = entry.message_group_id(how.marketplace.to_string());
+                // None is what the queue has for its own.
+                let entry = entry.set_delay_seconds((how.delay_s > 0).then_some(how.delay_s));
                 entry.id(id).message_body(body).build()
             });
             let entries: Result<Vec<_>, _> = entries.collect();
