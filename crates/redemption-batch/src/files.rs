@@ -22,6 +22,9 @@ pub enum FilesError {
     /// Its content is another one than was told of.
     #[error("the file was overwritten")]
     Overwritten,
+    /// It was written into while it was read, and its time set back: which rows were read of which content cannot be said.
+    #[error("the file was written into while it was read: put it there again under another name")]
+    Mixed,
     /// What holds it does not work: the same may be tried again.
     // Its name may hold anything, and stays out of the log.
     #[error("failed to {what} a file: {why}")]
@@ -250,13 +253,14 @@ impl Folder {
     }
 
     fn open(&self, key: &str, etag: &str) -> Result<Checked, FilesError> {
+        let file = self.open_file(key)?;
+        let written = written(&file.metadata().map_err(|e| Self::failed(key, e))?);
         if self.etag(key)? != etag {
             return Err(FilesError::Overwritten);
         }
         Ok(Checked {
-            file: self.open_file(key)?,
-            folder: self.clone(),
-            key: key.to_owned(),
+            file,
+            written,
             etag: etag.to_owned(),
             hash: Sha256::new(),
         })
@@ -306,23 +310,31 @@ impl Folder {
     }
 }
 
-/// A file that is held against its ETag as it is read: at its end, another content than was told of is a failure.
+/// A file that is held against its ETag as it is read. Nothing is handed over that was read after the file was written into; what
+/// no size and no time tells of, the hash tells at the end.
 #[derive(Debug)]
 pub(crate) struct Checked {
     file: fs::File,
-    folder: Folder,
-    key: String,
+    written: [i64; 3],
     etag: String,
     hash: Sha256,
+}
+
+/// Size and time of the last change of the content. A file that was only renamed is read to its end.
+fn written(about: &fs::Metadata) -> [i64; 3] {
+    let [_, _, size, modified, modified_ns, ..] = looks(about);
+    [size, modified, modified_ns]
 }
 
 impl Read for Checked {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(buffer)?;
+        if written(&self.file.metadata()?) != self.written {
+            return Err(io::Error::other(FilesError::Overwritten));
+        }
         self.hash.update(&buffer[..read]);
         if read == 0 && !buffer.is_empty() && etag_of(self.hash.clone()) != self.etag {
-            self.folder.known().remove(&self.key);
-            return Err(io::Error::other(FilesError::Overwritten));
+            return Err(io::Error::other(FilesError::Mixed));
         }
         Ok(read)
     }

@@ -111,6 +111,7 @@ impl From<FilesError> for End {
     fn from(error: FilesError) -> Self {
         match error {
             FilesError::Vanished | FilesError::Overwritten => Self::Gone(error),
+            FilesError::Mixed => Self::Broken(error.to_string()),
             FilesError::Failed { .. } => Self::Failed(error),
         }
     }

@@ -130,6 +130,12 @@ impl Inbox {
     }
 }
 
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.workers.values().for_each(JoinHandle::abort);
+    }
+}
+
 impl Shared {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
@@ -155,18 +161,20 @@ impl Shared {
         }
         for entry in self.list(INBOX) {
             let name = entry.key.split('/').next_back().unwrap_or_default();
-            let id = MarketplaceId::new(name).ok().filter(|_| entry.folder);
-            match id.and_then(|id| found.get_mut(&id)) {
-                Some(files) => self.collect(&entry.key, files),
-                None if entry.folder => self.warn(
-                    &entry.key,
-                    "there is no marketplace of this name: files in this folder wait until it is made",
-                ),
-                None => self.warn(
-                    &entry.key,
-                    "not taken: put files of redemptions into inbox/<marketplace>/redemptions",
-                ),
-            }
+            let what = match MarketplaceId::new(name) {
+                Ok(id) if entry.folder => {
+                    if let Some(files) = found.get_mut(&id) {
+                        self.collect(&entry.key, files);
+                        continue;
+                    }
+                    "there is no marketplace of this name: files in this folder wait until it is made"
+                }
+                Err(_) if entry.folder => {
+                    "no marketplace can have this name, so files in this folder are not taken: rename it"
+                }
+                _ => "not taken: put files of redemptions into inbox/<marketplace>/redemptions",
+            };
+            self.warn(&entry.key, what);
         }
         found
     }

@@ -253,7 +253,7 @@ fn given_key(args: &ServeArgs) -> Result<Option<String>, ServeError> {
 fn read_key(path: &Path) -> Result<String, ServeError> {
     let text = std::fs::read_to_string(path).map_err(|source| key_file(path, source))?;
     let key = text.trim_end_matches(['\r', '\n']);
-    checked_key(key, &format!("in {}", path.display()))
+    checked_key(key, &format!("in the file {}", path.display()))
 }
 
 fn key_file(path: &Path, source: std::io::Error) -> ServeError {

@@ -416,7 +416,7 @@ fn case_38_a_folder_of_no_marketplace_is_logged_once_and_waits() {
     let log = server.killed();
     for (name, what) in [
         ("inbox/later", "there is no marketplace of this name"),
-        ("inbox/My Shop", "there is no marketplace of this name"),
+        ("inbox/My Shop", "no marketplace can have this name"),
         ("inbox/week.csv", "inbox/<marketplace>/redemptions"),
     ] {
         let lines: Vec<&str> = log.lines().filter(|line| line.contains(name)).collect();

@@ -549,21 +549,44 @@ async fn case_07_a_content_that_changes_while_it_is_read_is_another() {
     let world = World::new().await;
     let key = "inbox/m/redemptions/week.csv";
     let text = |n: usize| format!("{HEADER}{}", format!("r-{n},p-1,ann\n").repeat(50_000));
-    world.put(key, text(1));
+    let path = world.root.0.join(key);
+    for (n, in_secret) in [false, true].into_iter().enumerate() {
+        world.put(key, text(n));
+        let folder = world.root.folder();
+        let etag = folder.etag(key).unwrap();
+        let files = Files::Folder(folder);
+        let mut reader = files.open(key, &etag).unwrap();
+        let mut bytes = vec![0; 1_000];
+        reader.read_exact(&mut bytes).unwrap();
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        let earlier = time - Duration::from_secs(1);
+        // Times tell in steps: it is set, and either told or not.
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        fs::write(&path, text(n + 5)).unwrap();
+        file.set_modified(if in_secret { time } else { earlier })
+            .unwrap();
+        let error = reader.read_to_end(&mut bytes).unwrap_err();
+        let error = error.downcast::<FilesError>().unwrap();
+        match in_secret {
+            false => {
+                assert!(matches!(error, FilesError::Overwritten), "{error}");
+                // Nothing of the other content was handed over.
+                assert_eq!(bytes.len(), 1_000);
+            }
+            true => assert!(matches!(error, FilesError::Mixed), "{error}"),
+        }
+        let again = files.open(key, &etag);
+        assert!(matches!(again.err(), Some(FilesError::Overwritten)));
+    }
+    // One that was only renamed is read to its end.
     let folder = world.root.folder();
-    let etag = folder.etag(key).unwrap();
-    let files = Files::Folder(folder);
-    let mut reader = files.open(key, &etag).unwrap();
-    let mut bytes = [0; 1_000];
-    reader.read_exact(&mut bytes).unwrap();
-    fs::write(world.root.0.join(key), text(2)).unwrap();
-    let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
-    let error = error.downcast::<FilesError>().unwrap();
-    assert!(matches!(error, FilesError::Overwritten), "{error}");
-    assert!(matches!(
-        files.open(key, &etag).err(),
-        Some(FilesError::Overwritten)
-    ));
+    let mut reader = Files::Folder(folder.clone())
+        .open(key, &folder.etag(key).unwrap())
+        .unwrap();
+    fs::rename(&path, world.root.0.join("away")).unwrap();
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes, text(6).into_bytes());
 }
 
 #[tokio::test]
@@ -796,7 +819,7 @@ fn case_36_an_admin_key_that_anybody_guesses_is_refused() {
         ),
         (
             &["--admin-key-file", &short],
-            &["the admin key in ", &short, "has 5 characters"],
+            &["the admin key in the file ", &short, "has 5 characters"],
         ),
         (
             &["--admin-key-file", &nothing],
