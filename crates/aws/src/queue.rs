@@ -175,10 +175,11 @@ mod tests {
 
     /// What becomes of the messages of a call, each by its id: `+` taken, `x` not taken, `!` not taken and the sender's
     /// fault, `?` not named in the answer. A call without a plan takes all; `5` and `4` answer with that class of status.
-    #[derive(Debug, Clone)]
+    #[derive(Debug, Clone, Default)]
     struct Faulty {
         plan: Arc<Mutex<VecDeque<&'static str>>>,
         seen: Arc<Mutex<Vec<usize>>>,
+        delays: Arc<Mutex<Vec<Value>>>,
     }
 
     impl HttpConnector for Faulty {
@@ -187,6 +188,8 @@ mod tests {
             let entries = asked["Entries"].as_array().unwrap();
             assert!(entries.iter().all(|entry| entry["MessageGroupId"] == "m"));
             self.seen.lock().unwrap().push(entries.len());
+            let delays = entries.iter().map(|entry| entry["DelaySeconds"].clone());
+            self.delays.lock().unwrap().extend(delays);
             let plan = self
                 .plan
                 .lock()
@@ -219,6 +222,36 @@ mod tests {
         }
     }
 
+    fn queue_over(faulty: &Faulty) -> Queue {
+        let connector = SharedHttpConnector::new(faulty.clone());
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(aws_sdk_sqs::config::Region::from_static("local"))
+            .endpoint_url("http://queue.invalid")
+            .allow_no_auth()
+            .retry_config(
+                aws_sdk_sqs::config::retry::RetryConfig::standard()
+                    .with_initial_backoff(std::time::Duration::from_millis(1)),
+            )
+            .http_client(http_client_fn(move |_, _| connector.clone()));
+        Queue::new(
+            Client::from_conf(config.build()),
+            "http://queue.invalid/0/work",
+        )
+    }
+
+    #[tokio::test]
+    async fn a_message_waits_as_long_as_it_is_to() {
+        let faulty = Faulty::default();
+        let how = |delay_s: &i32| Sending {
+            marketplace: MarketplaceId::new("m").unwrap(),
+            delay_s: *delay_s,
+        };
+        queue_over(&faulty).send(&[900, 0], how).await.unwrap();
+        let delays = faulty.delays.lock().unwrap().clone();
+        assert_eq!(delays, [json!(900), Value::Null]);
+    }
+
     #[tokio::test]
     async fn what_is_not_taken_is_sent_again_and_then_told() {
         for (nudges, plan, calls, unsent) in [
@@ -236,23 +269,9 @@ mod tests {
         ] {
             let faulty = Faulty {
                 plan: Arc::new(Mutex::new(plan.iter().copied().collect())),
-                seen: Arc::default(),
+                ..Faulty::default()
             };
-            let connector = SharedHttpConnector::new(faulty.clone());
-            let config = aws_sdk_sqs::Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(aws_sdk_sqs::config::Region::from_static("local"))
-                .endpoint_url("http://queue.invalid")
-                .allow_no_auth()
-                .retry_config(
-                    aws_sdk_sqs::config::retry::RetryConfig::standard()
-                        .with_initial_backoff(std::time::Duration::from_millis(1)),
-                )
-                .http_client(http_client_fn(move |_, _| connector.clone()));
-            let queue = Queue::new(
-                Client::from_conf(config.build()),
-                "http://queue.invalid/0/work",
-            );
+            let queue = queue_over(&faulty);
             let marketplace = MarketplaceId::new("m").unwrap();
             let nudge = |n: usize| Nudge::Work {
                 marketplace: marketplace.clone(),

@@ -129,7 +129,11 @@ fn check_ours(path: &Path) -> Result<(), OpenError> {
         }));
     }
     let mut header = Vec::new();
-    std::fs::File::open(path)
+    // As it is used later: a file that cannot be written is no database to run on.
+    let mut both = std::fs::OpenOptions::new();
+    both.read(true)
+        .write(true)
+        .open(path)
         .and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut header))
         .map_err(|error| failed(path, error))?;
     if header.is_empty() {
