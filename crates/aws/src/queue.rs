@@ -17,6 +17,15 @@ const BATCH_MAX: usize = 10;
 /// How often messages are sent that the queue takes no blame for not taking. Calls that fail as a whole the SDK repeats.
 const TRIES_MAX: usize = 3;
 
+/// How a message is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sending {
+    /// Whose it is: the queue is a fair one and lets no marketplace stand in another's way.
+    pub marketplace: MarketplaceId,
+    /// Seconds until it is delivered: at most 900.
+    pub delay_s: i32,
+}
+
 /// Messages that were not sent. What they point at stays where it is, to be pointed at again.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to send {unsent} of {all} messages: {why}")]
@@ -60,19 +69,18 @@ impl Queue {
         Ok(Self::new(Client::from_conf(config.build()), &url))
     }
 
-    /// Sends messages as JSON texts, ten a call. A call that fails keeps no other from being made. `of` says whose a message is:
-    /// the queue is a fair one and lets no marketplace stand in another's way.
+    /// Sends messages as JSON texts, ten a call. A call that fails keeps no other from being made.
     ///
     /// # Errors
     /// Those that the queue did not take, after all had their turn.
     pub async fn send<M: Serialize>(
         &self,
         messages: &[M],
-        of: impl Fn(&M) -> Option<&MarketplaceId>,
+        how: impl Fn(&M) -> Sending,
     ) -> Result<(), Unsent> {
         let (mut unsent, mut why) = (0, String::new());
         for ten in messages.chunks(BATCH_MAX) {
-            if let Err((left, told)) = self.send_ten(ten, &of).await {
+            if let Err((left, told)) = self.send_ten(ten, &how).await {
                 unsent += left;
                 why = told;
             }
@@ -89,7 +97,11 @@ impl Queue {
     /// # Errors
     /// As [`Queue::send`].
     pub async fn send_nudges(&self, nudges: &[Nudge]) -> Result<(), Unsent> {
-        self.send(nudges, |nudge| Some(nudge.marketplace())).await
+        let how = |nudge: &Nudge| Sending {
+            marketplace: nudge.marketplace().clone(),
+            delay_s: 0,
+        };
+        self.send(nudges, how).await
     }
 
     /// Sends up to ten; how many the queue did not take, and why. The queue answers 200 and names those it took: what is named
@@ -97,19 +109,21 @@ impl Queue {
     async fn send_ten<M: Serialize>(
         &self,
         messages: &[M],
-        of: impl Fn(&M) -> Option<&MarketplaceId>,
+        how: impl Fn(&M) -> Sending,
     ) -> Result<(), (usize, String)> {
-        let mut left: Vec<(String, Option<&MarketplaceId>, String)> = Vec::new();
+        let mut left: Vec<(String, Sending, String)> = Vec::new();
         for (place, message) in messages.iter().enumerate() {
             let body = serde_json::to_string(message);
             let body = body.map_err(|error| (messages.len(), error.to_string()))?;
-            left.push((place.to_string(), of(message), body));
+            left.push((place.to_string(), how(message), body));
         }
         let mut why = String::new();
         for _ in 0..TRIES_MAX {
-            let entries = left.iter().map(|(id, of, body)| {
+            let entries = left.iter().map(|(id, how, body)| {
                 let entry = SendMessageBatchRequestEntry::builder();
-                let entry = entry.set_message_group_id(of.map(ToString::to_string));
+                let entry = entry.message_group_id(how.marketplace.to_string());
+                // None is what the queue has for its own.
+                let entry = entry.set_delay_seconds((how.delay_s > 0).then_some(how.delay_s));
                 entry.id(id).message_body(body).build()
             });
             let entries: Result<Vec<_>, _> = entries.collect();
@@ -161,10 +175,11 @@ mod tests {
 
     /// What becomes of the messages of a call, each by its id: `+` taken, `x` not taken, `!` not taken and the sender's
     /// fault, `?` not named in the answer. A call without a plan takes all; `5` and `4` answer with that class of status.
-    #[derive(Debug, Clone)]
+    #[derive(Debug, Clone, Default)]
     struct Faulty {
         plan: Arc<Mutex<VecDeque<&'static str>>>,
         seen: Arc<Mutex<Vec<usize>>>,
+        delays: Arc<Mutex<Vec<Value>>>,
     }
 
     impl HttpConnector for Faulty {
@@ -173,6 +188,8 @@ mod tests {
             let entries = asked["Entries"].as_array().unwrap();
             assert!(entries.iter().all(|entry| entry["MessageGroupId"] == "m"));
             self.seen.lock().unwrap().push(entries.len());
+            let delays = entries.iter().map(|entry| entry["DelaySeconds"].clone());
+            self.delays.lock().unwrap().extend(delays);
             let plan = self
                 .plan
                 .lock()
@@ -205,6 +222,36 @@ mod tests {
         }
     }
 
+    fn queue_over(faulty: &Faulty) -> Queue {
+        let connector = SharedHttpConnector::new(faulty.clone());
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(aws_sdk_sqs::config::Region::from_static("local"))
+            .endpoint_url("http://queue.invalid")
+            .allow_no_auth()
+            .retry_config(
+                aws_sdk_sqs::config::retry::RetryConfig::standard()
+                    .with_initial_backoff(std::time::Duration::from_millis(1)),
+            )
+            .http_client(http_client_fn(move |_, _| connector.clone()));
+        Queue::new(
+            Client::from_conf(config.build()),
+            "http://queue.invalid/0/work",
+        )
+    }
+
+    #[tokio::test]
+    async fn a_message_waits_as_long_as_it_is_to() {
+        let faulty = Faulty::default();
+        let how = |delay_s: &i32| Sending {
+            marketplace: MarketplaceId::new("m").unwrap(),
+            delay_s: *delay_s,
+        };
+        queue_over(&faulty).send(&[900, 0], how).await.unwrap();
+        let delays = faulty.delays.lock().unwrap().clone();
+        assert_eq!(delays, [json!(900), Value::Null]);
+    }
+
     #[tokio::test]
     async fn what_is_not_taken_is_sent_again_and_then_told() {
         for (nudges, plan, calls, unsent) in [
@@ -222,23 +269,9 @@ mod tests {
         ] {
             let faulty = Faulty {
                 plan: Arc::new(Mutex::new(plan.iter().copied().collect())),
-                seen: Arc::default(),
+                ..Faulty::default()
             };
-            let connector = SharedHttpConnector::new(faulty.clone());
-            let config = aws_sdk_sqs::Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(aws_sdk_sqs::config::Region::from_static("local"))
-                .endpoint_url("http://queue.invalid")
-                .allow_no_auth()
-                .retry_config(
-                    aws_sdk_sqs::config::retry::RetryConfig::standard()
-                        .with_initial_backoff(std::time::Duration::from_millis(1)),
-                )
-                .http_client(http_client_fn(move |_, _| connector.clone()));
-            let queue = Queue::new(
-                Client::from_conf(config.build()),
-                "http://queue.invalid/0/work",
-            );
+            let queue = queue_over(&faulty);
             let marketplace = MarketplaceId::new("m").unwrap();
             let nudge = |n: usize| Nudge::Work {
                 marketplace: marketplace.clone(),

@@ -71,6 +71,16 @@ impl Bucket {
         Ok(ranged)
     }
 
+    /// The ETag of a file's content.
+    pub(crate) async fn etag(&self, key: &str) -> Result<String, FilesError> {
+        let head = self.client.head_object().bucket(&self.name).key(key);
+        match head.send().await {
+            Ok(is) => Ok(is.e_tag().unwrap_or_default().trim_matches('"').to_owned()),
+            Err(error) if status(&error) == Some(404) => Err(FilesError::Vanished),
+            Err(error) => Err(failed("read", key, error)),
+        }
+    }
+
     /// A range of a file, and where the next one begins.
     async fn range(
         &self,

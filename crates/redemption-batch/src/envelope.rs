@@ -4,6 +4,7 @@
 use std::error::Error;
 
 use revtrail_aws::delivery::{self, Message, NoDelivery};
+use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,15 +21,36 @@ pub fn stop_at(now: Instant, deadline: Instant) -> Instant {
     delivery::stop_at(now, deadline, MARGIN_MS)
 }
 
+/// Seconds until a file of a marketplace that does not exist is looked at again: the most that the queue can wait.
+const UNKNOWN_DELAY_S: i32 = 900;
+
 /// The notifications of a message. What else they hold does not matter.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub struct Notifications {
+struct Notifications {
     records: Vec<Notification>,
+    /// The message is one of this function's.
+    #[serde(default)]
+    own: bool,
+}
+
+/// A message about one file that this function sends to its own queue, in the words of S3. S3 does not say whose a file is, and
+/// the queue is fair only among messages that do.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct FileMessage {
+    records: [Notification; 1],
+    own: bool,
+    /// Whose the file is.
+    #[serde(skip)]
+    pub marketplace: MarketplaceId,
+    /// Seconds until the message is to be delivered.
+    #[serde(skip)]
+    pub delay_s: i32,
 }
 
 /// Something happened to an object.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Notification {
     event_source: String,
@@ -36,65 +58,49 @@ struct Notification {
     s3: Change,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Change {
     bucket: Named,
     object: Object,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Named {
     name: String,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Object {
     /// As in the address of a form: `+` is a space, and `%XX` a byte.
     key: String,
     /// That of a removed object has none.
     #[serde(rename = "eTag", default)]
     etag: String,
-}
-
-impl Notifications {
-    /// What S3 would tell of a file.
-    fn of(bucket: &str, file: &File, etag: &str) -> Self {
-        let record = Notification {
-            event_source: "aws:s3".to_owned(),
-            event_name: "ObjectCreated:Put".to_owned(),
-            s3: Change {
-                bucket: Named {
-                    name: bucket.to_owned(),
-                },
-                object: Object {
-                    key: encode(&file.key),
-                    etag: etag.to_owned(),
-                },
-            },
-        };
-        Self {
-            records: vec![record],
-        }
-    }
+    /// In bytes.
+    #[serde(default)]
+    size: u64,
 }
 
 /// The notifications of a message's text; none of the one that S3 sends when it is told of the queue.
-fn notifications(text: &str) -> Result<Vec<Notification>, String> {
+fn notifications(text: &str) -> Result<Notifications, String> {
     let told: Value =
         serde_json::from_str(text).map_err(|error| format!("its body is no JSON: {error}"))?;
     if told["Event"] == "s3:TestEvent" {
-        return Ok(Vec::new());
+        return Ok(Notifications {
+            records: Vec::new(),
+            own: false,
+        });
     }
     Notifications::deserialize(told)
-        .map(|told| told.records)
         .map_err(|error| format!("its body holds no notifications of S3: {error}"))
 }
 
 /// Answers a call: works at the files that its messages tell of, and names the messages that are to be delivered again. `send`
-/// takes the batches that are to be gone on with.
+/// takes messages that this function is to be called with later.
 ///
-/// A file that is none of ours is left alone, and its message acknowledged; a message that cannot be understood fails, and comes
-/// to the dead letters.
+/// What S3 tells is sent on under the name of the marketplace, and worked at when it comes back; a file of a marketplace that does
+/// not exist goes round until there is one, or the file is gone. A file that no marketplace can own is left alone, and its message
+/// acknowledged; a message that cannot be understood fails, and comes to the dead letters.
 ///
 /// # Errors
 /// A call that no queue makes.
@@ -104,7 +110,7 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
     event: &Value,
     clock: &(dyn Fn() -> Instant + Sync),
     stop_at: Instant,
-    send: impl AsyncFn(&[Notifications]) -> Result<(), E>,
+    send: impl AsyncFn(&[FileMessage]) -> Result<(), E>,
 ) -> Result<Value, NoDelivery> {
     let messages = delivery::messages(&event["Records"])?;
     let mut failed: Vec<&str> = Vec::new();
@@ -124,46 +130,72 @@ async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
     message: &Message,
     clock: &(dyn Fn() -> Instant + Sync),
     stop_at: Instant,
-    send: &impl AsyncFn(&[Notifications]) -> Result<(), E>,
+    send: &impl AsyncFn(&[FileMessage]) -> Result<(), E>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let mut follow = Vec::new();
+    let mut later = Vec::new();
     let mut outcome = Ok(());
-    for told in notifications(message.body())? {
-        match file(batches, bucket, &told).await {
-            Ok(Ok(file)) => {
-                let etag = told.s3.object.etag.trim_matches('"');
+    let told = notifications(message.body())?;
+    for one in &told.records {
+        let etag = one.s3.object.etag.trim_matches('"');
+        let again_in = match file(bucket, one) {
+            Ok(Ok(file)) => match turn(batches, &file, etag, told.own, clock, stop_at).await {
+                Ok(again_in) => again_in.map(|delay_s| (file, delay_s)),
                 // One that fails keeps no other from its turn.
-                match turn(batches, &file, etag, clock, stop_at).await {
-                    Ok(Turn::Ended) => {}
-                    Ok(Turn::Later) => follow.push(Notifications::of(bucket, &file, etag)),
-                    Err(error) => outcome = Err(error),
+                Err(error) => {
+                    outcome = Err(error);
+                    None
                 }
+            },
+            Ok(Err(why)) => {
+                // The key may hold anything, and stays out of the log.
+                tracing::warn!(id = message.message_id, why, "a file is refused");
+                None
             }
-            // The key may hold anything, and stays out of the log.
-            Ok(Err(why)) => tracing::warn!(id = message.message_id, why, "a file is refused"),
-            Err(error) => outcome = Err(error),
-        }
+            Err(error) => {
+                outcome = Err(error);
+                None
+            }
+        };
+        later.extend(again_in.map(|(file, delay_s)| FileMessage {
+            records: [one.clone()],
+            own: true,
+            marketplace: file.marketplace,
+            delay_s,
+        }));
     }
-    send(&follow).await.map_err(Into::into)?;
+    send(&later).await.map_err(Into::into)?;
     outcome
 }
 
+/// Works at a file for a turn, where the message is one of this function's `own`; in how many seconds the file is to be told of
+/// again.
 async fn turn(
     batches: &Batches,
     file: &File,
     etag: &str,
+    own: bool,
     clock: &(dyn Fn() -> Instant + Sync),
     stop_at: Instant,
-) -> Result<Turn, Box<dyn Error + Send + Sync>> {
-    if clock() >= stop_at {
-        return Ok(Turn::Later);
+) -> Result<Option<i32>, Box<dyn Error + Send + Sync>> {
+    let marketplace = &file.marketplace;
+    if !batches.store.marketplace_exists(marketplace).await? {
+        if !own {
+            tracing::warn!(%marketplace, "a file waits: there is no such marketplace yet");
+        } else if !batches.files.holds(&file.key, etag).await? {
+            tracing::info!(%marketplace, "a file that waited for its marketplace is gone");
+            return Ok(None);
+        }
+        return Ok(Some(UNKNOWN_DELAY_S));
     }
-    Ok(batches.work(file, etag, clock, stop_at).await?)
+    if !own || clock() >= stop_at {
+        return Ok(Some(0));
+    }
+    let worked = batches.work(file, etag, clock, stop_at).await?;
+    Ok((worked == Turn::Later).then_some(0))
 }
 
 /// The file that a notification tells of, or why it is none of ours.
-async fn file(
-    batches: &Batches,
+fn file(
     bucket: &str,
     told: &Notification,
 ) -> Result<Result<File, &'static str>, Box<dyn Error + Send + Sync>> {
@@ -180,18 +212,15 @@ async fn file(
         return Err("an object was created without an eTag".into());
     }
     let key = decode(&told.s3.object.key);
-    let Some(file) = key.as_deref().and_then(File::at) else {
-        return Ok(Err(
-            "its name is not inbox/<marketplace>/redemptions/<name>.csv, .jsonl, .csv.gz or .jsonl.gz",
-        ));
-    };
-    if !batches.store.marketplace_exists(&file.marketplace).await? {
-        return Ok(Err("there is no such marketplace"));
+    if key.ends_with('/') && told.s3.object.size == 0 {
+        return Ok(Err("it stands for a folder"));
     }
-    Ok(Ok(file))
+    Ok(File::at(&key)
+        .ok_or("its name is not inbox/<marketplace>/redemptions/<name>, or begins with a dot"))
 }
 
-fn decode(key: &str) -> Option<String> {
+/// What is not UTF-8 comes as U+FFFD, which no file's name may hold.
+fn decode(key: &str) -> String {
     let bytes = key.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -209,21 +238,7 @@ fn decode(key: &str) -> Option<String> {
         });
         at += if escaped.is_some() { 3 } else { 1 };
     }
-    String::from_utf8(out).ok()
-}
-
-fn encode(key: &str) -> String {
-    let mut out = String::with_capacity(key.len());
-    for byte in key.bytes() {
-        match byte {
-            b' ' => out.push('+'),
-            _ if byte.is_ascii_alphanumeric() || b"/-._".contains(&byte) => {
-                out.push(char::from(byte));
-            }
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
@@ -233,18 +248,15 @@ mod tests {
     #[test]
     fn keys_as_s3_tells_them() {
         for (told, key) in [
-            ("inbox/m/a.csv", Some("inbox/m/a.csv")),
-            ("a+b%20c%2Bd", Some("a b c+d")),
-            ("%C3%A9%F0%9F%A6%80", Some("é🦀")),
-            ("50%25%zz%2", Some("50%%zz%2")),
-            ("%é1", Some("%é1")),
-            ("%C3", None),
-            ("", Some("")),
+            ("inbox/m/a.csv", "inbox/m/a.csv"),
+            ("a+b%20c%2Bd", "a b c+d"),
+            ("%C3%A9%F0%9F%A6%80", "é🦀"),
+            ("50%25%zz%2", "50%%zz%2"),
+            ("%é1", "%é1"),
+            ("%C3", "\u{fffd}"),
+            ("", ""),
         ] {
-            assert_eq!(decode(told).as_deref(), key, "{told}");
-        }
-        for key in ["a b+c%20", "é🦀/x", "\"\\\n", "~*'()"] {
-            assert_eq!(decode(&encode(key)).as_deref(), Some(key));
+            assert_eq!(decode(told), key, "{told}");
         }
     }
 }

@@ -9,22 +9,32 @@ const OUTBOX: &str = "outbox";
 /// The folder of a marketplace in which files of redemptions lie.
 pub const REDEMPTIONS: &str = "redemptions";
 
-const ENDINGS: [(&str, Format, bool); 4] = [
+/// Compared without regard to case.
+const ENDINGS: [(&str, Format, bool); 6] = [
     (".csv", Format::Csv, false),
     (".jsonl", Format::JsonLines, false),
+    (".ndjson", Format::JsonLines, false),
     (".csv.gz", Format::Csv, true),
     (".jsonl.gz", Format::JsonLines, true),
+    (".ndjson.gz", Format::JsonLines, true),
 ];
 
-/// A file of redemptions, by its name.
+/// A file that was put into the inbox of a marketplace, by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
     /// Where it lies, like `inbox/shop/redemptions/week-7.csv.gz`.
     pub key: String,
     /// Whose it is.
     pub marketplace: MarketplaceId,
-    /// Its name without the ending.
-    pub name: String,
+    /// How it is read; or why it is not, in a sentence for whoever put it there: then its batch fails, and says so.
+    pub kind: Result<Kind, String>,
+    /// Where it lies in the folder of its marketplace, like `redemptions/week-7.csv.gz`.
+    path: String,
+}
+
+/// How a file of redemptions is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
     /// How records stand in it.
     pub format: Format,
     /// It is compressed.
@@ -32,36 +42,60 @@ pub struct File {
 }
 
 impl File {
-    /// The file that lies there; `None` where no file of redemptions lies, or one that is not complete: its name begins with a dot.
+    /// The file that lies there. `None` where no marketplace can own it, or where it is not complete: its own name, or that of a
+    /// folder that it lies in, begins with a dot.
     pub fn at(key: &str) -> Option<Self> {
-        let mut parts = key.split('/');
-        let (inbox, marketplace) = (parts.next()?, parts.next()?);
-        let (redemptions, full) = (parts.next()?, parts.next()?);
-        if (inbox, redemptions, parts.next()) != (INBOX, REDEMPTIONS, None) {
+        let (marketplace, path) = key
+            .strip_prefix(INBOX)?
+            .strip_prefix('/')?
+            .split_once('/')?;
+        let hidden = path.split('/').any(|part| part.starts_with('.'));
+        if path.is_empty() || hidden {
             return None;
         }
-        let (name, format, gzipped) =
-            ENDINGS.into_iter().find_map(|(ending, format, gzipped)| {
-                Some((full.strip_suffix(ending)?, format, gzipped))
-            })?;
-        // What is left names a folder of results.
-        let good = !name.is_empty() && !name.starts_with('.') && !name.contains(char::is_control);
-        good.then_some(Self {
+        Some(Self {
             key: key.to_owned(),
             marketplace: MarketplaceId::new(marketplace).ok()?,
-            name: name.to_owned(),
-            format,
-            gzipped,
+            kind: kind(marketplace, path),
+            path: path.to_owned(),
         })
     }
 
     /// Where a result of this file lies.
     pub fn result(&self, name: &str) -> String {
-        format!(
-            "{OUTBOX}/{}/{REDEMPTIONS}/{}/{name}",
-            self.marketplace, self.name
-        )
+        format!("{OUTBOX}/{}/{}/{name}", self.marketplace, self.path)
     }
+}
+
+fn kind(marketplace: &str, path: &str) -> Result<Kind, String> {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    if path.contains(char::is_control) {
+        return Err("its name holds control characters: rename it".to_owned());
+    }
+    // What is not UTF-8 was read as this character.
+    if path.contains(char::REPLACEMENT_CHARACTER) {
+        return Err("its name is not UTF-8: rename it".to_owned());
+    }
+    if folder != REDEMPTIONS {
+        let lies = [INBOX, marketplace, folder].join("/");
+        return Err(format!(
+            "it lies in {}: put it into {INBOX}/{marketplace}/{REDEMPTIONS} itself",
+            lies.trim_end_matches('/')
+        ));
+    }
+    if name.is_empty() {
+        return Err("its name ends in /, as that of a folder: rename it".to_owned());
+    }
+    let lower = name.to_ascii_lowercase();
+    let ending = ENDINGS.iter().find(|(ending, ..)| lower.ends_with(ending));
+    let &(_, format, gzipped) = ending.ok_or_else(|| {
+        let endings: Vec<&str> = ENDINGS.iter().map(|(ending, ..)| *ending).collect();
+        format!(
+            "“{name}” ends in none of {}: save it as one of these (a spreadsheet as “CSV UTF-8”)",
+            endings.join(", ")
+        )
+    })?;
+    Ok(Kind { format, gzipped })
 }
 
 #[cfg(test)]
@@ -70,56 +104,96 @@ mod tests {
 
     #[test]
     fn which_names_are_files_of_redemptions() {
-        for (key, expected) in [
-            ("inbox/m/redemptions/a.csv", Some(("a", Format::Csv, false))),
-            (
-                "inbox/m/redemptions/a.b.jsonl.gz",
-                Some(("a.b", Format::JsonLines, true)),
-            ),
-            (
-                "inbox/m/redemptions/é +%20.csv.gz",
-                Some(("é +%20", Format::Csv, true)),
-            ),
-            (
-                "inbox/m/redemptions/..csv.jsonl",
-                None, // Its name begins with a dot.
-            ),
-            ("inbox/m/redemptions/.csv", None),
-            ("inbox/m/redemptions/.a.csv", None),
-            ("inbox/m/redemptions/...csv", None),
-            ("inbox/m/redemptions/a.CSV", None),
-            ("inbox/m/redemptions/a.txt", None),
-            ("inbox/m/redemptions/a.csv.zip", None),
-            ("inbox/m/redemptions/a", None),
-            ("inbox/m/redemptions/a\n.csv", None),
-            ("inbox/m/redemptions/", None),
-            ("inbox/m/redemptions", None),
-            ("inbox/m/redemptions/2026/a.csv", None),
-            ("inbox/m/redemptions/../m2/a.csv", None),
-            ("inbox/m/orders/a.csv", None),
-            ("inbox/M/redemptions/a.csv", None),
-            ("inbox//redemptions/a.csv", None),
-            ("inbox/../redemptions/a.csv", None),
-            ("/inbox/m/redemptions/a.csv", None),
-            ("inbox/redemptions/a.csv", None),
-            ("outbox/m/redemptions/a.csv", None),
-            ("", None),
+        const CSV: Result<(Format, bool), &str> = Ok((Format::Csv, false));
+        const CSV_GZ: Result<(Format, bool), &str> = Ok((Format::Csv, true));
+        const JSON: Result<(Format, bool), &str> = Ok((Format::JsonLines, false));
+        const JSON_GZ: Result<(Format, bool), &str> = Ok((Format::JsonLines, true));
+        for (name, expected) in [
+            ("a.csv", CSV),
+            ("A.CSV", CSV),
+            ("a.b.Jsonl.gZ", JSON_GZ),
+            ("é +%20.csv.gz", CSV_GZ),
+            ("week.ndjson", JSON),
+            ("week.NDJSON.GZ", JSON_GZ),
+            ("week.csv.csv", CSV),
+            ("a.csv.zip", Err("ends in none of .csv, .jsonl, ")),
+            ("a.txt", Err("ends in none of")),
+            ("a.xlsx", Err("a spreadsheet as “CSV UTF-8”")),
+            ("a", Err("“a” ends in none of")),
+            ("csv", Err("ends in none of")),
+            ("a.csv ", Err("“a.csv ” ends in none of")),
+            ("a.gz", Err("ends in none of")),
+            ("a.ｃｓｖ", Err("ends in none of")),
+            ("a\n.csv", Err("control characters")),
+            ("a\u{fffd}.csv", Err("not UTF-8")),
+            ("2026/a.csv", Err("it lies in inbox/m/redemptions/2026: ")),
+            ("2026/11/a.csv", Err("in inbox/m/redemptions/2026/11: ")),
+            ("/a.csv", Err("it lies in inbox/m/redemptions: ")),
+            ("2026/", Err("it lies in inbox/m/redemptions/2026: ")),
+            ("", Err("ends in /")),
         ] {
-            let file = File::at(key);
-            let told = file
-                .as_ref()
-                .map(|f| (f.name.as_str(), f.format, f.gzipped));
-            assert_eq!(told, expected, "{key}");
+            let file = File::at(&format!("inbox/m/redemptions/{name}")).unwrap();
+            match (file.kind, expected) {
+                (Ok(kind), expected) => {
+                    assert_eq!(Ok((kind.format, kind.gzipped)), expected, "{name}");
+                }
+                (Err(why), Err(part)) => assert!(why.contains(part), "{name}: {why}"),
+                (Err(why), Ok(_)) => panic!("{name}: {why}"),
+            }
+        }
+        for (key, part) in [
+            ("inbox/m/orders/a.csv", "it lies in inbox/m/orders: "),
+            ("inbox/m/a.csv", "it lies in inbox/m: "),
+            ("inbox/m/redemptions", "it lies in inbox/m: "),
+            (
+                "inbox/m/Redemptions/a.csv",
+                "it lies in inbox/m/Redemptions: ",
+            ),
+        ] {
+            let why = File::at(key).unwrap().kind.unwrap_err();
+            assert!(why.contains(part), "{key}: {why}");
+        }
+        for key in [
+            "inbox/m/redemptions/.csv",
+            "inbox/m/redemptions/.a.csv",
+            "inbox/m/redemptions/..csv.jsonl",
+            "inbox/m/redemptions/.parts/a.csv",
+            "inbox/m/redemptions/../m2/a.csv",
+            "inbox/m/.a.csv",
+            "inbox/M/redemptions/a.csv",
+            "inbox//redemptions/a.csv",
+            "inbox/../redemptions/a.csv",
+            "/inbox/m/redemptions/a.csv",
+            "inbox/a.csv",
+            "inbox/m/",
+            "inbox/m",
+            "inbox",
+            "inboxes/m/redemptions/a.csv",
+            "outbox/m/redemptions/a.csv",
+            "",
+        ] {
+            assert_eq!(File::at(key), None, "{key}");
         }
     }
 
     #[test]
-    fn no_result_is_a_file() {
-        for key in ["inbox/m/redemptions/a.csv", "inbox/m/redemptions/inbox.csv"] {
-            let file = File::at(key).unwrap();
+    fn no_result_is_a_file_and_no_two_files_share_one() {
+        let mut results = std::collections::BTreeSet::new();
+        let names = [
+            "a.csv",
+            "a.jsonl",
+            "a.csv.gz",
+            "a.CSV",
+            "a",
+            "a/result.json",
+            "b/a.csv",
+        ];
+        for name in names {
+            let file = File::at(&format!("inbox/m/redemptions/{name}")).unwrap();
             for result in ["result.json", "rejected.csv"] {
                 let at = file.result(result);
-                assert!(at.starts_with("outbox/m/redemptions/") && File::at(&at).is_none());
+                assert_eq!(at, format!("outbox/m/redemptions/{name}/{result}"));
+                assert!(File::at(&at).is_none() && results.insert(at));
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Read, Seek, Write as _};
+use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use revtrail_store::random_hex;
 use sha2::{Digest, Sha256};
@@ -22,6 +22,9 @@ pub enum FilesError {
     /// Its content is another one than was told of.
     #[error("the file was overwritten")]
     Overwritten,
+    /// It was written into while it was read, and its time set back: which rows were read of which content cannot be said.
+    #[error("the file was written into while it was read: put it there again under another name")]
+    Mixed,
     /// What holds it does not work: the same may be tried again.
     // Its name may hold anything, and stays out of the log.
     #[error("failed to {what} a file: {why}")]
@@ -66,6 +69,27 @@ impl Files {
             Self::Folder(folder) => Ok(Box::new(folder.open(key, etag)?)),
             #[cfg(feature = "lambda")]
             Self::Bucket(bucket) => Ok(Box::new(bucket.open(key, etag)?)),
+        }
+    }
+
+    /// Whether a file is there with the content of this ETag.
+    ///
+    /// # Errors
+    /// [`FilesError::Failed`]: it cannot be said now.
+    pub async fn holds(&self, key: &str, etag: &str) -> Result<bool, FilesError> {
+        let is = match self {
+            Self::Folder(folder) => {
+                let (folder, of) = (folder.clone(), key.to_owned());
+                let etag = tokio::task::spawn_blocking(move || folder.etag(&of)).await;
+                etag.map_err(|error| FilesError::failed("read", key, error))?
+            }
+            #[cfg(feature = "lambda")]
+            Self::Bucket(bucket) => bucket.etag(key).await,
+        };
+        match is {
+            Ok(is) => Ok(is == etag),
+            Err(FilesError::Vanished | FilesError::Overwritten) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -122,15 +146,63 @@ impl Writing {
     }
 }
 
-/// A folder with the same keys as a bucket.
+/// How long after its last change a file counts as settled. Within it another change may leave no trace: file systems tell times
+/// in steps, of 2 s at the worst.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// Bytes that are read at once.
+const BUFFER_BYTES: usize = 128 << 10;
+
+/// A folder with the same keys as a bucket. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Folder {
     root: PathBuf,
-    /// ETags by what tells without reading that a file is the same.
+    /// ETags of settled files, by what tells without reading that a file is the same.
     known: Arc<Mutex<HashMap<String, (Looks, String)>>>,
 }
 
-type Looks = (u64, SystemTime);
+/// Device, inode, size, and the times of the last change of the content and of anything: nobody sets the last one at will, so a
+/// file that takes another's place differs in it, whatever its size and its own time.
+type Looks = [i64; 7];
+
+#[cfg(unix)]
+fn looks(about: &fs::Metadata) -> Looks {
+    use std::os::unix::fs::MetadataExt;
+    [
+        about.dev() as i64,
+        about.ino() as i64,
+        about.size() as i64,
+        about.mtime(),
+        about.mtime_nsec(),
+        about.ctime(),
+        about.ctime_nsec(),
+    ]
+}
+
+#[cfg(not(unix))]
+fn looks(about: &fs::Metadata) -> Looks {
+    let since = |time: io::Result<SystemTime>| {
+        let since = time
+            .ok()
+            .and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let since = since.unwrap_or_default();
+        [since.as_secs() as i64, i64::from(since.subsec_nanos())]
+    };
+    let ([written, written_ns], [made, made_ns]) =
+        (since(about.modified()), since(about.created()));
+    [0, 0, about.len() as i64, made, made_ns, written, written_ns]
+}
+
+/// The last change lies so far back that the next one will be seen.
+fn is_settled(looks: &Looks) -> bool {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let changed = Duration::from_secs(looks[5].max(0) as u64);
+    now.is_ok_and(|now| now > changed + SETTLED_AFTER)
+}
+
+fn etag_of(hash: Sha256) -> String {
+    let digest = hash.finalize();
+    digest[..16].iter().map(|b| format!("{b:02x}")).collect()
+}
 
 impl Folder {
     /// The folder at a path.
@@ -146,40 +218,21 @@ impl Folder {
         self.root.join(key)
     }
 
-    /// The ETag of a file's content: its hash. A file of the size and the time of one that was read is taken for that one. Blocks.
+    /// The ETag of a file's content: its hash. A file that nothing happened to since it was read is not read again. Blocks.
     ///
     /// # Errors
-    /// The file is gone, or cannot be read.
+    /// The file is gone, changes while it is read, or cannot be read.
     pub fn etag(&self, key: &str) -> Result<String, FilesError> {
-        self.hashed(key).map(|(_, etag)| etag)
-    }
-
-    fn open(&self, key: &str, etag: &str) -> Result<fs::File, FilesError> {
-        let (file, is) = self.hashed(key)?;
-        if is == etag {
-            Ok(file)
-        } else {
-            Err(FilesError::Overwritten)
+        let failed = |error| Self::failed(key, error);
+        let mut file = self.open_file(key)?;
+        let is = looks(&file.metadata().map_err(failed)?);
+        if let Some((known, etag)) = self.known().get(key)
+            && *known == is
+        {
+            return Ok(etag.clone());
         }
-    }
-
-    fn hashed(&self, key: &str) -> Result<(fs::File, String), FilesError> {
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => FilesError::Vanished,
-            _ => FilesError::failed("read", key, error),
-        };
-        let mut file = fs::File::open(self.path(key)).map_err(failed)?;
-        let about = file.metadata().map_err(failed)?;
-        let looks = (about.len(), about.modified().map_err(failed)?);
-        let known = |known: &HashMap<_, (Looks, String)>| {
-            let (seen, etag) = known.get(key)?;
-            (*seen == looks).then(|| etag.clone())
-        };
-        if let Some(etag) = known(&self.known.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok((file, etag));
-        }
-        let mut hash = Sha256::new();
-        let mut buffer = vec![0; 128 << 10];
+        let settled = is_settled(&is);
+        let (mut hash, mut buffer) = (Sha256::new(), vec![0; BUFFER_BYTES]);
         loop {
             match file.read(&mut buffer) {
                 Ok(0) => break,
@@ -188,14 +241,57 @@ impl Folder {
                 Err(error) => return Err(failed(error)),
             }
         }
-        file.rewind().map_err(failed)?;
-        let digest = hash.finalize();
-        let etag: String = digest[..16].iter().map(|b| format!("{b:02x}")).collect();
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key.to_owned(), (looks, etag.clone()));
-        Ok((file, etag))
+        if looks(&file.metadata().map_err(failed)?) != is {
+            return Err(FilesError::Overwritten);
+        }
+        let etag = etag_of(hash);
+        if settled {
+            let known = (is, etag.clone());
+            self.known().insert(key.to_owned(), known);
+        }
+        Ok(etag)
+    }
+
+    fn open(&self, key: &str, etag: &str) -> Result<Checked, FilesError> {
+        let file = self.open_file(key)?;
+        let written = written(&file.metadata().map_err(|e| Self::failed(key, e))?);
+        if self.etag(key)? != etag {
+            return Err(FilesError::Overwritten);
+        }
+        Ok(Checked {
+            file,
+            written,
+            etag: etag.to_owned(),
+            hash: Sha256::new(),
+        })
+    }
+
+    /// Opens a file, and nothing else: no link is followed, and nothing is waited for.
+    fn open_file(&self, key: &str) -> Result<fs::File, FilesError> {
+        let failed = |error| Self::failed(key, error);
+        let path = self.path(key);
+        let named = fs::symlink_metadata(&path).map_err(failed)?;
+        if !named.is_file() {
+            return Err(FilesError::Overwritten);
+        }
+        let file = fs::File::open(path).map_err(failed)?;
+        let opened = file.metadata().map_err(failed)?;
+        // Device and inode.
+        if looks(&named)[..2] != looks(&opened)[..2] {
+            return Err(FilesError::Overwritten);
+        }
+        Ok(file)
+    }
+
+    fn failed(key: &str, error: io::Error) -> FilesError {
+        match error.kind() {
+            io::ErrorKind::NotFound => FilesError::Vanished,
+            _ => FilesError::failed("read", key, error),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, (Looks, String)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, key: &str) -> Result<Draft, FilesError> {
@@ -211,6 +307,36 @@ impl Folder {
             draft,
             path,
         })
+    }
+}
+
+/// A file that is held against its ETag as it is read. Nothing is handed over that was read after the file was written into; what
+/// no size and no time tells of, the hash tells at the end.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    file: fs::File,
+    written: [i64; 3],
+    etag: String,
+    hash: Sha256,
+}
+
+/// Size and time of the last change of the content. A file that was only renamed is read to its end.
+fn written(about: &fs::Metadata) -> [i64; 3] {
+    let [_, _, size, modified, modified_ns, ..] = looks(about);
+    [size, modified, modified_ns]
+}
+
+impl Read for Checked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        if written(&self.file.metadata()?) != self.written {
+            return Err(io::Error::other(FilesError::Overwritten));
+        }
+        self.hash.update(&buffer[..read]);
+        if read == 0 && !buffer.is_empty() && etag_of(self.hash.clone()) != self.etag {
+            return Err(io::Error::other(FilesError::Mixed));
+        }
+        Ok(read)
     }
 }
 

@@ -14,7 +14,7 @@ use revtrail_store::promotions::redeem::{Arrival, Entry, Taken};
 use revtrail_store::{Store, StoreError};
 use tokio::sync::mpsc;
 
-use crate::file::File;
+use crate::file::{File, Kind};
 use crate::files::{Files, FilesError};
 use crate::rows::rows;
 
@@ -42,7 +42,9 @@ pub enum BatchError {
 pub enum Turn {
     /// The batch is done, or has failed.
     Ended,
-    /// Time was up; the batch waits to be gone on with.
+    /// The file is gone, or another one: the batch has failed, and goes on when the same content is there again.
+    Interrupted,
+    /// Time was up, or enough rows were taken; the batch waits to be gone on with.
     Later,
 }
 
@@ -54,6 +56,9 @@ pub struct Limits {
     /// Most bytes of a chunk, where it is more than one row: all of it may have to be kept as rejected, in one transaction, and a
     /// quote takes two bytes there.
     pub chunk_bytes: usize,
+    /// Rows of a turn, after which others may have theirs. Whoever goes on reads up to the checkpoint again, a million rows in
+    /// about a second; so a turn is some minutes of taking rows in.
+    pub turn_rows: u64,
 }
 
 impl Limits {
@@ -61,6 +66,7 @@ impl Limits {
     pub const DEFAULT: Self = Self {
         chunk_rows: 500,
         chunk_bytes: 1 << 20,
+        turn_rows: 20_000,
     };
 }
 
@@ -106,6 +112,7 @@ impl From<FilesError> for End {
     fn from(error: FilesError) -> Self {
         match error {
             FilesError::Vanished | FilesError::Overwritten => Self::Gone(error),
+            FilesError::Mixed => Self::Broken(error.to_string()),
             FilesError::Failed { .. } => Self::Failed(error),
         }
     }
@@ -135,11 +142,28 @@ impl Batches {
     ) -> Result<Turn, BatchError> {
         let market = self.store.market(&file.marketplace, self.retention);
         let mut batch = market.receive_batch(&file.key, etag, clock()).await?;
+        if batch.interrupted && self.files.holds(&file.key, etag).await? {
+            batch = resume(&market, batch, clock()).await?;
+        }
+        let kind = match &file.kind {
+            Ok(kind) => *kind,
+            Err(why) => {
+                let refused = End::Broken(why.clone());
+                let ended = match batch.has_ended() {
+                    true => batch,
+                    false => self.finish(&market, file, batch, refused, clock()).await?,
+                };
+                return Ok(ended_turn(&ended));
+            }
+        };
         let begun_at = batch.tally.rows;
-        let mut reader = self.read(file, &batch);
+        let mut reader = self.read(file, kind, &batch);
         loop {
             if batch.has_ended() {
-                return Ok(Turn::Ended);
+                return Ok(ended_turn(&batch));
+            }
+            if batch.tally.rows - begun_at >= self.limits.turn_rows {
+                return Ok(Turn::Later);
             }
             let next = match tokio::time::timeout(LOOK, reader.recv()).await {
                 Ok(next) => Some(next.ok_or(BatchError::Reader)?),
@@ -150,7 +174,10 @@ impl Batches {
                     let moved = batch.tally.rows > begun_at;
                     return self.later(&market, file, batch, moved, clock()).await;
                 }
-                Some(Next::End(end)) => self.finish(&market, file, batch, end, clock()).await?,
+                Some(Next::End(end)) => {
+                    let end = self.looked_at_again(file, etag, end).await?;
+                    self.finish(&market, file, batch, end, clock()).await?
+                }
                 Some(Next::Chunk(chunk)) => take(&market, batch, &chunk, clock()).await?,
                 None => batch,
             };
@@ -158,9 +185,9 @@ impl Batches {
     }
 
     /// Reads a file from a batch's checkpoint on, on a thread of its own, one chunk ahead.
-    fn read(&self, file: &File, batch: &Batch) -> mpsc::Receiver<Next> {
+    fn read(&self, file: &File, kind: Kind, batch: &Batch) -> mpsc::Receiver<Next> {
         let (sender, receiver) = mpsc::channel(1);
-        let (files, file, limits) = (self.files.clone(), file.clone(), self.limits);
+        let (files, key, limits) = (self.files.clone(), file.key.clone(), self.limits);
         let (etag, skip, ended) = (batch.etag.clone(), batch.tally.rows, batch.has_ended());
         // The time of the batch and not of the turn: whether a row is let in must not change when it is read again.
         let door = Door {
@@ -169,12 +196,22 @@ impl Batches {
         };
         if !ended {
             tokio::task::spawn_blocking(move || {
-                let end = read(&files, &file, &etag, skip, door, limits, &sender);
+                let end = read(&files, &key, kind, &etag, skip, door, limits, &sender);
                 // Nobody listens where the turn is over.
                 drop(sender.blocking_send(Next::End(end)));
             });
         }
         receiver
+    }
+
+    /// What looks broken may have been overwritten while it was read.
+    async fn looked_at_again(&self, file: &File, etag: &str, end: End) -> Result<End, FilesError> {
+        match end {
+            End::Broken(_) if !self.files.holds(&file.key, etag).await? => {
+                Ok(End::Gone(FilesError::Overwritten))
+            }
+            end => Ok(end),
+        }
     }
 
     /// Ends a batch whose file was read, with its results beside it. Results of a file that is not what it was would take the place
@@ -187,15 +224,15 @@ impl Batches {
         end: End,
         now: Instant,
     ) -> Result<Batch, BatchError> {
-        let (state, detail, results) = match end {
-            End::Whole => (BatchState::Done, None, true),
-            End::Broken(why) => (BatchState::Failed, Some(why), true),
+        let (state, detail, interrupted) = match end {
+            End::Whole => (BatchState::Done, None, false),
+            End::Broken(why) => (BatchState::Failed, Some(why), false),
             End::Gone(error) => {
                 let why = format!(
                     "{error}: at least {} rows of what it held before were taken",
                     batch.tally.rows
                 );
-                (BatchState::Failed, Some(why), false)
+                (BatchState::Failed, Some(why), true)
             }
             End::Failed(error) => return Err(error.into()),
         };
@@ -204,9 +241,10 @@ impl Batches {
                 state,
                 detail: detail.clone(),
                 finished_at: Some(now),
+                interrupted,
                 ..batch.clone()
             };
-            if results {
+            if !interrupted {
                 self.write_results(market, file, &ended).await?;
             }
             match market.move_batch(&batch, ended, "", now).await? {
@@ -278,6 +316,35 @@ impl Batches {
             .await?;
         Ok(Turn::Ended)
     }
+}
+
+fn ended_turn(batch: &Batch) -> Turn {
+    match batch.interrupted {
+        true => Turn::Interrupted,
+        false => Turn::Ended,
+    }
+}
+
+/// Has a batch go on whose file is there again.
+async fn resume(market: &Market, mut batch: Batch, now: Instant) -> Result<Batch, StoreError> {
+    while batch.interrupted {
+        let to = Batch {
+            state: match batch.tally.rows {
+                0 => BatchState::Received,
+                _ => BatchState::Running,
+            },
+            detail: None,
+            finished_at: None,
+            stalls: 0,
+            interrupted: false,
+            ..batch.clone()
+        };
+        batch = match market.move_batch(&batch, to, "", now).await? {
+            Some(resumed) => resumed,
+            None => again(market, &batch, now).await?,
+        };
+    }
+    Ok(batch)
 }
 
 /// The batch as another left it.
@@ -362,26 +429,28 @@ async fn outcomes(
 }
 
 /// Reads a file to its end, and sends its rows from `skip` on in chunks.
+#[expect(clippy::too_many_arguments, reason = "what a thread is given")]
 fn read(
     files: &Files,
-    file: &File,
+    key: &str,
+    kind: Kind,
     etag: &str,
     skip: u64,
     door: Door,
     limits: Limits,
     to: &mpsc::Sender<Next>,
 ) -> End {
-    let bytes = match files.open(&file.key, etag) {
+    let bytes = match files.open(key, etag) {
         Ok(bytes) => bytes,
         Err(error) => return error.into(),
     };
-    let rows = rows(bytes, file.format, file.gzipped);
+    let rows = rows(bytes, kind.format, kind.gzipped);
     match rows.and_then(|mut rows| read_rows(&mut rows, skip, door, limits, to)) {
         Ok(()) => End::Whole,
         Err(Fault::Content(why)) => End::Broken(why),
         Err(Fault::Source(error)) => match error.downcast::<FilesError>() {
             Ok(error) => error.into(),
-            Err(error) => End::Failed(FilesError::failed("read", &file.key, error)),
+            Err(error) => End::Failed(FilesError::failed("read", key, error)),
         },
     }
 }

@@ -2,9 +2,11 @@
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use redemption_batch::bucket::Bucket;
+use redemption_batch::envelope::FileMessage;
 use redemption_batch::files::Files;
 use redemption_batch::{Batches, envelope};
-use revtrail_aws::{clock::Clock, environment, queue::Queue};
+use revtrail_aws::queue::{Queue, Sending};
+use revtrail_aws::{clock::Clock, environment};
 use revtrail_core::value::time::Instant;
 use serde_json::Value;
 
@@ -22,7 +24,13 @@ async fn main() -> Result<(), Error> {
         let deadline = i64::try_from(call.context.deadline).unwrap_or(i64::MAX);
         let stop_at = envelope::stop_at(Clock::REAL.now(), Instant::from_ms(deadline));
         let (name, event) = (bucket.name(), &call.payload);
-        let send = async |follow: &[_]| queue.send(follow, |_| None).await;
+        let send = async |later: &[FileMessage]| {
+            let how = |message: &FileMessage| Sending {
+                marketplace: message.marketplace.clone(),
+                delay_s: message.delay_s,
+            };
+            queue.send(later, how).await
+        };
         let answer = envelope::answer(&batches, name, event, &|| Clock::REAL.now(), stop_at, send);
         // On the heap: the compiler gives up on the layout of what nests as deep as the SDK.
         Ok::<_, Error>(Box::pin(answer).await?)

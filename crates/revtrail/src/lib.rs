@@ -3,5 +3,5 @@
 pub mod attribute;
 pub mod cli;
 mod demo;
-mod inbox;
+pub mod inbox;
 pub mod serve;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::{File, TryLockError};
 use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use revtrail_store::jobs::job::Nudge;
 use revtrail_store::jobs::runs::RunState;
 use revtrail_store::ledger::intake::Note;
 use revtrail_store::market::access::OtherRetention;
-use revtrail_store::table::embedded::{self, Embedded};
+use revtrail_store::table::embedded::{self, Embedded, OpenError};
 use revtrail_store::{Store, StoreError, random_hex};
 use revtrail_web::app::App;
 use revtrail_web::dispatch::router;
@@ -33,12 +33,24 @@ use crate::{demo, inbox};
   revtrail serve --now 2018-01-02T00:00:00Z --retention 500d     try old data")]
 pub struct ServeArgs {
     /// Keep everything in this folder, and take in files of redemptions from DIR/inbox; without it, in memory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "REVTRAIL_DATA")]
     pub data: Option<PathBuf>,
-    /// Listen on this port of 127.0.0.1; 0 takes a free one
-    #[arg(long, default_value_t = 8080)]
+    /// Listen on this port; 0 takes a free one
+    #[arg(long, default_value_t = 8080, env = "REVTRAIL_PORT")]
     pub port: u16,
-    /// The key that may do everything; made up and printed where none is given
+    /// Listen on this address; 0.0.0.0 lets other machines in
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1",
+        env = "REVTRAIL_BIND"
+    )]
+    pub bind: IpAddr,
+    /// The name that this machine is reached by, for the addresses that are printed
+    #[arg(long, value_name = "NAME", env = "REVTRAIL_HOST", value_parser = parse_host)]
+    pub host: Option<String>,
+    /// The key that may do everything, of at least 16 characters; without one, that of DIR/admin-key, which is made up where it
+    /// is not there yet
     #[arg(
         long,
         value_name = "KEY",
@@ -46,15 +58,31 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     pub admin_key: Option<String>,
+    /// Read that key from this file, where no list of processes shows it
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "REVTRAIL_ADMIN_KEY_FILE",
+        conflicts_with = "admin_key"
+    )]
+    pub admin_key_file: Option<PathBuf>,
     /// Start the clock at this time instead of the machine's, and let it run on
-    #[arg(long, value_name = "TIME", value_parser = |text: &str| Instant::parse(text))]
+    #[arg(long, value_name = "TIME", env = "REVTRAIL_NOW", value_parser = |text: &str| Instant::parse(text))]
     pub now: Option<Instant>,
     /// How long facts are seen: at least 30d
-    #[arg(long, default_value = "90d", value_parser = parse_retention)]
+    #[arg(long, default_value = "90d", env = "REVTRAIL_RETENTION", value_parser = parse_retention)]
     pub retention: Retention,
     /// Load a lively sample marketplace; the key is `demo`
-    #[arg(long)]
+    #[arg(long, env = "REVTRAIL_DEMO", value_parser = clap::builder::FalseyValueParser::new())]
     pub demo: bool,
+}
+
+fn parse_host(text: &str) -> Result<String, String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    match !text.is_empty() && text.chars().all(is_name) {
+        true => Ok(text.to_owned()),
+        false => Err("a name is like shop.example, without http:// and without a port".to_owned()),
+    }
 }
 
 fn parse_retention(text: &str) -> Result<Retention, String> {
@@ -68,7 +96,7 @@ fn parse_retention(text: &str) -> Result<Retention, String> {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The folder.
-    #[error("failed to use {path}: {source}")]
+    #[error("failed to use {path}: {source}; --data names a folder that revtrail may write to")]
     Folder {
         /// Which.
         path: PathBuf,
@@ -78,8 +106,27 @@ pub enum ServeError {
     /// Another process.
     #[error("{0} is in use by another revtrail: stop that one, or give another --data")]
     InUse(PathBuf),
+    /// The database in it.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The file of the admin key.
+    #[error("failed to use {path}: {source}; it holds the admin key")]
+    KeyFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The admin key. The key itself stays out of the text.
+    #[error("the admin key {from} {why}")]
+    AdminKey {
+        /// Where it stands.
+        from: String,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
     /// The port.
-    #[error("failed to listen on {address}: {source}; give another --port")]
+    #[error("failed to listen on {address}: {source}; give another --port or --bind")]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -121,7 +168,10 @@ pub fn on_this_terminal(args: &ServeArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
-            ExitCode::FAILURE
+            match error {
+                ServeError::AdminKey { .. } => ExitCode::from(USAGE),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -132,13 +182,15 @@ pub fn on_this_terminal(args: &ServeArgs) -> ExitCode {
 /// What keeps the service from starting, or broke it.
 pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), ServeError> {
     let clock = args.now.map_or(Clock::REAL, Clock::starting_at);
+    let given = given_key(args)?;
     let (embedded, _lock) = open(args.data.as_deref())?;
     let store = embedded::store(embedded.clone()).await?;
     store.hold_retention(args.retention).await??;
-    let key = match &args.admin_key {
-        Some(key) if !key.is_empty() => key.clone(),
-        _ if args.demo => "demo".to_owned(),
-        _ => random_hex(),
+    let key = match (&given, &args.data) {
+        (Some(key), _) => key.clone(),
+        (None, _) if args.demo => DEMO_KEY.to_owned(),
+        (None, Some(folder)) => kept_key(&folder.join("admin-key"))?,
+        (None, None) => random_hex(),
     };
     let (poke, poked) = mpsc::unbounded_channel::<Nudge>();
     let poke = manage::in_process(move |nudge| drop(poke.send(nudge)));
@@ -154,7 +206,7 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         )
         .await?;
     }
-    let address = SocketAddr::from(([127, 0, 0, 1], args.port));
+    let address = SocketAddr::new(args.bind, args.port);
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .map_err(|source| ServeError::Listen { address, source })?;
@@ -164,7 +216,13 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         tokio::spawn(inbox::watch(store, args.retention, clock, folder))
     });
     let attributor = tokio::spawn(attribute(store, args.retention, clock, poked, embedded));
-    greet(out, address, &key, args)?;
+    let reached = match &args.host {
+        Some(name) => format!("{name}:{}", address.port()),
+        None => address.to_string(),
+    };
+    // Who gave a key knows it, and where output goes nobody knows.
+    let shown = given.map_or(key.as_str(), |_| "<the admin key that you gave>");
+    greet(out, &reached, shown, args)?;
     axum::serve(listener, router)
         .with_graceful_shutdown(told_to_stop())
         .await?;
@@ -174,6 +232,74 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
     }
     writeln!(out, "stopped")?;
     Ok(())
+}
+
+/// The key of `--demo`, and the only one that may be short.
+const DEMO_KEY: &str = "demo";
+/// So many characters nobody finds by trying.
+const KEY_CHARS_MIN: usize = 16;
+/// The exit code for what was asked for wrongly, as clap has it.
+const USAGE: u8 = 2;
+
+/// The admin key that was given, if one was.
+fn given_key(args: &ServeArgs) -> Result<Option<String>, ServeError> {
+    match (&args.admin_key, &args.admin_key_file) {
+        (Some(key), _) => checked_key(key, "of --admin-key or REVTRAIL_ADMIN_KEY").map(Some),
+        (None, Some(path)) => read_key(path).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+fn read_key(path: &Path) -> Result<String, ServeError> {
+    let text = std::fs::read_to_string(path).map_err(|source| key_file(path, source))?;
+    let key = text.trim_end_matches(['\r', '\n']);
+    checked_key(key, &format!("in the file {}", path.display()))
+}
+
+fn key_file(path: &Path, source: std::io::Error) -> ServeError {
+    ServeError::KeyFile {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn checked_key(key: &str, from: &str) -> Result<String, ServeError> {
+    let bad = |why: String| ServeError::AdminKey {
+        from: from.to_owned(),
+        why,
+    };
+    let length = key.chars().count();
+    if length < KEY_CHARS_MIN && key != DEMO_KEY {
+        return Err(bad(format!(
+            "has {length} characters: give one of at least {KEY_CHARS_MIN}, or none, and one is made up"
+        )));
+    }
+    // Others cannot be sent in a header.
+    if !key.chars().all(|c| c.is_ascii_graphic()) {
+        let why = "holds blanks or characters beyond ASCII: give one of letters, digits and signs";
+        return Err(bad(why.to_owned()));
+    }
+    Ok(key.to_owned())
+}
+
+/// The key that an earlier process made up and left there; made up now where there is none.
+fn kept_key(path: &Path) -> Result<String, ServeError> {
+    let failed = |source| key_file(path, source);
+    if path.try_exists().map_err(failed)? {
+        return read_key(path);
+    }
+    let key = random_hex();
+    let draft = path.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&draft).map_err(failed)?;
+    writeln!(file, "{key}")
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&draft, path))
+        .map_err(failed)?;
+    Ok(key)
 }
 
 /// Opens the database, and holds its folder against a second process as long as the file lives.
@@ -292,7 +418,7 @@ async fn attribute(
 
 fn greet(
     out: &mut (dyn Write + Send),
-    address: SocketAddr,
+    address: &str,
     key: &str,
     args: &ServeArgs,
 ) -> std::io::Result<()> {

@@ -9,6 +9,9 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+/// As short as may be.
+const KEY: &str = "sixteen-letters!";
+
 struct Folder(PathBuf);
 
 impl Folder {
@@ -27,6 +30,9 @@ impl Drop for Folder {
 struct Server {
     process: Child,
     address: String,
+    key: String,
+    /// What it said before it listened.
+    printed: String,
     output: BufReader<std::process::ChildStdout>,
 }
 
@@ -40,7 +46,7 @@ impl Drop for Server {
 fn command(folder: &Folder) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_revtrail"));
     command
-        .args(["serve", "--port", "0", "--admin-key", "k", "--data"])
+        .args(["serve", "--port", "0", "--admin-key", KEY, "--data"])
         .arg(&folder.0)
         .args(["--now", "2026-11-20T12:00:00Z"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -59,6 +65,8 @@ impl Server {
         let mut server = Self {
             process,
             address: String::new(),
+            key: KEY.to_owned(),
+            printed: String::new(),
             output,
         };
         loop {
@@ -72,12 +80,54 @@ impl Server {
                 server.address = address.to_owned();
                 return server;
             }
+            server.printed += &line;
         }
     }
 
     /// One call on a connection of its own; `None` where no whole answer came.
     fn call(&self, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
-        call(&self.address, method, path, body)
+        call_as(&self.key, &self.address, method, path, body)
+    }
+
+    fn put(&self, path: &str, body: Value) {
+        let (status, told) = self.call("PUT", path, &body).unwrap();
+        assert!(status < 300, "{told}");
+    }
+
+    /// A marketplace with a promotion `p-1`.
+    fn make(&self, marketplace: &str) {
+        let path = format!("/v1/marketplaces/{marketplace}");
+        self.put(&path, json!({"name": marketplace}));
+        let promotion = json!({"name": "P", "kind": "global"});
+        self.put(&format!("{path}/promotions/p-1"), promotion);
+    }
+
+    /// Waits until the batch of a file is as it should be.
+    fn until(&self, marketplace: &str, name: &str, enough: impl Fn(&Value) -> bool) -> Value {
+        let file = format!("inbox/{marketplace}/redemptions/{name}");
+        loop {
+            let shown = self.get(&format!(
+                "/v1/marketplaces/{marketplace}/batches?limit=1000"
+            ));
+            let batches = shown["batches"].as_array().unwrap();
+            let mut of_it = batches
+                .iter()
+                .filter(|batch| batch["file"] == file.as_str());
+            if let Some(batch) = of_it.next().filter(|batch| enough(batch)) {
+                assert_eq!(of_it.next(), None, "one file, one batch");
+                return batch.clone();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Kills it; what it logged.
+    fn killed(mut self) -> String {
+        let mut log = self.process.stderr.take().unwrap();
+        drop(self);
+        let mut text = String::new();
+        log.read_to_string(&mut text).unwrap();
+        text
     }
 
     fn get(&self, path: &str) -> Value {
@@ -104,6 +154,16 @@ impl Server {
 }
 
 fn call(address: &str, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+    call_as(KEY, address, method, path, body)
+}
+
+fn call_as(
+    key: &str,
+    address: &str,
+    method: &str,
+    path: &str,
+    body: &Value,
+) -> Option<(u16, Value)> {
     let body = if body.is_null() {
         String::new()
     } else {
@@ -111,7 +171,7 @@ fn call(address: &str, method: &str, path: &str, body: &Value) -> Option<(u16, V
     };
     let mut stream = TcpStream::connect(address).ok()?;
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer k\r\nContent-Type: application/json\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
     );
     stream
         .write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes())
@@ -243,13 +303,7 @@ fn it_stops_when_told_to() {
 fn a_file_in_the_inbox_is_taken_in_though_the_process_is_killed() {
     let folder = Folder::new("inbox");
     let server = Server::start(&folder);
-    let put = |path: &str, body: Value| {
-        let (status, told) = server.call("PUT", path, &body).unwrap();
-        assert!(status < 300, "{told}");
-    };
-    put("/v1/marketplaces/m", json!({"name": "m"}));
-    let promotion = json!({"name": "P", "kind": "global"});
-    put("/v1/marketplaces/m/promotions/p-1", promotion);
+    server.make("m");
     let inbox = folder.0.join("inbox/m/redemptions");
     std::fs::create_dir_all(&inbox).unwrap();
     let row = |n: usize| match n % 10 {
@@ -263,24 +317,15 @@ fn a_file_in_the_inbox_is_taken_in_though_the_process_is_killed() {
     std::fs::write(inbox.join(".week.csv"), text).unwrap();
     std::fs::rename(inbox.join(".week.csv"), inbox.join("week.csv")).unwrap();
 
-    let until = |server: &Server, enough: &dyn Fn(&Value) -> bool| loop {
-        let shown = server.get("/v1/marketplaces/m/batches");
-        let batches = shown["batches"].as_array().unwrap();
-        assert!(batches.len() <= 1, "{shown}");
-        if let Some(batch) = batches.first().filter(|batch| enough(batch)) {
-            return batch.clone();
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    };
-    let begun = until(&server, &|batch| batch["rows"] != 0);
+    let begun = server.until("m", "week.csv", |batch| batch["rows"] != 0);
     // Dropped, it is killed.
     drop(server);
     assert_eq!(begun["state"], "running", "it was killed in the middle");
     let server = Server::start(&folder);
-    let done = until(&server, &|batch| batch["state"] == "done");
+    let done = server.until("m", "week.csv", |batch| batch["state"] == "done");
     let told = ["rows", "accepted", "duplicates", "quarantined", "rejected"];
     let counts = told.map(|name| done[name].as_u64().unwrap());
-    let outbox = folder.0.join("outbox/m/redemptions/week");
+    let outbox = folder.0.join("outbox/m/redemptions/week.csv");
     let rejected = std::fs::read_to_string(outbox.join("rejected.csv")).unwrap();
     let wrong: Vec<&str> = rejected
         .lines()
@@ -299,6 +344,223 @@ fn a_file_in_the_inbox_is_taken_in_though_the_process_is_killed() {
         rejected.lines().nth(1).unwrap().ends_with(",r-9"),
         "{rejected:.200}"
     );
+}
+
+/// What was taken of a batch, and that it adds up.
+fn counts(batch: &Value) -> [u64; 5] {
+    let told = ["rows", "accepted", "duplicates", "quarantined", "rejected"];
+    let counts = told.map(|name| batch[name].as_u64().unwrap());
+    assert_eq!(counts[0], counts[1..].iter().sum::<u64>(), "{batch}");
+    counts
+}
+
+const HEADER: &str = "redemption_id,promotion_id,customer_id\n";
+
+#[test]
+fn case_06_a_file_that_comes_back_after_a_kill_goes_on() {
+    let folder = Folder::new("back");
+    let server = Server::start(&folder);
+    server.make("m");
+    let rows: String = (0..6_000).map(|n| format!("r-{n},p-1,c-{n}\n")).collect();
+    let inbox = folder.0.join("inbox/m/redemptions");
+    std::fs::create_dir_all(&inbox).unwrap();
+    let (file, away) = (inbox.join("week.csv"), inbox.join(".away"));
+    std::fs::write(&away, format!("{HEADER}{rows}")).unwrap();
+    std::fs::rename(&away, &file).unwrap();
+    server.until("m", "week.csv", |batch| batch["rows"] != 0);
+    drop(server);
+    std::fs::rename(&file, &away).unwrap();
+    let server = Server::start(&folder);
+    let failed = server.until("m", "week.csv", |batch| batch["state"] == "failed");
+    let taken = counts(&failed)[0];
+    assert!(taken > 0 && taken < 6_000, "{failed}");
+    let detail = failed["detail"].as_str().unwrap();
+    assert!(detail.starts_with("the file is gone: "), "{detail}");
+    std::fs::rename(&away, &file).unwrap();
+    let done = server.until("m", "week.csv", |batch| batch["state"] == "done");
+    assert_eq!(counts(&done), [6_000, 6_000, 0, 0, 0]);
+    assert_eq!(
+        (&done["detail"], &done["batch_id"]),
+        (&Value::Null, &failed["batch_id"])
+    );
+    let report = server.get("/v1/marketplaces/m/reports/promotions");
+    assert_eq!(report["promotions"][0]["redemptions"], 6_000, "{report}");
+    let redemptions = &server.get("/v1/marketplaces/m/reports/reconciliation")["redemptions"];
+    assert_eq!(redemptions["received"], 6_000, "{redemptions}");
+}
+
+#[test]
+fn case_38_a_folder_of_no_marketplace_is_logged_once_and_waits() {
+    let folder = Folder::new("later");
+    let server = Server::start(&folder);
+    server.make("m");
+    let put = |marketplace: &str, name: &str| {
+        let inbox = folder.0.join(format!("inbox/{marketplace}/redemptions"));
+        std::fs::create_dir_all(&inbox).unwrap();
+        let row = format!("{HEADER}{name}-{marketplace},p-1,c\n");
+        std::fs::write(inbox.join(".draft"), row).unwrap();
+        std::fs::rename(inbox.join(".draft"), inbox.join(name)).unwrap();
+    };
+    for marketplace in ["later", "My Shop"] {
+        put(marketplace, "week.csv");
+    }
+    std::fs::write(folder.0.join("inbox/week.csv"), HEADER).unwrap();
+    // Each is found by another look.
+    for name in ["a.csv", "b.csv", "c.csv"] {
+        put("m", name);
+        server.until("m", name, |batch| batch["state"] == "done");
+    }
+    server.make("later");
+    let done = server.until("later", "week.csv", |batch| batch["state"] == "done");
+    assert_eq!(counts(&done), [1, 1, 0, 0, 0]);
+    let log = server.killed();
+    for (name, what) in [
+        ("inbox/later", "there is no marketplace of this name"),
+        ("inbox/My Shop", "no marketplace can have this name"),
+        ("inbox/week.csv", "inbox/<marketplace>/redemptions"),
+    ] {
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(name)).collect();
+        assert!(
+            lines.len() == 1 && lines[0].contains(what),
+            "{name}: {lines:?}"
+        );
+    }
+}
+
+/// `serve` on a free port, as the environment and these arguments say.
+fn bare(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_revtrail"));
+    command.arg("serve").args(arguments);
+    command.env("REVTRAIL_PORT", "0");
+    command.envs(environment.iter().copied());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn case_36_a_key_that_is_made_up_is_kept() {
+    let folder = Folder::new("kept");
+    let data = folder.0.to_str().unwrap();
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let mut server = Server::by(&mut bare(&["--data", data], &[]));
+        let kept = std::fs::read_to_string(folder.0.join("admin-key")).unwrap();
+        let line = format!("admin key   {}\n", kept.trim());
+        assert!(server.printed.contains(&line), "{}", server.printed);
+        server.key = kept.trim().to_owned();
+        assert_eq!(server.get("/v1/marketplaces"), json!({"marketplaces": []}));
+        keys.push(kept);
+    }
+    assert!(keys[0] == keys[1] && keys[0].trim().len() >= 16, "{keys:?}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let about = std::fs::metadata(folder.0.join("admin-key")).unwrap();
+        assert_eq!(about.permissions().mode() & 0o777, 0o600);
+    }
+    // Another one that is given is good for as long as it is given, and replaces nothing.
+    let given = Server::by(&mut bare(&["--data", data, "--admin-key", KEY], &[]));
+    assert_eq!(given.get("/v1/marketplaces"), json!({"marketplaces": []}));
+    let (status, _) = call_as(
+        keys[0].trim(),
+        &given.address,
+        "GET",
+        "/v1/marketplaces",
+        &Value::Null,
+    )
+    .unwrap();
+    assert_eq!(status, 401);
+    let kept = std::fs::read_to_string(folder.0.join("admin-key")).unwrap();
+    assert_eq!(kept, keys[0]);
+}
+
+#[test]
+fn case_36_a_key_that_was_given_is_printed_nowhere() {
+    let folder = Folder::new("given");
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let file = folder.0.join("key");
+    std::fs::write(&file, format!("{KEY}\r\n")).unwrap();
+    let file = file.to_str().unwrap();
+    for (arguments, environment) in [
+        (&["--admin-key", KEY][..], &[][..]),
+        (&["--admin-key-file", file], &[]),
+        (&["--demo", "--admin-key", KEY], &[]),
+        (&[], &[("REVTRAIL_ADMIN_KEY", KEY)]),
+        (&[], &[("REVTRAIL_ADMIN_KEY_FILE", file)]),
+    ] {
+        let server = Server::by(&mut bare(arguments, environment));
+        assert_eq!(
+            server
+                .call("GET", "/v1/marketplaces", &Value::Null)
+                .unwrap()
+                .0,
+            200
+        );
+        let printed = server.printed.clone();
+        assert!(
+            printed.contains("admin key") && !printed.contains(KEY),
+            "{printed}"
+        );
+        assert!(!server.killed().contains(KEY));
+    }
+}
+
+#[test]
+fn case_36_each_option_can_stand_in_the_environment() {
+    let folder = Folder::new("environment");
+    let data = folder.0.join("data");
+    let server = Server::by(&mut bare(
+        &[],
+        &[
+            ("REVTRAIL_DATA", data.to_str().unwrap()),
+            ("REVTRAIL_BIND", "127.0.0.1"),
+            ("REVTRAIL_HOST", "localhost"),
+            ("REVTRAIL_ADMIN_KEY", KEY),
+            ("REVTRAIL_NOW", "2026-11-20T12:00:00Z"),
+            ("REVTRAIL_RETENTION", "500d"),
+            ("REVTRAIL_DEMO", "true"),
+        ],
+    ));
+    let (name, port) = server.address.split_once(':').unwrap();
+    assert_eq!(name, "localhost", "{}", server.printed);
+    let address = format!("127.0.0.1:{port}");
+    let get = |path: &str| call(&address, "GET", path, &Value::Null).unwrap();
+    let (status, marketplaces) = get("/v1/marketplaces");
+    assert_eq!(
+        (status, &marketplaces["marketplaces"][0]["marketplace_id"]),
+        (200, &json!("demo"))
+    );
+    let (_, report) = get("/v1/marketplaces/demo/reports/campaigns");
+    assert!(
+        report["as_of"]
+            .as_str()
+            .unwrap()
+            .starts_with("2026-11-20T12:"),
+        "{report}"
+    );
+    assert!(data.join("revtrail.db").is_file());
+    drop(server);
+    // Kept for 500 days, it is not begun with another retention.
+    let other = bare(
+        &["--data", data.to_str().unwrap(), "--admin-key", KEY],
+        &[("REVTRAIL_RETENTION", "90d")],
+    )
+    .output()
+    .unwrap();
+    let told = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(told.contains("with a retention of 500 days"), "{told}");
+    // What is asked for wrongly is usage, wherever it stands.
+    for (name, value) in [
+        ("REVTRAIL_ADMIN_KEY", "short"),
+        ("REVTRAIL_ADMIN_KEY", ""),
+        ("REVTRAIL_PORT", "http"),
+        ("REVTRAIL_BIND", "everywhere"),
+        ("REVTRAIL_NOW", "now"),
+        ("REVTRAIL_RETENTION", "1d"),
+    ] {
+        let refused = bare(&[], &[(name, value)]).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{name}={value}");
+    }
 }
 
 #[test]

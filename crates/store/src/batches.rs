@@ -68,13 +68,16 @@ pub struct Batch {
     /// Turns in a row in which nobody got beyond the checkpoint.
     #[serde(default, skip_serializing)]
     pub stalls: u32,
+    /// It failed because its file was gone or overwritten: it goes on where the same content is there again.
+    #[serde(default, skip_serializing)]
+    pub interrupted: bool,
     /// Of the record; raised by every move.
     #[serde(skip)]
     pub version: i64,
 }
 
 impl Batch {
-    /// Done or failed: nothing more will happen to it.
+    /// Done or failed: nothing more will happen to it, unless it was interrupted.
     pub fn has_ended(&self) -> bool {
         matches!(self.state, BatchState::Done | BatchState::Failed)
     }
@@ -86,6 +89,7 @@ struct Stored<'b> {
     #[serde(flatten)]
     batch: &'b Batch,
     stalls: u32,
+    interrupted: bool,
 }
 
 fn read_batch(item: &Item) -> Result<Batch, StoreError> {
@@ -138,6 +142,7 @@ impl Market {
             finished_at: None,
             etag: etag.to_owned(),
             stalls: 0,
+            interrupted: false,
             version: 0,
         };
         let key = keys::batch(&self.id, &batch.batch_id);
@@ -262,6 +267,7 @@ impl Market {
         let stored = Stored {
             batch,
             stalls: batch.stalls,
+            interrupted: batch.interrupted,
         };
         let item = NewItem::at(&keys::batch(&self.id, &batch.batch_id))
             .data(&stored)

@@ -1,6 +1,7 @@
 //! The embedded database behind the SDK's client: an HTTP client that hands requests to it in this process, without a socket.
 
-use std::path::Path;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_dynamodb::Client;
@@ -13,6 +14,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use dynoxide::{Database, DynoxideError};
 use revtrail_core::value::time::Instant;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde_json::{Value, json};
 
 use crate::table::client::Store;
@@ -35,6 +37,160 @@ impl std::fmt::Debug for Embedded {
     }
 }
 
+/// Why a file is not opened as the database.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It is somebody else's.
+    #[error(
+        "{path} is no database of revtrail: {what}. Move it away, or give a folder of revtrail's own"
+    )]
+    NotOurs {
+        /// Which.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+    },
+    /// It was cut off, or written over.
+    #[error("{path} is damaged ({why}): put back a copy of it, or move it away and begin anew")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What SQLite says.
+        why: String,
+    },
+    /// It cannot be used as it is.
+    #[error(
+        "failed to open {path}: {why}; revtrail must be able to read and write it and its folder"
+    )]
+    Failed {
+        /// Which.
+        path: PathBuf,
+        /// What the system or SQLite says.
+        why: String,
+    },
+}
+
+/// What every file of SQLite begins with, and the bytes of its header.
+const SQLITE_BEGINS: &[u8] = b"SQLite format 3\0";
+const HEADER_BYTES: usize = 100;
+/// The tables in which dynoxide keeps its own books.
+const DYNOXIDE_TABLES: [&str; 2] = ["_config", "_tables"];
+
+fn failed(path: &Path, why: impl ToString) -> OpenError {
+    OpenError::Failed {
+        path: path.to_owned(),
+        why: why.to_string(),
+    }
+}
+
+fn not_opened(path: &Path, error: &rusqlite::Error) -> OpenError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Damaged {
+            path: path.to_owned(),
+            why: error.to_string(),
+        },
+        _ => failed(path, error),
+    }
+}
+
+/// How many bytes a file of SQLite has at least, by its header (<https://sqlite.org/fileformat.html>). What a log beside it still
+/// holds is not known.
+fn bytes_needed(path: &Path, header: &[u8]) -> u64 {
+    let Ok(header) = <&[u8; HEADER_BYTES]>::try_from(header) else {
+        return HEADER_BYTES as u64;
+    };
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let logged = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
+    // The number of pages counts where it was written with the last change.
+    if logged || header[24..28] != header[92..96] {
+        return HEADER_BYTES as u64;
+    }
+    let page_bytes = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        bytes => u64::from(bytes),
+    };
+    let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
+    page_bytes * u64::from(pages)
+}
+
+/// Looks at a file before anything is written into it: dynoxide would make its tables in the database of any program.
+fn check_ours(path: &Path) -> Result<(), OpenError> {
+    let not_ours = |what: &str| OpenError::NotOurs {
+        path: path.to_owned(),
+        what: what.to_owned(),
+    };
+    let about = match std::fs::metadata(path) {
+        Ok(about) => about,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(path, error)),
+    };
+    if !about.is_file() {
+        return Err(not_ours(match about.is_dir() {
+            true => "it is a folder",
+            false => "it is no file",
+        }));
+    }
+    let mut header = Vec::new();
+    // As it is used later: a file that cannot be written is no database to run on.
+    let mut both = std::fs::OpenOptions::new();
+    both.read(true)
+        .write(true)
+        .open(path)
+        .and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut header))
+        .map_err(|error| failed(path, error))?;
+    if header.is_empty() {
+        return Ok(());
+    }
+    if !header.starts_with(SQLITE_BEGINS) {
+        return Err(not_ours(
+            "it does not begin as a file of SQLite does, or is encrypted",
+        ));
+    }
+    if about.len() < bytes_needed(path, &header) {
+        return Err(OpenError::Damaged {
+            path: path.to_owned(),
+            why: format!("it was cut off after {} bytes", about.len()),
+        });
+    }
+    let names = |sql: &str| -> rusqlite::Result<Vec<String>> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let database = Connection::open_with_flags(path, flags)?;
+        let mut rows = database.prepare(sql)?;
+        rows.query_map([], |row| row.get(0))?.collect()
+    };
+    let theirs = |names: &[String]| {
+        let some: Vec<String> = names
+            .iter()
+            .take(3)
+            .map(|name| format!("{name:?}"))
+            .collect();
+        not_ours(&format!(
+            "another program keeps its tables in it ({}{})",
+            some.join(", "),
+            if names.len() > 3 { ", …" } else { "" }
+        ))
+    };
+    let not_read = |error| not_opened(path, &error);
+    let tables = names("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name");
+    let tables = tables.map_err(not_read)?;
+    if tables.is_empty() {
+        return Ok(());
+    }
+    if !DYNOXIDE_TABLES
+        .iter()
+        .all(|own| tables.iter().any(|name| name == own))
+    {
+        return Err(theirs(&tables));
+    }
+    // Of another program that uses dynoxide. None yet: a process died when it had just made the file.
+    let kept = names("SELECT table_name FROM _tables ORDER BY table_name").map_err(not_read)?;
+    match kept.is_empty() || kept.iter().any(|name| name == TABLE) {
+        true => Ok(()),
+        false => Err(theirs(&kept)),
+    }
+}
+
 impl Embedded {
     /// In memory: gone with the last clone.
     ///
@@ -49,9 +205,15 @@ impl Embedded {
     /// In a file, which is made where it does not exist. Every write is on disk before it is answered.
     ///
     /// # Errors
-    /// What SQLite says.
-    pub fn file(path: &Path) -> Result<Self, StoreError> {
-        Self::open(path.to_string_lossy().into_owned())
+    /// What there is is no database of revtrail, or it cannot be used. It stays as it was found.
+    pub fn file(path: &Path) -> Result<Self, OpenError> {
+        check_ours(path)?;
+        let name = path.to_string_lossy().into_owned();
+        match Database::new(&name) {
+            Ok(database) => Ok(Self { database, name }),
+            Err(DynoxideError::SqliteError(error)) => Err(not_opened(path, &error)),
+            Err(other) => Err(failed(path, other)),
+        }
     }
 
     fn open(name: String) -> Result<Self, StoreError> {
