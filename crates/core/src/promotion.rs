@@ -1,16 +1,24 @@
-//! Promotions: what is offered, under which limits, and what changed of it (SPEC 6). Who got and used it stands elsewhere.
+//! Promotions: what is offered, under which limits, and what changed of it (SPEC 6).
+//!
+//! Who got and used it stands in [`redemption`] and [`claim`]; why a redeem is refused and which flags a redemption carries in
+//! [`admission`]; what a success costs and takes in [`limits`] and [`pool`]; what comes of it in money in [`result`].
 
+pub mod admission;
 pub mod claim;
+pub mod limits;
+pub mod pool;
 mod read;
 pub mod redemption;
+pub mod result;
 
 pub use read::Told;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::promotion::limits::Cost;
 use crate::value::id::{PromotionId, RuleId, TierId};
-use crate::value::money::{Currency, Money, Sums};
+use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
 
 /// To whom a promotion is offered, and how.
@@ -111,6 +119,9 @@ pub struct Promotion {
     pub currency: Option<Currency>,
     /// How often a voucher may be used that is made without a limit of its own.
     pub redemption_limit: Option<i64>,
+    /// How many successes one customer may have that stand.
+    #[serde(default)]
+    pub limit_per_customer: Option<i64>,
     /// Its steps.
     #[serde(default)]
     pub tiers: Vec<Tier>,
@@ -187,30 +198,28 @@ impl Promotion {
         shown
     }
 
-    /// What a use may cost, where that is known: the value of an amount.
-    pub fn cost_of_a_use(&self) -> Option<Budget> {
-        match (self.gives, self.value, self.reward_currency()) {
-            (Some(Type::Amount), Some(amount), Some(currency)) => Some(Budget { amount, currency }),
-            _ => None,
-        }
+    /// What a use costs where the reward is not told: the value of an amount, on this step. `None` where that is not known.
+    pub fn cost_of_a_use(&self, tier: Option<&TierId>) -> Option<Cost> {
+        let of_tier = self.tiers.iter().find(|one| Some(&one.tier_id) == tier);
+        let value = of_tier.and_then(|tier| tier.value).or(self.value)?;
+        self.cost_of(value)
+    }
+
+    /// The most that a use costs, on whatever step; `None` where that is not known.
+    pub fn most_a_use_costs(&self) -> Option<Cost> {
+        let values = self.tiers.iter().filter_map(|tier| tier.value);
+        self.cost_of(values.chain(self.value).max()?)
+    }
+
+    fn cost_of(&self, value: Money) -> Option<Cost> {
+        let is_amount = self.gives == Some(Type::Amount);
+        self.reward_currency()
+            .filter(|_| is_amount)
+            .map(|currency| (value, currency))
     }
 
     /// The currency of a reward that names none.
     pub fn reward_currency(&self) -> Option<Currency> {
         self.currency.or(self.budget.map(|budget| budget.currency))
-    }
-
-    /// The most that the promotion can still cost: by currency the smallest of what is left of the budget, of the cap and of
-    /// the uses of its vouchers; empty where nothing bounds it.
-    pub fn worst_case(&self, spent: Money, successes: i64, open_uses: Option<i64>) -> Option<Sums> {
-        let left = |budget: Budget| (budget.currency, (budget.amount - spent).max(Money::ZERO));
-        let cost = self.cost_of_a_use();
-        let uses = |uses: i64| cost.map(|cost| (cost.currency, cost.amount.times(uses.max(0))));
-        let mut bounds: Vec<(Currency, Money)> = self.budget.map(left).into_iter().collect();
-        bounds.extend(self.cap.and_then(|cap| uses(cap - successes)));
-        bounds.extend(open_uses.and_then(uses));
-        bounds.sort();
-        bounds.dedup_by_key(|(currency, _)| *currency);
-        (!bounds.is_empty()).then(|| bounds.into_iter().collect())
     }
 }

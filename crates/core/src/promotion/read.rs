@@ -5,16 +5,44 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Budget, Kind, Promotion, TYPES, Tier, ValidationRule};
+use super::{Budget, Kind, Promotion, TYPES, Tier, Type, ValidationRule};
 use crate::attribution::campaign::{METADATA_BYTES_MAX, NAME_BYTES_MAX};
 use crate::record::{Code, FREE_ITEMS_MAX, Problem, Record};
 use crate::value::id::{PromotionId, RuleId, TierId};
+use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
 
 /// Most bytes of a promotion as JSON: what changed of one field is kept twice, and a stored item has 400 KB.
 const PROMOTION_BYTES_MAX: usize = 180_000;
-/// Most tiers and rules of a promotion; longest text of a rule or a description, in bytes.
+/// Longest text of a rule or a description, in bytes.
 const TEXT_BYTES_MAX: usize = 4_000;
+/// The most percent there are.
+const PERCENT_MAX: i64 = 100;
+
+/// The fields of a promotion.
+const FIELDS: [&str; 17] = [
+    "name",
+    "kind",
+    "voucher",
+    "type",
+    "value",
+    "currency",
+    "redemption_limit",
+    "limit_per_customer",
+    "tiers",
+    "starts_at",
+    "ends_at",
+    "tracking_from",
+    "budget",
+    "cap",
+    "validation_rules",
+    "description",
+    "metadata",
+];
+/// What a promotion is shown with beside them: it may be sent back as it was shown, and says nothing.
+const SHOWN: [&str; 2] = ["promotion_id", "created_at"];
+/// What a voucher gives: beside the other fields, or in an object of its own.
+const VOUCHER_FIELDS: [&str; 3] = ["type", "value", "currency"];
 
 /// What a person tells of a promotion; what is not told of it is filled in by [`Told::promotion`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,15 +56,21 @@ impl Told {
     /// Understands the body of a promotion; what its voucher gives may stand in an object `voucher` too.
     ///
     /// # Errors
-    /// All bad fields.
+    /// All bad fields, and all that a promotion does not have.
     pub fn read(
         promotion_id: PromotionId,
         record: &Record<'_>,
         now: Instant,
     ) -> Result<Self, Vec<Problem>> {
         let mut reader = Reader(Vec::new());
-        let voucher = reader.keep(record.object("voucher")).flatten();
-        let voucher = voucher.as_ref().unwrap_or(record);
+        reader.unknown_fields("", record, &FIELDS, &SHOWN);
+        if let Some(id) = reader.keep(record.text("promotion_id")).flatten()
+            && id != promotion_id.as_str()
+        {
+            let detail = format!("promotion_id: {id:?} is not that of the address");
+            reader.wrong("promotion_id", detail);
+        }
+        let gives = reader.gives(record);
         let name = reader.keep(record.text("name")).flatten();
         let tracking_from = reader.keep(record.instant("tracking_from")).flatten();
         let promotion = Promotion {
@@ -51,10 +85,11 @@ impl Told {
                 .keep(record.word("kind", &Kind::NAMES))
                 .flatten()
                 .unwrap_or_default(),
-            gives: reader.keep(voucher.word("type", &TYPES)).flatten(),
-            value: reader.keep(voucher.money("value")).flatten(),
-            currency: reader.keep(voucher.currency("currency")).flatten(),
+            gives: gives.of,
+            value: gives.value,
+            currency: gives.currency,
             redemption_limit: reader.keep(record.count("redemption_limit")).flatten(),
+            limit_per_customer: reader.keep(record.count("limit_per_customer")).flatten(),
             tiers: reader.tiers(record),
             starts_at: reader.keep(record.instant("starts_at")).flatten(),
             ends_at: reader.keep(record.instant("ends_at")).flatten(),
@@ -70,21 +105,7 @@ impl Told {
             created_at: now,
             promotion_id,
         };
-        if let (Some(starts_at), Some(ends_at)) = (promotion.starts_at, promotion.ends_at)
-            && ends_at < starts_at
-        {
-            reader.wrong("ends_at", "ends_at is not before starts_at");
-        }
-        if let Some(description) = &promotion.description {
-            reader.limit("description", description.len(), TEXT_BYTES_MAX);
-        }
-        let bytes = serde_json::to_string(&promotion).map_or(0, |text| text.len());
-        if bytes > PROMOTION_BYTES_MAX {
-            let detail = format!(
-                "this promotion has {bytes} bytes as JSON, and may have {PROMOTION_BYTES_MAX}"
-            );
-            reader.0.push(Problem::whole(Code::UnknownValue, detail));
-        }
+        reader.check(&promotion, &gives);
         if reader.0.is_empty() {
             Ok(Self {
                 promotion,
@@ -121,6 +142,15 @@ impl Told {
     }
 }
 
+/// What a voucher gives, and by which names its value and its currency were told.
+struct Gives {
+    of: Option<Type>,
+    value: Option<Money>,
+    currency: Option<Currency>,
+    value_field: String,
+    currency_field: String,
+}
+
 /// Reads fields, and keeps what is wrong.
 struct Reader(Vec<Problem>);
 
@@ -139,12 +169,147 @@ impl Reader {
         }
     }
 
+    /// Names the fields that are none of those of an object; `inside` is the object's place, like `budget.`.
+    fn unknown_fields(
+        &mut self,
+        inside: &str,
+        record: &Record<'_>,
+        known: &[&str],
+        shown: &[&str],
+    ) {
+        for name in record.fields() {
+            if !known.contains(&name) && !shown.contains(&name) {
+                let detail = format!("{name} is none of {}", known.join(", "));
+                let field = format!("{inside}{name}");
+                self.0.push(Problem::of(&field, Code::UnknownField, detail));
+            }
+        }
+    }
+
+    /// An object inside, whose fields are known.
+    fn object<'a>(
+        &mut self,
+        record: &Record<'a>,
+        field: &str,
+        known: &[&str],
+    ) -> Option<Record<'a>> {
+        let object = self.keep(record.object(field))??;
+        self.unknown_fields(&format!("{field}."), &object, known, &[]);
+        Some(object)
+    }
+
+    /// A field that is told by another name.
+    fn named<T>(&mut self, name: &str, read: Result<T, Problem>) -> Option<T> {
+        self.keep(read.map_err(|problem| Problem {
+            field: Some(name.to_owned()),
+            ..problem
+        }))
+    }
+
+    /// A part of the object `field`, named by its place.
+    fn inside<T>(&mut self, field: &str, read: Result<T, Problem>) -> Option<T> {
+        self.keep(read.map_err(|problem| Problem {
+            field: problem.field.map(|inner| format!("{field}.{inner}")),
+            ..problem
+        }))
+    }
+
+    /// What a voucher gives: each part stands in the object `voucher`, or beside it.
+    fn gives(&mut self, record: &Record<'_>) -> Gives {
+        let voucher = self.object(record, "voucher", &VOUCHER_FIELDS);
+        let inside = |field| {
+            voucher
+                .as_ref()
+                .filter(|voucher| voucher.raw(field).is_some())
+        };
+        for field in VOUCHER_FIELDS {
+            if inside(field).is_some() && record.raw(field).is_some() {
+                let detail = format!("{field} stands in voucher too: give it once");
+                self.wrong(field, detail);
+            }
+        }
+        let place = |field: &'static str| match inside(field) {
+            Some(voucher) => (voucher, format!("voucher.{field}")),
+            None => (record, field.to_owned()),
+        };
+        let (of, of_field) = place("type");
+        let (value, value_field) = place("value");
+        let (currency, currency_field) = place("currency");
+        Gives {
+            of: self.named(&of_field, of.word("type", &TYPES)).flatten(),
+            value: self.named(&value_field, value.money("value")).flatten(),
+            currency: self
+                .named(&currency_field, currency.currency("currency"))
+                .flatten(),
+            value_field,
+            currency_field,
+        }
+    }
+
+    /// What fields say together.
+    fn check(&mut self, promotion: &Promotion, gives: &Gives) {
+        if let (Some(starts_at), Some(ends_at)) = (promotion.starts_at, promotion.ends_at)
+            && ends_at < starts_at
+        {
+            self.wrong("ends_at", "ends_at is not before starts_at");
+        }
+        if let Some(description) = &promotion.description {
+            self.limit("description", description.len(), TEXT_BYTES_MAX);
+        }
+        let of_tiers = promotion.tiers.iter().enumerate();
+        let of_tiers = of_tiers.map(|(index, tier)| (format!("tiers[{index}].value"), tier.value));
+        let values = [(gives.value_field.clone(), promotion.value)]
+            .into_iter()
+            .chain(of_tiers);
+        for (field, value) in values {
+            let Some(value) = value else { continue };
+            match promotion.gives {
+                Some(Type::Percent) if value > Money::from(PERCENT_MAX) => {
+                    let detail = format!("{field}: {value} percent are more than {PERCENT_MAX}");
+                    self.wrong(&field, detail);
+                }
+                Some(Type::Amount) if value.is_zero() => {
+                    self.wrong(&field, format!("{field}: an amount is above 0"));
+                }
+                _ => {}
+            }
+        }
+        let bad = |problem: &Problem| {
+            problem
+                .field
+                .as_deref()
+                .is_some_and(|field| field.ends_with("currency"))
+        };
+        if promotion.gives == Some(Type::Amount)
+            && promotion.reward_currency().is_none()
+            && !self.0.iter().any(bad)
+        {
+            let detail = "an amount needs a currency: give currency, or a budget in one";
+            self.0
+                .push(Problem::of(&gives.currency_field, Code::Missing, detail));
+        }
+        match serde_json::to_string(promotion).map(|text| text.len()) {
+            Ok(bytes) if bytes > PROMOTION_BYTES_MAX => {
+                let detail = format!(
+                    "this promotion has {bytes} bytes as JSON, and may have {PROMOTION_BYTES_MAX}"
+                );
+                self.0.push(Problem::whole(Code::UnknownValue, detail));
+            }
+            Ok(_) => {}
+            Err(why) => {
+                let detail = format!("this promotion is no JSON: {why}");
+                self.0.push(Problem::whole(Code::UnknownValue, detail));
+            }
+        }
+    }
+
     /// The objects of a list, each read by `one`; a text alone stands for an object with that `id`.
     fn list<T>(
         &mut self,
         record: &Record<'_>,
         field: &str,
         id: &str,
+        known: &[&str],
         one: impl Fn(&Record<'_>) -> Result<T, Problem>,
     ) -> Vec<T> {
         let raw = record.raw(field).unwrap_or("[]");
@@ -166,25 +331,31 @@ impl Reader {
                 text if text.starts_with('"') => Cow::Owned(format!("{{\"{id}\":{text}}}")),
                 other => Cow::Borrowed(other),
             };
-            match Record::from_json(&text).and_then(|record| one(&record)) {
-                Ok(entry) => list.push(entry),
+            let here = format!("{field}[{place}]");
+            let entry = match Record::from_json(&text) {
+                Ok(entry) => entry,
                 Err(problem) => {
-                    let inner = problem.field.map(|inner| format!(".{inner}"));
-                    let named = format!("{field}[{place}]{}", inner.unwrap_or_default());
                     self.0
-                        .push(Problem::of(&named, problem.code, problem.detail));
+                        .push(Problem::of(&here, problem.code, problem.detail));
+                    continue;
                 }
-            }
+            };
+            self.unknown_fields(&format!("{here}."), &entry, known, &[]);
+            list.extend(self.inside(&here, one(&entry)));
         }
         list
     }
 
     fn tiers(&mut self, record: &Record<'_>) -> Vec<Tier> {
-        let tiers = self.list(record, "tiers", "tier_id", |record| {
-            let field = if record.raw("tier_id").is_some() {
-                "tier_id"
-            } else {
-                "id"
+        let known = ["tier_id", "id", "name", "value"];
+        let tiers = self.list(record, "tiers", "tier_id", &known, |record| {
+            let field = match (record.raw("tier_id"), record.raw("id")) {
+                (Some(_), Some(_)) => {
+                    let detail = "id stands there beside tier_id: give one of them";
+                    return Err(Problem::of("id", Code::UnknownValue, detail));
+                }
+                (Some(_), None) => "tier_id",
+                (None, _) => "id",
             };
             Ok(Tier {
                 tier_id: record.needed_id(field, TierId::new)?,
@@ -197,7 +368,9 @@ impl Reader {
     }
 
     fn rules(&mut self, record: &Record<'_>) -> Vec<ValidationRule> {
-        let rules = self.list(record, "validation_rules", "id", |record| {
+        // The version is counted here; a rule may be sent back as it was shown.
+        let known = ["id", "name", "text", "version"];
+        let rules = self.list(record, "validation_rules", "id", &known, |record| {
             Ok(ValidationRule {
                 id: record.needed_id("id", RuleId::new)?,
                 name: record.free_text("name"),
@@ -223,18 +396,11 @@ impl Reader {
     }
 
     fn budget(&mut self, record: &Record<'_>) -> Option<Budget> {
-        let budget = self.keep(record.object("budget"))??;
-        let read = |budget: &Record<'_>| {
-            Ok(Budget {
-                amount: budget.needed_money("amount")?,
-                currency: budget.needed_currency("currency")?,
-            })
-        };
-        let inside = |problem: Problem| Problem {
-            field: problem.field.map(|field| format!("budget.{field}")),
-            ..problem
-        };
-        self.keep(read(&budget).map_err(inside))
+        let budget = self.object(record, "budget", &["amount", "currency"])?;
+        let amount = self.inside("budget", budget.needed_money("amount"));
+        let currency = self.inside("budget", budget.needed_currency("currency"));
+        let (amount, currency) = amount.zip(currency)?;
+        Some(Budget { amount, currency })
     }
 
     fn metadata(&mut self, record: &Record<'_>) -> Map<String, Value> {
