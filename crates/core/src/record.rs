@@ -21,6 +21,9 @@ pub const FREE_BYTES_MAX: usize = 400;
 /// Most entries of a list that means something to people only.
 pub const FREE_ITEMS_MAX: usize = 200;
 
+/// Largest count, of limits and caps: a million vouchers of it are 10^15 uses, a thousandth of what a counter holds.
+pub const COUNT_MAX: i64 = 1_000_000_000;
+
 /// The first [`FREE_BYTES_MAX`] bytes, whole characters.
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(FREE_BYTES_MAX)]
@@ -123,6 +126,15 @@ impl<'a> Record<'a> {
         };
         let unknown = names.into_iter().filter(|name| !known.contains(name));
         unknown.map(shown_name).collect()
+    }
+
+    /// The names of a JSON record's fields; a CSV row has none.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        let fields = match self {
+            Self::Json(fields) => Some(fields.keys().map(String::as_str)),
+            Self::Row(..) => None,
+        };
+        fields.into_iter().flatten()
     }
 
     /// An object inside; `None` where it is absent.
@@ -326,7 +338,7 @@ impl<'a> Record<'a> {
     /// A count that may be absent: a JSON number or, in a CSV row, its digits.
     ///
     /// # Errors
-    /// `wrong_type` for anything that is no whole number from 0 to 10^15.
+    /// `wrong_type` for anything that is no whole number from 0 to [`COUNT_MAX`].
     pub fn count(&self, field: &str) -> Result<Option<i64>, Problem> {
         let text = match (self, self.cell(field)) {
             (_, Cell::Absent) => return Ok(None),
@@ -334,12 +346,11 @@ impl<'a> Record<'a> {
             (Self::Row(..), Cell::Text(text)) => Some(text.into_owned()),
             _ => None,
         };
-        let most = 1_000_000_000_000_000;
         text.and_then(|text| text.parse().ok())
-            .filter(|count| (0..=most).contains(count))
+            .filter(|count| (0..=COUNT_MAX).contains(count))
             .map(Some)
             .ok_or_else(|| {
-                let detail = format!("{field} is a whole number from 0 to 10^15");
+                let detail = format!("{field} is a whole number from 0 to {COUNT_MAX}");
                 Problem::of(field, Code::WrongType, detail)
             })
     }

@@ -353,7 +353,9 @@ pub(crate) fn redemption(fact: &RedemptionFact) -> Value {
     let told = &fact.told;
     let refusal = fact.refusal.map(|refusal| refusal.name());
     // What waits for its promotion may wait for a currency too.
-    let currency = fact.reward.map(|(_, currency)| currency).or(told.currency);
+    let of_reward = told.reward_amount.and(fact.reward);
+    let currency = told.currency.or(of_reward.map(|(_, currency)| currency));
+    let costs = fact.reward.filter(|_| fact.result() == Outcome::Success);
     let reward = told.reward_amount.map(|amount| match currency {
         Some(currency) => amount.in_currency(currency),
         None => amount.to_string(),
@@ -369,6 +371,7 @@ pub(crate) fn redemption(fact: &RedemptionFact) -> Value {
         "order_id": told.order_id, "redeemed_at": fact.at, "result": result,
         "failure_code": refusal.or(told.failure_code.as_deref()),
         "reward_amount": reward, "currency": currency,
+        "cost": costs.map(|(amount, currency)| json!({currency.code(): amount.in_currency(currency)})),
         "flags": fact.flags, "rolled_back_at": rolled_back.map(|(_, at)| at),
         "rollback_id": rolled_back.map(|(rollback, _)| &rollback.rollback_id),
         "rollback_reason": rolled_back.and_then(|(rollback, _)| rollback.reason.as_ref()),

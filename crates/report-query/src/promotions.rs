@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use revtrail_core::promotion::claim::{Cell, CellFigures};
+use revtrail_core::promotion::result::worst_case;
 use revtrail_core::promotion::{Kind, Promotion};
 use revtrail_core::record::Code;
 use revtrail_core::value::id::{PromotionId, SegmentName, TierId};
@@ -89,7 +90,7 @@ struct CapUse {
 struct Money4 {
     budget: Option<BudgetUse>,
     cap: Option<CapUse>,
-    result: Sums,
+    result: Option<Sums>,
     #[serde(skip_serializing_if = "Option::is_none")]
     worst_case: Option<Sums>,
 }
@@ -112,7 +113,12 @@ impl Money4 {
                 usage: rate(figures.redemptions, cap),
             }),
             result: figures.result(),
-            worst_case: promotion.worst_case(spent, figures.redemptions, figures.bounding_uses()),
+            worst_case: worst_case(
+                promotion,
+                spent,
+                figures.redemptions,
+                figures.bounding_uses(),
+            ),
         }
     }
 }
@@ -200,7 +206,7 @@ fn sort_key(row: &Row, column: &str, currency: Option<Currency>) -> Option<SortK
         "redemption_rate" => decimal(&row.redemption_rate),
         "budget" => decimal(&row.money.budget.as_ref()?.usage),
         "cap" => decimal(&row.money.cap.as_ref()?.usage),
-        "result" => money(&row.money.result),
+        "result" => money(row.money.result.as_ref()?),
         "worst_case" => money(row.money.worst_case.as_ref()?),
         _ => Some(SortKey::Text(row.promotion_id.as_str().to_owned())),
     }
@@ -340,11 +346,11 @@ fn sum(breakdown: &Breakdown, takes: impl Fn(&Cell) -> bool) -> CellFigures {
 }
 
 fn as_csv(rows: &[Row]) -> Response {
-    let results = rows.iter().flat_map(|row| row.money.result.iter());
-    let worst = rows.iter().filter_map(|row| row.money.worst_case.as_ref());
-    let worst = worst.flat_map(Sums::iter);
-    let mut currencies: Vec<Currency> =
-        results.chain(worst).map(|(currency, _)| currency).collect();
+    let sums = rows
+        .iter()
+        .flat_map(|row| [&row.money.result, &row.money.worst_case]);
+    let sums = sums.flatten().flat_map(Sums::iter);
+    let mut currencies: Vec<Currency> = sums.map(|(currency, _)| currency).collect();
     currencies.sort();
     currencies.dedup();
     let mut columns: Vec<String> = [
@@ -393,9 +399,11 @@ fn as_csv(rows: &[Row]) -> Response {
             csv::Cell::maybe_number(cap.map(|cap| cap.used.to_string())),
             csv::Cell::maybe_number(cap.and_then(|cap| cap.usage.as_deref())),
         ];
-        for sums in [Some(&row.money.result), row.money.worst_case.as_ref()] {
-            let amount =
-                |currency: &Currency| sums.map(|sums| sums.get(*currency).in_currency(*currency));
+        for sums in [&row.money.result, &row.money.worst_case] {
+            let amount = |currency: &Currency| {
+                sums.as_ref()
+                    .map(|sums| sums.get(*currency).in_currency(*currency))
+            };
             cells.extend(
                 currencies
                     .iter()

@@ -3,7 +3,7 @@
 pub mod distributions;
 pub mod lists;
 pub(crate) mod order_links;
-pub(crate) mod pool;
+
 pub mod redeem;
 pub mod vouchers;
 
@@ -18,7 +18,8 @@ use revtrail_core::value::time::{Day, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::market::Market;
-use crate::promotions::redeem::{RedemptionFact, TRIES_MAX, amount, give_way};
+use crate::promotions::lists::Waiting;
+use crate::promotions::redeem::{TRIES_MAX, amount, give_way};
 use crate::random::random_hex;
 use crate::table::change::Changes;
 use crate::table::client::{Range, Reading};
@@ -61,7 +62,7 @@ pub struct PromotionFigures {
     /// Vouchers made.
     pub vouchers: i64,
     /// Uses that are left of vouchers that are not disabled.
-    pub open_uses: i64,
+    pub open_uses: i128,
     /// Vouchers that are not disabled and have no limit.
     pub unlimited: i64,
     /// Rewards of the redemptions that stand.
@@ -83,7 +84,7 @@ impl PromotionFigures {
         self.messages[0] += n("md");
         self.messages[1] += n("mf");
         self.vouchers += n("v");
-        self.open_uses += n("op");
+        self.open_uses += amount(Some(item), "op").micros() / 1_000_000;
         self.unlimited += n("ul");
         for attribute in item.keys() {
             let (sums, code) = match attribute.split_once(':') {
@@ -108,17 +109,13 @@ impl PromotionFigures {
     }
 
     /// What is left of the vouchers' uses; `None` where they bound nothing.
-    pub fn bounding_uses(&self) -> Option<i64> {
+    pub fn bounding_uses(&self) -> Option<i128> {
         (self.vouchers > 0 && self.unlimited == 0).then_some(self.open_uses)
     }
 
-    /// Orders less rewards.
-    pub fn result(&self) -> Sums {
-        let mut result = self.orders.clone();
-        for (currency, amount) in self.rewards.iter() {
-            result.add(currency, -amount);
-        }
-        result
+    /// Orders less rewards; `None` where that cannot be held exactly.
+    pub fn result(&self) -> Option<Sums> {
+        self.orders.checked_sub(&self.rewards)
     }
 }
 
@@ -351,14 +348,11 @@ impl Market {
                 Some(WAITING_AT_ONCE),
             );
             let (entries, next) = page.await?;
-            let facts: Vec<Key> = entries
-                .iter()
-                .filter_map(|entry| self.waiting_fact(entry))
-                .filter(|fact| !keys::is_assignment(&self.id, &fact.pk))
-                .collect();
-            for item in self.items_at(&facts, now).await? {
-                let at = data::<RedemptionFact>(&item)?.at;
-                earliest = Some(earliest.map_or(at, |earliest: Instant| earliest.min(at)));
+            for waiting in self.waiting(&entries, now).await? {
+                if let Waiting::Redemption(fact) = waiting {
+                    let at = fact.at;
+                    earliest = Some(earliest.map_or(at, |earliest: Instant| earliest.min(at)));
+                }
             }
             after = next;
             if after.is_none() {

@@ -196,7 +196,7 @@ fn promotions() -> Acts {
     };
     let gift = |cap: u64, budget: &str| {
         let body = json!({
-            "name": "Gift", "kind": "tiered", "type": "amount", "value": "5.00", "currency": "EUR", "cap": cap,
+            "name": "Gift", "kind": "tiered", "type": "amount", "value": "5.00", "currency": "EUR", "cap": cap, "limit_per_customer": 2,
             "budget": {"amount": budget, "currency": "EUR"}, "tiers": [{"tier_id": "gold", "name": "Gold"}],
             "tracking_from": "2026-11-01T00:00:00Z", "validation_rules": [{"id": "v", "name": "v", "text": format!("up to {cap}")}],
         });
@@ -236,7 +236,27 @@ fn promotions() -> Acts {
                         "bob",
                         json!({"voucher_code": "L", "assignment_id": "wa"})
                     ),
+                    redeemed(
+                        "w3",
+                        "lat",
+                        "cyd",
+                        json!({"reward_amount": "1.00", "currency": "EUR"})
+                    ),
+                    redeemed("w4", "gitf", "dee", json!({"voucher_code": "TWO"})),
                 ]),
+            ),
+        ),
+        (
+            "one that waits is mended, and waits again",
+            2,
+            post(
+                "/redemptions",
+                json!([redeemed(
+                    "w3",
+                    "late",
+                    "cyd",
+                    json!({"reward_amount": "2.00", "currency": "EUR"})
+                )]),
             ),
         ),
         (
@@ -373,6 +393,34 @@ fn promotions() -> Acts {
                 "x5",
                 "eve",
                 Value::Null,
+            ),
+        ),
+        (
+            "a redeem of a customer's last",
+            3,
+            redeem("/vouchers/MANY/redeem", "x7", "cyd", Value::Null),
+        ),
+        (
+            "a redeem over the customer's limit",
+            3,
+            redeem(
+                "/vouchers/MANY/redeem",
+                "x8",
+                "cyd",
+                json!("customer_limit_reached"),
+            ),
+        ),
+        (
+            "one that waits is mended, and taken in",
+            3,
+            post(
+                "/redemptions",
+                json!([redeemed(
+                    "w4",
+                    "gift",
+                    "dee",
+                    json!({"voucher_code": "TWO", "order_id": "o1"})
+                )]),
             ),
         ),
         (

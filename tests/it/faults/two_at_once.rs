@@ -261,6 +261,22 @@ async fn promotion_meetings() -> Vec<Meeting> {
         });
         Act::Call(Method::PUT, path, body)
     };
+    let own = |limit: u64| {
+        let body = json!({"name": "Own", "kind": "global", "currency": "EUR", "limit_per_customer": limit});
+        Act::Call(Method::PUT, "promotions/own", body)
+    };
+    const OWN: &str = "promotions/own/vouchers/OWN/redeem";
+    // One that waits is told again, of another promotion; beside it one that is known, so that the call is taken whatever becomes of it.
+    let mended = |promotion: &str| {
+        let record = |id: &str, promotion: &str, more: Value| {
+            let record =
+                json!({"redemption_id": id, "promotion_id": promotion, "customer_id": "ann"});
+            with(record, &more)
+        };
+        let known = record("f1", "gift", json!({"voucher_code": "FULL"}));
+        let one = record("w1", promotion, json!({"redeemed_at": NOW}));
+        post("redemptions", vec![one, known])
+    };
     const GIFT: &str = "promotions/gift";
     const LATE: &str = "promotions/late";
     let codes = |codes: &[&str], limit: u64| {
@@ -285,6 +301,12 @@ async fn promotion_meetings() -> Vec<Meeting> {
             json!({"redeemed_at": "2026-11-18T10:00:00Z"}),
         ),
         told("aw", "late", "ann", json!({})),
+        own(1),
+        Act::Call(
+            Method::POST,
+            "promotions/own/vouchers",
+            json!({"codes": ["OWN"]}),
+        ),
         codes(&["FULL", "OVER"], 1),
         told("f1", "gift", "ann", json!({"voucher_code": "FULL"})),
         told("o1", "gift", "ann", json!({"voucher_code": "OVER"})),
@@ -417,6 +439,30 @@ async fn promotion_meetings() -> Vec<Meeting> {
             false,
             promotion(LATE, 9),
             told("r1", "late", "bob", json!({})),
+        ),
+        meeting(
+            "a promotion and one that waits for it and is mended",
+            true,
+            promotion(LATE, 9),
+            mended("gift"),
+        ),
+        meeting(
+            "one that waits is mended twice",
+            true,
+            mended("gift"),
+            mended("own"),
+        ),
+        meeting(
+            "two redeems of a customer's last",
+            true,
+            redeem(OWN, "x5", "ann"),
+            redeem(OWN, "x6", "ann"),
+        ),
+        meeting(
+            "a redeem and a limit of customers that shrinks",
+            true,
+            redeem(OWN, "x5", "bob"),
+            own(0),
         ),
         meeting(
             "a promotion and a message of it",

@@ -316,7 +316,8 @@ async fn r072_validation_rules_count_their_changes() {
 
 #[tokio::test]
 async fn r073_the_redemption_history() {
-    let shop = shop(json!({"ends_at": at("19T12:00")})).await;
+    let of_one = json!({"type": "amount", "value": "1.00", "currency": "EUR"});
+    let shop = shop(with(of_one, &json!({"ends_at": at("19T12:00")}))).await;
     shop.vouchers(&["A"], Some(1)).await;
     shop.assigned(&["a1 ann voucher_code=A"]).await;
     shop.redeemed(&[
@@ -470,19 +471,14 @@ async fn r081_r084_a_redeem_names_the_first_reason() {
             "success",
         ),
         ("20T12:00", "HIS", "x6 ann", "limit_reached"),
-        // The budget has 4.00 left, which is enough for what is of another currency, and for nothing.
+        // The budget has 4.00 left, which is enough for nothing.
         (
             "20T12:00",
             "ONE",
             "x7 ann reward_amount=4.01 currency=EUR",
             "budget_reached",
         ),
-        (
-            "20T12:00",
-            "ONE",
-            "x8 ann reward_amount=100 currency=USD",
-            "success",
-        ),
+        ("20T12:00", "ONE", "x8 ann", "success"),
         (
             "20T13:00",
             "FREE",
@@ -649,7 +645,7 @@ async fn r086_r101_roles_see_and_tell_what_is_theirs() {
 #[tokio::test]
 async fn r087_profits_and_possible_losses() {
     let of_five = json!({"type": "amount", "value": "5.00", "currency": "EUR"});
-    let budget = json!({"budget": {"amount": "12.00", "currency": "EUR"}});
+    let budget = json!({"budget": {"amount": "17.00", "currency": "EUR"}});
     let orders = [
         "o1 ann COMPLETE 30.00 EUR 18T10:00",
         "o2 ann PENDING 40.00 EUR 18T10:00",
@@ -679,7 +675,7 @@ async fn r087_profits_and_possible_losses() {
         let row = shop.promotion_row("", "p").await;
         // Absent, or null, where nothing bounds it.
         assert_eq!(row["worst_case"], worst, "{more} {limit:?}");
-        let result = json!({"result": {"EUR": "20.00", "USD": "7.00"}});
+        let result = json!({"result": {"EUR": "15.00", "USD": "7.00"}});
         assert_part("named orders", &row, &result);
         // At once, when one order is refunded and another counts.
         shop.orders(&[
@@ -691,7 +687,7 @@ async fn r087_profits_and_possible_losses() {
         assert_part(
             "moved",
             &row,
-            &json!({"result": {"EUR": "30.00", "USD": "7.00"}}),
+            &json!({"result": {"EUR": "25.00", "USD": "7.00"}}),
         );
     }
 }
@@ -934,7 +930,7 @@ async fn r092_r093_a_file_gives_what_calls_give() {
         &upload(&filed.service, "day-2.jsonl", &text.join("\n")).await,
         &counts,
     );
-    let csv = "customer_id,promotion_id,redemption_id,voucher_code\nann,p,r1,\neve,p,r9,A\n";
+    let csv = "customer_id,promotion_id,redemption_id,voucher_code\neve,p,r1,\neve,p,r9,A\n";
     let counts = json!({"state": "done", "rows": 2, "accepted": 1, "duplicates": 0, "quarantined": 0, "rejected": 1});
     assert_part(
         "CSV",
@@ -1135,8 +1131,10 @@ async fn r109_redemptions_received_are_accounted_for() {
 async fn an_assignment_comes_after_any_number_of_redemptions_that_named_it() {
     for waits in [false, true] {
         let shop = Shop::open(json!({})).await;
+        // What a use costs is known, so that nothing else is to be said of them.
+        let one = json!({"type": "amount", "value": "1.00", "currency": "EUR"});
         if !waits {
-            shop.tell("p", json!({})).await;
+            shop.tell("p", one.clone()).await;
         }
         let lines: Vec<String> = (0..150)
             .map(|n| format!("r{n} ann assignment_id=a"))
@@ -1146,7 +1144,7 @@ async fn an_assignment_comes_after_any_number_of_redemptions_that_named_it() {
         shop.redeemed(&["s bob assignment_id=a"]).await;
         shop.assigned(&["b bob", "a ann", "c cyd"]).await;
         if waits {
-            shop.tell("p", json!({})).await;
+            shop.tell("p", one).await;
         }
         assert_eq!(shop.items("quarantine").await, Vec::<Value>::new());
         assert_part(

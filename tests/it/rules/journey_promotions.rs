@@ -6,6 +6,7 @@ use revtrail_core::value::time::Retention;
 use serde_json::{Value, json};
 
 use crate::rules::journey::{DATA, records};
+use crate::support::fixtures::strip;
 use crate::support::promotion_lists::{promotion, redemptions, rows, vouchers};
 use crate::support::service::Service;
 
@@ -57,7 +58,10 @@ async fn every_redemption_of_a_year_is_there_once() {
         .collect();
     for plan in &plans {
         let path = promotion(plan["promotion_id"].as_str().unwrap(), "");
-        let (status, told) = service.put(&path, plan).await;
+        // How many vouchers it has is counted below, and is no field of a promotion.
+        let mut body = plan.clone();
+        strip(&mut body, &["vouchers"]);
+        let (status, told) = service.put(&path, &body).await;
         assert_eq!(status, 201, "{told}");
     }
     let codes = by_promotion(&records("vouchers.csv.gz"), "voucher_code");

@@ -3,17 +3,21 @@
 //!
 //! Where SPEC is silent, these rulings hold, here and in the product:
 //!
-//! - A reward without `reward_amount` is nothing. One without `currency` takes the promotion's, else the budget's, else the
-//!   record is rejected (`missing`, `currency`). Only rewards in the budget's currency are spent from the budget.
-//! - `over_limit`: the voucher's limit, the cap or the budget had not enough left at arrival. Flags are as of arrival, but
-//!   `unknown_assignment` goes away when that assignment, of the same promotion and customer, arrives. A failure was not
-//!   honoured by the till, so it breaks no rule and has no flags.
+//! - A success without `reward_amount` costs the value of an `amount`, of the tier that it names where that has one; else it costs
+//!   nothing, and only then is it `reward_not_told`. A reward without `currency` takes the promotion's, else the budget's, else the
+//!   record is rejected (`missing`, `currency`). Only costs in the budget's currency are spent from the budget.
+//! - Flags are of successes, reported or redeemed, taken back or not. `over_limit`, `over_cap`, `over_budget`, `over_customer_limit`:
+//!   that limit had not enough left at arrival. All others hold of the facts as they are now. What costs nothing is over no budget.
 //! - `wrong_customer`: some successful assignment gave this code to somebody, and none to this customer.
+//! - `other_customers_order`: the order is there, and came first with another customer. It is in `result` all the same.
+//! - A record says the fields that it has, and `result` and `channel` by their default. A second record of an id is a conflict where
+//!   both say a field and differ, else a duplicate. Where the first waits in quarantine, one that differs or says more takes its
+//!   place, and arrives now. `result: rolled_back`, as exports say it, is said of a redemption that was taken back, or rejected.
 //! - Uses of a code that is no voucher yet count once it is imported. A voucher made without a limit takes the promotion's
 //!   `redemption_limit` of that moment.
 //! - A redemption that names an `assignment_id` belongs to that one or to none.
 //! - `result` counts orders under the settings version at their `placed_at`, with the amount of SPEC 4.4, and takes off all
-//!   rewards. `worst_case` is the smallest bound by currency: the budget that is left (never below 0), the cap that is left × value,
+//!   costs. `worst_case` is the smallest bound by currency: the budget that is left (never below 0), the cap that is left × value,
 //!   the open uses of the enabled vouchers × value; no bound where an enabled voucher has no limit, or where there is none.
 //!   It is `null` where nothing bounds it, and as everywhere a currency of which it is 0 is absent.
 //! - Days are of the zone in force at `redeemed_at`; a redeemed assignment's is that of its first standing success.
@@ -95,10 +99,20 @@ impl Promotion {
         currency.or(self.body["budget"]["currency"].as_str())
     }
 
-    /// What a use costs, where that is known: millionths, and of which currency.
-    fn value(&self) -> Option<(i128, &str)> {
-        let known = self.body["type"] == "amount" && !self.body["value"].is_null();
-        known.then(|| (millionths(&self.body["value"]), self.currency().unwrap()))
+    /// What uses cost where that is known, of each tier and without one: millionths, of the promotion's currency.
+    fn values(&self) -> BTreeMap<Option<String>, i128> {
+        let mut values = BTreeMap::new();
+        if self.body["type"] == "amount" {
+            for tier in self.body["tiers"].as_array().into_iter().flatten() {
+                let value = [&tier["value"], &self.body["value"]]
+                    .into_iter()
+                    .find(|value| !value.is_null());
+                values.extend(value.map(|value| (text(tier, "tier_id"), millionths(value))));
+            }
+            let value = Some(&self.body["value"]).filter(|value| !value.is_null());
+            values.extend(value.map(|value| (None, millionths(value))));
+        }
+        values
     }
 }
 
@@ -110,9 +124,12 @@ struct Voucher {
     disabled: bool,
 }
 
+/// What a record says, read, so that two ways to write the same are the same.
+type Said = Map<String, Value>;
+
 #[derive(Debug)]
 struct Assignment {
-    given: String,
+    given: Said,
     id: String,
     promotion: String,
     customer: String,
@@ -125,9 +142,10 @@ struct Assignment {
 
 #[derive(Debug)]
 struct Redemption {
-    given: String,
+    /// What was asked for or reported.
+    given: Said,
     /// What a report that says the same gives.
-    reported: String,
+    reported: Said,
     id: String,
     promotion: String,
     customer: String,
@@ -137,11 +155,12 @@ struct Redemption {
     at: i64,
     success: bool,
     failure_code: Option<String>,
-    /// Millionths.
-    reward: Option<(i128, String)>,
-    flags: BTreeSet<&'static str>,
-    /// The `rollback_id`, and what was given.
-    rollback: Option<(String, String)>,
+    /// What it costs, in millionths.
+    cost: Option<(i128, String)>,
+    /// The limits that had not enough when it came.
+    over: BTreeSet<&'static str>,
+    /// The `rollback_id`, and the reason.
+    rollback: Option<(String, Value)>,
 }
 
 impl Redemption {
@@ -219,6 +238,32 @@ impl Kind {
     }
 }
 
+/// How a limit that is reached is named.
+struct Limit {
+    refusal: &'static str,
+    flag: &'static str,
+}
+
+/// In the order of reasons.
+const LIMITS: [Limit; 4] = [
+    Limit {
+        refusal: "customer_limit_reached",
+        flag: "over_customer_limit",
+    },
+    Limit {
+        refusal: "limit_reached",
+        flag: "over_limit",
+    },
+    Limit {
+        refusal: "cap_reached",
+        flag: "over_cap",
+    },
+    Limit {
+        refusal: "budget_reached",
+        flag: "over_budget",
+    },
+];
+
 /// What becomes of one record.
 enum Outcome {
     Accepted,
@@ -235,12 +280,13 @@ fn needed(body: &Value, field: &str) -> String {
     text(body, field).unwrap_or_else(|| panic!("no {field} in {body}"))
 }
 
-/// The fields that are known, read, so that two ways to write the same are the same.
-fn given(kind: Kind, body: &Value) -> String {
+/// What a record says of the fields that are known.
+fn given(kind: Kind, body: &Value) -> Said {
     let mut fields = Map::new();
     for name in kind.fields() {
         let value = match (*name, &body[*name]) {
             ("result", Value::Null) => json!("success"),
+            ("result", said) if said == "rolled_back" => json!("success"),
             ("channel", Value::Null) => json!("api"),
             (_, Value::Null) => continue,
             (name, value) if name == kind.time() => json!(instant(value.as_str().unwrap())),
@@ -249,7 +295,13 @@ fn given(kind: Kind, body: &Value) -> String {
         };
         fields.insert((*name).to_owned(), value);
     }
-    Value::Object(fields).to_string()
+    fields
+}
+
+/// Whether both say a field and differ.
+fn contradict(one: &Said, other: &Said) -> bool {
+    one.iter()
+        .any(|(name, value)| other.get(name).is_some_and(|said| said != value))
 }
 
 fn problem(status: u16, code: &str) -> Answer {
@@ -335,6 +387,9 @@ impl Market {
     }
 
     fn put_promotion(&mut self, now: i64, id: &str, body: &Value) -> Answer {
+        if let Some(code) = what_is_wrong(body) {
+            return problem(422, code);
+        }
         if let Some(known) = self.promotions.iter_mut().find(|known| known.id == id) {
             known.body = body.clone();
             if let Some(given) = known.instant("tracking_from") {
@@ -430,38 +485,64 @@ impl Market {
                 return Outcome::Rejected(kind.time(), "in_future");
             }
         }
-        if let Some(known) = self.given(kind, &needed(body, kind.id())) {
-            if known == given(kind, body) {
+        let id = needed(body, kind.id());
+        let said = given(kind, body);
+        let conflict = Outcome::Rejected(kind.id(), "conflict");
+        let taken_back = |known: &Redemption| known.id == id && known.rollback.is_some();
+        let claims_to_be = body["result"] == "rolled_back";
+        if let Some(known) = self.known(kind, &id) {
+            if contradict(known, &said)
+                || (claims_to_be && !self.redemptions.iter().any(taken_back))
+            {
+                return conflict;
+            }
+            return Outcome::Duplicate;
+        }
+        let of_it = |waiting: &Waiting| waiting.kind == kind && waiting.body[kind.id()] == *id;
+        let waits = self.quarantine.iter().position(of_it);
+        if let Some(at) = waits {
+            let waiting = &self.quarantine[at];
+            let mut first = given(kind, &waiting.body);
+            first.entry(kind.time()).or_insert(json!(waiting.arrived));
+            if claims_to_be {
+                return conflict;
+            }
+            if said
+                .iter()
+                .all(|(name, value)| first.get(name) == Some(value))
+            {
                 return Outcome::Duplicate;
             }
-            return Outcome::Rejected(kind.id(), "conflict");
+        } else if claims_to_be {
+            return Outcome::Rejected("result", "unknown_value");
         }
-        if self.promotion(&needed(body, "promotion_id")).is_some() {
-            return self.take_in(kind, body, now);
+        let taken = if self.promotion(&needed(body, "promotion_id")).is_some() {
+            self.take_in(kind, body, now)
+        } else {
+            self.quarantine.push(Waiting {
+                kind,
+                body: body.clone(),
+                arrived: now,
+            });
+            Outcome::Quarantined
+        };
+        // What takes the place of one that waits is taken, or leaves it there.
+        if let Some(at) = waits.filter(|_| !matches!(taken, Outcome::Rejected(..))) {
+            self.quarantine.remove(at);
         }
-        self.quarantine.push(Waiting {
-            kind,
-            body: body.clone(),
-            arrived: now,
-        });
-        Outcome::Quarantined
+        taken
     }
 
-    /// What the record of an id said that came first, be it taken in or in quarantine.
-    fn given(&self, kind: Kind, id: &str) -> Option<String> {
-        for waiting in &self.quarantine {
-            if waiting.kind == kind && waiting.body[kind.id()] == id {
-                return Some(given(kind, &waiting.body));
-            }
-        }
+    /// What the record of an id said that was taken in.
+    fn known(&self, kind: Kind, id: &str) -> Option<&Said> {
         match kind {
             Kind::Assignment => {
                 let known = self.assignments.iter().find(|known| known.id == id);
-                known.map(|known| known.given.clone())
+                known.map(|known| &known.given)
             }
             Kind::Redemption => {
                 let known = self.redemptions.iter().find(|known| known.id == id);
-                known.map(|known| known.reported.clone())
+                known.map(|known| &known.reported)
             }
         }
     }
@@ -487,7 +568,7 @@ impl Market {
         if at < promotion.tracking_from {
             return Outcome::Rejected("redeemed_at", "before_tracking");
         }
-        let Ok(reward) = reward(promotion, body) else {
+        let Ok(cost) = cost(promotion, body) else {
             return Outcome::Rejected("currency", "missing");
         };
         let mut redemption = Redemption {
@@ -502,18 +583,21 @@ impl Market {
             at,
             success,
             failure_code: text(body, "failure_code"),
-            reward,
-            flags: BTreeSet::new(),
+            cost,
+            over: BTreeSet::new(),
             rollback: None,
         };
-        redemption.flags = self.flags(&redemption);
+        if redemption.success {
+            let short = self.short_of(promotion, &redemption);
+            redemption.over = short.into_iter().map(|limit| limit.flag).collect();
+        }
         self.redemptions.push(redemption);
         Outcome::Accepted
     }
 
     fn flags(&self, of: &Redemption) -> BTreeSet<&'static str> {
         let promotion = self.promotion(&of.promotion).unwrap();
-        let mut flags = BTreeSet::new();
+        let mut flags = of.over.clone();
         if !of.success {
             return flags;
         }
@@ -525,10 +609,6 @@ impl Market {
                 flags.insert("wrong_customer");
             }
         }
-        let short = self.short_of(promotion, of.code.as_deref(), of.reward.as_ref());
-        if short.is_some() {
-            flags.insert("over_limit");
-        }
         let starts = promotion.instant("starts_at");
         let ends = promotion.instant("ends_at");
         if starts.is_some_and(|starts| of.at < starts) || ends.is_some_and(|ends| of.at > ends) {
@@ -536,6 +616,20 @@ impl Market {
         }
         if of.assignment.is_some() && self.named(of).is_none() {
             flags.insert("unknown_assignment");
+        }
+        match &of.cost {
+            None => drop(flags.insert("reward_not_told")),
+            Some((_, currency)) => {
+                let budget = promotion.body["budget"]["currency"].as_str();
+                if budget.is_some_and(|budget| budget != currency) {
+                    flags.insert("other_currency");
+                }
+            }
+        }
+        let mut orders = self.world.orders.iter();
+        let first = orders.find(|order| of.order.is_some() && text(order, "order_id") == of.order);
+        if first.is_some_and(|order| order["customer_id"] != *of.customer) {
+            flags.insert("other_customers_order");
         }
         flags
     }
@@ -577,11 +671,11 @@ impl Market {
             .count() as u64
     }
 
-    /// What the standing successes took, by currency.
+    /// What the standing successes cost, by currency.
     fn rewards(&self, promotion: &str) -> BTreeMap<String, i128> {
         let mut sums = BTreeMap::new();
         for known in self.standing(promotion) {
-            if let Some((amount, currency)) = &known.reward {
+            if let Some((amount, currency)) = &known.cost {
                 *sums.entry(currency.clone()).or_default() += amount;
             }
         }
@@ -596,32 +690,34 @@ impl Market {
         Some((millionths(&budget["amount"]), spent.unwrap_or(0), currency))
     }
 
-    /// The first limit that has not enough left for one more success.
-    fn short_of(
-        &self,
-        promotion: &Promotion,
-        code: Option<&str>,
-        reward: Option<&(i128, String)>,
-    ) -> Option<&'static str> {
-        if let Some(voucher) = code.and_then(|code| self.voucher(&promotion.id, code))
-            && let Some(limit) = voucher.limit
-            && self.uses(&promotion.id, &voucher.code) >= limit
-        {
-            return Some("limit_reached");
-        }
-        if let Some(cap) = promotion.body["cap"].as_u64()
-            && self.standing(&promotion.id).len() as u64 >= cap
-        {
-            return Some("cap_reached");
-        }
-        if let Some((amount, spent, currency)) = self.budget(promotion)
-            && let Some((reward, of)) = reward
-            && *of == currency
-            && spent + reward > amount
-        {
-            return Some("budget_reached");
-        }
-        None
+    /// The limits that have not enough left for one more success, in the order of reasons.
+    fn short_of(&self, promotion: &Promotion, of: &Redemption) -> Vec<&'static Limit> {
+        let standing = self.standing(&promotion.id);
+        let mine = standing
+            .iter()
+            .filter(|known| known.customer == of.customer);
+        let voucher = of
+            .code
+            .as_ref()
+            .and_then(|code| self.voucher(&promotion.id, code));
+        let of_customer = promotion.body["limit_per_customer"].as_u64();
+        let of_voucher = voucher.and_then(|voucher| voucher.limit);
+        let cap = promotion.body["cap"].as_u64();
+        let uses = voucher.map_or(0, |voucher| self.uses(&promotion.id, &voucher.code));
+        let is_over_budget = match (self.budget(promotion), &of.cost) {
+            (Some((amount, spent, currency)), Some((cost, of))) => {
+                *of == currency && *cost > 0 && spent + cost > amount
+            }
+            _ => false,
+        };
+        let is_over = [
+            of_customer.is_some_and(|limit| mine.count() as u64 >= limit),
+            of_voucher.is_some_and(|limit| uses >= limit),
+            cap.is_some_and(|cap| standing.len() as u64 >= cap),
+            is_over_budget,
+        ];
+        let over = LIMITS.iter().zip(is_over).filter(|(_, over)| *over);
+        over.map(|(limit, _)| limit).collect()
     }
 
     fn redeem(&mut self, now: i64, named: Option<&str>, code: &str, body: &Value) -> Answer {
@@ -636,7 +732,7 @@ impl Market {
         // A retry is answered as it was, whatever became of the code.
         if let Some(known) = self.redemptions.iter().find(|known| known.id == id) {
             record["promotion_id"] = json!(named.unwrap_or(&known.promotion));
-            let same = given(Kind::Redemption, &record) == known.given;
+            let same = !contradict(&given(Kind::Redemption, &record), &known.given);
             return if same {
                 (200, told(known))
             } else {
@@ -661,17 +757,38 @@ impl Market {
         if now < promotion.tracking_from {
             return problem(422, "before_tracking");
         }
-        let Ok(reward) = reward(promotion, body) else {
+        let Ok(cost) = cost(promotion, body) else {
             return problem(422, "missing");
         };
+        let budget = promotion.body["budget"]["currency"].as_str();
+        if let (Some((_, currency)), Some(budget)) = (&cost, budget)
+            && currency != budget
+        {
+            return problem(422, "other_currency");
+        }
         record["promotion_id"] = json!(promotion.id);
-        let customer = needed(body, "customer_id");
+        let mut redemption = Redemption {
+            given: given(Kind::Redemption, &record),
+            reported: Map::new(),
+            id,
+            promotion: promotion.id.clone(),
+            customer: needed(body, "customer_id"),
+            code: Some(code.to_owned()),
+            assignment: text(body, "assignment_id"),
+            order: text(body, "order_id"),
+            at: now,
+            success: true,
+            failure_code: None,
+            cost,
+            over: BTreeSet::new(),
+            rollback: None,
+        };
         let voucher = self.voucher(&promotion.id, code);
         let reason = if voucher.is_none() {
             Some("voucher_not_found")
         } else if voucher.is_some_and(|voucher| voucher.disabled) {
             Some("voucher_disabled")
-        } else if self.is_of_others(&promotion.id, code, &customer) {
+        } else if self.is_of_others(&promotion.id, code, &redemption.customer) {
             Some("wrong_customer")
         } else if promotion
             .instant("starts_at")
@@ -681,29 +798,17 @@ impl Market {
         } else if promotion.instant("ends_at").is_some_and(|ends| now > ends) {
             Some("expired")
         } else {
-            self.short_of(promotion, Some(code), reward.as_ref())
+            let short = self.short_of(promotion, &redemption);
+            short.first().map(|limit| limit.refusal)
         };
         let mut ended = record.clone();
         if let Some(reason) = reason {
             ended["result"] = json!("failure");
             ended["failure_code"] = json!(reason);
         }
-        let redemption = Redemption {
-            given: given(Kind::Redemption, &record),
-            reported: given(Kind::Redemption, &ended),
-            id,
-            promotion: promotion.id.clone(),
-            customer,
-            code: Some(code.to_owned()),
-            assignment: None,
-            order: text(body, "order_id"),
-            at: now,
-            success: reason.is_none(),
-            failure_code: reason.map(str::to_owned),
-            reward,
-            flags: BTreeSet::new(),
-            rollback: None,
-        };
+        redemption.reported = given(Kind::Redemption, &ended);
+        redemption.success = reason.is_none();
+        redemption.failure_code = reason.map(str::to_owned);
         let answer = (200, told(&redemption));
         self.redemptions.push(redemption);
         answer
@@ -728,13 +833,18 @@ impl Market {
         if !known.success {
             return problem(409, "not_a_success");
         }
-        let given = (rollback_id.clone(), body["reason"].to_string());
+        let given = (rollback_id.clone(), body["reason"].clone());
         match &known.rollback {
             Some((other, _)) if *other != rollback_id => {
                 return problem(409, "already_rolled_back");
             }
-            Some(first) if *first != given => return problem(409, "conflict"),
-            _ => known.rollback = Some(given),
+            Some((_, reason)) => {
+                let both = !reason.is_null() && !given.1.is_null();
+                if both && *reason != given.1 {
+                    return problem(409, "conflict");
+                }
+            }
+            None => known.rollback = Some(given),
         }
         let told =
             json!({"redemption_id": id, "rollback_id": rollback_id, "result": "rolled_back"});
@@ -855,7 +965,8 @@ impl Market {
         if let Some((amount, spent, currency)) = self.budget(promotion) {
             bounds.push((currency, (amount - spent).max(0)));
         }
-        if let Some((value, currency)) = promotion.value() {
+        if let Some(value) = promotion.values().into_values().max() {
+            let currency = promotion.currency().unwrap();
             if let Some(cap) = promotion.body["cap"].as_u64() {
                 let left = cap.saturating_sub(self.standing(&promotion.id).len() as u64);
                 bounds.push((currency.to_owned(), i128::from(left) * value));
@@ -993,22 +1104,37 @@ impl Market {
             .iter()
             .filter(|known| known.promotion == id)
         {
-            let mut flags = known.flags.clone();
-            if self.named(known).is_some() {
-                flags.remove("unknown_assignment");
-            }
-            if let Some(code) = &known.code
-                && self.voucher(id, code).is_some()
-            {
-                flags.remove("unknown_voucher");
-            }
             let told = json!({
                 "customer_id": known.customer, "voucher_code": known.code, "result": known.result(),
-                "failure_code": known.failure_code, "flags": flags,
+                "failure_code": known.failure_code, "flags": self.flags(known),
             });
             by_id.insert(known.id.clone(), told);
         }
         Value::Object(by_id)
+    }
+
+    /// All redemptions as they are shown: what our exports say.
+    pub fn exported(&self) -> Vec<Value> {
+        let told = |known: &Redemption| {
+            let mut shown = known.reported.clone();
+            let default = known.cost.as_ref().map(|(_, currency)| json!(currency));
+            let has_reward = shown.contains_key("reward_amount");
+            if let Some(currency) = default.filter(|_| has_reward) {
+                shown.entry("currency").or_insert(currency);
+            }
+            if has_reward {
+                let amount: i128 = shown["reward_amount"].as_str().unwrap().parse().unwrap();
+                shown["reward_amount"] =
+                    json!(print::money(amount, shown["currency"].as_str().unwrap()));
+            }
+            shown.insert("redemption_id".to_owned(), json!(known.id));
+            shown.insert("redeemed_at".to_owned(), print::instant(known.at));
+            shown.insert("result".to_owned(), json!(known.result()));
+            shown.insert("flags".to_owned(), json!(self.flags(known)));
+            shown.insert("order_id".to_owned(), json!(known.order));
+            Value::Object(shown)
+        };
+        self.redemptions.iter().map(told).collect()
     }
 
     /// Each voucher of a promotion, by code: `limit`, `disabled`, `used`.
@@ -1050,10 +1176,13 @@ impl Market {
     }
 }
 
-/// The reward of a record, in a currency; an error where it has none.
-fn reward(promotion: &Promotion, body: &Value) -> Result<Option<(i128, String)>, ()> {
+/// What a record costs, in a currency; an error where its reward has none.
+fn cost(promotion: &Promotion, body: &Value) -> Result<Option<(i128, String)>, ()> {
     if body["reward_amount"].is_null() {
-        return Ok(None);
+        let values = promotion.values();
+        let of_tier = values.get(&text(body, "tier_id")).or(values.get(&None));
+        let value = of_tier.filter(|_| body["result"] != "failure");
+        return Ok(value.map(|value| (*value, promotion.currency().unwrap().to_owned())));
     }
     let currency = body["currency"]
         .as_str()
@@ -1063,6 +1192,24 @@ fn reward(promotion: &Promotion, body: &Value) -> Result<Option<(i128, String)>,
         millionths(&body["reward_amount"]),
         currency.to_owned(),
     )))
+}
+
+/// Why the body of a promotion is refused.
+fn what_is_wrong(body: &Value) -> Option<&'static str> {
+    let known = "name kind type value currency redemption_limit limit_per_customer tiers starts_at ends_at tracking_from budget cap";
+    let mut fields = body.as_object().unwrap().keys();
+    if fields.any(|name| !known.split(' ').any(|known| known == name)) {
+        return Some("unknown_field");
+    }
+    let tiers = body["tiers"].as_array().into_iter().flatten();
+    let values = tiers.map(|tier| &tier["value"]).chain([&body["value"]]);
+    let mut values = values.filter(|value| !value.is_null()).map(millionths);
+    match body["type"].as_str() {
+        Some("percent") if values.any(|value| value > 100_000_000) => Some("unknown_value"),
+        Some("amount") if values.any(|value| value == 0) => Some("unknown_value"),
+        Some("amount") if body["currency"].is_null() && body["budget"].is_null() => Some("missing"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -1165,14 +1312,14 @@ mod tests {
         let row = market.row("p");
         assert_eq!(
             row["budget"],
-            json!({"amount": "20.00", "currency": "EUR", "spent": "12.50", "usage": "0.6250"})
+            json!({"amount": "20.00", "currency": "EUR", "spent": "17.50", "usage": "0.8750"})
         );
         assert_eq!(
             row["cap"],
             json!({"limit": 5, "used": 4, "usage": "0.8000"})
         );
-        assert_eq!(row["result"], json!({"EUR": "13.50", "USD": "-2.00"}));
-        assert_eq!(row["worst_case"], json!({"EUR": "5.00"}));
+        assert_eq!(row["result"], json!({"EUR": "8.50", "USD": "-2.00"}));
+        assert_eq!(row["worst_case"], json!({"EUR": "2.50"}));
     }
 
     #[test]

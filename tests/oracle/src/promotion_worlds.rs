@@ -96,9 +96,14 @@ fn promotion(rng: &mut Rng, start: i64) -> Value {
     if rng.chance(60) {
         set("redemption_limit", json!(1 + rng.below(3)));
     }
+    if rng.chance(40) {
+        set("limit_per_customer", json!(1 + rng.below(3)));
+    }
     if kind == "tiered" {
-        let tier = |id: &&str| json!({"tier_id": id, "name": id});
-        set("tiers", json!(TIERS.iter().map(tier).collect::<Vec<_>>()));
+        let values = [json!("7.5"), json!("1"), Value::Null, Value::Null];
+        let mut tier = |id: &&str| json!({"tier_id": id, "name": id, "value": rng.pick(&values)});
+        let tiers: Vec<Value> = TIERS.iter().map(&mut tier).collect();
+        set("tiers", json!(tiers));
     }
     if rng.chance(35) {
         set("starts_at", instant(start + rng.below(20) as i64 * HOUR_MS));
@@ -289,9 +294,11 @@ impl Teller {
         &mut self,
         drawn: impl Fn(&mut Teller) -> Value,
         known: fn(&mut Teller) -> &mut Vec<Value>,
+        own: Option<Value>,
     ) -> Vec<Value> {
         let count = *self.rng.pick(&[1, 1, 2, 4]);
         let mut records = Vec::new();
+        records.extend(own);
         for _ in 0..count {
             let copy = self.rng.chance(15) && !known(self).is_empty();
             let record = if copy {
@@ -318,11 +325,26 @@ impl Teller {
         records
     }
 
-    /// The same id with another content.
+    /// The same id with another content, with more of it, or with less.
     fn other(&mut self, mut record: Value) -> Value {
-        match self.rng.below(3) {
+        match self.rng.below(9) {
             0 => record["customer_id"] = json!("somebody else"),
             1 => record["voucher_code"] = json!("ANOTHER"),
+            2 => record["tier_id"] = json!(self.rng.pick(&TIERS)),
+            3 if record["order_id"].is_null() => record["order_id"] = json!("o"),
+            4 => drop(
+                record
+                    .as_object_mut()
+                    .and_then(|fields| fields.remove("voucher_code")),
+            ),
+            5 => drop(
+                record
+                    .as_object_mut()
+                    .and_then(|fields| fields.remove("redeemed_at")),
+            ),
+            6 if record["assignment_id"].is_null() => record["redeemed_at"] = instant(self.now),
+            // A mended promotion id: there or not.
+            7 => record["promotion_id"] = json!(self.plan().0),
             _ if record["result"] == "failure" => record["result"] = json!("success"),
             _ => record["result"] = json!("failure"),
         }
@@ -356,7 +378,7 @@ impl Teller {
             }
             record
         };
-        Call::Assignments(self.records(drawn, |teller| &mut teller.assignments))
+        Call::Assignments(self.records(drawn, |teller| &mut teller.assignments, None))
     }
 
     fn redemptions(&mut self) -> Call {
@@ -395,7 +417,8 @@ impl Teller {
             }
             record
         };
-        let records = self.records(drawn, |teller| &mut teller.redemptions);
+        let own = self.rng.chance(25).then(|| self.own_export()).flatten();
+        let records = self.records(drawn, |teller| &mut teller.redemptions, own);
         // Nor can what was redeemed before an explicit `tracking_from` wait for it.
         let early = |record: &Value| {
             let plan = self
@@ -417,6 +440,20 @@ impl Teller {
         } else {
             rest
         })
+    }
+
+    /// A redemption as we show it, sent back, or told by a till that has a clock and words of its own.
+    fn own_export(&mut self) -> Option<Value> {
+        let shown = self.market.exported();
+        let mut record = (!shown.is_empty()).then(|| self.rng.pick(&shown).clone())?;
+        match self.rng.below(6) {
+            0 => record["redeemed_at"] = instant(self.now - self.rng.below(60) as i64 * MINUTE_MS),
+            1 => record["result"] = json!(self.rng.pick(&["success", "failure", "rolled_back"])),
+            2 => record["redemption_id"] = json!(self.id("n")),
+            3 => record = self.other(record),
+            _ => {}
+        }
+        Some(record)
     }
 
     fn reward(&mut self, record: &mut Value, with_currency: bool) {
@@ -507,13 +544,39 @@ impl Teller {
             return None;
         }
         body.as_object_mut()?.remove("tracking_from");
-        match self.rng.below(4) {
+        if self.rng.chance(15) {
+            let wrong = self.rng.below(4);
+            let (field, value) = [
+                ("redemtion_limit", json!(1)),
+                ("value", json!("100.000001")),
+                ("value", json!("0")),
+                ("currency", Value::Null),
+            ][wrong]
+                .clone();
+            if wrong == 1 {
+                body["type"] = json!("percent");
+            } else if wrong > 1 {
+                body["type"] = json!("amount");
+            }
+            if wrong == 3 {
+                body["budget"] = Value::Null;
+            }
+            body[field] = value;
+            return Some(Call::Promotion(id.to_owned(), body));
+        }
+        match self.rng.below(7) {
             0 => body["cap"] = json!(1 + self.rng.below(8)),
             1 => drop(body.as_object_mut()?.remove("cap")),
             2 if !body["budget"].is_null() => {
                 body["budget"]["amount"] = json!(self.rng.pick(&["1.00", "15", "40.00"]));
             }
             2 => body["budget"] = json!({"amount": "10.00", "currency": "EUR"}),
+            3 => body["limit_per_customer"] = json!(1 + self.rng.below(4)),
+            4 => body["limit_per_customer"] = Value::Null,
+            5 => {
+                body["starts_at"] = instant(self.now - self.rng.below(30) as i64 * HOUR_MS);
+                body["ends_at"] = instant(self.now + self.rng.below(3) as i64 * HOUR_MS);
+            }
             _ => body["redemption_limit"] = json!(1 + self.rng.below(3)),
         }
         let plan = self.plans.iter_mut().find(|plan| plan.id == id)?;
@@ -562,8 +625,9 @@ mod tests {
         }
         let all = "200 201 202 404 409 422 accepted duplicates quarantined rejected conflict missing too_old in_future before_tracking \
             created existing voucher_not_found voucher_disabled wrong_customer not_started expired limit_reached cap_reached \
-            budget_reached ambiguous_code not_a_success already_rolled_back rolled_back unknown_voucher over_limit \
-            outside_timeframe unknown_assignment redemption_rate 0.0000 budget cap result worst_case delivered failed EUR USD JPY";
+            budget_reached customer_limit_reached ambiguous_code not_a_success already_rolled_back rolled_back unknown_voucher \
+            over_limit over_cap over_budget over_customer_limit outside_timeframe unknown_assignment reward_not_told other_currency \
+            other_customers_order unknown_field unknown_value redemption_rate 0.0000 budget cap result worst_case delivered failed EUR USD JPY";
         let missing: Vec<&str> = all
             .split_whitespace()
             .filter(|name| !found.contains(*name))

@@ -34,9 +34,15 @@ pub enum AssignedBy {
     Api,
 }
 
-/// Who got an offer, as it was told; an assignment with a code is a publication.
-///
-/// Two copies are the same where all of this is the same, so a time that was not told is not filled in here.
+/// What a record says, field by field; `None` where it says nothing. Of a field with a fixed default it always says something, and
+/// of one whose default is the time of arrival only where it was told: no copy arrives when another did.
+pub type Stated = Vec<(&'static str, Option<String>)>;
+
+fn said(value: &Option<impl ToString>) -> Option<String> {
+    value.as_ref().map(ToString::to_string)
+}
+
+/// Who got an offer, as it was told; an assignment with a code is a publication. A time that was not told is not filled in here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// One in the marketplace.
@@ -99,9 +105,23 @@ impl Assignment {
                 .unwrap_or_default(),
         })
     }
+
+    /// What it says, to be compared with a copy.
+    pub fn stated(&self) -> Stated {
+        vec![
+            ("promotion_id", Some(self.promotion_id.to_string())),
+            ("customer_id", Some(self.customer_id.to_string())),
+            ("tier_id", said(&self.tier_id)),
+            ("segment", said(&self.segment)),
+            ("voucher_code", said(&self.voucher_code)),
+            ("assigned_at", said(&self.assigned_at)),
+            ("result", Some(format!("{:?}", self.result))),
+            ("channel", Some(format!("{:?}", self.channel))),
+        ]
+    }
 }
 
-/// Who acted on an offer, as it was told. Two copies are the same where all of this is the same.
+/// Who acted on an offer, as it was told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redemption {
     /// One in the marketplace.
@@ -136,7 +156,17 @@ pub struct Redemption {
     /// The reward's currency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,
+    /// It says of itself that it was taken back, as an export does; only a copy of one that was may say so.
+    #[serde(skip)]
+    pub is_rolled_back: bool,
 }
+
+/// The results that a reported redemption may have: how it went, and whether it was taken back since.
+const RESULTS: [(&str, (Outcome, bool)); 3] = [
+    ("success", (Outcome::Success, false)),
+    ("failure", (Outcome::Failure, false)),
+    ("rolled_back", (Outcome::Success, true)),
+];
 
 impl Redemption {
     /// The fields of a reported record; what else it has is ignored.
@@ -174,12 +204,18 @@ impl Redemption {
         let promotion_id = record.needed_id("promotion_id", PromotionId::new)?;
         let customer_id = record.needed_id("customer_id", CustomerId::new)?;
         let voucher_code = record.id("voucher_code", VoucherCode::new)?;
+        let tier_id = record.id("tier_id", TierId::new)?;
+        let assignment_id = record.id("assignment_id", AssignmentId::new)?;
+        let order_id = record.id("order_id", OrderId::new)?;
+        let redeemed_at = checked(record, "redeemed_at", door)?;
+        let (result, is_rolled_back) = record.word("result", &RESULTS)?.unwrap_or_default();
         Ok(Self {
-            tier_id: record.id("tier_id", TierId::new)?,
-            assignment_id: record.id("assignment_id", AssignmentId::new)?,
-            order_id: record.id("order_id", OrderId::new)?,
-            redeemed_at: checked(record, "redeemed_at", door)?,
-            result: record.word("result", &OUTCOMES)?.unwrap_or_default(),
+            tier_id,
+            assignment_id,
+            order_id,
+            redeemed_at,
+            result,
+            is_rolled_back,
             failure_code: record.free_text("failure_code"),
             reward_amount: record.money("reward_amount")?,
             currency: record.currency("currency")?,
@@ -212,7 +248,25 @@ impl Redemption {
             failure_code: None,
             reward_amount: record.money("reward_amount")?,
             currency: record.currency("currency")?,
+            is_rolled_back: false,
         })
+    }
+
+    /// What it says, to be compared with a copy.
+    pub fn stated(&self) -> Stated {
+        vec![
+            ("promotion_id", Some(self.promotion_id.to_string())),
+            ("customer_id", Some(self.customer_id.to_string())),
+            ("voucher_code", said(&self.voucher_code)),
+            ("tier_id", said(&self.tier_id)),
+            ("assignment_id", said(&self.assignment_id)),
+            ("order_id", said(&self.order_id)),
+            ("redeemed_at", said(&self.redeemed_at)),
+            ("result", Some(format!("{:?}", self.result))),
+            ("failure_code", self.failure_code.clone()),
+            ("reward_amount", said(&self.reward_amount)),
+            ("currency", said(&self.currency)),
+        ]
     }
 }
 
@@ -240,6 +294,12 @@ impl Rollback {
             reason: record.free_text("reason"),
         })
     }
+
+    /// True where a copy states another reason.
+    pub fn contradicts(&self, copy: &Self) -> bool {
+        let both = self.reason.as_ref().zip(copy.reason.as_ref());
+        both.is_some_and(|(reason, other)| reason != other)
+    }
 }
 
 fn checked(record: &Record<'_>, field: &str, door: &Door) -> Result<Option<Instant>, Problem> {
@@ -247,16 +307,32 @@ fn checked(record: &Record<'_>, field: &str, door: &Door) -> Result<Option<Insta
     at.map_or(Ok(()), |at| door.check(field, at)).map(|()| at)
 }
 
-/// A rule that a reported redemption broke: the till has honoured it, so it is taken in and marked.
+/// What is to be known of a success: the till has honoured it, so it is taken in and marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each name is the flag itself")]
 pub enum Flag {
     UnknownVoucher,
     OverLimit,
+    OverCap,
+    OverBudget,
+    OverCustomerLimit,
     OutsideTimeframe,
     WrongCustomer,
     UnknownAssignment,
+    RewardNotTold,
+    OtherCurrency,
+    OtherCustomersOrder,
+}
+
+impl Flag {
+    /// It is of a limit: it tells what was left at arrival, while the others tell what holds now.
+    pub fn is_of_arrival(self) -> bool {
+        matches!(
+            self,
+            Self::OverLimit | Self::OverCap | Self::OverBudget | Self::OverCustomerLimit
+        )
+    }
 }
 
 /// Why a redeem is refused: the first that holds, in this order.
@@ -269,6 +345,7 @@ pub enum Refusal {
     WrongCustomer,
     NotStarted,
     Expired,
+    CustomerLimitReached,
     LimitReached,
     CapReached,
     BudgetReached,
@@ -283,6 +360,7 @@ impl Refusal {
             Self::WrongCustomer => "wrong_customer",
             Self::NotStarted => "not_started",
             Self::Expired => "expired",
+            Self::CustomerLimitReached => "customer_limit_reached",
             Self::LimitReached => "limit_reached",
             Self::CapReached => "cap_reached",
             Self::BudgetReached => "budget_reached",

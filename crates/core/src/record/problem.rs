@@ -16,6 +16,7 @@ pub enum Code {
     BadTime,
     BadMoney,
     UnknownCurrency,
+    OtherCurrency,
     UnknownKind,
     UnknownChannel,
     UnknownStatus,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use iso_currency::Currency as Iso;
-use rust_decimal::{Decimal, RoundingStrategy};
+use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text that is no amount.
@@ -50,9 +50,34 @@ impl Money {
 
     /// In millionths: exact, since an amount has at most 6 decimals.
     pub fn micros(self) -> i128 {
-        let mut amount = self.0;
-        amount.rescale(6);
-        amount.mantissa()
+        let amount = self.0.normalize();
+        amount.mantissa() * 10_i128.pow(6_u32.saturating_sub(amount.scale()))
+    }
+
+    /// So many millionths; `None` where they are more than an amount can hold exactly.
+    fn of_micros(micros: i128) -> Option<Self> {
+        let exact = Decimal::try_from_i128_with_scale(micros, 6);
+        // A whole number has room for six digits more.
+        let whole = || Decimal::try_from_i128_with_scale(micros / 1_000_000, 0).ok();
+        let amount = exact
+            .ok()
+            .or_else(|| whole().filter(|_| micros % 1_000_000 == 0))?;
+        Some(Self(amount.normalize()))
+    }
+
+    /// The sum; `None` where it cannot be held exactly.
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        Self::of_micros(self.micros().checked_add(other.micros())?)
+    }
+
+    /// The difference; `None` where it cannot be held exactly.
+    pub fn checked_sub(self, other: Self) -> Option<Self> {
+        self.checked_add(-other)
+    }
+
+    /// So many times this; `None` where it cannot be held exactly.
+    pub fn checked_times(self, count: i128) -> Option<Self> {
+        Self::of_micros(self.micros().checked_mul(count)?)
     }
 
     /// The whole number of it, for counts that went the way of amounts.
@@ -64,11 +89,6 @@ impl Money {
     /// Reads a number that was stored, negative ones too.
     pub fn stored(text: &str) -> Option<Self> {
         text.parse().ok().map(Self)
-    }
-
-    /// So many times this.
-    pub fn times(self, count: i64) -> Self {
-        Self(self.0.saturating_mul(Decimal::from(count)).normalize())
     }
 
     /// A part of this, cut to the 6 decimals an amount may have.
@@ -90,19 +110,11 @@ impl Money {
     pub fn average(self, count: i64, currency: Currency) -> Option<Self> {
         let digits = currency.minor_digits().min(6);
         let divisor = i128::from(count) * 10_i128.pow(6 - digits);
-        if divisor == 0 {
+        if divisor <= 0 {
             return None;
         }
-        let (quotient, rest) = (
-            self.micros().div_euclid(divisor),
-            self.micros().rem_euclid(divisor),
-        );
-        let up = match (2 * rest).cmp(&divisor) {
-            std::cmp::Ordering::Less => false,
-            std::cmp::Ordering::Equal => quotient % 2 != 0,
-            std::cmp::Ordering::Greater => true,
-        };
-        Decimal::try_from_i128_with_scale(quotient + i128::from(up), digits)
+        let rounded = half_even(self.micros(), divisor);
+        Decimal::try_from_i128_with_scale(rounded, digits)
             .ok()
             .map(Self)
     }
@@ -254,6 +266,18 @@ impl Sums {
         }
     }
 
+    /// These less others, currency by currency; `None` where a difference cannot be held exactly.
+    pub fn checked_sub(&self, other: &Self) -> Option<Self> {
+        let mut rest = self.clone();
+        for (currency, amount) in other.iter() {
+            match self.get(currency).checked_sub(amount)? {
+                left if left.is_zero() => rest.0.remove(&currency),
+                left => rest.0.insert(currency, left),
+            };
+        }
+        Some(rest)
+    }
+
     /// The sum in a currency.
     pub fn get(&self, currency: Currency) -> Money {
         self.0.get(&currency).copied().unwrap_or_default()
@@ -297,9 +321,26 @@ pub fn rate(part: i64, whole: i64) -> Option<String> {
 
 /// As [`rate`], of amounts.
 pub fn share(part: Money, whole: Money) -> Option<String> {
-    let share = part.0.checked_div(whole.0)?;
-    let rounded = share.round_dp_with_strategy(4, RoundingStrategy::MidpointNearestEven);
-    Some(format!("{rounded:.4}"))
+    // Whole numbers, so that nothing is rounded before the end.
+    let (part, whole) = (part.micros().checked_mul(10_000)?, whole.micros());
+    if whole <= 0 {
+        return None;
+    }
+    let ten_thousandths = half_even(part, whole);
+    Decimal::try_from_i128_with_scale(ten_thousandths, 4)
+        .ok()
+        .map(|share| format!("{share:.4}"))
+}
+
+/// `part / whole`, of a whole above 0, rounded half-even to a whole number.
+fn half_even(part: i128, whole: i128) -> i128 {
+    let (quotient, rest) = (part.div_euclid(whole), part.rem_euclid(whole));
+    let up = match (2 * rest).cmp(&whole) {
+        std::cmp::Ordering::Less => false,
+        std::cmp::Ordering::Equal => quotient % 2 != 0,
+        std::cmp::Ordering::Greater => true,
+    };
+    quotient + i128::from(up)
 }
 
 #[cfg(test)]
@@ -386,10 +427,54 @@ mod tests {
             (3, 20_000, "0.0002"),
             (3, 2, "1.5000"),
             (0, 5, "0.0000"),
+            // Half-even of the exact share: 0.00005 and a little more than it.
+            (1, 20_000, "0.0000"),
+            (50_000_000_000_001, 1_000_000_000_000_000_000, "0.0001"),
+            (i64::MAX, 1, "9223372036854775807.0000"),
         ] {
             assert_eq!(rate(part, whole).unwrap(), text);
         }
         assert_eq!(rate(1, 0), None);
+    }
+
+    #[test]
+    fn what_cannot_be_held_exactly_is_no_amount() {
+        let most = money("999999999999999.999999");
+        for (amount, count, product) in [
+            ("5.00", 3, Some("15")),
+            ("0.000001", 1_000_000_000_000_000, Some("1000000000")),
+            ("1", i128::from(i64::MAX), Some("9223372036854775807")),
+            (
+                "999999999999999.999999",
+                79_228_162,
+                Some("79228161999999999999920.771838"),
+            ),
+            ("999999999999999.999999", 79_228_163, None),
+            (
+                "999999999999999.999999",
+                10_000_000,
+                Some("9999999999999999999990"),
+            ),
+            ("999999999999999.999999", 1_000_000_000_000_000, None),
+            (
+                "999999999999999",
+                10_000_000_000_000,
+                Some("9999999999999990000000000000"),
+            ),
+            ("999999999999999", 1_000_000_000_000_000, None),
+            ("2", i128::MAX, None),
+        ] {
+            let product = product.map(|text| Money::stored(text).unwrap());
+            assert_eq!(
+                money(amount).checked_times(count),
+                product,
+                "{amount} × {count}"
+            );
+        }
+        let large = most.checked_times(78_999_999).unwrap();
+        assert_eq!(large.checked_add(large), None);
+        assert_eq!(large.checked_sub(large), Some(Money::ZERO));
+        assert_eq!((-large).checked_sub(large), None);
     }
 
     #[test]

@@ -4,14 +4,17 @@
 use std::collections::{BTreeSet, HashMap};
 
 use futures_util::future::try_join_all;
+use revtrail_core::promotion::admission::{self, Surroundings, VoucherState};
 use revtrail_core::promotion::claim::Claim;
-use revtrail_core::promotion::redemption::Flag;
+use revtrail_core::promotion::redemption::{Flag, Outcome};
 use revtrail_core::value::id::{AssignmentId, CustomerId, PromotionId, RedemptionId};
 use revtrail_core::value::time::{Day, Instant};
+use serde::de::DeserializeOwned;
 
+use crate::ledger::facts::Pointer;
 use crate::market::Market;
 use crate::promotions::distributions::Distribution;
-use crate::promotions::redeem::{AssignmentFact, RedemptionFact, id_of};
+use crate::promotions::redeem::{AssignmentFact, RedemptionFact, id_of, voucher_state};
 use crate::table::client::{Range, Reading, last};
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, data, expired, number, text};
@@ -24,6 +27,66 @@ pub(crate) struct Part {
     pub(crate) newest_first: bool,
     pub(crate) after: Option<String>,
     pub(crate) limit: usize,
+}
+
+/// What redemptions name, as it lies in the table.
+struct Around(HashMap<Key, Item>);
+
+fn voucher_key(market: &Market, fact: &RedemptionFact) -> Option<Key> {
+    let code = fact.told.voucher_code.as_ref()?;
+    Some(keys::voucher(&market.id, &fact.told.promotion_id, code))
+}
+
+fn claim_key(market: &Market, fact: &RedemptionFact) -> Key {
+    keys::claim(&market.id, &fact.told.customer_id, &fact.told.promotion_id)
+}
+
+impl Around {
+    /// The voucher of a redemption's code, where it names one.
+    fn voucher(&self, market: &Market, fact: &RedemptionFact) -> Option<VoucherState> {
+        voucher_key(market, fact).map(|key| voucher_state(self.0.get(&key)))
+    }
+
+    fn read<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {
+        self.0.get(key).map(data).transpose()
+    }
+
+    /// The flags of a redemption: of a success, that is, whose promotion is there.
+    fn flags(&self, market: &Market, fact: &RedemptionFact) -> Result<BTreeSet<Flag>, StoreError> {
+        let told = &fact.told;
+        let promotion = self.read(&keys::promotion(&market.id, &told.promotion_id))?;
+        let Some(promotion) = promotion.filter(|_| fact.result() == Outcome::Success) else {
+            return Ok(BTreeSet::new());
+        };
+        let claim: Option<Claim> = self.read(&claim_key(market, fact))?;
+        let claim = claim.as_ref();
+        let order = told.order_id.as_ref();
+        let pointer = order.map(|order| keys::order_pointer(&market.id, order));
+        let pointer: Option<Pointer> = match &pointer {
+            Some(key) => self.read(key)?,
+            None => None,
+        };
+        let code = told.voucher_code.as_ref();
+        let assignment = told.assignment_id.as_ref();
+        let known = Surroundings {
+            promotion: &promotion,
+            voucher: self.voucher(market, fact),
+            holds_code: claim
+                .zip(code)
+                .is_some_and(|(claim, code)| claim.holds_code(code)),
+            knows_assignment: claim
+                .zip(assignment)
+                .is_some_and(|(claim, id)| claim.knows(id)),
+            buyer: pointer.as_ref().map(|pointer| &pointer.customer_id),
+        };
+        Ok(admission::flags(
+            told,
+            fact.at,
+            fact.reward,
+            &fact.flags,
+            &known,
+        ))
+    }
 }
 
 /// Something that waits for its promotion.
@@ -154,54 +217,45 @@ impl Market {
         self.redemption_facts(&wanted, now).await
     }
 
-    /// The redemptions of some keys that did not expire, in the keys' order. A code that became a voucher since is not unknown any
-    /// more: none can be made before its promotion, for which redemptions may have waited. Nor is an assignment that came since; any
-    /// number of redemptions may have named it, too many for its own transaction.
+    /// The redemptions of some keys that did not expire, in the keys' order, with the flags that hold now.
     async fn redemption_facts(
         &self,
         wanted: &[Key],
         now: Instant,
     ) -> Result<Vec<RedemptionFact>, StoreError> {
         let mut facts: Vec<RedemptionFact> = self.facts_at(wanted, now).await?;
-        let voucher = |fact: &RedemptionFact| {
-            let code = fact.told.voucher_code.as_ref()?;
-            let unknown = fact.flags.contains(&Flag::UnknownVoucher);
-            unknown.then(|| keys::voucher(&self.id, &fact.told.promotion_id, code))
-        };
-        let claim = |fact: &RedemptionFact| {
-            let told = &fact.told;
-            let unknown = fact.flags.contains(&Flag::UnknownAssignment);
-            unknown.then(|| keys::claim(&self.id, &told.customer_id, &told.promotion_id))
-        };
-        let claimed: BTreeSet<Key> = facts.iter().filter_map(claim).collect();
-        let vouchers: BTreeSet<Key> = facts.iter().filter_map(voucher).collect();
-        let wanted: Vec<Key> = claimed.iter().chain(&vouchers).cloned().collect();
-        let found = self.store.get_map(&wanted).await?;
-        let mut claims: HashMap<&Key, Claim> = HashMap::new();
-        for key in &claimed {
-            if let Some(item) = found.get(key) {
-                claims.insert(key, data(item)?);
-            }
-        }
+        let around = self.around(&facts).await?;
         for fact in &mut facts {
-            let made = |key: &Key| found.get(key).is_some_and(|item| item.contains_key("d"));
-            if voucher(fact).is_some_and(|key| made(&key)) {
-                fact.flags.remove(&Flag::UnknownVoucher);
-            }
-            let claim = claim(fact).and_then(|key| claims.get(&key));
-            let named = fact.told.assignment_id.as_ref();
-            if claim
-                .zip(named)
-                .is_some_and(|(claim, named)| claim.knows(named))
-            {
-                fact.flags.remove(&Flag::UnknownAssignment);
-            }
+            fact.flags = around.flags(self, fact)?;
         }
         Ok(facts)
     }
 
+    /// Reads what redemptions name. A customer's claim is asked only where they name an assignment or a code that is somebody's.
+    async fn around(&self, facts: &[RedemptionFact]) -> Result<Around, StoreError> {
+        let id = &self.id;
+        let mut wanted = BTreeSet::new();
+        for fact in facts {
+            let told = &fact.told;
+            wanted.insert(keys::promotion(id, &told.promotion_id));
+            wanted.extend(voucher_key(self, fact));
+            let order = told.order_id.as_ref();
+            wanted.extend(order.map(|order| keys::order_pointer(id, order)));
+        }
+        let mut around = Around(self.store.get_map(&Vec::from_iter(wanted)).await?);
+        let claims = facts.iter().filter(|fact| {
+            let told = &fact.told;
+            told.assignment_id.is_some() || around.voucher(self, fact).is_some_and(|it| it.assigned)
+        });
+        let claims = claims.map(|fact| claim_key(self, fact));
+        let claims: BTreeSet<Key> = claims.collect();
+        let found = self.store.get_map(&Vec::from_iter(claims)).await?;
+        around.0.extend(found);
+        Ok(around)
+    }
+
     /// The facts of some keys that did not expire, in the keys' order.
-    async fn facts_at<T: serde::de::DeserializeOwned>(
+    async fn facts_at<T: DeserializeOwned>(
         &self,
         wanted: &[Key],
         now: Instant,
@@ -319,19 +373,35 @@ impl Market {
         };
         let lanes = vec![keys::quarantine(&self.id, promotion)];
         let (items, next) = self.merged(lanes, &part).await?;
-        let wanted: Vec<Key> = items
-            .iter()
-            .filter_map(|item| self.waiting_fact(item))
-            .collect();
-        let mut waiting = Vec::new();
-        for item in self.items_at(&wanted, now).await? {
-            waiting.push(if keys::is_assignment(&self.id, text(&item, "pk")) {
-                Waiting::Assignment(data(&item)?)
+        Ok((self.waiting(&items, now).await?, next))
+    }
+
+    /// What entries of the quarantine point at; an entry whose fact expired goes.
+    pub(crate) async fn waiting(
+        &self,
+        entries: &[Item],
+        now: Instant,
+    ) -> Result<Vec<Waiting>, StoreError> {
+        let facts = entries.iter().filter_map(|entry| self.waiting_fact(entry));
+        let facts = self.items_at(&Vec::from_iter(facts), now).await?;
+        let read = |item: &Item| {
+            Ok(if keys::is_assignment(&self.id, text(item, "pk")) {
+                Waiting::Assignment(data(item)?)
             } else {
-                Waiting::Redemption(data(&item)?)
-            });
+                Waiting::Redemption(data(item)?)
+            })
+        };
+        facts.iter().map(read).collect()
+    }
+
+    /// The fact that an entry of the quarantine points at.
+    fn waiting_fact(&self, entry: &Item) -> Option<Key> {
+        let mut parts = text(entry, "sk").splitn(4, '/').skip(2);
+        let (what, id) = (parts.next()?, parts.next()?);
+        match what {
+            "a" => Some(keys::assignment(&self.id, &id_of(id)?)),
+            _ => Some(keys::redemption(&self.id, &id_of(id)?)),
         }
-        Ok((waiting, next))
     }
 
     /// All redemptions of a customer, latest first.

@@ -2,9 +2,8 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join;
-use revtrail_core::attribution::decide;
 use revtrail_core::attribution::order::Order;
-use revtrail_core::attribution::settings::Versions;
+use revtrail_core::promotion::result::adds;
 use revtrail_core::value::id::OrderId;
 use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::{DAY_MS, Instant};
@@ -114,14 +113,14 @@ pub(crate) fn add_link(
     after: &Link,
 ) {
     changes.at(key).data(after).next_version(version);
-    for (link, sign) in [(before, -1), (after, 1)] {
-        if let Some((currency, amount)) = link.adds {
-            changes
-                .at(total)
-                .add(&format!("o:{currency}"), amount.times(sign));
-        }
+    let total = changes.at(total);
+    if let Some((currency, amount)) = before.adds {
+        total.add(&format!("o:{currency}"), -amount);
     }
-    changes.at(total).add("n", 1);
+    if let Some((currency, amount)) = after.adds {
+        total.add(&format!("o:{currency}"), amount);
+    }
+    total.add("n", 1);
 }
 
 /// Remembers an order that is ahead of the clock: settings that are saved before its time decide whether it counts.
@@ -131,10 +130,4 @@ pub(super) fn remember_ahead(market: &Market, order: &Order, now: Instant, chang
             .at(&keys::order_ahead(&market.id, &order.order_id))
             .expires(order.placed_at.plus_ms(DAY_MS));
     }
-}
-
-/// What an order adds to the result of a promotion whose redemptions name it: its amount, where it counts.
-pub(crate) fn adds(order: &Order, versions: &Versions) -> Option<(Currency, Money)> {
-    let (not_counted, amount) = decide::count(order, &versions.at(order.placed_at).settings);
-    not_counted.is_none().then_some((order.currency, amount))
 }

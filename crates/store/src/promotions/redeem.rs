@@ -25,13 +25,14 @@ use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::{Day, Instant};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::load::StoredVoucher;
 use self::load::{Draft, PoolOf, Subject};
+pub(crate) use self::load::{StoredVoucher, voucher_state};
 use crate::jobs::job::RedemptionPlace;
 use crate::market::Market;
+use crate::promotions::lists::Waiting;
 use crate::table::client::{Range, Reading};
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, data, expired, text};
+use crate::table::item::{Item, data, expired};
 use crate::table::keys::{self, Key, slot_of};
 use crate::table::write::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted, Write};
 
@@ -130,10 +131,10 @@ pub struct RedemptionFact {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
-    /// Rules it broke when it came; what is known now, lists see to.
+    /// As it is stored the limits that had not enough when it came (older versions stored more); as it is listed all its flags.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub flags: BTreeSet<Flag>,
-    /// What it gave, with its currency.
+    /// What it cost: what a success took of the budget and of the result, and what its rollback gives back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reward: Option<(Money, Currency)>,
     /// By whom and when it was taken back.
@@ -148,6 +149,9 @@ pub struct RedemptionFact {
     /// Where it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<String>,
+    /// Where those came from whose place in quarantine it took.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<String>,
 }
 
 /// An assignment as it is stored.
@@ -164,6 +168,27 @@ pub struct AssignmentFact {
     pub waits: Option<Waits>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<String>,
+    /// Where those came from whose place in quarantine it took.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<String>,
+}
+
+impl AssignmentFact {
+    /// What a copy is compared with: what waits was told at a time, be it that of its arrival.
+    fn as_told(&self) -> Cow<'_, Assignment> {
+        match self.waits {
+            None => Cow::Borrowed(&self.told),
+            Some(_) => Cow::Owned(Assignment {
+                assigned_at: Some(self.at),
+                ..self.told.clone()
+            }),
+        }
+    }
+
+    /// Where it, and those whose place it took, came from.
+    fn sources(&self) -> Vec<String> {
+        self.earlier.iter().chain(&self.source).cloned().collect()
+    }
 }
 
 /// That a fact waits for its promotion.
@@ -185,16 +210,42 @@ impl RedemptionFact {
         }
     }
 
-    /// What a report of it says: a redeem that was refused failed, and why.
+    fn new(told: Redemption, way: Way, now: Instant) -> Self {
+        Self {
+            told,
+            at: now,
+            arrived_at: now,
+            way,
+            refusal: None,
+            flags: BTreeSet::new(),
+            reward: None,
+            rolled_back: None,
+            waits: None,
+            loose: false,
+            source: None,
+            earlier: Vec::new(),
+        }
+    }
+
+    /// What a report of it says: a redeem that was refused failed, and why; what waits was told at a time, be it that of its arrival.
     fn as_told(&self) -> Cow<'_, Redemption> {
-        match self.refusal {
-            None => Cow::Borrowed(&self.told),
-            Some(refusal) => Cow::Owned(Redemption {
+        match (self.refusal, &self.waits) {
+            (None, None) => Cow::Borrowed(&self.told),
+            (Some(refusal), _) => Cow::Owned(Redemption {
                 result: Outcome::Failure,
                 failure_code: Some(refusal.name().to_owned()),
                 ..self.told.clone()
             }),
+            (None, Some(_)) => Cow::Owned(Redemption {
+                redeemed_at: Some(self.at),
+                ..self.told.clone()
+            }),
         }
+    }
+
+    /// Where it, and those whose place it took, came from.
+    fn sources(&self) -> Vec<String> {
+        self.earlier.iter().chain(&self.source).cloned().collect()
     }
 
     fn stands(&self) -> bool {
@@ -268,11 +319,11 @@ impl Market {
             .collect();
         let slot = slot_of(arrivals.first().map_or("", |arrival| arrival.entry.name()));
         let done = self.do_jobs(&jobs, slot, now).await?;
-        let taken = done.into_iter().filter_map(|done| match done {
-            Done::Taken(taken) => Some(taken),
-            Done::Redeemed(_) | Done::RolledBack(_) => None,
+        let taken = done.into_iter().map(|done| match done {
+            Done::Taken(taken) => Ok(taken),
+            other => Err(answered_otherwise("a record", Some(&other))),
         });
-        Ok(taken.collect())
+        taken.collect()
     }
 
     /// Takes one use, where all limits allow it, in one atomic step; the same again gives the same answer and takes nothing more.
@@ -284,7 +335,7 @@ impl Market {
         let done = self.do_jobs(&[Job::Redeem(asked)], slot, now).await?;
         match done.into_iter().next() {
             Some(Done::Redeemed(redeemed)) => Ok(redeemed),
-            _ => Ok(Redeemed::NoPromotion),
+            other => Err(answered_otherwise("a redeem", other.as_ref())),
         }
     }
 
@@ -307,7 +358,7 @@ impl Market {
             .await?;
         match done.into_iter().next() {
             Some(Done::RolledBack(rolled_back)) => Ok(rolled_back),
-            _ => Ok(RolledBack::Unknown),
+            other => Err(answered_otherwise("a rollback", other.as_ref())),
         }
     }
 
@@ -353,17 +404,21 @@ impl Market {
                     return Ok(false);
                 }
                 let waiting = self.waiting(chunk, now).await?;
-                let admit = |entry| {
+                let admit = |waiting| {
                     place += 1;
+                    let entry = match waiting {
+                        Waiting::Assignment(fact) => Entry::Assigned(fact.told),
+                        Waiting::Redemption(fact) => Entry::Redeemed(fact.told),
+                    };
                     Job::Admit { entry, place }
                 };
                 let jobs: Vec<Job> = waiting.into_iter().map(admit).collect();
                 let done = self
                     .do_jobs(&jobs, slot_of(promotion.as_str()), now)
                     .await?;
-                kept |= done
-                    .iter()
-                    .any(|done| matches!(done, Done::Taken(Taken::Rejected(_))));
+                kept |= done.iter().any(|done| {
+                    matches!(done, Done::Taken(Taken::Rejected(_) | Taken::Quarantined))
+                });
             }
             match next {
                 Some(next) => after = Some(next),
@@ -424,32 +479,6 @@ impl Market {
             }
         }
         Ok(None)
-    }
-
-    /// The facts that entries of the quarantine point at; an entry whose fact expired goes.
-    async fn waiting(&self, entries: &[Item], now: Instant) -> Result<Vec<Entry>, StoreError> {
-        let facts = entries.iter().filter_map(|entry| self.waiting_fact(entry));
-        let facts: Vec<Key> = facts.collect();
-        let found = self.items_at(&facts, now).await?;
-        let mut waiting = Vec::new();
-        for item in &found {
-            if keys::is_assignment(&self.id, text(item, "pk")) {
-                waiting.push(Entry::Assigned(data::<AssignmentFact>(item)?.told));
-            } else {
-                waiting.push(Entry::Redeemed(data::<RedemptionFact>(item)?.told));
-            }
-        }
-        Ok(waiting)
-    }
-
-    /// The fact that an entry of the quarantine points at.
-    pub(crate) fn waiting_fact(&self, entry: &Item) -> Option<Key> {
-        let mut parts = text(entry, "sk").splitn(4, '/').skip(2);
-        let (what, id) = (parts.next()?, parts.next()?);
-        match what {
-            "a" => Some(keys::assignment(&self.id, &id_of(id)?)),
-            _ => Some(keys::redemption(&self.id, &id_of(id)?)),
-        }
     }
 
     /// Counts records that came in and changed nothing.
@@ -609,7 +638,11 @@ impl Market {
             .iter()
             .filter_map(|subject| draft.order_key(subject.order_id.as_ref()?).transpose())
             .collect::<Result<_, _>>()?;
-        draft.read(&orders).await?;
+        let beside = known
+            .iter()
+            .filter_map(|subject| draft.beside_claim(subject));
+        let rest: Vec<Key> = orders.into_iter().chain(beside).collect();
+        draft.read(&rest).await?;
         if !all_slots.is_empty() {
             // The head first, then all slots: what moves, moves from the head to slots.
             let heads: Vec<Key> = all_slots.iter().map(|pool| pool.head(self)).collect();
@@ -628,6 +661,14 @@ impl Entry {
             Self::Assigned(told) => told.assignment_id.as_str(),
             Self::Redeemed(told) => told.redemption_id.as_str(),
         }
+    }
+}
+
+/// A plan answers what was asked; another answer is ours to mend, and no till is told anything about it.
+fn answered_otherwise(asked: &'static str, done: Option<&Done>) -> StoreError {
+    StoreError::Refused {
+        op: asked,
+        source: format!("it was planned as {done:?}").into(),
     }
 }
 

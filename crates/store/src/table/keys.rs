@@ -390,6 +390,11 @@ pub fn claim(id: &MarketplaceId, customer: &CustomerId, promotion: &PromotionId)
     key(claims(id, customer), promotion.as_str())
 }
 
+/// How many successes of a promotion stand beside a customer's claim, which is full.
+pub fn beside_claim(id: &MarketplaceId, customer: &CustomerId, promotion: &PromotionId) -> Key {
+    key(part(id, &format!("bx/{customer}")), promotion.as_str())
+}
+
 /// The partition of a lane of a promotion's lists.
 pub fn promotion_lists(id: &MarketplaceId, lane: u8, promotion: &PromotionId) -> String {
     part(id, &format!("h/{lane}/{promotion}"))
@@ -628,6 +633,7 @@ mod tests {
                     let only = PromotionId::new("p").unwrap();
                     add(promotion_cell(id, 0, &only, Some(&tier), Some(&segment)));
                     add(claim(id, &customer, &promo));
+                    add(beside_claim(id, &customer, &promo));
                     add(voucher(id, &promo, &code_));
                     add(voucher_slot(id, 0, &promo, &code_));
                     add(listed_redemption(id, &promo, at, &redeemed));

@@ -1,117 +1,123 @@
-//! What a redemption takes of its voucher's limit, of cap and budget, and what it gives back; what its reward is.
+//! Lays out for `core` what is left of a redemption's limits, and keeps what `core` made of it.
+
+use std::collections::BTreeSet;
 
 use revtrail_core::promotion::Promotion;
-use revtrail_core::promotion::redemption::{Redemption, Refusal};
-use revtrail_core::record::{Code, Problem};
-use revtrail_core::value::money::{Currency, Money};
-use revtrail_core::value::time::Instant;
+use revtrail_core::promotion::limits::{Limit, Limits, Taking, spends};
+use revtrail_core::promotion::result::adds;
 
 use super::RedemptionFact;
 use super::load::{Draft, PoolOf};
-use crate::promotions::order_links::adds;
-use crate::promotions::pool::Took;
 use crate::table::fault::StoreError;
 
 impl Draft<'_> {
-    /// Takes one use of the voucher, one of the cap, and the reward of the budget: all or, where one has not enough, none of them;
-    /// but where the till has honoured it already (`honoured`), all of them, below nothing.
+    /// Takes what a success uses: all of it or, where a limit has not enough, nothing; but what a till has honoured already, all of
+    /// it. Says which limits had not enough.
     pub(super) fn use_up(
         &mut self,
         fact: &RedemptionFact,
         promotion: &Promotion,
         honoured: bool,
-    ) -> Result<Result<(), Refusal>, StoreError> {
-        self.open_pools(promotion);
-        let one = Money::from(1);
-        let id = &promotion.promotion_id;
+    ) -> Result<BTreeSet<Limit>, StoreError> {
+        let mut limits = self.limits(fact, promotion)?;
         let spends = spends(fact.reward, promotion);
-        let voucher = fact.told.voucher_code.as_ref();
-        let mut of_voucher = match voucher {
-            Some(code) => self.voucher(id, code)?.pool.clone(),
-            None => None,
+        let taking = match honoured {
+            true => limits.honour(spends),
+            false => limits.take(spends),
         };
-        let mut of_cap = self.caps.get(id).cloned();
-        let mut of_budget = self.budgets.get(id).cloned().filter(|_| !spends.is_zero());
-        let mut missing = None;
-        let (mut opened, mut by_head) = (0, false);
-        for (pool, amount, refusal) in [
-            (&mut of_voucher, one, Refusal::LimitReached),
-            (&mut of_cap, one, Refusal::CapReached),
-            (&mut of_budget, spends, Refusal::BudgetReached),
-        ] {
-            let Some(pool) = pool else { continue };
-            match pool.take(amount) {
-                Took::Enough => opened -= i64::from(refusal == Refusal::LimitReached),
-                Took::Nothing if honoured => {
-                    pool.overdraw(amount);
-                    by_head |= refusal == Refusal::LimitReached;
-                    missing = missing.or(Some(refusal));
-                }
-                Took::Nothing => return Ok(Err(refusal)),
-                Took::Unknown => {
-                    self.unknown.insert(PoolOf {
-                        promotion: id.clone(),
-                        voucher: voucher
-                            .filter(|_| refusal == Refusal::LimitReached)
-                            .cloned(),
-                    });
-                }
+        let short = match taking {
+            Taking::Enough => BTreeSet::new(),
+            Taking::Short(short) if honoured => short,
+            Taking::Short(short) => return Ok(short),
+            // Nothing of this plan is written: it is made again with all slots.
+            Taking::Unread(unread) => {
+                self.unknown
+                    .extend(unread.into_iter().map(|limit| PoolOf::new(limit, fact)));
+                return Ok(BTreeSet::new());
             }
-        }
-        if let Some(code) = voucher {
-            let open = self.voucher(id, code)?;
-            open.pool = of_voucher;
+        };
+        if let Some(code) = &fact.told.voucher_code {
+            let open = self.voucher(&fact.told.promotion_id, code)?;
             open.uses += 1;
-            open.by_head |= by_head;
-            if !open.disabled {
-                open.opened += opened;
+            let is_over = short.contains(&Limit::Voucher);
+            open.by_head |= is_over;
+            if limits.voucher.is_some() && !open.disabled && !is_over {
+                open.opened -= 1;
             }
         }
-        self.caps.extend(of_cap.map(|pool| (id.clone(), pool)));
-        self.budgets
-            .extend(of_budget.map(|pool| (id.clone(), pool)));
+        self.keep(fact, limits)?;
         if let Some((amount, currency)) = fact.reward {
-            let total = self.total(id);
+            let total = self.total(&promotion.promotion_id);
             self.changes
                 .at(&total)
                 .add(&format!("w:{currency}"), amount);
         }
         self.name_order(fact, 1)?;
-        Ok(missing.map_or(Ok(()), Err))
+        Ok(short)
     }
 
+    /// Gives back what a success took.
     pub(super) fn give_back(
         &mut self,
         fact: &RedemptionFact,
         promotion: &Promotion,
     ) -> Result<(), StoreError> {
-        self.open_pools(promotion);
-        let one = Money::from(1);
-        let id = &promotion.promotion_id;
+        let mut limits = self.limits(fact, promotion)?;
         if let Some(code) = &fact.told.voucher_code {
-            let open = self.voucher(id, code)?;
+            let open = self.voucher(&fact.told.promotion_id, code)?;
             open.uses -= 1;
-            if let Some(pool) = &mut open.pool {
+            if let Some(pool) = &limits.voucher {
                 open.by_head = true;
                 if !open.disabled && !pool.is_overdrawn() {
                     open.opened += 1;
                 }
-                pool.give_back(one);
             }
         }
-        if let Some(pool) = self.caps.get_mut(id) {
-            pool.give_back(one);
-        }
-        if let Some(pool) = self.budgets.get_mut(id) {
-            pool.give_back(spends(fact.reward, promotion));
-        }
+        limits.give_back(spends(fact.reward, promotion));
+        self.keep(fact, limits)?;
         if let Some((amount, currency)) = fact.reward {
-            let total = self.total(id);
+            let total = self.total(&promotion.promotion_id);
             self.changes
                 .at(&total)
                 .add(&format!("w:{currency}"), -amount);
         }
         self.name_order(fact, -1)
+    }
+
+    /// What is left for a redemption.
+    fn limits(
+        &mut self,
+        fact: &RedemptionFact,
+        promotion: &Promotion,
+    ) -> Result<Limits, StoreError> {
+        self.open_pools(promotion);
+        let (told, id) = (&fact.told, &promotion.promotion_id);
+        let customer = match promotion.limit_per_customer {
+            Some(limit) => Some(limit - self.claim(id, &told.customer_id)?.successes()),
+            None => None,
+        };
+        let voucher = match &told.voucher_code {
+            Some(code) => self.voucher(id, code)?.pool.clone(),
+            None => None,
+        };
+        Ok(Limits {
+            customer,
+            voucher,
+            cap: self.caps.get(id).cloned(),
+            budget: self.budgets.get(id).cloned(),
+        })
+    }
+
+    /// Keeps what is left afterwards. What a customer may still have follows from the claim.
+    fn keep(&mut self, fact: &RedemptionFact, limits: Limits) -> Result<(), StoreError> {
+        let id = &fact.told.promotion_id;
+        if let Some(code) = &fact.told.voucher_code {
+            self.voucher(id, code)?.pool = limits.voucher;
+        }
+        self.caps.extend(limits.cap.map(|pool| (id.clone(), pool)));
+        self.budgets
+            .extend(limits.budget.map(|pool| (id.clone(), pool)));
+        Ok(())
     }
 
     /// A success that names an order, more or less.
@@ -133,43 +139,5 @@ impl Draft<'_> {
             None => open.link.adds,
         };
         Ok(())
-    }
-}
-
-/// What a redemption gave, with the currency that is its own or the promotion's.
-pub(super) fn reward(
-    told: &Redemption,
-    promotion: &Promotion,
-) -> Result<Option<(Money, Currency)>, Problem> {
-    let Some(amount) = told.reward_amount else {
-        return Ok(None);
-    };
-    match told.currency.or(promotion.reward_currency()) {
-        Some(currency) => Ok(Some((amount, currency))),
-        None => Err(Problem::of(
-            "currency",
-            Code::Missing,
-            "currency is needed beside reward_amount: this promotion has none",
-        )),
-    }
-}
-
-/// A promotion is tracked from a time on: nothing is redeemed before it.
-pub(super) fn tracked(at: Instant, promotion: &Promotion) -> Result<(), Problem> {
-    if at >= promotion.tracking_from {
-        return Ok(());
-    }
-    let detail = format!(
-        "redeemed_at: {at} is before {}, from when on this promotion is tracked",
-        promotion.tracking_from
-    );
-    Err(Problem::of("redeemed_at", Code::BeforeTracking, detail))
-}
-
-/// What a reward takes of the budget: nothing, where it is of another currency.
-fn spends(reward: Option<(Money, Currency)>, promotion: &Promotion) -> Money {
-    match (reward, promotion.budget) {
-        (Some((amount, currency)), Some(budget)) if currency == budget.currency => amount,
-        _ => Money::ZERO,
     }
 }

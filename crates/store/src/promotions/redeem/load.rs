@@ -6,7 +6,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::order::Order;
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::promotion::Promotion;
+use revtrail_core::promotion::admission::VoucherState;
 use revtrail_core::promotion::claim::{Claim, Figures};
+use revtrail_core::promotion::limits::Limit;
+use revtrail_core::promotion::pool::Pool;
 use revtrail_core::promotion::redemption::Redemption;
 use revtrail_core::value::id::{CustomerId, OrderId, PromotionId, VoucherCode};
 use revtrail_core::value::money::Money;
@@ -17,7 +20,6 @@ use super::{AssignmentFact, Entry, Job, RedemptionFact, amount};
 use crate::ledger::facts::{Pointer, read_order};
 use crate::market::Market;
 use crate::promotions::order_links::Link;
-use crate::promotions::pool::Pool;
 use crate::table::change::Changes;
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, data, expired, item_bytes, number};
@@ -31,6 +33,15 @@ pub(super) struct PoolOf {
 }
 
 impl PoolOf {
+    /// The limit that a redemption meets.
+    pub(super) fn new(limit: Limit, fact: &RedemptionFact) -> Self {
+        let code = fact.told.voucher_code.as_ref();
+        Self {
+            promotion: fact.told.promotion_id.clone(),
+            voucher: code.filter(|_| limit == Limit::Voucher).cloned(),
+        }
+    }
+
     pub(super) fn head(&self, market: &Market) -> Key {
         match &self.voucher {
             None => keys::promotion_pool(&market.id, &self.promotion),
@@ -128,6 +139,10 @@ impl Subject {
 /// one promotion by one customer: a till that sells to nobody by name. What comes beyond is counted and belongs to no assignment.
 const CLAIM_BYTES_MAX: usize = 250_000;
 
+fn is_full(claim: &Item) -> bool {
+    item_bytes(claim) > CLAIM_BYTES_MAX
+}
+
 /// A customer's claim, as it was and as it becomes.
 pub(super) struct OpenClaim {
     pub(super) claim: Claim,
@@ -136,6 +151,16 @@ pub(super) struct OpenClaim {
     pub(super) changed: bool,
     /// It takes no more.
     pub(super) full: bool,
+    /// Successes that stand beside it, as they were and as they become, and the version of their count.
+    pub(super) beside: [i64; 2],
+    pub(super) beside_version: i64,
+}
+
+impl OpenClaim {
+    /// Successes that stand.
+    pub(super) fn successes(&self) -> i64 {
+        self.claim.successes() + self.beside[1]
+    }
 }
 
 /// A voucher, as it was and as it becomes.
@@ -143,13 +168,33 @@ pub(super) struct OpenVoucher {
     /// It was made; else only its uses are known.
     pub(super) made: Option<StoredVoucher>,
     pub(super) disabled: bool,
+    pub(super) was_assigned: bool,
     pub(super) assigned: bool,
-    pub(super) mark_assigned: bool,
     pub(super) pool: Option<Pool>,
     pub(super) uses: i64,
     pub(super) opened: i64,
     /// What is opened depends on what lies in the head.
     pub(super) by_head: bool,
+}
+
+impl OpenVoucher {
+    pub(super) fn state(&self) -> VoucherState {
+        VoucherState {
+            exists: self.made.is_some(),
+            disabled: self.disabled,
+            assigned: self.assigned,
+        }
+    }
+}
+
+/// The voucher of a code, by the item where it lies or would lie: uses and assignments may be there before it is made.
+pub(crate) fn voucher_state(item: Option<&Item>) -> VoucherState {
+    let has = |attribute| item.is_some_and(|item| item.contains_key(attribute));
+    VoucherState {
+        exists: has("d"),
+        disabled: has("x"),
+        assigned: has("s"),
+    }
 }
 
 /// A voucher as it is stored.
@@ -249,6 +294,17 @@ impl<'m> Draft<'m> {
         Ok(())
     }
 
+    /// Where successes are counted that a full claim does not hold; `None` where the claim, which was read, has much room: it
+    /// grows only, give or take how well it packs.
+    pub(super) fn beside_claim(&self, subject: &Subject) -> Option<Key> {
+        let (customer, promotion) = (&subject.customer_id, &subject.promotion_id);
+        let claim = self
+            .items
+            .get(&keys::claim(&self.market.id, customer, promotion))?;
+        (item_bytes(claim) > CLAIM_BYTES_MAX / 2)
+            .then(|| keys::beside_claim(&self.market.id, customer, promotion))
+    }
+
     pub(super) fn versions(&self) -> Result<&Versions, StoreError> {
         self.versions.as_ref().ok_or(StoreError::Contended {
             op: "reading settings",
@@ -311,12 +367,16 @@ impl<'m> Draft<'m> {
             let key = keys::claim(&self.market.id, customer, promotion);
             let item = self.items.get(&key);
             let claim: Claim = item.map(data).transpose()?.unwrap_or_default();
+            let beside = keys::beside_claim(&self.market.id, customer, promotion);
+            let counted = self.items.get(&beside).and_then(|item| number(item, "n"));
             let open = OpenClaim {
+                beside: [counted.unwrap_or(0); 2],
+                beside_version: self.version(&beside),
                 before: claim.figures(),
                 claim,
                 version: self.version(&key),
                 changed: false,
-                full: item.is_some_and(|item| item_bytes(item) > CLAIM_BYTES_MAX),
+                full: item.is_some_and(is_full),
             };
             self.claims.insert(place.clone(), open);
         }
@@ -334,6 +394,7 @@ impl<'m> Draft<'m> {
         if !self.vouchers.contains_key(&place) {
             let head = keys::voucher(&self.market.id, promotion, code);
             let item = self.items.get(&head);
+            let state = voucher_state(item);
             let made = item.filter(|item| item.contains_key("d"));
             let made: Option<StoredVoucher> = made.map(data).transpose()?;
             let limited = made.as_ref().filter(|made| made.limit.is_some());
@@ -349,9 +410,9 @@ impl<'m> Draft<'m> {
                 }
             });
             let open = OpenVoucher {
-                disabled: item.is_some_and(|item| item.contains_key("x")),
-                assigned: item.is_some_and(|item| item.contains_key("s")),
-                mark_assigned: false,
+                disabled: state.disabled,
+                was_assigned: state.assigned,
+                assigned: state.assigned,
                 made,
                 pool,
                 uses: 0,
@@ -370,7 +431,7 @@ impl<'m> Draft<'m> {
         let slots = of.slots(self.market);
         let in_slot = |slot: u8| self.number(&slots[usize::from(slot)], attribute);
         let head = self.number(&of.head(self.market), attribute);
-        let mut pool = Pool::new(head, self.slot, in_slot(self.slot), counted);
+        let mut pool = Pool::new(head, SLOTS, self.slot, in_slot(self.slot), counted);
         if self.whole.contains(of) {
             (0..SLOTS).for_each(|slot| pool.with_slot(slot, in_slot(slot)));
         }
@@ -403,6 +464,29 @@ impl<'m> Draft<'m> {
                 Ok(keys::order(&self.market.id, &customer, order))
             })
             .transpose()
+    }
+
+    /// An assignment that is stored, and its version.
+    pub(super) fn assignment(
+        &self,
+        key: &Key,
+    ) -> Result<Option<(AssignmentFact, i64)>, StoreError> {
+        if let Some(known) = self.assignments.get(key) {
+            return Ok(Some(known.clone()));
+        }
+        let item = self.items.get(key).filter(|item| !expired(item, self.now));
+        item.map(|item| Ok((data(item)?, self.version(key))))
+            .transpose()
+    }
+
+    pub(super) fn put_assignment(&mut self, key: Key, fact: AssignmentFact, version: i64) {
+        let expires = fact.at.plus_ms(self.market.retention.keep_ms());
+        self.changes
+            .at(&key)
+            .data(&fact)
+            .expires(expires)
+            .next_version(version);
+        self.assignments.insert(key, (fact, version));
     }
 
     pub(super) fn link(

@@ -1,17 +1,16 @@
-//! What becomes of a record: the rules of SPEC 6 that need what is stored.
-
-use std::collections::BTreeSet;
+//! What becomes of a record: `core` judges it by what was read, and what follows is laid down here as changes.
 
 use revtrail_core::promotion::Promotion;
+use revtrail_core::promotion::admission::{self, Copy, Surroundings, tracked};
 use revtrail_core::promotion::claim::{Claim, Offer, Use};
+use revtrail_core::promotion::limits::{Limit, cost, cost_of_redeem};
 use revtrail_core::promotion::redemption::{
-    Assignment, Flag, Outcome, Redemption, Refusal, Rollback,
+    Assignment, Outcome, Redemption, Refusal, Rollback, Stated,
 };
 use revtrail_core::record::{Code, Problem};
 use revtrail_core::value::id::{PromotionId, RedemptionId};
 use revtrail_core::value::time::{DAY_MS, Instant};
 
-use super::limits::{reward, tracked};
 use super::load::Draft;
 use super::{
     AssignmentFact, Done, Entry, Job, Redeemed, RedemptionFact, RolledBack, Taken, Waits, Way,
@@ -28,21 +27,16 @@ impl Draft<'_> {
             Job::Redeem(_) | Job::Rollback { .. } | Job::Redate(_) => 0,
         };
         match job {
-            Job::Arrival { arrival, place } => {
-                let taken = match &arrival.entry {
-                    Entry::Assigned(told) => {
-                        self.assign(told, arrival.source.as_ref(), *place, false)?
-                    }
-                    Entry::Redeemed(told) => {
-                        self.report(told, arrival.source.as_ref(), *place, false)?
-                    }
-                };
-                Ok(Done::Taken(taken))
+            Job::Arrival { arrival, .. } => match &arrival.entry {
+                Entry::Assigned(told) => self.assign(told, arrival.source.as_ref()),
+                Entry::Redeemed(told) => self.report(told, arrival.source.as_ref()),
             }
+            .map(Done::Taken),
             Job::Admit { entry, .. } => match entry {
-                Entry::Assigned(told) => self.assign(told, None, 0, true).map(Done::Taken),
-                Entry::Redeemed(told) => self.report(told, None, 0, true).map(Done::Taken),
-            },
+                Entry::Assigned(told) => self.admit_assignment(told),
+                Entry::Redeemed(told) => self.admit_redemption(told),
+            }
+            .map(Done::Taken),
             Job::Redate(told) => self.redate(told).map(|()| Done::Taken(Taken::Accepted)),
             Job::Redeem(told) => self.redeem(told).map(Done::Redeemed),
             Job::Rollback {
@@ -52,85 +46,87 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn assign(
+    fn assign(&mut self, told: &Assignment, source: Option<&String>) -> Result<Taken, StoreError> {
+        let key = keys::assignment(&self.market.id, &told.assignment_id);
+        let known = self.assignment(&key)?;
+        let mut fact = AssignmentFact {
+            at: told.assigned_at.unwrap_or(self.now),
+            arrived_at: self.now,
+            waits: None,
+            source: source.cloned(),
+            earlier: Vec::new(),
+            told: told.clone(),
+        };
+        let Some((known, version)) = known else {
+            let version = self.version(&key);
+            return self.place_assignment(key, fact, version);
+        };
+        let second = Second {
+            id: "assignment_id",
+            known: known.as_told().stated(),
+            waits: known.waits.is_some(),
+            from: known.source.as_ref(),
+            earlier: &known.earlier,
+        };
+        if let Some(taken) = second.is(&told.stated(), source) {
+            return Ok(taken);
+        }
+        if let Some(waits) = &known.waits {
+            let id = told.assignment_id.as_str();
+            let promotion = &known.told.promotion_id;
+            self.leave(promotion, known.arrived_at, waits.place, false, id);
+        }
+        fact.earlier = known.sources();
+        self.place_assignment(key, fact, version)
+    }
+
+    /// Takes an assignment in that waits, where it still does and says what was read.
+    fn admit_assignment(&mut self, told: &Assignment) -> Result<Taken, StoreError> {
+        let key = keys::assignment(&self.market.id, &told.assignment_id);
+        let known = self.assignment(&key)?;
+        let waiting = known.filter(|(fact, _)| fact.waits.is_some() && fact.told == *told);
+        let Some((mut fact, version)) = waiting else {
+            return Ok(Taken::Accepted);
+        };
+        if self.promotion(&told.promotion_id)?.is_none() {
+            return Ok(Taken::Quarantined);
+        }
+        if let Some(waits) = fact.waits.take() {
+            let id = told.assignment_id.as_str();
+            self.leave(&told.promotion_id, fact.arrived_at, waits.place, false, id);
+        }
+        self.place_assignment(key, fact, version)
+    }
+
+    /// Counts an assignment, or lets it wait for its promotion.
+    fn place_assignment(
         &mut self,
-        told: &Assignment,
-        source: Option<&String>,
-        place: usize,
-        admit: bool,
+        key: Key,
+        mut fact: AssignmentFact,
+        version: i64,
     ) -> Result<Taken, StoreError> {
-        let id = &self.market.id;
-        let key = keys::assignment(id, &told.assignment_id);
-        let item = self.items.get(&key).filter(|item| !expired(item, self.now));
-        let stands = match self.assignments.get(&key) {
-            Some(known) => Some(known.clone()),
-            None => item
-                .map(|item| Ok::<_, StoreError>((data(item)?, self.version(&key))))
-                .transpose()?,
-        };
-        let (mut fact, version) = match stands {
-            Some((fact, version)) if admit && fact.waits.is_some() => (fact, version),
-            Some(_) if admit => return Ok(Taken::Accepted),
-            Some((fact, _)) => {
-                return Ok(seen_before(
-                    &fact.told,
-                    told,
-                    &fact.source,
-                    source,
-                    fact.waits.is_some(),
-                    "assignment_id",
-                ));
-            }
-            None if admit => return Ok(Taken::Accepted),
-            None => (
-                AssignmentFact {
-                    at: told.assigned_at.unwrap_or(self.now),
-                    arrived_at: self.now,
-                    waits: None,
-                    source: source.cloned(),
-                    told: told.clone(),
-                },
-                self.version(&key),
-            ),
-        };
-        let promotion = self.promotion(&told.promotion_id)?;
-        let taken = if promotion.is_none() {
-            fact.waits = Some(Waits {
-                place,
-                problem: None,
-            });
-            self.quarantine(
-                &told.promotion_id,
-                fact.arrived_at,
-                place,
-                false,
-                told.assignment_id.as_str(),
-            );
-            Taken::Quarantined
-        } else {
-            if let Some(waits) = fact.waits.take() {
-                self.leave(
-                    &told.promotion_id,
-                    fact.arrived_at,
-                    waits.place,
-                    false,
-                    told.assignment_id.as_str(),
-                );
-            }
+        let promotion = fact.told.promotion_id.clone();
+        let taken = if self.promotion(&promotion)?.is_some() {
             self.count_assignment(&fact)?;
             Taken::Accepted
+        } else {
+            fact.waits = Some(self.waits());
+            let id = fact.told.assignment_id.as_str();
+            self.quarantine(&promotion, fact.arrived_at, false, id);
+            Taken::Quarantined
         };
-        let expires = fact.at.plus_ms(self.market.retention.keep_ms());
-        self.changes
-            .at(&key)
-            .data(&fact)
-            .expires(expires)
-            .next_version(version);
-        self.assignments.insert(key, (fact, version));
+        self.put_assignment(key, fact, version);
         Ok(taken)
     }
 
-    pub(super) fn count_assignment(&mut self, fact: &AssignmentFact) -> Result<(), StoreError> {
+    fn waits(&self) -> Waits {
+        Waits {
+            place: self.place,
+            problem: None,
+        }
+    }
+
+    fn count_assignment(&mut self, fact: &AssignmentFact) -> Result<(), StoreError> {
         let told = &fact.told;
         let offer = Offer {
             assignment_id: told.assignment_id.clone(),
@@ -162,23 +158,21 @@ impl Draft<'_> {
             let expires = fact.at.plus_ms(self.market.retention.keep_ms());
             self.changes.at(&listed).expires(expires);
             if told.result == Outcome::Success {
-                let voucher = self.voucher(&told.promotion_id, code)?;
-                voucher.mark_assigned |= !voucher.assigned;
+                self.voucher(&told.promotion_id, code)?.assigned = true;
             }
         }
         Ok(())
     }
 
-    pub(super) fn quarantine(
+    fn quarantine(
         &mut self,
         promotion: &PromotionId,
         arrived_at: Instant,
-        place: usize,
         redeemed: bool,
         record: &str,
     ) {
         let id = &self.market.id;
-        let entry = keys::quarantined(id, promotion, arrived_at, place, redeemed, record);
+        let entry = keys::quarantined(id, promotion, arrived_at, self.place, redeemed, record);
         // No fact that waits now is kept longer, by whatever clock it came.
         let over = self.now.plus_ms(self.market.retention.keep_ms() + DAY_MS);
         self.changes.at(&entry).mark("q").expires(over);
@@ -191,7 +185,7 @@ impl Draft<'_> {
             .require_absent();
     }
 
-    pub(super) fn leave(
+    fn leave(
         &mut self,
         promotion: &PromotionId,
         arrived_at: Instant,
@@ -205,160 +199,153 @@ impl Draft<'_> {
     }
 
     /// Counts a redemption among those that came in on a day.
-    pub(super) fn count_in(
-        &mut self,
-        arrived_at: Instant,
-        what: &str,
-        n: i64,
-    ) -> Result<(), StoreError> {
+    fn count_in(&mut self, arrived_at: Instant, what: &str, n: i64) -> Result<(), StoreError> {
         let day = day_of(self.versions()?, arrived_at);
         let key = keys::redemptions_in_on(&self.market.id, self.slot, day);
         self.changes.at(&key).add(what, n);
         Ok(())
     }
 
-    pub(super) fn report(
-        &mut self,
-        told: &Redemption,
-        source: Option<&String>,
-        place: usize,
-        admit: bool,
-    ) -> Result<Taken, StoreError> {
+    fn report(&mut self, told: &Redemption, source: Option<&String>) -> Result<Taken, StoreError> {
         let key = keys::redemption(&self.market.id, &told.redemption_id);
-        let (mut fact, version) = match self.fact(&key)? {
-            Some((fact, version)) if admit && fact.waits.is_some() => (fact, version),
-            Some(_) if admit => return Ok(Taken::Accepted),
-            Some((fact, _)) => {
-                return Ok(seen_before(
-                    &*fact.as_told(),
-                    told,
-                    &fact.source,
-                    source,
-                    fact.waits.is_some(),
-                    "redemption_id",
-                ));
+        let mut fact = RedemptionFact::new(told.clone(), Way::Reported, self.now);
+        fact.source = source.cloned();
+        if let Some(at) = told.redeemed_at {
+            fact.at = at;
+        }
+        let Some((known, version)) = self.fact(&key)? else {
+            if told.is_rolled_back {
+                return Ok(Taken::Rejected(never_taken_in()));
             }
-            None if admit => return Ok(Taken::Accepted),
-            None => (
-                RedemptionFact {
-                    at: told.redeemed_at.unwrap_or(self.now),
-                    arrived_at: self.now,
-                    way: Way::Reported,
-                    refusal: None,
-                    flags: BTreeSet::new(),
-                    reward: None,
-                    rolled_back: None,
-                    waits: None,
-                    loose: false,
-                    source: source.cloned(),
-                    told: told.clone(),
-                },
-                self.version(&key),
-            ),
+            let version = self.version(&key);
+            return self.place_redemption(key, fact, version, None);
+        };
+        let second = Second {
+            id: "redemption_id",
+            known: known.as_told().stated(),
+            waits: known.waits.is_some(),
+            from: known.source.as_ref(),
+            earlier: &known.earlier,
+        };
+        // A rollback is of the redemption, whatever copy of it stands; only a success has one.
+        let was_taken_back = known.rolled_back.is_some();
+        if (told.is_rolled_back && !was_taken_back)
+            || (was_taken_back && told.result == Outcome::Failure)
+        {
+            return Ok(Taken::Rejected(second.conflict("result")));
+        }
+        if let Some(taken) = second.is(&told.stated(), source) {
+            return Ok(taken);
+        }
+        fact.earlier = known.sources();
+        fact.rolled_back = known.rolled_back.clone();
+        self.place_redemption(key, fact, version, Some(&known))
+    }
+
+    /// Takes a redemption in that waits, where it still does and says what was read.
+    fn admit_redemption(&mut self, told: &Redemption) -> Result<Taken, StoreError> {
+        let key = keys::redemption(&self.market.id, &told.redemption_id);
+        let known = self.fact(&key)?;
+        let waiting = known.filter(|(fact, _)| fact.waits.is_some() && fact.told == *told);
+        let Some((mut fact, version)) = waiting else {
+            return Ok(Taken::Accepted);
         };
         let Some((promotion, _)) = self.promotion(&told.promotion_id)? else {
-            self.quarantine(
-                &told.promotion_id,
-                fact.arrived_at,
-                place,
-                true,
-                told.redemption_id.as_str(),
-            );
-            self.count_in(fact.arrived_at, "rc", 1)?;
-            self.count_in(fact.arrived_at, "qu", 1)?;
-            fact.waits = Some(Waits {
-                place,
-                problem: None,
-            });
-            self.put_fact(key, fact, version);
             return Ok(Taken::Quarantined);
         };
-        // By a clock that is behind the one by which the promotion was made: what comes in now does not come before that.
-        if told.redeemed_at.is_none() && fact.waits.is_none() {
-            fact.at = fact.at.max(promotion.created_at);
-        }
-        fact.reward = match tracked(fact.at, &promotion).and_then(|()| reward(told, &promotion)) {
-            Ok(reward) => reward,
-            Err(problem) => return self.keep_waiting(key, fact, version, problem),
-        };
-        if let Some(waits) = fact.waits.take() {
-            self.leave(
-                &told.promotion_id,
-                fact.arrived_at,
-                waits.place,
-                true,
-                told.redemption_id.as_str(),
-            );
-            self.count_in(fact.arrived_at, "qu", -1)?;
-        } else {
-            self.count_in(fact.arrived_at, "rc", 1)?;
-        }
-        self.count_in(fact.arrived_at, "ma", 1)?;
-        if fact.told.result == Outcome::Success {
-            fact.flags = self.broken_rules(&fact, &promotion)?;
-            if fact.stands() && self.use_up(&fact, &promotion, true)?.is_err() {
-                fact.flags.insert(Flag::OverLimit);
+        match tracked(fact.at, &promotion).and_then(|()| cost(told, &promotion)) {
+            Ok(cost) => fact.reward = cost,
+            Err(problem) => {
+                self.go_on_waiting(key, fact, version, &problem);
+                return Ok(Taken::Rejected(problem));
             }
         }
-        self.enter(key, fact, version)?;
+        self.no_longer_waits(&fact)?;
+        fact.waits = None;
+        self.count_redemption(key, fact, version, &promotion)?;
         Ok(Taken::Accepted)
     }
 
-    /// A record that cannot be taken in is rejected; one that waits goes on waiting, and says why.
-    pub(super) fn keep_waiting(
+    /// Counts a redemption that comes in, or lets it wait for its promotion; `instead` of one that waits.
+    fn place_redemption(
         &mut self,
         key: Key,
         mut fact: RedemptionFact,
         version: i64,
-        problem: Problem,
+        instead: Option<&RedemptionFact>,
     ) -> Result<Taken, StoreError> {
+        let id = fact.told.promotion_id.clone();
+        let promotion = self.promotion(&id)?;
+        if let Some((promotion, _)) = &promotion {
+            // By a clock that is behind the one by which the promotion was made: what comes in now does not come before that.
+            if fact.told.redeemed_at.is_none() {
+                fact.at = fact.at.max(promotion.created_at);
+            }
+            match tracked(fact.at, promotion).and_then(|()| cost(&fact.told, promotion)) {
+                Ok(cost) => fact.reward = cost,
+                Err(problem) => return Ok(Taken::Rejected(problem)),
+            }
+        }
+        if let Some(waiting) = instead {
+            self.no_longer_waits(waiting)?;
+            self.count_in(waiting.arrived_at, "du", 1)?;
+        }
+        self.count_in(fact.arrived_at, "rc", 1)?;
+        let Some((promotion, _)) = promotion else {
+            self.count_in(fact.arrived_at, "qu", 1)?;
+            fact.waits = Some(self.waits());
+            self.quarantine(&id, fact.arrived_at, true, fact.told.redemption_id.as_str());
+            self.put_fact(key, fact, version);
+            return Ok(Taken::Quarantined);
+        };
+        self.count_redemption(key, fact, version, &promotion)?;
+        Ok(Taken::Accepted)
+    }
+
+    /// Takes a redemption out of the quarantine.
+    fn no_longer_waits(&mut self, fact: &RedemptionFact) -> Result<(), StoreError> {
+        if let Some(waits) = &fact.waits {
+            let (told, place) = (&fact.told, waits.place);
+            let id = told.redemption_id.as_str();
+            self.leave(&told.promotion_id, fact.arrived_at, place, true, id);
+            self.count_in(fact.arrived_at, "qu", -1)?;
+        }
+        Ok(())
+    }
+
+    /// Counts a redemption that its till has honoured, and flags the limits that had not enough.
+    fn count_redemption(
+        &mut self,
+        key: Key,
+        mut fact: RedemptionFact,
+        version: i64,
+        promotion: &Promotion,
+    ) -> Result<(), StoreError> {
+        self.count_in(fact.arrived_at, "ma", 1)?;
+        if fact.stands() {
+            let short = self.use_up(&fact, promotion, true)?;
+            fact.flags = short.into_iter().map(Limit::flag).collect();
+        }
+        self.enter(key, fact, version)
+    }
+
+    /// What waits and cannot be taken in goes on waiting, and says why.
+    fn go_on_waiting(
+        &mut self,
+        key: Key,
+        mut fact: RedemptionFact,
+        version: i64,
+        problem: &Problem,
+    ) {
         if let Some(waits) = &mut fact.waits
-            && waits.problem.as_ref() != Some(&problem)
+            && waits.problem.as_ref() != Some(problem)
         {
             waits.problem = Some(problem.clone());
-            fact.reward = None;
             self.put_fact(key, fact, version);
         }
-        Ok(Taken::Rejected(problem))
     }
 
-    pub(super) fn broken_rules(
-        &mut self,
-        fact: &RedemptionFact,
-        promotion: &Promotion,
-    ) -> Result<BTreeSet<Flag>, StoreError> {
-        let told = &fact.told;
-        let mut flags = BTreeSet::new();
-        let late = promotion.ends_at.is_some_and(|ends_at| fact.at > ends_at);
-        if late
-            || promotion
-                .starts_at
-                .is_some_and(|starts_at| fact.at < starts_at)
-        {
-            flags.insert(Flag::OutsideTimeframe);
-        }
-        let claim = &self.claim(&told.promotion_id, &told.customer_id)?.claim;
-        if told
-            .assignment_id
-            .as_ref()
-            .is_some_and(|assignment| !claim.knows(assignment))
-        {
-            flags.insert(Flag::UnknownAssignment);
-        }
-        if let Some(code) = &told.voucher_code {
-            let holds = claim.holds_code(code);
-            let voucher = self.voucher(&told.promotion_id, code)?;
-            if voucher.made.is_none() {
-                flags.insert(Flag::UnknownVoucher);
-            }
-            if (voucher.assigned || voucher.mark_assigned) && !holds {
-                flags.insert(Flag::WrongCustomer);
-            }
-        }
-        Ok(flags)
-    }
-
-    pub(super) fn redeem(&mut self, told: &Redemption) -> Result<Redeemed, StoreError> {
+    fn redeem(&mut self, told: &Redemption) -> Result<Redeemed, StoreError> {
         let key = keys::redemption(&self.market.id, &told.redemption_id);
         let known = self.fact(&key)?;
         let Some((promotion, _)) = self.promotion(&told.promotion_id)? else {
@@ -366,34 +353,26 @@ impl Draft<'_> {
         };
         // Whether it was asked for here or reported: the same is answered the same.
         if let Some((fact, _)) = known {
+            let copy = admission::copy(&fact.told.stated(), &told.stated(), false);
             return Ok(match fact.refusal {
-                _ if fact.told != *told || fact.waits.is_some() => Redeemed::Conflict,
+                _ if copy != Copy::Duplicate || fact.waits.is_some() => Redeemed::Conflict,
                 Some(refusal) => Redeemed::Refused(refusal),
                 None => Redeemed::Success,
             });
         }
         // By a clock behind the one by which it was made: not before it was tracked either.
         let made = self.now.max(promotion.created_at);
-        let reward = match tracked(made, &promotion).and_then(|()| reward(told, &promotion)) {
-            Ok(reward) => reward,
+        let mut fact = RedemptionFact::new(told.clone(), Way::Redeem, self.now);
+        match tracked(made, &promotion).and_then(|()| cost_of_redeem(told, &promotion)) {
+            Ok(cost) => fact.reward = cost,
             Err(problem) => return Ok(Redeemed::Rejected(problem)),
-        };
-        let mut fact = RedemptionFact {
-            told: told.clone(),
-            at: self.now,
-            arrived_at: self.now,
-            way: Way::Redeem,
-            refusal: None,
-            flags: BTreeSet::new(),
-            reward,
-            rolled_back: None,
-            waits: None,
-            loose: false,
-            source: None,
-        };
+        }
         fact.refusal = match self.refusal(&fact, &promotion)? {
             Some(refusal) => Some(refusal),
-            None => self.use_up(&fact, &promotion, false)?.err(),
+            None => {
+                let short = self.use_up(&fact, &promotion, false)?;
+                short.first().map(|limit| limit.refusal())
+            }
         };
         self.count_in(fact.arrived_at, "rc", 1)?;
         self.count_in(fact.arrived_at, "ma", 1)?;
@@ -407,38 +386,34 @@ impl Draft<'_> {
     }
 
     /// Why a redeem is refused before any limit is looked at.
-    pub(super) fn refusal(
+    fn refusal(
         &mut self,
         fact: &RedemptionFact,
         promotion: &Promotion,
     ) -> Result<Option<Refusal>, StoreError> {
         let told = &fact.told;
-        if let Some(code) = &told.voucher_code {
-            let claim = &self.claim(&told.promotion_id, &told.customer_id)?.claim;
-            let holds = claim.holds_code(code);
-            let voucher = self.voucher(&told.promotion_id, code)?;
-            if voucher.made.is_none() {
-                return Ok(Some(Refusal::VoucherNotFound));
-            }
-            if voucher.disabled {
-                return Ok(Some(Refusal::VoucherDisabled));
-            }
-            if voucher.assigned && !holds {
-                return Ok(Some(Refusal::WrongCustomer));
-            }
-        }
-        if promotion
-            .starts_at
-            .is_some_and(|starts_at| fact.at < starts_at)
-        {
-            return Ok(Some(Refusal::NotStarted));
-        }
-        let over = promotion.ends_at.is_some_and(|ends_at| fact.at > ends_at);
-        Ok(over.then_some(Refusal::Expired))
+        let claim = &self.claim(&told.promotion_id, &told.customer_id)?.claim;
+        let holds_code = told
+            .voucher_code
+            .as_ref()
+            .is_some_and(|code| claim.holds_code(code));
+        let voucher = match &told.voucher_code {
+            Some(code) => Some(self.voucher(&told.promotion_id, code)?.state()),
+            None => None,
+        };
+        // No refusal asks for the assignment or the order.
+        let known = Surroundings {
+            promotion,
+            voucher,
+            holds_code,
+            knows_assignment: false,
+            buyer: None,
+        };
+        Ok(admission::refusal(fact.at, &known))
     }
 
     /// Enters a redemption into the claim, the lists and the feed.
-    pub(super) fn enter(
+    fn enter(
         &mut self,
         key: Key,
         mut fact: RedemptionFact,
@@ -446,9 +421,11 @@ impl Draft<'_> {
     ) -> Result<(), StoreError> {
         let used = fact.used(self.versions()?);
         let told = &fact.told;
+        let stands = i64::from(fact.stands());
         let open = self.claim(&told.promotion_id, &told.customer_id)?;
         if open.full {
             fact.loose = true;
+            open.beside[1] += stands;
             let id = told.promotion_id.clone();
             self.loose.push((id, Claim::default(), alone(used)));
         } else {
@@ -485,7 +462,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    pub(super) fn roll_back(
+    fn roll_back(
         &mut self,
         redemption: &RedemptionId,
         rollback: &Rollback,
@@ -502,12 +479,12 @@ impl Draft<'_> {
             return Ok(RolledBack::Conflict);
         }
         if let Some((by, _)) = &fact.rolled_back {
-            return Ok(if by == rollback {
-                RolledBack::Done
-            } else if by.rollback_id == rollback.rollback_id {
+            return Ok(if by.rollback_id != rollback.rollback_id {
+                RolledBack::Already
+            } else if by.contradicts(rollback) {
                 RolledBack::Conflict
             } else {
-                RolledBack::Already
+                RolledBack::Done
             });
         }
         if fact.result() == Outcome::Failure {
@@ -533,6 +510,7 @@ impl Draft<'_> {
                     ..after.clone()
                 };
                 let id = told.promotion_id.clone();
+                self.claim(&id, &told.customer_id)?.beside[1] -= 1;
                 self.loose.push((id, alone(before), alone(after)));
             } else {
                 let open = self.claim(&told.promotion_id, &told.customer_id)?;
@@ -558,26 +536,44 @@ fn alone(used: Use) -> Claim {
     }
 }
 
-/// A record whose id is known: the same from the same place, the same, or another.
-pub(super) fn seen_before<T: PartialEq>(
-    stands: &T,
-    told: &T,
-    from: &Option<String>,
-    source: Option<&String>,
+/// What there is of an id, when a second record of it comes.
+struct Second<'a> {
+    /// The id's field.
+    id: &'static str,
+    /// What the first says.
+    known: Stated,
+    /// It waits for its promotion.
     waits: bool,
-    field: &str,
-) -> Taken {
-    if stands != told {
-        let detail =
-            format!("{field}: there is one with this id that says something else; it stands");
-        Taken::Rejected(Problem::of(field, Code::Conflict, detail))
-    } else if source.is_some() && from.as_ref() == source {
-        if waits {
-            Taken::Quarantined
-        } else {
-            Taken::Accepted
+    /// Where it came from.
+    from: Option<&'a String>,
+    /// Where those came from whose place it took.
+    earlier: &'a [String],
+}
+
+impl Second<'_> {
+    /// What becomes of the second record; `None` where it takes the place of the first.
+    fn is(&self, copy: &Stated, source: Option<&String>) -> Option<Taken> {
+        if source.is_some_and(|source| self.earlier.contains(source)) {
+            return Some(Taken::Quarantined);
         }
-    } else {
-        Taken::Duplicate
+        match admission::copy(&self.known, copy, self.waits) {
+            Copy::Replaces => None,
+            Copy::Conflict(field) => Some(Taken::Rejected(self.conflict(field))),
+            Copy::Duplicate if source.is_none() || self.from != source => Some(Taken::Duplicate),
+            Copy::Duplicate if self.waits => Some(Taken::Quarantined),
+            Copy::Duplicate => Some(Taken::Accepted),
+        }
     }
+
+    fn conflict(&self, field: &str) -> Problem {
+        let id = self.id;
+        let detail = format!("{id}: there is one with this id whose {field} is another; it stands");
+        Problem::of(id, Code::Conflict, detail)
+    }
+}
+
+/// Why a record is not taken that says of itself that it was taken back.
+fn never_taken_in() -> Problem {
+    let detail = "result: \"rolled_back\" is said of a redemption that is known: send it as a success, then its rollback";
+    Problem::of("result", Code::UnknownValue, detail)
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use revtrail_core::promotion::claim::Figures;
+use revtrail_core::promotion::pool::LevelChange;
 use revtrail_core::value::id::PromotionId;
 
 use super::load::{Draft, StoredVoucher};
 use crate::market::Market;
 use crate::promotions::order_links::{add_link, remember_ahead};
-use crate::table::change::Changes;
+use crate::table::change::{Change, Changes};
 use crate::table::fault::StoreError;
 use crate::table::keys;
 
@@ -18,6 +19,12 @@ impl Draft<'_> {
         let id = &self.market.id;
         let mut moved: BTreeSet<PromotionId> = BTreeSet::new();
         for ((promotion, customer), open) in &self.claims {
+            if open.beside[0] != open.beside[1] {
+                self.changes
+                    .at(&keys::beside_claim(id, customer, promotion))
+                    .number("n", open.beside[1])
+                    .next_version(open.beside_version);
+            }
             if !open.changed {
                 continue;
             }
@@ -48,7 +55,7 @@ impl Draft<'_> {
         }
         for ((promotion, code), open) in &self.vouchers {
             let head = keys::voucher(id, promotion, code);
-            if open.mark_assigned {
+            if open.assigned && !open.was_assigned {
                 self.changes.at(&head).mark("s");
             }
             if open.uses == 0 {
@@ -66,10 +73,10 @@ impl Draft<'_> {
                 self.changes.at(&head).require("d", None);
             }
             if let Some(pool) = &open.pool {
-                pool.write_head("l", self.changes.at(&head));
-                for slot in pool.changed_slots() {
+                take(pool.head_change(), "l", self.changes.at(&head));
+                for (slot, taken) in pool.slot_changes() {
                     let key = keys::voucher_slot(id, slot, promotion, code);
-                    pool.write_slot(slot, "l", self.changes.at(&key));
+                    take(taken, "l", self.changes.at(&key));
                 }
             }
             if open.by_head {
@@ -82,14 +89,12 @@ impl Draft<'_> {
         }
         for (pools, attribute) in [(&self.caps, "cl"), (&self.budgets, "bl")] {
             for (promotion, pool) in pools {
-                pool.write_head(
-                    attribute,
-                    self.changes.at(&keys::promotion_pool(id, promotion)),
-                );
-                for slot in pool.changed_slots() {
+                let head = keys::promotion_pool(id, promotion);
+                take(pool.head_change(), attribute, self.changes.at(&head));
+                for (slot, taken) in pool.slot_changes() {
                     let key = keys::promotion_total(id, slot, promotion);
                     let change = self.changes.at(&key);
-                    pool.write_slot(slot, attribute, change);
+                    take(taken, attribute, change);
                     if slot != self.slot {
                         change.add("n", 1);
                     }
@@ -129,6 +134,14 @@ impl Draft<'_> {
             }
         }
         Ok(self.changes)
+    }
+}
+
+/// Writes what was taken of a place, on condition that it is there.
+fn take(taken: LevelChange, attribute: &str, change: &mut Change) {
+    change.add(attribute, taken.add);
+    if let Some(least) = taken.at_least {
+        change.require_least(attribute, least);
     }
 }
 

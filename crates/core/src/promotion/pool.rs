@@ -6,10 +6,7 @@
 //! that finds the head and then all slots empty is refused; uses move from the head to slots only, so none can slip past
 //! a reader who goes the same way.
 
-use revtrail_core::value::money::Money;
-
-use crate::table::change::Change;
-use crate::table::keys::SLOTS;
+use crate::value::money::Money;
 
 /// What lies in one place: as it was read, and what this transaction does to it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,20 +37,35 @@ impl Level {
         self.net += amount;
     }
 
-    fn write(self, attribute: &str, change: &mut Change) {
-        change.add(attribute, self.net);
-        if self.low < Money::ZERO {
-            change.require_least(attribute, -self.low);
+    fn change(self) -> LevelChange {
+        LevelChange {
+            add: self.net,
+            at_least: (self.low < Money::ZERO).then(|| -self.low),
         }
+    }
+}
+
+/// What is written of one place of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LevelChange {
+    /// What is added, negative where a use takes it.
+    pub add: Money,
+    /// What must lie there when it is written; `None` where nothing is taken.
+    pub at_least: Option<Money>,
+}
+
+impl LevelChange {
+    fn is_nothing(self) -> bool {
+        self.add.is_zero() && self.at_least.is_none()
     }
 }
 
 /// A limit, as a transaction sees it.
 #[derive(Debug, Clone)]
-pub(crate) struct Pool {
+pub struct Pool {
     head: Level,
     /// By slot; of those that were not read there is none.
-    slots: [Option<Level>; SLOTS as usize],
+    slots: Vec<Option<Level>>,
     own: usize,
     /// It lies in the head alone.
     whole: bool,
@@ -63,7 +75,7 @@ pub(crate) struct Pool {
 
 /// From where a use took its part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Took {
+pub enum Took {
     /// There was enough.
     Enough,
     /// There was not: nothing was taken.
@@ -73,13 +85,12 @@ pub(crate) enum Took {
 }
 
 impl Pool {
-    /// A limit of which the head and the own slot were read.
-    pub(crate) fn new(head: Money, own: u8, in_own: Money, counted: bool) -> Self {
-        let mut slots = [None; SLOTS as usize];
-        slots[usize::from(own)] = Some(Level::of(in_own));
+    /// A limit of which the head and, of its `slots` slots, the own one were read.
+    pub fn new(head: Money, slots: u8, own: u8, in_own: Money, counted: bool) -> Self {
+        let level = |slot| (slot == own).then(|| Level::of(in_own));
         Self {
             head: Level::of(head),
-            slots,
+            slots: (0..slots).map(level).collect(),
             own: usize::from(own),
             whole: false,
             counted,
@@ -87,10 +98,10 @@ impl Pool {
     }
 
     /// A limit that lies in its head alone.
-    pub(crate) fn unspread(head: Money) -> Self {
+    pub fn unspread(head: Money) -> Self {
         Self {
             head: Level::of(head),
-            slots: [None; SLOTS as usize],
+            slots: Vec::new(),
             own: 0,
             whole: true,
             counted: true,
@@ -98,12 +109,12 @@ impl Pool {
     }
 
     /// Another slot, as it was read after the head.
-    pub(crate) fn with_slot(&mut self, slot: u8, left: Money) {
+    pub fn with_slot(&mut self, slot: u8, left: Money) {
         self.slots[usize::from(slot)].get_or_insert(Level::of(left));
     }
 
     /// All that is left, as far as it was read.
-    pub(crate) fn left(&self) -> Money {
+    pub fn left(&self) -> Money {
         let slots = self.slots.iter().flatten().map(|slot| slot.left());
         slots.fold(self.head.left(), |sum, left| sum + left)
     }
@@ -113,7 +124,7 @@ impl Pool {
     }
 
     /// Takes an amount, where there is enough.
-    pub(crate) fn take(&mut self, amount: Money) -> Took {
+    pub fn take(&mut self, amount: Money) -> Took {
         if self.whole {
             if self.head.left() < amount {
                 return Took::Nothing;
@@ -126,7 +137,7 @@ impl Pool {
             if self.head.left() < need {
                 return self.take_from_all(amount);
             }
-            let mut share = self.head.left().part(4 * i64::from(SLOTS));
+            let mut share = self.head.left().part(4 * self.slots.len() as i64);
             if self.counted {
                 share = Money::from(share.whole());
             }
@@ -164,7 +175,7 @@ impl Pool {
 
     /// Takes an amount though there is not enough, for a use that was honoured already: slots are emptied, the head goes
     /// below nothing.
-    pub(crate) fn overdraw(&mut self, amount: Money) {
+    pub fn overdraw(&mut self, amount: Money) {
         let mut need = amount;
         for slot in self.slots.iter_mut().flatten() {
             let part = slot.left().min(need).max(Money::ZERO);
@@ -177,39 +188,33 @@ impl Pool {
     }
 
     /// Gives an amount back.
-    pub(crate) fn give_back(&mut self, amount: Money) {
+    pub fn give_back(&mut self, amount: Money) {
         self.head.give(amount);
     }
 
     /// Whether more was used than there was.
-    pub(crate) fn is_overdrawn(&self) -> bool {
+    pub fn is_overdrawn(&self) -> bool {
         self.head.left() < Money::ZERO
     }
 
-    /// Writes what happened to the head.
-    pub(crate) fn write_head(&self, attribute: &str, change: &mut Change) {
-        self.head.write(attribute, change);
+    /// What happened to the head.
+    pub fn head_change(&self) -> LevelChange {
+        self.head.change()
     }
 
     /// What happened to slots, those of which something did.
-    pub(crate) fn write_slot(&self, slot: u8, attribute: &str, change: &mut Change) {
-        if let Some(level) = self.slots[usize::from(slot)] {
-            level.write(attribute, change);
-        }
-    }
-
-    /// Slots that this transaction changes.
-    pub(crate) fn changed_slots(&self) -> impl Iterator<Item = u8> + '_ {
-        (0..SLOTS).filter(|slot| {
-            self.slots[usize::from(*slot)]
-                .is_some_and(|level| !level.net.is_zero() || level.low < Money::ZERO)
-        })
+    pub fn slot_changes(&self) -> impl Iterator<Item = (u8, LevelChange)> + '_ {
+        let levels = (0_u8..).zip(&self.slots);
+        let changes = levels.filter_map(|(slot, level)| Some((slot, level.as_ref()?.change())));
+        changes.filter(|(_, change)| !change.is_nothing())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SLOTS: u8 = 8;
 
     fn money(text: &str) -> Money {
         Money::stored(text).unwrap()
@@ -230,7 +235,7 @@ mod tests {
             ("1", "2", Some("1"), "11", Took::Nothing, "1", "2"),
             ("-3", "0", Some("0"), "1", Took::Nothing, "-3", "0"),
         ] {
-            let mut pool = Pool::new(money(head), 3, money(own), true);
+            let mut pool = Pool::new(money(head), SLOTS, 3, money(own), true);
             if let Some(others) = others {
                 (0..SLOTS).for_each(|slot| pool.with_slot(slot, money(others)));
             }
@@ -242,7 +247,7 @@ mod tests {
 
     #[test]
     fn money_is_drawn_to_the_sixth_decimal_and_overdrawn_whole() {
-        let mut pool = Pool::new(money("10"), 0, Money::ZERO, false);
+        let mut pool = Pool::new(money("10"), SLOTS, 0, Money::ZERO, false);
         assert_eq!(pool.take(money("0.01")), Took::Enough);
         assert_eq!(pool.own().left(), money("0.3025"));
         (0..SLOTS).for_each(|slot| pool.with_slot(slot, money("1")));

@@ -1,0 +1,301 @@
+//! What a success costs, and what it takes of its limits: those of its customer, its voucher, the cap and the budget (SPEC 6).
+
+use std::collections::BTreeSet;
+
+use crate::promotion::Promotion;
+use crate::promotion::pool::{Pool, Took};
+use crate::promotion::redemption::{Flag, Outcome, Redemption, Refusal};
+use crate::record::{Code, Problem};
+use crate::value::money::{Currency, Money};
+
+/// What a success costs, and in which currency.
+pub type Cost = (Money, Currency);
+
+/// What a redemption costs: its reward, in its own currency or the promotion's; a success that tells none costs the value of an
+/// amount, and nothing where the promotion gives something else.
+///
+/// # Errors
+/// `missing`: neither the reward nor the promotion has a currency.
+pub fn cost(redemption: &Redemption, promotion: &Promotion) -> Result<Option<Cost>, Problem> {
+    let Some(amount) = redemption.reward_amount else {
+        let succeeded = redemption.result == Outcome::Success;
+        let value = promotion.cost_of_a_use(redemption.tier_id.as_ref());
+        return Ok(value.filter(|_| succeeded));
+    };
+    match redemption.currency.or(promotion.reward_currency()) {
+        Some(currency) => Ok(Some((amount, currency))),
+        None => Err(Problem::of(
+            "currency",
+            Code::Missing,
+            "currency is needed beside reward_amount: this promotion has none",
+        )),
+    }
+}
+
+/// What a redeem costs.
+///
+/// # Errors
+/// `missing` as [`cost`]; `other_currency`: the budget is of another one.
+pub fn cost_of_redeem(asked: &Redemption, promotion: &Promotion) -> Result<Option<Cost>, Problem> {
+    let cost = cost(asked, promotion)?;
+    match (cost, promotion.budget) {
+        (Some((_, currency)), Some(budget)) if currency != budget.currency => {
+            let detail = format!(
+                "currency: this use costs {currency}, and the promotion's budget is of {}: redeem with a reward in {}",
+                budget.currency, budget.currency
+            );
+            Err(Problem::of("currency", Code::OtherCurrency, detail))
+        }
+        _ => Ok(cost),
+    }
+}
+
+/// True where something is spent that the budget, being of another currency, does not know.
+pub fn is_of_another_currency(cost: Option<Cost>, promotion: &Promotion) -> bool {
+    cost.zip(promotion.budget)
+        .is_some_and(|((_, currency), budget)| currency != budget.currency)
+}
+
+/// What a cost takes of the budget: nothing, where it is of another currency.
+pub fn spends(cost: Option<Cost>, promotion: &Promotion) -> Money {
+    match (cost, promotion.budget) {
+        (Some((amount, currency)), Some(budget)) if currency == budget.currency => amount,
+        _ => Money::ZERO,
+    }
+}
+
+/// A limit that successes use up, in the order in which a refusal names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Limit {
+    /// `limit_per_customer`.
+    Customer,
+    /// The voucher's own.
+    Voucher,
+    /// Of the promotion's successes.
+    Cap,
+    /// Of what the promotion may cost.
+    Budget,
+}
+
+impl Limit {
+    /// Why a redeem is refused that finds nothing left of it.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::Customer => Refusal::CustomerLimitReached,
+            Self::Voucher => Refusal::LimitReached,
+            Self::Cap => Refusal::CapReached,
+            Self::Budget => Refusal::BudgetReached,
+        }
+    }
+
+    /// How a reported redemption is flagged that found nothing left of it.
+    pub fn flag(self) -> Flag {
+        match self {
+            Self::Customer => Flag::OverCustomerLimit,
+            Self::Voucher => Flag::OverLimit,
+            Self::Cap => Flag::OverCap,
+            Self::Budget => Flag::OverBudget,
+        }
+    }
+}
+
+/// What is left for a redemption; of what has no limit there is none.
+#[derive(Debug, Clone, Default)]
+pub struct Limits {
+    /// Successes that its customer may still have; below nothing where there are too many.
+    pub customer: Option<i64>,
+    /// Uses of its voucher.
+    pub voucher: Option<Pool>,
+    /// Successes of the promotion.
+    pub cap: Option<Pool>,
+    /// What the promotion may still cost.
+    pub budget: Option<Pool>,
+}
+
+/// What came of taking a use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taking {
+    /// There was enough of everything, and it is taken.
+    Enough,
+    /// These had not enough: under [`Limits::take`] the first of them, and nothing is taken; under [`Limits::honour`] all of them,
+    /// and all is taken, below nothing.
+    Short(BTreeSet<Limit>),
+    /// Not known before all slots of these are read; nothing is taken.
+    Unread(BTreeSet<Limit>),
+}
+
+impl Limits {
+    /// Takes one use of everything and `spends` of the budget, or nothing.
+    pub fn take(&mut self, spends: Money) -> Taking {
+        self.use_up(spends, false)
+    }
+
+    /// The same for a use that the till has honoured: what is not there is taken too.
+    pub fn honour(&mut self, spends: Money) -> Taking {
+        self.use_up(spends, true)
+    }
+
+    fn use_up(&mut self, spends: Money, honoured: bool) -> Taking {
+        let mut after = self.clone();
+        let (mut short, mut unread) = (BTreeSet::new(), BTreeSet::new());
+        if let Some(left) = &mut after.customer {
+            if *left < 1 {
+                short.insert(Limit::Customer);
+            }
+            *left -= 1;
+        }
+        let one = Money::from(1);
+        for (limit, pool, amount) in [
+            (Limit::Voucher, &mut after.voucher, one),
+            (Limit::Cap, &mut after.cap, one),
+            (Limit::Budget, &mut after.budget, spends),
+        ] {
+            let first_is_known = unread.is_empty() && !short.is_empty();
+            if first_is_known && !honoured {
+                return Taking::Short(short);
+            }
+            let Some(pool) = pool.as_mut().filter(|_| !amount.is_zero()) else {
+                continue;
+            };
+            match pool.take(amount) {
+                Took::Enough => {}
+                Took::Nothing => {
+                    short.insert(limit);
+                    if honoured {
+                        pool.overdraw(amount);
+                    }
+                }
+                Took::Unknown => {
+                    unread.insert(limit);
+                }
+            }
+        }
+        if !unread.is_empty() {
+            return Taking::Unread(unread);
+        }
+        if short.is_empty() || honoured {
+            *self = after;
+        }
+        match short.is_empty() {
+            true => Taking::Enough,
+            false => Taking::Short(short),
+        }
+    }
+
+    /// Gives back what a use took.
+    pub fn give_back(&mut self, spends: Money) {
+        for pool in [&mut self.voucher, &mut self.cap].into_iter().flatten() {
+            pool.give_back(Money::from(1));
+        }
+        if let Some(budget) = &mut self.budget {
+            budget.give_back(spends);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(customer: Option<i64>, voucher: i64, cap: i64, budget: i64) -> Limits {
+        let pool = |left: i64| Some(Pool::unspread(Money::from(left)));
+        Limits {
+            customer,
+            voucher: pool(voucher),
+            cap: pool(cap),
+            budget: pool(budget),
+        }
+    }
+
+    fn all_left(limits: &Limits) -> [Option<Money>; 4] {
+        let pool = |pool: &Option<Pool>| pool.as_ref().map(Pool::left);
+        [
+            limits.customer.map(Money::from),
+            pool(&limits.voucher),
+            pool(&limits.cap),
+            pool(&limits.budget),
+        ]
+    }
+
+    #[test]
+    fn a_use_takes_of_everything_or_of_nothing_and_what_was_honoured_takes_all_the_same() {
+        use Limit::{Budget, Cap, Customer, Voucher};
+        // What is left for the customer, of the voucher, the cap and the budget; what is spent; which limits are short.
+        for (customer, voucher, cap, budget, spends, short) in [
+            (Some(1), 1, 1, 5, 5, vec![]),
+            (None, 1, 1, 5, 0, vec![]),
+            (Some(0), 0, 0, 4, 5, vec![Customer, Voucher, Cap, Budget]),
+            (Some(-1), 1, 1, 5, 5, vec![Customer]),
+            (None, 0, 1, 4, 5, vec![Voucher, Budget]),
+            (None, 1, 0, 5, 5, vec![Cap]),
+            (None, 1, 1, -3, 5, vec![Budget]),
+            // What costs nothing is over no budget.
+            (None, 1, 1, -3, 0, vec![]),
+        ] {
+            let before = left(customer, voucher, cap, budget);
+            let spends = Money::from(spends);
+            let first = short.first().map(|first| BTreeSet::from([*first]));
+            let mut asked = before.clone();
+            let told = first.map_or(Taking::Enough, Taking::Short);
+            assert_eq!(asked.take(spends), told);
+            let mut honoured = before.clone();
+            let all = BTreeSet::from_iter(short.iter().copied());
+            let told = if short.is_empty() {
+                Taking::Enough
+            } else {
+                Taking::Short(all)
+            };
+            assert_eq!(honoured.honour(spends), told);
+            let one = Money::from(1);
+            let taken = [
+                customer.map(|left| Money::from(left - 1)),
+                Some(Money::from(voucher) - one),
+                Some(Money::from(cap) - one),
+                Some(Money::from(budget) - spends),
+            ];
+            assert_eq!(all_left(&honoured), taken, "{short:?}");
+            let asked_left = if short.is_empty() {
+                taken
+            } else {
+                all_left(&before)
+            };
+            assert_eq!(all_left(&asked), asked_left, "{short:?}");
+            honoured.give_back(spends);
+            assert_eq!(all_left(&honoured)[1..], all_left(&before)[1..]);
+        }
+    }
+
+    #[test]
+    fn nothing_is_decided_before_all_that_may_decide_is_read() {
+        let unread = |own: i64| Some(Pool::new(Money::ZERO, 8, 0, Money::from(own), true));
+        for (customer, voucher, cap, told) in [
+            (
+                None,
+                unread(0),
+                unread(1),
+                Taking::Unread(BTreeSet::from([Limit::Voucher])),
+            ),
+            (
+                None,
+                unread(0),
+                unread(0),
+                Taking::Unread(BTreeSet::from([Limit::Voucher, Limit::Cap])),
+            ),
+            (
+                Some(0),
+                unread(0),
+                unread(1),
+                Taking::Short(BTreeSet::from([Limit::Customer])),
+            ),
+            (Some(1), unread(1), unread(1), Taking::Enough),
+        ] {
+            let mut limits = Limits {
+                customer,
+                voucher,
+                cap,
+                budget: None,
+            };
+            assert_eq!(limits.take(Money::ZERO), told);
+        }
+    }
+}

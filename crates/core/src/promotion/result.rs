@@ -1,0 +1,145 @@
+//! What a promotion comes to in money: what orders bring, what rewards take, and what it can still cost (SPEC 6).
+//! A figure that cannot be held exactly is none.
+
+use std::collections::BTreeMap;
+
+use crate::attribution::decide;
+use crate::attribution::order::Order;
+use crate::attribution::settings::Versions;
+use crate::promotion::Promotion;
+use crate::value::money::{Currency, Money, Sums};
+
+/// What an order adds to the result of a promotion whose redemptions name it: its amount, where it counts. An order of another
+/// customer adds too, as whatever else a till has honoured; its redemption is flagged.
+pub fn adds(order: &Order, versions: &Versions) -> Option<(Currency, Money)> {
+    let (not_counted, amount) = decide::count(order, &versions.at(order.placed_at).settings);
+    not_counted.is_none().then_some((order.currency, amount))
+}
+
+/// The most that the promotion can still cost: by currency the smallest of what is left of the budget, of the cap and of the uses
+/// of its vouchers. `None` where nothing bounds it, and where what bounds it cannot be held exactly.
+pub fn worst_case(
+    promotion: &Promotion,
+    spent: Money,
+    successes: i64,
+    open_uses: Option<i128>,
+) -> Option<Sums> {
+    let mut bounds: BTreeMap<Currency, Option<Money>> = BTreeMap::new();
+    // What cannot be held is more than anything that can.
+    let mut bound = |currency, amount: Option<Money>| {
+        let least = bounds.entry(currency).or_insert(amount);
+        *least = [*least, amount].into_iter().flatten().min();
+    };
+    if let Some(budget) = promotion.budget {
+        // What cannot be held was overspent by far.
+        let left = budget.amount.checked_sub(spent).unwrap_or_default();
+        bound(budget.currency, Some(left.max(Money::ZERO)));
+    }
+    if let Some((amount, currency)) = promotion.most_a_use_costs() {
+        let left_of_cap = promotion
+            .cap
+            .map(|cap| i128::from(cap) - i128::from(successes));
+        for uses in [left_of_cap, open_uses].into_iter().flatten() {
+            bound(currency, amount.checked_times(uses.max(0)));
+        }
+    }
+    let smallest = |(currency, least): (Currency, Option<Money>)| Some((currency, least?));
+    let is_bounded = !bounds.is_empty();
+    let bounds: Option<Sums> = bounds.into_iter().map(smallest).collect();
+    bounds.filter(|_| is_bounded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promotion::Told;
+    use crate::record::Record;
+    use crate::value::id::PromotionId;
+    use crate::value::time::Instant;
+
+    #[test]
+    fn the_worst_case_is_the_smallest_bound_of_each_currency_or_no_figure() {
+        let largest = r#""type":"amount","value":"999999999999999.999999","currency":"EUR""#;
+        let five = r#""type":"amount","value":"5","currency":"EUR""#;
+        let budget = r#""budget":{"amount":"12","currency":"EUR"}"#;
+        let in_usd = r#""budget":{"amount":"12","currency":"USD"}"#;
+        let with = |parts: &[&str]| format!("{{{}}}", parts.join(","));
+        // The promotion, what was spent and how often it was used, open uses; the bounds as JSON, `none` where there is no figure.
+        for (body, spent, successes, open, worst) in [
+            (with(&[five]), "0", 0, None, "none"),
+            (with(&[budget]), "10", 2, None, r#"{"EUR":"2.00"}"#),
+            (with(&[budget]), "13", 2, None, "{}"),
+            (
+                with(&[five, r#""cap":5"#]),
+                "0",
+                3,
+                None,
+                r#"{"EUR":"10.00"}"#,
+            ),
+            (with(&[five, r#""cap":5"#]), "0", 6, None, "{}"),
+            (
+                with(&[five, r#""cap":5"#]),
+                "0",
+                3,
+                Some(1),
+                r#"{"EUR":"5.00"}"#,
+            ),
+            (with(&[five, budget]), "4", 0, Some(1), r#"{"EUR":"5.00"}"#),
+            (
+                with(&[five, in_usd]),
+                "4",
+                0,
+                Some(1),
+                r#"{"EUR":"5.00","USD":"8.00"}"#,
+            ),
+            (
+                with(&[five, r#""tiers":[{"tier_id":"a","value":"7"}]"#]),
+                "0",
+                0,
+                Some(2),
+                r#"{"EUR":"14.00"}"#,
+            ),
+            (
+                with(&[r#""type":"percent","value":"5","cap":2"#]),
+                "0",
+                0,
+                Some(2),
+                "none",
+            ),
+            (
+                with(&[largest]),
+                "0",
+                0,
+                Some(1_000_000_000_000_000),
+                "none",
+            ),
+            (with(&[largest]), "0", 0, Some(i128::MAX), "none"),
+            (
+                with(&[largest, budget]),
+                "0",
+                0,
+                Some(i128::MAX),
+                r#"{"EUR":"12.00"}"#,
+            ),
+            (with(&[largest, in_usd]), "0", 0, Some(i128::MAX), "none"),
+            (
+                with(&[largest]),
+                "0",
+                0,
+                Some(1),
+                r#"{"EUR":"999999999999999.999999"}"#,
+            ),
+        ] {
+            let now = Instant::parse("2026-11-20T12:00:00Z").unwrap();
+            let record = Record::from_json(&body).unwrap();
+            let told = Told::read(PromotionId::new("p").unwrap(), &record, now).unwrap();
+            let promotion = told.promotion(None, None);
+            let spent = Money::stored(spent).unwrap();
+            let found = worst_case(&promotion, spent, successes, open);
+            let found = found.map_or("none".to_owned(), |sums| {
+                serde_json::to_string(&sums).unwrap()
+            });
+            assert_eq!(found, worst, "{body} {successes} {open:?}");
+        }
+    }
+}
