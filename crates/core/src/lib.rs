@@ -29,6 +29,7 @@ pub mod figures {
     pub mod fold;
     pub mod report;
     pub mod sheet;
+    pub mod sort;
 }
 
 pub mod promotion;
