@@ -127,7 +127,7 @@ impl Bench {
         let store = embedded::store(database.clone()).await?;
         let clock = Clock::REAL;
         let routes = revtrail::serve::routes(manage::in_process(drop));
-        let app = App::new(store.clone(), clock.clone(), Retention::DEFAULT, Some(KEY));
+        let app = App::new(store.clone(), clock.clone(), Retention::DEFAULT, KEY);
         let folder = Folder::new(scratch.to_owned());
         let files = Files::Folder(folder.clone());
         let bench = Self {

@@ -30,6 +30,7 @@ pub mod figures {
     pub mod hints;
     pub mod report;
     pub mod sheet;
+    pub mod sort;
 }
 
 pub mod promotion;

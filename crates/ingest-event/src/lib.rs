@@ -14,26 +14,26 @@ use revtrail_store::StoreError;
 use revtrail_store::ledger::facts::EventOutcome;
 use revtrail_store::ledger::intake::Note;
 use revtrail_store::market::Market;
-use revtrail_store::market::access::Role;
 use revtrail_store::market::campaigns::witnessed;
-use revtrail_web::access::Access;
+use revtrail_web::access::{INTAKE, REPORTING};
+use revtrail_web::api::Route;
+use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use revtrail_web::records::Intake;
-use revtrail_web::route::{Call, Method, Response, Route};
 
 /// Events written at the same time.
 const WRITES_AT_ONCE: usize = 16;
 
 /// What this function answers.
 pub fn routes() -> Vec<Route> {
-    let mut routes = promotions::routes();
-    routes.push(Route::new(
-        Method::POST,
-        "/v1/marketplaces/{marketplace}/events",
-        Access::Roles(&[Role::Admin, Role::Ingest]),
-        post_events,
-    ));
-    routes
+    revtrail_web::routes! {
+        POST "/events",                                  INTAKE    => post_events;
+        POST "/assignments",                             REPORTING => promotions::post_assignments;
+        POST "/redemptions",                             REPORTING => promotions::post_redemptions;
+        POST "/redemptions/{id}/rollback",               REPORTING => promotions::post_rollback;
+        POST "/promotions/{id}/vouchers/{code}/redeem",  REPORTING => promotions::post_redeem;
+        POST "/vouchers/{code}/redeem",                  REPORTING => promotions::post_redeem_by_code;
+    }
 }
 
 async fn post_events(call: Call) -> Result<Response, Problem> {

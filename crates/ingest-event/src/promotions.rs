@@ -3,52 +3,13 @@
 use revtrail_core::promotion::redemption::{Assignment, Outcome, Redemption, Rollback};
 use revtrail_core::record::{Door, Problem as Bad, Record};
 use revtrail_core::value::id::{PromotionId, RedemptionId, VoucherCode};
-use revtrail_store::market::access::Role;
 use revtrail_store::promotions::redeem::{Arrival, Entry, Redeemed, RolledBack, Taken};
-use revtrail_web::access::Access;
+use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use revtrail_web::records::{Intake, one_answer};
-use revtrail_web::route::{Call, Method, Response, Route};
 use serde_json::json;
 
-const REPORTING: Access = Access::Roles(&[Role::Admin, Role::Partner, Role::Ingest]);
-
-pub(crate) fn routes() -> Vec<Route> {
-    vec![
-        Route::new(
-            Method::POST,
-            "/v1/marketplaces/{marketplace}/assignments",
-            REPORTING,
-            post_assignments,
-        ),
-        Route::new(
-            Method::POST,
-            "/v1/marketplaces/{marketplace}/redemptions",
-            REPORTING,
-            post_redemptions,
-        ),
-        Route::new(
-            Method::POST,
-            "/v1/marketplaces/{marketplace}/redemptions/{id}/rollback",
-            REPORTING,
-            post_rollback,
-        ),
-        Route::new(
-            Method::POST,
-            "/v1/marketplaces/{marketplace}/promotions/{id}/vouchers/{code}/redeem",
-            REPORTING,
-            post_redeem,
-        ),
-        Route::new(
-            Method::POST,
-            "/v1/marketplaces/{marketplace}/vouchers/{code}/redeem",
-            REPORTING,
-            post_redeem_by_code,
-        ),
-    ]
-}
-
-async fn post_assignments(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn post_assignments(call: Call) -> Result<Response, Problem> {
     Ok(take_in(&call, &Assignment::FIELDS, |record, door| {
         Assignment::read(record, door).map(Entry::Assigned)
     })
@@ -56,7 +17,7 @@ async fn post_assignments(call: Call) -> Result<Response, Problem> {
     .answer())
 }
 
-async fn post_redemptions(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn post_redemptions(call: Call) -> Result<Response, Problem> {
     let answer = take_in(&call, &Redemption::FIELDS, |record, door| {
         Redemption::read(record, door).map(Entry::Redeemed)
     })
@@ -105,13 +66,12 @@ async fn take_in(
     Ok(answer)
 }
 
-async fn post_rollback(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn post_rollback(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let unknown = || Problem::not_found("this marketplace has no such redemption");
     let id = call.id("id", RedemptionId::new)?;
-    let invalid = |bad| Problem::invalid(vec![bad]);
-    let record = Record::from_json(call.json_object()?).map_err(invalid)?;
-    let rollback = Rollback::read(&record).map_err(invalid)?;
+    let record = call.record()?;
+    let rollback = Rollback::read(&record).map_err(|bad| Problem::invalid(vec![bad]))?;
     match market.roll_back(&id, rollback.clone(), call.now).await? {
         RolledBack::Done => {
             let body = json!({"redemption_id": id, "rollback_id": rollback.rollback_id, "result": "rolled_back"});
@@ -133,21 +93,20 @@ async fn post_rollback(call: Call) -> Result<Response, Problem> {
     }
 }
 
-async fn post_redeem(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn post_redeem(call: Call) -> Result<Response, Problem> {
     let promotion = call.id("id", PromotionId::new)?;
     let code = call.id("code", VoucherCode::new)?;
     redeem(&call, promotion, code).await
 }
 
-async fn post_redeem_by_code(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn post_redeem_by_code(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let code = call.id("code", VoucherCode::new)?;
     let mut promotions = market.promotions_of_code(&code).await?;
     if promotions.len() > 1 {
         // What was answered before the code became ambiguous is answered so again.
-        let id = Record::from_json(call.json_object()?)
-            .and_then(|record| record.needed_id("redemption_id", RedemptionId::new))
-            .map_err(|bad| Problem::invalid(vec![bad]))?;
+        let id = call.record()?.needed_id("redemption_id", RedemptionId::new);
+        let id = id.map_err(|bad| Problem::invalid(vec![bad]))?;
         let known = market.redemption(&id, call.now).await?;
         let known = known.filter(|fact| fact.told.voucher_code.as_ref() == Some(&code));
         if let Some(fact) = known {
@@ -172,9 +131,9 @@ async fn redeem(
     promotion: PromotionId,
     code: VoucherCode,
 ) -> Result<Response, Problem> {
-    let invalid = |bad| Problem::invalid(vec![bad]);
-    let record = Record::from_json(call.json_object()?).map_err(invalid)?;
-    let asked = Redemption::read_redeem(&record, promotion, code).map_err(invalid)?;
+    let record = call.record()?;
+    let asked = Redemption::read_redeem(&record, promotion, code)
+        .map_err(|bad| Problem::invalid(vec![bad]))?;
     let id = asked.redemption_id.clone();
     let (result, reason) = match call.market()?.redeem(asked, call.now).await? {
         Redeemed::Success => (Outcome::Success, None),

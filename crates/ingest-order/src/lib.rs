@@ -13,11 +13,11 @@ use revtrail_store::StoreError;
 use revtrail_store::ledger::facts::{OrderOutcome, Pointer};
 use revtrail_store::ledger::intake::Note;
 use revtrail_store::market::Market;
-use revtrail_store::market::access::Role;
-use revtrail_web::access::Access;
+use revtrail_web::access::INTAKE;
+use revtrail_web::api::Route;
+use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use revtrail_web::records::Intake;
-use revtrail_web::route::{Call, Method, Response, Route};
 
 /// Orders written at the same time.
 const WRITES_AT_ONCE: usize = 16;
@@ -47,13 +47,9 @@ impl Marked {
 /// What this function answers.
 pub fn routes() -> Vec<Route> {
     let marked = Marked::default();
-    let post = move |call| post_orders(call, marked.clone());
-    vec![Route::new(
-        Method::POST,
-        "/v1/marketplaces/{marketplace}/orders",
-        Access::Roles(&[Role::Admin, Role::Ingest]),
-        post,
-    )]
+    revtrail_web::routes! {
+        POST "/orders", INTAKE => move |call| post_orders(call, marked.clone());
+    }
 }
 
 async fn post_orders(call: Call, marked: Marked) -> Result<Response, Problem> {

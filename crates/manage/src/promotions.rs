@@ -4,13 +4,16 @@ use revtrail_core::promotion::{Promotion, Told};
 use revtrail_core::record::{Code, Problem as Bad, Record};
 use revtrail_core::value::id::{PromotionId, VoucherCode};
 use revtrail_files::{Fault, Format, Layout, NotUtf8, Records, Rules};
+use revtrail_store::market::once::Marker;
 use revtrail_store::promotions::vouchers::{Changed, Made, NewVoucher, Pattern};
 use revtrail_web::answer::{json, located};
+use revtrail_web::call::{Call, Response, StatusCode};
+use revtrail_web::etag::tagged;
+use revtrail_web::patch::merge;
 use revtrail_web::problem::Problem;
-use revtrail_web::route::{Call, Method, Response, Route, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::{MARKETING, valid};
+use crate::{once, valid};
 
 /// Most vouchers of one call: about 250 transactions, some seconds.
 const VOUCHERS_MAX: usize = 10_000;
@@ -21,47 +24,77 @@ const LENGTH: i64 = 8;
 /// How long a call takes in what waited for a promotion; what is left then, the next runs take in.
 const ADMIT_MS_MAX: i64 = 15_000;
 
-pub(crate) fn routes() -> Vec<Route> {
-    vec![
-        Route::new(
-            Method::PUT,
-            "/v1/marketplaces/{marketplace}/promotions/{id}",
-            MARKETING,
-            put_promotion,
-        ),
-        Route::new(
-            Method::POST,
-            "/v1/marketplaces/{marketplace}/promotions/{id}/vouchers",
-            MARKETING,
-            post_vouchers,
-        ),
-        Route::new(
-            Method::PUT,
-            "/v1/marketplaces/{marketplace}/promotions/{id}/vouchers/{code}",
-            MARKETING,
-            put_voucher,
-        ),
-    ]
+pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
+    let told = call.json_object()?;
+    let id = call.new_id("id", PromotionId::new)?;
+    tell(&call, &id, |_| Ok(told.to_owned())).await
 }
 
-async fn put_promotion(call: Call) -> Result<Response, Problem> {
-    let record =
-        Record::from_json(call.json_object()?).map_err(|bad| Problem::invalid(vec![bad]))?;
-    let id = call.new_id("id", PromotionId::new)?;
-    let told = Told::read(id.clone(), &record, call.now).map_err(Problem::invalid)?;
+pub(crate) async fn patch(call: Call) -> Result<Response, Problem> {
+    let patch = call.json_object()?;
+    let id = call.id("id", PromotionId::new)?;
+    let record = call.record()?;
+    tell(&call, &id, |stands| {
+        let stands = stands.ok_or_else(unknown)?;
+        let told = as_told(stands, record.names("voucher"));
+        Ok(merge(&Value::Object(told).to_string(), patch))
+    })
+    .await
+}
+
+/// A promotion as a person tells it, with what its voucher gives beside the rest or, as it may be told too, in `voucher`.
+fn as_told(promotion: &Promotion, in_voucher: bool) -> Map<String, Value> {
+    let mut told = match promotion.shown() {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    // These are nobody's to tell.
+    for field in ["promotion_id", "created_at"] {
+        told.remove(field);
+    }
+    let rules = told
+        .get_mut("validation_rules")
+        .and_then(Value::as_array_mut);
+    for rule in rules.into_iter().flatten().filter_map(Value::as_object_mut) {
+        rule.remove("version");
+    }
+    if in_voucher {
+        let fields = ["type", "value", "currency"];
+        let gives = fields
+            .into_iter()
+            .filter_map(|name| told.remove_entry(name));
+        let gives: Map<String, Value> = gives.collect();
+        told.insert("voucher".to_owned(), gives.into());
+    }
+    told
+}
+
+/// Tells of a promotion what `told` makes of the one that stands.
+async fn tell(
+    call: &Call,
+    id: &PromotionId,
+    told: impl Fn(Option<&Promotion>) -> Result<String, Problem>,
+) -> Result<Response, Problem> {
     let market = call.market()?;
     let by = &call.caller()?.name;
-    let (new, promotion) = market.put_promotion(&id, &told, by, call.now).await?;
+    let change = |stands: Option<&Promotion>| {
+        call.if_match(stands.map(Promotion::shown).as_ref())?;
+        let told = told(stands)?;
+        let record = Record::from_json(&told).map_err(|bad| Problem::invalid(vec![bad]))?;
+        Told::read(id.clone(), &record, call.now).map_err(Problem::invalid)
+    };
+    let (new, promotion) = market.tell_promotion(id, change, by, call.now).await??;
     let app = call.app.clone();
     let clock = move || app.now();
     let stop_at = clock().plus_ms(ADMIT_MS_MAX);
-    market.admit_waiting(&id, &clock, stop_at).await?;
+    market.admit_waiting(id, &clock, stop_at).await?;
     let status = if new {
         StatusCode::CREATED
     } else {
         StatusCode::OK
     };
-    Ok(located(status, call.path(), &promotion.shown()))
+    let shown = promotion.shown();
+    Ok(tagged(located(status, call.path(), &shown), &shown))
 }
 
 /// What the body of vouchers asks for.
@@ -70,24 +103,46 @@ enum Asked {
     Pattern(Pattern),
 }
 
-async fn post_vouchers(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn post_vouchers(call: Call) -> Result<Response, Problem> {
     let asked = match call.media_type()?.as_str() {
-        "text/csv" => Asked::Codes(from_csv(call.bytes())?),
+        "text/csv" => Asked::Codes(from_csv(&call.body)?),
         _ => from_json(call.json_object()?)?,
     };
-    let market = call.market()?;
     let promotion = known(&call).await?;
+    let Some(named) = call.once()? else {
+        let made = make(&call, &promotion, asked, None).await?;
+        return Ok(json(StatusCode::CREATED, &made));
+    };
+    let (store, named) = (call.app.store(), &named);
+    // It takes several transactions, so it is on record before the first.
+    let begin =
+        |marker: Marker| async move { Ok(store.begin(named, &marker).await?.then_some(marker)) };
+    let marker = once::only(&call, named, begin).await?;
+    if let Some(answer) = &marker.answer {
+        return Ok(json(StatusCode::CREATED, answer));
+    }
+    let made = make(&call, &promotion, asked, Some(&marker)).await?;
+    store.end(named, &marker.answered(made.clone())).await?;
+    Ok(json(StatusCode::CREATED, &made))
+}
+
+/// Makes vouchers, and says how many.
+async fn make(
+    call: &Call,
+    promotion: &Promotion,
+    asked: Asked,
+    once: Option<&Marker>,
+) -> Result<Value, Problem> {
+    let market = call.market()?;
     let by = &call.caller()?.name;
     let made = match asked {
         Asked::Codes(codes) => {
-            market
-                .make_vouchers(&promotion, &codes, by, call.now)
-                .await?
+            let made = market.make_vouchers(promotion, &codes, by, call.now, once);
+            made.await?
         }
         Asked::Pattern(pattern) => {
-            let created = market
-                .generate_vouchers(&promotion, &pattern, by, call.now)
-                .await?;
+            let made = market.generate_vouchers(promotion, &pattern, by, call.now, once);
+            let created = made.await?;
             if created == 0 && pattern.count > 0 {
                 let detail = "no code of this pattern is new to the marketplace: give a longer length or another prefix";
                 return Err(Problem::conflict("no_new_code", detail));
@@ -98,14 +153,17 @@ async fn post_vouchers(call: Call) -> Result<Response, Problem> {
             }
         }
     };
-    let body = json!({"created": made.created, "existing": made.existing});
-    Ok(json(StatusCode::CREATED, &body))
+    Ok(json!({"created": made.created, "existing": made.existing}))
+}
+
+fn unknown() -> Problem {
+    Problem::not_found("this marketplace has no such promotion")
 }
 
 async fn known(call: &Call) -> Result<Promotion, Problem> {
     let id = call.id("id", PromotionId::new)?;
     let found = call.market()?.promotion(&id).await?;
-    found.ok_or_else(|| Problem::not_found("this marketplace has no such promotion"))
+    found.ok_or_else(unknown)
 }
 
 fn bad(field: &str, code: Code, detail: impl Into<String>) -> Problem {
@@ -238,11 +296,10 @@ fn not_csv(line: u64, fault: &Fault) -> Problem {
     bad(&format!("line {line}"), Code::NotCsv, fault.to_string())
 }
 
-async fn put_voucher(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn put_voucher(call: Call) -> Result<Response, Problem> {
     let id = call.id("id", PromotionId::new)?;
     let code = call.id("code", VoucherCode::new)?;
-    let record =
-        Record::from_json(call.json_object()?).map_err(|bad| Problem::invalid(vec![bad]))?;
+    let record = call.record()?;
     let mut problems = Vec::new();
     let mut keep = |problem: Bad| problems.push(problem);
     let told_disabled = record.raw("disabled").is_some();

@@ -1,32 +1,20 @@
 //! Files of redemptions, and how far each is taken in.
 
 use revtrail_web::answer::json;
+use revtrail_web::call::{Call, Response, StatusCode};
+use revtrail_web::list::Asked;
 use revtrail_web::problem::Problem;
-use revtrail_web::route::{Call, Response, StatusCode};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
-
-#[derive(Serialize, Deserialize)]
-struct BatchCursor {
-    after: String,
-}
 
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let mut query = call.query();
-    let limit = query.limit();
-    let cursor: Option<BatchCursor> = query.cursor();
+    let asked = Asked::json(&mut query);
     query.done()?;
-    let (batches, next) = call
-        .market()?
-        .batches(cursor.map(|cursor| cursor.after), limit, call.now)
-        .await?;
-    let next_cursor = next
-        .map(|after| call.next_cursor(&BatchCursor { after }))
-        .transpose()?;
-    Ok(json(
-        StatusCode::OK,
-        &json!({ "batches": batches, "next_cursor": next_cursor }),
-    ))
+    let market = call.market()?;
+    let batches = |after, limit| market.batches(after, limit, call.now);
+    let page = asked.gather_by_id(batches, Some).await?;
+    let body = json!({ "batches": page.rows, "next_cursor": page.next_cursor(&call)? });
+    Ok(json(StatusCode::OK, &body))
 }
 
 pub(crate) async fn one(call: Call) -> Result<Response, Problem> {

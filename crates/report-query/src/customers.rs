@@ -6,8 +6,8 @@ use revtrail_core::attribution::event::Event;
 use revtrail_core::attribution::order::Order;
 use revtrail_core::value::id::CustomerId;
 use revtrail_web::answer::json;
+use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::problem::Problem;
-use revtrail_web::route::{Call, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::orders::{Rulebook, shown, too_large};
@@ -58,7 +58,7 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
         "email": latest(|order| &order.email), "phone": latest(|order| &order.phone),
         "first_name": latest(|order| &order.first_name), "last_name": latest(|order| &order.last_name),
         "orders": orders, "messages": messages(events),
-        "redemptions": redemptions.iter().map(crate::promotion_lists::redemption).collect::<Vec<_>>(),
+        "redemptions": redemptions.iter().map(crate::promotions::lists::redemption).collect::<Vec<_>>(),
     });
     Ok(json(StatusCode::OK, &body))
 }

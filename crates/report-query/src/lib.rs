@@ -1,117 +1,69 @@
 //! The report-query function: everything that is read.
 
 mod batches;
+mod campaigns;
 mod customers;
+mod marketplaces;
 mod orders;
 mod period;
-mod promotion_lists;
 mod promotions;
-mod reports;
-mod settings;
-mod tables;
+mod runs;
 
 use revtrail_core::value::time::Instant;
 use revtrail_store::Reading;
 use revtrail_store::market::Market;
-use revtrail_store::market::access::Role;
-use revtrail_web::access::Access;
+use revtrail_web::access::{Access, MARKETING, PROMOTIONS, READERS};
 use revtrail_web::answer::json;
+use revtrail_web::api::{Method, Route};
+use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::problem::Problem;
-use revtrail_web::route::{Call, Method, Response, Route, StatusCode};
 use serde::Serialize;
 use serde_json::json;
+
+use crate::period::Period;
 
 /// Changed customers are counted up to here.
 const PENDING_MAX: usize = 1_000;
 
-const READERS: Access = Access::Roles(&[Role::Admin, Role::Marketer, Role::Analyst]);
-const MARKETING: Access = Access::Roles(&[Role::Admin, Role::Marketer]);
-
 /// What this function answers.
 pub fn routes() -> Vec<Route> {
-    let get = |path, access, handler: Handler| Route::new(Method::GET, path, access, handler);
-    let mut routes = promotions::routes();
-    routes.extend(promotion_lists::routes());
+    let mut routes = revtrail_web::routes! {
+        GET "/settings",                         READERS           => marketplaces::settings;
+        GET "/settings/versions",                READERS           => marketplaces::versions;
+        GET "/campaigns/{id}",                   READERS           => campaigns::facts;
+        GET "/reports/campaigns",                READERS,    query => campaigns::report;
+        GET "/reports/campaigns/{id}",           READERS,    query => campaigns::report_of_one;
+        GET "/reports/campaigns/{id}/purchases", MARKETING,  query => campaigns::purchases::list;
+        GET "/reports/orders",                   READERS,    query => orders::report::statuses;
+        GET "/reports/reconciliation",           READERS,    query => orders::report::reconciliation;
+        GET "/orders",                           READERS,    query => orders::list::list;
+        GET "/orders/{id}",                      READERS           => orders::one;
+        GET "/orders/{id}/attribution",          READERS           => orders::attribution;
+        GET "/customers/{id}",                   MARKETING         => customers::customer;
+        GET "/runs",                             READERS,    query => runs::list;
+        GET "/runs/{id}",                        READERS           => runs::one;
+        GET "/batches",                          PROMOTIONS, query => batches::list;
+        GET "/batches/{id}",                     PROMOTIONS        => batches::one;
+        GET "/reports/promotions",               PROMOTIONS, query => promotions::report;
+        GET "/promotions/{id}",                  PROMOTIONS        => promotions::facts;
+        GET "/promotions/{id}/dashboard",        PROMOTIONS        => promotions::dashboard::dashboard;
+        GET "/promotions/{id}/vouchers",         PROMOTIONS, query => promotions::lists::vouchers;
+        GET "/promotions/{id}/validation-rules", PROMOTIONS, query => promotions::lists::rules;
+        GET "/promotions/{id}/redemptions",      PROMOTIONS, query => promotions::lists::redemptions;
+        GET "/promotions/{id}/publications",     PROMOTIONS, query => promotions::lists::publications;
+        GET "/promotions/{id}/distributions",    PROMOTIONS, query => promotions::lists::distributions;
+        GET "/promotions/{id}/metadata",         PROMOTIONS, query => promotions::lists::metadata;
+        GET "/promotions/{id}/changes",          PROMOTIONS, query => promotions::lists::changes;
+        GET "/quarantine",                       PROMOTIONS, query => promotions::lists::quarantine;
+        GET "/redemptions",                      PROMOTIONS, query => promotions::lists::feed;
+    };
+    let own = marketplaces::list;
     routes.extend([
-        get("/healthz", Access::Open, |call| Box::pin(health(call))),
-        get("/v1/marketplaces", Access::AnyKey, |call| {
-            Box::pin(settings::marketplaces(call))
-        }),
-        get("/v1/marketplaces/{marketplace}/settings", READERS, |call| {
-            Box::pin(settings::settings(call))
-        }),
-        get(
-            "/v1/marketplaces/{marketplace}/settings/versions",
-            READERS,
-            |call| Box::pin(settings::versions(call)),
-        ),
-        get(
-            "/v1/marketplaces/{marketplace}/reports/campaigns",
-            READERS,
-            |call| Box::pin(reports::campaigns(call)),
-        ),
-        get(
-            "/v1/marketplaces/{marketplace}/reports/campaigns/{id}",
-            READERS,
-            |call| Box::pin(reports::campaign(call)),
-        ),
-        get(
-            "/v1/marketplaces/{marketplace}/reports/campaigns/{id}/purchases",
-            MARKETING,
-            |call| Box::pin(reports::purchases(call)),
-        ),
-        get(
-            "/v1/marketplaces/{marketplace}/reports/orders",
-            READERS,
-            |call| Box::pin(reports::orders(call)),
-        ),
-        get(
-            "/v1/marketplaces/{marketplace}/reports/reconciliation",
-            READERS,
-            |call| Box::pin(reports::reconciliation(call)),
-        ),
-        get("/v1/marketplaces/{marketplace}/orders", READERS, |call| {
-            Box::pin(orders::list(call))
-        }),
-        get(
-            "/v1/marketplaces/{marketplace}/orders/{id}",
-            READERS,
-            |call| Box::pin(orders::one(call)),
-        ),
-        get(
-            "/v1/marketplaces/{marketplace}/orders/{id}/attribution",
-            READERS,
-            |call| Box::pin(orders::attribution(call)),
-        ),
-        get(
-            "/v1/marketplaces/{marketplace}/customers/{id}",
-            MARKETING,
-            |call| Box::pin(customers::customer(call)),
-        ),
-        get("/v1/marketplaces/{marketplace}/runs", READERS, |call| {
-            Box::pin(settings::runs(call))
-        }),
-        get(
-            "/v1/marketplaces/{marketplace}/runs/{id}",
-            READERS,
-            |call| Box::pin(settings::run(call)),
-        ),
-        get(
-            "/v1/marketplaces/{marketplace}/batches",
-            promotions::PROMOTIONS,
-            |call| Box::pin(batches::list(call)),
-        ),
-        get(
-            "/v1/marketplaces/{marketplace}/batches/{id}",
-            promotions::PROMOTIONS,
-            |call| Box::pin(batches::one(call)),
-        ),
+        Route::new(Method::GET, "/healthz", Access::Open, health),
+        Route::new(Method::GET, "/v1/marketplaces", Access::AnyKey, own),
     ]);
     routes
 }
-
-type Answer = std::pin::Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
-type Handler = fn(Call) -> Answer;
 
 async fn health(_: Call) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, &json!({ "status": "ok" })))
@@ -152,6 +104,17 @@ impl Freshness {
             pending_more: pending.more,
         })
     }
+}
+
+/// A report: its figures, of which days they are, and how fresh.
+#[derive(Serialize)]
+struct Report<T> {
+    #[serde(flatten)]
+    figures: T,
+    /// As it was used.
+    period: Period,
+    #[serde(flatten)]
+    freshness: Freshness,
 }
 
 /// The earliest time of a single fact that users see; decisions look further back, at facts that are kept unseen.

@@ -1,28 +1,27 @@
 //! Single orders: as they stand from the moment they are accepted, and why they were credited as they were.
 
+mod csv;
+pub(crate) mod list;
+pub(crate) mod report;
+
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use revtrail_core::attribution::campaign::Catalog;
 use revtrail_core::attribution::explain::{Explanation, explain};
-use revtrail_core::attribution::order::{Order, Status};
+use revtrail_core::attribution::order::Order;
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::figures::fold::{LineCredit, OrderLine, World};
-use revtrail_core::record::Code;
 use revtrail_core::value::id::{CustomerId, OrderId};
-use revtrail_core::value::time::{Day, Instant};
-use revtrail_store::Reading;
 use revtrail_store::ledger::facts::{CustomerFacts, TIMELINE_BYTES_MAX};
 use revtrail_store::market::Market;
 use revtrail_store::market::access::Role;
 use revtrail_web::answer::json;
+use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::problem::Problem;
-use revtrail_web::route::{Call, Response, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::period::Period;
-use crate::{PENDING_MAX, seen_from, versions};
+use crate::{seen_from, versions};
 
 /// All that a customer's facts are decided by, notes not yet planned included.
 pub(crate) struct Rulebook {
@@ -185,204 +184,4 @@ pub(crate) async fn attribution(call: Call) -> Result<Response, Problem> {
         })
     });
     Ok(json(StatusCode::OK, &body.await?))
-}
-
-/// Most orders read at the same time.
-const AT_ONCE: usize = 100;
-
-#[derive(Serialize, Deserialize)]
-struct OrderCursor {
-    day: Day,
-    placed_at: Instant,
-    order_id: OrderId,
-}
-
-/// An order for the list: where it stands in time, and who earned it.
-pub(crate) struct Listed {
-    day: Day,
-    placed_at: Instant,
-    order_id: OrderId,
-    customer_id: CustomerId,
-    pub(crate) credit: Option<LineCredit>,
-    pub(crate) counted: bool,
-}
-
-impl Listed {
-    fn of(day: Day, customer_id: &CustomerId, line: &OrderLine) -> Self {
-        Self {
-            day,
-            placed_at: line.placed_at,
-            order_id: line.order_id.clone(),
-            customer_id: customer_id.clone(),
-            credit: line.credit.clone(),
-            counted: line.not_counted.is_none(),
-        }
-    }
-
-    /// Where it stands in its day.
-    fn time(&self) -> (Instant, &OrderId) {
-        (self.placed_at, &self.order_id)
-    }
-}
-
-/// What of the order list is asked for.
-struct Wanted {
-    period: Period,
-    status: Option<Status>,
-    customer: Option<CustomerId>,
-    cursor: Option<OrderCursor>,
-}
-
-pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
-    let market = call.market()?;
-    let versions = versions(&market).await?;
-    let mut query = call.query();
-    let wanted = Wanted {
-        period: Period::read(&mut query, &call, &versions),
-        status: query.read(
-            "status",
-            Code::UnknownStatus,
-            "a status of an order, like DELIVERED",
-            Status::parse,
-        ),
-        customer: query.id("customer_id", CustomerId::new),
-        cursor: query.cursor(),
-    };
-    let limit = query.limit();
-    let with_revenue = query.flag("revenue");
-    let csv = crate::reports::csv_wanted(&call)?;
-    query.done()?;
-    if csv {
-        let (all, _) = wanted.find(&market, usize::MAX, &call).await?;
-        return Ok(crate::tables::order_list(&all, with_revenue));
-    }
-    let (found, more) = wanted.find(&market, limit, &call).await?;
-    let next = |(one, _): &(Listed, Order)| OrderCursor {
-        day: one.day,
-        placed_at: one.placed_at,
-        order_id: one.order_id.clone(),
-    };
-    let last = found.last().filter(|_| more).map(next);
-    let next_cursor = last.map(|last| call.next_cursor(&last)).transpose()?;
-    let show =
-        |(one, order): &(Listed, Order)| shown(order, one.credit.as_ref(), one.counted, &call);
-    let orders: Vec<Value> = found.iter().map(show).collect::<Result<_, _>>()?;
-    let body = json!({ "orders": orders, "next_cursor": next_cursor });
-    Ok(json(StatusCode::OK, &body))
-}
-
-impl Wanted {
-    /// The first orders from the cursor on, newest first, at most `limit` of them; and whether there are more.
-    async fn find(
-        &self,
-        market: &Market,
-        limit: usize,
-        call: &Call,
-    ) -> Result<(Vec<(Listed, Order)>, bool), Problem> {
-        let mut waiting: BTreeMap<Day, Vec<Listed>> = BTreeMap::new();
-        for one in self.waiting(market, call).await? {
-            waiting.entry(one.day).or_default().push(one);
-        }
-        let Period { first, last } = self.period;
-        let sheets = if self.period.is_empty() || self.customer.is_some() {
-            BTreeMap::new()
-        } else {
-            market
-                .sheets(first, last, Reading::STRONG, call.now)
-                .await?
-        };
-        let last = self.cursor.as_ref().map_or(last, |at| at.day.min(last));
-        let days: BTreeSet<Day> = waiting.keys().chain(sheets.keys()).copied().collect();
-        // One more than are asked for says whether there are more.
-        let at_once = AT_ONCE.min(limit.saturating_add(1));
-        let mut found = Vec::new();
-        for day in days
-            .into_iter()
-            .rev()
-            .filter(|day| (first..=last).contains(day))
-        {
-            let cursor = self.cursor.as_ref().filter(|cursor| cursor.day == day);
-            let cursor = cursor.map(|cursor| (cursor.placed_at, &cursor.order_id));
-            let mut waiting = waiting.remove(&day).unwrap_or_default();
-            let known: HashSet<OrderId> = waiting.iter().map(|one| one.order_id.clone()).collect();
-            waiting.retain(|one| cursor.is_none_or(|cursor| one.time() < cursor));
-            waiting.sort_by(|a, b| b.time().cmp(&a.time()));
-            let mut rows = market
-                .newest_first(day, sheets.get(&day), cursor, at_once, call.now)
-                .await?;
-            loop {
-                let page = rows.next(at_once).await?;
-                let oldest = page
-                    .last()
-                    .map(|row| (row.line.placed_at, &row.line.order_id));
-                let newer = |one: &Listed| oldest.is_none_or(|oldest| one.time() > oldest);
-                let older = waiting.split_off(waiting.partition_point(newer));
-                let mut listed = std::mem::replace(&mut waiting, older);
-                let new = page
-                    .iter()
-                    .filter(|row| !known.contains(&row.line.order_id));
-                listed.extend(new.map(|row| Listed::of(day, &row.customer_id, &row.line)));
-                listed.sort_by(|a, b| b.time().cmp(&a.time()));
-                while !listed.is_empty() {
-                    let rest = listed.split_off(listed.len().min(at_once));
-                    for one in self.standing(market, listed, call).await? {
-                        if found.len() == limit {
-                            return Ok((found, true));
-                        }
-                        found.push(one);
-                    }
-                    listed = rest;
-                }
-                if oldest.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok((found, false))
-    }
-
-    /// The standing copies of some orders that are seen and asked for, in the same order.
-    async fn standing(
-        &self,
-        market: &Market,
-        listed: Vec<Listed>,
-        call: &Call,
-    ) -> Result<Vec<(Listed, Order)>, Problem> {
-        let id = |one: &Listed| (one.customer_id.clone(), one.order_id.clone());
-        let ids: Vec<_> = listed.iter().map(id).collect();
-        let copies = market.orders(&ids, call.now).await?;
-        let mut copies: HashMap<OrderId, Order> = copies
-            .into_iter()
-            .filter(|order| order.placed_at >= seen_from(call))
-            .filter(|order| self.status.is_none_or(|status| status == order.status))
-            .map(|order| (order.order_id.clone(), order))
-            .collect();
-        let with_copy = |one: Listed| copies.remove(&one.order_id).map(|order| (one, order));
-        Ok(listed.into_iter().filter_map(with_copy).collect())
-    }
-
-    /// The orders of one customer, or of all that wait for the next run: they are listed from the moment they are accepted.
-    async fn waiting(&self, market: &Market, call: &Call) -> Result<Vec<Listed>, Problem> {
-        let rules = Rulebook::of(market, call).await?;
-        let customers = match &self.customer {
-            Some(customer) => vec![customer.clone()],
-            None => {
-                let waiting = market.pending(PENDING_MAX, call.now).await?;
-                waiting.customers.into_iter().collect()
-            }
-        };
-        let mut listed = Vec::new();
-        for customer in customers {
-            let Some(known) = rules.customer(market, &customer, call).await? else {
-                continue;
-            };
-            let world = known.world();
-            let decided = known.decided();
-            let one = |(order, line): &(&Order, OrderLine)| {
-                Listed::of(world.day(order.placed_at), &customer, line)
-            };
-            listed.extend(decided.iter().map(one));
-        }
-        Ok(listed)
-    }
 }

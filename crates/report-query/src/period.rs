@@ -3,8 +3,9 @@
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::record::{Code, Problem as Bad};
 use revtrail_core::value::time::Day;
+use revtrail_web::call::Call;
 use revtrail_web::query::Query;
-use revtrail_web::route::Call;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 /// Days from `first` to `last`, both included; empty where `last` is before `first`.
 #[derive(Debug, Clone, Copy)]
@@ -26,12 +27,11 @@ impl Period {
             (None, Some(to)) => (to.minus(DEFAULT_DAYS), to),
             (None, None) => (today.plus(1).minus(DEFAULT_DAYS), today.plus(1)),
         };
-        if from > to {
-            query.wrong(Bad::of(
-                "to",
-                Code::UnknownValue,
-                format!("to: {to} is before from: {from}"),
-            ));
+        if from >= to {
+            let detail = format!(
+                "from: {from} is not before to: {to}, which is the first day that is not in the period"
+            );
+            query.wrong(Bad::of("from", Code::UnknownValue, detail));
         }
         Self {
             first: from.max(call.app.retention().first_visible(today)),
@@ -41,7 +41,7 @@ impl Period {
 
     /// All visible days, unless a period is told.
     pub(crate) fn read_or_all(query: &mut Query<'_>, call: &Call, versions: &Versions) -> Self {
-        if query.text("from").is_some() || query.text("to").is_some() {
+        if [query.text("from"), query.text("to")] != [None, None] {
             return Self::read(query, call, versions);
         }
         let today = call.now.day(versions.newest().settings.timezone);
@@ -54,5 +54,16 @@ impl Period {
 
     pub(crate) fn is_empty(self) -> bool {
         self.last < self.first
+    }
+}
+
+impl Serialize for Period {
+    /// `from` included and `to` excluded, as they are asked for; of days that are not seen any more nothing is left.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let to = self.last.plus(1);
+        let mut period = serializer.serialize_struct("Period", 2)?;
+        period.serialize_field("from", &self.first.min(to))?;
+        period.serialize_field("to", &to)?;
+        period.end()
     }
 }

@@ -1,8 +1,11 @@
-//! Promotions in figures: the page of all, and the dashboard of one. They show everything from the 202 on, and read sums only.
+//! Promotions in figures: the page of all. They show everything from the 202 on, and read sums only.
 
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
+pub(crate) mod dashboard;
+pub(crate) mod lists;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use revtrail_core::figures::sort::{SortValue, Sorting};
 use revtrail_core::promotion::claim::{Cell, CellFigures};
 use revtrail_core::promotion::result::worst_case;
 use revtrail_core::promotion::{Kind, Promotion};
@@ -14,47 +17,20 @@ use revtrail_store::market::access::Role;
 use revtrail_store::promotions::{Breakdown, PromotionFigures};
 use revtrail_web::access::Access;
 use revtrail_web::answer::json;
-use revtrail_web::csv;
+use revtrail_web::call::{Call, Response, StatusCode};
+use revtrail_web::csv::{self, Style};
+use revtrail_web::etag::tagged;
+use revtrail_web::list::{Asked, Place};
 use revtrail_web::problem::Problem;
 use revtrail_web::query::Query;
-use revtrail_web::route::{Call, Method, Response, Route, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::promotion_lists::change;
+use crate::campaigns::{Sorted, sort};
 use crate::versions;
 
-/// Who sees promotions: analysts as JSON only.
-pub(crate) const PROMOTIONS: Access =
-    Access::Roles(&[Role::Admin, Role::Marketer, Role::Analyst, Role::Partner]);
-
-/// Changes on the dashboard.
-const CHANGES: usize = 10;
-
-pub(crate) fn routes() -> Vec<Route> {
-    let get = |path, handler: crate::Handler| Route::new(Method::GET, path, PROMOTIONS, handler);
-    vec![
-        get(
-            "/v1/marketplaces/{marketplace}/reports/promotions",
-            |call| Box::pin(promotions(call)),
-        ),
-        get("/v1/marketplaces/{marketplace}/promotions/{id}", |call| {
-            Box::pin(promotion(call))
-        }),
-        get(
-            "/v1/marketplaces/{marketplace}/promotions/{id}/dashboard",
-            |call| Box::pin(dashboard(call)),
-        ),
-    ]
-}
-
-/// True where the caller asks for CSV, which analysts do not get.
-pub(crate) fn csv_wanted(call: &Call) -> Result<bool, Problem> {
-    if call.wants_csv() {
-        call.must_be(&[Role::Admin, Role::Marketer, Role::Partner])?;
-    }
-    Ok(call.wants_csv())
-}
+/// Who gets promotions as CSV: all who see them but analysts.
+pub(crate) const CSV: Access = Access::Roles(&[Role::Admin, Role::Marketer, Role::Partner]);
 
 /// The promotion of the path.
 pub(crate) async fn known(call: &Call, market: &Market) -> Result<Promotion, Problem> {
@@ -63,9 +39,9 @@ pub(crate) async fn known(call: &Call, market: &Market) -> Result<Promotion, Pro
     found.ok_or_else(|| Problem::not_found("this marketplace has no such promotion"))
 }
 
-async fn promotion(call: Call) -> Result<Response, Problem> {
-    let promotion = known(&call, &call.market()?).await?;
-    Ok(json(StatusCode::OK, &promotion.shown()))
+pub(crate) async fn facts(call: Call) -> Result<Response, Problem> {
+    let shown = known(&call, &call.market()?).await?.shown();
+    Ok(tagged(json(StatusCode::OK, &shown), &shown))
 }
 
 /// How much of a budget was spent.
@@ -166,13 +142,6 @@ impl Row {
     }
 }
 
-/// What a row is sorted by; an absent one comes last either way.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum SortKey {
-    Number(Money),
-    Text(String),
-}
-
 const COLUMNS: [&str; 11] = [
     "promotion_id",
     "name",
@@ -187,19 +156,20 @@ const COLUMNS: [&str; 11] = [
     "worst_case",
 ];
 
-fn sort_key(row: &Row, column: &str, currency: Option<Currency>) -> Option<SortKey> {
+fn sort_value(row: &Row, by: &Sorting) -> Option<SortValue> {
     let decimal = |text: &Option<String>| {
         let number = text.as_deref().and_then(Money::stored);
-        number.map(SortKey::Number)
+        number.map(SortValue::Number)
     };
     let money = |sums: &Sums| {
-        let of = currency.or(sums.iter().next().map(|(currency, _)| currency))?;
-        Some(SortKey::Number(sums.get(of)))
+        let of = by.currency?;
+        let amount = sums.iter().find(|(currency, _)| *currency == of)?.1;
+        Some(SortValue::Number(amount))
     };
-    let count = |n: i64| Some(SortKey::Number(Money::from(n)));
-    match column {
-        "name" => Some(SortKey::Text(row.name.clone())),
-        "kind" => Some(SortKey::Number(Money::from(row.kind as i64))),
+    let count = |n: i64| Some(SortValue::Number(n.into()));
+    match by.column {
+        "name" => Some(SortValue::Text(row.name.clone())),
+        "kind" => count(row.kind as i64),
         "assigned" => count(row.assigned),
         "redeemed" => count(row.redeemed),
         "redemptions" => count(row.redemptions),
@@ -208,22 +178,24 @@ fn sort_key(row: &Row, column: &str, currency: Option<Currency>) -> Option<SortK
         "cap" => decimal(&row.money.cap.as_ref()?.usage),
         "result" => money(row.money.result.as_ref()?),
         "worst_case" => money(row.money.worst_case.as_ref()?),
-        _ => Some(SortKey::Text(row.promotion_id.as_str().to_owned())),
+        _ => Some(SortValue::Text(row.promotion_id.as_str().to_owned())),
     }
 }
 
-fn sort_rows(rows: &mut [Row], column: &str, descending: bool, currency: Option<Currency>) {
-    rows.sort_by(|a, b| {
-        let order = match (sort_key(a, column, currency), sort_key(b, column, currency)) {
-            (Some(a), Some(b)) if descending => b.cmp(&a),
-            (Some(a), Some(b)) => a.cmp(&b),
-            (a, b) => b.is_some().cmp(&a.is_some()),
-        };
-        match order {
-            Ordering::Equal => a.promotion_id.cmp(&b.promotion_id),
-            order => order,
+/// Whose money rows are sorted by where the settings name no currency: that of the most rows, ties by code.
+fn most_rows(rows: &[Row]) -> Option<Currency> {
+    let mut counts: BTreeMap<Currency, usize> = BTreeMap::new();
+    for row in rows {
+        let sums = [row.money.result.as_ref(), row.money.worst_case.as_ref()];
+        let of = |sums: &'_ Sums| -> Vec<Currency> { sums.iter().map(|(of, _)| of).collect() };
+        let currencies: BTreeSet<Currency> = sums.into_iter().flatten().flat_map(of).collect();
+        for currency in currencies {
+            *counts.entry(currency).or_default() += 1;
         }
-    });
+    }
+    // Of equals `max_by_key` takes the last.
+    let most = counts.into_iter().rev().max_by_key(|(_, rows)| *rows);
+    most.map(|(currency, _)| currency)
 }
 
 /// Which promotions, and which part of them.
@@ -247,7 +219,7 @@ impl<'q> Wanted<'q> {
             kind: query.read("kind", Code::UnknownValue, expected, kind),
             segment: query.id("segment", SegmentName::new),
             tier: query.id("tier", TierId::new),
-            metadata: query.prefixed("metadata.").collect(),
+            metadata: query.prefixed("metadata."),
         }
     }
 
@@ -273,29 +245,12 @@ impl<'q> Wanted<'q> {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct RowCursor {
-    after: usize,
-}
-
-async fn promotions(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
     let wanted = Wanted::read(&mut query);
-    let column = |text: &str| {
-        let (name, descending) = text
-            .strip_prefix('-')
-            .map_or((text, false), |name| (name, true));
-        let found = COLUMNS.into_iter().find(|column| *column == name);
-        found.map(|column| (column, descending))
-    };
-    let expected = "a column of the report, with - before it for descending";
-    let (column, descending) = query
-        .read("sort", Code::UnknownValue, expected, column)
-        .unwrap_or(("promotion_id", false));
-    let limit = query.limit();
-    let cursor: Option<RowCursor> = query.cursor();
-    let csv = csv_wanted(&call)?;
+    let (column, descending) = sort(&mut query, &COLUMNS, ("promotion_id", false));
+    let asked: Asked<Sorted> = Asked::json_or_csv(&mut query, &call, CSV)?;
     query.done()?;
     let mut figures = market.promotions_figures().await?;
     let mut rows = Vec::new();
@@ -316,22 +271,31 @@ async fn promotions(call: Call) -> Result<Response, Problem> {
         };
         rows.push(Row::new(&promotion, &figures, part));
     }
-    let currency = versions(&market).await?.newest().settings.currency;
-    sort_rows(&mut rows, column, descending, currency);
-    if csv {
-        return Ok(as_csv(&rows));
+    let set = versions(&market).await?.newest().settings.currency;
+    let before = asked.after.as_ref().map(|place| place.value.0);
+    let by = Sorting {
+        column,
+        descending,
+        currency: before.unwrap_or_else(|| set.or_else(|| most_rows(&rows))),
+    };
+    by.sort(&mut rows, |row| {
+        (sort_value(row, &by), row.promotion_id.clone())
+    });
+    if let Some(style) = asked.csv {
+        return Ok(as_csv(style, &rows));
     }
-    let start = cursor.map_or(0, |cursor| cursor.after).min(rows.len());
-    let more = rows.len() > start + limit;
-    let page = &rows[start..(start + limit).min(rows.len())];
-    let next = RowCursor {
-        after: start + limit,
+    let place = |row: &Row| Place {
+        value: (by.currency, sort_value(row, &by)),
+        id: row.promotion_id.as_str().to_owned(),
     };
-    let next_cursor = match more {
-        true => Some(call.next_cursor(&next)?),
-        false => None,
+    let compare = |row: &Row, place: &Place<Sorted>| {
+        let row = (sort_value(row, &by), row.promotion_id.as_str());
+        by.compare(&row, &(place.value.1.clone(), place.id.as_str()))
     };
-    let body = json!({"promotions": page, "as_of": call.now, "next_cursor": next_cursor});
+    let page = asked.page_of(rows, place, compare);
+    let body = json!({
+        "promotions": page.rows, "sort_currency": by.currency, "as_of": call.now, "next_cursor": page.next_cursor(&call)?,
+    });
     Ok(json(StatusCode::OK, &body))
 }
 
@@ -345,7 +309,7 @@ fn sum(breakdown: &Breakdown, takes: impl Fn(&Cell) -> bool) -> CellFigures {
     sum
 }
 
-fn as_csv(rows: &[Row]) -> Response {
+fn as_csv(style: Style, rows: &[Row]) -> Response {
     let sums = rows
         .iter()
         .flat_map(|row| [&row.money.result, &row.money.worst_case]);
@@ -378,7 +342,7 @@ fn as_csv(rows: &[Row]) -> Response {
                 .map(|currency| format!("{name}_{currency}")),
         );
     }
-    let mut table = csv::Table::new(columns.iter().map(String::as_str));
+    let mut table = csv::Table::new(style, columns.iter().map(String::as_str));
     for row in rows {
         let kind = Kind::NAMES.into_iter().find(|(_, kind)| *kind == row.kind);
         let (budget, cap) = (row.money.budget.as_ref(), row.money.cap.as_ref());
@@ -413,73 +377,4 @@ fn as_csv(rows: &[Row]) -> Response {
         table.row(cells);
     }
     table.answer("promotions.csv")
-}
-
-/// A breakdown by one half of the cells' names, in order of the keys; what has none comes first.
-fn by<K: Ord + Clone + Serialize>(
-    breakdown: &Breakdown,
-    any: bool,
-    key: impl Fn(&Cell) -> Option<K>,
-) -> Vec<Value> {
-    let mut parts: BTreeMap<Option<K>, CellFigures> = BTreeMap::new();
-    for (cell, figures) in &breakdown.cells {
-        let part = parts.entry(key(cell)).or_default();
-        part.assigned += figures.assigned;
-        part.redeemed += figures.redeemed;
-        part.redemptions += figures.redemptions;
-    }
-    let row = |(key, part): (Option<K>, CellFigures)| {
-        json!({
-            "key": key, "assigned": part.assigned, "redeemed": part.redeemed,
-            "redemption_rate": redemption_rate(part, any),
-        })
-    };
-    parts.into_iter().map(row).collect()
-}
-
-async fn dashboard(call: Call) -> Result<Response, Problem> {
-    let market = call.market()?;
-    let promotion = known(&call, &market).await?;
-    let id = &promotion.promotion_id;
-    let figures = market.promotion_figures(id).await?;
-    let breakdown = market.promotion_breakdown(id).await?;
-    let (changes, _) = market.promotion_changes(id, None, CHANGES).await?;
-    let any = figures.any();
-    let days = breakdown.days.iter();
-    let by_day: Vec<Value> = days
-        .clone()
-        .filter(|(_, day)| day.success + day.failure != 0)
-        .map(|(date, day)| json!({"date": date, "success": day.success, "failure": day.failure}))
-        .collect();
-    let redeemed: Vec<Value> = days
-        .filter(|(_, day)| day.redeemed != 0)
-        .map(|(date, day)| json!({"key": date, "redeemed": day.redeemed}))
-        .collect();
-    let mut body = json!({
-        "promotion": promotion.shown(),
-        "assigned": figures.assigned, "redeemed": figures.redeemed, "redemptions": figures.redemptions,
-        "redemption_rate": redemption_rate(total(&figures), any),
-        "vouchers": figures.vouchers,
-        "publications": {"success": figures.publications[0], "failure": figures.publications[1]},
-        "messages": {"delivered": figures.messages[0], "failed": figures.messages[1]},
-        "redemptions_by_day": by_day,
-        "breakdown": {
-            "tier": by(&breakdown, any, |(tier, _)| tier.clone()),
-            "segment": by(&breakdown, any, |(_, segment)| segment.clone()),
-            "day": redeemed,
-            "result": [
-                {"key": "success", "redemptions": figures.redemptions},
-                {"key": "failure", "redemptions": figures.failures},
-                {"key": "rolled_back", "redemptions": figures.rolled_back},
-            ],
-        },
-        "changes": changes.iter().map(change).collect::<Vec<_>>(),
-    });
-    if let (Value::Object(body), Ok(Value::Object(money))) = (
-        &mut body,
-        serde_json::to_value(Money4::of(&promotion, &figures)),
-    ) {
-        body.extend(money);
-    }
-    Ok(json(StatusCode::OK, &body))
 }

@@ -3,5 +3,6 @@
 pub mod attribute;
 pub mod cli;
 mod demo;
+pub mod hints;
 pub mod inbox;
 pub mod serve;

@@ -18,12 +18,12 @@ use revtrail_store::ledger::intake::Note;
 use revtrail_store::market::access::OtherRetention;
 use revtrail_store::table::embedded::{self, Embedded, OpenError};
 use revtrail_store::{Store, StoreError, random_hex};
+use revtrail_web::api::Route;
 use revtrail_web::app::App;
 use revtrail_web::dispatch::router;
-use revtrail_web::route::Route;
 use tokio::sync::mpsc;
 
-use crate::{demo, inbox};
+use crate::{demo, hints, inbox};
 
 /// What `revtrail serve` is asked for.
 #[derive(Debug, Clone, clap::Args)]
@@ -194,7 +194,7 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
     };
     let (poke, poked) = mpsc::unbounded_channel::<Nudge>();
     let poke = manage::in_process(move |nudge| drop(poke.send(nudge)));
-    let app = App::new(store.clone(), clock.clone(), args.retention, Some(&key));
+    let app = App::new(store.clone(), clock.clone(), args.retention, &key);
     let router = router(routes(poke), app);
     bury_the_dead(&store, args.retention, clock.now()).await?;
     if args.demo {
@@ -215,6 +215,7 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         let (store, clock) = (store.clone(), clock.clone());
         tokio::spawn(inbox::watch(store, args.retention, clock, folder))
     });
+    let now = clock.now();
     let attributor = tokio::spawn(attribute(store, args.retention, clock, poked, embedded));
     let reached = match &args.host {
         Some(name) => format!("{name}:{}", address.port()),
@@ -222,7 +223,7 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
     };
     // Who gave a key knows it, and where output goes nobody knows.
     let shown = given.map_or(key.as_str(), |_| "<the admin key that you gave>");
-    greet(out, &reached, shown, args)?;
+    greet(out, &reached, shown, args, now)?;
     axum::serve(listener, router)
         .with_graceful_shutdown(told_to_stop())
         .await?;
@@ -421,10 +422,9 @@ fn greet(
     address: &str,
     key: &str,
     args: &ServeArgs,
+    now: Instant,
 ) -> std::io::Result<()> {
-    let market = if args.demo { demo::MARKETPLACE } else { "shop" };
-    let base = format!("http://{address}/v1/marketplaces/{market}");
-    let auth = format!("-H 'Authorization: Bearer {key}'");
+    let auth = format!("'Authorization: Bearer {key}'");
     match &args.data {
         Some(folder) => {
             writeln!(out, "data in     {}", folder.display())?;
@@ -437,26 +437,14 @@ fn greet(
         )?,
     }
     writeln!(out, "admin key   {key}")?;
-    writeln!(out, "try")?;
-    if args.demo {
-        writeln!(out, "  curl {auth} '{base}/reports/campaigns?limit=3'")?;
-        writeln!(out, "  curl {auth} '{base}/reports/promotions'")?;
-        writeln!(
-            out,
-            "  curl {auth} '{base}/orders/{}/attribution'",
-            demo::AN_ORDER
-        )?;
-    } else {
-        writeln!(
-            out,
-            "  curl {auth} -X PUT {base} -d '{{\"name\":\"My shop\",\"preset\":\"redbox\"}}' -H 'Content-Type: application/json'"
-        )?;
-        writeln!(
-            out,
-            "  curl {auth} {base}/orders -H 'Content-Type: application/json' -d '{{\"order_id\":\"o-1\",\"customer_id\":\"c-1\",\"status\":\"COMPLETE\",\"total\":\"100.00\",\"currency\":\"EUR\",\"placed_at\":\"{}\"}}'",
-            args.now.unwrap_or_else(|| Clock::REAL.now())
-        )?;
-        writeln!(out, "  curl {auth} {base}/orders/o-1/attribution")?;
+    let hints = match args.demo {
+        true => hints::of_the_sample(now),
+        false => hints::from_nothing(now),
+    };
+    writeln!(out, "try, one after the other")?;
+    for hint in hints {
+        writeln!(out, "  # {}", hint.says)?;
+        writeln!(out, "  {}", hint.curl(&format!("http://{address}"), &auth))?;
     }
     writeln!(out, "listening on http://{address}")?;
     out.flush()

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod campaigns;
+pub mod once;
 pub mod settings;
 
 use aws_sdk_dynamodb::types::AttributeValue;

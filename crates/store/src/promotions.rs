@@ -8,6 +8,7 @@ pub mod redeem;
 pub mod vouchers;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use futures_util::future::{try_join, try_join_all};
 use revtrail_core::promotion::claim::{Cell, CellFigures, DayFigures};
@@ -207,8 +208,30 @@ impl Market {
         by: &str,
         now: Instant,
     ) -> Result<(bool, Promotion), StoreError> {
+        let tell = |_: Option<&Promotion>| Ok::<_, Infallible>(told.clone());
+        match self.tell_promotion(id, tell, by, now).await? {
+            Ok(changed) => Ok(changed),
+            Err(never) => match never {},
+        }
+    }
+
+    /// The same for what `tell` makes of the promotion that stands.
+    ///
+    /// # Errors
+    /// What the table answers; inside, what `tell` says.
+    pub async fn tell_promotion<E>(
+        &self,
+        id: &PromotionId,
+        tell: impl Fn(Option<&Promotion>) -> Result<Told, E>,
+        by: &str,
+        now: Instant,
+    ) -> Result<Result<(bool, Promotion), E>, StoreError> {
         for attempt in 0..TRIES_MAX {
             let stands = self.read_promotion(id).await?;
+            let told = match tell(stands.as_ref().map(|(promotion, _)| promotion)) {
+                Ok(told) => told,
+                Err(refused) => return Ok(Err(refused)),
+            };
             let waiting_from = match stands {
                 Some(_) => None,
                 None if told.tracking_from.is_some() => None,
@@ -220,7 +243,7 @@ impl Market {
             };
             let promotion = told.promotion(before, waiting_from);
             if before == Some(&promotion) {
-                return Ok((false, promotion));
+                return Ok(Ok((false, promotion)));
             }
             let mut changes = Changes::default();
             changes
@@ -234,7 +257,7 @@ impl Market {
                 }
             }
             match self.store.transact(changes.writes(&self.store)).await? {
-                Transacted::Done => return Ok((before.is_none(), promotion)),
+                Transacted::Done => return Ok(Ok((before.is_none(), promotion))),
                 Transacted::Cancelled(_) => give_way(attempt).await,
             }
         }

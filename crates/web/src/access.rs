@@ -1,5 +1,9 @@
 //! Who calls, and whether they may. Which role may call which route stands with the routes.
 
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use revtrail_core::value::id::MarketplaceId;
@@ -7,7 +11,6 @@ use revtrail_core::value::time::Instant;
 use revtrail_store::market::access::Role;
 
 use crate::app::App;
-use crate::encoding::base64_decode;
 use crate::problem::Problem;
 
 /// Who may call a route.
@@ -20,6 +23,20 @@ pub enum Access {
     /// A key with one of these roles.
     Roles(&'static [Role]),
 }
+
+/// What only administrators do.
+pub const ADMIN: Access = Access::Roles(&[Role::Admin]);
+/// Facts of shops and mail tools.
+pub const INTAKE: Access = Access::Roles(&[Role::Admin, Role::Ingest]);
+/// Facts of promotions: partners report them too.
+pub const REPORTING: Access = Access::Roles(&[Role::Admin, Role::Partner, Role::Ingest]);
+/// What marketers do, and who bought.
+pub const MARKETING: Access = Access::Roles(&[Role::Admin, Role::Marketer]);
+/// Reports.
+pub const READERS: Access = Access::Roles(&[Role::Admin, Role::Marketer, Role::Analyst]);
+/// Reports of promotions.
+pub const PROMOTIONS: Access =
+    Access::Roles(&[Role::Admin, Role::Marketer, Role::Analyst, Role::Partner]);
 
 /// The key of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +59,12 @@ impl Caller {
         self.deployment || self.marketplaces.contains(marketplace)
     }
 }
+
+/// How a Basic password is encoded, with padding or without.
+const BASIC: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Finds out who calls. One answer for all causes of failure.
 pub(crate) async fn identify(
@@ -70,7 +93,7 @@ fn authorization(value: &[u8], basic: bool) -> Option<String> {
         return Some(rest.trim().to_owned());
     }
     if basic && scheme.eq_ignore_ascii_case("basic") {
-        let pair = String::from_utf8(base64_decode(rest.trim())?).ok()?;
+        let pair = String::from_utf8(BASIC.decode(rest.trim()).ok()?).ok()?;
         return pair
             .split_once(':')
             .map(|(_, password)| password.to_owned());

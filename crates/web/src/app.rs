@@ -3,10 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hmac::{Hmac, KeyInit, Mac};
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::market::access::{Key, Role, key_hash};
 use revtrail_store::{Store, StoreError};
+use sha2::Sha256;
 
 use crate::access::Caller;
 use revtrail_aws::clock::Clock;
@@ -24,24 +26,27 @@ struct Inner {
     store: Store,
     clock: Clock,
     retention: Retention,
-    deployment_hash: Option<String>,
+    deployment_hash: String,
+    /// A signature of nothing, under the deployment's key: what is signed is added to it.
+    signature: Hmac<Sha256>,
     keys: Mutex<HashMap<String, (Instant, Key)>>,
     marketplaces: Mutex<HashSet<MarketplaceId>>,
 }
 
 impl App {
-    /// The state over a store. `deployment_key` is the admin key good for every marketplace; an empty one is none.
-    pub fn new(
-        store: Store,
-        clock: Clock,
-        retention: Retention,
-        deployment_key: Option<&str>,
-    ) -> Self {
+    /// The state over a store. `deployment_key` is the admin key good for every marketplace: every function of a deployment has
+    /// it, so what one signs another knows again, and so does a process that starts tomorrow.
+    ///
+    /// # Panics
+    /// Never: HMAC takes keys of any length.
+    pub fn new(store: Store, clock: Clock, retention: Retention, deployment_key: &str) -> Self {
+        let signature = Hmac::new_from_slice(deployment_key.as_bytes());
         Self(Arc::new(Inner {
             store,
             clock,
             retention,
-            deployment_hash: deployment_key.filter(|key| !key.is_empty()).map(key_hash),
+            deployment_hash: key_hash(deployment_key),
+            signature: signature.expect("HMAC takes keys of any length"),
             keys: Mutex::default(),
             marketplaces: Mutex::default(),
         }))
@@ -59,7 +64,7 @@ impl App {
             environment::store_from_env()?,
             Clock::REAL,
             environment::retention_from_env()?,
-            Some(&key),
+            &key,
         ))
     }
 
@@ -78,6 +83,24 @@ impl App {
         self.0.clock.now()
     }
 
+    /// A signature under the deployment's key of these parts, each with its length before it; more may be added.
+    pub(crate) fn sign(&self, parts: &[&str]) -> Hmac<Sha256> {
+        let mut signature = self.0.signature.clone();
+        let length = |n: usize| (n as u64).to_be_bytes();
+        signature.update(&length(parts.len()));
+        for part in parts {
+            signature.update(&length(part.len()));
+            signature.update(part.as_bytes());
+        }
+        signature
+    }
+
+    /// A secret that follows from the deployment's key and a random text: it need not be stored to be told again.
+    pub fn secret(&self, purpose: &str, of: &str) -> String {
+        let parts = ["secret", purpose, of];
+        hex::encode(self.sign(&parts).finalize().into_bytes())
+    }
+
     /// Whose secret this is; `None` where it is nobody's. Unknown secrets are not remembered, so a new key works at once.
     pub(crate) async fn caller(
         &self,
@@ -85,7 +108,7 @@ impl App {
         now: Instant,
     ) -> Result<Option<Caller>, StoreError> {
         let hash = key_hash(secret);
-        if self.0.deployment_hash.as_deref() == Some(hash.as_str()) {
+        if self.0.deployment_hash == hash {
             return Ok(Some(Caller {
                 key_id: "deployment".to_owned(),
                 name: "the deployment's key".to_owned(),

@@ -6,7 +6,41 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
+use crate::access::Access;
+use crate::call::Call;
 use crate::problem::Problem;
+use crate::query::Query;
+
+/// How a CSV is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Style {
+    /// Texts as they are, also those that a spreadsheet takes for a formula: for programs.
+    raw: bool,
+    /// With a byte order mark, by which Excel knows UTF-8.
+    excel: bool,
+}
+
+impl Style {
+    /// Reads `raw` and `excel`; `None` where the call does not ask for CSV.
+    ///
+    /// # Errors
+    /// 403 where it does, and its role is not one of those who may have it.
+    pub fn read(
+        query: &mut Query<'_>,
+        call: &Call,
+        csv_for: Access,
+    ) -> Result<Option<Self>, Problem> {
+        let style = Self {
+            raw: query.flag("raw"),
+            excel: query.flag("excel"),
+        };
+        if !wanted(&call.headers) {
+            return Ok(None);
+        }
+        call.must_be(csv_for)?;
+        Ok(Some(style))
+    }
+}
 
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,9 +74,11 @@ impl<'a> Cell<'a> {
         number.map_or(Self::Empty, Self::number)
     }
 
-    fn printed(&self) -> Cow<'_, str> {
+    fn printed(&self, style: Style) -> Cow<'_, str> {
         match self {
-            Self::Text(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => {
+            Self::Text(text)
+                if !style.raw && text.starts_with(['=', '+', '-', '@', '\t', '\r']) =>
+            {
                 format!("'{text}").into()
             }
             Self::Text(text) | Self::Number(text) => Cow::Borrowed(text),
@@ -54,14 +90,17 @@ impl<'a> Cell<'a> {
 /// A CSV document in the making.
 pub struct Table {
     writer: ::csv::Writer<Vec<u8>>,
+    style: Style,
     failure: Option<::csv::Error>,
 }
 
 impl Table {
     /// A table with its header.
-    pub fn new<'a>(columns: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn new<'a>(style: Style, columns: impl IntoIterator<Item = &'a str>) -> Self {
+        let start = if style.excel { "\u{feff}" } else { "" };
         let mut table = Self {
-            writer: ::csv::Writer::from_writer(Vec::new()),
+            writer: ::csv::Writer::from_writer(start.into()),
+            style,
             failure: None,
         };
         table.row(columns.into_iter().map(Cell::text));
@@ -71,7 +110,7 @@ impl Table {
     /// Adds a row of as many cells as there are columns; another number fails the answer.
     pub fn row<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) {
         for cell in cells {
-            if let Err(error) = self.writer.write_field(cell.printed().as_bytes()) {
+            if let Err(error) = self.writer.write_field(cell.printed(self.style).as_bytes()) {
                 self.failure.get_or_insert(error);
             }
         }
@@ -128,7 +167,7 @@ mod tests {
 
     #[test]
     fn which_cells_are_disarmed() {
-        let mut table = Table::new(["name", "revenue_USD"]);
+        let mut table = Table::new(Style::default(), ["name", "revenue_USD"]);
         for (name, revenue) in [
             ("=1+1", "-5.00"),
             ("+a", "+1"),
@@ -152,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_row_too_short_fails_the_answer() {
-        let mut table = Table::new(["a", "b"]);
+        let mut table = Table::new(Style::default(), ["a", "b"]);
         table.row([Cell::text("1")]);
         assert_eq!(table.answer("x.csv").status(), 500);
     }

@@ -1,4 +1,5 @@
-//! One router of all routes, and the door every call passes: in this order 404, 401, 403, 405, 413, then the handler.
+//! One router of all routes, and the door every call passes: in this order 404, 401, 403, 405, 413, then the handler. Where a
+//! handler reads no query, there must be none: that is 422, and so behind 415 and 400.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -17,11 +18,12 @@ use http_body_util::BodyExt;
 use revtrail_core::value::id::MarketplaceId;
 
 use crate::access::{Access, enter, identify};
+use crate::api::{MARKETPLACE, Route};
 use crate::app::App;
-use crate::encoding::percent_decode;
+use crate::call::Call;
+use crate::encoding::segment_text;
 use crate::problem::Problem;
 use crate::query;
-use crate::route::{Call, MARKETPLACE, Route};
 
 /// Most bytes of a body: a Lambda request holds 6 MB, and quotes are escaped in it.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
@@ -118,7 +120,7 @@ async fn serve(app: App, routes: &[Route], request: Request) -> Result<Response,
     };
     let path = parts.uri.path().to_owned();
     let headers = parts.headers;
-    (route.handler)(Call {
+    let call = Call {
         app,
         now,
         headers,
@@ -126,10 +128,18 @@ async fn serve(app: App, routes: &[Route], request: Request) -> Result<Response,
         caller,
         marketplace,
         path,
+        route: route.path,
+        known: if route.key_in_url_too { &["key"] } else { &[] },
         params,
         query,
-    })
-    .await
+    };
+    if !route.reads_query
+        && let Err(unknown) = call.query().done()
+    {
+        call.readable()?;
+        return Err(unknown);
+    }
+    (route.handler)(call).await
 }
 
 /// The route of a method; HEAD is GET, whose body axum leaves out.
@@ -150,14 +160,13 @@ fn allow(routes: &[Route]) -> String {
     methods.join(", ")
 }
 
-/// The parameters of a path, each cut from the path as it came and then decoded; `None` where it is not UTF-8.
+/// The parameters of a path, each cut from the path as it came and then decoded; `None` where it is no text.
 fn params(pattern: &'static str, path: &str) -> Vec<(&'static str, Option<String>)> {
     let name = |segment: &'static str| segment.strip_prefix('{')?.strip_suffix('}');
-    let value = |segment: &str| String::from_utf8(percent_decode(segment)).ok();
     pattern
         .split('/')
         .zip(path.split('/'))
-        .filter_map(|(pattern, segment)| Some((name(pattern)?, value(segment))))
+        .filter_map(|(pattern, segment)| Some((name(pattern)?, segment_text(segment))))
         .collect()
 }
 

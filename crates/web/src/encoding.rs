@@ -1,19 +1,31 @@
-//! Text encodings of addresses, cursors and Basic passwords; each a few lines, so not a dependency each.
+//! Text encodings of paths: ids in segments, and the path as a client sent it.
 
-use std::fmt::Write as _;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// Percent-encodes a text as one segment of a path, for `Location`.
+/// What a segment of a path cannot hold as it is.
+const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Percent-encodes a text as one segment of a path.
 pub fn path_segment(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing into a String cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
+    utf8_percent_encode(text, IN_SEGMENT).to_string()
+}
+
+/// What a segment of a path says: percent-encoded, or `~` and base64url without padding. `None` where that is not UTF-8, or
+/// what follows `~` is no base64url.
+///
+/// An HTTP API of API Gateway decodes paths before it routes them, so an id with `/` reaches a function only in the second
+/// way; and so does one that begins with `~`, for the `%7E` that tells it from an encoded one comes as `~`.
+pub(crate) fn segment_text(segment: &str) -> Option<String> {
+    match segment.strip_prefix('~') {
+        Some(encoded) => String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(encoded).ok()?).ok(),
+        None => Some(percent_decode_str(segment).decode_utf8().ok()?.into_owned()),
     }
-    out
 }
 
 /// The path as the client sent it, from the path in an event of Lambda. An HTTP API with explicit routes has decoded it
@@ -37,77 +49,29 @@ pub fn path_as_sent(told: &str, route_key: Option<&str>, stage: Option<&str>) ->
     segments.join("/")
 }
 
-/// Decodes `%XX`; what is no escape stays as it is.
-pub(crate) fn percent_decode(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        let escaped = if bytes[i] == b'%' {
-            bytes.get(i + 1..i + 3).and_then(hex_byte)
-        } else {
-            None
-        };
-        out.push(escaped.unwrap_or(bytes[i]));
-        i += if escaped.is_some() { 3 } else { 1 };
-    }
-    out
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
-}
-
-pub(crate) fn hex_decode(text: &str) -> Option<Vec<u8>> {
-    text.as_bytes().chunks(2).map(hex_byte).collect()
-}
-
-fn hex_byte(pair: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    match pair {
-        &[high, low] => u8::try_from(digit(high)? * 16 + digit(low)?).ok(),
-        _ => None,
-    }
-}
-
-/// Decodes base64 in the standard alphabet, with or without padding.
-pub(crate) fn base64_decode(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3 + 2);
-    let (mut held, mut bits) = (0_u32, 0);
-    for byte in text.trim_end_matches('=').bytes() {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        held = held << 6 | u32::from(six);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            out.push((held >> bits & 0xff) as u8);
-        }
-    }
-    Some(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn percent() {
-        for (encoded, plain) in [
-            ("a%2Fb%2523%C3%BC", "a/b%23ü"),
-            ("a%2", "a%2"),
-            ("100%zz%", "100%zz%"),
+    fn segments() {
+        for (segment, text) in [
+            ("a%2Fb%2523%C3%BC", Some("a/b%23ü")),
+            ("a%2", Some("a%2")),
+            ("100%zz%", Some("100%zz%")),
+            ("%+1", Some("%+1")),
+            ("a+b~", Some("a+b~")),
+            ("%FF", None),
+            ("~YS9i", Some("a/b")),
+            ("%7EYS9i", Some("~YS9i")),
+            ("~fn5-Pz8_", Some("~~~???")),
+            ("~", Some("")),
+            ("~YQ==", None),
+            ("~YR", None),
+            ("~_w", None),
+            ("~a b", None),
         ] {
-            assert_eq!(percent_decode(encoded), plain.as_bytes(), "{encoded}");
+            assert_eq!(segment_text(segment).as_deref(), text, "{segment}");
         }
         assert_eq!(path_segment("a/b%23ü ~"), "a%2Fb%2523%C3%BC%20~");
     }
@@ -137,23 +101,6 @@ mod tests {
         ] {
             let got = path_as_sent(told, route_key, stage);
             assert_eq!(got, sent, "{told} {route_key:?} {stage:?}");
-        }
-    }
-
-    #[test]
-    fn hex_and_base64() {
-        assert_eq!(hex_decode(&hex(b"{\x00\xff")).unwrap(), b"{\x00\xff");
-        for bad in ["0", "0g", "éé", "+1"] {
-            assert!(hex_decode(bad).is_none(), "{bad}");
-        }
-        for (encoded, plain) in [
-            ("", ""),
-            ("YQ==", "a"),
-            ("YWI=", "ab"),
-            ("YWJj", "abc"),
-            ("fn5+Pz8/", "~~~???"),
-        ] {
-            assert_eq!(base64_decode(encoded).unwrap(), plain.as_bytes());
         }
     }
 }

@@ -72,6 +72,12 @@ impl Problem {
         }
     }
 
+    /// 412: the thing is not as the caller believes.
+    pub fn precondition_failed() -> Self {
+        let detail = "somebody was faster: read it again, and then say what is to be changed with the new ETag in If-Match";
+        Self::new(StatusCode::PRECONDITION_FAILED, detail)
+    }
+
     /// 413.
     pub fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)

@@ -1,15 +1,17 @@
-//! The part of an address after `?`, read value by value, and the cursors in it.
+//! The part of an address after `?`, read value by value, and the cursor in it.
 //!
-//! An empty value is an absent one, of a name given twice the first counts, and unknown names are ignored.
+//! An empty value is an absent one: forms send empty fields. Its name is a name all the same: one that the route does not know,
+//! or that is given twice, is refused, be a value empty or not.
+
+use std::collections::BTreeMap;
 
 use revtrail_core::attribution::event::Channel;
 use revtrail_core::record::{self, Code};
 use revtrail_core::value::id::BadId;
 use revtrail_core::value::time::{Day, Instant};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::encoding::{hex, hex_decode, percent_decode};
+use crate::cursor::Seal;
 use crate::problem::Problem;
 
 /// Most rows of one page.
@@ -19,46 +21,63 @@ pub const LIMIT_DEFAULT: usize = 50;
 
 /// Splits and decodes; bytes that are no UTF-8 become U+FFFD.
 pub(crate) fn pairs(query: Option<&str>) -> Vec<(String, String)> {
-    let decode =
-        |text: &str| String::from_utf8_lossy(&percent_decode(&text.replace('+', " "))).into_owned();
-    query
-        .unwrap_or_default()
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| (decode(name), decode(value)))
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .into_owned()
         .collect()
 }
 
-/// Reads the query; what is wrong is gathered and told by [`Query::done`], all at once.
+/// What makes a list another one: all parameters that say something, in any order, but where to go on and how far.
+pub(crate) fn filters(pairs: &[(String, String)]) -> Vec<&str> {
+    let mut filters: Vec<_> = pairs
+        .iter()
+        .filter(|(name, value)| !value.is_empty() && !["cursor", "limit"].contains(&name.as_str()))
+        .collect();
+    filters.sort_unstable();
+    filters
+        .into_iter()
+        .flat_map(|(name, value)| [name.as_str(), value.as_str()])
+        .collect()
+}
+
+/// Reads the query; what is wrong is gathered and told by [`Query::done`], all at once. What is asked for is what the route
+/// knows.
+#[must_use = "a query that is not done refuses nothing"]
 pub struct Query<'a> {
     pairs: &'a [(String, String)],
-    list: u64,
+    seal: Seal,
+    /// Names that were asked for; those that end in a dot begin others.
+    known: Vec<String>,
     problems: Vec<record::Problem>,
     bad_cursor: bool,
 }
 
 impl<'a> Query<'a> {
-    pub(crate) fn new(path: &str, pairs: &'a [(String, String)]) -> Self {
+    pub(crate) fn new(pairs: &'a [(String, String)], seal: Seal, known: &[&str]) -> Self {
         Self {
             pairs,
-            list: fingerprint(path, pairs),
+            seal,
+            known: known.iter().map(|name| (*name).to_owned()).collect(),
             problems: Vec::new(),
             bad_cursor: false,
         }
     }
 
     /// A text, whatever it says.
-    pub fn text(&self, name: &str) -> Option<&'a str> {
+    pub fn text(&mut self, name: &str) -> Option<&'a str> {
+        self.known.push(name.to_owned());
         let found = self.pairs.iter().find(|(given, _)| given == name);
-        found.map(|(_, value)| value.as_str())
+        found
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
     }
 
     /// The values whose names begin so, like `metadata.`; the names without that beginning.
-    pub fn prefixed(&self, prefix: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.pairs
-            .iter()
-            .filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value.as_str())))
+    pub fn prefixed(&mut self, prefix: &str) -> Vec<(&'a str, &'a str)> {
+        self.known.push(prefix.to_owned());
+        let pairs = self.pairs.iter().filter(|(_, value)| !value.is_empty());
+        pairs
+            .filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value.as_str())))
+            .collect()
     }
 
     /// A value that `parse` must take; else `code`, and a sentence that says what was `expected`.
@@ -120,17 +139,12 @@ impl<'a> Query<'a> {
         .unwrap_or(LIMIT_DEFAULT)
     }
 
-    /// Where `cursor` says to continue: what was given to `Call::next_cursor` for this path with these parameters.
+    /// Where `cursor` says to continue: the place of a [`crate::list::Page`] of this list.
     pub fn cursor<T: DeserializeOwned>(&mut self) -> Option<T> {
-        let text = self.text("cursor")?;
-        let bytes = hex_decode(text).unwrap_or_default();
-        match serde_json::from_slice::<(u64, T)>(&bytes) {
-            Ok((list, at)) if list == self.list => Some(at),
-            _ => {
-                self.bad_cursor = true;
-                None
-            }
-        }
+        let cursor = self.text("cursor")?;
+        let place = self.seal.open(cursor);
+        self.bad_cursor = place.is_none();
+        place
     }
 
     /// Notes something else that is wrong.
@@ -138,52 +152,69 @@ impl<'a> Query<'a> {
         self.problems.push(problem);
     }
 
+    fn knows(&self, name: &str) -> bool {
+        let is = |known: &String| known == name || known.ends_with('.') && name.starts_with(known);
+        self.known.iter().any(is)
+    }
+
+    /// Names that the route does not know, and those that are given twice.
+    fn unknown_parameters(&self) -> Vec<record::Problem> {
+        let mut given: BTreeMap<&str, usize> = BTreeMap::new();
+        for (name, _) in self.pairs {
+            *given.entry(name).or_default() += 1;
+        }
+        let wrong = |(name, times): (&str, usize)| {
+            let detail = match (self.knows(name), times) {
+                (false, _) if self.known.is_empty() => {
+                    format!("{name:?} is no parameter: this route takes none")
+                }
+                (false, _) => {
+                    let known = self.known.join(", ");
+                    format!("{name:?} is no parameter of this route, which takes {known}")
+                }
+                (true, 1) => return None,
+                (true, _) => format!("{name:?} is given {times} times: give it once"),
+            };
+            Some(record::Problem::of(name, Code::UnknownParameter, detail))
+        };
+        given.into_iter().filter_map(wrong).collect()
+    }
+
     /// Ends the reading.
     ///
     /// # Errors
     /// 400 for a bad cursor, else 422 with all that is wrong.
-    pub fn done(self) -> Result<(), Problem> {
+    pub fn done(mut self) -> Result<(), Problem> {
         if self.bad_cursor {
             let detail = "this cursor is of another list, or none: begin again without it";
-            Err(Problem::unreadable(detail))
-        } else if self.problems.is_empty() {
+            return Err(Problem::unreadable(detail));
+        }
+        let mut problems = self.unknown_parameters();
+        problems.append(&mut self.problems);
+        if problems.is_empty() {
             Ok(())
         } else {
-            Err(Problem::invalid(self.problems))
+            Err(Problem::invalid(problems))
         }
     }
 }
 
-/// A cursor that continues at `at`, bound to the path and to the parameters but `limit`.
-pub(crate) fn next_cursor(
-    path: &str,
-    pairs: &[(String, String)],
-    at: &impl Serialize,
-) -> Result<String, Problem> {
-    serde_json::to_vec(&(fingerprint(path, pairs), at))
-        .map(|json| hex(&json))
-        .map_err(|error| Problem::internal(&error))
-}
-
-/// FNV-1a over the path and the parameters, in any order: it catches mistakes, and guards nothing.
-fn fingerprint(path: &str, pairs: &[(String, String)]) -> u64 {
-    let mut parts: Vec<[&str; 2]> = pairs
-        .iter()
-        .filter(|(name, _)| !["cursor", "limit"].contains(&name.as_str()))
-        .map(|(name, value)| [name.as_str(), value.as_str()])
-        .collect();
-    parts.sort_unstable();
-    let texts = std::iter::once(path).chain(parts.into_iter().flatten());
-    texts
-        .flat_map(|text| text.bytes().chain([0xff]))
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
-}
-
 #[cfg(test)]
 mod tests {
+    use hmac::{Hmac, KeyInit, Mac};
+
     use super::*;
+
+    /// The seal of a list, as [`Call::seal`] makes it.
+    fn seal(path: &str, pairs: &[(String, String)]) -> Seal {
+        let mut signature = Hmac::new_from_slice(b"a key").unwrap();
+        signature.update([&[path], &*filters(pairs)].concat().join("\n").as_bytes());
+        Seal(signature)
+    }
+
+    fn reader(pairs: &[(String, String)]) -> Query<'_> {
+        Query::new(pairs, seal("/p", pairs), &[])
+    }
 
     fn codes(problem: Problem) -> (u16, Vec<(String, String)>) {
         use axum::response::IntoResponse;
@@ -210,22 +241,19 @@ mod tests {
     #[test]
     fn values() {
         let given = pairs(Some(
-            "from=2026-11-20&channel=push&revenue=true&limit=1000&tag=&name=a+b%2Bc&x&metadata.k=v&since=2026-11-20T10:15:00+02:00&limit=7",
+            "from=2026-11-20&channel=push&revenue=true&limit=1000&tag=&name=a+b%2Bc&x&metadata.k=v&since=2026-11-20T10:15:00+02:00",
         ));
-        let mut query = Query::new("/p", &given);
+        let mut query = reader(&given);
         assert_eq!(query.day("from"), Day::parse("2026-11-20"));
         assert_eq!(query.channel("channel"), Some(Channel::Push));
         assert!(query.flag("revenue") && !query.flag("absent"));
         assert_eq!(query.limit(), 1000);
         assert_eq!((query.text("tag"), query.text("x")), (None, None));
         assert_eq!(query.text("name"), Some("a b+c"));
-        assert_eq!(
-            query.prefixed("metadata.").collect::<Vec<_>>(),
-            [("k", "v")]
-        );
+        assert_eq!(query.prefixed("metadata."), [("k", "v")]);
         assert!(query.instant("since").is_some());
         assert!(query.done().is_ok());
-        assert_eq!(Query::new("/p", &[]).limit(), 50);
+        assert_eq!(reader(&[]).limit(), 50);
     }
 
     #[test]
@@ -233,7 +261,7 @@ mod tests {
         let given = pairs(Some(
             "from=20261120&channel=fax&revenue=yes&limit=1001&id=%00",
         ));
-        let mut query = Query::new("/p", &given);
+        let mut query = reader(&given);
         query.day("from");
         query.channel("channel");
         query.flag("revenue");
@@ -250,16 +278,54 @@ mod tests {
         assert_eq!(codes(query.done().unwrap_err()), (422, expected.to_vec()));
         for limit in ["limit=0", "limit=-1", "limit=1.0", "limit=ten"] {
             let given = pairs(Some(limit));
-            let mut query = Query::new("/p", &given);
+            let mut query = reader(&given);
             query.limit();
             assert_eq!(query.done().unwrap_err().status(), 422, "{limit}");
         }
     }
 
     #[test]
+    fn names_that_are_not_known_or_come_twice() {
+        for (given, wrong) in [
+            ("tag=a&metadata.k=v&metadata.l=v", ""),
+            ("tag=&metadata.=", ""),
+            ("&&tag=a&", ""),
+            ("tagg=a&Tag=b&tag=c", "Tag tagg"),
+            ("tagg=", "tagg"),
+            ("tag=a&tag=a", "tag"),
+            ("tag=&tag=a", "tag"),
+            (
+                "metadata.k=v&metadata.k=w&metadata=x",
+                "metadata metadata.k",
+            ),
+            ("t%61g=a&tag=b", "tag"),
+            ("tag", ""),
+            ("x&x", "x"),
+        ] {
+            let pairs = pairs(Some(given));
+            let mut query = reader(&pairs);
+            query.text("tag");
+            query.prefixed("metadata.");
+            let told = query.done().err().map(codes);
+            let (status, told) = told.unwrap_or((200, Vec::new()));
+            let names: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names.join(" "), wrong, "{given}");
+            assert_eq!(status, if told.is_empty() { 200 } else { 422 }, "{given}");
+            assert!(told.iter().all(|(_, code)| code == "unknown_parameter"));
+        }
+    }
+
+    #[test]
     fn a_cursor_continues_its_own_list_only() {
         let first = pairs(Some("tag=a&from=2026-11-20&limit=2"));
-        let cursor = next_cursor("/p", &first, &("o-1", 7)).unwrap();
+        let cursor = seal("/p", &first).close(&("o-1", 7)).unwrap();
+        let changed = |at: usize| {
+            let mut bytes = cursor.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+            String::from_utf8(bytes).unwrap()
+        };
+        let (tag, place) = (changed(3), changed(30));
+        let short = &cursor[..12];
         for (path, query, good) in [
             (
                 "/p",
@@ -276,20 +342,24 @@ mod tests {
                 format!("tag=b&from=2026-11-20&cursor={cursor}"),
                 false,
             ),
+            ("/p", format!("tag=a&cursor={cursor}"), false),
             (
                 "/q",
                 format!("tag=a&from=2026-11-20&cursor={cursor}"),
                 false,
             ),
-            ("/p", "cursor=zz&limit=0".to_owned(), false),
+            ("/p", format!("tag=a&from=2026-11-20&cursor={tag}"), false),
+            ("/p", format!("tag=a&from=2026-11-20&cursor={place}"), false),
+            ("/p", format!("tag=a&from=2026-11-20&cursor={short}"), false),
+            ("/p", "cursor=zz&limit=0&unknown=1".to_owned(), false),
             ("/p", "cursor=7b7d".to_owned(), false),
         ] {
             let given = pairs(Some(&query));
-            let mut query_reader = Query::new(path, &given);
-            query_reader.limit();
-            let at = query_reader.cursor::<(String, u32)>();
+            let mut reader = Query::new(&given, seal(path, &given), &["tag", "from", "name"]);
+            let at = reader.cursor::<(String, u32)>();
+            reader.limit();
             assert_eq!(at.is_some(), good, "{path} {query}");
-            match query_reader.done() {
+            match reader.done() {
                 Ok(()) => assert!(good),
                 Err(problem) => assert_eq!((problem.status().as_u16(), good), (400, false)),
             }

@@ -16,8 +16,8 @@ use revtrail_aws::clock::Clock;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::Store;
 use revtrail_store::table::embedded::{self, Embedded};
+use revtrail_web::api::Route;
 use revtrail_web::app::App;
-use revtrail_web::route::Route;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -99,7 +99,7 @@ impl World {
                 store(place),
                 Clock::starting_at(now),
                 Retention::DEFAULT,
-                Some(ADMIN),
+                ADMIN,
             );
             revtrail_web::dispatch::router(routes, app)
         };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use redemption_batch::file::File;
 use revtrail_store::TTL_ATTRIBUTE;
-use revtrail_web::route::Route;
+use revtrail_web::api::Route;
 use serde_json::{Map, Value, json};
 
 /// The functions, as the template names them, and as their crates.

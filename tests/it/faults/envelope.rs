@@ -216,7 +216,7 @@ async fn a_run_that_cannot_be_started_is_told_so_and_on_record_as_failed() {
         service.store.clone(),
         Clock::starting_at(service.now()),
         service.retention,
-        Some(ADMIN),
+        ADMIN,
     );
     let router = revtrail_web::dispatch::router(manage::routes(away), app);
     let request = Request::builder()

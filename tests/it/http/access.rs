@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_store::market::access::{Role, key_hash};
 use revtrail_store::{Store, table::embedded};
+use revtrail_web::access::Access;
 use serde_json::{Value, json};
 
 use crate::support::fixtures::{Shop, at};
@@ -14,7 +15,7 @@ use crate::support::service::ADMIN;
 const ROLES: [&str; 5] = ["admin", "marketer", "analyst", "partner", "ingest"];
 
 /// The routes that this version has: method, path under the marketplace, and who may call it, in the order of `ROLES`.
-const ROUTES: [(&str, &str, &str); 43] = [
+const ROUTES: [(&str, &str, &str); 47] = [
     ("POST", "/events", "✓...✓"),
     ("POST", "/orders", "✓...✓"),
     ("PUT", "", "✓...."),
@@ -22,9 +23,12 @@ const ROUTES: [(&str, &str, &str); 43] = [
     ("GET", "/keys", "✓...."),
     ("DELETE", "/keys/{key_id}", "✓...."),
     ("PUT", "/settings", "✓...."),
+    ("PATCH", "/settings", "✓...."),
     ("GET", "/settings", "✓✓✓.."),
     ("GET", "/settings/versions", "✓✓✓.."),
     ("PUT", "/campaigns/{id}", "✓✓..."),
+    ("PATCH", "/campaigns/{id}", "✓✓..."),
+    ("GET", "/campaigns/{id}", "✓✓✓.."),
     ("POST", "/runs", "✓✓..."),
     ("GET", "/reports/campaigns", "✓✓✓.."),
     ("GET", "/reports/campaigns/{id}", "✓✓✓.."),
@@ -42,6 +46,7 @@ const ROUTES: [(&str, &str, &str); 43] = [
     ("POST", "/redemptions", "✓..✓✓"),
     ("POST", "/redemptions/{id}/rollback", "✓..✓✓"),
     ("PUT", "/promotions/{id}", "✓✓..."),
+    ("PATCH", "/promotions/{id}", "✓✓..."),
     ("POST", "/promotions/{id}/vouchers", "✓✓..."),
     ("PUT", "/promotions/{id}/vouchers/{code}", "✓✓..."),
     ("POST", "/promotions/{id}/vouchers/{code}/redeem", "✓..✓✓"),
@@ -132,6 +137,48 @@ fn the_table_names_every_route_there_is() {
         .chain(OUTSIDE.map(|(method, path)| (method.to_owned(), path.to_owned())))
         .collect();
     assert_eq!(served, named);
+}
+
+#[test]
+fn the_documents_name_every_route_as_it_is() {
+    let roles = |access| match access {
+        Access::Open => "–".to_owned(),
+        Access::AnyKey => "any key".to_owned(),
+        Access::Roles(roles) => {
+            let named = ROLES.into_iter().filter(|name| {
+                let role = Role::parse(name).unwrap();
+                roles.contains(&role)
+            });
+            named.collect::<Vec<_>>().join(" ")
+        }
+    };
+    let functions = [
+        ("ingest-event", ingest_event::routes()),
+        ("ingest-order", ingest_order::routes()),
+        ("manage", manage::routes(manage::in_process(drop))),
+        ("report-query", report_query::routes()),
+    ];
+    let mut served = BTreeSet::new();
+    for (function, routes) in &functions {
+        for route in routes {
+            let path = route.path().replace("/v1/marketplaces/{marketplace}", "M");
+            let query = if route.takes_query() { " query" } else { "" };
+            served.insert(format!(
+                "| {} | `{path}` | {function} | {} |{query} |",
+                route.method(),
+                roles(route.access())
+            ));
+        }
+    }
+    let docs = include_str!("../../../docs/api.md");
+    let methods = ["GET", "PUT", "POST", "PATCH", "DELETE"];
+    let is_route = |line: &&str| {
+        methods
+            .iter()
+            .any(|method| line.starts_with(&format!("| {method} |")))
+    };
+    let written: BTreeSet<String> = docs.lines().filter(is_route).map(str::to_owned).collect();
+    assert_eq!(written, served);
 }
 
 #[tokio::test]

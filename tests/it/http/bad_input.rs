@@ -715,6 +715,7 @@ async fn queries() {
             "to=2026-02-30",
             "from=2026-11-20T00:00:00Z",
             "from=2026-11-20&to=2026-11-19",
+            "from=2026-11-20&to=2026-11-20",
             "from=1&to=2",
         ] {
             cases += 1;
@@ -726,7 +727,7 @@ async fn queries() {
                 "{path} {query}"
             );
         }
-        let (first, last) = ("2026-11-20", "2026-11-20");
+        let (first, last) = ("2026-11-20", "2026-11-21");
         assert_eq!(
             shop.send(
                 Method::GET,

@@ -146,10 +146,10 @@ fn report(taken: &Taken, sums: &Sheet<CampaignId>, channel: Option<&str>) -> Val
         ..Filter::default()
     };
     let find = |id: &CampaignId| Cow::Borrowed(taken.catalog.get(id).unwrap());
-    let mut shown = serde_json::to_value(
-        campaign_report(sums, find, &taken.versions.newest().settings, &filter).unwrap(),
-    )
-    .unwrap();
+    let settings = &taken.versions.newest().settings;
+    let report = campaign_report(sums, find, settings, &filter).unwrap();
+    let mut shown = serde_json::to_value(&report).unwrap();
+    shown["sort_currency"] = serde_json::to_value(report.sort_currency).unwrap();
     for row in shown["campaigns"].as_array_mut().unwrap() {
         row.as_object_mut().unwrap().remove("sale_formula");
     }

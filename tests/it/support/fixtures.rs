@@ -245,7 +245,7 @@ impl Shop {
                     .await
             ]);
         }
-        strip(&mut shown, &["as_of", "pending"]);
+        strip(&mut shown, &["as_of", "pending", "period"]);
         shown
     }
 }

@@ -61,12 +61,7 @@ impl Service {
         let poked: Arc<Mutex<Vec<_>>> = Arc::default();
         let waiting = poked.clone();
         let poke = manage::in_process(move |nudge| waiting.lock().unwrap().push(nudge));
-        let app = App::new(
-            store.clone(),
-            Clock::Set(clock.clone()),
-            retention,
-            Some(ADMIN),
-        );
+        let app = App::new(store.clone(), Clock::Set(clock.clone()), retention, ADMIN);
         let router = revtrail_web::dispatch::router(revtrail::serve::routes(poke), app);
         Self {
             store,

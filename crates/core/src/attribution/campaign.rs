@@ -167,6 +167,14 @@ impl Campaign {
         }
     }
 
+    /// What people told of it, as it is shown.
+    pub fn shown(&self) -> Value {
+        serde_json::json!({
+            "campaign_id": self.campaign_id, "name": self.name, "tags": self.tags, "sent_at": self.sent_at,
+            "triggered": self.triggered, "metadata": self.metadata,
+        })
+    }
+
     /// Takes in that there is an event on a channel at a time.
     pub fn witness(&mut self, at: Instant, channel: Channel) {
         self.first_event_at = Some(self.first_event_at.map_or(at, |first| first.min(at)));

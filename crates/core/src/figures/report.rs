@@ -1,6 +1,5 @@
 //! Reports, made from sheets: the campaign table, orders by status, reconciliation (SPEC 5).
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -14,6 +13,7 @@ use crate::attribution::settings::Settings;
 use crate::figures::sheet::{
     Earned, Figures, Gauge, Intake, Sheet, Tallies, amounts_of, orders_of,
 };
+use crate::figures::sort::{SortValue, Sorting};
 use crate::value::id::CampaignId;
 use crate::value::money::{Currency, Money, Sums, rate};
 use crate::value::time::{Day, Instant};
@@ -91,7 +91,7 @@ impl ByChannel {
         }
     }
 
-    fn sales(&self) -> Sales {
+    fn earned(&self) -> BTreeMap<Currency, Earned> {
         let mut earned: BTreeMap<Currency, Earned> = BTreeMap::new();
         for (&currency, part) in self.0.iter().flat_map(|figures| &figures.earned) {
             let sum = earned.entry(currency).or_default();
@@ -99,6 +99,11 @@ impl ByChannel {
             sum.revenue += part.revenue;
             sum.refunded += part.refunded;
         }
+        earned
+    }
+
+    fn sales(&self) -> Sales {
+        let earned = self.earned();
         let purchases = earned.values().map(|earned| earned.purchases).sum();
         let average = |(&currency, earned): (&Currency, &Earned)| {
             let average = earned
@@ -216,6 +221,10 @@ pub struct CampaignReport {
     /// `None` where revenue is hidden.
     #[serde(flatten)]
     pub balance: Option<Balance>,
+    /// Whose money rows are sorted by: the settings' currency, else the one with the most purchases in the totals, ties by code.
+    /// `None` where there is no money, or it is hidden.
+    #[serde(skip)]
+    pub sort_currency: Option<Currency>,
 }
 
 /// The figures do not add up: the report must not be shown.
@@ -295,10 +304,22 @@ pub fn campaign_report<'c, C: Ord + Clone>(
         credited: Purchases::of(&sums.credited()),
         uncredited: Purchases::of(&sums.uncredited),
     });
+    let most_bought = || {
+        let earned = total.earned().into_iter();
+        let any = earned.filter(|(_, sum)| {
+            sum.purchases != 0 || !sum.revenue.is_zero() || !sum.refunded.is_zero()
+        });
+        // Of equals `max_by_key` takes the last.
+        any.rev()
+            .max_by_key(|(_, sum)| sum.purchases)
+            .map(|(currency, _)| currency)
+    };
+    let sort_currency = newest.currency.or_else(most_bought);
     Ok(CampaignReport {
         totals,
         campaigns,
         balance,
+        sort_currency: sort_currency.filter(|_| newest.enabled),
     })
 }
 
@@ -364,14 +385,6 @@ pub fn one_campaign(
     (campaign_row(campaign, &total, newest, filter), rows)
 }
 
-/// A column's value, for sorting; absent values come last either way.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
-    Text(String),
-    Count(i64),
-    Money(Money),
-}
-
 impl CampaignRow {
     /// The columns that rows can be sorted by.
     pub const COLUMNS: [&str; 22] = [
@@ -399,57 +412,42 @@ impl CampaignRow {
         "sale_formula",
     ];
 
-    fn key(&self, column: &str, currency: Option<Currency>) -> Option<Key> {
-        let text = |text: &str| Some(Key::Text(text.to_owned()));
-        let share = |rate: &Option<String>| {
-            rate.as_deref()
-                .and_then(|rate| Money::parse(rate).ok())
-                .map(Key::Money)
-        };
-        // Money sorts by the settings' currency, else by the first code.
+    /// What the row is sorted by; `None` where it has no such value, or no money in that currency.
+    pub fn sort_value(&self, by: &Sorting) -> Option<SortValue> {
+        let text = |text: &str| Some(SortValue::Text(text.to_owned()));
+        let count = |count: i64| Some(SortValue::Number(count.into()));
+        let decimal = |text: &str| Money::parse(text).ok().map(SortValue::Number);
+        let share = |rate: &Option<String>| rate.as_deref().and_then(decimal);
         let money = |sums: &Sums| {
-            let amount = match currency {
-                Some(currency) => sums.iter().find(|(of, _)| *of == currency),
-                None => sums.iter().next(),
-            };
-            amount.map(|(_, amount)| Key::Money(amount))
+            let of = by.currency?;
+            let amount = sums.iter().find(|(currency, _)| *currency == of)?.1;
+            Some(SortValue::Number(amount))
         };
         let (seen, sales) = (&self.engagement, self.sales.as_ref());
-        match column {
+        match by.column {
             "campaign_id" => text(self.campaign_id.as_str()),
             "name" => text(&self.name),
             "tags" if self.tags.is_empty() => None,
             "tags" => text(&self.tags.join("|")),
-            "channels" => text(
-                &self
-                    .channels
-                    .iter()
-                    .map(|channel| channel.name())
-                    .collect::<Vec<_>>()
-                    .join("|"),
-            ),
+            "channels" => {
+                let names: Vec<&str> = self.channels.iter().map(|one| one.name()).collect();
+                text(&names.join("|"))
+            }
             "sent_at" => self.sent_at.and_then(|at| text(&at.to_string())),
-            "excluded" => Some(Key::Count(self.excluded.into())),
-            "deliveries" => Some(Key::Count(seen.deliveries)),
-            "opens" => Some(Key::Count(seen.opens)),
-            "unique_opens" => Some(Key::Count(seen.unique_opens)),
+            "excluded" => count(self.excluded.into()),
+            "deliveries" => count(seen.deliveries),
+            "opens" => count(seen.opens),
+            "unique_opens" => count(seen.unique_opens),
             "open_rate" => share(&seen.open_rate),
-            "bounces" => Some(Key::Count(seen.bounces)),
+            "bounces" => count(seen.bounces),
             "bounce_rate" => share(&seen.bounce_rate),
-            "clicks" => Some(Key::Count(seen.clicks)),
-            "unique_clicks" => Some(Key::Count(seen.unique_clicks)),
-            "purchases" => Some(Key::Count(sales?.purchases)),
-            "purchasers" => Some(Key::Count(sales?.purchasers)),
+            "clicks" => count(seen.clicks),
+            "unique_clicks" => count(seen.unique_clicks),
+            "purchases" => count(sales?.purchases),
+            "purchasers" => count(sales?.purchasers),
             "revenue" => money(&sales?.revenue),
             "refunded" => money(&sales?.refunded),
-            "average_check" => {
-                let average = &sales?.average_check;
-                let text = currency.map_or_else(
-                    || average.values().next(),
-                    |currency| average.get(&currency),
-                )?;
-                Money::parse(text).ok().map(Key::Money)
-            }
+            "average_check" => decimal(sales?.average_check.get(&by.currency?)?),
             "purchase_to_open_rate" => share(&sales?.purchase_to_open_rate),
             "purchase_to_click_rate" => share(&sales?.purchase_to_click_rate),
             "sale_formula" => self.sale_formula.as_deref().and_then(text),
@@ -459,30 +457,8 @@ impl CampaignRow {
 }
 
 /// Sorts rows by a column of [`CampaignRow::COLUMNS`]; absent values last, ties by campaign id.
-pub fn sort_rows(
-    rows: &mut [CampaignRow],
-    column: &str,
-    descending: bool,
-    currency: Option<Currency>,
-) {
-    rows.sort_by_cached_key(|row| row.campaign_id.clone());
-    let mut keyed: Vec<(Option<Key>, usize)> = rows
-        .iter()
-        .enumerate()
-        .map(|(i, row)| (row.key(column, currency), i))
-        .collect();
-    keyed.sort_by(|(a, i), (b, j)| {
-        let by_value = match (a, b) {
-            (Some(a), Some(b)) if descending => b.cmp(a),
-            (Some(a), Some(b)) => a.cmp(b),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => Ordering::Equal,
-        };
-        by_value.then(i.cmp(j))
-    });
-    let sorted: Vec<CampaignRow> = keyed.iter().map(|&(_, i)| rows[i].clone()).collect();
-    rows.clone_from_slice(&sorted);
+pub fn sort_rows(rows: &mut Vec<CampaignRow>, by: &Sorting) {
+    by.sort(rows, |row| (row.sort_value(by), row.campaign_id.clone()));
 }
 
 /// So many orders, in all currencies.

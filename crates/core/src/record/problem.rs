@@ -27,6 +27,7 @@ pub enum Code {
     BeforeTracking,
     Conflict,
     NotJson,
+    UnknownParameter,
 }
 
 impl Code {

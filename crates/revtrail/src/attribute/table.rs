@@ -8,6 +8,7 @@ use revtrail_core::attribution::settings::Settings;
 use revtrail_core::figures::report::{
     Balance, CampaignReport, CampaignRow, Engagement, Purchases, Sales, sort_rows,
 };
+use revtrail_core::figures::sort::Sorting;
 use revtrail_core::value::money::{Currency, Sums};
 
 /// Longer texts are cut with an ellipsis.
@@ -21,7 +22,12 @@ const PLAIN: &str = "\x1b[0m";
 pub(crate) fn render(report: &CampaignReport, newest: &Settings, colours: bool) -> String {
     let paint = |style: &'static str| if colours { style } else { "" };
     let mut rows = report.campaigns.clone();
-    sort_rows(&mut rows, "revenue", true, newest.currency);
+    let by_revenue = Sorting {
+        column: "revenue",
+        descending: true,
+        currency: report.sort_currency,
+    };
+    sort_rows(&mut rows, &by_revenue);
     let columns = Columns::of(&rows);
     let mut lines = vec![columns.header(report.totals.sales.is_some())];
     lines.extend(rows.iter().map(|row| columns.row(row)));

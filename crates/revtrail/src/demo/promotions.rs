@@ -163,7 +163,7 @@ async fn make(
         new.push(NewVoucher { code, limit: None });
     }
     market
-        .make_vouchers(&promotion, &new, BY, now)
+        .make_vouchers(&promotion, &new, BY, now, None)
         .await
         .map(drop)
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::jobs::job::{Progress, Unit};
 use crate::market::Market;
+use crate::market::once::{Marker, Once};
 use crate::random::random_hex;
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
@@ -92,6 +93,11 @@ struct Fixed {
     verify: Option<Sample>,
 }
 
+/// The name of a new run; sorts by when it starts.
+pub fn new_run_id(now: Instant) -> String {
+    format!("{now}-{}", &random_hex()[..8])
+}
+
 fn read_run(item: &Item) -> Result<Run, StoreError> {
     let count = |name| number(item, name).unwrap_or(0);
     let fixed: Fixed = data(item)?;
@@ -135,27 +141,46 @@ impl Market {
         verify: Option<Sample>,
         now: Instant,
     ) -> Result<String, StoreError> {
-        let run_id = format!("{now}-{}", &random_hex()[..8]);
+        let run_id = new_run_id(now);
+        match self.put_run(&run_id, verify, None, now).await? {
+            true => Ok(run_id),
+            false => Err(StoreError::Contended {
+                op: "starting a run",
+            }),
+        }
+    }
+
+    /// The same with a name from [`new_run_id`], and with the marker of the call that asks for it. False where nothing was put
+    /// on record: that call was met meanwhile.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn put_run(
+        &self,
+        run_id: &str,
+        verify: Option<Sample>,
+        once: Option<(&Once, &Marker)>,
+        now: Instant,
+    ) -> Result<bool, StoreError> {
         let gone_at = now.plus_ms(self.retention.keep_ms());
         let fixed = Fixed {
             started_at: now,
             verify,
         };
-        let item = NewItem::at(&keys::run(&self.id, &run_id))
+        let item = NewItem::at(&keys::run(&self.id, run_id))
             .data(&fixed)
             .text("run_state", "running")
             .expires(gone_at);
-        let open = NewItem::at(&keys::open_run(&self.id, &run_id)).expires(gone_at);
-        let writes = vec![
+        let open = NewItem::at(&keys::open_run(&self.id, run_id)).expires(gone_at);
+        let mut writes = vec![
             self.store.put_write(item, Some(Condition::absent())),
             self.store.put_write(open, None),
         ];
-        match self.store.transact(writes).await? {
-            Transacted::Done => Ok(run_id),
-            Transacted::Cancelled(_) => Err(StoreError::Contended {
-                op: "starting a run",
-            }),
-        }
+        writes.extend(once.map(|(once, marker)| self.store.marker_write(once, marker)));
+        Ok(matches!(
+            self.store.transact(writes).await?,
+            Transacted::Done
+        ))
     }
 
     /// The runs that have not ended, by when they started.

@@ -120,6 +120,30 @@ impl Market {
         Ok((rows, next))
     }
 
+    /// What a campaign earned on some days, at most `limit` rows, newest first, from after a sort key; and where to go on.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn purchases_of(
+        &self,
+        campaign: &CampaignId,
+        days: RangeInclusive<Day>,
+        after: Option<String>,
+        limit: usize,
+        reading: Reading,
+        now: Instant,
+    ) -> Result<(Vec<PurchaseRow>, Option<String>), StoreError> {
+        // The table goes on from a full page, whether there is more or not: one row more tells.
+        let one_more = i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX);
+        let page = self.purchases(Some(campaign), days, after, Some(one_more), reading, now);
+        let (mut rows, mut next) = page.await?;
+        if rows.len() > limit {
+            rows.truncate(limit);
+            next = rows.last().map(|(sk, _)| sk.clone());
+        }
+        Ok((rows.into_iter().map(|(_, row)| row).collect(), next))
+    }
+
     /// The orders of days as the last run decided them, from a place on; the sheets of the days say who earned any.
     pub fn rows(
         &self,

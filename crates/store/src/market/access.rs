@@ -5,6 +5,7 @@ use revtrail_core::value::time::{DAY_MS, Instant, Retention};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::market::once::{Marker, Once};
 use crate::random::{hex, random_hex};
 use crate::table::client::{PutOutcome, Range, Reading, Store};
 use crate::table::condition::Condition;
@@ -65,6 +66,19 @@ pub struct Key {
     pub marketplaces: Vec<MarketplaceId>,
     /// When it was made.
     pub created_at: Instant,
+}
+
+impl Key {
+    /// A new key; how it is named is drawn.
+    pub fn new(name: &str, role: Role, marketplaces: &[MarketplaceId], now: Instant) -> Self {
+        Self {
+            key_id: format!("k_{}", &random_hex()[..16]),
+            name: name.to_owned(),
+            role,
+            marketplaces: marketplaces.to_vec(),
+            created_at: now,
+        }
+    }
 }
 
 /// A key in a marketplace's list: how to find it by id.
@@ -130,7 +144,7 @@ impl Store {
             .transpose()
     }
 
-    /// Makes a key; the secret is told once and not stored.
+    /// Makes a key with a secret that is drawn, told once and not stored.
     ///
     /// # Errors
     /// What the table answers.
@@ -142,29 +156,38 @@ impl Store {
         now: Instant,
     ) -> Result<(Key, String), StoreError> {
         let secret = format!("rt_{}{}", random_hex(), random_hex());
-        let hash = key_hash(&secret);
-        let key = Key {
-            key_id: format!("k_{}", &random_hex()[..16]),
-            name: name.to_owned(),
-            role,
-            marketplaces: marketplaces.to_vec(),
-            created_at: now,
-        };
+        let key = Key::new(name, role, marketplaces, now);
+        match self.put_key(&key, &secret, None).await? {
+            true => Ok((key, secret)),
+            false => Err(StoreError::Contended {
+                op: "creating a key",
+            }),
+        }
+    }
+
+    /// Puts a key on record, of whose secret only a hash is stored, with the marker of the call that makes it. False where
+    /// nothing was made: that call was met meanwhile.
+    ///
+    /// # Errors
+    /// What the table answers.
+    pub async fn put_key(
+        &self,
+        key: &Key,
+        secret: &str,
+        once: Option<(&Once, &Marker)>,
+    ) -> Result<bool, StoreError> {
+        let hash = key_hash(secret);
         let mut writes = vec![self.put_write(
-            NewItem::at(&keys::access_key(&hash)).data(&key),
+            NewItem::at(&keys::access_key(&hash)).data(key),
             Some(Condition::absent()),
         )];
-        for marketplace in marketplaces {
+        writes.extend(once.map(|(once, marker)| self.marker_write(once, marker)));
+        for marketplace in &key.marketplaces {
             let listed = NewItem::at(&keys::listed_key(marketplace, &key.key_id))
                 .data(&Listed { hash: hash.clone() });
             writes.push(self.put_write(listed, None));
         }
-        match self.transact(writes).await? {
-            Transacted::Done => Ok((key, secret)),
-            Transacted::Cancelled(_) => Err(StoreError::Contended {
-                op: "creating a key",
-            }),
-        }
+        Ok(matches!(self.transact(writes).await?, Transacted::Done))
     }
 
     /// The keys of a marketplace.

@@ -1,6 +1,7 @@
 //! Campaigns of a marketplace: what people tell of them, and what events told.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use revtrail_core::attribution::campaign::{Campaign, Catalog};
 use revtrail_core::attribution::reach::Redecide;
@@ -86,15 +87,32 @@ impl Market {
         told: &Campaign,
         now: Instant,
     ) -> Result<(bool, Campaign), StoreError> {
+        let change = |_: Option<&Campaign>| Ok::<_, Infallible>(told.clone());
+        match self.tell_campaign(&told.campaign_id, change, now).await? {
+            Ok(changed) => Ok(changed),
+            Err(never) => match never {},
+        }
+    }
+
+    /// The same for what `tell` makes of the campaign that stands.
+    ///
+    /// # Errors
+    /// What the table answers; inside, what `tell` says.
+    pub async fn tell_campaign<E>(
+        &self,
+        id: &CampaignId,
+        tell: impl Fn(Option<&Campaign>) -> Result<Campaign, E>,
+        now: Instant,
+    ) -> Result<Result<(bool, Campaign), E>, StoreError> {
         let change = |stands: Option<&Campaign>| {
-            let mut campaign = told.clone();
+            let mut campaign = tell(stands)?;
             if let Some(stands) = stands {
                 campaign.first_event_at = stands.first_event_at;
                 campaign.channels.clone_from(&stands.channels);
             }
-            campaign
+            Ok(campaign)
         };
-        self.change_campaign(&told.campaign_id, change, now).await
+        self.change_campaign(id, change, now).await
     }
 
     /// Takes in what events tell of a campaign: it is made where it does not exist, its earliest event and its channels
@@ -108,26 +126,29 @@ impl Market {
                 .cloned()
                 .unwrap_or_else(|| Campaign::named_by_id(seen.campaign_id.clone()));
             seen.tell(&mut campaign);
-            campaign
+            Ok::<_, Infallible>(campaign)
         };
         self.change_campaign(&seen.campaign_id, change, now)
             .await
             .map(drop)
     }
 
-    async fn change_campaign(
+    async fn change_campaign<E>(
         &self,
         id: &CampaignId,
-        change: impl Fn(Option<&Campaign>) -> Campaign,
+        change: impl Fn(Option<&Campaign>) -> Result<Campaign, E>,
         now: Instant,
-    ) -> Result<(bool, Campaign), StoreError> {
+    ) -> Result<Result<(bool, Campaign), E>, StoreError> {
         let key = keys::campaign(&self.id, id);
         for _ in 0..TRIES_MAX {
             let item: Option<Item> = self.store.get(&key, true).await?;
             let stands: Option<Campaign> = item.as_ref().map(data).transpose()?;
-            let campaign = change(stands.as_ref());
+            let campaign = match change(stands.as_ref()) {
+                Ok(campaign) => campaign,
+                Err(refused) => return Ok(Err(refused)),
+            };
             if stands.as_ref() == Some(&campaign) {
-                return Ok((false, campaign));
+                return Ok(Ok((false, campaign)));
             }
             let condition = match item.and_then(|mut item| item.remove("d")) {
                 Some(d) => Condition::equals("d", d),
@@ -151,7 +172,7 @@ impl Market {
                 writes.extend(self.raise_rules());
             }
             match self.store.transact(writes).await? {
-                Transacted::Done => return Ok((stands.is_none(), campaign)),
+                Transacted::Done => return Ok(Ok((stands.is_none(), campaign))),
                 Transacted::Cancelled(faults) => {
                     debug_assert!(faults.iter().any(|fault| *fault != Fault::None))
                 }

@@ -28,13 +28,13 @@ impl RulesSeen {
     }
 }
 
-/// What became of saving settings.
+/// Settings that were saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Saved {
-    /// A new version.
-    New(Version),
-    /// The newest version says the same.
-    Same(Version),
+pub struct Saved {
+    /// The newest version: a new one, or the one that says the same.
+    pub version: Version,
+    /// What the newest version said before.
+    pub before: Settings,
 }
 
 impl Market {
@@ -101,22 +101,28 @@ impl Market {
         self.versions().await?.ok_or_else(none)
     }
 
-    /// Saves settings as a new version, unless the newest says the same. Before the marketplace holds its first order the new
+    /// Saves what `change` makes of the newest version as a new version, unless that says the same. Before the marketplace holds its first order the new
     /// version replaces the others; else orders placed from `now` on are decided again.
     ///
     /// # Errors
-    /// What the table answers; [`StoreError::Contended`] where others save at the same time.
-    pub async fn save_settings(
+    /// What the table answers; [`StoreError::Contended`] where others save at the same time. Inside, what `change` says.
+    pub async fn save_settings<E>(
         &self,
-        settings: &Settings,
+        change: impl Fn(&Version) -> Result<Settings, E>,
         saved_by: &str,
         now: Instant,
-    ) -> Result<Saved, StoreError> {
+    ) -> Result<Result<Saved, E>, StoreError> {
         for _ in 0..TRIES_MAX {
             let versions = self.versions_there().await?;
             let newest = versions.newest();
-            if newest.settings == *settings {
-                return Ok(Saved::Same(newest.clone()));
+            let settings = match change(newest) {
+                Ok(settings) => settings,
+                Err(refused) => return Ok(Err(refused)),
+            };
+            let before = newest.settings.clone();
+            if before == settings {
+                let version = newest.clone();
+                return Ok(Ok(Saved { version, before }));
             }
             let meta = self.meta().await?;
             let settled = meta.settled_to.unwrap_or(now);
@@ -125,7 +131,7 @@ impl Market {
                 saved_at: now.max(newest.saved_at).max(settled),
                 saved_by: saved_by.to_owned(),
                 replaced: false,
-                settings: settings.clone(),
+                settings,
             };
             let mut writes = self.raise_rules();
             writes.push(self.put_version(&version, Some(Condition::absent())));
@@ -158,7 +164,7 @@ impl Market {
                 writes.push(self.put_unit(&Unit::new(refold, None, 0, 0, now)));
             }
             if matches!(self.store.transact(writes).await?, Transacted::Done) {
-                return Ok(Saved::New(version));
+                return Ok(Ok(Saved { version, before }));
             }
         }
         Err(StoreError::Contended {

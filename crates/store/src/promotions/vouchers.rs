@@ -1,14 +1,16 @@
 //! Vouchers: made from codes or generated, disabled, listed. Who uses one stands in `claims`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use revtrail_core::promotion::{Change, Promotion};
 use revtrail_core::value::id::{PromotionId, VoucherCode};
 use revtrail_core::value::time::Instant;
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::market::Market;
+use crate::market::once::Marker;
 use crate::promotions::LoggedChange;
 use crate::promotions::lists::Part;
 use crate::promotions::redeem::{StoredVoucher, TRIES_MAX, amount, give_way};
@@ -85,17 +87,44 @@ struct Making<'c> {
     now: Instant,
     /// The call's entry in the change log: one, however many transactions it takes.
     name: String,
+    /// What was made by this call is its own, whoever made it: another at the same time, or one before that died.
+    once: bool,
 }
 
 impl<'c> Making<'c> {
-    fn new(promotion: &'c Promotion, by: &'c str, new_to_all: bool, now: Instant) -> Self {
+    fn new(
+        promotion: &'c Promotion,
+        by: &'c str,
+        new_to_all: bool,
+        now: Instant,
+        once: Option<&Marker>,
+    ) -> Self {
         Self {
             promotion,
             by,
             new_to_all,
-            now,
-            name: random_hex(),
+            now: once.map_or(now, |marker| marker.begun_at),
+            name: once.map_or_else(random_hex, |marker| marker.seed.clone()),
+            once: once.is_some(),
         }
+    }
+
+    fn made_by(&self) -> Option<String> {
+        self.once.then(|| self.name.clone())
+    }
+}
+
+/// Bytes by lot that follow from a seed: whoever has the seed draws the same.
+struct Lot {
+    seed: String,
+    drawn: u64,
+}
+
+impl Lot {
+    fn next(&mut self) -> [u8; 32] {
+        self.drawn += 1;
+        let text = format!("{}/{}", self.seed, self.drawn);
+        Sha256::digest(text.as_bytes()).into()
     }
 }
 
@@ -119,6 +148,7 @@ impl Market {
         new: &[NewVoucher],
         by: &str,
         now: Instant,
+        once: Option<&Marker>,
     ) -> Result<Made, StoreError> {
         // Of a code that is there twice the first stands.
         let mut distinct: BTreeMap<&VoucherCode, &NewVoucher> = BTreeMap::new();
@@ -130,7 +160,7 @@ impl Market {
             existing: new.len() - distinct.len(),
             created: 0,
         };
-        let call = Making::new(promotion, by, false, now);
+        let call = Making::new(promotion, by, false, now, once);
         for chunk in distinct.chunks(CODES_AT_ONCE) {
             let created = self.make_chunk(&call, made.created, chunk).await?;
             made.created += created;
@@ -149,8 +179,15 @@ impl Market {
         pattern: &Pattern,
         by: &str,
         now: Instant,
+        once: Option<&Marker>,
     ) -> Result<usize, StoreError> {
-        let call = Making::new(promotion, by, true, now);
+        let call = Making::new(promotion, by, true, now, once);
+        let mut lot = Lot {
+            seed: call.name.clone(),
+            drawn: 0,
+        };
+        // A code is drawn once: the call's own would count again.
+        let mut seen: BTreeSet<VoucherCode> = BTreeSet::new();
         let mut created = 0;
         let mut draws = 0;
         while created < pattern.count && draws < DRAWS_MAX {
@@ -158,7 +195,8 @@ impl Market {
             let mut drawn: BTreeMap<VoucherCode, NewVoucher> = BTreeMap::new();
             for _ in 0..4 * want {
                 if drawn.len() < want
-                    && let Some(code) = pattern.draw()
+                    && let Some(code) = pattern.draw(&mut lot)
+                    && seen.insert(code.clone())
                 {
                     let limit = pattern.limit;
                     drawn.insert(code.clone(), NewVoucher { code, limit });
@@ -172,7 +210,7 @@ impl Market {
         Ok(created)
     }
 
-    /// Makes those vouchers of a chunk that do not exist, and logs how many its call made with those `before`.
+    /// Makes those vouchers of a chunk that do not exist, says how many of them are the call's, and logs how many its call made with those `before`.
     async fn make_chunk(
         &self,
         call: &Making<'_>,
@@ -189,7 +227,7 @@ impl Market {
             }
             let found = self.store.get_map(&wanted).await?;
             let mut changes = Changes::default();
-            let mut created = 0;
+            let (mut created, mut made_before) = (0, 0);
             let slot = slot_of(chunk.first().map_or("", |voucher| voucher.code.as_str()));
             let total = keys::promotion_total(&self.id, slot, id);
             for voucher in chunk {
@@ -197,14 +235,18 @@ impl Market {
                 let code_key = keys::code(&self.id, &voucher.code);
                 let (known, code_item) = (found.get(&key), found.get(&code_key));
                 let mut of: Vec<PromotionId> = code_item.map(data).transpose()?.unwrap_or_default();
-                if known.is_some_and(|item| item.contains_key("d"))
-                    || (call.new_to_all && !of.is_empty())
-                {
+                if let Some(item) = known.filter(|item| item.contains_key("d")) {
+                    let made: StoredVoucher = data(item)?;
+                    made_before += usize::from(call.once && made.made_by == call.made_by());
+                    continue;
+                }
+                if call.new_to_all && !of.is_empty() {
                     continue;
                 }
                 let stored = StoredVoucher {
                     limit: voucher.limit.or(promotion.redemption_limit),
                     made_at: now,
+                    made_by: call.made_by(),
                 };
                 let uses = known.and_then(|item| item.get("u"));
                 let change = changes.at(&key).require("d", None).data(&stored);
@@ -228,8 +270,9 @@ impl Market {
                 created += 1;
             }
             if created == 0 {
-                return Ok(created);
+                return Ok(made_before);
             }
+            let created = made_before + created;
             let logged = LoggedChange {
                 at: now,
                 by: call.by.to_owned(),
@@ -375,6 +418,7 @@ impl Market {
             let is = StoredVoucher {
                 limit: limit.unwrap_or(was.limit),
                 made_at: was.made_at,
+                made_by: was.made_by.clone(),
             };
             let counted = |attribute| {
                 let of = |key: &Key| amount(found.get(key), attribute);
@@ -461,15 +505,14 @@ impl Market {
 
 impl Pattern {
     /// A code; none where the pattern makes no id.
-    fn draw(&self) -> Option<VoucherCode> {
+    fn draw(&self, lot: &mut Lot) -> Option<VoucherCode> {
         let mut code = self.prefix.clone();
         // Of bytes beyond the largest multiple of the charset's length none is used: each character is as likely as the others.
         let fair = 256 - 256 % self.charset.len().clamp(1, 256);
         let mut drawn = 0;
         while drawn < self.length {
-            let mut bytes = [0_u8; 32];
-            getrandom::fill(&mut bytes).ok()?;
-            for byte in bytes
+            for byte in lot
+                .next()
                 .into_iter()
                 .map(usize::from)
                 .filter(|byte| *byte < fair)

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use revtrail_core::value::time::Instant;
 
-use super::item::Item;
+use super::item::{Item, TTL_ATTRIBUTE};
 
 /// What a write requires of the item that stands.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +61,16 @@ impl Condition {
             expression: "attribute_not_exists(#a) OR #a < :a".to_owned(),
             names: HashMap::from([("#a".to_owned(), attribute.to_owned())]),
             values: Item::from([(":a".to_owned(), AttributeValue::S(value.to_owned()))]),
+        }
+    }
+
+    /// Nothing stands there, or what expired and lingers.
+    pub(crate) fn absent_or_expired(now: Instant) -> Self {
+        let seconds = AttributeValue::N(now.ms().div_euclid(1000).to_string());
+        Self {
+            expression: "attribute_not_exists(pk) OR #a <= :a".to_owned(),
+            names: HashMap::from([("#a".to_owned(), TTL_ATTRIBUTE.to_owned())]),
+            values: Item::from([(":a".to_owned(), seconds)]),
         }
     }
 

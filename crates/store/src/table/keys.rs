@@ -577,6 +577,11 @@ pub fn batch_reject(id: &MarketplaceId, batch: &str, row: u64, piece: usize) -> 
     key(batch_rejects(id, batch), format!("{row:020}/{piece:04}"))
 }
 
+/// A call that named itself; its name is hexadecimal digits.
+pub fn once(id: &MarketplaceId, name: &str) -> Key {
+    key(part(id, &format!("4/{name}")), "4")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -667,6 +672,7 @@ mod tests {
             }
             for hash in ["0", "00", "0a"] {
                 add(batch(id, hash));
+                add(once(id, hash));
                 add(listed_batch(id, at, hash));
                 for (row, piece) in [(0, 0), (0, 1), (1, 0), (10, 0)] {
                     add(batch_reject(id, hash, row, piece));

@@ -484,7 +484,10 @@ impl<'h> Player<'h> {
                     .is_none_or(|pending| *pending == json!(0)),
                 "{rest}: {body}"
             );
-            strip(&mut body, &["as_of", "pending", "next_cursor", "estimate"]);
+            strip(
+                &mut body,
+                &["as_of", "pending", "next_cursor", "estimate", "period"],
+            );
             body
         };
         let mut seen = Vec::new();

@@ -183,6 +183,7 @@ impl Facts {
         for row in rows.values() {
             totals.add(row);
         }
+        let sort_currency = self.sort_currency(&totals);
         let mut totals = totals.print();
         totals["campaigns"] = rows.len().into();
         let mut printed = Vec::new();
@@ -197,11 +198,39 @@ impl Facts {
             "counted": purchases(&counted),
             "credited": purchases(&credited),
             "uncredited": purchases(&uncredited),
+            "sort_currency": sort_currency,
         });
         if !self.newest_settings().enabled {
             leave_out_revenue(&mut report);
         }
         report
+    }
+
+    /// One currency for the whole report: the settings' one, else the one with the most purchases, ties by code.
+    fn sort_currency(&self, totals: &Figures) -> Option<String> {
+        let settings = self.newest_settings();
+        if !settings.enabled {
+            return None;
+        }
+        if let Some(currency) = &settings.currency {
+            return Some(currency.clone());
+        }
+        let mut best: Option<(u64, String)> = None;
+        let money = totals.revenue.iter().chain(&totals.refunded);
+        let with_money = money.filter(|(_, amount)| **amount != 0);
+        let bought = totals.purchases_by_currency.iter();
+        let bought = bought.filter(|(_, purchases)| **purchases != 0);
+        let mut codes: Vec<&String> = with_money.map(|(code, _)| code).collect();
+        codes.extend(bought.map(|(code, _)| code));
+        codes.sort();
+        for code in codes {
+            let purchases = totals.purchases_by_currency.get(code).copied();
+            let purchases = purchases.unwrap_or(0);
+            if best.as_ref().is_none_or(|(most, _)| purchases > *most) {
+                best = Some((purchases, code.clone()));
+            }
+        }
+        best.map(|(_, code)| code)
     }
 
     /// Name, tags, channels, send time and `excluded` are as of now.

@@ -204,6 +204,9 @@ pub(crate) struct StoredVoucher {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<i64>,
     pub(crate) made_at: Instant,
+    /// The call that made it, where it named itself: whoever goes on with it knows its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) made_by: Option<String>,
 }
 
 /// From this limit on a voucher's uses are spread over slots.

@@ -10,149 +10,46 @@ use revtrail_store::promotions::distributions::Distribution;
 use revtrail_store::promotions::lists::Waiting;
 use revtrail_store::promotions::redeem::{AssignmentFact, RedemptionFact};
 use revtrail_web::answer::json;
-use revtrail_web::csv::{Cell, Table};
+use revtrail_web::call::{Call, Response, StatusCode};
+use revtrail_web::csv::{Cell, Style, Table};
+use revtrail_web::list::{Asked, Page, Place};
 use revtrail_web::problem::Problem;
-use revtrail_web::query::{LIMIT_MAX, Query};
-use revtrail_web::route::{Call, Method, Response, Route, StatusCode};
-use serde::{Deserialize, Serialize};
+use revtrail_web::query::Query;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::promotions::{PROMOTIONS, csv_wanted, known};
+use super::{CSV, known};
 use crate::seen_from;
 
 /// So long after its arrival a redemption may still be on its way into the feed: no call takes longer.
 const FEED_SETTLES_MS: i64 = 60_000;
 
-pub(crate) fn routes() -> Vec<Route> {
-    let get = |path, handler: crate::Handler| Route::new(Method::GET, path, PROMOTIONS, handler);
-    vec![
-        get(
-            "/v1/marketplaces/{marketplace}/promotions/{id}/vouchers",
-            |call| Box::pin(vouchers(call)),
-        ),
-        get(
-            "/v1/marketplaces/{marketplace}/promotions/{id}/validation-rules",
-            |call| Box::pin(rules(call)),
-        ),
-        get(
-            "/v1/marketplaces/{marketplace}/promotions/{id}/redemptions",
-            |call| Box::pin(redemptions(call)),
-        ),
-        get(
-            "/v1/marketplaces/{marketplace}/promotions/{id}/publications",
-            |call| Box::pin(publications(call)),
-        ),
-        get(
-            "/v1/marketplaces/{marketplace}/promotions/{id}/distributions",
-            |call| Box::pin(distributions(call)),
-        ),
-        get(
-            "/v1/marketplaces/{marketplace}/promotions/{id}/metadata",
-            |call| Box::pin(metadata(call)),
-        ),
-        get(
-            "/v1/marketplaces/{marketplace}/promotions/{id}/changes",
-            |call| Box::pin(changes(call)),
-        ),
-        get("/v1/marketplaces/{marketplace}/quarantine", |call| {
-            Box::pin(quarantine(call))
-        }),
-        get("/v1/marketplaces/{marketplace}/redemptions", |call| {
-            Box::pin(feed(call))
-        }),
-    ]
-}
-
-#[derive(Serialize, Deserialize)]
-struct ListCursor {
-    after: String,
-}
-
-/// How a list is read: what every list takes.
-struct Reading {
-    after: Option<String>,
-    limit: usize,
-    csv: bool,
-}
-
-impl Reading {
-    fn of(query: &mut Query<'_>, call: &Call) -> Result<Self, Problem> {
-        let csv = csv_wanted(call)?;
-        let limit = query.limit();
-        let cursor: Option<ListCursor> = query.cursor();
-        Ok(Self {
-            after: cursor.map(|cursor| cursor.after),
-            limit: if csv { usize::MAX } else { limit },
-            csv,
-        })
-    }
-}
-
-/// Rows gathered from pages, until there are as many as asked for.
-struct Gathering {
-    rows: Vec<Value>,
-    limit: usize,
-    next: Option<String>,
-    over: bool,
-}
-
-impl Gathering {
-    fn of(reading: &Reading) -> Self {
-        Self {
-            rows: Vec::new(),
-            limit: reading.limit,
-            next: reading.after.clone(),
-            over: false,
-        }
-    }
-
-    /// The page to be read: from after what, and how long.
-    fn page(&self) -> Option<(Option<String>, usize)> {
-        let want = self.limit - self.rows.len();
-        (want > 0 && !self.over).then(|| (self.next.clone(), want.min(LIMIT_MAX)))
-    }
-
-    fn cursor(&self, call: &Call) -> Result<Option<String>, Problem> {
-        let cursor = |after: &String| {
-            call.next_cursor(&ListCursor {
-                after: after.clone(),
-            })
-        };
-        self.next.as_ref().map(cursor).transpose()
-    }
-
-    /// The rows of a page that are wanted, and where to go on.
-    fn take(&mut self, rows: impl Iterator<Item = Value>, next: Option<String>) {
-        self.rows.extend(rows);
-        self.over = next.is_none();
-        self.next = next;
-    }
-}
-
 /// A column of a list: its name, and whether it holds numbers.
 type Column = (&'static str, bool);
 
-fn answer(
+fn answer<V: Serialize>(
     call: &Call,
-    reading: &Reading,
+    asked: &Asked<V>,
     columns: &[Column],
-    list: Gathering,
+    page: &Page<Value, V>,
     file_name: &str,
 ) -> Result<Response, Problem> {
-    if reading.csv {
-        let mut table = Table::new(columns.iter().map(|(name, _)| *name));
-        for item in &list.rows {
-            table.row(
-                columns
-                    .iter()
-                    .map(|(name, numbers)| cell(&item[*name], *numbers)),
-            );
-        }
-        return Ok(table.answer(file_name));
+    if let Some(style) = asked.csv {
+        return Ok(as_csv(style, columns, &page.rows, file_name));
     }
-    let next_cursor = list.cursor(call)?;
-    let body = json!({"items": list.rows, "next_cursor": next_cursor});
+    let body = json!({"items": page.rows, "next_cursor": page.next_cursor(call)?});
     Ok(json(StatusCode::OK, &body))
+}
+
+fn as_csv(style: Style, columns: &[Column], rows: &[Value], file_name: &str) -> Response {
+    let mut table = Table::new(style, columns.iter().map(|(name, _)| *name));
+    for item in rows {
+        let cells = columns
+            .iter()
+            .map(|(name, numbers)| cell(&item[*name], *numbers));
+        table.row(cells);
+    }
+    table.answer(file_name)
 }
 
 fn cell(value: &Value, numbers: bool) -> Cell<'_> {
@@ -169,22 +66,24 @@ fn cell(value: &Value, numbers: bool) -> Cell<'_> {
     }
 }
 
-async fn vouchers(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn vouchers(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let reading = Reading::of(&mut query, &call)?;
+    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
     let code = query.id("voucher_code", VoucherCode::new);
     query.done()?;
     let promotion = known(&call, &market).await?.promotion_id;
-    let mut list = Gathering::of(&reading);
-    if let Some(code) = code {
-        let one = market.voucher(&promotion, &code).await?;
-        list.take(one.iter().map(|voucher| json!(voucher)), None);
-    }
-    while let Some((after, limit)) = list.page() {
-        let (page, next) = market.vouchers(&promotion, after, limit).await?;
-        list.take(page.iter().map(|voucher| json!(voucher)), next);
-    }
+    let page = match code {
+        Some(code) => {
+            let one = market.voucher(&promotion, &code).await?;
+            let rows = one.iter().map(|voucher| json!(voucher)).collect();
+            Page { rows, next: None }
+        }
+        None => {
+            let part = |after, limit| market.vouchers(&promotion, after, limit);
+            asked.gather_by_id(part, |one| Some(json!(one))).await?
+        }
+    };
     let columns = [
         ("voucher_code", false),
         ("limit", true),
@@ -193,27 +92,24 @@ async fn vouchers(call: Call) -> Result<Response, Problem> {
         ("assigned", false),
         ("created_at", false),
     ];
-    answer(&call, &reading, &columns, list, "vouchers.csv")
+    answer(&call, &asked, &columns, &page, "vouchers.csv")
 }
 
-/// A list that is held in the promotion: by pages too, so that all lists are read the same way.
-fn held(reading: &Reading, rows: Vec<Value>) -> Gathering {
-    let mut list = Gathering::of(reading);
-    let start = reading
-        .after
-        .as_deref()
-        .and_then(|after| after.parse().ok());
-    let start = start.unwrap_or(0).min(rows.len());
-    let end = rows.len().min(start.saturating_add(reading.limit));
-    let next = (end < rows.len()).then(|| end.to_string());
-    list.take(rows[start..end].iter().cloned(), next);
-    list
+/// A list that is held in the promotion: in the order of what names its entries, by pages as all lists are.
+fn held(asked: &Asked, named_by: &str, mut rows: Vec<Value>) -> Page<Value> {
+    let name = |row: &Value| row[named_by].as_str().unwrap_or_default().to_owned();
+    rows.sort_by_key(name);
+    let place = |row: &Value| Place {
+        value: (),
+        id: name(row),
+    };
+    asked.page_of(rows, place, |row, place| name(row).cmp(&place.id))
 }
 
-async fn rules(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn rules(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let reading = Reading::of(&mut query, &call)?;
+    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
     query.done()?;
     let promotion = known(&call, &market).await?;
     let rows = promotion.validation_rules.iter().map(|rule| json!(rule));
@@ -223,34 +119,31 @@ async fn rules(call: Call) -> Result<Response, Problem> {
         ("text", false),
         ("version", true),
     ];
-    let list = held(&reading, rows.collect());
-    answer(&call, &reading, &columns, list, "validation-rules.csv")
+    let page = held(&asked, "id", rows.collect());
+    answer(&call, &asked, &columns, &page, "validation-rules.csv")
 }
 
-async fn metadata(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn metadata(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let reading = Reading::of(&mut query, &call)?;
+    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
     query.done()?;
     let promotion = known(&call, &market).await?;
     let rows = promotion.metadata.iter();
     let rows = rows.map(|(key, value)| json!({"key": key, "value": value}));
-    let list = held(&reading, rows.collect());
+    let page = held(&asked, "key", rows.collect());
     let columns = [("key", false), ("value", false)];
-    answer(&call, &reading, &columns, list, "metadata.csv")
+    answer(&call, &asked, &columns, &page, "metadata.csv")
 }
 
-async fn changes(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn changes(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let reading = Reading::of(&mut query, &call)?;
+    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
     query.done()?;
     let promotion = known(&call, &market).await?.promotion_id;
-    let mut list = Gathering::of(&reading);
-    while let Some((after, limit)) = list.page() {
-        let (page, next) = market.promotion_changes(&promotion, after, limit).await?;
-        list.take(page.iter().map(change), next);
-    }
+    let part = |after, limit| market.promotion_changes(&promotion, after, limit);
+    let page = asked.gather_by_id(part, |one| Some(change(&one))).await?;
     let columns = [
         ("at", false),
         ("by", false),
@@ -258,7 +151,7 @@ async fn changes(call: Call) -> Result<Response, Problem> {
         ("before", false),
         ("after", false),
     ];
-    answer(&call, &reading, &columns, list, "changes.csv")
+    answer(&call, &asked, &columns, &page, "changes.csv")
 }
 
 pub(crate) fn change(logged: &LoggedChange) -> Value {
@@ -309,24 +202,19 @@ impl Wanted {
     }
 }
 
-async fn redemptions(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn redemptions(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let reading = Reading::of(&mut query, &call)?;
+    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
     let wanted = Wanted::read(&mut query);
     query.done()?;
     let promotion = known(&call, &market).await?.promotion_id;
     let from = seen_from(&call);
-    let mut list = Gathering::of(&reading);
-    while let Some((after, limit)) = list.page() {
-        let page = market.redemptions_of(&promotion, after, limit, call.now);
-        let (page, next) = page.await?;
-        let seen = page
-            .iter()
-            .filter(|fact| fact.at >= from && wanted.takes(fact));
-        list.take(seen.map(redemption), next);
-    }
-    answer(&call, &reading, &REDEMPTION, list, "redemptions.csv")
+    let part = |after, limit| market.redemptions_of(&promotion, after, limit, call.now);
+    let seen =
+        |fact: RedemptionFact| (fact.at >= from && wanted.takes(&fact)).then(|| redemption(&fact));
+    let page = asked.gather_by_id(part, seen).await?;
+    answer(&call, &asked, &REDEMPTION, &page, "redemptions.csv")
 }
 
 const REDEMPTION: [Column; 16] = [
@@ -379,28 +267,24 @@ pub(crate) fn redemption(fact: &RedemptionFact) -> Value {
     })
 }
 
-async fn publications(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn publications(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let reading = Reading::of(&mut query, &call)?;
+    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
     let customer = query.id("customer_id", CustomerId::new);
     let code = query.id("voucher_code", VoucherCode::new);
     query.done()?;
     let promotion = known(&call, &market).await?.promotion_id;
     let from = seen_from(&call);
-    let mut list = Gathering::of(&reading);
-    while let Some((after, limit)) = list.page() {
-        let page = market.publications_of(&promotion, after, limit, call.now);
-        let (page, next) = page.await?;
-        let seen = page.iter().filter(|fact| {
-            fact.at >= from
-                && customer
-                    .as_ref()
-                    .is_none_or(|id| *id == fact.told.customer_id)
-                && (code.is_none() || code == fact.told.voucher_code)
-        });
-        list.take(seen.map(assignment), next);
-    }
+    let part = |after, limit| market.publications_of(&promotion, after, limit, call.now);
+    let seen = |fact: AssignmentFact| {
+        let told = &fact.told;
+        let wanted = fact.at >= from
+            && customer.as_ref().is_none_or(|id| *id == told.customer_id)
+            && (code.is_none() || code == told.voucher_code);
+        wanted.then(|| assignment(&fact))
+    };
+    let page = asked.gather_by_id(part, seen).await?;
     let columns = [
         ("assignment_id", false),
         ("promotion_id", false),
@@ -413,7 +297,7 @@ async fn publications(call: Call) -> Result<Response, Problem> {
         ("channel", false),
         ("arrived_at", false),
     ];
-    answer(&call, &reading, &columns, list, "publications.csv")
+    answer(&call, &asked, &columns, &page, "publications.csv")
 }
 
 fn assignment(fact: &AssignmentFact) -> Value {
@@ -425,30 +309,23 @@ fn assignment(fact: &AssignmentFact) -> Value {
     })
 }
 
-async fn distributions(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn distributions(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let reading = Reading::of(&mut query, &call)?;
+    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
     let customer = query.id("customer_id", CustomerId::new);
     let code = query.id("voucher_code", VoucherCode::new);
     query.done()?;
     let promotion = known(&call, &market).await?.promotion_id;
     let from = seen_from(&call);
-    let mut list = Gathering::of(&reading);
-    while let Some((after, limit)) = list.page() {
-        let page = market.distributions_of(&promotion, after, limit, call.now);
-        let (page, next) = page.await?;
-        let seen = page.iter().filter(|message| {
-            message.at >= from
-                && customer
-                    .as_ref()
-                    .is_none_or(|id| *id == message.customer_id)
-                && code
-                    .as_ref()
-                    .is_none_or(|code| *code == message.voucher_code)
-        });
-        list.take(seen.map(distribution), next);
-    }
+    let part = |after, limit| market.distributions_of(&promotion, after, limit, call.now);
+    let seen = |sent: Distribution| {
+        let wanted = sent.at >= from
+            && customer.as_ref().is_none_or(|id| *id == sent.customer_id)
+            && code.as_ref().is_none_or(|code| *code == sent.voucher_code);
+        wanted.then(|| distribution(&sent))
+    };
+    let page = asked.gather_by_id(part, seen).await?;
     let columns = [
         ("customer_id", false),
         ("campaign_id", false),
@@ -458,7 +335,7 @@ async fn distributions(call: Call) -> Result<Response, Problem> {
         ("state", false),
         ("at", false),
     ];
-    answer(&call, &reading, &columns, list, "distributions.csv")
+    answer(&call, &asked, &columns, &page, "distributions.csv")
 }
 
 fn distribution(message: &Distribution) -> Value {
@@ -469,25 +346,19 @@ fn distribution(message: &Distribution) -> Value {
     })
 }
 
-/// Where the list of what waits goes on: a promotion, and a place in what waits for it.
-#[derive(Serialize, Deserialize)]
-struct Place {
-    promotion: String,
-    after: Option<String>,
-}
+/// Where the list of what waits goes on: the id is of a promotion, the value of what waits for it; none is its beginning.
+type Waits = Place<Option<String>>;
 
-async fn quarantine(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn quarantine(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let reading = Reading::of(&mut query, &call)?;
+    let asked: Asked<Option<String>> = Asked::json_or_csv(&mut query, &call, CSV)?;
     let only = query.id("promotion_id", PromotionId::new);
     query.done()?;
-    let awaited = market.awaited(call.now).await?;
-    let mut list = Gathering::of(&reading);
-    while let Some((at, limit)) = list.page() {
-        let (page, next) = part(&market, &awaited, only.as_ref(), at, limit, call.now).await?;
-        list.take(page.into_iter(), next);
-    }
+    let mut awaited = market.awaited(call.now).await?;
+    awaited.retain(|id| only.as_ref().is_none_or(|only| only == id));
+    let part = |at: Option<Waits>, limit| part(&market, &awaited, at, limit, call.now);
+    let page = asked.gather(part, |one| Some(waiting(&one))).await?;
     let columns = [
         ("kind", false),
         ("id", false),
@@ -496,38 +367,33 @@ async fn quarantine(call: Call) -> Result<Response, Problem> {
         ("arrived_at", false),
         ("reason", false),
     ];
-    answer(&call, &reading, &columns, list, "quarantine.csv")
+    answer(&call, &asked, &columns, &page, "quarantine.csv")
 }
 
 /// What waits for one promotion after the other.
 async fn part(
     market: &Market,
     awaited: &[PromotionId],
-    only: Option<&PromotionId>,
-    at: Option<String>,
+    at: Option<Waits>,
     limit: usize,
     now: Instant,
-) -> Result<(Vec<Value>, Option<String>), Problem> {
-    let place: Option<Place> = at.and_then(|at| serde_json::from_str(&at).ok());
-    let (from, after) = match place {
-        Some(place) => (place.promotion, place.after),
-        None => (String::new(), None),
-    };
-    let wanted =
-        |id: &&PromotionId| id.as_str() >= from.as_str() && only.is_none_or(|only| only == *id);
-    let mut rest = awaited.iter().filter(wanted);
+) -> Result<(Vec<Waiting>, Option<Waits>), Problem> {
+    let (from, after) = at.map_or_else(Default::default, |at| (at.id, at.value));
+    let mut rest = awaited.iter().filter(|id| id.as_str() >= from.as_str());
     let Some(promotion) = rest.next() else {
         return Ok((Vec::new(), None));
     };
     let after = after.filter(|_| promotion.as_str() == from);
     let (page, next) = market.waiting_for(promotion, after, limit, now).await?;
-    let next = match next {
-        Some(after) => Some((promotion.as_str(), Some(after))),
-        None => rest.next().map(|promotion| (promotion.as_str(), None)),
+    let place = |promotion: &PromotionId, value: Option<String>| Place {
+        value,
+        id: promotion.as_str().to_owned(),
     };
-    let next =
-        next.map(|(promotion, after)| json!({"promotion": promotion, "after": after}).to_string());
-    Ok((page.iter().map(waiting).collect(), next))
+    let next = match next {
+        Some(after) => Some(place(promotion, Some(after))),
+        None => rest.next().map(|promotion| place(promotion, None)),
+    };
+    Ok((page, next))
 }
 
 fn waiting(waiting: &Waiting) -> Value {
@@ -561,33 +427,27 @@ fn waiting(waiting: &Waiting) -> Value {
     })
 }
 
-async fn feed(call: Call) -> Result<Response, Problem> {
+pub(crate) async fn feed(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let reading = Reading::of(&mut query, &call)?;
+    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
     let since = query.instant("since");
     query.done()?;
     let from = since.unwrap_or(seen_from(&call)).max(seen_from(&call));
-    let mut list = Gathering::of(&reading);
-    while let Some((after, limit)) = list.page() {
-        let page = market.feed(Some(from), after, limit, call.now);
-        let (page, next) = page.await?;
-        let entry = |(at, fact): &(Instant, RedemptionFact)| {
-            let mut shown = redemption(fact);
-            shown["at"] = json!(at);
-            shown
-        };
-        let seen = page.iter().filter(|(_, fact)| fact.at >= seen_from(&call));
-        list.take(seen.map(entry), next);
-    }
-    if reading.csv {
+    let part = |after, limit| market.feed(Some(from), after, limit, call.now);
+    let entry = |(at, fact): (Instant, RedemptionFact)| {
+        let mut shown = redemption(&fact);
+        shown["at"] = json!(at);
+        (fact.at >= seen_from(&call)).then_some(shown)
+    };
+    let page = asked.gather_by_id(part, entry).await?;
+    if let Some(style) = asked.csv {
         let mut columns = vec![("at", false)];
         columns.extend(REDEMPTION);
-        return answer(&call, &reading, &columns, list, "redemptions.csv");
+        return Ok(as_csv(style, &columns, &page.rows, "redemptions.csv"));
     }
-    let next_cursor = list.cursor(&call)?;
     let body = json!({
-        "items": list.rows, "complete_to": call.now.minus_ms(FEED_SETTLES_MS), "next_cursor": next_cursor,
+        "items": page.rows, "complete_to": call.now.minus_ms(FEED_SETTLES_MS), "next_cursor": page.next_cursor(&call)?,
     });
     Ok(json(StatusCode::OK, &body))
 }

@@ -1,81 +1,25 @@
-//! A route, and a call as its handler gets it: the caller known, the marketplace entered, the body read.
-
-use std::future::Future;
-use std::sync::Arc;
+//! A call as its handler gets it: the caller known, the marketplace entered, the body read. What a body says stands in `body`.
 
 pub use axum::response::Response;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::HeaderMap;
-pub use http::{Method, StatusCode};
+pub use http::StatusCode;
 use revtrail_core::record::{self, Code, Door};
 use revtrail_core::value::id::{BadId, ID_BYTES_MAX, MarketplaceId};
 use revtrail_core::value::time::Instant;
 use revtrail_store::market::Market;
-use revtrail_store::market::access::Role;
-use serde::Serialize;
+use revtrail_store::market::once::Once;
+use sha2::{Digest, Sha256};
 
 use crate::access::{Access, Caller};
+use crate::api::MARKETPLACE;
 use crate::app::App;
+use crate::cursor::Seal;
 use crate::problem::Problem;
 use crate::query::{self, Query};
-use crate::{csv, records};
 
-/// The name of the path parameter that is the tenant.
-pub(crate) const MARKETPLACE: &str = "marketplace";
-
-type Handler = dyn Fn(Call) -> BoxFuture<'static, Result<Response, Problem>> + Send + Sync;
-
-/// One method of one path: who may call it, and what answers.
-#[derive(Clone)]
-pub struct Route {
-    pub(crate) method: Method,
-    pub(crate) path: &'static str,
-    pub(crate) access: Access,
-    pub(crate) creates_marketplace: bool,
-    pub(crate) key_in_url_too: bool,
-    pub(crate) handler: Arc<Handler>,
-}
-
-impl Route {
-    /// A route. In the path `{name}` is a parameter; `{marketplace}` is the tenant, which the caller must be let into.
-    pub fn new<F, Fut>(method: Method, path: &'static str, access: Access, handler: F) -> Self
-    where
-        F: Fn(Call) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Response, Problem>> + Send + 'static,
-    {
-        Self {
-            method,
-            path,
-            access,
-            creates_marketplace: false,
-            key_in_url_too: false,
-            handler: Arc::new(move |call| Box::pin(handler(call))),
-        }
-    }
-
-    /// The deployment's key may call this for a marketplace that does not exist.
-    pub fn creates_marketplace(mut self) -> Self {
-        self.creates_marketplace = true;
-        self
-    }
-
-    /// The key may come as `?key=` or as a Basic password too: providers of webhooks know no better.
-    pub fn key_in_url_too(mut self) -> Self {
-        self.key_in_url_too = true;
-        self
-    }
-
-    /// The method.
-    pub fn method(&self) -> &Method {
-        &self.method
-    }
-
-    /// The path with its parameters, as given.
-    pub fn path(&self) -> &'static str {
-        self.path
-    }
-}
+/// The header by which a caller names a call.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// A call that was let in.
 pub struct Call {
@@ -90,6 +34,9 @@ pub struct Call {
     pub(crate) caller: Option<Caller>,
     pub(crate) marketplace: Option<MarketplaceId>,
     pub(crate) path: String,
+    pub(crate) route: &'static str,
+    /// Parameters of the query that the route takes besides those its handler asks for.
+    pub(crate) known: &'static [&'static str],
     pub(crate) params: Vec<(&'static str, Option<String>)>,
     pub(crate) query: Vec<(String, String)>,
 }
@@ -131,12 +78,11 @@ impl Call {
     ///
     /// # Errors
     /// 403 for the other roles.
-    pub fn must_be(&self, roles: &[Role]) -> Result<(), Problem> {
+    pub fn must_be(&self, access: Access) -> Result<(), Problem> {
         let role = self.caller()?.role;
-        if roles.contains(&role) {
-            Ok(())
-        } else {
-            Err(Problem::role_forbidden(role))
+        match access {
+            Access::Roles(roles) if !roles.contains(&role) => Err(Problem::role_forbidden(role)),
+            _ => Ok(()),
         }
     }
 
@@ -188,6 +134,39 @@ impl Call {
         })
     }
 
+    /// What names this call to the caller, where it has an `Idempotency-Key`: what it makes is made once.
+    ///
+    /// # Errors
+    /// 422 for a key that does not have 1 to 128 bytes, or is given twice.
+    pub fn once(&self) -> Result<Option<Once>, Problem> {
+        let mut keys = self.headers.get_all(IDEMPOTENCY_KEY).iter();
+        let Some(key) = keys.next() else {
+            return Ok(None);
+        };
+        if keys.next().is_some() || !(1..=ID_BYTES_MAX).contains(&key.len()) {
+            let detail = "Idempotency-Key has 1 to 128 bytes, and is given once";
+            let problem = record::Problem::of(IDEMPOTENCY_KEY, Code::UnknownValue, detail);
+            return Err(Problem::invalid(vec![problem]));
+        }
+        let mut of = vec![self.caller()?.key_id.as_str(), self.route];
+        of.extend(self.params.iter().filter_map(|(_, id)| id.as_deref()));
+        let hash = |parts: &[&[u8]]| {
+            let mut hash = Sha256::new();
+            for part in parts {
+                hash.update((part.len() as u64).to_be_bytes());
+                hash.update(part);
+            }
+            hex::encode(hash.finalize())
+        };
+        let mut parts: Vec<&[u8]> = of.iter().map(|text| text.as_bytes()).collect();
+        parts.push(key.as_bytes());
+        Ok(Some(Once {
+            marketplace: self.marketplace()?.clone(),
+            name: hash(&parts),
+            body: hash(&[self.media_type()?.as_bytes(), &self.plain_body()]),
+        }))
+    }
+
     /// The path as it came, still encoded.
     pub fn path(&self) -> &str {
         &self.path
@@ -195,20 +174,16 @@ impl Call {
 
     /// Reads the query.
     pub fn query(&self) -> Query<'_> {
-        Query::new(&self.path, &self.query)
+        Query::new(&self.query, self.seal(), self.known)
     }
 
-    /// The cursor that continues this list at `at`; read by [`Query::cursor`].
-    ///
-    /// # Errors
-    /// 500 where `at` cannot be written as JSON.
-    pub fn next_cursor(&self, at: &impl Serialize) -> Result<String, Problem> {
-        query::next_cursor(&self.path, &self.query, at)
-    }
-
-    /// True where `Accept` asks for CSV.
-    pub fn wants_csv(&self) -> bool {
-        csv::wanted(&self.headers)
+    /// What signs the cursors of this list: for this route with these ids and filters alone.
+    pub(crate) fn seal(&self) -> Seal {
+        let ids = self.params.iter().map(|(_, id)| id.as_deref());
+        let mut list = vec!["cursor", self.route];
+        list.extend(ids.map(Option::unwrap_or_default));
+        list.extend(query::filters(&self.query));
+        Seal(self.app.sign(&list))
     }
 
     /// Which times of facts are let in now.
@@ -217,46 +192,5 @@ impl Call {
             now: self.now,
             retention: self.app.retention(),
         }
-    }
-
-    /// The records of an intake body, in order: each the text of a JSON object for `Record::from_json`, or why it is none.
-    ///
-    /// # Errors
-    /// 413 for too many, 415 for another media type, 400 for a body that cannot be read. Nothing is taken then.
-    pub fn records(&self) -> Result<Vec<Result<&str, record::Problem>>, Problem> {
-        records::cut(&self.headers, &self.body)
-    }
-
-    /// The one JSON object of the body.
-    ///
-    /// # Errors
-    /// 415 for another media type, 400 for anything that is no JSON object.
-    pub fn json_object(&self) -> Result<&str, Problem> {
-        records::one(&self.headers, &self.body)
-    }
-
-    /// The one JSON object of the body; `{}` where the body is empty.
-    ///
-    /// # Errors
-    /// As [`Call::json_object`].
-    pub fn json_object_or_empty(&self) -> Result<&str, Problem> {
-        if self.body.is_empty() {
-            Ok("{}")
-        } else {
-            self.json_object()
-        }
-    }
-
-    /// The media type of the body, without parameters, in lower case; empty where none is given.
-    ///
-    /// # Errors
-    /// 415 for a compressed body.
-    pub fn media_type(&self) -> Result<String, Problem> {
-        records::media_type(&self.headers)
-    }
-
-    /// The body as it came.
-    pub fn bytes(&self) -> &[u8] {
-        &self.body
     }
 }

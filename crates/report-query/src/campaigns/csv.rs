@@ -1,18 +1,12 @@
-//! Reports as CSV, for a spreadsheet: revenue columns only when asked for, one column a currency.
+//! Campaigns as CSV, for a spreadsheet: revenue columns only when asked for, one column a currency.
 
 use std::collections::BTreeSet;
 
-use revtrail_core::attribution::order::Order;
-use revtrail_core::figures::report::{
-    CampaignReport, DayRow, Engagement, OrdersAmount, OrdersReport, Sales,
-};
+use revtrail_core::figures::report::{CampaignReport, DayRow, Engagement, Sales};
 use revtrail_core::value::money::{Currency, Sums};
 use revtrail_store::ledger::purchases::PurchaseRow;
-use revtrail_web::csv::{Cell, Table};
-use revtrail_web::route::Response;
-use serde::Serialize;
-
-use crate::orders::Listed;
+use revtrail_web::call::Response;
+use revtrail_web::csv::{Cell, Style, Table};
 
 fn amount(sums: &Sums, currency: Currency) -> Cell<'static> {
     Cell::number(sums.get(currency).in_currency(currency))
@@ -90,13 +84,13 @@ fn currencies<'s>(all: impl Iterator<Item = &'s Option<Sales>>) -> BTreeSet<Curr
     all.flatten().flat_map(of).collect()
 }
 
-fn start(first: &[&str], sales: Option<&BTreeSet<Currency>>) -> Table {
+fn start(style: Style, first: &[&str], sales: Option<&BTreeSet<Currency>>) -> Table {
     let sales = sales.map(sales_columns).unwrap_or_default();
     let columns = first.iter().chain(&ENGAGEMENT).copied();
-    Table::new(columns.chain(sales.iter().map(String::as_str)))
+    Table::new(style, columns.chain(sales.iter().map(String::as_str)))
 }
 
-pub(crate) fn campaigns(report: &CampaignReport, with_revenue: bool) -> Response {
+pub(crate) fn campaigns(style: Style, report: &CampaignReport, with_revenue: bool) -> Response {
     let currencies =
         with_revenue.then(|| currencies(report.campaigns.iter().map(|row| &row.sales)));
     let first = [
@@ -107,7 +101,7 @@ pub(crate) fn campaigns(report: &CampaignReport, with_revenue: bool) -> Response
         "sent_at",
         "excluded",
     ];
-    let mut table = start(&first, currencies.as_ref());
+    let mut table = start(style, &first, currencies.as_ref());
     for row in &report.campaigns {
         let channels: Vec<&str> = row.channels.iter().map(|channel| channel.name()).collect();
         let mut cells = vec![
@@ -127,9 +121,9 @@ pub(crate) fn campaigns(report: &CampaignReport, with_revenue: bool) -> Response
     table.answer("campaigns.csv")
 }
 
-pub(crate) fn campaign(days: &[DayRow], with_revenue: bool) -> Response {
+pub(crate) fn campaign(style: Style, days: &[DayRow], with_revenue: bool) -> Response {
     let currencies = with_revenue.then(|| currencies(days.iter().map(|row| &row.sales)));
-    let mut table = start(&["date"], currencies.as_ref());
+    let mut table = start(style, &["date"], currencies.as_ref());
     for row in days {
         let mut cells = vec![Cell::text(row.date.to_string())];
         cells.extend(engagement(&row.engagement));
@@ -141,63 +135,10 @@ pub(crate) fn campaign(days: &[DayRow], with_revenue: bool) -> Response {
     table.answer("campaign.csv")
 }
 
-/// The list of orders; amounts only when asked for.
-pub(crate) fn order_list(orders: &[(Listed, Order)], with_revenue: bool) -> Response {
-    let currencies: BTreeSet<Currency> = orders
-        .iter()
-        .map(|(_, order)| order.currency)
-        .filter(|_| with_revenue)
-        .collect();
-    let amounts: Vec<String> = ["total", "refunded"]
-        .iter()
-        .flat_map(|name| currencies.iter().map(move |of| format!("{name}_{of}")))
-        .collect();
-    let columns = [
-        "order_id",
-        "customer_id",
-        "status",
-        "placed_at",
-        "updated_at",
-        "source",
-        "counted",
-        "campaign_id",
-        "channel",
-    ];
-    let mut table = Table::new(
-        columns
-            .into_iter()
-            .chain(amounts.iter().map(String::as_str)),
-    );
-    for (listed, order) in orders {
-        let credit = listed.credit.as_ref();
-        let mut cells = vec![
-            Cell::text(order.order_id.as_str()),
-            Cell::text(order.customer_id.as_str()),
-            Cell::text(order.status.name()),
-            Cell::text(order.placed_at.to_string()),
-            Cell::maybe_text(order.updated_at.map(|at| at.to_string())),
-            Cell::maybe_text(order.source.as_deref()),
-            Cell::text(listed.counted.to_string()),
-            Cell::maybe_text(credit.map(|credit| credit.campaign_id.as_str())),
-            Cell::maybe_text(credit.map(|credit| credit.channel.name())),
-        ];
-        for amount in [order.total, order.refunded_total] {
-            let of = |of| (order.currency == of).then(|| amount.in_currency(of));
-            cells.extend(
-                currencies
-                    .iter()
-                    .map(|&currency| Cell::maybe_number(of(currency))),
-            );
-        }
-        table.row(cells);
-    }
-    table.answer("orders.csv")
-}
-
-pub(crate) fn purchases(rows: &[(String, PurchaseRow)], with_revenue: bool) -> Response {
+pub(crate) fn purchases(style: Style, rows: &[PurchaseRow], with_revenue: bool) -> Response {
     let currencies: BTreeSet<Currency> = rows
         .iter()
-        .map(|(_, row)| row.line.currency)
+        .map(|row| row.line.currency)
         .filter(|_| with_revenue)
         .collect();
     let amounts: Vec<String> = currencies
@@ -214,11 +155,12 @@ pub(crate) fn purchases(rows: &[(String, PurchaseRow)], with_revenue: bool) -> R
         "touch_at",
     ];
     let mut table = Table::new(
+        style,
         columns
             .into_iter()
             .chain(amounts.iter().map(String::as_str)),
     );
-    for (_, row) in rows {
+    for row in rows {
         let credit = row.line.credit.as_ref();
         let mut cells = vec![
             Cell::text(row.customer_id.as_str()),
@@ -244,55 +186,4 @@ pub(crate) fn purchases(rows: &[(String, PurchaseRow)], with_revenue: bool) -> R
         table.row(cells);
     }
     table.answer("purchases.csv")
-}
-
-pub(crate) fn orders(report: &OrdersReport, with_revenue: bool) -> Response {
-    let all = || {
-        let statuses = report
-            .statuses
-            .iter()
-            .map(|row| (row.status.name(), &row.orders));
-        statuses.chain([("total", &report.total), ("cancelled", &report.cancelled)])
-    };
-    let currencies: BTreeSet<Currency> = all()
-        .flat_map(|(_, orders)| orders.amount.iter().map(|(currency, _)| currency))
-        .filter(|_| with_revenue)
-        .collect();
-    let amounts: Vec<String> = currencies
-        .iter()
-        .map(|currency| format!("amount_{currency}"))
-        .collect();
-    let mut table = Table::new(
-        ["status", "orders"]
-            .into_iter()
-            .chain(amounts.iter().map(String::as_str)),
-    );
-    for (
-        name,
-        OrdersAmount {
-            orders,
-            amount: sums,
-        },
-    ) in all()
-    {
-        let mut cells = vec![Cell::text(name), count(*orders)];
-        cells.extend(currencies.iter().map(|&currency| amount(sums, currency)));
-        table.row(cells);
-    }
-    table.answer("statuses.csv")
-}
-
-pub(crate) fn reconciliation(report: &impl Serialize) -> Response {
-    let mut table = Table::new(["of", "figure", "records"]);
-    let shown = serde_json::to_value(report).unwrap_or_default();
-    for (of, figures) in shown.as_object().into_iter().flatten() {
-        for (figure, records) in figures.as_object().into_iter().flatten() {
-            table.row([
-                Cell::text(of.as_str()),
-                Cell::text(figure.as_str()),
-                Cell::number(records.to_string()),
-            ]);
-        }
-    }
-    table.answer("reconciliation.csv")
 }

@@ -1,0 +1,53 @@
+//! Campaigns: what people tell of them.
+
+use revtrail_core::attribution::campaign::Campaign;
+use revtrail_core::record::Record;
+use revtrail_core::value::id::CampaignId;
+use revtrail_web::answer::located;
+use revtrail_web::call::{Call, Response, StatusCode};
+use revtrail_web::etag::tagged;
+use revtrail_web::patch::merge;
+use revtrail_web::problem::Problem;
+
+pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
+    let told = call.json_object()?;
+    let id = call.new_id("id", CampaignId::new)?;
+    tell(&call, &id, |_| Ok(told.to_owned())).await
+}
+
+pub(crate) async fn patch(call: Call) -> Result<Response, Problem> {
+    let patch = call.json_object()?;
+    let id = call.id("id", CampaignId::new)?;
+    tell(&call, &id, |stands| {
+        let unknown = || Problem::not_found("this marketplace has no such campaign");
+        let mut stands = stands.ok_or_else(unknown)?.shown();
+        if let Some(fields) = stands.as_object_mut() {
+            fields.remove("campaign_id");
+        }
+        Ok(merge(&stands.to_string(), patch))
+    })
+    .await
+}
+
+/// Tells of a campaign what `told` makes of the one that stands.
+async fn tell(
+    call: &Call,
+    id: &CampaignId,
+    told: impl Fn(Option<&Campaign>) -> Result<String, Problem>,
+) -> Result<Response, Problem> {
+    let change = |stands: Option<&Campaign>| {
+        call.if_match(stands.map(Campaign::shown).as_ref())?;
+        let told = told(stands)?;
+        let record = Record::from_json(&told).map_err(|bad| Problem::invalid(vec![bad]))?;
+        Campaign::read_known(id.clone(), &record).map_err(Problem::invalid)
+    };
+    let market = call.market()?;
+    let (new, campaign) = market.tell_campaign(id, change, call.now).await??;
+    let status = if new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let shown = campaign.shown();
+    Ok(tagged(located(status, call.path(), &shown), &shown))
+}

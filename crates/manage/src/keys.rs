@@ -1,0 +1,171 @@
+//! Access keys: made, listed, revoked.
+
+use std::collections::BTreeSet;
+
+use revtrail_core::record::{Code, Problem as Bad};
+use revtrail_core::value::id::MarketplaceId;
+use revtrail_store::market::access::{Key, Role, key_hash};
+use revtrail_store::market::once::Marker;
+use revtrail_web::answer::{json, located, no_content};
+use revtrail_web::call::{Call, Response, StatusCode};
+use revtrail_web::problem::Problem;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{name, once};
+
+/// Most marketplaces of one key.
+const KEY_MARKETPLACES_MAX: usize = 50;
+
+pub(crate) async fn create(call: Call) -> Result<Response, Problem> {
+    let mut problems = Vec::new();
+    let fields = call.fields(&["name", "role", "marketplaces"], &mut problems)?;
+    let name = name(&fields, &mut problems);
+    if name.is_none()
+        && problems
+            .iter()
+            .all(|problem| problem.field.as_deref() != Some("name"))
+    {
+        problems.push(Bad::of(
+            "name",
+            Code::Missing,
+            "name is needed: who will use the key",
+        ));
+    }
+    let roles = || Role::ALL.map(Role::name).join(", ");
+    let role = match fields.get("role") {
+        None | Some(Value::Null) => Err(Bad::of(
+            "role",
+            Code::Missing,
+            format!("role is needed: {}", roles()),
+        )),
+        Some(Value::String(role)) => Role::parse(role).ok_or_else(|| {
+            Bad::of(
+                "role",
+                Code::UnknownValue,
+                format!("role is one of {}", roles()),
+            )
+        }),
+        Some(_) => Err(Bad::of(
+            "role",
+            Code::WrongType,
+            format!("role is a text: {}", roles()),
+        )),
+    };
+    let role = role.map_err(|problem| problems.push(problem)).ok();
+    let marketplaces = match fields.get("marketplaces") {
+        None | Some(Value::Null) => vec![call.marketplace()?.clone()],
+        Some(_) if !call.caller()?.deployment => return Err(Problem::forbidden()),
+        Some(listed) => key_marketplaces(&call, listed, &mut problems).await?,
+    };
+    let (Some(name), Some(role), true) = (name, role, problems.is_empty()) else {
+        return Err(Problem::invalid(problems));
+    };
+    let store = call.app.store();
+    let Some(named) = call.once()? else {
+        let (key, secret) = store
+            .create_key(&name, role, &marketplaces, call.now)
+            .await?;
+        return Ok(made(&call, &key, &secret));
+    };
+    // The secret is not stored: it follows from the deployment's key and the marker, and is told from them again.
+    let secret = |marker: &Marker| format!("rt_{}", call.app.secret("access key", &marker.seed));
+    let (named, drawn) = (&named, Key::new(&name, role, &marketplaces, call.now));
+    let make = |marker: Marker| {
+        let (key, secret) = (drawn.clone(), secret(&marker));
+        let hash = key_hash(&secret);
+        let marker = marker.answered(json!(Told {
+            hash,
+            key: key.clone()
+        }));
+        async move {
+            let made = store.put_key(&key, &secret, Some((named, &marker)));
+            Ok(made.await?.then_some(marker))
+        }
+    };
+    let marker = once::only(&call, named, make).await?;
+    let secret = secret(&marker);
+    let told: Option<Told> = serde_json::from_value(marker.answer.unwrap_or_default()).ok();
+    match told.filter(|told| told.hash == key_hash(&secret)) {
+        Some(told) => Ok(made(&call, &told.key, &secret)),
+        None => Err(Problem::conflict(
+            once::CONFLICT,
+            "this key was made, and the deployment's key was changed since: its secret cannot be told again",
+        )),
+    }
+}
+
+/// What is remembered of a key that was made: the key, and by which hash its secret is known.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    hash: String,
+    key: Key,
+}
+
+fn made(call: &Call, key: &Key, secret: &str) -> Response {
+    let body = json!({ "key_id": key.key_id, "key": secret, "name": key.name, "role": key.role, "marketplaces": key.marketplaces });
+    let location = format!("{}/{}", call.path(), key.key_id);
+    located(StatusCode::CREATED, &location, &body)
+}
+
+async fn key_marketplaces(
+    call: &Call,
+    listed: &Value,
+    problems: &mut Vec<Bad>,
+) -> Result<Vec<MarketplaceId>, Problem> {
+    let Ok(names) = serde_json::from_value::<Vec<String>>(listed.clone()) else {
+        problems.push(Bad::of(
+            "marketplaces",
+            Code::WrongType,
+            "marketplaces is a list of marketplace ids",
+        ));
+        return Ok(Vec::new());
+    };
+    if !(1..=KEY_MARKETPLACES_MAX).contains(&names.len()) {
+        problems.push(Bad::of(
+            "marketplaces",
+            Code::UnknownValue,
+            "marketplaces names 1 to 50 of them",
+        ));
+        return Ok(Vec::new());
+    }
+    let mut found = BTreeSet::new();
+    for name in names {
+        match MarketplaceId::new(&name) {
+            Ok(id) if call.app.store().marketplace_exists(&id).await? => drop(found.insert(id)),
+            _ => problems.push(Bad::of(
+                "marketplaces",
+                Code::UnknownValue,
+                format!("there is no marketplace {name:?}"),
+            )),
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
+    let shown = |key: &Key| json!({ "key_id": key.key_id, "name": key.name, "role": key.role, "created_at": key.created_at });
+    let keys: Vec<Value> = call
+        .app
+        .store()
+        .keys(call.marketplace()?)
+        .await?
+        .iter()
+        .map(shown)
+        .collect();
+    Ok(json(StatusCode::OK, &json!({ "keys": keys })))
+}
+
+pub(crate) async fn revoke(call: Call) -> Result<Response, Problem> {
+    let key_id = call.own_id("key_id")?;
+    if call
+        .app
+        .store()
+        .revoke_key(call.marketplace()?, key_id)
+        .await?
+    {
+        Ok(no_content())
+    } else {
+        Err(Problem::not_found("this marketplace has no such key"))
+    }
+}

@@ -1,0 +1,98 @@
+//! Runs that are asked for.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use revtrail_core::record::{Code, Problem as Bad};
+use revtrail_store::jobs::job::Nudge;
+use revtrail_store::jobs::runs::{RunState, Sample, new_run_id};
+use revtrail_store::market::Market;
+use revtrail_store::market::once::{Marker, Once};
+use revtrail_web::answer::located;
+use revtrail_web::call::{Call, Response, StatusCode};
+use revtrail_web::problem::Problem;
+use serde_json::{Value, json};
+
+use crate::{once, valid};
+
+/// Hands the attributor a nudge: a run is on record and waits to be worked off.
+pub type Poke = Arc<dyn Fn(Nudge) -> Poked + Send + Sync>;
+/// A nudge on its way.
+pub type Poked = Pin<Box<dyn Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send>>;
+
+/// A poke inside of this process, which does not fail.
+pub fn in_process(hand_over: impl Fn(Nudge) + Send + Sync + 'static) -> Poke {
+    Arc::new(move |nudge| {
+        hand_over(nudge);
+        Box::pin(std::future::ready(Ok(())))
+    })
+}
+
+pub(crate) async fn start(call: Call, poke: Poke) -> Result<Response, Problem> {
+    let mut problems = Vec::new();
+    let fields = call.fields(&["verify"], &mut problems)?;
+    let verify = match fields.get("verify").unwrap_or(&Value::Null) {
+        Value::Null => None,
+        told => serde_json::from_value::<Sample>(told.clone())
+            .inspect_err(|_| {
+                let detail = "verify is sample or all";
+                problems.push(Bad::of("verify", Code::UnknownValue, detail));
+            })
+            .ok(),
+    };
+    valid(problems)?;
+    let market = call.market()?;
+    let Some(named) = call.once()? else {
+        let run_id = market.start_run(verify, call.now).await?;
+        return begin(&call, &market, &poke, run_id, None).await;
+    };
+    let (market, named, now) = (&market, &named, call.now);
+    let make = |marker: Marker| {
+        let run_id = new_run_id(now);
+        let marker = marker.answered(json!(run_id));
+        async move {
+            let put = market.put_run(&run_id, verify, Some((named, &marker)), now);
+            Ok(put.await?.then_some(marker))
+        }
+    };
+    let marker = once::only(&call, named, make).await?;
+    let answer = marker.answer.as_ref().and_then(Value::as_str);
+    let run_id = answer.unwrap_or_default().to_owned();
+    begin(&call, market, &poke, run_id, Some(named)).await
+}
+
+/// Hands a run to the attributor and answers. A run that was asked for before is handed over again while it is not done: who
+/// asked may have died in between.
+async fn begin(
+    call: &Call,
+    market: &Market,
+    poke: &Poke,
+    run_id: String,
+    named: Option<&Once>,
+) -> Result<Response, Problem> {
+    let run = match named {
+        Some(_) => market.run(&run_id, call.now).await?,
+        None => None,
+    };
+    let plan = Nudge::Plan {
+        marketplace: market.id().clone(),
+        run_id: Some(run_id.clone()),
+    };
+    if run.is_none_or(|run| run.state == RunState::Running)
+        && let Err(error) = poke(plan).await
+    {
+        tracing::error!(error, run_id, "a run could not be started");
+        // Asked for once more, it is another run.
+        if let Some(named) = named {
+            call.app.store().forget(named).await?;
+        }
+        market
+            .finish_run(&run_id, RunState::Failed, call.now)
+            .await?;
+        return Err(Problem::busy());
+    }
+    let location = format!("{}/{run_id}", call.path());
+    let body = json!({ "run_id": run_id });
+    Ok(located(StatusCode::ACCEPTED, &location, &body))
+}

@@ -1,0 +1,159 @@
+//! Settings: replaced or changed, each time as a new version; and what an administrator must know of it.
+
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use revtrail_core::attribution::settings::{Settings, Version};
+use revtrail_core::figures::sheet::Tally;
+use revtrail_core::record::{Code, Problem as Bad};
+use revtrail_core::value::id::OrderId;
+use revtrail_store::Reading;
+use revtrail_store::ledger::facts::TIMELINE_BYTES_MAX;
+use revtrail_store::market::Market;
+use revtrail_web::answer::json;
+use revtrail_web::call::{Call, Response, StatusCode};
+use revtrail_web::etag::tagged;
+use revtrail_web::patch::merge;
+use revtrail_web::problem::Problem;
+use serde_json::{Value, json};
+
+/// Most customers who wait for a run whose orders are looked through when settings are saved.
+const WAITING_MAX: usize = 1_000;
+/// So many of them at a time.
+const READS_AT_ONCE: usize = 16;
+
+/// All of it anew: what is left out takes what the preset says.
+pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
+    let told = call.json_object()?;
+    save(&call, |_| Ok(told.to_owned())).await
+}
+
+/// Some of it: what is left out stays, and `null` takes what it is where nothing is said.
+pub(crate) async fn patch(call: Call) -> Result<Response, Problem> {
+    let patch = call.json_object()?;
+    save(&call, |newest| {
+        let merged = merge(&json!(newest).to_string(), patch);
+        let fields: Value = serde_json::from_str(&merged).unwrap_or_default();
+        if fields.get("preset").is_some() {
+            let detail = "preset: PATCH changes single settings, and all of a preset's stand already: give it with PUT";
+            let preset = Bad::of("preset", Code::UnknownField, detail);
+            return Err(Problem::invalid(vec![preset]));
+        }
+        Ok(merged)
+    })
+    .await
+}
+
+/// Saves what `told` makes of the newest settings.
+async fn save(
+    call: &Call,
+    told: impl Fn(&Settings) -> Result<String, Problem>,
+) -> Result<Response, Problem> {
+    let market = call.market()?;
+    let change = |newest: &Version| {
+        call.if_match(Some(newest))?;
+        let told: Value = serde_json::from_str(&told(&newest.settings)?)
+            .map_err(|error| Problem::unreadable(error.to_string()))?;
+        Settings::read(&told, call.app.retention().look_back_ms()).map_err(Problem::invalid)
+    };
+    let saved = market.save_settings(change, &call.caller()?.name, call.now);
+    let saved = saved.await??;
+    let orders_before = orders_before(&market, &saved.version, call).await?;
+    let mut changed = Vec::new();
+    changes(
+        "",
+        &json!(saved.before),
+        &json!(saved.version.settings),
+        &mut changed,
+    );
+    let version = &saved.version;
+    let note = (orders_before > 0).then(|| {
+        format!(
+            "{orders_before} orders were placed before {}, when version {} was saved: they stay under the versions before it, \
+             and only orders placed from then on are decided by it",
+            version.saved_at, version.version
+        )
+    });
+    let body = json!({
+        "version": version.version, "saved_at": version.saved_at, "saved_by": version.saved_by, "settings": version.settings,
+        "orders_before": orders_before, "orders_before_note": note, "changed": changed,
+    });
+    Ok(tagged(json(StatusCode::OK, &body), version))
+}
+
+/// What differs, under the dotted name of where it stands; what is there on one side only is `null` on the other.
+fn changes(at: &str, before: &Value, after: &Value, changed: &mut Vec<Value>) {
+    match (before, after) {
+        (Value::Object(was), Value::Object(is)) => {
+            let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+            for name in names {
+                let field = match at {
+                    "" => name.clone(),
+                    at => format!("{at}.{name}"),
+                };
+                let of = |fields: &serde_json::Map<String, Value>| {
+                    fields.get(name).cloned().unwrap_or_default()
+                };
+                changes(&field, &of(was), &of(is), changed);
+            }
+        }
+        (before, after) if before != after => {
+            changed.push(json!({ "field": at, "before": before, "after": after }));
+        }
+        _ => {}
+    }
+}
+
+/// How many visible orders stay under older versions: those placed before this one was saved, in the figures or on their way there.
+async fn orders_before(market: &Market, version: &Version, call: &Call) -> Result<i64, Problem> {
+    let versions = market.versions().await?.ok_or_else(Problem::forbidden)?;
+    if versions
+        .all()
+        .iter()
+        .find(|one| !one.replaced)
+        .is_some_and(|first| first.version == version.version)
+    {
+        return Ok(0);
+    }
+    let zone = version.settings.timezone;
+    let last = version.saved_at.day(zone);
+    let first = call.app.retention().first_visible(call.now.day(zone));
+    let mut orders = 0;
+    let waiting = market.pending(WAITING_MAX, call.now).await?;
+    let read = |customer| market.customer(customer, TIMELINE_BYTES_MAX, call.now);
+    let reads: Vec<_> = waiting.customers.iter().map(read).collect();
+    let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
+    while let Some(facts) = reads.try_next().await? {
+        let Some(facts) = facts else {
+            continue;
+        };
+        let stored = facts.stored.since(first).days;
+        let stored = stored.values().flat_map(|day| &day.orders);
+        let stored: BTreeSet<&OrderId> = stored.map(|line| &line.order_id).collect();
+        let before = facts.orders.iter().filter(|order| {
+            let visible = order
+                .placed_at
+                .day(versions.at(order.placed_at).settings.timezone);
+            visible >= first
+                && order.placed_at < version.saved_at
+                && !stored.contains(&order.order_id)
+        });
+        orders += before.count() as i64;
+    }
+    // Under a version of another zone an order of before can lie up to two days ahead; what is placed from now on lies on the last
+    // day or later.
+    let mut sheets = market
+        .sheets(first, last.plus(2), Reading::STRONG, call.now)
+        .await?;
+    let partly = sheets.split_off(&last);
+    let tallies = sheets.values().flat_map(|sheet| sheet.statuses.values());
+    orders += tallies.map(|Tally(orders, _)| orders).sum::<i64>();
+    let mut rows = market.rows(&partly, None, call.now);
+    while let Some(page) = rows.next().await? {
+        let before = page
+            .iter()
+            .filter(|row| row.line.placed_at < version.saved_at);
+        orders += before.count() as i64;
+    }
+    Ok(orders)
+}

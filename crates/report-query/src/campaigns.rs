@@ -1,0 +1,215 @@
+//! Campaigns: what people told of them, and their report, which is a sum of sheets.
+
+mod csv;
+pub(crate) mod purchases;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use revtrail_core::attribution::campaign::{Campaign, Catalog};
+use revtrail_core::figures::report::{
+    CampaignReport, CampaignRow, DayRow, Filter, campaign_report, one_campaign, sort_rows,
+};
+use revtrail_core::figures::sheet::Sheet;
+use revtrail_core::figures::sort::{SortValue, Sorting};
+use revtrail_core::record::Code;
+use revtrail_core::value::id::CampaignId;
+use revtrail_core::value::money::Currency;
+use revtrail_core::value::time::Day;
+use revtrail_store::market::Market;
+use revtrail_web::access::MARKETING;
+use revtrail_web::answer::json;
+use revtrail_web::call::{Call, Response, StatusCode};
+use revtrail_web::csv::Style;
+use revtrail_web::etag::tagged;
+use revtrail_web::list::{Asked, Place};
+use revtrail_web::problem::Problem;
+use revtrail_web::query::Query;
+use serde::Serialize;
+
+use crate::period::Period;
+use crate::{Freshness, Report, versions};
+
+/// The sheets of a period. Each adds up by itself, so their sum does.
+pub(crate) async fn sheets(
+    market: &Market,
+    period: Period,
+    freshness: &Freshness,
+    call: &Call,
+) -> Result<BTreeMap<Day, Sheet<CampaignId>>, Problem> {
+    if period.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    Ok(market
+        .sheets(period.first, period.last, freshness.reading, call.now)
+        .await?)
+}
+
+pub(crate) fn sum(sheets: &BTreeMap<Day, Sheet<CampaignId>>) -> Sheet<CampaignId> {
+    let mut sums = Sheet::default();
+    for sheet in sheets.values() {
+        sums.add(sheet);
+    }
+    sums
+}
+
+fn find<'c>(catalog: &'c Catalog, id: &CampaignId) -> Cow<'c, Campaign> {
+    catalog.get(id).map_or_else(
+        || Cow::Owned(Campaign::named_by_id(id.clone())),
+        Cow::Borrowed,
+    )
+}
+
+fn filter(query: &mut Query<'_>) -> Filter {
+    Filter {
+        channel: query.channel("channel"),
+        tag: query.text("tag").map(str::to_owned),
+        name: query.text("name").map(str::to_owned),
+    }
+}
+
+/// A column of a report, and whether it descends.
+pub(crate) fn sort(
+    query: &mut Query<'_>,
+    columns: &[&'static str],
+    default: (&'static str, bool),
+) -> (&'static str, bool) {
+    let column = |text: &str| {
+        let (name, descending) = text
+            .strip_prefix('-')
+            .map_or((text, false), |name| (name, true));
+        let found = columns.iter().find(|column| **column == name);
+        found.map(|column| (*column, descending))
+    };
+    let expected = "a column of the report, with - before it for descending";
+    query
+        .read("sort", Code::UnknownValue, expected, column)
+        .unwrap_or(default)
+}
+
+/// What a row of a report is sorted by, and by whose money all of it: it stays that currency's on the next page.
+pub(crate) type Sorted = (Option<Currency>, Option<SortValue>);
+
+#[derive(Serialize)]
+struct CampaignsBody {
+    #[serde(flatten)]
+    report: CampaignReport,
+    sort_currency: Option<Currency>,
+    estimate: bool,
+    next_cursor: Option<String>,
+}
+
+pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
+    let market = call.market()?;
+    let versions = versions(&market).await?;
+    let mut query = call.query();
+    let period = Period::read(&mut query, &call, &versions);
+    let filter = filter(&mut query);
+    let (column, descending) = sort(&mut query, &CampaignRow::COLUMNS, ("revenue", true));
+    let with_revenue = query.flag("revenue");
+    let asked: Asked<Sorted> = Asked::json_or_csv(&mut query, &call, MARKETING)?;
+    query.done()?;
+    let freshness = Freshness::of(&market, &call).await?;
+    let catalog = market.catalog_shown().await?;
+    let newest = &versions.newest().settings;
+    let sums = sum(&sheets(&market, period, &freshness, &call).await?);
+    let mut report = campaign_report(&sums, |id| find(&catalog, id), newest, &filter)
+        .map_err(|error| Problem::internal(&error))?;
+    let before = asked.after.as_ref().map(|place| place.value.0);
+    let by = Sorting {
+        column,
+        descending,
+        currency: before.unwrap_or(report.sort_currency),
+    };
+    sort_rows(&mut report.campaigns, &by);
+    if let Some(style) = asked.csv {
+        return Ok(csv::campaigns(
+            style,
+            &report,
+            with_revenue && newest.enabled,
+        ));
+    }
+    let rows = std::mem::take(&mut report.campaigns);
+    let place = |row: &CampaignRow| Place {
+        value: (by.currency, row.sort_value(&by)),
+        id: row.campaign_id.as_str().to_owned(),
+    };
+    let compare = |row: &CampaignRow, place: &Place<Sorted>| {
+        let row = (row.sort_value(&by), row.campaign_id.as_str());
+        by.compare(&row, &(place.value.1.clone(), place.id.as_str()))
+    };
+    let page = asked.page_of(rows, place, compare);
+    let next_cursor = page.next_cursor(&call)?;
+    report.campaigns = page.rows;
+    let figures = CampaignsBody {
+        report,
+        sort_currency: by.currency,
+        estimate: true,
+        next_cursor,
+    };
+    let report = Report {
+        figures,
+        period,
+        freshness,
+    };
+    Ok(json(StatusCode::OK, &report))
+}
+
+/// A campaign that is known, by its id in the path.
+async fn known(call: &Call, market: &Market) -> Result<Campaign, Problem> {
+    let id = call.id("id", CampaignId::new)?;
+    market.campaign(&id).await?.ok_or_else(|| {
+        Problem::not_found(
+            "this marketplace has no such campaign; a new one appears with the next run",
+        )
+    })
+}
+
+pub(crate) async fn facts(call: Call) -> Result<Response, Problem> {
+    let shown = known(&call, &call.market()?).await?.shown();
+    Ok(tagged(json(StatusCode::OK, &shown), &shown))
+}
+
+#[derive(Serialize)]
+struct CampaignBody {
+    #[serde(flatten)]
+    row: CampaignRow,
+    days: Vec<DayRow>,
+    estimate: bool,
+}
+
+pub(crate) async fn report_of_one(call: Call) -> Result<Response, Problem> {
+    let market = call.market()?;
+    let versions = versions(&market).await?;
+    let mut query = call.query();
+    let period = Period::read(&mut query, &call, &versions);
+    let channel = query.channel("channel");
+    let with_revenue = query.flag("revenue");
+    let csv = Style::read(&mut query, &call, MARKETING)?;
+    query.done()?;
+    let campaign = known(&call, &market).await?;
+    let freshness = Freshness::of(&market, &call).await?;
+    let sheets = sheets(&market, period, &freshness, &call).await?;
+    let (newest, filter) = (
+        &versions.newest().settings,
+        Filter {
+            channel,
+            ..Filter::default()
+        },
+    );
+    let (row, days) = one_campaign(&sheets, &campaign, newest, &filter);
+    if let Some(style) = csv {
+        return Ok(csv::campaign(style, &days, with_revenue && newest.enabled));
+    }
+    let figures = CampaignBody {
+        row,
+        days,
+        estimate: true,
+    };
+    let report = Report {
+        figures,
+        period,
+        freshness,
+    };
+    Ok(json(StatusCode::OK, &report))
+}

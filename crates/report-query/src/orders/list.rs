@@ -1,0 +1,221 @@
+//! The list of orders: those that are folded and those that wait for a run, newest first.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use revtrail_core::attribution::order::{Order, Status};
+use revtrail_core::figures::fold::{LineCredit, OrderLine};
+use revtrail_core::record::Code;
+use revtrail_core::value::id::{CustomerId, OrderId};
+use revtrail_core::value::time::{Day, Instant};
+use revtrail_store::Reading;
+use revtrail_store::market::Market;
+use revtrail_web::access::MARKETING;
+use revtrail_web::answer::json;
+use revtrail_web::call::{Call, Response, StatusCode};
+use revtrail_web::list::{Asked, Page, Place};
+use revtrail_web::problem::Problem;
+use serde_json::{Value, json};
+
+use super::{Rulebook, csv, shown};
+use crate::period::Period;
+use crate::{PENDING_MAX, seen_from, versions};
+
+/// Most orders read at the same time.
+const AT_ONCE: usize = 100;
+
+/// Where an order stands in the list: by its day, then by when it was placed, then by its id.
+type At = (Day, Instant);
+
+/// An order for the list: where it stands in time, and who earned it.
+pub(super) struct Listed {
+    day: Day,
+    placed_at: Instant,
+    order_id: OrderId,
+    customer_id: CustomerId,
+    pub(super) credit: Option<LineCredit>,
+    pub(super) counted: bool,
+}
+
+impl Listed {
+    fn of(day: Day, customer_id: &CustomerId, line: &OrderLine) -> Self {
+        Self {
+            day,
+            placed_at: line.placed_at,
+            order_id: line.order_id.clone(),
+            customer_id: customer_id.clone(),
+            credit: line.credit.clone(),
+            counted: line.not_counted.is_none(),
+        }
+    }
+
+    fn place(&self) -> Place<At> {
+        Place {
+            value: (self.day, self.placed_at),
+            id: self.order_id.as_str().to_owned(),
+        }
+    }
+
+    /// Where it stands in its day.
+    fn time(&self) -> (Instant, &OrderId) {
+        (self.placed_at, &self.order_id)
+    }
+}
+
+/// What of the order list is asked for.
+struct Wanted {
+    period: Period,
+    status: Option<Status>,
+    customer: Option<CustomerId>,
+    asked: Asked<At>,
+}
+
+pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
+    let market = call.market()?;
+    let versions = versions(&market).await?;
+    let mut query = call.query();
+    let wanted = Wanted {
+        period: Period::read(&mut query, &call, &versions),
+        status: query.read(
+            "status",
+            Code::UnknownStatus,
+            "a status of an order, like DELIVERED",
+            Status::parse,
+        ),
+        customer: query.id("customer_id", CustomerId::new),
+        asked: Asked::json_or_csv(&mut query, &call, MARKETING)?,
+    };
+    let with_revenue = query.flag("revenue");
+    query.done()?;
+    let page = wanted.find(&market, &call).await?;
+    if let Some(style) = wanted.asked.csv {
+        return Ok(csv::list(style, &page.rows, with_revenue));
+    }
+    let show =
+        |(one, order): &(Listed, Order)| shown(order, one.credit.as_ref(), one.counted, &call);
+    let orders: Vec<Value> = page.rows.iter().map(show).collect::<Result<_, _>>()?;
+    let next_cursor = page.next_cursor(&call)?;
+    let body = json!({ "orders": orders, "period": wanted.period, "next_cursor": next_cursor });
+    Ok(json(StatusCode::OK, &body))
+}
+
+impl Wanted {
+    /// The first orders from the cursor on, newest first.
+    async fn find(
+        &self,
+        market: &Market,
+        call: &Call,
+    ) -> Result<Page<(Listed, Order), At>, Problem> {
+        let limit = self.asked.limit;
+        let after = self.asked.after.as_ref();
+        let after = after.and_then(|at| Some((at.value, OrderId::new(&at.id).ok()?)));
+        let mut waiting: BTreeMap<Day, Vec<Listed>> = BTreeMap::new();
+        for one in self.waiting(market, call).await? {
+            waiting.entry(one.day).or_default().push(one);
+        }
+        let Period { first, last } = self.period;
+        let sheets = if self.period.is_empty() || self.customer.is_some() {
+            BTreeMap::new()
+        } else {
+            market
+                .sheets(first, last, Reading::STRONG, call.now)
+                .await?
+        };
+        let last = after.as_ref().map_or(last, |((day, _), _)| last.min(*day));
+        let days: BTreeSet<Day> = waiting.keys().chain(sheets.keys()).copied().collect();
+        // One more than are asked for says whether there are more.
+        let at_once = AT_ONCE.min(limit.saturating_add(1));
+        let mut found = Vec::new();
+        for day in days
+            .into_iter()
+            .rev()
+            .filter(|day| (first..=last).contains(day))
+        {
+            let cursor = after.as_ref().filter(|((of, _), _)| *of == day);
+            let cursor = cursor.map(|((_, placed_at), id)| (*placed_at, id));
+            let mut waiting = waiting.remove(&day).unwrap_or_default();
+            let known: HashSet<OrderId> = waiting.iter().map(|one| one.order_id.clone()).collect();
+            waiting.retain(|one| cursor.is_none_or(|cursor| one.time() < cursor));
+            waiting.sort_by(|a, b| b.time().cmp(&a.time()));
+            let mut rows = market
+                .newest_first(day, sheets.get(&day), cursor, at_once, call.now)
+                .await?;
+            loop {
+                let page = rows.next(at_once).await?;
+                let oldest = page
+                    .last()
+                    .map(|row| (row.line.placed_at, &row.line.order_id));
+                let newer = |one: &Listed| oldest.is_none_or(|oldest| one.time() > oldest);
+                let older = waiting.split_off(waiting.partition_point(newer));
+                let mut listed = std::mem::replace(&mut waiting, older);
+                let new = page
+                    .iter()
+                    .filter(|row| !known.contains(&row.line.order_id));
+                listed.extend(new.map(|row| Listed::of(day, &row.customer_id, &row.line)));
+                listed.sort_by(|a, b| b.time().cmp(&a.time()));
+                while !listed.is_empty() {
+                    let rest = listed.split_off(listed.len().min(at_once));
+                    for one in self.standing(market, listed, call).await? {
+                        if found.len() == limit {
+                            let next = found.last().map(|(last, _): &(Listed, Order)| last.place());
+                            return Ok(Page { rows: found, next });
+                        }
+                        found.push(one);
+                    }
+                    listed = rest;
+                }
+                if oldest.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(Page {
+            rows: found,
+            next: None,
+        })
+    }
+
+    /// The standing copies of some orders that are seen and asked for, in the same order.
+    async fn standing(
+        &self,
+        market: &Market,
+        listed: Vec<Listed>,
+        call: &Call,
+    ) -> Result<Vec<(Listed, Order)>, Problem> {
+        let id = |one: &Listed| (one.customer_id.clone(), one.order_id.clone());
+        let ids: Vec<_> = listed.iter().map(id).collect();
+        let copies = market.orders(&ids, call.now).await?;
+        let mut copies: HashMap<OrderId, Order> = copies
+            .into_iter()
+            .filter(|order| order.placed_at >= seen_from(call))
+            .filter(|order| self.status.is_none_or(|status| status == order.status))
+            .map(|order| (order.order_id.clone(), order))
+            .collect();
+        let with_copy = |one: Listed| copies.remove(&one.order_id).map(|order| (one, order));
+        Ok(listed.into_iter().filter_map(with_copy).collect())
+    }
+
+    /// The orders of one customer, or of all that wait for the next run: they are listed from the moment they are accepted.
+    async fn waiting(&self, market: &Market, call: &Call) -> Result<Vec<Listed>, Problem> {
+        let rules = Rulebook::of(market, call).await?;
+        let customers = match &self.customer {
+            Some(customer) => vec![customer.clone()],
+            None => {
+                let waiting = market.pending(PENDING_MAX, call.now).await?;
+                waiting.customers.into_iter().collect()
+            }
+        };
+        let mut listed = Vec::new();
+        for customer in customers {
+            let Some(known) = rules.customer(market, &customer, call).await? else {
+                continue;
+            };
+            let world = known.world();
+            let decided = known.decided();
+            let one = |(order, line): &(&Order, OrderLine)| {
+                Listed::of(world.day(order.placed_at), &customer, line)
+            };
+            listed.extend(decided.iter().map(one));
+        }
+        Ok(listed)
+    }
+}

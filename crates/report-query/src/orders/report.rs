@@ -1,0 +1,91 @@
+//! Orders in sums: by status, and where every record went.
+
+use revtrail_core::figures::report::{
+    DoesNotAddUp, Reconciliation, orders_report, reconciliation as reconcile,
+};
+use revtrail_store::jobs::parked::Parked;
+use revtrail_store::promotions::lists::RedemptionsIn;
+use revtrail_web::access::MARKETING;
+use revtrail_web::answer::json;
+use revtrail_web::call::{Call, Response, StatusCode};
+use revtrail_web::csv::Style;
+use revtrail_web::problem::Problem;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::csv;
+use crate::campaigns::{sheets, sum};
+use crate::period::Period;
+use crate::{Freshness, Report, versions};
+
+pub(crate) async fn statuses(call: Call) -> Result<Response, Problem> {
+    let market = call.market()?;
+    let versions = versions(&market).await?;
+    let mut query = call.query();
+    let period = Period::read(&mut query, &call, &versions);
+    let with_revenue = query.flag("revenue");
+    let csv = Style::read(&mut query, &call, MARKETING)?;
+    query.done()?;
+    let freshness = Freshness::of(&market, &call).await?;
+    let figures = orders_report(&sum(&sheets(&market, period, &freshness, &call).await?));
+    if let Some(style) = csv {
+        return Ok(csv::statuses(style, &figures, with_revenue));
+    }
+    let report = Report {
+        figures,
+        period,
+        freshness,
+    };
+    Ok(json(StatusCode::OK, &report))
+}
+
+/// A reconciliation, and the customers whose last contribution stands since their facts cannot be folded.
+#[derive(Serialize)]
+struct Reconciled {
+    #[serde(flatten)]
+    report: Reconciliation,
+    redemptions: Value,
+    parked: Vec<Parked>,
+}
+
+pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
+    let market = call.market()?;
+    let versions = versions(&market).await?;
+    let mut query = call.query();
+    let period = Period::read_or_all(&mut query, &call, &versions);
+    let csv = Style::read(&mut query, &call, MARKETING)?;
+    query.done()?;
+    let freshness = Freshness::of(&market, &call).await?;
+    let sums = sum(&sheets(&market, period, &freshness, &call).await?);
+    if !sums.adds_up() {
+        return Err(Problem::internal(&DoesNotAddUp));
+    }
+    let report = reconcile(&sums);
+    let parked = market.parked(call.now).await?;
+    let came = match period.is_empty() {
+        true => RedemptionsIn::default(),
+        false => {
+            market
+                .redemptions_in(period.first, period.last.plus(1))
+                .await?
+        }
+    };
+    let redemptions = json!({
+        "received": came.received, "duplicates": came.duplicates, "matched": came.matched,
+        "quarantined": came.quarantined, "rejected": came.rejected,
+    });
+    let figures = Reconciled {
+        report,
+        redemptions,
+        parked,
+    };
+    if let Some(style) = csv {
+        return Ok(csv::reconciliation(style, &figures));
+    }
+    let report = Report {
+        figures,
+        period,
+        freshness,
+    };
+    Ok(json(StatusCode::OK, &report))
+}

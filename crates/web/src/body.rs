@@ -1,0 +1,207 @@
+//! Bodies of calls: the one reader of JSON and text. What a record must hold is `core`'s.
+
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use revtrail_core::record::{Code, Problem as RecordProblem, Record};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::call::Call;
+use crate::problem::Problem;
+
+/// Most records of one call.
+const RECORDS_MAX: usize = 1000;
+
+enum Media {
+    Json,
+    Lines,
+}
+
+/// The media type of a body, without its parameters, in lower case; empty where none is given.
+fn media_type(headers: &HeaderMap) -> Result<String, Problem> {
+    if let Some(coding) = headers.get(CONTENT_ENCODING)
+        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(Problem::media_type("bodies are taken uncompressed only"));
+    }
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return Ok(String::new());
+    };
+    let value = String::from_utf8_lossy(value.as_bytes());
+    let name = value.split(';').next().unwrap_or_default();
+    Ok(name.trim().to_ascii_lowercase())
+}
+
+fn media(headers: &HeaderMap) -> Result<Media, Problem> {
+    match media_type(headers)?.as_str() {
+        "" | "application/json" => Ok(Media::Json),
+        "application/x-ndjson" => Ok(Media::Lines),
+        _ => Err(Problem::media_type(
+            "a body is application/json or application/x-ndjson",
+        )),
+    }
+}
+
+fn text(body: &[u8]) -> Result<&str, Problem> {
+    let text =
+        std::str::from_utf8(body).map_err(|_| Problem::unreadable("the body is not UTF-8"))?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+fn unreadable(error: &serde_json::Error) -> Problem {
+    Problem::unreadable(format!("the body is no JSON: {error}"))
+}
+
+/// The records of lines: one that is no JSON, or no UTF-8, spoils no other. Where none is UTF-8 the body is something else.
+fn lines(body: &[u8]) -> Result<Records<'_>, Problem> {
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines: Vec<_> = lines
+        .filter(|line| !line.is_empty())
+        .map(std::str::from_utf8)
+        .collect();
+    if !lines.is_empty() && lines.iter().all(Result::is_err) {
+        return Err(Problem::unreadable("the body is not UTF-8"));
+    }
+    let no_json = |detail| RecordProblem::whole(Code::NotJson, detail);
+    let record = lines.into_iter().map(|line| {
+        let line = line.map_err(|_| no_json("this line is not UTF-8"))?;
+        if line.starts_with('{') || serde_json::from_str::<&RawValue>(line).is_ok() {
+            object(line)
+        } else {
+            Err(no_json("this line is no JSON"))
+        }
+    });
+    Ok(record.collect())
+}
+
+type Records<'a> = Vec<Result<&'a str, RecordProblem>>;
+
+fn few(records: Records<'_>) -> Result<Records<'_>, Problem> {
+    if records.len() > RECORDS_MAX {
+        let detail = format!("{} records: a call takes at most 1,000", records.len());
+        return Err(Problem::too_large(detail));
+    }
+    Ok(records)
+}
+
+fn object(text: &str) -> Result<&str, RecordProblem> {
+    if text.starts_with('{') {
+        Ok(text)
+    } else {
+        let detail = "a record is a JSON object";
+        Err(RecordProblem::whole(Code::WrongType, detail))
+    }
+}
+
+fn one_object(text: &str) -> Result<&str, Problem> {
+    let raw: &RawValue = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+    if raw.get().starts_with('{') {
+        Ok(raw.get())
+    } else {
+        Err(Problem::unreadable("the body is no JSON object"))
+    }
+}
+
+impl Call {
+    /// The media type of the body, without parameters, in lower case; empty where none is given.
+    ///
+    /// # Errors
+    /// 415 for a compressed body.
+    pub fn media_type(&self) -> Result<String, Problem> {
+        media_type(&self.headers)
+    }
+
+    /// The body as text, without the byte order mark that some programs begin UTF-8 with.
+    ///
+    /// # Errors
+    /// 400 where it is not UTF-8.
+    pub fn text(&self) -> Result<&str, Problem> {
+        text(&self.body)
+    }
+
+    /// The records of an intake body, in order: each the text of a JSON object for `Record::from_json`, or why it is none. One
+    /// that begins like an object is passed on unread: who reads it finds out, and it is read once.
+    ///
+    /// # Errors
+    /// 413 for too many, 415 for another media type, 400 for a body that cannot be read. Nothing is taken then.
+    pub fn records(&self) -> Result<Vec<Result<&str, RecordProblem>>, Problem> {
+        if let Media::Lines = media(&self.headers)? {
+            return few(lines(&self.body)?);
+        }
+        let text = self.text()?;
+        if text.trim_ascii_start().starts_with('[') {
+            let elements: Vec<&RawValue> =
+                serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+            return few(elements.into_iter().map(|raw| object(raw.get())).collect());
+        }
+        Ok(vec![Ok(one_object(text)?)])
+    }
+
+    /// The one JSON object of the body; a single line of NDJSON is one too.
+    ///
+    /// # Errors
+    /// 415 for another media type, 400 for anything that is no JSON object.
+    pub fn json_object(&self) -> Result<&str, Problem> {
+        media(&self.headers)?;
+        one_object(self.text()?)
+    }
+
+    /// The one record of the body.
+    ///
+    /// # Errors
+    /// As [`Call::json_object`].
+    pub fn record(&self) -> Result<Record<'_>, Problem> {
+        let text = self.json_object()?;
+        Record::from_json(text).map_err(|bad| Problem::invalid(vec![bad]))
+    }
+
+    /// The fields of the one object of the body, none where the body is empty; those it must not have are problems.
+    ///
+    /// # Errors
+    /// As [`Call::json_object`].
+    pub fn fields(
+        &self,
+        known: &[&str],
+        problems: &mut Vec<RecordProblem>,
+    ) -> Result<Map<String, Value>, Problem> {
+        let text = match self.body.is_empty() {
+            true => "{}",
+            false => self.json_object()?,
+        };
+        let fields: Map<String, Value> =
+            serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+        for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
+            let detail = format!("{name} is none of {}", known.join(", "));
+            problems.push(RecordProblem::of(name, Code::UnknownField, detail));
+        }
+        Ok(fields)
+    }
+
+    /// The same body in one spelling, to tell whether two bodies say the same; as it is where it is no JSON.
+    pub(crate) fn plain_body(&self) -> Vec<u8> {
+        let text = text(&self.body).unwrap_or_default();
+        let text = if text.is_empty() { "{}" } else { text };
+        match serde_json::from_str::<Value>(text) {
+            Ok(value) => value.to_string().into_bytes(),
+            Err(_) => self.body.to_vec(),
+        }
+    }
+
+    /// For calls that are refused for something else: what is told before that of their bodies.
+    ///
+    /// # Errors
+    /// 415 for a media type that no route takes, 400 for a body that cannot be read.
+    pub(crate) fn readable(&self) -> Result<(), Problem> {
+        match (self.media_type()?.as_str(), self.body.is_empty()) {
+            (_, true) => Ok(()),
+            ("text/csv", _) => self.text().map(drop),
+            ("application/x-ndjson", _) => lines(&self.body).map(drop),
+            _ => {
+                media(&self.headers)?;
+                let json: Result<&RawValue, _> = serde_json::from_str(self.text()?);
+                json.map(drop).map_err(|error| unreadable(&error))
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Entity tags: who changes a thing may say which state of it they have seen, and is refused where another was faster.
+
+use http::HeaderValue;
+use http::header::{ETAG, IF_MATCH};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::call::{Call, Response};
+use crate::problem::Problem;
+
+/// The tag of a thing as it is shown: half of the SHA-256 of its JSON text.
+fn tag(shown: &impl Serialize) -> String {
+    let text = serde_json::to_string(shown).unwrap_or_default();
+    let hash = Sha256::digest(text.as_bytes());
+    format!("\"{}\"", hex::encode(&hash[..16]))
+}
+
+/// An answer with the tag of what it shows.
+pub fn tagged(mut response: Response, shown: &impl Serialize) -> Response {
+    if let Ok(tag) = HeaderValue::try_from(tag(shown)) {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
+}
+
+impl Call {
+    /// Holds the thing that stands, `None` where there is none, against `If-Match`.
+    ///
+    /// # Errors
+    /// 412 where it is in another state than the caller has seen.
+    pub fn if_match(&self, stands: Option<&impl Serialize>) -> Result<(), Problem> {
+        let mut asked = self.headers.get_all(IF_MATCH).iter().peekable();
+        if asked.peek().is_none() {
+            return Ok(());
+        }
+        let tag = stands.map(tag);
+        let is = |one: &str| match &tag {
+            Some(tag) => one == "*" || one == tag,
+            None => false,
+        };
+        let meets = |value: &HeaderValue| {
+            let text = value.to_str().unwrap_or_default();
+            text.split(',').any(|one| is(one.trim()))
+        };
+        match asked.any(meets) {
+            true => Ok(()),
+            false => Err(Problem::precondition_failed()),
+        }
+    }
+}
