@@ -62,9 +62,9 @@ const TURNS: Harness = by(
     "faults::runs::whom_a_change_touches_is_found_in_as_many_turns_as_it_takes",
     &[],
 );
-/// The first events, and the first of what is told of promotions.
+/// The first orders.
 const SENT_AGAIN: Harness = by(
-    "faults::crash::what_the_sdk_sends_again_is_done_once",
+    "faults::crash::what_the_sdk_sends_again_of_promotions_is_done_once",
     &[("REVTRAIL_ACT", "1")],
 );
 const AHEAD: Harness = by(
