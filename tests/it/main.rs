@@ -78,4 +78,5 @@ mod deploy {
     pub mod real;
     pub mod real_batches;
     pub mod template;
+    pub mod tidy;
 }
