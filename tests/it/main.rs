@@ -80,4 +80,5 @@ mod deploy {
     pub mod real;
     pub mod real_batches;
     pub mod template;
+    pub mod tidy;
 }

@@ -1,4 +1,16 @@
 //! Identifiers as types. What a text must be to name something lives here; where an id is stored does not.
+//!
+//! # Example
+//!
+//! ```
+//! use revtrail_core::value::id::{BadId, CustomerId, MarketplaceId};
+//!
+//! let customer = CustomerId::new(" Ann/Ünal #7 ")?;
+//! assert_eq!(customer.as_str(), " Ann/Ünal #7 ");
+//! assert_eq!(CustomerId::new("two\nlines"), Err(BadId::ControlCharacter));
+//! assert_eq!(MarketplaceId::new("Shop"), Err(BadId::NotAMarketplace));
+//! # Ok::<(), BadId>(())
+//! ```
 
 use std::fmt;
 use std::sync::Arc;

@@ -15,6 +15,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct BadMoney(pub String);
 
 /// An exact amount of an unnamed currency; negative only in differences.
+///
+/// # Example
+///
+/// ```
+/// use revtrail_core::value::money::{Currency, Money};
+///
+/// let euro = Currency::parse("EUR").expect("ISO 4217 has it");
+/// let price = Money::parse("19.9").expect("at most six decimals");
+/// assert_eq!((price + Money::from(1)).in_currency(euro), "20.90");
+/// assert!(Money::parse("1e3").is_err());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Money(Decimal);
 
@@ -181,6 +192,16 @@ impl<'de> Deserialize<'de> for Money {
 }
 
 /// A currency of ISO 4217.
+///
+/// # Example
+///
+/// ```
+/// use revtrail_core::value::money::Currency;
+///
+/// let yen = Currency::parse("JPY").expect("ISO 4217 has it");
+/// assert_eq!((yen.code(), yen.minor_digits()), ("JPY", 0));
+/// assert_eq!(Currency::parse("jpy"), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Currency(Iso);
 
@@ -246,6 +267,16 @@ impl<'de> Deserialize<'de> for Currency {
 }
 
 /// Sums that are never added across currencies. As JSON `{"EUR":"1234.50"}`: a currency whose sum is zero is absent.
+///
+/// # Example
+///
+/// ```
+/// use revtrail_core::value::money::{Currency, Money, Sums};
+///
+/// let [euro, dollar] = ["EUR", "USD"].map(|code| Currency::parse(code).expect("ISO 4217 has it"));
+/// let sums: Sums = [(euro, Money::from(2)), (dollar, Money::from(3)), (euro, Money::from(4))].into_iter().collect();
+/// assert_eq!((sums.get(euro), sums.get(dollar)), (Money::from(6), Money::from(3)));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sums(BTreeMap<Currency, Money>);
 

@@ -11,6 +11,17 @@ pub const HOUR_MS: i64 = 3_600_000;
 pub const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// A moment, as UTC to the millisecond; between the years 0000 and 9999.
+///
+/// # Example
+///
+/// ```
+/// use revtrail_core::value::time::{HOUR_MS, Instant};
+///
+/// let placed_at = Instant::parse("2026-11-20T11:15:00.1239+01:00").expect("RFC 3339 with an offset");
+/// assert_eq!(placed_at.to_string(), "2026-11-20T10:15:00.123Z");
+/// assert_eq!(placed_at.plus_ms(HOUR_MS).to_string(), "2026-11-20T11:15:00.123Z");
+/// assert!(Instant::parse("2026-11-20 10:15:00Z").is_err());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(i64);
 
@@ -151,6 +162,17 @@ const LAST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(9999, 12, 31) {
 };
 
 /// A calendar day in a marketplace's zone, like 2026-11-20.
+///
+/// # Example
+///
+/// ```
+/// use revtrail_core::value::time::{Day, Instant};
+///
+/// let late = Instant::parse("2026-11-20T23:30:00Z").expect("RFC 3339 with an offset");
+/// assert_eq!(late.day(chrono_tz::Europe::Kyiv).to_string(), "2026-11-21");
+/// let day = Day::parse("2026-11-20").expect("a day of the calendar");
+/// assert_eq!(day.plus(11).to_string(), "2026-12-01");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(NaiveDate);
 
@@ -226,6 +248,16 @@ impl fmt::Debug for Day {
 }
 
 /// How long: `"<n>h"`, `"<n>d"` or `"<n>w"`; keeps the unit it was written in. A week is 168 hours.
+///
+/// # Example
+///
+/// ```
+/// use revtrail_core::value::time::{DAY_MS, Span};
+///
+/// let window = Span::parse("7d").expect("a count and a unit");
+/// assert_eq!((window.ms(), window.to_string()), (7 * DAY_MS, "7d".to_owned()));
+/// assert_eq!(Span::parse("7 days"), None);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     count: u32,
@@ -313,6 +345,18 @@ impl fmt::Display for Span {
 pub const LEAVING_DAYS: u32 = 2;
 
 /// How long facts are seen, and what follows from it (SPEC 2).
+///
+/// # Example
+///
+/// ```
+/// use revtrail_core::value::time::{DAY_MS, Day, Retention};
+///
+/// let retention = Retention::days(90).expect("at least 30 days");
+/// assert_eq!(retention.look_back_ms(), 30 * DAY_MS);
+/// let today = Day::parse("2026-11-20").expect("a day of the calendar");
+/// assert_eq!(retention.first_visible(today).to_string(), "2026-08-22");
+/// assert!(Retention::days(7).is_none());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     days: u32,
