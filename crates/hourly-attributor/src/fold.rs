@@ -55,8 +55,8 @@ pub(crate) async fn work(
     limits: Limits,
     until: Until<'_>,
 ) -> Result<Turn, AttributorError> {
-    let list = market.unit_list(&unit.unit_id).await?;
-    let parked = market.parked(until.now()).await?;
+    let list = market.jobs().unit_list(&unit.unit_id).await?;
+    let parked = market.parked().list(until.now()).await?;
     let mut bench = Bench {
         market,
         unit,
@@ -72,11 +72,11 @@ pub(crate) async fn work(
         }
         next = end;
         if next < list.len() && until.is_over() {
-            market.hand_over(unit, Work::Fold { next }).await?;
+            market.jobs().hand_over(unit, Work::Fold { next }).await?;
             return Ok(Turn::HandedOver);
         }
     }
-    market.unit_done(unit).await?;
+    market.jobs().unit_done(unit).await?;
     Ok(Turn::Done)
 }
 
@@ -111,7 +111,7 @@ impl Bench<'_> {
             loop {
                 self.refresh().await?;
                 let limit = self.limits.timeline_bytes;
-                let facts = match self.market.customer(&customer, limit, now).await {
+                let facts = match self.market.facts().customer(&customer, limit, now).await {
                     Ok(Some(facts)) => facts,
                     Ok(None) => {
                         self.park(customer, ParkedFor::TimelineTooLarge, now)
@@ -138,7 +138,7 @@ impl Bench<'_> {
 
     /// Takes the rules anew where they changed.
     async fn refresh(&mut self) -> Result<(), AttributorError> {
-        let seen = self.market.rules_seen(self.unit.stripe).await?;
+        let seen = self.market.settings().rules_seen(self.unit.stripe).await?;
         if !self.book.as_ref().is_some_and(|book| book.is_of(seen)) {
             self.book = Book::read(self.market, seen).await?;
         }
@@ -156,7 +156,7 @@ impl Bench<'_> {
         let limit = LIGHT_BYTES_MAX.min(self.limits.timeline_bytes);
         let reads: Vec<_> = customers
             .iter()
-            .map(|id| self.market.customer(id, limit, now))
+            .map(|id| self.market.facts().customer(id, limit, now))
             .collect();
         let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
         while bytes < BATCH_BYTES_MAX
@@ -236,7 +236,7 @@ impl Bench<'_> {
             // Facts whose note is not closed yet, or never will be, or whose campaign is newer than the book.
             for seen in witnessed(events()) {
                 if grown.get(&seen.campaign_id) != book.catalog.get(&seen.campaign_id) {
-                    self.market.witness_campaign(&seen, now).await?;
+                    self.market.campaigns().witness_campaign(&seen, now).await?;
                 }
             }
             self.book = None;
@@ -253,6 +253,7 @@ impl Bench<'_> {
         });
         let moved = self
             .market
+            .contributions()
             .move_all(
                 self.unit,
                 moves.collect(),
@@ -265,7 +266,7 @@ impl Bench<'_> {
         if let Moved::Again(again) = &moved {
             for (customer, _) in facts {
                 if self.parked.contains(customer) && !again.contains(customer) {
-                    self.market.unpark(customer).await?;
+                    self.market.parked().unpark(customer).await?;
                     self.parked.remove(customer);
                 }
             }
@@ -284,12 +285,12 @@ impl Bench<'_> {
             at,
             reason,
         };
-        self.market.park(&parked).await?;
+        self.market.parked().park(&parked).await?;
         let one = Progress {
             parked: 1,
             ..Progress::default()
         };
-        Ok(self.market.count(self.unit, &one).await?)
+        Ok(self.market.jobs().count(self.unit, &one).await?)
     }
 }
 
@@ -299,10 +300,10 @@ impl Book {
         market: &Market,
         seen: RulesSeen,
     ) -> Result<Option<Self>, AttributorError> {
-        let Some(versions) = market.versions().await? else {
+        let Some(versions) = market.settings().versions().await? else {
             return Ok(None);
         };
-        let catalog = market.catalog().await?;
+        let catalog = market.campaigns().catalog().await?;
         Ok(Some(Self {
             seen,
             versions,

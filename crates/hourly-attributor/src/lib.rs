@@ -127,7 +127,7 @@ impl Attributor {
                 plan::admit(&market, until).await?;
                 return Ok(Vec::new());
             }
-            Nudge::Work { unit_id, .. } => market.unit(unit_id).await?,
+            Nudge::Work { unit_id, .. } => market.jobs().unit(unit_id).await?,
         };
         match unit {
             // One that is gone is done.
@@ -160,11 +160,13 @@ impl Attributor {
         };
         if let Some(from) = recount {
             let place = unit.recounted.clone();
-            let left = market.recount(from, place, until.clock, until.stop_at);
+            let left = market
+                .redemptions()
+                .recount(from, place, until.clock, until.stop_at);
             if let Some(recounted) = left.await? {
                 let mut rest = unit.clone();
                 rest.recounted = Some(recounted);
-                market.hand_over(&rest, unit.work.clone()).await?;
+                market.jobs().hand_over(&rest, unit.work.clone()).await?;
                 return Ok(vec![plan::nudge(market, unit)]);
             }
         }
@@ -217,7 +219,7 @@ impl Attributor {
 /// Records, where the table still answers, that something went wrong in a run. What is left of it is taken up again by whoever is
 /// next, so the run goes on.
 async fn run_met_error(market: &Market, run_id: &str) {
-    if let Err(error) = market.run_met_error(run_id).await {
+    if let Err(error) = market.runs().run_met_error(run_id).await {
         tracing::error!(marketplace = %market.id(), %error, "failed to record that a run met an error");
     }
 }

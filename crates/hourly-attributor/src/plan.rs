@@ -43,7 +43,7 @@ pub(crate) async fn plan(
     until: Until<'_>,
 ) -> Result<Vec<Nudge>, AttributorError> {
     let mut nudges = plan_facts(market, asked_run, limits, until).await?;
-    if !market.awaited(until.now()).await?.is_empty() {
+    if !market.promotions().awaited(until.now()).await?.is_empty() {
         let marketplace = market.id().clone();
         nudges.push(Nudge::Admit { marketplace });
     }
@@ -58,18 +58,18 @@ async fn plan_facts(
     until: Until<'_>,
 ) -> Result<Vec<Nudge>, AttributorError> {
     let now = until.now();
-    let Some(versions) = market.versions().await? else {
+    let Some(versions) = market.settings().versions().await? else {
         return Ok(Vec::new());
     };
     let asked_run = match asked_run {
-        Some(run_id) => market.run(run_id, now).await?,
+        Some(run_id) => market.runs().run(run_id, now).await?,
         None => None,
     };
     // A message that comes a second time does not begin a run again that has ended.
     let asked_run = asked_run.filter(|run| run.state == RunState::Running);
     let mut notes = Notes::of(market).await?;
     // Behind the notes: another plan writes units before its notes go, so what it took is seen here or there.
-    let waiting = market.units().await?;
+    let waiting = market.jobs().units().await?;
     if asked_run.is_none() && notes.is_empty() && !waiting.iter().any(Unit::is_asked) {
         if waiting.is_empty() {
             market.raise_idle(now).await?;
@@ -83,7 +83,7 @@ async fn plan_facts(
     let asked = asked_run.is_some();
     let run_id = match asked_run {
         Some(run) => run.run_id,
-        None => market.start_run(None, now).await?,
+        None => market.runs().start_run(None, now).await?,
     };
     if !notes.is_empty() {
         // Before the first note goes: what it told of is folded by settings that were saved before.
@@ -101,12 +101,13 @@ async fn plan_facts(
 
 /// Takes in what waited for a promotion that is there, as long as there is time: the call that made it died, or had too little.
 pub(crate) async fn admit(market: &Market, until: Until<'_>) -> Result<(), AttributorError> {
-    for promotion in market.awaited(until.now()).await? {
+    for promotion in market.promotions().awaited(until.now()).await? {
         if until.is_over() {
             break;
         }
-        if market.promotion(&promotion).await?.is_some() {
+        if market.promotions().promotion(&promotion).await?.is_some() {
             market
+                .redemptions()
                 .admit_waiting(&promotion, until.clock, until.stop_at)
                 .await?;
         }
@@ -124,7 +125,7 @@ async fn plan_run(
     let (market, run_id, now) = (gathered.market, gathered.run_id, gathered.now);
     if asked {
         // Whoever asks for a run wants those tried again who could not be folded.
-        let parked = market.parked(now).await?;
+        let parked = market.parked().list(now).await?;
         gathered
             .add(parked.into_iter().map(|one| one.customer_id))
             .await?;
@@ -133,14 +134,14 @@ async fn plan_run(
     // Behind the notes: what these tell of campaigns asks for work too.
     take_over(market, run_id, now).await?;
     if whole {
-        market.planned(run_id, until.now()).await?;
+        market.runs().planned(run_id, until.now()).await?;
         market.raise_planned_to(now).await?;
     }
     if market.meta().await?.striped {
         let today = now.day(versions.newest().settings.timezone);
-        market.merge_quiet(today.minus(QUIET_DAYS)).await?;
+        market.daily().merge_quiet(today.minus(QUIET_DAYS)).await?;
     }
-    let mut nudges = nudges(market, market.units().await?);
+    let mut nudges = nudges(market, market.jobs().units().await?);
     if !whole {
         nudges.push(nudge_plan(market, Some(run_id)));
     }
@@ -180,7 +181,7 @@ struct Notes<'n> {
 impl<'n> Notes<'n> {
     async fn of(market: &'n Market) -> Result<Self, AttributorError> {
         let first = |lane| async move {
-            let (notes, next) = market.notes_of_lane(lane, None, None).await?;
+            let (notes, next) = market.intake().notes_of_lane(lane, None, None).await?;
             Ok::<_, AttributorError>((lane, notes, next))
         };
         let lanes = try_join_all((0..NOTE_LANES).map(first)).await?;
@@ -199,7 +200,7 @@ impl<'n> Notes<'n> {
             return Ok(None);
         };
         if next.is_some() {
-            let (more, next) = self.market.notes_of_lane(lane, next, None).await?;
+            let (more, next) = self.market.intake().notes_of_lane(lane, next, None).await?;
             self.lanes.push((lane, more, next));
         }
         Ok(Some(notes))
@@ -239,22 +240,25 @@ async fn plan_some(
     // Send times first: work planned below must see them.
     let told = merge_witnessed(notes.iter().flat_map(|note| note.campaigns.iter().cloned()));
     if !told.is_empty() {
-        let catalog = market.catalog().await?;
+        let catalog = market.campaigns().catalog().await?;
         for seen in told.iter().filter(|seen| !seen.is_known(&catalog)) {
-            market.witness_campaign(seen, now).await?;
+            market.campaigns().witness_campaign(seen, now).await?;
         }
     }
     let customers = notes.iter().flat_map(|note| note.customers.iter().cloned());
     gathered.add(customers).await?;
     gathered.flush().await?;
     let going: Vec<Note> = notes.into_iter().filter(|note| note.may_go(now)).collect();
-    Ok(market.absorb_notes(&going, versions, desk, now).await?)
+    Ok(market
+        .daily()
+        .absorb_notes(&going, versions, desk, now)
+        .await?)
 }
 
 /// Makes what settings and campaigns asked for units of this run: all times together one, so that a customer whom several
 /// changes touch is folded once.
 async fn take_over(market: &Market, run_id: &str, now: Instant) -> Result<(), AttributorError> {
-    let units = market.units().await?;
+    let units = market.jobs().units().await?;
     let asked: Vec<Unit> = units.into_iter().filter(Unit::is_asked).collect();
     let spans = asked.iter().filter_map(|unit| match unit.work {
         Work::Redecide { span, .. } => Some(span),
@@ -271,12 +275,12 @@ async fn take_over(market: &Market, run_id: &str, now: Instant) -> Result<(), At
     let planned = taken.len() as i64;
     for asked in asked.chunks(TAKEN_AT_ONCE) {
         if !taken.is_empty() {
-            market.plans(run_id, planned).await?;
+            market.runs().plans(run_id, planned).await?;
         }
-        if !market.take_over(asked, &taken).await? {
+        if !market.jobs().take_over(asked, &taken).await? {
             // Another plan was faster; what it left is for the next.
             if !taken.is_empty() {
-                market.plans(run_id, -planned).await?;
+                market.runs().plans(run_id, -planned).await?;
             }
             return Ok(());
         }
@@ -296,14 +300,14 @@ pub(crate) async fn redecide(
 ) -> Result<(Turn, Vec<Nudge>), AttributorError> {
     let now = until.now();
     let mut gathered = Gathered::following(market, unit, limits, now);
-    let rules = market.rules_seen(0).await?.version();
+    let rules = market.settings().rules_seen(0).await?.version();
     let mut cared_for = BTreeSet::new();
     let folds = |unit: &&Unit| matches!(unit.work, Work::Fold { .. }) && unit.rules == rules;
-    let waiting = market.units().await?;
+    let waiting = market.jobs().units().await?;
     for unit in waiting.iter().filter(folds).take(GATHERED_UNITS) {
-        cared_for.extend(market.unit_list(&unit.unit_id).await?);
+        cared_for.extend(market.jobs().unit_list(&unit.unit_id).await?);
     }
-    let mut redecided = market.redecided(span, place, now).await?;
+    let mut redecided = market.purchases().redecided(span, place, now).await?;
     while let Some(customers) = redecided.next().await? {
         let others = customers.into_iter().filter(|one| !cared_for.contains(one));
         gathered.add(others).await?;
@@ -329,7 +333,7 @@ pub(crate) async fn refold(
     let mut gathered = Gathered::following(market, unit, limits, now);
     let mut place = after.unwrap_or_else(ListPlace::anywhere);
     loop {
-        let (lists, next) = market.unit_lists(place, now).await?;
+        let (lists, next) = market.jobs().unit_lists(place, now).await?;
         for (_, customers) in lists {
             gathered.add(customers).await?;
         }
@@ -400,9 +404,12 @@ impl<'g> Gathered<'g> {
         if stripes > 1 {
             self.market.mark_striped().await?;
         }
-        self.market.plans(self.run_id, lists.len() as i64).await?;
+        self.market
+            .runs()
+            .plans(self.run_id, lists.len() as i64)
+            .await?;
         // A unit's folds go by these rules or newer ones.
-        let rules = self.market.rules_seen(0).await?.version();
+        let rules = self.market.settings().rules_seen(0).await?.version();
         let writes: Vec<_> = lists
             .into_iter()
             .enumerate()
@@ -424,7 +431,7 @@ impl<'g> Gathered<'g> {
     ) -> Result<Nudge, AttributorError> {
         let run_id = Some(self.run_id.to_owned());
         let unit = Unit::new(Work::Fold { next: 0 }, run_id, stripe, rules, self.at);
-        self.market.add_fold(&unit, list, self.now).await?;
+        self.market.jobs().add_fold(&unit, list, self.now).await?;
         Ok(nudge(self.market, &unit))
     }
 
@@ -434,13 +441,13 @@ impl<'g> Gathered<'g> {
         rest: Work,
     ) -> Result<(Turn, Vec<Nudge>), AttributorError> {
         self.flush().await?;
-        self.market.hand_over(unit, rest).await?;
+        self.market.jobs().hand_over(unit, rest).await?;
         Ok((Turn::HandedOver, self.nudges))
     }
 
     async fn done(mut self, unit: &Unit) -> Result<(Turn, Vec<Nudge>), AttributorError> {
         self.flush().await?;
-        self.market.unit_done(unit).await?;
+        self.market.jobs().unit_done(unit).await?;
         Ok((Turn::Done, self.nudges))
     }
 }

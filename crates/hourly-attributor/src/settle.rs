@@ -17,9 +17,9 @@ pub(crate) async fn settle(
     until: Until<'_>,
 ) -> Result<Vec<Nudge>, AttributorError> {
     // In this order: what a run recorded as planned is in units before these are read.
-    let runs = market.open_runs().await?;
+    let runs = market.runs().open_runs().await?;
     let meta = market.meta().await?;
-    let units = market.units().await?;
+    let units = market.jobs().units().await?;
     let mut nudges = Vec::new();
     let over = |run: &&Run| {
         // Its own units, and those that stood when it was planned: they hold facts that were accepted before.
@@ -36,13 +36,14 @@ pub(crate) async fn settle(
     };
     for run in runs.iter().filter(died) {
         market
+            .runs()
             .finish_run(&run.run_id, RunState::Failed, until.now())
             .await?;
     }
     // Whoever ended these died before they were taken off the list.
     for run in runs.iter().filter(|run| run.state != RunState::Running) {
         let at = run.finished_at.unwrap_or(until.now());
-        market.finish_run(&run.run_id, run.state, at).await?;
+        market.runs().finish_run(&run.run_id, run.state, at).await?;
     }
     let mut ended = false;
     for run in runs.iter().filter(over) {
@@ -50,11 +51,12 @@ pub(crate) async fn settle(
             let left = (sample == Sample::Sample).then_some(SAMPLE_CUSTOMERS);
             let work = Work::Verify { after: None, left };
             let unit = Unit::new(work, Some(run.run_id.clone()), 0, 0, until.now());
-            if market.plan_verify(&run.run_id, &unit).await? {
+            if market.runs().plan_verify(&run.run_id, &unit).await? {
                 nudges.push(nudge(market, &unit));
             }
         } else {
             market
+                .runs()
                 .finish_run(&run.run_id, RunState::Done, until.now())
                 .await?;
             ended = true;
@@ -90,7 +92,7 @@ pub(crate) async fn settle_after(
     until: Until<'_>,
 ) -> Result<Vec<Nudge>, AttributorError> {
     let run = match &unit.run_id {
-        Some(run_id) => market.run(run_id, until.now()).await?,
+        Some(run_id) => market.runs().run(run_id, until.now()).await?,
         None => None,
     };
     match run {

@@ -39,10 +39,12 @@ pub(crate) async fn work(
     // None left: all are counted, and whoever counted the last died before the unit was done.
     while left != Some(0) {
         let now = until.now();
-        let Some(book) = Book::read(market, market.rules_seen(unit.stripe).await?).await? else {
+        let Some(book) =
+            Book::read(market, market.settings().rules_seen(unit.stripe).await?).await?
+        else {
             return Ok(Turn::Done);
         };
-        let (lists, next) = market.unit_lists(place.clone(), now).await?;
+        let (lists, next) = market.jobs().unit_lists(place.clone(), now).await?;
         for (folded_by, customers) in &lists {
             let mut found = Progress::default();
             let looks: Vec<_> = customers
@@ -61,7 +63,7 @@ pub(crate) async fn work(
             }
             let after = Some(place.behind(folded_by));
             let rest = Work::Verify { after, left };
-            if !market.verified(&mut unit, &found, rest).await? {
+            if !market.jobs().verified(&mut unit, &found, rest).await? {
                 return Ok(Turn::Done);
             }
             if left == Some(0) {
@@ -74,7 +76,7 @@ pub(crate) async fn work(
         let Some(next) = next else { break };
         place = next;
     }
-    market.unit_done(&unit).await?;
+    market.jobs().unit_done(&unit).await?;
     Ok(Turn::Done)
 }
 
@@ -89,7 +91,11 @@ async fn look(
     let mut newer: Option<Book> = None;
     for _ in 0..LOOKS_MAX {
         let book = newer.as_ref().unwrap_or(book);
-        let facts = match market.customer(customer, limits.timeline_bytes, now).await {
+        let facts = match market
+            .facts()
+            .customer(customer, limits.timeline_bytes, now)
+            .await
+        {
             Ok(facts) => facts,
             Err(error) if error.is_busy() => return Err(error.into()),
             // Whoever cannot be read is parked.
@@ -101,16 +107,17 @@ async fn look(
         let (world, first_folded) = book.world(market, now);
         let stored = facts.stored.since(first_folded);
         if contribution(&facts, &world, first_folded) == stored
-            && market.rows_are(customer, &stored).await?
+            && market.purchases().rows_are(customer, &stored).await?
         {
             return Ok(Found::Same);
         }
-        if market.waits(customer).await? {
+        if market.intake().waits(customer).await? {
             return Ok(Found::Elsewhere);
         }
         // Was he, or were the rules, changed while he was looked at? Then another look tells.
-        let seen = market.rules_seen(0).await?;
+        let seen = market.settings().rules_seen(0).await?;
         let stands = market
+            .facts()
             .customer(customer, limits.timeline_bytes, now)
             .await?;
         if stands.is_some_and(|stands| stands.stored.version == facts.stored.version)

@@ -82,7 +82,7 @@ pub async fn ingest(
     let distinct: Vec<&Event> = distinct.collect();
     let latest = distinct.iter().map(|event| event.occurred_at).max();
     let mut note = Note::open(customers(&distinct), now).with_events_to(latest.unwrap_or(now));
-    market.put_note(&note).await?;
+    market.intake().put_note(&note).await?;
     let writes: Vec<_> = distinct
         .into_iter()
         .map(|event| put(market, event))
@@ -97,6 +97,7 @@ pub async fn ingest(
         EventOutcome::Duplicate(stands) => stands,
     });
     market
+        .distributions()
         .distribute(&standing.collect::<Vec<_>>(), now)
         .await?;
     let stored = outcomes
@@ -113,7 +114,7 @@ pub async fn ingest(
         rejected: rejected as i64,
         ..Counts::default()
     };
-    market.put_note(&note).await?;
+    market.intake().put_note(&note).await?;
     Ok(stored.len())
 }
 
@@ -121,5 +122,5 @@ async fn put<'e>(
     market: &Market,
     event: &'e Event,
 ) -> Result<(&'e Event, EventOutcome), StoreError> {
-    Ok((event, market.put_event(event).await?))
+    Ok((event, market.facts().put_event(event).await?))
 }

@@ -24,6 +24,7 @@ pub(crate) async fn post_redemptions(call: Call) -> Result<Response, Problem> {
     .await?;
     if answer.is_taken() {
         call.market()?
+            .redemptions()
             .count_redemptions(answer.duplicates, answer.rejected(), call.now)
             .await?;
     }
@@ -54,7 +55,11 @@ async fn take_in(
             Err(problem) => answer.reject(index, problem),
         }
     }
-    let taken = call.market()?.take_in(&arrivals, call.now).await?;
+    let taken = call
+        .market()?
+        .redemptions()
+        .take_in(&arrivals, call.now)
+        .await?;
     for (index, taken) in places.into_iter().zip(taken) {
         match taken {
             Taken::Accepted => answer.accepted += 1,
@@ -72,7 +77,11 @@ pub(crate) async fn post_rollback(call: Call) -> Result<Response, Problem> {
     let id = call.id("id", RedemptionId::new)?;
     let record = call.record()?;
     let rollback = Rollback::read(&record).map_err(|bad| Problem::invalid(vec![bad]))?;
-    match market.roll_back(&id, rollback.clone(), call.now).await? {
+    match market
+        .redemptions()
+        .roll_back(&id, rollback.clone(), call.now)
+        .await?
+    {
         RolledBack::Done => {
             let body = json!({"redemption_id": id, "rollback_id": rollback.rollback_id, "result": "rolled_back"});
             Ok(one_answer(body, &record, &Rollback::FIELDS))
@@ -102,12 +111,12 @@ pub(crate) async fn post_redeem(call: Call) -> Result<Response, Problem> {
 pub(crate) async fn post_redeem_by_code(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let code = call.id("code", VoucherCode::new)?;
-    let mut promotions = market.promotions_of_code(&code).await?;
+    let mut promotions = market.vouchers().promotions_of_code(&code).await?;
     if promotions.len() > 1 {
         // What was answered before the code became ambiguous is answered so again.
         let id = call.record()?.needed_id("redemption_id", RedemptionId::new);
         let id = id.map_err(|bad| Problem::invalid(vec![bad]))?;
-        let known = market.redemption(&id, call.now).await?;
+        let known = market.redemptions().redemption(&id, call.now).await?;
         let known = known.filter(|fact| fact.told.voucher_code.as_ref() == Some(&code));
         if let Some(fact) = known {
             return redeem(&call, fact.told.promotion_id, code).await;
@@ -135,7 +144,7 @@ async fn redeem(
     let asked = Redemption::read_redeem(&record, promotion, code)
         .map_err(|bad| Problem::invalid(vec![bad]))?;
     let id = asked.redemption_id.clone();
-    let (result, reason) = match call.market()?.redeem(asked, call.now).await? {
+    let (result, reason) = match call.market()?.redemptions().redeem(asked, call.now).await? {
         Redeemed::Success => (Outcome::Success, None),
         Redeemed::Refused(refusal) => (Outcome::Failure, Some(refusal)),
         Redeemed::Conflict => {

@@ -108,7 +108,7 @@ pub async fn ingest(
     let found: Vec<_> = by_id
         .into_values()
         .map(|copies| async move {
-            let pointer = market.order_pointer(&copies[0].1).await?;
+            let pointer = market.facts().order_pointer(&copies[0].1).await?;
             Ok::<_, StoreError>((copies, pointer))
         })
         .collect();
@@ -122,7 +122,7 @@ pub async fn ingest(
         .map(|(_, pointer)| pointer.customer_id.clone())
         .collect();
     let mut note = Note::open(customers, now);
-    market.put_note(&note).await?;
+    market.intake().put_note(&note).await?;
     let writes: Vec<_> = found
         .iter()
         .map(|(copies, pointer)| put_copies(market, copies, pointer, now))
@@ -160,7 +160,7 @@ pub async fn ingest(
             rejected: rejected as i64 + refused,
         };
     }
-    market.put_note(&note).await?;
+    market.intake().put_note(&note).await?;
     Ok(outcomes
         .into_iter()
         .map(|(index, outcome, _)| (index, outcome))
@@ -175,12 +175,15 @@ async fn put_copies<'o>(
 ) -> Result<Vec<(usize, OrderOutcome, &'o CustomerId)>, StoreError> {
     let mut outcomes = Vec::new();
     for (index, order) in copies {
-        let outcome = market.put_order(order, pointer).await?;
+        let outcome = market.facts().put_order(order, pointer).await?;
         outcomes.push((*index, outcome, &pointer.customer_id));
     }
     // Also after a duplicate: the call that stored the order may have died before this.
     if let Some((_, order)) = copies.last() {
-        market.settle_order(&order.order_id, now).await?;
+        market
+            .order_links()
+            .settle_order(&order.order_id, now)
+            .await?;
     }
     Ok(outcomes)
 }

@@ -42,7 +42,10 @@ async fn tell(
         Campaign::read_known(id.clone(), &record).map_err(Problem::invalid)
     };
     let market = call.market()?;
-    let (new, campaign) = market.tell_campaign(id, change, call.now).await??;
+    let (new, campaign) = market
+        .campaigns()
+        .tell_campaign(id, change, call.now)
+        .await??;
     let status = if new {
         StatusCode::CREATED
     } else {

@@ -80,7 +80,11 @@ async fn rename(
         .marketplace(market.id())
         .await?
         .ok_or_else(Problem::forbidden)?;
-    let versions = market.versions().await?.ok_or_else(Problem::forbidden)?;
+    let versions = market
+        .settings()
+        .versions()
+        .await?
+        .ok_or_else(Problem::forbidden)?;
     if settings.is_some_and(|settings| *settings != versions.newest().settings) {
         return Err(Problem::conflict(
             "conflict",

@@ -83,11 +83,17 @@ async fn tell(
         let record = Record::from_json(&told).map_err(|bad| Problem::invalid(vec![bad]))?;
         Told::read(id.clone(), &record, call.now).map_err(Problem::invalid)
     };
-    let (new, promotion) = market.tell_promotion(id, change, by, call.now).await??;
+    let (new, promotion) = market
+        .promotions()
+        .tell_promotion(id, change, by, call.now)
+        .await??;
     let app = call.app.clone();
     let clock = move || app.now();
     let stop_at = clock().plus_ms(ADMIT_MS_MAX);
-    market.admit_waiting(id, &clock, stop_at).await?;
+    market
+        .redemptions()
+        .admit_waiting(id, &clock, stop_at)
+        .await?;
     let status = if new {
         StatusCode::CREATED
     } else {
@@ -137,11 +143,15 @@ async fn make(
     let by = &call.caller()?.name;
     let made = match asked {
         Asked::Codes(codes) => {
-            let made = market.make_vouchers(promotion, &codes, by, call.now, once);
+            let made = market
+                .vouchers()
+                .make_vouchers(promotion, &codes, by, call.now, once);
             made.await?
         }
         Asked::Pattern(pattern) => {
-            let made = market.generate_vouchers(promotion, &pattern, by, call.now, once);
+            let made = market
+                .vouchers()
+                .generate_vouchers(promotion, &pattern, by, call.now, once);
             let created = made.await?;
             if created == 0 && pattern.count > 0 {
                 let detail = "no code of this pattern is new to the marketplace: give a longer length or another prefix";
@@ -162,7 +172,7 @@ fn unknown() -> Problem {
 
 async fn known(call: &Call) -> Result<Promotion, Problem> {
     let id = call.id("id", PromotionId::new)?;
-    let found = call.market()?.promotion(&id).await?;
+    let found = call.market()?.promotions().promotion(&id).await?;
     found.ok_or_else(unknown)
 }
 
@@ -312,7 +322,7 @@ pub(crate) async fn put_voucher(call: Call) -> Result<Response, Problem> {
     let limit = record.count("limit").map_err(&mut keep).unwrap_or_default();
     valid(problems)?;
     let market = call.market()?;
-    let changed = market.change_voucher(
+    let changed = market.vouchers().change_voucher(
         &id,
         &code,
         told_disabled.then_some(disabled),

@@ -44,7 +44,7 @@ pub(crate) async fn start(call: Call, poke: Poke) -> Result<Response, Problem> {
     valid(problems)?;
     let market = call.market()?;
     let Some(named) = call.once()? else {
-        let run_id = market.start_run(verify, call.now).await?;
+        let run_id = market.runs().start_run(verify, call.now).await?;
         return begin(&call, &market, &poke, run_id, None).await;
     };
     let (market, named, now) = (&market, &named, call.now);
@@ -52,7 +52,9 @@ pub(crate) async fn start(call: Call, poke: Poke) -> Result<Response, Problem> {
         let run_id = new_run_id(now);
         let marker = marker.answered(json!(run_id));
         async move {
-            let put = market.put_run(&run_id, verify, Some((named, &marker)), now);
+            let put = market
+                .runs()
+                .put_run(&run_id, verify, Some((named, &marker)), now);
             Ok(put.await?.then_some(marker))
         }
     };
@@ -72,7 +74,7 @@ async fn begin(
     named: Option<&Once>,
 ) -> Result<Response, Problem> {
     let run = match named {
-        Some(_) => market.run(&run_id, call.now).await?,
+        Some(_) => market.runs().run(&run_id, call.now).await?,
         None => None,
     };
     let plan = Nudge::Plan {
@@ -88,6 +90,7 @@ async fn begin(
             call.app.store().forget(named).await?;
         }
         market
+            .runs()
             .finish_run(&run_id, RunState::Failed, call.now)
             .await?;
         return Err(Problem::busy());

@@ -56,7 +56,9 @@ async fn save(
             .map_err(|error| Problem::unreadable(error.to_string()))?;
         Settings::read(&told, call.app.retention().look_back_ms()).map_err(Problem::invalid)
     };
-    let saved = market.save_settings(change, &call.caller()?.name, call.now);
+    let saved = market
+        .settings()
+        .save_settings(change, &call.caller()?.name, call.now);
     let saved = saved.await??;
     let orders_before = orders_before(&market, &saved.version, call).await?;
     let mut changed = Vec::new();
@@ -106,7 +108,11 @@ fn changes(at: &str, before: &Value, after: &Value, changed: &mut Vec<Value>) {
 
 /// How many visible orders stay under older versions: those placed before this one was saved, in the figures or on their way there.
 async fn orders_before(market: &Market, version: &Version, call: &Call) -> Result<i64, Problem> {
-    let versions = market.versions().await?.ok_or_else(Problem::forbidden)?;
+    let versions = market
+        .settings()
+        .versions()
+        .await?
+        .ok_or_else(Problem::forbidden)?;
     if versions
         .all()
         .iter()
@@ -119,8 +125,12 @@ async fn orders_before(market: &Market, version: &Version, call: &Call) -> Resul
     let last = version.saved_at.day(zone);
     let first = call.app.retention().first_visible(call.now.day(zone));
     let mut orders = 0;
-    let waiting = market.pending(WAITING_MAX, call.now).await?;
-    let read = |customer| market.customer(customer, TIMELINE_BYTES_MAX, call.now);
+    let waiting = market.intake().pending(WAITING_MAX, call.now).await?;
+    let read = |customer| {
+        market
+            .facts()
+            .customer(customer, TIMELINE_BYTES_MAX, call.now)
+    };
     let reads: Vec<_> = waiting.customers.iter().map(read).collect();
     let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
     while let Some(facts) = reads.try_next().await? {
@@ -143,12 +153,13 @@ async fn orders_before(market: &Market, version: &Version, call: &Call) -> Resul
     // Under a version of another zone an order of before can lie up to two days ahead; what is placed from now on lies on the last
     // day or later.
     let mut sheets = market
+        .daily()
         .sheets(first, last.plus(2), Reading::STRONG, call.now)
         .await?;
     let partly = sheets.split_off(&last);
     let tallies = sheets.values().flat_map(|sheet| sheet.statuses.values());
     orders += tallies.map(|Tally(orders, _)| orders).sum::<i64>();
-    let mut rows = market.rows(&partly, None, call.now);
+    let mut rows = market.purchases().rows(&partly, None, call.now);
     while let Some(page) = rows.next().await? {
         let before = page
             .iter()

@@ -141,7 +141,10 @@ impl Batches {
         stop_at: Instant,
     ) -> Result<Turn, BatchError> {
         let market = self.store.market(&file.marketplace, self.retention);
-        let mut batch = market.receive_batch(&file.key, etag, clock()).await?;
+        let mut batch = market
+            .batches()
+            .receive_batch(&file.key, etag, clock())
+            .await?;
         if batch.interrupted && self.files.holds(&file.key, etag).await? {
             batch = resume(&market, batch, clock()).await?;
         }
@@ -247,7 +250,7 @@ impl Batches {
             if !interrupted {
                 self.write_results(market, file, &ended).await?;
             }
-            match market.move_batch(&batch, ended, "", now).await? {
+            match market.batches().move_batch(&batch, ended, "", now).await? {
                 Some(ended) => return Ok(ended),
                 None => batch = again(market, &batch, now).await?,
             }
@@ -269,7 +272,7 @@ impl Batches {
         rejected.add(b"line,code,detail,record\n").await?;
         let mut after = None;
         loop {
-            let (pieces, next) = market.batch_rejected(batch, after).await?;
+            let (pieces, next) = market.batches().batch_rejected(batch, after).await?;
             for piece in pieces {
                 rejected.add(piece.as_bytes()).await?;
             }
@@ -305,7 +308,7 @@ impl Batches {
                 ..batch.clone()
             };
             // Where another moved it, it did not stall.
-            market.move_batch(&batch, to, "", now).await?;
+            market.batches().move_batch(&batch, to, "", now).await?;
             return Ok(Turn::Later);
         }
         let why = format!(
@@ -339,7 +342,7 @@ async fn resume(market: &Market, mut batch: Batch, now: Instant) -> Result<Batch
             interrupted: false,
             ..batch.clone()
         };
-        batch = match market.move_batch(&batch, to, "", now).await? {
+        batch = match market.batches().move_batch(&batch, to, "", now).await? {
             Some(resumed) => resumed,
             None => again(market, &batch, now).await?,
         };
@@ -349,7 +352,7 @@ async fn resume(market: &Market, mut batch: Batch, now: Instant) -> Result<Batch
 
 /// The batch as another left it.
 async fn again(market: &Market, batch: &Batch, now: Instant) -> Result<Batch, StoreError> {
-    let stands = market.batch_by_id(&batch.batch_id, now).await?;
+    let stands = market.batches().batch_by_id(&batch.batch_id, now).await?;
     stands.ok_or(StoreError::Contended {
         op: "working at a batch",
     })
@@ -375,7 +378,11 @@ async fn take(
             stalls: 0,
             ..batch.clone()
         };
-        match market.move_batch(&batch, to, &rejected, now).await? {
+        match market
+            .batches()
+            .move_batch(&batch, to, &rejected, now)
+            .await?
+        {
             Some(moved) => return Ok(moved),
             None => batch = again(market, &batch, now).await?,
         }
@@ -399,7 +406,7 @@ async fn outcomes(
     let arrivals: Vec<Arrival> = rows.iter().filter_map(arrival).collect();
     let taken = match arrivals.is_empty() {
         true => Vec::new(),
-        false => market.take_in(&arrivals, now).await?,
+        false => market.redemptions().take_in(&arrivals, now).await?,
     };
     let mut taken = taken.into_iter();
     let mut tally = batch.tally;

@@ -41,6 +41,7 @@ pub(crate) async fn sheets(
         return Ok(BTreeMap::new());
     }
     Ok(market
+        .daily()
         .sheets(period.first, period.last, freshness.reading, call.now)
         .await?)
 }
@@ -110,7 +111,7 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     let asked: Asked<Sorted> = Asked::json_or_csv(&mut query, &call, MARKETING)?;
     query.done()?;
     let freshness = Freshness::of(&market, &call).await?;
-    let catalog = market.catalog_shown().await?;
+    let catalog = market.campaigns().catalog_shown().await?;
     let newest = &versions.newest().settings;
     let sums = sum(&sheets(&market, period, &freshness, &call).await?);
     let mut report = campaign_report(&sums, |id| find(&catalog, id), newest, &filter)
@@ -158,7 +159,7 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
 /// A campaign that is known, by its id in the path.
 async fn known(call: &Call, market: &Market) -> Result<Campaign, Problem> {
     let id = call.id("id", CampaignId::new)?;
-    market.campaign(&id).await?.ok_or_else(|| {
+    market.campaigns().campaign(&id).await?.ok_or_else(|| {
         Problem::not_found(
             "this marketplace has no such campaign; a new one appears with the next run",
         )

@@ -28,7 +28,7 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
         .collect();
     let mut decided = known.decided();
     decided.retain(|(order, _)| order.placed_at >= seen_from);
-    let mut redemptions = market.redemptions_by(&id, call.now).await?;
+    let mut redemptions = market.lists().redemptions_by(&id, call.now).await?;
     redemptions.retain(|fact| fact.at >= seen_from);
     if events.is_empty() && decided.is_empty() && redemptions.is_empty() {
         return Err(Problem::not_found(

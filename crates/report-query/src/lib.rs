@@ -91,7 +91,7 @@ impl Freshness {
     /// To be read before the figures: they are as fresh as that, or fresher.
     async fn of(market: &Market, call: &Call) -> Result<Self, Problem> {
         let meta = market.meta().await?;
-        let pending = market.pending(PENDING_MAX, call.now).await?;
+        let pending = market.intake().pending(PENDING_MAX, call.now).await?;
         let settled_since = call.now.minus_ms(REPLICATED_MS);
         let settled = meta.moved_at.is_none_or(|at| at < settled_since);
         Ok(Self {
@@ -126,5 +126,9 @@ fn seen_from(call: &Call) -> Instant {
 async fn versions(
     market: &Market,
 ) -> Result<revtrail_core::attribution::settings::Versions, Problem> {
-    market.versions().await?.ok_or_else(Problem::forbidden)
+    market
+        .settings()
+        .versions()
+        .await?
+        .ok_or_else(Problem::forbidden)
 }

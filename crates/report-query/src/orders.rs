@@ -40,9 +40,9 @@ pub(crate) struct Known<'r> {
 impl Rulebook {
     pub(crate) async fn of(market: &Market, call: &Call) -> Result<Self, Problem> {
         let versions = versions(market).await?;
-        let told = market.told_of_campaigns().await?;
+        let told = market.intake().told_of_campaigns().await?;
         Ok(Self {
-            catalog: market.catalog_with(&told).await?,
+            catalog: market.campaigns().catalog_with(&told).await?,
             versions,
             look_back_ms: call.app.retention().look_back_ms(),
         })
@@ -55,7 +55,11 @@ impl Rulebook {
         id: &CustomerId,
         call: &Call,
     ) -> Result<Option<Known<'_>>, Problem> {
-        let Some(facts) = market.customer(id, TIMELINE_BYTES_MAX, call.now).await? else {
+        let Some(facts) = market
+            .facts()
+            .customer(id, TIMELINE_BYTES_MAX, call.now)
+            .await?
+        else {
             return Ok(None);
         };
         let grown = self.catalog.witnessing(&facts.events);
@@ -134,7 +138,7 @@ async fn with_decided<T>(
 ) -> Result<T, Problem> {
     let market = call.market()?;
     let id = call.id("id", OrderId::new)?;
-    let order = market.order(&id, call.now).await?;
+    let order = market.facts().order(&id, call.now).await?;
     let order = order.filter(|order| order.placed_at >= seen_from(call));
     let unknown = || Problem::not_found("this marketplace has no such order");
     let customer = order.ok_or_else(unknown)?.customer_id;

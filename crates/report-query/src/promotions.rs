@@ -35,7 +35,7 @@ pub(crate) const CSV: Access = Access::Roles(&[Role::Admin, Role::Marketer, Role
 /// The promotion of the path.
 pub(crate) async fn known(call: &Call, market: &Market) -> Result<Promotion, Problem> {
     let id = call.id("id", PromotionId::new)?;
-    let found = market.promotion(&id).await?;
+    let found = market.promotions().promotion(&id).await?;
     found.ok_or_else(|| Problem::not_found("this marketplace has no such promotion"))
 }
 
@@ -252,15 +252,18 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     let (column, descending) = sort(&mut query, &COLUMNS, ("promotion_id", false));
     let asked: Asked<Sorted> = Asked::json_or_csv(&mut query, &call, CSV)?;
     query.done()?;
-    let mut figures = market.promotions_figures().await?;
+    let mut figures = market.promotions().promotions_figures().await?;
     let mut rows = Vec::new();
-    for promotion in market.promotions().await? {
+    for promotion in market.promotions().list().await? {
         if !wanted.takes(&promotion) {
             continue;
         }
         let figures = figures.remove(&promotion.promotion_id).unwrap_or_default();
         let part = if wanted.is_part() {
-            let breakdown = market.promotion_breakdown(&promotion.promotion_id).await?;
+            let breakdown = market
+                .promotions()
+                .promotion_breakdown(&promotion.promotion_id)
+                .await?;
             let part = sum(&breakdown, |cell| wanted.takes_cell(cell));
             if part == CellFigures::default() {
                 continue;

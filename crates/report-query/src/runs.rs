@@ -11,7 +11,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let asked = Asked::json(&mut query);
     query.done()?;
     let market = call.market()?;
-    let runs = |after, limit| market.runs(after, limit, call.now);
+    let runs = |after, limit| market.runs().list(after, limit, call.now);
     let page = asked.gather_by_id(runs, Some).await?;
     let body = json!({ "runs": page.rows, "next_cursor": page.next_cursor(&call)? });
     Ok(json(StatusCode::OK, &body))
@@ -20,6 +20,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
 pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
     let run = call
         .market()?
+        .runs()
         .run(call.own_id("id")?, call.now)
         .await?
         .ok_or_else(|| Problem::not_found("there is no such run"))?;

@@ -149,7 +149,7 @@ pub(crate) async fn load(
         campaign.name = name.replace('-', " ");
         campaign.tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
         campaign.triggered = triggered;
-        market.put_campaign(&campaign, now).await?;
+        market.campaigns().put_campaign(&campaign, now).await?;
     }
     let mut dice = Dice(20_261_122);
     let mut sample = sample(&mut dice, now).map_err(refused)?;

@@ -242,7 +242,7 @@ impl Shared {
         let market = self.batches.store.market(id, self.batches.retention);
         let mut after = None;
         loop {
-            let (batches, next) = market.batches(after, PAGE, self.clock.now()).await?;
+            let (batches, next) = market.batches().list(after, PAGE, self.clock.now()).await?;
             for batch in batches.iter().filter(|batch| !batch.has_ended()) {
                 let (key, etag) = (&batch.file, &batch.etag);
                 if let Some(file) = File::at(key)

@@ -331,14 +331,15 @@ async fn bury_the_dead(
     for marketplace in store.marketplaces().await? {
         let market = store.market(&marketplace.marketplace_id, retention);
         let open = |note: &Note| !note.closed;
-        for mut note in market.notes().await?.into_iter().filter(open) {
+        for mut note in market.intake().notes().await?.into_iter().filter(open) {
             note.closed = true;
-            market.put_note(&note).await?;
+            market.intake().put_note(&note).await?;
         }
         // Those that are planned go on.
-        let runs = market.open_runs().await?;
+        let runs = market.runs().open_runs().await?;
         for run in runs.iter().filter(|run| run.planned_at.is_none()) {
             market
+                .runs()
                 .finish_run(&run.run_id, RunState::Failed, now)
                 .await?;
         }

@@ -121,13 +121,26 @@ fn pieces(mut text: &str) -> Vec<&str> {
     pieces
 }
 
+/// Batches of redemptions of one marketplace. Reached by [`Market::batches`].
+#[derive(Debug, Clone, Copy)]
+pub struct Batches<'m> {
+    market: &'m Market,
+}
+
 impl Market {
+    /// Batches of redemptions of one marketplace.
+    pub fn batches(&self) -> Batches<'_> {
+        Batches { market: self }
+    }
+}
+
+impl Batches<'_> {
     /// The batch of a file and its content; it is put on record where it is not yet.
     ///
     /// # Errors
     /// What the table answers.
     pub async fn receive_batch(
-        &self,
+        self,
         file: &str,
         etag: &str,
         now: Instant,
@@ -145,9 +158,9 @@ impl Market {
             interrupted: false,
             version: 0,
         };
-        let key = keys::batch(&self.id, &batch.batch_id);
+        let key = keys::batch(&self.market.id, &batch.batch_id);
         for _ in 0..TRIES_MAX {
-            let stands = self.store.get(&key, true).await?;
+            let stands = self.market.store.get(&key, true).await?;
             let over = match stands {
                 Some(item) if !expired(&item, now) => return read_batch(&item),
                 Some(item) => number(&item, "v").unwrap_or(0),
@@ -157,11 +170,14 @@ impl Market {
                 version: over,
                 ..batch.clone()
             };
-            let listed = NewItem::at(&keys::listed_batch(&self.id, now, &batch.batch_id))
+            let listed = NewItem::at(&keys::listed_batch(&self.market.id, now, &batch.batch_id))
                 .text("batch", batch.batch_id.as_str())
-                .expires(now.plus_ms(self.retention.keep_ms()));
-            let writes = vec![self.put_batch(&new), self.store.put_write(listed, None)];
-            if let Transacted::Done = self.store.transact(writes).await? {
+                .expires(now.plus_ms(self.market.retention.keep_ms()));
+            let writes = vec![
+                self.put_batch(&new),
+                self.market.store.put_write(listed, None),
+            ];
+            if let Transacted::Done = self.market.store.transact(writes).await? {
                 return Ok(Batch {
                     version: over + 1,
                     ..batch
@@ -178,13 +194,14 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn batch_by_id(
-        &self,
+        self,
         batch_id: &str,
         now: Instant,
     ) -> Result<Option<Batch>, StoreError> {
         let item = self
+            .market
             .store
-            .get(&keys::batch(&self.id, batch_id), true)
+            .get(&keys::batch(&self.market.id, batch_id), true)
             .await?;
         item.filter(|item| !expired(item, now))
             .map(|item| read_batch(&item))
@@ -195,19 +212,19 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn batches(
-        &self,
+    pub async fn list(
+        self,
         after: Option<String>,
         limit: usize,
         now: Instant,
     ) -> Result<(Vec<Batch>, Option<String>), StoreError> {
-        let list = keys::batch_list(&self.id);
-        let (listed, next) = self.store.newest(&list, after, limit).await?;
+        let list = keys::batch_list(&self.market.id);
+        let (listed, next) = self.market.store.newest(&list, after, limit).await?;
         let shown = listed.iter().filter(|item| !expired(item, now));
         let keys: Vec<_> = shown
-            .map(|item| keys::batch(&self.id, text(item, "batch")))
+            .map(|item| keys::batch(&self.market.id, text(item, "batch")))
             .collect();
-        let items = self.store.get_all(&keys, true).await?;
+        let items = self.market.store.get_all(&keys, true).await?;
         let mut batches: Vec<Batch> = items.iter().map(read_batch).collect::<Result<_, _>>()?;
         batches.sort_by(|a, b| {
             (b.started_at, b.batch_id.as_str()).cmp(&(a.started_at, a.batch_id.as_str()))
@@ -221,7 +238,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn move_batch(
-        &self,
+        self,
         from: &Batch,
         to: Batch,
         rejected: &str,
@@ -231,20 +248,25 @@ impl Market {
             version: from.version,
             ..to
         };
-        let gone_at = to.started_at.plus_ms(self.retention.keep_ms());
+        let gone_at = to.started_at.plus_ms(self.market.retention.keep_ms());
         let since = |of: fn(&Tally) -> u64| (of(&to.tally) - of(&from.tally)) as usize;
         let (duplicates, refused) = (since(|t| t.duplicates), since(|t| t.rejected));
         for attempt in 0..TRIES_MAX {
             let mut writes = vec![self.put_batch(&to)];
             if duplicates + refused > 0 {
-                writes.push(self.redemptions_counted(duplicates, refused, now).await?);
+                writes.push(
+                    self.market
+                        .redemptions()
+                        .redemptions_counted(duplicates, refused, now)
+                        .await?,
+                );
             }
             for (place, piece) in pieces(rejected).into_iter().enumerate() {
-                let key = keys::batch_reject(&self.id, &to.batch_id, from.tally.rows, place);
+                let key = keys::batch_reject(&self.market.id, &to.batch_id, from.tally.rows, place);
                 let item = NewItem::at(&key).packed(&piece).expires(gone_at);
-                writes.push(self.store.put_write(item, None));
+                writes.push(self.market.store.put_write(item, None));
             }
-            match self.store.transact(writes).await? {
+            match self.market.store.transact(writes).await? {
                 Transacted::Done => {
                     return Ok(Some(Batch {
                         version: from.version + 1,
@@ -263,17 +285,18 @@ impl Market {
     }
 
     /// A write of a batch under its version, which it raises.
-    fn put_batch(&self, batch: &Batch) -> crate::table::write::Write {
+    fn put_batch(self, batch: &Batch) -> crate::table::write::Write {
         let stored = Stored {
             batch,
             stalls: batch.stalls,
             interrupted: batch.interrupted,
         };
-        let item = NewItem::at(&keys::batch(&self.id, &batch.batch_id))
+        let item = NewItem::at(&keys::batch(&self.market.id, &batch.batch_id))
             .data(&stored)
             .number("v", batch.version + 1)
-            .expires(batch.started_at.plus_ms(self.retention.keep_ms()));
-        self.store
+            .expires(batch.started_at.plus_ms(self.market.retention.keep_ms()));
+        self.market
+            .store
             .put_write(item, Some(Condition::version(batch.version)))
     }
 
@@ -282,12 +305,13 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn batch_rejected(
-        &self,
+        self,
         batch: &Batch,
         after: Option<String>,
     ) -> Result<(Vec<String>, Option<String>), StoreError> {
-        let pk = keys::batch_rejects(&self.id, &batch.batch_id);
+        let pk = keys::batch_rejects(&self.market.id, &batch.batch_id);
         let (items, next) = self
+            .market
             .store
             .page(&pk, &Range::All, Reading::STRONG, after, None)
             .await?;

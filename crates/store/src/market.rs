@@ -111,7 +111,8 @@ impl Market {
                 NewItem::at(&keys::marketplace(&self.id)).data(&marketplace),
                 Some(Condition::absent()),
             ),
-            self.put_version(&version, Some(Condition::absent())),
+            self.settings()
+                .put_version(&version, Some(Condition::absent())),
             self.raise_fold_version(None),
         ];
         match self.store.transact(writes).await? {
@@ -167,7 +168,7 @@ impl Market {
         let unit = Unit::new(Work::Refold { after: None }, None, 0, 0, now);
         let outdated = Condition::absent_or_less("fold_version", FOLD_VERSION);
         let writes = vec![
-            self.put_unit(&unit),
+            self.jobs().put_unit(&unit),
             self.raise_fold_version(Some(outdated)),
         ];
         Ok(matches!(

@@ -165,12 +165,25 @@ fn read_cell(text: &str) -> Option<Cell> {
 /// Entries of a quarantine read at once.
 const WAITING_AT_ONCE: i32 = 100;
 
+/// Promotions of one marketplace, as they are stored. Reached by [`Market::promotions`].
+#[derive(Debug, Clone, Copy)]
+pub struct Promotions<'m> {
+    market: &'m Market,
+}
+
 impl Market {
+    /// Promotions of one marketplace, as they are stored.
+    pub fn promotions(&self) -> Promotions<'_> {
+        Promotions { market: self }
+    }
+}
+
+impl Promotions<'_> {
     /// A promotion.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn promotion(&self, id: &PromotionId) -> Result<Option<Promotion>, StoreError> {
+    pub async fn promotion(self, id: &PromotionId) -> Result<Option<Promotion>, StoreError> {
         Ok(self
             .read_promotion(id)
             .await?
@@ -178,10 +191,14 @@ impl Market {
     }
 
     async fn read_promotion(
-        &self,
+        self,
         id: &PromotionId,
     ) -> Result<Option<(Promotion, i64)>, StoreError> {
-        let item = self.store.get(&keys::promotion(&self.id, id), true).await?;
+        let item = self
+            .market
+            .store
+            .get(&keys::promotion(&self.market.id, id), true)
+            .await?;
         item.map(|item| Ok((data(&item)?, number(&item, "v").unwrap_or(0))))
             .transpose()
     }
@@ -190,9 +207,13 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn promotions(&self) -> Result<Vec<Promotion>, StoreError> {
-        let pk = keys::promotions(&self.id);
-        let items = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
+    pub async fn list(self) -> Result<Vec<Promotion>, StoreError> {
+        let pk = keys::promotions(&self.market.id);
+        let items = self
+            .market
+            .store
+            .query(&pk, &Range::All, Reading::STRONG)
+            .await?;
         items.iter().map(data).collect()
     }
 
@@ -202,7 +223,7 @@ impl Market {
     /// # Errors
     /// What the table answers; the same may be told again.
     pub async fn put_promotion(
-        &self,
+        self,
         id: &PromotionId,
         told: &Told,
         by: &str,
@@ -220,7 +241,7 @@ impl Market {
     /// # Errors
     /// What the table answers; inside, what `tell` says.
     pub async fn tell_promotion<E>(
-        &self,
+        self,
         id: &PromotionId,
         tell: impl Fn(Option<&Promotion>) -> Result<Told, E>,
         by: &str,
@@ -247,7 +268,7 @@ impl Market {
             }
             let mut changes = Changes::default();
             changes
-                .at(&keys::promotion(&self.id, id))
+                .at(&keys::promotion(&self.market.id, id))
                 .data(&promotion)
                 .next_version(version);
             self.refill(&promotion, version + 1, &mut changes).await?;
@@ -256,7 +277,12 @@ impl Market {
                     self.log(id, by, now, change, &mut changes);
                 }
             }
-            match self.store.transact(changes.writes(&self.store)).await? {
+            match self
+                .market
+                .store
+                .transact(changes.writes(&self.market.store))
+                .await?
+            {
                 Transacted::Done => return Ok(Ok((before.is_none(), promotion))),
                 Transacted::Cancelled(_) => give_way(attempt).await,
             }
@@ -269,15 +295,15 @@ impl Market {
     /// Puts what is left of cap and budget, of what was used until now, into the head, and empties the slots; what redeems under an
     /// older version of the promotion is refused, reads it again and finds the new limits.
     async fn refill(
-        &self,
+        self,
         promotion: &Promotion,
         version: i64,
         changes: &mut Changes,
     ) -> Result<(), StoreError> {
         let id = &promotion.promotion_id;
-        let slots = (0..SLOTS).map(|slot| keys::promotion_total(&self.id, slot, id));
+        let slots = (0..SLOTS).map(|slot| keys::promotion_total(&self.market.id, slot, id));
         let slots: Vec<Key> = slots.collect();
-        let found = self.store.get_all(&slots, true).await?;
+        let found = self.market.store.get_all(&slots, true).await?;
         let mut figures = PromotionFigures::default();
         found.iter().for_each(|item| figures.take(item));
         for slot in &slots {
@@ -290,7 +316,7 @@ impl Market {
                 .number("cl", 0)
                 .number("bl", 0);
         }
-        let pool = changes.at(&keys::promotion_pool(&self.id, id));
+        let pool = changes.at(&keys::promotion_pool(&self.market.id, id));
         let left_of_cap = promotion.cap.map(|cap| cap - figures.redemptions);
         pool.number("cl", left_of_cap.unwrap_or(0));
         let left = promotion
@@ -302,7 +328,7 @@ impl Market {
 
     /// Raises the version of a promotion for a change of its vouchers, so that what redeems meanwhile is read again.
     pub(crate) async fn touch_promotion(
-        &self,
+        self,
         id: &PromotionId,
         changes: &mut Changes,
     ) -> Result<Option<Promotion>, StoreError> {
@@ -310,12 +336,12 @@ impl Market {
             return Ok(None);
         };
         changes
-            .at(&keys::promotion(&self.id, id))
+            .at(&keys::promotion(&self.market.id, id))
             .data(&promotion)
             .next_version(version);
         for slot in 0..SLOTS {
             changes
-                .at(&keys::promotion_total(&self.id, slot, id))
+                .at(&keys::promotion_total(&self.market.id, slot, id))
                 .number("pv", version + 1);
         }
         Ok(Some(promotion))
@@ -323,14 +349,14 @@ impl Market {
 
     /// Logs a change; nobody can edit what is logged.
     pub(crate) fn log(
-        &self,
+        self,
         id: &PromotionId,
         by: &str,
         at: Instant,
         change: Change,
         changes: &mut Changes,
     ) {
-        let key = keys::promotion_change(&self.id, id, at, &random_hex());
+        let key = keys::promotion_change(&self.market.id, id, at, &random_hex());
         let logged = LoggedChange {
             at,
             by: by.to_owned(),
@@ -344,26 +370,26 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn promotion_changes(
-        &self,
+        self,
         id: &PromotionId,
         after: Option<String>,
         limit: usize,
     ) -> Result<(Vec<LoggedChange>, Option<String>), StoreError> {
-        let pk = keys::promotion_changes(&self.id, id);
-        let (items, next) = self.store.newest(&pk, after, limit).await?;
+        let pk = keys::promotion_changes(&self.market.id, id);
+        let (items, next) = self.market.store.newest(&pk, after, limit).await?;
         Ok((items.iter().map(data).collect::<Result<_, _>>()?, next))
     }
 
     /// The earliest redemption that waits for a promotion.
     async fn earliest_waiting(
-        &self,
+        self,
         id: &PromotionId,
         now: Instant,
     ) -> Result<Option<Instant>, StoreError> {
-        let pk = keys::quarantine(&self.id, id);
+        let pk = keys::quarantine(&self.market.id, id);
         let (mut earliest, mut after) = (None, None);
         loop {
-            let page = self.store.page(
+            let page = self.market.store.page(
                 &pk,
                 &Range::All,
                 Reading::STRONG,
@@ -371,7 +397,7 @@ impl Market {
                 Some(WAITING_AT_ONCE),
             );
             let (entries, next) = page.await?;
-            for waiting in self.waiting(&entries, now).await? {
+            for waiting in self.market.lists().waiting(&entries, now).await? {
                 if let Waiting::Redemption(fact) = waiting {
                     let at = fact.at;
                     earliest = Some(earliest.map_or(at, |earliest: Instant| earliest.min(at)));
@@ -389,11 +415,14 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn promotions_figures(
-        &self,
+        self,
     ) -> Result<BTreeMap<PromotionId, PromotionFigures>, StoreError> {
         let slots = (0..SLOTS).map(|slot| async move {
-            let pk = keys::promotion_totals(&self.id, slot);
-            self.store.query(&pk, &Range::All, Reading::STRONG).await
+            let pk = keys::promotion_totals(&self.market.id, slot);
+            self.market
+                .store
+                .query(&pk, &Range::All, Reading::STRONG)
+                .await
         });
         let mut all: BTreeMap<PromotionId, PromotionFigures> = BTreeMap::new();
         for item in try_join_all(slots).await?.iter().flatten() {
@@ -407,12 +436,13 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn promotion_figures(
-        &self,
-        id: &PromotionId,
-    ) -> Result<PromotionFigures, StoreError> {
-        let slots = (0..SLOTS).map(|slot| keys::promotion_total(&self.id, slot, id));
-        let found = self.store.get_all(&slots.collect::<Vec<_>>(), true).await?;
+    pub async fn promotion_figures(self, id: &PromotionId) -> Result<PromotionFigures, StoreError> {
+        let slots = (0..SLOTS).map(|slot| keys::promotion_total(&self.market.id, slot, id));
+        let found = self
+            .market
+            .store
+            .get_all(&slots.collect::<Vec<_>>(), true)
+            .await?;
         let mut figures = PromotionFigures::default();
         found.iter().for_each(|item| figures.take(item));
         Ok(figures)
@@ -422,11 +452,11 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn promotion_breakdown(&self, id: &PromotionId) -> Result<Breakdown, StoreError> {
+    pub async fn promotion_breakdown(self, id: &PromotionId) -> Result<Breakdown, StoreError> {
         let part = |slot: u8, prefix: &'static str| async move {
-            let pk = keys::promotion_figures(&self.id, slot, id);
+            let pk = keys::promotion_figures(&self.market.id, slot, id);
             let range = Range::prefix(prefix);
-            self.store.query(&pk, &range, Reading::STRONG).await
+            self.market.store.query(&pk, &range, Reading::STRONG).await
         };
         let cells = try_join_all((0..SLOTS).map(|slot| part(slot, keys::CELL_PREFIX)));
         let days = try_join_all((0..SLOTS).map(|slot| part(slot, keys::DAY_PREFIX)));
@@ -446,9 +476,13 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn awaited(&self, now: Instant) -> Result<Vec<PromotionId>, StoreError> {
-        let pk = keys::awaited(&self.id);
-        let mut items = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
+    pub async fn awaited(self, now: Instant) -> Result<Vec<PromotionId>, StoreError> {
+        let pk = keys::awaited(&self.market.id);
+        let mut items = self
+            .market
+            .store
+            .query(&pk, &Range::All, Reading::STRONG)
+            .await?;
         items.retain(|item| !expired(item, now));
         let id =
             |item: &Item| PromotionId::new(text(item, "sk")).map_err(|why| unreadable(item, why));

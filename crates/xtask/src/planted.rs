@@ -168,7 +168,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "an_event_overwritten",
         file: "crates/store/src/ledger/facts.rs",
-        text: "match self.store.put(item, Some(Condition::absent())).await? {
+        text: "match self
+                .market
+                .store
+                .put(item, Some(Condition::absent()))
+                .await?
+            {
                 PutOutcome::Done(_) => EventOutcome::Stored,
                 PutOutcome::Refused(stands) => {
                     let stands: EventItem = data(&stands)?;
@@ -176,7 +181,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
                     EventOutcome::Duplicate(Box::new(stands))
                 }
             }",
-        with: "match self.store.put(item, None).await? {
+        with: "match self.market.store.put(item, None).await? {
                 PutOutcome::Done(None) => EventOutcome::Stored,
                 _ => EventOutcome::Duplicate(Box::new(event.clone())),
             }",
@@ -220,7 +225,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_purchase_row_left_behind",
         file: "crates/store/src/ledger/contribution.rs",
-        text: "writes.push(self.delete_row(*day, old))",
+        text: "writes.push(self.market.purchases().delete_row(*day, old))",
         with: "{}",
         found_by: LATE,
     },
@@ -236,7 +241,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         file: "crates/store/src/ledger/facts.rs",
         text: "return Ok(Some(facts))",
         with: r#"{
-            let head = self.store.get(&keys::head(&self.id, id), true).await?;
+            let head = self.market.store.get(&keys::head(&self.market.id, id), true).await?;
             facts.stored.version = head.as_ref().and_then(|head| crate::table::item::number(head, "v")).unwrap_or(0);
             return Ok(Some(facts))
         }"#,
@@ -311,7 +316,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "gathered.flush().await?",
         with: "{
             let going: Vec<Note> = notes.iter().filter(|note| note.may_go(now)).cloned().collect();
-            market.absorb_notes(&going, versions, desk, now).await?;
+            market.daily().absorb_notes(&going, versions, desk, now).await?;
             gathered.flush().await?
         }",
         found_by: CRASH,

@@ -108,7 +108,7 @@ impl Shop {
 
     /// The customers that the markers of calls name, sorted.
     async fn marked_customers(&self) -> Vec<String> {
-        let notes = self.ledger().notes().await.unwrap();
+        let notes = self.ledger().intake().notes().await.unwrap();
         let customers = notes.iter().flat_map(|note: &Note| &note.customers);
         let mut customers: Vec<String> = customers.map(ToString::to_string).collect();
         customers.sort();
@@ -643,8 +643,8 @@ async fn case_28_also_where_runs_take_turns_and_an_order_comes_between() {
     let customers = [CustomerId::new("c0").unwrap()];
     let mut counts: BTreeMap<String, (i64, i64)> = BTreeMap::new();
     let runs = [
-        market.start_run(None, now).await.unwrap(),
-        market.start_run(None, now).await.unwrap(),
+        market.runs().start_run(None, now).await.unwrap(),
+        market.runs().start_run(None, now).await.unwrap(),
     ];
     // Each line is a fold: of which run, and what it adds to the run's counts of customers and orders.
     for (order, run, adds) in [
@@ -662,7 +662,11 @@ async fn case_28_also_where_runs_take_turns_and_an_order_comes_between() {
         }
         let work = Work::Fold { next: 0 };
         let unit = Unit::new(work, Some(runs[run].clone()), 0, 0, now);
-        market.add_fold(&unit, &customers, now).await.unwrap();
+        market
+            .jobs()
+            .add_fold(&unit, &customers, now)
+            .await
+            .unwrap();
         let nudge = Nudge::Work {
             marketplace: market.id().clone(),
             unit_id: unit.unit_id.clone(),
@@ -671,7 +675,7 @@ async fn case_28_also_where_runs_take_turns_and_an_order_comes_between() {
             .handle(&nudge, &|| now, Instant::MAX)
             .await
             .unwrap();
-        let shown = market.run(&runs[run], now).await.unwrap().unwrap();
+        let shown = market.runs().run(&runs[run], now).await.unwrap().unwrap();
         let before = counts.entry(runs[run].clone()).or_default();
         let added = (shown.customers - before.0, shown.orders - before.1);
         assert_eq!(added, adds, "{order:?} by run {run}");
@@ -773,7 +777,11 @@ async fn case_29_what_was_folded_before_is_folded_again_once() {
     .await;
     let (market, now) = (shop.ledger(), shop.service.now());
     let customer = CustomerId::new("c").unwrap();
-    let facts = market.customer(&customer, usize::MAX, now).await.unwrap();
+    let facts = market
+        .facts()
+        .customer(&customer, usize::MAX, now)
+        .await
+        .unwrap();
     let stored = facts.unwrap().stored;
     let first = Retention::DEFAULT.first_visible(now.day(chrono_tz::UTC));
     let mut old = stored.since(first);
@@ -782,6 +790,7 @@ async fn case_29_what_was_folded_before_is_folded_again_once() {
     }
     let unit = Unit::new(Work::Fold { next: 0 }, None, 0, 0, now);
     market
+        .jobs()
         .add_fold(&unit, std::slice::from_ref(&customer), now)
         .await
         .unwrap();
@@ -790,11 +799,13 @@ async fn case_29_what_was_folded_before_is_folded_again_once() {
         stored,
         new: old,
     }];
-    let rules = market.rules_seen(0).await.unwrap();
+    let rules = market.settings().rules_seen(0).await.unwrap();
     let mut desk = Desk::of(0);
-    let moved = market.move_all(&unit, moves, rules, first, &mut desk, now);
+    let moved = market
+        .contributions()
+        .move_all(&unit, moves, rules, first, &mut desk, now);
     assert_eq!(moved.await.unwrap(), Moved::Again(vec![]));
-    market.unit_done(&unit).await.unwrap();
+    market.jobs().unit_done(&unit).await.unwrap();
     let refunded = async || shop.row("E").await["refunded"].clone();
     assert_eq!(refunded().await, json!({"EUR": "4.00"}));
     // By a program that knows the rule, nothing happens by itself.

@@ -93,7 +93,7 @@ impl World {
         let id = MarketplaceId::new(id).unwrap();
         let store = self.store();
         let market = store.market(&id, Retention::DEFAULT);
-        let (mut batches, next) = market.batches(None, 1_000, now()).await.unwrap();
+        let (mut batches, next) = market.batches().list(None, 1_000, now()).await.unwrap();
         assert_eq!(next, None);
         batches.sort_by(|a, b| (&a.file, a.tally.rows).cmp(&(&b.file, b.tally.rows)));
         batches
@@ -348,7 +348,11 @@ async fn interrupted(before: &Embedded, chunks: i64, overwritten: bool) -> (Line
     let id = &MarketplaceId::new("m").unwrap();
     let store = line.store();
     let market = store.market(id, Retention::DEFAULT);
-    let batch = market.receive_batch(&file.key, &etag, now()).await.unwrap();
+    let batch = market
+        .batches()
+        .receive_batch(&file.key, &etag, now())
+        .await
+        .unwrap();
     assert_eq!(
         (batch.has_ended(), batch.tally.rows),
         (true, 3 * chunks as u64)
@@ -872,6 +876,7 @@ async fn with_something(path: &Path, table: &str) {
     let market = store.market(&id, Retention::DEFAULT);
     for n in 0..50 {
         market
+            .batches()
             .receive_batch(&format!("file-{n}"), "0", now())
             .await
             .unwrap();

@@ -417,7 +417,7 @@ async fn report() -> Row {
     let first_visible = Retention::DEFAULT.first_visible(today);
     let mut campaign_days = 0;
     let unit = Unit::new(Work::Fold { next: 0 }, None, 0, 0, now);
-    market.add_fold(&unit, &[], now).await.unwrap();
+    market.jobs().add_fold(&unit, &[], now).await.unwrap();
     for ago in 0..90 {
         let mut part = DayPart::default();
         for c in
@@ -456,21 +456,23 @@ async fn report() -> Row {
         let customer = CustomerId::new(&format!("all-of-day-{ago}")).unwrap();
         let unit = Unit::new(Work::Fold { next: 0 }, None, 0, 0, now);
         market
+            .jobs()
             .add_fold(&unit, std::slice::from_ref(&customer), now)
             .await
             .unwrap();
         let stored = StoredContribution::default();
-        let rules = market.rules_seen(0).await.unwrap();
+        let rules = market.settings().rules_seen(0).await.unwrap();
         let moves = vec![Move {
             customer,
             stored,
             new,
         }];
         market
+            .contributions()
             .move_all(&unit, moves, rules, first_visible, &mut Desk::of(0), now)
             .await
             .unwrap();
-        market.unit_done(&unit).await.unwrap();
+        market.jobs().unit_done(&unit).await.unwrap();
     }
     // Not in the seconds after figures moved, in which a report reads strongly, for twice as much.
     shop.service.set_now(now.plus_ms(60_000));

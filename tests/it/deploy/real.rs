@@ -476,6 +476,7 @@ impl Cloud {
         let now = Clock::REAL.now();
         let zone = self
             .market
+            .settings()
             .versions()
             .await
             .unwrap()
@@ -488,9 +489,10 @@ impl Cloud {
             if let Ok(answer) = answer.try_recv() {
                 return answer;
             }
-            let waiting = self.market.units().await.unwrap().len();
+            let waiting = self.market.jobs().units().await.unwrap().len();
             let shown = self
                 .market
+                .daily()
                 .sheets(
                     today.minus(40),
                     today.plus(1),
@@ -623,7 +625,7 @@ async fn the_built_functions_come_to_the_figures_of_one_process() {
     // What a killed function left is pointed at by the next tick.
     assert_eq!(cloud.invoke("hourly-attributor", &tick), Ok(Value::Null));
     calls += cloud.work_off(false).await;
-    assert_eq!(cloud.market.units().await.unwrap(), []);
+    assert_eq!(cloud.market.jobs().units().await.unwrap(), []);
     let dead = cloud.receive(&cloud.dead).await;
     assert_eq!(
         dead.iter()

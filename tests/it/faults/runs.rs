@@ -130,10 +130,15 @@ async fn a_verification_finds_what_is_not_so_and_nothing_else() {
     let market = market(&shop);
     let customer = CustomerId::new("c3").unwrap();
     let now = shop.service.now();
-    let facts = market.customer(&customer, usize::MAX, now).await.unwrap();
+    let facts = market
+        .facts()
+        .customer(&customer, usize::MAX, now)
+        .await
+        .unwrap();
     let stored = facts.unwrap().stored;
     let unit = Unit::new(Work::Fold { next: 0 }, None, 0, 0, now);
     market
+        .jobs()
         .add_fold(&unit, std::slice::from_ref(&customer), now)
         .await
         .unwrap();
@@ -142,12 +147,14 @@ async fn a_verification_finds_what_is_not_so_and_nothing_else() {
         stored,
         new: Contribution::default(),
     }];
-    let rules = market.rules_seen(0).await.unwrap();
+    let rules = market.settings().rules_seen(0).await.unwrap();
     let first = Retention::DEFAULT.first_visible(now.day(chrono_tz::UTC));
     let mut desk = Desk::of(0);
-    let moved = market.move_all(&unit, moves, rules, first, &mut desk, now);
+    let moved = market
+        .contributions()
+        .move_all(&unit, moves, rules, first, &mut desk, now);
     assert_eq!(moved.await.unwrap(), Moved::Again(vec![]));
-    market.unit_done(&unit).await.unwrap();
+    market.jobs().unit_done(&unit).await.unwrap();
     let run = run_with(&shop, json!({ "verify": "all" })).await;
     assert_part(
         "with the bug",
@@ -274,7 +281,7 @@ async fn a_report_that_meets_a_merge_shows_each_figure_once() {
     let [first, day] = [first, day].map(|day| Day::parse(day).unwrap());
     let shown = async |market: &Market| {
         let (last, now) = (day.plus(3), shop.service.now());
-        let sheets = market.sheets(first, last, Reading::EVENTUAL, now);
+        let sheets = market.daily().sheets(first, last, Reading::EVENTUAL, now);
         format!("{:?}", sheets.await.unwrap())
     };
     let expected = shown(&market(&shop)).await;
@@ -287,7 +294,7 @@ async fn a_report_that_meets_a_merge_shows_each_figure_once() {
         });
         line.remember();
         line.clear();
-        market.merge_quiet(day).await.unwrap();
+        market.daily().merge_quiet(day).await.unwrap();
         if call > 0 {
             line.fail_at(call, Fault::StaleRead);
         }
@@ -427,7 +434,7 @@ async fn a_verification_counts_each_customer_once_whoever_goes_on_with_it() {
     let mut behind: Option<Unit> = None;
     while let Some(nudge) = waiting.pop_front() {
         waiting.extend(attributor.handle(&nudge, &|| now, now).await.unwrap());
-        let units = market.units().await.unwrap();
+        let units = market.jobs().units().await.unwrap();
         let verifies = |unit: &Unit| matches!(unit.work, Work::Verify { .. });
         // A worker that read the unit before: it must not count, and not move it back.
         if let Some(mut behind) = behind.take() {
@@ -436,7 +443,13 @@ async fn a_verification_counts_each_customer_once_whoever_goes_on_with_it() {
                 ..Progress::default()
             };
             let rest = behind.work.clone();
-            assert!(!market.verified(&mut behind, &found, rest).await.unwrap());
+            assert!(
+                !market
+                    .jobs()
+                    .verified(&mut behind, &found, rest)
+                    .await
+                    .unwrap()
+            );
         }
         behind = units.into_iter().find(verifies);
     }
@@ -455,12 +468,16 @@ async fn figures_are_not_as_of_what_another_plan_has_in_hand() {
     let before = as_of().await;
     // Another plan, whose clock is ahead, made a unit of facts and died, or goes on, before it said how far it is.
     let (market, now) = (market(&shop), shop.service.now().plus_ms(60_000));
-    let run_id = market.start_run(None, now).await.unwrap();
-    market.plans(&run_id, 1).await.unwrap();
+    let run_id = market.runs().start_run(None, now).await.unwrap();
+    market.runs().plans(&run_id, 1).await.unwrap();
     let at = now.plus_ms(300_000);
     let unit = Unit::new(Work::Fold { next: 0 }, Some(run_id), 0, 0, at);
     let customer = CustomerId::new("c1").unwrap();
-    market.add_fold(&unit, &[customer], now).await.unwrap();
+    market
+        .jobs()
+        .add_fold(&unit, &[customer], now)
+        .await
+        .unwrap();
     shop.service.set_now(now);
     let attributor = shop.service.attributor();
     let nudges = attributor
@@ -487,7 +504,7 @@ async fn a_run_is_not_done_before_the_units_that_stood_when_it_was_planned() {
         .handle(&plan(&shop, None), &clock, now)
         .await
         .unwrap();
-    let second = market(&shop).start_run(None, now).await.unwrap();
+    let second = market(&shop).runs().start_run(None, now).await.unwrap();
     attributor
         .handle(&plan(&shop, Some(second.clone())), &clock, now)
         .await
@@ -508,7 +525,7 @@ async fn what_a_change_asks_for_waits_for_a_plan_that_takes_it_over() {
         json!({"sent_at": "2026-11-17T12:00:00Z"}),
     )
     .await;
-    let asked = market(&shop).units().await.unwrap();
+    let asked = market(&shop).jobs().units().await.unwrap();
     assert_eq!(asked.len(), 1);
     let work = Nudge::Work {
         marketplace: MarketplaceId::new(shop.id).unwrap(),
@@ -537,7 +554,11 @@ async fn every_run_ends_however_many_are_asked_for_at_once() {
     let mut plans = Vec::new();
     for i in 0..120 {
         // Names of later ones may sort before: the clock of another function, or one that was put back.
-        let run_id = market.start_run(None, now.minus_ms(i)).await.unwrap();
+        let run_id = market
+            .runs()
+            .start_run(None, now.minus_ms(i))
+            .await
+            .unwrap();
         plans.push(plan(&shop, Some(run_id)));
     }
     let attributor = shop.service.attributor();

@@ -146,10 +146,11 @@ async fn the_tripwire_finds_a_stray() {
         let tripwire = &shop.service.tripwire;
         let armed = tripwire.arm("m");
         let read = market
+            .facts()
             .customer(&customer, usize::MAX, shop.service.now())
             .await
             .is_ok();
-        let versions = market.versions().await.is_ok();
+        let versions = market.settings().versions().await.is_ok();
         let written = market.mark_orders().await.is_ok();
         drop(armed);
         let found = catch_unwind(AssertUnwindSafe(|| tripwire.assert_untouched())).is_err();

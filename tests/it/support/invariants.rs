@@ -20,6 +20,7 @@ pub async fn consistent(
 ) -> Vec<(CustomerId, CustomerFacts)> {
     let last = now.day(chrono_tz::UTC).plus(3);
     let mut figures: BTreeMap<Day, Sheet<CampaignId>> = market
+        .daily()
         .sheets(first, last, Reading::STRONG, now)
         .await
         .unwrap();
@@ -66,7 +67,7 @@ pub async fn everybody(
     let mut all = Vec::new();
     for &customer in customers {
         let id = CustomerId::new(customer).unwrap();
-        let facts = market.customer(&id, usize::MAX, now).await.unwrap();
+        let facts = market.facts().customer(&id, usize::MAX, now).await.unwrap();
         all.push((id, facts.unwrap()));
     }
     all
@@ -83,7 +84,8 @@ async fn rows(market: &Market, campaigns: &[&str], first: Day, now: Instant) -> 
         let mut after = None;
         loop {
             let (page, next) = market
-                .purchases(
+                .purchases()
+                .of_campaign(
                     campaign.as_ref(),
                     first..=last,
                     after,
@@ -130,6 +132,7 @@ pub async fn held(
         lines.extend(events);
     }
     let sheets = market
+        .daily()
         .sheets(first, now.day(chrono_tz::UTC).plus(3), Reading::STRONG, now)
         .await
         .unwrap();
@@ -141,9 +144,9 @@ pub async fn held(
             lines.push(format!("{day}: {sheet:?}"));
         }
     }
-    let catalog = market.catalog().await.unwrap();
+    let catalog = market.campaigns().catalog().await.unwrap();
     lines.extend(catalog.iter().map(|(_, campaign)| format!("{campaign:?}")));
-    let versions = market.versions().await.unwrap();
+    let versions = market.settings().versions().await.unwrap();
     lines.extend(
         versions
             .iter()
@@ -152,6 +155,7 @@ pub async fn held(
     );
     lines.extend(
         market
+            .intake()
             .notes()
             .await
             .unwrap()
@@ -160,6 +164,7 @@ pub async fn held(
     );
     lines.extend(
         market
+            .jobs()
             .units()
             .await
             .unwrap()

@@ -32,6 +32,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
                 return Ok((Vec::new(), None));
             }
             market
+                .purchases()
                 .purchases_of(id, days, after, limit, reading, call.now)
                 .await
         }

@@ -117,6 +117,7 @@ impl Wanted {
             BTreeMap::new()
         } else {
             market
+                .daily()
                 .sheets(first, last, Reading::STRONG, call.now)
                 .await?
         };
@@ -137,6 +138,7 @@ impl Wanted {
             waiting.retain(|one| cursor.is_none_or(|cursor| one.time() < cursor));
             waiting.sort_by(|a, b| b.time().cmp(&a.time()));
             let mut rows = market
+                .purchases()
                 .newest_first(day, sheets.get(&day), cursor, at_once, call.now)
                 .await?;
             loop {
@@ -183,7 +185,7 @@ impl Wanted {
     ) -> Result<Vec<(Listed, Order)>, Problem> {
         let id = |one: &Listed| (one.customer_id.clone(), one.order_id.clone());
         let ids: Vec<_> = listed.iter().map(id).collect();
-        let copies = market.orders(&ids, call.now).await?;
+        let copies = market.facts().orders(&ids, call.now).await?;
         let mut copies: HashMap<OrderId, Order> = copies
             .into_iter()
             .filter(|order| order.placed_at >= seen_from(call))
@@ -200,7 +202,7 @@ impl Wanted {
         let customers = match &self.customer {
             Some(customer) => vec![customer.clone()],
             None => {
-                let waiting = market.pending(PENDING_MAX, call.now).await?;
+                let waiting = market.intake().pending(PENDING_MAX, call.now).await?;
                 waiting.customers.into_iter().collect()
             }
         };

@@ -61,11 +61,12 @@ pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
         return Err(Problem::internal(&DoesNotAddUp));
     }
     let report = reconcile(&sums);
-    let parked = market.parked(call.now).await?;
+    let parked = market.parked().list(call.now).await?;
     let came = match period.is_empty() {
         true => RedemptionsIn::default(),
         false => {
             market
+                .lists()
                 .redemptions_in(period.first, period.last.plus(1))
                 .await?
         }

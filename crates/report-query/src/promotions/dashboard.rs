@@ -42,9 +42,12 @@ pub(crate) async fn dashboard(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let promotion = known(&call, &market).await?;
     let id = &promotion.promotion_id;
-    let figures = market.promotion_figures(id).await?;
-    let breakdown = market.promotion_breakdown(id).await?;
-    let (changes, _) = market.promotion_changes(id, None, CHANGES).await?;
+    let figures = market.promotions().promotion_figures(id).await?;
+    let breakdown = market.promotions().promotion_breakdown(id).await?;
+    let (changes, _) = market
+        .promotions()
+        .promotion_changes(id, None, CHANGES)
+        .await?;
     let any = figures.any();
     let days = breakdown.days.iter();
     let by_day: Vec<Value> = days

@@ -75,12 +75,12 @@ pub(crate) async fn vouchers(call: Call) -> Result<Response, Problem> {
     let promotion = known(&call, &market).await?.promotion_id;
     let page = match code {
         Some(code) => {
-            let one = market.voucher(&promotion, &code).await?;
+            let one = market.vouchers().voucher(&promotion, &code).await?;
             let rows = one.iter().map(|voucher| json!(voucher)).collect();
             Page { rows, next: None }
         }
         None => {
-            let part = |after, limit| market.vouchers(&promotion, after, limit);
+            let part = |after, limit| market.vouchers().list(&promotion, after, limit);
             asked.gather_by_id(part, |one| Some(json!(one))).await?
         }
     };
@@ -142,7 +142,11 @@ pub(crate) async fn changes(call: Call) -> Result<Response, Problem> {
     let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
     query.done()?;
     let promotion = known(&call, &market).await?.promotion_id;
-    let part = |after, limit| market.promotion_changes(&promotion, after, limit);
+    let part = |after, limit| {
+        market
+            .promotions()
+            .promotion_changes(&promotion, after, limit)
+    };
     let page = asked.gather_by_id(part, |one| Some(change(&one))).await?;
     let columns = [
         ("at", false),
@@ -210,7 +214,11 @@ pub(crate) async fn redemptions(call: Call) -> Result<Response, Problem> {
     query.done()?;
     let promotion = known(&call, &market).await?.promotion_id;
     let from = seen_from(&call);
-    let part = |after, limit| market.redemptions_of(&promotion, after, limit, call.now);
+    let part = |after, limit| {
+        market
+            .lists()
+            .redemptions_of(&promotion, after, limit, call.now)
+    };
     let seen =
         |fact: RedemptionFact| (fact.at >= from && wanted.takes(&fact)).then(|| redemption(&fact));
     let page = asked.gather_by_id(part, seen).await?;
@@ -276,7 +284,11 @@ pub(crate) async fn publications(call: Call) -> Result<Response, Problem> {
     query.done()?;
     let promotion = known(&call, &market).await?.promotion_id;
     let from = seen_from(&call);
-    let part = |after, limit| market.publications_of(&promotion, after, limit, call.now);
+    let part = |after, limit| {
+        market
+            .lists()
+            .publications_of(&promotion, after, limit, call.now)
+    };
     let seen = |fact: AssignmentFact| {
         let told = &fact.told;
         let wanted = fact.at >= from
@@ -318,7 +330,11 @@ pub(crate) async fn distributions(call: Call) -> Result<Response, Problem> {
     query.done()?;
     let promotion = known(&call, &market).await?.promotion_id;
     let from = seen_from(&call);
-    let part = |after, limit| market.distributions_of(&promotion, after, limit, call.now);
+    let part = |after, limit| {
+        market
+            .lists()
+            .distributions_of(&promotion, after, limit, call.now)
+    };
     let seen = |sent: Distribution| {
         let wanted = sent.at >= from
             && customer.as_ref().is_none_or(|id| *id == sent.customer_id)
@@ -355,7 +371,7 @@ pub(crate) async fn quarantine(call: Call) -> Result<Response, Problem> {
     let asked: Asked<Option<String>> = Asked::json_or_csv(&mut query, &call, CSV)?;
     let only = query.id("promotion_id", PromotionId::new);
     query.done()?;
-    let mut awaited = market.awaited(call.now).await?;
+    let mut awaited = market.promotions().awaited(call.now).await?;
     awaited.retain(|id| only.as_ref().is_none_or(|only| only == id));
     let part = |at: Option<Waits>, limit| part(&market, &awaited, at, limit, call.now);
     let page = asked.gather(part, |one| Some(waiting(&one))).await?;
@@ -384,7 +400,10 @@ async fn part(
         return Ok((Vec::new(), None));
     };
     let after = after.filter(|_| promotion.as_str() == from);
-    let (page, next) = market.waiting_for(promotion, after, limit, now).await?;
+    let (page, next) = market
+        .lists()
+        .waiting_for(promotion, after, limit, now)
+        .await?;
     let place = |promotion: &PromotionId, value: Option<String>| Place {
         value,
         id: promotion.as_str().to_owned(),
@@ -434,7 +453,7 @@ pub(crate) async fn feed(call: Call) -> Result<Response, Problem> {
     let since = query.instant("since");
     query.done()?;
     let from = since.unwrap_or(seen_from(&call)).max(seen_from(&call));
-    let part = |after, limit| market.feed(Some(from), after, limit, call.now);
+    let part = |after, limit| market.lists().feed(Some(from), after, limit, call.now);
     let entry = |(at, fact): (Instant, RedemptionFact)| {
         let mut shown = redemption(&fact);
         shown["at"] = json!(at);

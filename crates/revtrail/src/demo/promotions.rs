@@ -118,6 +118,7 @@ pub(super) async fn load(
         let rollback = Record::from_json(&told).and_then(|told| Rollback::read(&told));
         let redemption = RedemptionId::new(&id).map_err(refused)?;
         market
+            .redemptions()
             .roll_back(&redemption, rollback.map_err(wrong)?, now)
             .await?;
     }
@@ -156,13 +157,17 @@ async fn make(
     let body = body.to_string();
     let record = Record::from_json(&body).map_err(wrong)?;
     let told = Told::read(id.clone(), &record, now).map_err(|bad| refused(format!("{bad:?}")))?;
-    let (_, promotion) = market.put_promotion(&id, &told, BY, now).await?;
+    let (_, promotion) = market
+        .promotions()
+        .put_promotion(&id, &told, BY, now)
+        .await?;
     let mut new = Vec::new();
     for code in codes {
         let code = VoucherCode::new(&code).map_err(refused)?;
         new.push(NewVoucher { code, limit: None });
     }
     market
+        .vouchers()
         .make_vouchers(&promotion, &new, BY, now, None)
         .await
         .map(drop)
@@ -184,7 +189,7 @@ async fn take_in(
                 source: None,
             });
         }
-        market.take_in(&arrivals, now).await?;
+        market.redemptions().take_in(&arrivals, now).await?;
     }
     Ok(())
 }

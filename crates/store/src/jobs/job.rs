@@ -271,16 +271,30 @@ impl Progress {
     }
 }
 
+/// Jobs of one marketplace that wait. Reached by [`Market::jobs`].
+#[derive(Debug, Clone, Copy)]
+pub struct Jobs<'m> {
+    market: &'m Market,
+}
+
 impl Market {
-    fn unit_item(&self, unit: &Unit) -> NewItem {
-        NewItem::at(&keys::unit(&self.id, &unit.unit_id))
+    /// Jobs of one marketplace that wait.
+    pub fn jobs(&self) -> Jobs<'_> {
+        Jobs { market: self }
+    }
+}
+
+impl Jobs<'_> {
+    fn unit_item(self, unit: &Unit) -> NewItem {
+        NewItem::at(&keys::unit(&self.market.id, &unit.unit_id))
             .number("v", 0)
             .data(unit)
     }
 
     /// A write that puts a unit without a list.
-    pub(crate) fn put_unit(&self, unit: &Unit) -> Write {
-        self.store
+    pub(crate) fn put_unit(self, unit: &Unit) -> Write {
+        self.market
+            .store
             .put_write(self.unit_item(unit), Some(Condition::absent()))
     }
 
@@ -289,25 +303,30 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn add_fold(
-        &self,
+        self,
         unit: &Unit,
         customers: &[CustomerId],
         now: Instant,
     ) -> Result<(), StoreError> {
-        let list = NewItem::at(&keys::unit_list(&self.id, &unit.unit_id)).packed(&customers);
-        let list = list.expires(now.plus_ms(self.retention.keep_ms()));
-        self.store.put(list, None).await?;
-        self.store.put(self.unit_item(unit), None).await.map(drop)
+        let list = NewItem::at(&keys::unit_list(&self.market.id, &unit.unit_id)).packed(&customers);
+        let list = list.expires(now.plus_ms(self.market.retention.keep_ms()));
+        self.market.store.put(list, None).await?;
+        self.market
+            .store
+            .put(self.unit_item(unit), None)
+            .await
+            .map(drop)
     }
 
     /// The customers of a unit.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn unit_list(&self, unit_id: &str) -> Result<Vec<CustomerId>, StoreError> {
+    pub async fn unit_list(self, unit_id: &str) -> Result<Vec<CustomerId>, StoreError> {
         let list = self
+            .market
             .store
-            .get(&keys::unit_list(&self.id, unit_id), true)
+            .get(&keys::unit_list(&self.market.id, unit_id), true)
             .await?;
         list.as_ref().map_or(Ok(Vec::new()), data)
     }
@@ -316,8 +335,12 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn unit(&self, unit_id: &str) -> Result<Option<Unit>, StoreError> {
-        let item = self.store.get(&keys::unit(&self.id, unit_id), true).await?;
+    pub async fn unit(self, unit_id: &str) -> Result<Option<Unit>, StoreError> {
+        let item = self
+            .market
+            .store
+            .get(&keys::unit(&self.market.id, unit_id), true)
+            .await?;
         item.as_ref().map(read_unit).transpose()
     }
 
@@ -325,9 +348,10 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn units(&self) -> Result<Vec<Unit>, StoreError> {
-        self.store
-            .query(&keys::units(&self.id), &Range::All, Reading::STRONG)
+    pub async fn units(self) -> Result<Vec<Unit>, StoreError> {
+        self.market
+            .store
+            .query(&keys::units(&self.market.id), &Range::All, Reading::STRONG)
             .await?
             .iter()
             .map(read_unit)
@@ -339,14 +363,16 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn take_over(&self, asked: &[Unit], units: &[Unit]) -> Result<bool, StoreError> {
+    pub async fn take_over(self, asked: &[Unit], units: &[Unit]) -> Result<bool, StoreError> {
         let gone = asked.iter().map(|unit| {
-            let key = keys::unit(&self.id, &unit.unit_id);
-            self.store.delete_write(&key, Some(Condition::present()))
+            let key = keys::unit(&self.market.id, &unit.unit_id);
+            self.market
+                .store
+                .delete_write(&key, Some(Condition::present()))
         });
         let writes = units.iter().map(|unit| self.put_unit(unit)).chain(gone);
         Ok(matches!(
-            self.store.transact(writes.collect()).await?,
+            self.market.store.transact(writes.collect()).await?,
             Transacted::Done
         ))
     }
@@ -355,7 +381,7 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn hand_over(&self, unit: &Unit, rest: Work) -> Result<(), StoreError> {
+    pub async fn hand_over(self, unit: &Unit, rest: Work) -> Result<(), StoreError> {
         let unit = Unit {
             work: rest,
             ..unit.clone()
@@ -365,8 +391,9 @@ impl Market {
             (":d", AttributeValue::S(data)),
             (":one", AttributeValue::N("1".to_owned())),
         ];
-        let key = keys::unit(&self.id, &unit.unit_id);
-        self.store
+        let key = keys::unit(&self.market.id, &unit.unit_id);
+        self.market
+            .store
             .update(
                 &key,
                 "SET d = :d ADD v :one",
@@ -383,7 +410,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn verified(
-        &self,
+        self,
         unit: &mut Unit,
         found: &Progress,
         rest: Work,
@@ -395,23 +422,24 @@ impl Market {
         let mut values = vec![(":d", data)];
         values.extend(counts.iter().map(|(name, n)| (name.as_str(), n.clone())));
         let (key, update) = (
-            keys::unit(&self.id, &unit.unit_id),
+            keys::unit(&self.market.id, &unit.unit_id),
             format!("SET d = :d {addition}"),
         );
         unit.version += 1;
-        self.store
+        self.market
+            .store
             .update(&key, &update, values, Some(condition))
             .await
     }
 
     /// A write that counts what folds of a unit moved; it fails where the unit is done, and with it its transaction.
-    pub(crate) fn count_write(&self, unit: &Unit, progress: &Progress) -> Write {
+    pub(crate) fn count_write(self, unit: &Unit, progress: &Progress) -> Write {
         let (expression, values) = progress.addition("v");
         let values = values
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()));
-        self.store.update_write(
-            &keys::unit(&self.id, &unit.unit_id),
+        self.market.store.update_write(
+            &keys::unit(&self.market.id, &unit.unit_id),
             &expression,
             values.collect(),
             Some(Condition::present()),
@@ -422,7 +450,7 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn count(&self, unit: &Unit, progress: &Progress) -> Result<(), StoreError> {
+    pub async fn count(self, unit: &Unit, progress: &Progress) -> Result<(), StoreError> {
         if *progress == Progress::default() {
             return Ok(());
         }
@@ -430,8 +458,9 @@ impl Market {
         let values = values
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()));
-        let key = keys::unit(&self.id, &unit.unit_id);
-        self.store
+        let key = keys::unit(&self.market.id, &unit.unit_id);
+        self.market
+            .store
             .update(
                 &key,
                 &expression,
@@ -446,20 +475,20 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers; [`StoreError::Contended`] where others count on it all the time.
-    pub async fn unit_done(&self, unit: &Unit) -> Result<(), StoreError> {
-        let key = keys::unit(&self.id, &unit.unit_id);
+    pub async fn unit_done(self, unit: &Unit) -> Result<(), StoreError> {
+        let key = keys::unit(&self.market.id, &unit.unit_id);
         let mut runless = false;
         for _ in 0..TRIES_MAX {
-            let Some(item) = self.store.get(&key, true).await? else {
+            let Some(item) = self.market.store.get(&key, true).await? else {
                 return Ok(());
             };
             let version = number(&item, "v").unwrap_or(0).to_string();
             let condition = Condition::equals("v", AttributeValue::N(version));
-            let mut writes = vec![self.store.delete_write(&key, Some(condition))];
+            let mut writes = vec![self.market.store.delete_write(&key, Some(condition))];
             if let Some(run_id) = unit.run_id.as_ref().filter(|_| !runless) {
-                writes.push(self.add_to_run(run_id, &Progress::of(&item)));
+                writes.push(self.market.runs().add_to_run(run_id, &Progress::of(&item)));
             }
-            match self.store.transact(writes).await? {
+            match self.market.store.transact(writes).await? {
                 Transacted::Done => return Ok(()),
                 // The run's record is expired.
                 Transacted::Cancelled(faults) => runless = faults.get(1) == Some(&Fault::Condition),
@@ -475,13 +504,14 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn unit_lists(
-        &self,
+        self,
         place: ListPlace,
         now: Instant,
     ) -> Result<(Vec<(String, Vec<CustomerId>)>, Option<ListPlace>), StoreError> {
         let lane = (place.first + place.lanes) % keys::LIST_LANES.len();
-        let pk = keys::unit_lists(&self.id, &keys::LIST_LANES[lane..=lane]);
+        let pk = keys::unit_lists(&self.market.id, &keys::LIST_LANES[lane..=lane]);
         let (items, next) = self
+            .market
             .store
             .page(
                 &pk,

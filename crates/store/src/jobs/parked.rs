@@ -31,24 +31,43 @@ pub struct Parked {
     pub reason: ParkedFor,
 }
 
+/// The parked customers of one marketplace. Reached by [`Market::parked`].
+#[derive(Debug, Clone, Copy)]
+pub struct ParkedCustomers<'m> {
+    market: &'m Market,
+}
+
 impl Market {
+    /// The parked customers of one marketplace.
+    pub fn parked(&self) -> ParkedCustomers<'_> {
+        ParkedCustomers { market: self }
+    }
+}
+
+impl ParkedCustomers<'_> {
     /// Parks a customer, until the next fold that succeeds.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn park(&self, parked: &Parked) -> Result<(), StoreError> {
-        let item = NewItem::at(&keys::parked_customer(&self.id, &parked.customer_id)).data(parked);
-        let gone_at = parked.at.plus_ms(self.retention.keep_ms());
-        self.store.put(item.expires(gone_at), None).await.map(drop)
+    pub async fn park(self, parked: &Parked) -> Result<(), StoreError> {
+        let item =
+            NewItem::at(&keys::parked_customer(&self.market.id, &parked.customer_id)).data(parked);
+        let gone_at = parked.at.plus_ms(self.market.retention.keep_ms());
+        self.market
+            .store
+            .put(item.expires(gone_at), None)
+            .await
+            .map(drop)
     }
 
     /// A customer is folded again.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn unpark(&self, customer: &CustomerId) -> Result<(), StoreError> {
-        self.store
-            .delete(&keys::parked_customer(&self.id, customer))
+    pub async fn unpark(self, customer: &CustomerId) -> Result<(), StoreError> {
+        self.market
+            .store
+            .delete(&keys::parked_customer(&self.market.id, customer))
             .await
     }
 
@@ -56,9 +75,10 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn parked(&self, now: Instant) -> Result<Vec<Parked>, StoreError> {
-        self.store
-            .query(&keys::parked(&self.id), &Range::All, Reading::STRONG)
+    pub async fn list(self, now: Instant) -> Result<Vec<Parked>, StoreError> {
+        self.market
+            .store
+            .query(&keys::parked(&self.market.id), &Range::All, Reading::STRONG)
             .await?
             .iter()
             .filter(|item| !expired(item, now))

@@ -131,13 +131,26 @@ fn read_run(item: &Item) -> Result<Run, StoreError> {
     })
 }
 
+/// The ledger of runs of one marketplace. Reached by [`Market::runs`].
+#[derive(Debug, Clone, Copy)]
+pub struct Runs<'m> {
+    market: &'m Market,
+}
+
 impl Market {
+    /// The ledger of runs of one marketplace.
+    pub fn runs(&self) -> Runs<'_> {
+        Runs { market: self }
+    }
+}
+
+impl Runs<'_> {
     /// Puts a new run on record, running.
     ///
     /// # Errors
     /// What the table answers.
     pub async fn start_run(
-        &self,
+        self,
         verify: Option<Sample>,
         now: Instant,
     ) -> Result<String, StoreError> {
@@ -156,29 +169,29 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn put_run(
-        &self,
+        self,
         run_id: &str,
         verify: Option<Sample>,
         once: Option<(&Once, &Marker)>,
         now: Instant,
     ) -> Result<bool, StoreError> {
-        let gone_at = now.plus_ms(self.retention.keep_ms());
+        let gone_at = now.plus_ms(self.market.retention.keep_ms());
         let fixed = Fixed {
             started_at: now,
             verify,
         };
-        let item = NewItem::at(&keys::run(&self.id, run_id))
+        let item = NewItem::at(&keys::run(&self.market.id, run_id))
             .data(&fixed)
             .text("run_state", "running")
             .expires(gone_at);
-        let open = NewItem::at(&keys::open_run(&self.id, run_id)).expires(gone_at);
+        let open = NewItem::at(&keys::open_run(&self.market.id, run_id)).expires(gone_at);
         let mut writes = vec![
-            self.store.put_write(item, Some(Condition::absent())),
-            self.store.put_write(open, None),
+            self.market.store.put_write(item, Some(Condition::absent())),
+            self.market.store.put_write(open, None),
         ];
-        writes.extend(once.map(|(once, marker)| self.store.marker_write(once, marker)));
+        writes.extend(once.map(|(once, marker)| self.market.store.marker_write(once, marker)));
         Ok(matches!(
-            self.store.transact(writes).await?,
+            self.market.store.transact(writes).await?,
             Transacted::Done
         ))
     }
@@ -187,15 +200,16 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn open_runs(&self) -> Result<Vec<Run>, StoreError> {
-        let open = keys::open_runs(&self.id);
+    pub async fn open_runs(self) -> Result<Vec<Run>, StoreError> {
+        let open = keys::open_runs(&self.market.id);
         let open = self
+            .market
             .store
             .query(&open, &Range::All, Reading::STRONG)
             .await?;
-        let key = |item: &Item| keys::run(&self.id, text(item, "sk"));
+        let key = |item: &Item| keys::run(&self.market.id, text(item, "sk"));
         let keys: Vec<_> = open.iter().map(key).collect();
-        let items = self.store.get_all(&keys, true).await?;
+        let items = self.market.store.get_all(&keys, true).await?;
         let mut runs: Vec<Run> = items.iter().map(read_run).collect::<Result<_, _>>()?;
         runs.sort_by(|a, b| a.run_id.cmp(&b.run_id));
         Ok(runs)
@@ -205,9 +219,10 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn run(&self, run_id: &str, now: Instant) -> Result<Option<Run>, StoreError> {
-        self.store
-            .get(&keys::run(&self.id, run_id), true)
+    pub async fn run(self, run_id: &str, now: Instant) -> Result<Option<Run>, StoreError> {
+        self.market
+            .store
+            .get(&keys::run(&self.market.id, run_id), true)
             .await?
             .filter(|item| !expired(item, now))
             .map(|item| read_run(&item))
@@ -218,27 +233,28 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn runs(
-        &self,
+    pub async fn list(
+        self,
         after: Option<String>,
         limit: usize,
         now: Instant,
     ) -> Result<(Vec<Run>, Option<String>), StoreError> {
-        let list = keys::runs(&self.id);
-        let (items, next) = self.store.newest(&list, after, limit).await?;
+        let list = keys::runs(&self.market.id);
+        let (items, next) = self.market.store.newest(&list, after, limit).await?;
         let kept = items.iter().filter(|item| !expired(item, now));
         Ok((kept.map(read_run).collect::<Result<_, _>>()?, next))
     }
 
     /// Changes a run that is on record; nothing where it is not.
     async fn update_run(
-        &self,
+        self,
         run_id: &str,
         expression: &str,
         values: Vec<(&str, AttributeValue)>,
     ) -> Result<(), StoreError> {
-        let key = keys::run(&self.id, run_id);
-        self.store
+        let key = keys::run(&self.market.id, run_id);
+        self.market
+            .store
             .update(&key, expression, values, Some(Condition::present()))
             .await
             .map(drop)
@@ -248,7 +264,7 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn plans(&self, run_id: &str, units: i64) -> Result<(), StoreError> {
+    pub async fn plans(self, run_id: &str, units: i64) -> Result<(), StoreError> {
         let units = vec![(":u", AttributeValue::N(units.to_string()))];
         self.update_run(run_id, "ADD units :u", units).await
     }
@@ -257,7 +273,7 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn planned(&self, run_id: &str, now: Instant) -> Result<(), StoreError> {
+    pub async fn planned(self, run_id: &str, now: Instant) -> Result<(), StoreError> {
         let now = vec![(":t", AttributeValue::S(now.to_string()))];
         self.update_run(run_id, "SET planned_at = :t", now).await
     }
@@ -266,7 +282,7 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn run_met_error(&self, run_id: &str) -> Result<(), StoreError> {
+    pub async fn run_met_error(self, run_id: &str) -> Result<(), StoreError> {
         let one = vec![(":u", AttributeValue::N("1".to_owned()))];
         self.update_run(run_id, "ADD run_errors :u", one).await
     }
@@ -276,7 +292,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn finish_run(
-        &self,
+        self,
         run_id: &str,
         state: RunState,
         now: Instant,
@@ -292,39 +308,42 @@ impl Market {
         ];
         self.update_run(run_id, "SET run_state = :s, finished_at = :t", values)
             .await?;
-        self.store.delete(&keys::open_run(&self.id, run_id)).await
+        self.market
+            .store
+            .delete(&keys::open_run(&self.market.id, run_id))
+            .await
     }
 
     /// Plans the verification of a run: one unit, in the transaction that records it. False where another planned it.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn plan_verify(&self, run_id: &str, unit: &Unit) -> Result<bool, StoreError> {
+    pub async fn plan_verify(self, run_id: &str, unit: &Unit) -> Result<bool, StoreError> {
         let values = vec![
             (":t", AttributeValue::Bool(true)),
             (":u", AttributeValue::N("1".to_owned())),
         ];
-        let record = self.store.update_write(
-            &keys::run(&self.id, run_id),
+        let record = self.market.store.update_write(
+            &keys::run(&self.market.id, run_id),
             "SET verifying = :t ADD units :u",
             values,
             Some(Condition::without("verifying")),
         );
-        let writes = vec![self.put_unit(unit), record];
+        let writes = vec![self.market.jobs().put_unit(unit), record];
         Ok(matches!(
-            self.store.transact(writes).await?,
+            self.market.store.transact(writes).await?,
             Transacted::Done
         ))
     }
 
     /// A write that adds what a unit moved to its run, which must be on record.
-    pub(crate) fn add_to_run(&self, run_id: &str, moved: &Progress) -> Write {
+    pub(crate) fn add_to_run(self, run_id: &str, moved: &Progress) -> Write {
         let (expression, values) = moved.addition("units_done");
         let values = values
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()));
-        let key = keys::run(&self.id, run_id);
-        self.store.update_write(
+        let key = keys::run(&self.market.id, run_id);
+        self.market.store.update_write(
             &key,
             &expression,
             values.collect(),

@@ -181,7 +181,20 @@ struct Batch {
     differences: BTreeMap<Day, Sheet<CampaignId>>,
 }
 
+/// The contributions of one marketplace. Reached by [`Market::contributions`].
+#[derive(Debug, Clone, Copy)]
+pub struct Contributions<'m> {
+    market: &'m Market,
+}
+
 impl Market {
+    /// The contributions of one marketplace.
+    pub fn contributions(&self) -> Contributions<'_> {
+        Contributions { market: self }
+    }
+}
+
+impl Contributions<'_> {
     /// Moves customers to their new contributions, as many in a transaction as fit. A difference that fits into none moves in
     /// steps; after each of them the sheets are the sum of the contributions. A customer without any difference still
     /// gets a new version, so that a worker that froze with an older fold can no longer write it. Each transaction counts on the
@@ -190,7 +203,7 @@ impl Market {
     /// # Errors
     /// What the table answers. What moved before stays moved.
     pub async fn move_all(
-        &self,
+        self,
         unit: &Unit,
         moves: Vec<Move>,
         rules: RulesSeen,
@@ -209,7 +222,11 @@ impl Market {
             let batch = self.batch(unit, &pending, first_folded, items_max, now);
             let own = batch.writes.len();
             let mut writes = batch.writes;
-            let sheets = self.sheet_writes(desk, &batch.differences).await?;
+            let sheets = self
+                .market
+                .daily()
+                .sheet_writes(desk, &batch.differences)
+                .await?;
             let sheet_bytes: Vec<usize> = sheets.iter().map(Write::bytes).collect();
             writes.extend(sheets);
             // How large the sheets are is known only now: fewer days, then.
@@ -223,12 +240,16 @@ impl Market {
             for step in &batch.steps {
                 progress.take(&pending[step.customer], step, unit.run_name());
             }
-            writes.push(self.count_write(unit, &progress));
-            writes.push(self.check_rules(rules));
-            match self.store.transact(writes).await? {
+            writes.push(self.market.jobs().count_write(unit, &progress));
+            writes.push(self.market.settings().check_rules(rules));
+            match self.market.store.transact(writes).await? {
                 Transacted::Done => {
                     failures = 0;
-                    Self::sheets_written(desk, &batch.differences, sheet_bytes.into_iter());
+                    super::daily::Daily::sheets_written(
+                        desk,
+                        &batch.differences,
+                        sheet_bytes.into_iter(),
+                    );
                     for step in batch.steps {
                         let slot = &mut pending[step.customer];
                         if let Some(one) = slot.take_if(|one| one.changes.len() == step.changes) {
@@ -255,7 +276,7 @@ impl Market {
                         again.extend(pending.into_iter().flatten().map(|one| one.customer));
                         return Ok(Moved::Again(again));
                     }
-                    Self::sheets_at_fault(desk, &batch.differences, &faults[own..]);
+                    super::daily::Daily::sheets_at_fault(desk, &batch.differences, &faults[own..]);
                     let lost: BTreeSet<usize> = batch
                         .owners
                         .iter()
@@ -274,7 +295,7 @@ impl Market {
 
     /// The next transaction: customers in order, whole ones as long as they fit; the first is cut into a step if it does not.
     fn batch(
-        &self,
+        self,
         unit: &Unit,
         pending: &[Option<Pending>],
         first_folded: Day,
@@ -319,7 +340,7 @@ impl Market {
 
     /// The writes of a step but for the sheets', and what it adds to these.
     fn step_writes(
-        &self,
+        self,
         pending: &Pending,
         step: &Step,
         now: Instant,
@@ -331,14 +352,19 @@ impl Market {
             days.insert(change.day());
             if let Change::Order(day, old, new) = change {
                 if let Some(old) = old
-                    && new
-                        .as_ref()
-                        .is_none_or(|new| self.row_key(*day, new) != self.row_key(*day, old))
+                    && new.as_ref().is_none_or(|new| {
+                        self.market.purchases().row_key(*day, new)
+                            != self.market.purchases().row_key(*day, old)
+                    })
                 {
-                    writes.push(self.delete_row(*day, old));
+                    writes.push(self.market.purchases().delete_row(*day, old));
                 }
                 if let Some(new) = new {
-                    writes.push(self.put_row(*day, &pending.customer, new));
+                    writes.push(
+                        self.market
+                            .purchases()
+                            .put_row(*day, &pending.customer, new),
+                    );
                 }
             }
         }
@@ -362,36 +388,38 @@ impl Market {
 
     /// The head, always, under its version; and the pieces that changed.
     fn contribution_writes(
-        &self,
+        self,
         customer: &CustomerId,
         old: &StoredContribution,
         new: &StoredContribution,
         now: Instant,
     ) -> Vec<Write> {
-        let gone_at = now.plus_ms(self.retention.keep_ms());
-        let head = NewItem::at(&keys::head(&self.id, customer))
+        let gone_at = now.plus_ms(self.market.retention.keep_ms());
+        let head = NewItem::at(&keys::head(&self.market.id, customer))
             .number("v", new.version)
             .text("u", &*new.unit_id)
             .json("r", &new.runs)
             .data(&new.head())
             .expires(gone_at);
         let mut writes = vec![
-            self.store
+            self.market
+                .store
                 .put_write(head, Some(Condition::version(old.version))),
         ];
         let (before, after) = (old.pieces(), new.pieces());
         for (name, days) in &after {
             if before.get(name) != Some(days) {
-                let piece = NewItem::at(&keys::piece(&self.id, customer, name));
+                let piece = NewItem::at(&keys::piece(&self.market.id, customer, name));
                 writes.push(
-                    self.store
+                    self.market
+                        .store
                         .put_write(piece.packed(days).expires(gone_at), None),
                 );
             }
         }
         for name in before.keys().filter(|name| !after.contains_key(*name)) {
-            let key = keys::piece(&self.id, customer, name);
-            writes.push(self.store.delete_write(&key, None));
+            let key = keys::piece(&self.market.id, customer, name);
+            writes.push(self.market.store.delete_write(&key, None));
         }
         writes
     }

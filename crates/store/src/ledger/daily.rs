@@ -65,16 +65,29 @@ impl Desk {
     }
 }
 
+/// The daily aggregates of one marketplace. Reached by [`Market::daily`].
+#[derive(Debug, Clone, Copy)]
+pub struct Daily<'m> {
+    market: &'m Market,
+}
+
 impl Market {
+    /// The daily aggregates of one marketplace.
+    pub fn daily(&self) -> Daily<'_> {
+        Daily { market: self }
+    }
+}
+
+impl Daily<'_> {
     /// When what belongs to a day is no longer seen.
-    pub(crate) fn unseen_at(&self, day: Day) -> Instant {
+    pub(crate) fn unseen_at(self, day: Day) -> Instant {
         day.over_everywhere()
-            .plus_ms(self.retention.ms() + 2 * DAY_MS)
+            .plus_ms(self.market.retention.ms() + 2 * DAY_MS)
     }
 
     /// Takes the sheets of days in hand, in the first stripe from the desk's own on where there is room.
     async fn fetch(
-        &self,
+        self,
         desk: &mut Desk,
         days: impl Iterator<Item = Day>,
     ) -> Result<(), StoreError> {
@@ -87,7 +100,7 @@ impl Market {
             }
         }
         while !wanted.is_empty() {
-            let key = |(&day, &stripe): (&Day, &u8)| keys::sheet(&self.id, stripe, day);
+            let key = |(&day, &stripe): (&Day, &u8)| keys::sheet(&self.market.id, stripe, day);
             let keys: Vec<_> = wanted.iter().map(key).collect();
             for (&day, &stripe) in &wanted {
                 let nothing = OnDesk {
@@ -96,7 +109,7 @@ impl Market {
                 };
                 desk.sheets.insert(day, nothing);
             }
-            for item in self.store.get_all(&keys, true).await? {
+            for item in self.market.store.get_all(&keys, true).await? {
                 let (day, stored) = read_sheet(&item)?;
                 let on = desk.sheets.entry(day).or_default();
                 (on.stored, on.bytes) = (stored, item_bytes(&item));
@@ -116,7 +129,7 @@ impl Market {
 
     /// Writes that add differences to the sheets of days, each under its version.
     pub(crate) async fn sheet_writes(
-        &self,
+        self,
         desk: &mut Desk,
         differences: &BTreeMap<Day, Sheet<CampaignId>>,
     ) -> Result<Vec<Write>, StoreError> {
@@ -132,15 +145,16 @@ impl Market {
     }
 
     /// A write that puts a sheet in the place of the one whose version it has.
-    fn put_sheet(&self, stripe: u8, day: Day, stored: &StoredSheet) -> Write {
-        let mut item = NewItem::at(&keys::sheet(&self.id, stripe, day))
+    fn put_sheet(self, stripe: u8, day: Day, stored: &StoredSheet) -> Write {
+        let mut item = NewItem::at(&keys::sheet(&self.market.id, stripe, day))
             .number("v", stored.version + 1)
             .packed(&stored.sheet)
             .expires(self.unseen_at(day));
         if !stored.merged.is_empty() {
             item = item.json("m", &stored.merged);
         }
-        self.store
+        self.market
+            .store
             .put_write(item, Some(Condition::version(stored.version)))
     }
 
@@ -149,13 +163,18 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn merge_quiet(&self, day: Day) -> Result<(), StoreError> {
+    pub async fn merge_quiet(self, day: Day) -> Result<(), StoreError> {
         // DynamoDB takes no empty text for a key; no day lies before this one.
         let range = Range::Between("0".to_owned(), day.minus(1).to_string());
         let mut stripes: BTreeMap<Day, Vec<(u8, StoredSheet)>> = BTreeMap::new();
         for stripe in 1..keys::STRIPES {
-            let pk = keys::sheets(&self.id, stripe);
-            for item in self.store.query(&pk, &range, Reading::EVENTUAL).await? {
+            let pk = keys::sheets(&self.market.id, stripe);
+            for item in self
+                .market
+                .store
+                .query(&pk, &range, Reading::EVENTUAL)
+                .await?
+            {
                 let (day, stored) = read_sheet(&item)?;
                 if !stored.sheet.is_empty() {
                     stripes.entry(day).or_default().push((stripe, stored));
@@ -163,7 +182,11 @@ impl Market {
             }
         }
         for (day, parts) in stripes {
-            let first = self.store.get(&keys::sheet(&self.id, 0, day), true).await?;
+            let first = self
+                .market
+                .store
+                .get(&keys::sheet(&self.market.id, 0, day), true)
+                .await?;
             let mut first = match &first {
                 Some(item) => read_sheet(item)?.1,
                 None => StoredSheet::default(),
@@ -179,7 +202,7 @@ impl Market {
             let first = self.put_sheet(0, day, &first);
             if first.bytes() <= SHEET_BYTES_MAX {
                 writes.push(first);
-                self.store.transact(writes).await?;
+                self.market.store.transact(writes).await?;
             }
         }
         Ok(())
@@ -221,7 +244,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn absorb_notes(
-        &self,
+        self,
         notes: &[Note],
         versions: &Versions,
         desk: &mut Desk,
@@ -234,8 +257,8 @@ impl Market {
             let mut writes: Vec<Write> = batch
                 .iter()
                 .map(|note| {
-                    self.store.delete_write(
-                        &keys::note(&self.id, &note.call),
+                    self.market.store.delete_write(
+                        &keys::note(&self.market.id, &note.call),
                         Some(Condition::present()),
                     )
                 })
@@ -244,7 +267,7 @@ impl Market {
             let before = writes.len();
             writes.extend(self.sheet_writes(desk, &differences).await?);
             let bytes: Vec<usize> = writes.iter().skip(before).map(Write::bytes).collect();
-            match self.store.transact(writes).await? {
+            match self.market.store.transact(writes).await? {
                 Transacted::Done => {
                     Self::sheets_written(desk, &differences, bytes.into_iter());
                     failures = 0;
@@ -273,7 +296,7 @@ impl Market {
 
     /// The first notes that fit into a transaction with what takes their places and their sheets, and what they add to these.
     fn absorbable<'n>(
-        &self,
+        self,
         notes: &[&'n Note],
         versions: &Versions,
         now: Instant,
@@ -285,7 +308,8 @@ impl Market {
             let day = note.at.day(versions.at(note.at).settings.timezone);
             let new_day = note.closed && !differences.contains_key(&day);
             let successor = note.successor(now);
-            let successor = successor.map(|next| self.store.put_write(next.item(self), None));
+            let successor =
+                successor.map(|next| self.market.store.put_write(next.item(self.market), None));
             let more = 1 + usize::from(new_day) + usize::from(successor.is_some());
             let full = new_day && differences.len() == SHEETS_MAX;
             if full
@@ -315,7 +339,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn sheets(
-        &self,
+        self,
         from: Day,
         to: Day,
         reading: Reading,
@@ -325,8 +349,8 @@ impl Market {
         let mut reading = reading;
         for _ in 0..TRIES_MAX {
             let stripes = (0..keys::STRIPES).map(|stripe| async move {
-                let pk = keys::sheets(&self.id, stripe);
-                self.store.query(&pk, range, reading).await
+                let pk = keys::sheets(&self.market.id, stripe);
+                self.market.store.query(&pk, range, reading).await
             });
             let mut days: BTreeMap<Day, BTreeMap<u8, StoredSheet>> = BTreeMap::new();
             for (stripe, items) in (0..).zip(try_join_all(stripes).await?) {

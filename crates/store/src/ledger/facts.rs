@@ -141,23 +141,41 @@ pub struct CustomerFacts {
     pub bytes: usize,
 }
 
+/// Events and orders of one marketplace. Reached by [`Market::facts`].
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'m> {
+    market: &'m Market,
+}
+
 impl Market {
+    /// Events and orders of one marketplace.
+    pub fn facts(&self) -> Facts<'_> {
+        Facts { market: self }
+    }
+}
+
+impl Facts<'_> {
     /// When a fact of a time is no longer kept.
-    fn gone_at(&self, at: Instant) -> Instant {
-        at.plus_ms(self.retention.keep_ms())
+    fn gone_at(self, at: Instant) -> Instant {
+        at.plus_ms(self.market.retention.keep_ms())
     }
 
     /// Stores an event, unless the customer has one of that id.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn put_event(&self, event: &Event) -> Result<EventOutcome, StoreError> {
-        let key = keys::event(&self.id, &event.customer_id, &event.event_id);
+    pub async fn put_event(self, event: &Event) -> Result<EventOutcome, StoreError> {
+        let key = keys::event(&self.market.id, &event.customer_id, &event.event_id);
         let item = NewItem::at(&key)
             .data(&EventItem::of(event))
             .expires(self.gone_at(event.occurred_at));
         Ok(
-            match self.store.put(item, Some(Condition::absent())).await? {
+            match self
+                .market
+                .store
+                .put(item, Some(Condition::absent()))
+                .await?
+            {
                 PutOutcome::Done(_) => EventOutcome::Stored,
                 PutOutcome::Refused(stands) => {
                     let stands: EventItem = data(&stands)?;
@@ -169,7 +187,7 @@ impl Market {
     }
 
     /// An event as it is stored.
-    pub(crate) fn event_at(&self, item: &Item, of: &CustomerId) -> Result<Event, StoreError> {
+    pub(crate) fn event_at(self, item: &Item, of: &CustomerId) -> Result<Event, StoreError> {
         let id = &text(item, "sk")[keys::EVENT_PREFIX.len()..];
         let id = EventId::new(id).map_err(|why| unreadable(item, why))?;
         Ok(data::<EventItem>(item)?.event(id, of.clone()))
@@ -180,7 +198,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn put_order(
-        &self,
+        self,
         order: &Order,
         pointer: &Pointer,
     ) -> Result<OrderOutcome, StoreError> {
@@ -189,12 +207,13 @@ impl Market {
             Err(problem) => return Ok(OrderOutcome::Immutable(problem)),
         };
         let standing = order.standing();
-        let key = keys::order(&self.id, &order.customer_id, &order.order_id);
+        let key = keys::order(&self.market.id, &order.customer_id, &order.order_id);
         let item = NewItem::at(&key)
             .text("d", standing.clone())
             .expires(self.gone_at(order.placed_at));
         Ok(
             match self
+                .market
                 .store
                 .put(item, Some(Condition::absent_or_less("d", &standing)))
                 .await?
@@ -217,16 +236,21 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn order_pointer(&self, order: &Order) -> Result<Pointer, StoreError> {
-        let key = keys::order_pointer(&self.id, &order.order_id);
-        if let Some(stands) = self.store.get(&key, false).await? {
+    pub async fn order_pointer(self, order: &Order) -> Result<Pointer, StoreError> {
+        let key = keys::order_pointer(&self.market.id, &order.order_id);
+        if let Some(stands) = self.market.store.get(&key, false).await? {
             return data(&stands);
         }
         let pointer = Pointer::of(order);
         let item = NewItem::at(&key)
             .data(&pointer)
             .expires(self.gone_at(order.placed_at));
-        match self.store.put(item, Some(Condition::absent())).await? {
+        match self
+            .market
+            .store
+            .put(item, Some(Condition::absent()))
+            .await?
+        {
             PutOutcome::Done(_) => Ok(pointer),
             PutOutcome::Refused(stands) => data(&stands),
         }
@@ -236,18 +260,20 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn order(&self, id: &OrderId, now: Instant) -> Result<Option<Order>, StoreError> {
+    pub async fn order(self, id: &OrderId, now: Instant) -> Result<Option<Order>, StoreError> {
         let Some(pointer) = self
+            .market
             .store
-            .get(&keys::order_pointer(&self.id, id), true)
+            .get(&keys::order_pointer(&self.market.id, id), true)
             .await?
         else {
             return Ok(None);
         };
         let customer = data::<Pointer>(&pointer)?.customer_id;
         let item = self
+            .market
             .store
-            .get(&keys::order(&self.id, &customer, id), true)
+            .get(&keys::order(&self.market.id, &customer, id), true)
             .await?;
         item.filter(|item| !expired(item, now))
             .map(|item| read_order(&item))
@@ -259,15 +285,15 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn orders(
-        &self,
+        self,
         ids: &[(CustomerId, OrderId)],
         now: Instant,
     ) -> Result<Vec<Order>, StoreError> {
         let keys: Vec<_> = ids
             .iter()
-            .map(|(customer, order)| keys::order(&self.id, customer, order))
+            .map(|(customer, order)| keys::order(&self.market.id, customer, order))
             .collect();
-        let items = self.store.get_all(&keys, true).await?;
+        let items = self.market.store.get_all(&keys, true).await?;
         items
             .iter()
             .filter(|item| !expired(item, now))
@@ -281,17 +307,18 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn customer(
-        &self,
+        self,
         id: &CustomerId,
         bytes_max: usize,
         now: Instant,
     ) -> Result<Option<CustomerFacts>, StoreError> {
         let mut facts = CustomerFacts::default();
-        let pk = keys::customer(&self.id, id);
+        let pk = keys::customer(&self.market.id, id);
         let mut after = None;
         // The head sorts first, and pages come one after the other.
         loop {
             let page = self
+                .market
                 .store
                 .page(&pk, &Range::All, Reading::STRONG, after, None);
             let (items, next) = page.await?;

@@ -115,13 +115,30 @@ impl Note {
     }
 }
 
+/// What of one marketplace came in and no run has planned yet. Reached by [`Market::intake`].
+#[derive(Debug, Clone, Copy)]
+pub struct IntakeMarkers<'m> {
+    market: &'m Market,
+}
+
 impl Market {
+    /// What of one marketplace came in and no run has planned yet.
+    pub fn intake(&self) -> IntakeMarkers<'_> {
+        IntakeMarkers { market: self }
+    }
+}
+
+impl IntakeMarkers<'_> {
     /// Writes a note as it stands, open or closed.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn put_note(&self, note: &Note) -> Result<(), StoreError> {
-        self.store.put(note.item(self), None).await.map(drop)
+    pub async fn put_note(self, note: &Note) -> Result<(), StoreError> {
+        self.market
+            .store
+            .put(note.item(self.market), None)
+            .await
+            .map(drop)
     }
 
     /// A page of a lane's notes, open and closed, from after a call, and where to go on.
@@ -129,13 +146,14 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn notes_of_lane(
-        &self,
+        self,
         lane: u8,
         after: Option<String>,
         limit: Option<i32>,
     ) -> Result<(Vec<Note>, Option<String>), StoreError> {
-        let pk = keys::notes(&self.id, lane);
+        let pk = keys::notes(&self.market.id, lane);
         let (items, next) = self
+            .market
             .store
             .page(&pk, &Range::All, Reading::STRONG, after, limit)
             .await?;
@@ -155,7 +173,7 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn told_of_campaigns(&self) -> Result<Vec<Witnessed>, StoreError> {
+    pub async fn told_of_campaigns(self) -> Result<Vec<Witnessed>, StoreError> {
         let lanes = (0..NOTE_LANES).map(|lane| async move {
             let (mut told, mut next) = (Vec::new(), None);
             loop {
@@ -176,7 +194,7 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn notes(&self) -> Result<Vec<Note>, StoreError> {
+    pub async fn notes(self) -> Result<Vec<Note>, StoreError> {
         let lanes = (0..NOTE_LANES).map(|lane| async move {
             let (mut notes, mut next) = self.notes_of_lane(lane, None, None).await?;
             while next.is_some() {
@@ -202,13 +220,13 @@ pub struct Pending {
 /// Notes read at once where it is enough to know some customers.
 const NOTES_AT_ONCE: i32 = 25;
 
-impl Market {
+impl IntakeMarkers<'_> {
     /// The customers who wait for the next run: those of notes and of units, and those whose orders wait to be decided again; up
     /// to `max` of them.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn pending(&self, max: usize, now: Instant) -> Result<Pending, StoreError> {
+    pub async fn pending(self, max: usize, now: Instant) -> Result<Pending, StoreError> {
         let mut pending = Pending::default();
         let firsts =
             (0..NOTE_LANES).map(|lane| self.notes_of_lane(lane, None, Some(NOTES_AT_ONCE)));
@@ -225,13 +243,13 @@ impl Market {
             lanes.extend(next.map(|next| (lane, next)));
         }
         let mut asked: Option<Redecide> = None;
-        for unit in self.units().await? {
+        for unit in self.market.jobs().units().await? {
             if pending.more {
                 break;
             }
             match unit.work {
                 Work::Fold { next } => {
-                    let list = self.unit_list(&unit.unit_id).await?;
+                    let list = self.market.jobs().unit_list(&unit.unit_id).await?;
                     pending.take(list.into_iter().skip(next), max);
                 }
                 // Every campaign that changes asks for one: they are walked through as a run will, all at once.
@@ -245,7 +263,7 @@ impl Market {
                 Work::Refold { .. } => {
                     let mut place = Some(ListPlace::anywhere());
                     while let Some(at) = place.filter(|_| !pending.more) {
-                        let (lists, next) = self.unit_lists(at, now).await?;
+                        let (lists, next) = self.market.jobs().unit_lists(at, now).await?;
                         lists
                             .into_iter()
                             .for_each(|(_, list)| pending.take(list, max));
@@ -263,14 +281,14 @@ impl Market {
     }
 
     async fn take_redecided(
-        &self,
+        self,
         pending: &mut Pending,
         span: Redecide,
         place: Option<RowPlace>,
         max: usize,
         now: Instant,
     ) -> Result<(), StoreError> {
-        let mut redecided = self.redecided(span, place, now).await?;
+        let mut redecided = self.market.purchases().redecided(span, place, now).await?;
         while !pending.more
             && let Some(customers) = redecided.next().await?
         {
@@ -280,12 +298,12 @@ impl Market {
     }
 }
 
-impl Market {
+impl IntakeMarkers<'_> {
     /// True where a customer may have to be folded: a note or a unit names him, or one could that does not say whom.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn waits(&self, customer: &CustomerId) -> Result<bool, StoreError> {
+    pub async fn waits(self, customer: &CustomerId) -> Result<bool, StoreError> {
         if self
             .notes()
             .await?
@@ -294,9 +312,14 @@ impl Market {
         {
             return Ok(true);
         }
-        for unit in self.units().await? {
+        for unit in self.market.jobs().units().await? {
             let named = match unit.work {
-                Work::Fold { .. } => self.unit_list(&unit.unit_id).await?.contains(customer),
+                Work::Fold { .. } => self
+                    .market
+                    .jobs()
+                    .unit_list(&unit.unit_id)
+                    .await?
+                    .contains(customer),
                 Work::Redecide { .. } | Work::Refold { .. } => true,
                 Work::Verify { .. } => false,
             };

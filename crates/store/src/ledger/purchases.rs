@@ -36,25 +36,47 @@ pub struct PurchaseRow {
     pub line: OrderLine,
 }
 
+/// Purchase rows of one marketplace. Reached by [`Market::purchases`].
+#[derive(Debug, Clone, Copy)]
+pub struct Purchases<'m> {
+    market: &'m Market,
+}
+
 impl Market {
+    /// Purchase rows of one marketplace.
+    pub fn purchases(&self) -> Purchases<'_> {
+        Purchases { market: self }
+    }
+}
+
+impl<'m> Purchases<'m> {
     /// A write that puts a purchase row.
-    pub(crate) fn put_row(&self, day: Day, customer: &CustomerId, line: &OrderLine) -> Write {
+    pub(crate) fn put_row(self, day: Day, customer: &CustomerId, line: &OrderLine) -> Write {
         let item = NewItem::at(&self.row_key(day, line)).data(&PurchaseRow {
             customer_id: customer.clone(),
             line: line.clone(),
         });
-        self.store
-            .put_write(item.expires(self.unseen_at(day)), None)
+        self.market
+            .store
+            .put_write(item.expires(self.market.daily().unseen_at(day)), None)
     }
 
     /// A write that deletes a purchase row.
-    pub(crate) fn delete_row(&self, day: Day, line: &OrderLine) -> Write {
-        self.store.delete_write(&self.row_key(day, line), None)
+    pub(crate) fn delete_row(self, day: Day, line: &OrderLine) -> Write {
+        self.market
+            .store
+            .delete_write(&self.row_key(day, line), None)
     }
 
-    pub(crate) fn row_key(&self, day: Day, line: &OrderLine) -> keys::Key {
+    pub(crate) fn row_key(self, day: Day, line: &OrderLine) -> keys::Key {
         let campaign = line.credit.as_ref().map(|credit| &credit.campaign_id);
-        keys::purchase(&self.id, campaign, day, line.placed_at, &line.order_id)
+        keys::purchase(
+            &self.market.id,
+            campaign,
+            day,
+            line.placed_at,
+            &line.order_id,
+        )
     }
 
     /// True where the purchase rows of a customer are those of a contribution.
@@ -62,7 +84,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn rows_are(
-        &self,
+        self,
         customer: &CustomerId,
         contribution: &Contribution,
     ) -> Result<bool, StoreError> {
@@ -74,7 +96,7 @@ impl Market {
             .iter()
             .map(|(day, line)| self.row_key(*day, line))
             .collect();
-        for item in self.store.get_all(&keys, true).await? {
+        for item in self.market.store.get_all(&keys, true).await? {
             let row: PurchaseRow = data(&item)?;
             lines.retain(|(_, line)| **line != row.line || row.customer_id != *customer);
         }
@@ -86,8 +108,8 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn purchases(
-        &self,
+    pub async fn of_campaign(
+        self,
         campaign: Option<&CampaignId>,
         days: RangeInclusive<Day>,
         after: Option<String>,
@@ -102,9 +124,10 @@ impl Market {
             ..reading
         };
         let (items, next) = self
+            .market
             .store
             .page(
-                &keys::purchases(&self.id, campaign),
+                &keys::purchases(&self.market.id, campaign),
                 &range,
                 reading,
                 after,
@@ -125,7 +148,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn purchases_of(
-        &self,
+        self,
         campaign: &CampaignId,
         days: RangeInclusive<Day>,
         after: Option<String>,
@@ -135,7 +158,7 @@ impl Market {
     ) -> Result<(Vec<PurchaseRow>, Option<String>), StoreError> {
         // The table goes on from a full page, whether there is more or not: one row more tells.
         let one_more = i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX);
-        let page = self.purchases(Some(campaign), days, after, Some(one_more), reading, now);
+        let page = self.of_campaign(Some(campaign), days, after, Some(one_more), reading, now);
         let (mut rows, mut next) = page.await?;
         if rows.len() > limit {
             rows.truncate(limit);
@@ -146,11 +169,11 @@ impl Market {
 
     /// The orders of days as the last run decided them, from a place on; the sheets of the days say who earned any.
     pub fn rows(
-        &self,
+        self,
         sheets: &BTreeMap<Day, Sheet<CampaignId>>,
         place: Option<RowPlace>,
         now: Instant,
-    ) -> Rows<'_> {
+    ) -> Rows<'m> {
         let lists = |(&day, sheet)| earners(sheet).into_iter().map(move |one| (day, one));
         let mut lists: VecDeque<_> = sheets.iter().flat_map(lists).collect();
         let mut after = None;
@@ -160,7 +183,7 @@ impl Market {
             after = place.after.filter(|_| lists.front() == Some(&next));
         }
         Rows {
-            market: self,
+            market: self.market,
             now,
             lists,
             after,
@@ -172,22 +195,23 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn newest_first(
-        &self,
+        self,
         day: Day,
         sheet: Option<&Sheet<CampaignId>>,
         before: Option<(Instant, &OrderId)>,
         at_once: usize,
         now: Instant,
-    ) -> Result<NewestFirst<'_>, StoreError> {
+    ) -> Result<NewestFirst<'m>, StoreError> {
         let earners = sheet.map(earners).unwrap_or_default();
         let each = at_once.min(ROWS_IN_HAND / earners.len().max(1));
         let list = RowList {
-            market: self,
+            market: self.market,
             day,
             now,
             limit: each.max(LIST_ROWS_MIN) as i32,
             rows: VecDeque::new(),
-            after: before.map(|(at, order)| keys::purchase(&self.id, None, day, at, order).sk),
+            after: before
+                .map(|(at, order)| keys::purchase(&self.market.id, None, day, at, order).sk),
             over: false,
         };
         let first = earners.into_iter().map(|earner| {
@@ -245,9 +269,14 @@ impl Rows<'_> {
         };
         let reading = Reading::STRONG;
         let (days, after) = (*day..=*day, self.after.take());
-        let page = self
-            .market
-            .purchases(campaign.as_ref(), days, after, None, reading, self.now);
+        let page = self.market.purchases().of_campaign(
+            campaign.as_ref(),
+            days,
+            after,
+            None,
+            reading,
+            self.now,
+        );
         let (rows, next) = page.await?;
         self.after = next;
         if self.after.is_none() {
@@ -319,7 +348,8 @@ impl RowList<'_> {
             let reading = Reading::STRONG;
             let page = self
                 .market
-                .purchases(earner, days, after, limit, reading, self.now);
+                .purchases()
+                .of_campaign(earner, days, after, limit, reading, self.now);
             let (rows, next) = page.await?;
             self.rows.extend(rows);
             self.over = next.is_none();
@@ -336,33 +366,37 @@ pub struct Redecided<'m> {
     rows: Rows<'m>,
 }
 
-impl Market {
+impl<'m> Purchases<'m> {
     /// Those whose orders a change touches, from a place on.
     ///
     /// # Errors
     /// What the table answers.
     pub async fn redecided(
-        &self,
+        self,
         mut span: Redecide,
         place: Option<RowPlace>,
         now: Instant,
-    ) -> Result<Redecided<'_>, StoreError> {
+    ) -> Result<Redecided<'m>, StoreError> {
         let mut days = BTreeMap::new();
-        if let Some(versions) = self.versions().await? {
+        if let Some(versions) = self.market.settings().versions().await? {
             let day = |at: Instant| at.day(versions.at(at).settings.timezone);
-            let first_folded = self.retention.first_folded(day(now));
+            let first_folded = self.market.retention.first_folded(day(now));
             // Days are named by the zone in force at the order's own instant, and zones lie up to 26 hours apart.
             let mut first = day(span.from).minus(2);
             if first < first_folded {
                 // An order that nobody sees any more can be the purchase that made a visible one not the customer's first.
                 first = first_folded;
-                let look_back_ms = self.retention.look_back_ms();
+                let look_back_ms = self.market.retention.look_back_ms();
                 span.to = span.to.map(|to| to.plus_ms(look_back_ms));
             }
             let first = place.as_ref().map_or(first, |place| first.max(place.day));
             let last = day(span.to.unwrap_or(now)).plus(2);
             if first <= last {
-                days = self.sheets(first, last, Reading::STRONG, now).await?;
+                days = self
+                    .market
+                    .daily()
+                    .sheets(first, last, Reading::STRONG, now)
+                    .await?;
             }
         }
         Ok(Redecided {

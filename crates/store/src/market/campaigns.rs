@@ -17,12 +17,25 @@ use crate::table::item::{Item, NewItem, data};
 use crate::table::keys;
 use crate::table::write::Transacted;
 
+/// Campaigns of one marketplace. Reached by [`Market::campaigns`].
+#[derive(Debug, Clone, Copy)]
+pub struct Campaigns<'m> {
+    market: &'m Market,
+}
+
 impl Market {
+    /// Campaigns of one marketplace.
+    pub fn campaigns(&self) -> Campaigns<'_> {
+        Campaigns { market: self }
+    }
+}
+
+impl Campaigns<'_> {
     /// All campaigns, as they stand.
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn catalog(&self) -> Result<Catalog, StoreError> {
+    pub async fn catalog(self) -> Result<Catalog, StoreError> {
         self.read_catalog(Reading::STRONG).await
     }
 
@@ -30,14 +43,15 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn catalog_shown(&self) -> Result<Catalog, StoreError> {
+    pub async fn catalog_shown(self) -> Result<Catalog, StoreError> {
         self.read_catalog(Reading::EVENTUAL).await
     }
 
-    async fn read_catalog(&self, reading: Reading) -> Result<Catalog, StoreError> {
+    async fn read_catalog(self, reading: Reading) -> Result<Catalog, StoreError> {
         let items = self
+            .market
             .store
-            .query(&keys::campaigns(&self.id), &Range::All, reading)
+            .query(&keys::campaigns(&self.market.id), &Range::All, reading)
             .await?;
         Ok(Catalog::new(
             items.iter().map(data).collect::<Result<_, _>>()?,
@@ -48,7 +62,7 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn catalog_with(&self, waiting: &[Witnessed]) -> Result<Catalog, StoreError> {
+    pub async fn catalog_with(self, waiting: &[Witnessed]) -> Result<Catalog, StoreError> {
         let mut campaigns: BTreeMap<CampaignId, Campaign> = self
             .catalog()
             .await?
@@ -69,9 +83,10 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn campaign(&self, id: &CampaignId) -> Result<Option<Campaign>, StoreError> {
-        self.store
-            .get(&keys::campaign(&self.id, id), true)
+    pub async fn campaign(self, id: &CampaignId) -> Result<Option<Campaign>, StoreError> {
+        self.market
+            .store
+            .get(&keys::campaign(&self.market.id, id), true)
             .await?
             .map(|item| data(&item))
             .transpose()
@@ -83,7 +98,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn put_campaign(
-        &self,
+        self,
         told: &Campaign,
         now: Instant,
     ) -> Result<(bool, Campaign), StoreError> {
@@ -99,7 +114,7 @@ impl Market {
     /// # Errors
     /// What the table answers; inside, what `tell` says.
     pub async fn tell_campaign<E>(
-        &self,
+        self,
         id: &CampaignId,
         tell: impl Fn(Option<&Campaign>) -> Result<Campaign, E>,
         now: Instant,
@@ -120,7 +135,7 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn witness_campaign(&self, seen: &Witnessed, now: Instant) -> Result<(), StoreError> {
+    pub async fn witness_campaign(self, seen: &Witnessed, now: Instant) -> Result<(), StoreError> {
         let change = |stands: Option<&Campaign>| {
             let mut campaign = stands
                 .cloned()
@@ -134,14 +149,14 @@ impl Market {
     }
 
     async fn change_campaign<E>(
-        &self,
+        self,
         id: &CampaignId,
         change: impl Fn(Option<&Campaign>) -> Result<Campaign, E>,
         now: Instant,
     ) -> Result<Result<(bool, Campaign), E>, StoreError> {
-        let key = keys::campaign(&self.id, id);
+        let key = keys::campaign(&self.market.id, id);
         for _ in 0..TRIES_MAX {
-            let item: Option<Item> = self.store.get(&key, true).await?;
+            let item: Option<Item> = self.market.store.get(&key, true).await?;
             let stands: Option<Campaign> = item.as_ref().map(data).transpose()?;
             let campaign = match change(stands.as_ref()) {
                 Ok(campaign) => campaign,
@@ -155,23 +170,30 @@ impl Market {
                 None => Condition::absent(),
             };
             let mut writes = vec![
-                self.store
+                self.market
+                    .store
                     .put_write(NewItem::at(&key).data(&campaign), Some(condition)),
             ];
             // Under the settings that stand when it changes: others may ask for other orders.
-            let versions = self.versions().await?;
+            let versions = self.market.settings().versions().await?;
             if let Some(versions) = &versions {
-                let next = keys::settings_version(&self.id, versions.newest().version + 1);
-                writes.push(self.store.check_write(&next, Condition::absent()));
+                let next = keys::settings_version(&self.market.id, versions.newest().version + 1);
+                writes.push(self.market.store.check_write(&next, Condition::absent()));
             }
             if let Some(redecide) = versions
                 .as_ref()
                 .and_then(|versions| Redecide::after_change(stands.as_ref(), &campaign, versions))
             {
-                writes.push(self.put_unit(&Unit::new(Work::redecide(redecide), None, 0, 0, now)));
-                writes.extend(self.raise_rules());
+                writes.push(self.market.jobs().put_unit(&Unit::new(
+                    Work::redecide(redecide),
+                    None,
+                    0,
+                    0,
+                    now,
+                )));
+                writes.extend(self.market.settings().raise_rules());
             }
-            match self.store.transact(writes).await? {
+            match self.market.store.transact(writes).await? {
                 Transacted::Done => return Ok(Ok((stands.is_none(), campaign))),
                 Transacted::Cancelled(faults) => {
                     debug_assert!(faults.iter().any(|fault| *fault != Fault::None))

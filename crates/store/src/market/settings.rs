@@ -37,10 +37,24 @@ pub struct Saved {
     pub before: Settings,
 }
 
+/// Versions of the settings of one marketplace, and of the rules that they make with campaigns. Reached by [`Market::settings`].
+#[derive(Debug, Clone, Copy)]
+pub struct SettingsVersions<'m> {
+    market: &'m Market,
+}
+
 impl Market {
-    pub(super) fn put_version(&self, version: &Version, condition: Option<Condition>) -> Write {
-        let item = NewItem::at(&keys::settings_version(&self.id, version.version)).data(version);
-        self.store.put_write(item, condition)
+    /// Versions of the settings of one marketplace, and of the rules that they make with campaigns.
+    pub fn settings(&self) -> SettingsVersions<'_> {
+        SettingsVersions { market: self }
+    }
+}
+
+impl SettingsVersions<'_> {
+    pub(super) fn put_version(self, version: &Version, condition: Option<Condition>) -> Write {
+        let item =
+            NewItem::at(&keys::settings_version(&self.market.id, version.version)).data(version);
+        self.market.store.put_write(item, condition)
     }
 
     /// The version of the rules, to be read before them: a fold under older rules than stand when it is written is refused,
@@ -48,8 +62,12 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn rules_seen(&self, stripe: u8) -> Result<RulesSeen, StoreError> {
-        let item = self.store.get(&keys::rules(&self.id, stripe), true).await?;
+    pub async fn rules_seen(self, stripe: u8) -> Result<RulesSeen, StoreError> {
+        let item = self
+            .market
+            .store
+            .get(&keys::rules(&self.market.id, stripe), true)
+            .await?;
         Ok(RulesSeen {
             stripe,
             version: item.and_then(|item| number(&item, "v")).unwrap_or(0),
@@ -57,20 +75,24 @@ impl Market {
     }
 
     /// Writes that raise the version of the rules.
-    pub(super) fn raise_rules(&self) -> Vec<Write> {
+    pub(super) fn raise_rules(self) -> Vec<Write> {
         let one = || vec![(":one", AttributeValue::N("1".to_owned()))];
         (0..keys::STRIPES)
             .map(|stripe| {
-                self.store
-                    .update_write(&keys::rules(&self.id, stripe), "ADD v :one", one(), None)
+                self.market.store.update_write(
+                    &keys::rules(&self.market.id, stripe),
+                    "ADD v :one",
+                    one(),
+                    None,
+                )
             })
             .collect()
     }
 
     /// A condition that the rules are those that were seen.
-    pub(crate) fn check_rules(&self, seen: RulesSeen) -> Write {
-        self.store.check_write(
-            &keys::rules(&self.id, seen.stripe),
+    pub(crate) fn check_rules(self, seen: RulesSeen) -> Write {
+        self.market.store.check_write(
+            &keys::rules(&self.market.id, seen.stripe),
             Condition::version(seen.version),
         )
     }
@@ -79,10 +101,15 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn versions(&self) -> Result<Option<Versions>, StoreError> {
+    pub async fn versions(self) -> Result<Option<Versions>, StoreError> {
         let items = self
+            .market
             .store
-            .query(&keys::settings(&self.id), &Range::All, Reading::STRONG)
+            .query(
+                &keys::settings(&self.market.id),
+                &Range::All,
+                Reading::STRONG,
+            )
             .await?;
         Ok(Versions::new(
             items.iter().map(data).collect::<Result<_, _>>()?,
@@ -93,9 +120,9 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers; [`StoreError::Unreadable`] where no version is in force, which no write of revtrail leaves behind.
-    pub async fn versions_there(&self) -> Result<Versions, StoreError> {
+    pub async fn versions_there(self) -> Result<Versions, StoreError> {
         let none = || StoreError::Unreadable {
-            family: keys::settings(&self.id),
+            family: keys::settings(&self.market.id),
             source: "no version of the settings is in force".into(),
         };
         self.versions().await?.ok_or_else(none)
@@ -107,7 +134,7 @@ impl Market {
     /// # Errors
     /// What the table answers; [`StoreError::Contended`] where others save at the same time. Inside, what `change` says.
     pub async fn save_settings<E>(
-        &self,
+        self,
         change: impl Fn(&Version) -> Result<Settings, E>,
         saved_by: &str,
         now: Instant,
@@ -124,7 +151,7 @@ impl Market {
                 let version = newest.clone();
                 return Ok(Ok(Saved { version, before }));
             }
-            let meta = self.meta().await?;
+            let meta = self.market.meta().await?;
             let settled = meta.settled_to.unwrap_or(now);
             let version = Version {
                 version: newest.version + 1,
@@ -142,15 +169,25 @@ impl Market {
                     to: None,
                     settings: true,
                 };
-                writes.push(self.put_unit(&Unit::new(Work::redecide(redecide), None, 0, 0, now)));
+                writes.push(self.market.jobs().put_unit(&Unit::new(
+                    Work::redecide(redecide),
+                    None,
+                    0,
+                    0,
+                    now,
+                )));
                 let in_force = version.saved_at.plus_ms(1).to_string();
                 let settled = Condition::absent_or_less("settled_to", &in_force);
-                writes.push(self.store.check_write(&keys::meta(&self.id), settled));
-            } else {
                 writes.push(
-                    self.store
-                        .check_write(&keys::meta(&self.id), Condition::without("has_orders")),
+                    self.market
+                        .store
+                        .check_write(&keys::meta(&self.market.id), settled),
                 );
+            } else {
+                writes.push(self.market.store.check_write(
+                    &keys::meta(&self.market.id),
+                    Condition::without("has_orders"),
+                ));
                 for old in versions.all().iter().filter(|old| !old.replaced) {
                     writes.push(self.put_version(
                         &Version {
@@ -161,9 +198,13 @@ impl Market {
                     ));
                 }
                 let refold = Work::Refold { after: None };
-                writes.push(self.put_unit(&Unit::new(refold, None, 0, 0, now)));
+                writes.push(
+                    self.market
+                        .jobs()
+                        .put_unit(&Unit::new(refold, None, 0, 0, now)),
+                );
             }
-            if matches!(self.store.transact(writes).await?, Transacted::Done) {
+            if matches!(self.market.store.transact(writes).await?, Transacted::Done) {
                 return Ok(Ok(Saved { version, before }));
             }
         }

@@ -64,14 +64,27 @@ impl Distribution {
 /// A code of a promotion.
 type Coded = (PromotionId, VoucherCode);
 
+/// Messages of one marketplace that carried a code. Reached by [`Market::distributions`].
+#[derive(Debug, Clone, Copy)]
+pub struct Distributions<'m> {
+    market: &'m Market,
+}
+
 impl Market {
+    /// Messages of one marketplace that carried a code.
+    pub fn distributions(&self) -> Distributions<'_> {
+        Distributions { market: self }
+    }
+}
+
+impl Distributions<'_> {
     /// Takes in what stored events tell of messages with a code; the same again changes nothing.
     ///
     /// # Errors
     /// What the table answers; the same may be told again.
-    pub async fn distribute(&self, events: &[&Event], now: Instant) -> Result<(), StoreError> {
+    pub async fn distribute(self, events: &[&Event], now: Instant) -> Result<(), StoreError> {
         // Once marked it is only read: an item bears a thousand writes a second.
-        if !self.meta().await?.coded {
+        if !self.market.meta().await?.coded {
             if events.iter().all(|event| coded(event).is_none()) {
                 return Ok(());
             }
@@ -83,8 +96,9 @@ impl Market {
         }
         let markers = messages
             .keys()
-            .map(|message| keys::message(&self.id, message));
+            .map(|message| keys::message(&self.market.id, message));
         let markers = self
+            .market
             .store
             .get_all(&markers.collect::<Vec<_>>(), true)
             .await?;
@@ -93,7 +107,7 @@ impl Market {
             known.insert(text(item, "pk").to_owned(), data(item)?);
         }
         let moves = messages.iter().map(|(message, events)| {
-            let codes = known.remove(&keys::message(&self.id, message).pk);
+            let codes = known.remove(&keys::message(&self.market.id, message).pk);
             self.move_message(message, codes.unwrap_or_default(), events, now)
         });
         stream::iter(moves.collect::<Vec<_>>())
@@ -104,7 +118,7 @@ impl Market {
 
     /// Moves a message on in the lists of all codes that it carried.
     async fn move_message(
-        &self,
+        self,
         message: &str,
         mut codes: BTreeSet<Coded>,
         events: &[&Event],
@@ -122,14 +136,14 @@ impl Market {
 
     /// Adds to the codes that a message carried; gives all of them.
     async fn remember_codes(
-        &self,
+        self,
         message: &str,
         told: &BTreeSet<Coded>,
         events: &[&Event],
     ) -> Result<BTreeSet<Coded>, StoreError> {
-        let key = keys::message(&self.id, message);
+        let key = keys::message(&self.market.id, message);
         for attempt in 0..TRIES_MAX {
-            let item = self.store.get(&key, true).await?;
+            let item = self.market.store.get(&key, true).await?;
             let mut codes: BTreeSet<Coded> =
                 item.as_ref().map(data).transpose()?.unwrap_or_default();
             codes.extend(told.iter().cloned());
@@ -140,7 +154,12 @@ impl Market {
                 .data(&codes)
                 .expires(self.last_gone(events))
                 .next_version(version.unwrap_or(0));
-            match self.store.transact(changes.writes(&self.store)).await? {
+            match self
+                .market
+                .store
+                .transact(changes.writes(&self.market.store))
+                .await?
+            {
                 Transacted::Done => return Ok(codes),
                 Transacted::Cancelled(_) => give_way(attempt).await,
             }
@@ -151,16 +170,16 @@ impl Market {
     }
 
     /// When the latest of some events is no longer kept.
-    fn last_gone(&self, events: &[&Event]) -> Instant {
+    fn last_gone(self, events: &[&Event]) -> Instant {
         let last = events.iter().map(|event| event.occurred_at).max();
         last.unwrap_or(Instant::from_ms(0))
-            .plus_ms(self.retention.keep_ms())
+            .plus_ms(self.market.retention.keep_ms())
     }
 
     /// Moves a message with a code on by what events tell, and the counts with it. Whoever makes it looks through all events of
     /// the message.
     async fn move_on(
-        &self,
+        self,
         message: &str,
         (promotion, code): &Coded,
         events: &[&Event],
@@ -170,11 +189,11 @@ impl Market {
             return Ok(());
         };
         let name = distribution_name(message, code);
-        let key = keys::distribution(&self.id, promotion, &name);
+        let key = keys::distribution(&self.market.id, promotion, &name);
         let mut kinds: BTreeSet<Kind> = events.iter().map(|event| event.kind).collect();
         let mut looked = false;
         for attempt in 0..TRIES_MAX {
-            let item = self.store.get(&key, true).await?;
+            let item = self.market.store.get(&key, true).await?;
             let stands: Option<Distribution> = item.as_ref().map(data).transpose()?;
             if stands.is_none() && !looked {
                 kinds.extend(self.kinds_of(first, message, now).await?);
@@ -204,18 +223,24 @@ impl Market {
                 .expires(expires)
                 .next_version(version.unwrap_or(0));
             // It stays in the list where it came in first, as long as the last that is known of it.
-            let listed = keys::listed_distribution(&self.id, promotion, distribution.at, &name);
+            let listed =
+                keys::listed_distribution(&self.market.id, promotion, distribution.at, &name);
             changes.at(&listed).expires(expires);
             let state = |distribution: Option<&Distribution>| {
                 distribution.map_or("sent", Distribution::state)
             };
             let (was, is) = (state(stands.as_ref()), state(Some(&distribution)));
-            let total = keys::promotion_total(&self.id, slot_of(&name), promotion);
+            let total = keys::promotion_total(&self.market.id, slot_of(&name), promotion);
             for (state, attribute) in [("delivered", "md"), ("failed", "mf")] {
                 let n = i64::from(is == state) - i64::from(was == state);
                 changes.at(&total).add(attribute, n);
             }
-            match self.store.transact(changes.writes(&self.store)).await? {
+            match self
+                .market
+                .store
+                .transact(changes.writes(&self.market.store))
+                .await?
+            {
                 Transacted::Done => return Ok(()),
                 Transacted::Cancelled(_) => give_way(attempt).await,
             }
@@ -227,17 +252,22 @@ impl Market {
 
     /// What all stored events of a message tell.
     async fn kinds_of(
-        &self,
+        self,
         event: &Event,
         message: &str,
         now: Instant,
     ) -> Result<BTreeSet<Kind>, StoreError> {
-        let pk = keys::customer(&self.id, &event.customer_id);
+        let pk = keys::customer(&self.market.id, &event.customer_id);
         let prefix = keys::EVENT_PREFIX;
         let range = Range::prefix(prefix);
         let mut kinds = BTreeSet::new();
-        for item in self.store.query(&pk, &range, Reading::STRONG).await? {
-            let stored = self.event_at(&item, &event.customer_id)?;
+        for item in self
+            .market
+            .store
+            .query(&pk, &range, Reading::STRONG)
+            .await?
+        {
+            let stored = self.market.facts().event_at(&item, &event.customer_id)?;
             if !expired(&item, now) && message_name(&stored) == message {
                 kinds.insert(stored.kind);
             }
@@ -246,10 +276,13 @@ impl Market {
     }
 
     /// Marks that some messages carry codes, before any is remembered: other events are asked for theirs from then on.
-    async fn mark_coded(&self) -> Result<(), StoreError> {
+    async fn mark_coded(self) -> Result<(), StoreError> {
         let values = vec![(":a", AttributeValue::Bool(true))];
-        let key = keys::meta(&self.id);
-        let marked = self.store.update(&key, "SET coded = :a", values, None);
+        let key = keys::meta(&self.market.id);
+        let marked = self
+            .market
+            .store
+            .update(&key, "SET coded = :a", values, None);
         marked.await.map(drop)
     }
 }

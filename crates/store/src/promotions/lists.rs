@@ -113,10 +113,23 @@ pub struct RedemptionsIn {
     pub rejected: i64,
 }
 
+/// Lists of promotions of one marketplace. Reached by [`Market::lists`].
+#[derive(Debug, Clone, Copy)]
+pub struct Lists<'m> {
+    market: &'m Market,
+}
+
 impl Market {
+    /// Lists of promotions of one marketplace.
+    pub fn lists(&self) -> Lists<'_> {
+        Lists { market: self }
+    }
+}
+
+impl Lists<'_> {
     /// A part of a list that is spread over lanes, and where to go on.
     pub(crate) async fn merged(
-        &self,
+        self,
         lanes: Vec<String>,
         part: &Part,
     ) -> Result<(Vec<Item>, Option<String>), StoreError> {
@@ -142,7 +155,11 @@ impl Market {
                 let mut after = None;
                 loop {
                     let limit = i32::try_from(most).ok();
-                    let page = self.store.page(&pk, range, reading, after, limit).await?;
+                    let page = self
+                        .market
+                        .store
+                        .page(&pk, range, reading, after, limit)
+                        .await?;
                     items.extend(page.0);
                     match page.1 {
                         Some(next) if items.len() < most => after = Some(next),
@@ -170,13 +187,13 @@ impl Market {
     }
 
     async fn listed(
-        &self,
+        self,
         promotion: &PromotionId,
         prefix: &str,
         after: Option<String>,
         limit: usize,
     ) -> Result<(Vec<Item>, Option<String>), StoreError> {
-        let lanes = (0..SLOTS).map(|lane| keys::promotion_lists(&self.id, lane, promotion));
+        let lanes = (0..SLOTS).map(|lane| keys::promotion_lists(&self.market.id, lane, promotion));
         let part = Part {
             prefix: prefix.to_owned(),
             newest_first: true,
@@ -191,7 +208,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn redemptions_of(
-        &self,
+        self,
         promotion: &PromotionId,
         after: Option<String>,
         limit: usize,
@@ -205,13 +222,16 @@ impl Market {
 
     /// The redemptions that entries point at by the last part of their keys, in the entries' order.
     async fn redemptions_at(
-        &self,
+        self,
         entries: &[Item],
         now: Instant,
     ) -> Result<Vec<RedemptionFact>, StoreError> {
         let key = |entry: &Item| {
             let id = text(entry, "sk").splitn(3, '/').nth(2)?;
-            Some(keys::redemption(&self.id, &id_of::<RedemptionId>(id)?))
+            Some(keys::redemption(
+                &self.market.id,
+                &id_of::<RedemptionId>(id)?,
+            ))
         };
         let wanted: Vec<Key> = entries.iter().filter_map(key).collect();
         self.redemption_facts(&wanted, now).await
@@ -219,44 +239,47 @@ impl Market {
 
     /// The redemptions of some keys that did not expire, in the keys' order, with the flags that hold now.
     async fn redemption_facts(
-        &self,
+        self,
         wanted: &[Key],
         now: Instant,
     ) -> Result<Vec<RedemptionFact>, StoreError> {
         let mut facts: Vec<RedemptionFact> = self.facts_at(wanted, now).await?;
         let around = self.around(&facts).await?;
         for fact in &mut facts {
-            fact.flags = around.flags(self, fact)?;
+            fact.flags = around.flags(self.market, fact)?;
         }
         Ok(facts)
     }
 
     /// Reads what redemptions name. A customer's claim is asked only where they name an assignment or a code that is somebody's.
-    async fn around(&self, facts: &[RedemptionFact]) -> Result<Around, StoreError> {
-        let id = &self.id;
+    async fn around(self, facts: &[RedemptionFact]) -> Result<Around, StoreError> {
+        let id = &self.market.id;
         let mut wanted = BTreeSet::new();
         for fact in facts {
             let told = &fact.told;
             wanted.insert(keys::promotion(id, &told.promotion_id));
-            wanted.extend(voucher_key(self, fact));
+            wanted.extend(voucher_key(self.market, fact));
             let order = told.order_id.as_ref();
             wanted.extend(order.map(|order| keys::order_pointer(id, order)));
         }
-        let mut around = Around(self.store.get_map(&Vec::from_iter(wanted)).await?);
+        let mut around = Around(self.market.store.get_map(&Vec::from_iter(wanted)).await?);
         let claims = facts.iter().filter(|fact| {
             let told = &fact.told;
-            told.assignment_id.is_some() || around.voucher(self, fact).is_some_and(|it| it.assigned)
+            told.assignment_id.is_some()
+                || around
+                    .voucher(self.market, fact)
+                    .is_some_and(|it| it.assigned)
         });
-        let claims = claims.map(|fact| claim_key(self, fact));
+        let claims = claims.map(|fact| claim_key(self.market, fact));
         let claims: BTreeSet<Key> = claims.collect();
-        let found = self.store.get_map(&Vec::from_iter(claims)).await?;
+        let found = self.market.store.get_map(&Vec::from_iter(claims)).await?;
         around.0.extend(found);
         Ok(around)
     }
 
     /// The facts of some keys that did not expire, in the keys' order.
     async fn facts_at<T: DeserializeOwned>(
-        &self,
+        self,
         wanted: &[Key],
         now: Instant,
     ) -> Result<Vec<T>, StoreError> {
@@ -265,14 +288,14 @@ impl Market {
 
     /// The items of some keys that did not expire, in the keys' order.
     pub(crate) async fn items_at(
-        &self,
+        self,
         wanted: &[Key],
         now: Instant,
     ) -> Result<Vec<Item>, StoreError> {
         let mut distinct = wanted.to_vec();
         distinct.sort();
         distinct.dedup();
-        let found = self.store.get_map(&distinct).await?;
+        let found = self.market.store.get_map(&distinct).await?;
         let items = wanted.iter().filter_map(|key| found.get(key));
         Ok(items.filter(|item| !expired(item, now)).cloned().collect())
     }
@@ -282,7 +305,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn publications_of(
-        &self,
+        self,
         promotion: &PromotionId,
         after: Option<String>,
         limit: usize,
@@ -293,7 +316,10 @@ impl Market {
             .await?;
         let key = |entry: &Item| {
             let id = text(entry, "sk").splitn(3, '/').nth(2)?;
-            Some(keys::assignment(&self.id, &id_of::<AssignmentId>(id)?))
+            Some(keys::assignment(
+                &self.market.id,
+                &id_of::<AssignmentId>(id)?,
+            ))
         };
         let wanted: Vec<Key> = items.iter().filter_map(key).collect();
         Ok((self.facts_at(&wanted, now).await?, next))
@@ -304,7 +330,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn distributions_of(
-        &self,
+        self,
         promotion: &PromotionId,
         after: Option<String>,
         limit: usize,
@@ -315,7 +341,7 @@ impl Market {
             .await?;
         let key = |entry: &Item| {
             let message = text(entry, "sk").splitn(3, '/').nth(2)?;
-            Some(keys::distribution(&self.id, promotion, message))
+            Some(keys::distribution(&self.market.id, promotion, message))
         };
         let wanted: Vec<Key> = items.iter().filter_map(key).collect();
         Ok((self.facts_at(&wanted, now).await?, next))
@@ -327,13 +353,13 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn feed(
-        &self,
+        self,
         since: Option<Instant>,
         after: Option<String>,
         limit: usize,
         now: Instant,
     ) -> Result<(Vec<(Instant, RedemptionFact)>, Option<String>), StoreError> {
-        let lanes = (0..SLOTS).map(|lane| keys::feed(&self.id, lane));
+        let lanes = (0..SLOTS).map(|lane| keys::feed(&self.market.id, lane));
         let part = Part {
             prefix: String::new(),
             newest_first: false,
@@ -359,7 +385,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn waiting_for(
-        &self,
+        self,
         promotion: &PromotionId,
         after: Option<String>,
         limit: usize,
@@ -371,21 +397,21 @@ impl Market {
             after,
             limit,
         };
-        let lanes = vec![keys::quarantine(&self.id, promotion)];
+        let lanes = vec![keys::quarantine(&self.market.id, promotion)];
         let (items, next) = self.merged(lanes, &part).await?;
         Ok((self.waiting(&items, now).await?, next))
     }
 
     /// What entries of the quarantine point at; an entry whose fact expired goes.
     pub(crate) async fn waiting(
-        &self,
+        self,
         entries: &[Item],
         now: Instant,
     ) -> Result<Vec<Waiting>, StoreError> {
         let facts = entries.iter().filter_map(|entry| self.waiting_fact(entry));
         let facts = self.items_at(&Vec::from_iter(facts), now).await?;
         let read = |item: &Item| {
-            Ok(if keys::is_assignment(&self.id, text(item, "pk")) {
+            Ok(if keys::is_assignment(&self.market.id, text(item, "pk")) {
                 Waiting::Assignment(data(item)?)
             } else {
                 Waiting::Redemption(data(item)?)
@@ -395,12 +421,12 @@ impl Market {
     }
 
     /// The fact that an entry of the quarantine points at.
-    fn waiting_fact(&self, entry: &Item) -> Option<Key> {
+    fn waiting_fact(self, entry: &Item) -> Option<Key> {
         let mut parts = text(entry, "sk").splitn(4, '/').skip(2);
         let (what, id) = (parts.next()?, parts.next()?);
         match what {
-            "a" => Some(keys::assignment(&self.id, &id_of(id)?)),
-            _ => Some(keys::redemption(&self.id, &id_of(id)?)),
+            "a" => Some(keys::assignment(&self.market.id, &id_of(id)?)),
+            _ => Some(keys::redemption(&self.market.id, &id_of(id)?)),
         }
     }
 
@@ -409,15 +435,19 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn redemptions_by(
-        &self,
+        self,
         customer: &CustomerId,
         now: Instant,
     ) -> Result<Vec<RedemptionFact>, StoreError> {
-        let pk = keys::claims(&self.id, customer);
-        let items = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
+        let pk = keys::claims(&self.market.id, customer);
+        let items = self
+            .market
+            .store
+            .query(&pk, &Range::All, Reading::STRONG)
+            .await?;
         let claims: Vec<Claim> = items.iter().map(data).collect::<Result<_, _>>()?;
         let uses = claims.iter().flat_map(|claim| &claim.uses);
-        let wanted = uses.map(|used| keys::redemption(&self.id, &used.redemption_id));
+        let wanted = uses.map(|used| keys::redemption(&self.market.id, &used.redemption_id));
         let mut facts = self
             .redemption_facts(&wanted.collect::<Vec<_>>(), now)
             .await?;
@@ -429,13 +459,13 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn redemptions_in(&self, from: Day, to: Day) -> Result<RedemptionsIn, StoreError> {
+    pub async fn redemptions_in(self, from: Day, to: Day) -> Result<RedemptionsIn, StoreError> {
         let range = Range::Between(from.to_string(), to.to_string());
         let slot = |slot| {
             let range = &range;
             async move {
-                let pk = keys::redemptions_in(&self.id, slot);
-                self.store.query(&pk, range, Reading::STRONG).await
+                let pk = keys::redemptions_in(&self.market.id, slot);
+                self.market.store.query(&pk, range, Reading::STRONG).await
             }
         };
         let mut sum = RedemptionsIn::default();

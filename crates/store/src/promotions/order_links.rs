@@ -32,11 +32,28 @@ pub(crate) struct Link {
     pub(crate) adds: Option<(Currency, Money)>,
 }
 
+/// What orders of one marketplace add to promotions. Reached by [`Market::order_links`].
+#[derive(Debug, Clone, Copy)]
+pub struct OrderLinks<'m> {
+    market: &'m Market,
+}
+
 impl Market {
+    /// What orders of one marketplace add to promotions.
+    pub fn order_links(&self) -> OrderLinks<'_> {
+        OrderLinks { market: self }
+    }
+}
+
+impl OrderLinks<'_> {
     /// Counts the orders anew that were ahead of the clock.
-    pub(super) async fn settle_orders_ahead(&self, now: Instant) -> Result<(), StoreError> {
-        let pk = keys::orders_ahead(&self.id);
-        let items = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
+    pub(super) async fn settle_orders_ahead(self, now: Instant) -> Result<(), StoreError> {
+        let pk = keys::orders_ahead(&self.market.id);
+        let items = self
+            .market
+            .store
+            .query(&pk, &Range::All, Reading::STRONG)
+            .await?;
         for order in items.iter().filter_map(|item| id_of(text(item, "sk"))) {
             self.settle_order(&order, now).await?;
         }
@@ -48,17 +65,25 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers; the same may be done again.
-    pub async fn settle_order(&self, order: &OrderId, now: Instant) -> Result<(), StoreError> {
-        let pk = keys::order_links(&self.id, order);
+    pub async fn settle_order(self, order: &OrderId, now: Instant) -> Result<(), StoreError> {
+        let pk = keys::order_links(&self.market.id, order);
         let slot = slot_of(order.as_str());
         for attempt in 0..TRIES_MAX {
-            let items = self.store.query(&pk, &Range::All, Reading::STRONG).await?;
+            let items = self
+                .market
+                .store
+                .query(&pk, &Range::All, Reading::STRONG)
+                .await?;
             let is_link = |item: &Item| text(item, "sk").starts_with(keys::LINK_PREFIX);
             let links: Vec<Item> = items.into_iter().filter(is_link).collect();
             if links.is_empty() {
                 return Ok(());
             }
-            let (stands, versions) = try_join(self.order(order, now), self.versions()).await?;
+            let (stands, versions) = try_join(
+                self.market.facts().order(order, now),
+                self.market.settings().versions(),
+            )
+            .await?;
             let (Some(stands), Some(versions)) = (stands, versions) else {
                 return Ok(());
             };
@@ -76,8 +101,8 @@ impl Market {
                     };
                     add_link(
                         &mut changes,
-                        &keys::order_link(&self.id, order, &promotion),
-                        &keys::promotion_total(&self.id, slot, &promotion),
+                        &keys::order_link(&self.market.id, order, &promotion),
+                        &keys::promotion_total(&self.market.id, slot, &promotion),
                         number(item, "v").unwrap_or(0),
                         &before,
                         &after,
@@ -87,11 +112,16 @@ impl Market {
             if changes.len() == 0 {
                 return Ok(());
             }
-            remember_ahead(self, &stands, now, &mut changes);
+            remember_ahead(self.market, &stands, now, &mut changes);
             changes
-                .at(&keys::order(&self.id, &stands.customer_id, order))
+                .at(&keys::order(&self.market.id, &stands.customer_id, order))
                 .require("d", Some(AttributeValue::S(stands.standing())));
-            match self.store.transact(changes.writes(&self.store)).await? {
+            match self
+                .market
+                .store
+                .transact(changes.writes(&self.market.store))
+                .await?
+            {
                 // There may be more.
                 Transacted::Done => {}
                 Transacted::Cancelled(_) => give_way(attempt).await,

@@ -299,13 +299,26 @@ enum Done {
     RolledBack(RolledBack),
 }
 
+/// Assignments, redemptions and rollbacks of one marketplace. Reached by [`Market::redemptions`].
+#[derive(Debug, Clone, Copy)]
+pub struct Redemptions<'m> {
+    market: &'m Market,
+}
+
 impl Market {
+    /// Assignments, redemptions and rollbacks of one marketplace.
+    pub fn redemptions(&self) -> Redemptions<'_> {
+        Redemptions { market: self }
+    }
+}
+
+impl<'m> Redemptions<'m> {
     /// Takes in records in their order; says of each, in the same order, what became of it.
     ///
     /// # Errors
     /// What the table answers: what is taken stays, and the same records may come again.
     pub async fn take_in(
-        &self,
+        self,
         arrivals: &[Arrival],
         now: Instant,
     ) -> Result<Vec<Taken>, StoreError> {
@@ -330,7 +343,7 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers; the same call may be made again.
-    pub async fn redeem(&self, asked: Redemption, now: Instant) -> Result<Redeemed, StoreError> {
+    pub async fn redeem(self, asked: Redemption, now: Instant) -> Result<Redeemed, StoreError> {
         let slot = slot_of(asked.redemption_id.as_str());
         let done = self.do_jobs(&[Job::Redeem(asked)], slot, now).await?;
         match done.into_iter().next() {
@@ -344,7 +357,7 @@ impl Market {
     /// # Errors
     /// What the table answers; the same call may be made again.
     pub async fn roll_back(
-        &self,
+        self,
         redemption: &RedemptionId,
         rollback: Rollback,
         now: Instant,
@@ -367,13 +380,14 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn redemption(
-        &self,
+        self,
         id: &RedemptionId,
         now: Instant,
     ) -> Result<Option<RedemptionFact>, StoreError> {
         let item = self
+            .market
             .store
-            .get(&keys::redemption(&self.id, id), true)
+            .get(&keys::redemption(&self.market.id, id), true)
             .await?;
         let seen = item.filter(|item| !expired(item, now));
         seen.as_ref().map(data).transpose()
@@ -384,17 +398,18 @@ impl Market {
     /// # Errors
     /// What the table answers: what is taken in stays so.
     pub async fn admit_waiting(
-        &self,
+        self,
         promotion: &PromotionId,
         clock: &(dyn Fn() -> Instant + Sync),
         stop_at: Instant,
     ) -> Result<bool, StoreError> {
-        let pk = keys::quarantine(&self.id, promotion);
+        let pk = keys::quarantine(&self.market.id, promotion);
         let mut after = None;
         let mut kept = false;
         let mut place = 0;
         loop {
             let page = self
+                .market
                 .store
                 .page(&pk, &Range::All, Reading::STRONG, after, Some(100));
             let (items, next) = page.await?;
@@ -403,7 +418,7 @@ impl Market {
                 if now >= stop_at {
                     return Ok(false);
                 }
-                let waiting = self.waiting(chunk, now).await?;
+                let waiting = self.market.lists().waiting(chunk, now).await?;
                 let admit = |waiting| {
                     place += 1;
                     let entry = match waiting {
@@ -426,8 +441,9 @@ impl Market {
             }
         }
         if !kept {
-            self.store
-                .delete(&keys::awaited_promotion(&self.id, promotion))
+            self.market
+                .store
+                .delete(&keys::awaited_promotion(&self.market.id, promotion))
                 .await?;
         }
         Ok(true)
@@ -440,14 +456,17 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn recount(
-        &self,
+        self,
         from: Option<Instant>,
         place: Option<RedemptionPlace>,
         clock: &(dyn Fn() -> Instant + Sync),
         stop_at: Instant,
     ) -> Result<Option<RedemptionPlace>, StoreError> {
-        self.settle_orders_ahead(clock()).await?;
-        let promotions = self.promotions().await?.into_iter();
+        self.market
+            .order_links()
+            .settle_orders_ahead(clock())
+            .await?;
+        let promotions = self.market.promotions().list().await?.into_iter();
         let mut promotions: Vec<PromotionId> = promotions.map(|one| one.promotion_id).collect();
         promotions.sort();
         let (mut at, mut after) = (0, None);
@@ -458,7 +477,10 @@ impl Market {
                 .filter(|_| promotions.get(at) == Some(&place.promotion));
         }
         while let Some(id) = promotions.get(at) {
-            let page = self.redemptions_of(id, after.take(), RECOUNTED_AT_ONCE, clock());
+            let page =
+                self.market
+                    .lists()
+                    .redemptions_of(id, after.take(), RECOUNTED_AT_ONCE, clock());
             let (facts, next) = page.await?;
             let since = facts
                 .iter()
@@ -486,7 +508,7 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn count_redemptions(
-        &self,
+        self,
         duplicates: usize,
         rejected: usize,
         now: Instant,
@@ -495,7 +517,8 @@ impl Market {
             return Ok(());
         }
         let (key, values) = self.counted(duplicates, rejected, now).await?;
-        self.store
+        self.market
+            .store
             .update(&key, COUNT, values.into(), None)
             .await
             .map(drop)
@@ -503,26 +526,34 @@ impl Market {
 
     /// The same as a write, for a transaction with what keeps it from being counted twice.
     pub(crate) async fn redemptions_counted(
-        &self,
+        self,
         duplicates: usize,
         rejected: usize,
         now: Instant,
     ) -> Result<Write, StoreError> {
         let (key, values) = self.counted(duplicates, rejected, now).await?;
-        Ok(self.store.update_write(&key, COUNT, values.into(), None))
+        Ok(self
+            .market
+            .store
+            .update_write(&key, COUNT, values.into(), None))
     }
 
     async fn counted(
-        &self,
+        self,
         duplicates: usize,
         rejected: usize,
         now: Instant,
     ) -> Result<(Key, [(&'static str, AttributeValue); 3]), StoreError> {
-        let versions = self.versions().await?.ok_or(StoreError::Contended {
-            op: "reading settings",
-        })?;
+        let versions = self
+            .market
+            .settings()
+            .versions()
+            .await?
+            .ok_or(StoreError::Contended {
+                op: "reading settings",
+            })?;
         let slot = slot_of(&now.to_string());
-        let key = keys::redemptions_in_on(&self.id, slot, day_of(&versions, now));
+        let key = keys::redemptions_in_on(&self.market.id, slot, day_of(&versions, now));
         let count = |n: usize| AttributeValue::N(n.to_string());
         let values = [
             (":rc", count(duplicates + rejected)),
@@ -532,7 +563,7 @@ impl Market {
         Ok((key, values))
     }
 
-    async fn do_jobs(&self, jobs: &[Job], slot: u8, now: Instant) -> Result<Vec<Done>, StoreError> {
+    async fn do_jobs(self, jobs: &[Job], slot: u8, now: Instant) -> Result<Vec<Done>, StoreError> {
         let mut done = Vec::new();
         let mut size = CHUNK;
         while done.len() < jobs.len() {
@@ -563,7 +594,7 @@ impl Market {
 
     /// Some jobs in one transaction; `None` where they do not fit into one.
     async fn do_chunk(
-        &self,
+        self,
         jobs: &[Job],
         slot: u8,
         now: Instant,
@@ -586,11 +617,11 @@ impl Market {
             if changes.len() > TRANSACTION_ITEMS_MAX {
                 return Ok(None);
             }
-            let writes = changes.writes(&self.store);
+            let writes = changes.writes(&self.market.store);
             if writes.iter().map(|write| write.bytes()).sum::<usize>() > TRANSACTION_BYTES_MAX {
                 return Ok(None);
             }
-            match self.store.transact(writes).await? {
+            match self.market.store.transact(writes).await? {
                 Transacted::Done => return Ok(Some(done)),
                 // Somebody changed what was read, or is about to.
                 Transacted::Cancelled(_) => give_way(attempt).await,
@@ -602,22 +633,22 @@ impl Market {
     }
 
     /// Reads all that jobs may touch.
-    async fn lay_out<'m>(
-        &'m self,
+    async fn lay_out(
+        self,
         jobs: &[Job],
         slot: u8,
         all_slots: &BTreeSet<PoolOf>,
         now: Instant,
     ) -> Result<Draft<'m>, StoreError> {
-        let mut draft = Draft::new(self, slot, now);
+        let mut draft = Draft::new(self.market, slot, now);
         let mut known: Vec<Subject> = jobs.iter().filter_map(Job::subject).collect();
         let rolled = jobs.iter().filter_map(|job| match job {
             Job::Rollback {
                 redemption,
                 rollback,
             } => Some((
-                keys::redemption(&self.id, redemption),
-                keys::rollback(&self.id, &rollback.rollback_id),
+                keys::redemption(&self.market.id, redemption),
+                keys::rollback(&self.market.id, &rollback.rollback_id),
             )),
             _ => None,
         });
@@ -629,10 +660,11 @@ impl Market {
         }
         let mut wanted = BTreeSet::new();
         for subject in &known {
-            subject.keys(self, slot, &mut wanted);
+            subject.keys(self.market, slot, &mut wanted);
         }
         let wanted: Vec<Key> = wanted.into_iter().collect();
-        let (_, versions) = try_join(draft.read(&wanted), self.versions()).await?;
+        let (_, versions) =
+            try_join(draft.read(&wanted), self.market.settings().versions()).await?;
         draft.versions = versions;
         let orders: Vec<Key> = known
             .iter()
@@ -645,9 +677,12 @@ impl Market {
         draft.read(&rest).await?;
         if !all_slots.is_empty() {
             // The head first, then all slots: what moves, moves from the head to slots.
-            let heads: Vec<Key> = all_slots.iter().map(|pool| pool.head(self)).collect();
+            let heads: Vec<Key> = all_slots
+                .iter()
+                .map(|pool| pool.head(self.market))
+                .collect();
             draft.read_again(&heads).await?;
-            let slots = all_slots.iter().flat_map(|pool| pool.slots(self));
+            let slots = all_slots.iter().flat_map(|pool| pool.slots(self.market));
             draft.read_again(&slots.collect::<Vec<_>>()).await?;
             draft.whole = all_slots.clone();
         }

@@ -137,13 +137,26 @@ pub enum Changed {
     Unknown,
 }
 
+/// Vouchers of one marketplace. Reached by [`Market::vouchers`].
+#[derive(Debug, Clone, Copy)]
+pub struct Vouchers<'m> {
+    market: &'m Market,
+}
+
 impl Market {
+    /// Vouchers of one marketplace.
+    pub fn vouchers(&self) -> Vouchers<'_> {
+        Vouchers { market: self }
+    }
+}
+
+impl Vouchers<'_> {
     /// Makes vouchers of codes; a code may be of other promotions too. Uses that were reported before it was made count.
     ///
     /// # Errors
     /// What the table answers: what is made stays, and the same may be asked for again.
     pub async fn make_vouchers(
-        &self,
+        self,
         promotion: &Promotion,
         new: &[NewVoucher],
         by: &str,
@@ -174,7 +187,7 @@ impl Market {
     /// # Errors
     /// What the table answers: what is made stays.
     pub async fn generate_vouchers(
-        &self,
+        self,
         promotion: &Promotion,
         pattern: &Pattern,
         by: &str,
@@ -212,7 +225,7 @@ impl Market {
 
     /// Makes those vouchers of a chunk that do not exist, says how many of them are the call's, and logs how many its call made with those `before`.
     async fn make_chunk(
-        &self,
+        self,
         call: &Making<'_>,
         before: usize,
         chunk: &[NewVoucher],
@@ -222,17 +235,17 @@ impl Market {
         for attempt in 0..TRIES_MAX {
             let mut wanted = Vec::new();
             for voucher in chunk {
-                wanted.push(keys::voucher(&self.id, id, &voucher.code));
-                wanted.push(keys::code(&self.id, &voucher.code));
+                wanted.push(keys::voucher(&self.market.id, id, &voucher.code));
+                wanted.push(keys::code(&self.market.id, &voucher.code));
             }
-            let found = self.store.get_map(&wanted).await?;
+            let found = self.market.store.get_map(&wanted).await?;
             let mut changes = Changes::default();
             let (mut created, mut made_before) = (0, 0);
             let slot = slot_of(chunk.first().map_or("", |voucher| voucher.code.as_str()));
-            let total = keys::promotion_total(&self.id, slot, id);
+            let total = keys::promotion_total(&self.market.id, slot, id);
             for voucher in chunk {
-                let key = keys::voucher(&self.id, id, &voucher.code);
-                let code_key = keys::code(&self.id, &voucher.code);
+                let key = keys::voucher(&self.market.id, id, &voucher.code);
+                let code_key = keys::code(&self.market.id, &voucher.code);
                 let (known, code_item) = (found.get(&key), found.get(&code_key));
                 let mut of: Vec<PromotionId> = code_item.map(data).transpose()?.unwrap_or_default();
                 if let Some(item) = known.filter(|item| item.contains_key("d")) {
@@ -282,9 +295,14 @@ impl Market {
                     after: json!({ "created": before + created }),
                 },
             };
-            let key = keys::promotion_change(&self.id, id, now, &call.name);
+            let key = keys::promotion_change(&self.market.id, id, now, &call.name);
             changes.at(&key).data(&logged);
-            match self.store.transact(changes.writes(&self.store)).await? {
+            match self
+                .market
+                .store
+                .transact(changes.writes(&self.market.store))
+                .await?
+            {
                 Transacted::Done => return Ok(created),
                 Transacted::Cancelled(_) => give_way(attempt).await,
             }
@@ -299,10 +317,14 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn promotions_of_code(
-        &self,
+        self,
         code: &VoucherCode,
     ) -> Result<Vec<PromotionId>, StoreError> {
-        let item = self.store.get(&keys::code(&self.id, code), true).await?;
+        let item = self
+            .market
+            .store
+            .get(&keys::code(&self.market.id, code), true)
+            .await?;
         Ok(item.as_ref().map(data).transpose()?.unwrap_or_default())
     }
 
@@ -311,13 +333,14 @@ impl Market {
     /// # Errors
     /// What the table answers.
     pub async fn voucher(
-        &self,
+        self,
         promotion: &PromotionId,
         code: &VoucherCode,
     ) -> Result<Option<Voucher>, StoreError> {
         let item = self
+            .market
             .store
-            .get(&keys::voucher(&self.id, promotion, code), true)
+            .get(&keys::voucher(&self.market.id, promotion, code), true)
             .await?;
         let made = item.filter(|item| item.contains_key("d"));
         let items: Vec<Item> = made.into_iter().collect();
@@ -326,7 +349,7 @@ impl Market {
 
     /// Vouchers as they are stored, with what their slots counted.
     async fn with_uses(
-        &self,
+        self,
         promotion: &PromotionId,
         items: &[Item],
     ) -> Result<Vec<Voucher>, StoreError> {
@@ -336,7 +359,7 @@ impl Market {
             let stored: StoredVoucher = data(item)?;
             let code = VoucherCode::new(text(item, "sk")).map_err(|why| unreadable(item, why))?;
             if stored.is_spread() {
-                let slot = |slot| keys::voucher_slot(&self.id, slot, promotion, &code);
+                let slot = |slot| keys::voucher_slot(&self.market.id, slot, promotion, &code);
                 slots.extend((0..SLOTS).map(slot));
             }
             vouchers.push(Voucher {
@@ -349,7 +372,7 @@ impl Market {
             });
         }
         let mut uses: BTreeMap<String, i64> = BTreeMap::new();
-        for item in self.store.get_all(&slots, true).await? {
+        for item in self.market.store.get_all(&slots, true).await? {
             let code = text(&item, "sk").strip_prefix("v/").unwrap_or_default();
             *uses.entry(code.to_owned()).or_default() += number(&item, "u").unwrap_or(0);
         }
@@ -363,20 +386,20 @@ impl Market {
     ///
     /// # Errors
     /// What the table answers.
-    pub async fn vouchers(
-        &self,
+    pub async fn list(
+        self,
         promotion: &PromotionId,
         after: Option<String>,
         limit: usize,
     ) -> Result<(Vec<Voucher>, Option<String>), StoreError> {
-        let lanes = (0..SLOTS).map(|lane| keys::vouchers(&self.id, lane, promotion));
+        let lanes = (0..SLOTS).map(|lane| keys::vouchers(&self.market.id, lane, promotion));
         let part = Part {
             prefix: String::new(),
             newest_first: false,
             after,
             limit,
         };
-        let (mut items, next) = self.merged(lanes.collect(), &part).await?;
+        let (mut items, next) = self.market.lists().merged(lanes.collect(), &part).await?;
         // Uses of codes that are no vouchers lie there too.
         items.retain(|item| item.contains_key("d"));
         Ok((self.with_uses(promotion, &items).await?, next))
@@ -387,7 +410,7 @@ impl Market {
     /// # Errors
     /// What the table answers; the same may be told again.
     pub async fn change_voucher(
-        &self,
+        self,
         promotion: &PromotionId,
         code: &VoucherCode,
         disabled: Option<bool>,
@@ -396,11 +419,14 @@ impl Market {
         now: Instant,
     ) -> Result<Changed, StoreError> {
         for attempt in 0..TRIES_MAX {
-            let head = keys::voucher(&self.id, promotion, code);
-            let slots = (0..SLOTS).map(|slot| keys::voucher_slot(&self.id, slot, promotion, code));
+            let head = keys::voucher(&self.market.id, promotion, code);
+            let slots =
+                (0..SLOTS).map(|slot| keys::voucher_slot(&self.market.id, slot, promotion, code));
             let slots: Vec<Key> = slots.collect();
             let mut changes = Changes::default();
             if self
+                .market
+                .promotions()
                 .touch_promotion(promotion, &mut changes)
                 .await?
                 .is_none()
@@ -408,7 +434,7 @@ impl Market {
                 return Ok(Changed::Unknown);
             }
             let wanted = [slots.clone(), vec![head.clone()]].concat();
-            let found = self.store.get_map(&wanted).await?;
+            let found = self.market.store.get_map(&wanted).await?;
             let Some(item) = found.get(&head).filter(|item| item.contains_key("d")) else {
                 return Ok(Changed::Unknown);
             };
@@ -467,7 +493,7 @@ impl Market {
                     None => changes.at(slot).require_absent(),
                 };
             }
-            let total = keys::promotion_total(&self.id, slot_of(code.as_str()), promotion);
+            let total = keys::promotion_total(&self.market.id, slot_of(code.as_str()), promotion);
             let open = |limit: Option<i64>, disabled: bool| match limit {
                 Some(limit) if !disabled => ((limit - uses).max(0), 0),
                 None if !disabled => (0, 1),
@@ -489,10 +515,17 @@ impl Market {
                         before,
                         after,
                     };
-                    self.log(promotion, by, now, change, &mut changes);
+                    self.market
+                        .promotions()
+                        .log(promotion, by, now, change, &mut changes);
                 }
             }
-            match self.store.transact(changes.writes(&self.store)).await? {
+            match self
+                .market
+                .store
+                .transact(changes.writes(&self.market.store))
+                .await?
+            {
                 Transacted::Done => return Ok(Changed::Done(voucher)),
                 Transacted::Cancelled(_) => give_way(attempt).await,
             }

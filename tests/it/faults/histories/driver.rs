@@ -426,7 +426,8 @@ impl<'h> Player<'h> {
 
     async fn idle(&self, id: &str) -> bool {
         let market = self.market(id);
-        market.notes().await.unwrap().is_empty() && market.units().await.unwrap().is_empty()
+        market.intake().notes().await.unwrap().is_empty()
+            && market.jobs().units().await.unwrap().is_empty()
     }
 
     /// Nothing fails any more: two runs, and nothing waits.
@@ -457,8 +458,24 @@ impl<'h> Player<'h> {
         for id in self.told.keys() {
             let market = self.market(id);
             let line = |of: &dyn std::fmt::Debug| format!("{id}: {of:?}");
-            waiting.extend(market.notes().await.unwrap().iter().map(|note| line(note)));
-            waiting.extend(market.units().await.unwrap().iter().map(|unit| line(unit)));
+            waiting.extend(
+                market
+                    .intake()
+                    .notes()
+                    .await
+                    .unwrap()
+                    .iter()
+                    .map(|note| line(note)),
+            );
+            waiting.extend(
+                market
+                    .jobs()
+                    .units()
+                    .await
+                    .unwrap()
+                    .iter()
+                    .map(|unit| line(unit)),
+            );
         }
         waiting
     }
