@@ -22,7 +22,7 @@ use http::{Method, Request};
 use http_body_util::BodyExt;
 use redemption_batch::file::File;
 use redemption_batch::files::{Files, Folder};
-use redemption_batch::{Batches, Turn};
+use redemption_batch::{Batches, Invocation};
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::time::Retention;
 use revtrail_store::random_hex;
@@ -226,7 +226,7 @@ impl Bench {
         let accepted = &batches["batches"][0]["accepted"];
         assert_eq!(
             (turn, accepted),
-            (Turn::Ended, &json!(ids.len())),
+            (Invocation::Ended, &json!(ids.len())),
             "{batches}"
         );
         Ok(rate)

@@ -12,14 +12,14 @@ pub struct NoDelivery(&'static str);
 /// A message as the queue hands it over. What else it holds does not matter.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Message {
+pub struct QueueMessage {
     /// Names it in the answer.
     pub message_id: String,
     #[serde(default)]
     body: Value,
 }
 
-impl Message {
+impl QueueMessage {
     /// Its text; empty where it is none.
     pub fn body(&self) -> &str {
         self.body.as_str().unwrap_or_default()
@@ -30,7 +30,7 @@ impl Message {
 ///
 /// # Errors
 /// A call that no queue makes.
-pub fn messages(records: &Value) -> Result<Vec<Message>, NoDelivery> {
+pub fn messages(records: &Value) -> Result<Vec<QueueMessage>, NoDelivery> {
     let Some(records) = records.as_array().filter(|records| !records.is_empty()) else {
         return Err(NoDelivery("Records holds no records"));
     };
@@ -38,7 +38,7 @@ pub fn messages(records: &Value) -> Result<Vec<Message>, NoDelivery> {
         if record["eventSource"] != "aws:sqs" {
             return Err(NoDelivery("a record is not of a queue"));
         }
-        Message::deserialize(record)
+        QueueMessage::deserialize(record)
             .ok()
             .filter(|message| !message.message_id.is_empty())
             .ok_or(NoDelivery("a record has no messageId"))

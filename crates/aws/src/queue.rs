@@ -10,7 +10,7 @@ use revtrail_core::value::id::MarketplaceId;
 use serde::Serialize;
 
 use crate::environment::{BadEnvironment, credentials, https, needed, region, timeouts};
-use revtrail_store::jobs::job::Nudge;
+use revtrail_store::jobs::job::JobMessage;
 
 /// Most messages of a call (SQS's limit).
 const BATCH_MAX: usize = 10;
@@ -92,16 +92,16 @@ impl Queue {
         }
     }
 
-    /// The same of nudges.
+    /// The same of job messages.
     ///
     /// # Errors
     /// As [`Queue::send`].
-    pub async fn send_nudges(&self, nudges: &[Nudge]) -> Result<(), Unsent> {
-        let how = |nudge: &Nudge| Sending {
-            marketplace: nudge.marketplace().clone(),
+    pub async fn send_messages(&self, messages: &[JobMessage]) -> Result<(), Unsent> {
+        let how = |message: &JobMessage| Sending {
+            marketplace: message.marketplace().clone(),
             delay_s: 0,
         };
-        self.send(nudges, how).await
+        self.send(messages, how).await
     }
 
     /// Sends up to ten; how many the queue did not take, and why. The queue answers 200 and names those it took: what is named
@@ -254,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_taken_is_sent_again_and_then_told() {
-        for (nudges, plan, calls, unsent) in [
+        for (messages, plan, calls, unsent) in [
             (0, &[][..], &[][..], 0),
             (10, &[], &[10], 0),
             (23, &[], &[10, 10, 3], 0),
@@ -273,24 +273,24 @@ mod tests {
             };
             let queue = queue_over(&faulty);
             let marketplace = MarketplaceId::new("m").unwrap();
-            let nudge = |n: usize| Nudge::Work {
+            let message = |n: usize| JobMessage::Work {
                 marketplace: marketplace.clone(),
-                unit_id: n.to_string(),
+                job_id: n.to_string(),
             };
-            let all: Vec<Nudge> = (0..nudges).map(nudge).collect();
+            let all: Vec<JobMessage> = (0..messages).map(message).collect();
             let told = queue
-                .send_nudges(&all)
+                .send_messages(&all)
                 .await
                 .map_err(|error| (error.unsent, error.all));
             let expected = if unsent == 0 {
                 Ok(())
             } else {
-                Err((unsent, nudges))
+                Err((unsent, messages))
             };
             assert_eq!(
                 (told, &faulty.seen.lock().unwrap()[..]),
                 (expected, calls),
-                "{nudges} {plan:?}"
+                "{messages} {plan:?}"
             );
         }
     }

@@ -1,9 +1,9 @@
 //! The rules of revtrail: what facts are, who earned an order, and what adds up to which figure.
 //!
 //! Pure functions over plain values: no async, no AWS, no HTTP, no environment, no clock (`now` is an argument), no floats.
-//! SPEC numbers in the docs name the sections of revtrail's specification.
+//! Numbers of rules in the docs are those of `docs/rules.md`.
 
-/// The value types (SPEC 2): ids, instants and days, money and currencies.
+/// The value types (rule 2): ids, instants and days, money and currencies.
 pub mod value {
     pub mod id;
     pub mod money;
@@ -12,7 +12,7 @@ pub mod value {
 
 pub mod record;
 
-/// Who earned an order: the facts, the settings, the decision, and whom a change of campaigns or settings reaches (SPEC 3, 4).
+/// Who earned an order: the facts, the settings, the decision, and whom a change of campaigns or settings reaches (rules 3 and 4).
 pub mod attribution {
     pub mod campaign;
     pub mod decide;
@@ -24,12 +24,12 @@ pub mod attribution {
     pub mod settings;
 }
 
-/// What decisions and engagement add up to: from one customer's facts to the rows of a report (SPEC 5).
+/// What decisions and engagement add up to: from one customer's facts to the rows of a report (rule 5).
 pub mod figures {
+    pub mod daily;
     pub mod fold;
     pub mod hints;
     pub mod report;
-    pub mod sheet;
     pub mod sort;
 }
 

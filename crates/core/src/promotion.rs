@@ -1,17 +1,17 @@
-//! Promotions: what is offered, under which limits, and what changed of it (SPEC 6).
+//! Promotions: what is offered, under which limits, and what changed of it (rule 6).
 //!
-//! Who got and used it stands in [`redemption`] and [`claim`]; why a redeem is refused and which flags a redemption carries in
+//! Who got and used it stands in [`redemption`] and [`account`]; why a redeem is refused and which flags a redemption carries in
 //! [`admission`]; what a success costs and takes in [`limits`] and [`pool`]; what comes of it in money in [`result`].
 
+pub mod account;
 pub mod admission;
-pub mod claim;
 pub mod limits;
 pub mod pool;
 mod read;
 pub mod redemption;
 pub mod result;
 
-pub use read::Told;
+pub use read::PromotionInput;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -25,14 +25,14 @@ use crate::value::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
-pub enum Kind {
+pub enum PromotionKind {
     #[default]
     Global,
     Tiered,
     Personalised,
 }
 
-impl Kind {
+impl PromotionKind {
     /// The kinds by their names.
     pub const NAMES: [(&str, Self); 3] = [
         ("global", Self::Global),
@@ -109,7 +109,7 @@ pub struct Promotion {
     /// For people; the id where nobody named it.
     pub name: String,
     /// To whom it is offered.
-    pub kind: Kind,
+    pub kind: PromotionKind,
     /// What a voucher gives.
     #[serde(rename = "type")]
     pub gives: Option<Type>,
@@ -149,7 +149,7 @@ pub struct Promotion {
 
 /// A change of one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
+pub struct FieldChange {
     /// Which field.
     pub field: String,
     /// What it said.
@@ -160,7 +160,7 @@ pub struct Change {
 
 impl Promotion {
     /// What differs from how it was, field by field, in the order of the fields' names, as it is shown.
-    pub fn changes_from(&self, before: &Self) -> Vec<Change> {
+    pub fn changes_from(&self, before: &Self) -> Vec<FieldChange> {
         let fields = |promotion: &Self| match serde_json::to_value(promotion) {
             Ok(Value::Object(fields)) => fields,
             _ => Map::new(),
@@ -168,7 +168,7 @@ impl Promotion {
         let (was, is) = (fields(before), fields(self));
         let (mut was_shown, mut is_shown) = (before.shown(), self.shown());
         let differs = |(field, value): (String, Value)| {
-            (is.get(&field) != Some(&value)).then(|| Change {
+            (is.get(&field) != Some(&value)).then(|| FieldChange {
                 before: was_shown[&field].take(),
                 after: is_shown[&field].take(),
                 field,

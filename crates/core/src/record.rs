@@ -13,7 +13,7 @@ use crate::value::id::ID_BYTES_MAX;
 use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
 
-pub use acceptance::{AHEAD_MS_MAX, Door};
+pub use acceptance::{AHEAD_MS_MAX, AcceptanceWindow};
 pub use problem::{Code, Problem};
 
 /// Longest text that means something to people only, in bytes: 200 items of four such texts stay below an item's 400 KB.
@@ -48,7 +48,7 @@ pub enum Record<'a> {
 
 /// A field's value, as far as its syntax tells.
 #[derive(Debug)]
-enum Cell<'a> {
+enum FieldValue<'a> {
     Absent,
     /// JSON text, or a CSV cell (which may stand for any type).
     Text(Cow<'a, str>),
@@ -58,7 +58,7 @@ enum Cell<'a> {
     Other,
 }
 
-impl<'a> Cell<'a> {
+impl<'a> FieldValue<'a> {
     /// A JSON value, but for `null`.
     fn of_json(raw: &'a str) -> Self {
         match raw.as_bytes().first() {
@@ -150,17 +150,19 @@ impl<'a> Record<'a> {
             .map_err(|_| Problem::of(field, Code::WrongType, format!("{field} is an object")))
     }
 
-    fn cell(&self, field: &str) -> Cell<'a> {
+    fn cell(&self, field: &str) -> FieldValue<'a> {
         match self {
             Self::Row(header, cells) => match header
                 .iter()
                 .position(|name| name == field)
                 .and_then(|i| cells.get(i))
             {
-                Some(cell) if !cell.is_empty() => Cell::Text(Cow::Borrowed(cell)),
-                _ => Cell::Absent,
+                Some(cell) if !cell.is_empty() => FieldValue::Text(Cow::Borrowed(cell)),
+                _ => FieldValue::Absent,
             },
-            Self::Json(_) => self.raw(field).map_or(Cell::Absent, Cell::of_json),
+            Self::Json(_) => self
+                .raw(field)
+                .map_or(FieldValue::Absent, FieldValue::of_json),
         }
     }
 
@@ -170,8 +172,8 @@ impl<'a> Record<'a> {
     /// `wrong_type` where it is something else.
     pub fn text(&self, field: &str) -> Result<Option<Cow<'a, str>>, Problem> {
         match self.cell(field) {
-            Cell::Absent => Ok(None),
-            Cell::Text(text) => Ok(Some(text)),
+            FieldValue::Absent => Ok(None),
+            FieldValue::Text(text) => Ok(Some(text)),
             _ => Err(Problem::of(
                 field,
                 Code::WrongType,
@@ -189,7 +191,7 @@ impl<'a> Record<'a> {
     /// A list of texts: a JSON array, or a CSV cell joined by `|`. Anything else is taken as empty, and what of a list is neither text
     /// nor number as absent; what is beyond [`FREE_ITEMS_MAX`] or [`FREE_BYTES_MAX`] is cut.
     pub fn free_list(&self, field: &str) -> Vec<String> {
-        if let (Self::Row(..), Cell::Text(text)) = (self, self.cell(field)) {
+        if let (Self::Row(..), FieldValue::Text(text)) = (self, self.cell(field)) {
             let texts = text.split('|').take(FREE_ITEMS_MAX);
             return texts.map(|text| cut(text).to_owned()).collect();
         }
@@ -197,7 +199,7 @@ impl<'a> Record<'a> {
         let list: Vec<&RawValue> = list.and_then(Result::ok).unwrap_or_default();
         let texts = list
             .iter()
-            .filter_map(|raw| Cell::of_json(raw.get()).free());
+            .filter_map(|raw| FieldValue::of_json(raw.get()).free());
         texts.take(FREE_ITEMS_MAX).collect()
     }
 
@@ -268,9 +270,9 @@ impl<'a> Record<'a> {
     /// `wrong_type`, `bad_money`.
     pub fn money(&self, field: &str) -> Result<Option<Money>, Problem> {
         let text = match self.cell(field) {
-            Cell::Absent => return Ok(None),
-            Cell::Text(text) => text,
-            Cell::Number(text) => Cow::Borrowed(text),
+            FieldValue::Absent => return Ok(None),
+            FieldValue::Text(text) => text,
+            FieldValue::Number(text) => Cow::Borrowed(text),
             _ => {
                 return Err(Problem::of(
                     field,
@@ -341,9 +343,9 @@ impl<'a> Record<'a> {
     /// `wrong_type` for anything that is no whole number from 0 to [`COUNT_MAX`].
     pub fn count(&self, field: &str) -> Result<Option<i64>, Problem> {
         let text = match (self, self.cell(field)) {
-            (_, Cell::Absent) => return Ok(None),
-            (_, Cell::Number(text)) => Some(text.to_owned()),
-            (Self::Row(..), Cell::Text(text)) => Some(text.into_owned()),
+            (_, FieldValue::Absent) => return Ok(None),
+            (_, FieldValue::Number(text)) => Some(text.to_owned()),
+            (Self::Row(..), FieldValue::Text(text)) => Some(text.into_owned()),
             _ => None,
         };
         text.and_then(|text| text.parse().ok())
@@ -361,10 +363,14 @@ impl<'a> Record<'a> {
     /// `wrong_type`.
     pub fn flag(&self, field: &str) -> Result<bool, Problem> {
         match (self, self.cell(field)) {
-            (_, Cell::Absent) => Ok(false),
-            (_, Cell::Bool(flag)) => Ok(flag),
-            (Self::Row(..), Cell::Text(text)) if text.eq_ignore_ascii_case("true") => Ok(true),
-            (Self::Row(..), Cell::Text(text)) if text.eq_ignore_ascii_case("false") => Ok(false),
+            (_, FieldValue::Absent) => Ok(false),
+            (_, FieldValue::Bool(flag)) => Ok(flag),
+            (Self::Row(..), FieldValue::Text(text)) if text.eq_ignore_ascii_case("true") => {
+                Ok(true)
+            }
+            (Self::Row(..), FieldValue::Text(text)) if text.eq_ignore_ascii_case("false") => {
+                Ok(false)
+            }
             _ => Err(Problem::of(
                 field,
                 Code::WrongType,

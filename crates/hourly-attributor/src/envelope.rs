@@ -2,15 +2,15 @@
 
 use std::error::Error;
 
-use revtrail_aws::delivery::{self, Message};
+use revtrail_aws::delivery::{self, QueueMessage};
 use revtrail_core::value::time::Instant;
-use revtrail_store::jobs::job::Nudge;
+use revtrail_store::jobs::job::JobMessage;
 use serde_json::Value;
 
 use crate::{Attributor, AttributorError};
 
 /// What a call keeps for the step that is under way when time is up, and for handing over: a step folds
-/// [`Limits::batch_customers`](crate::Limits) customers, eight at a time, so 12 after each other; one as large as customers
+/// [`JobLimits::batch_customers`](crate::JobLimits) customers, eight at a time, so 12 after each other; one as large as customers
 /// may be is read in 32 pages of 1 MB at 50 ms, 1.6 s. 12 × 1.6 s = 20 s, once more for throttled calls, and the rest for sending.
 const MARGIN_MS: i64 = 60_000;
 
@@ -26,7 +26,7 @@ pub enum EnvelopeError {
     /// The tick.
     #[error(transparent)]
     Attributor(#[from] AttributorError),
-    /// The tick's nudges.
+    /// The tick's job messages.
     #[error("failed to send the tick's nudges: {0}")]
     Send(Box<dyn Error + Send + Sync>),
 }
@@ -36,7 +36,7 @@ pub fn stop_at(now: Instant, deadline: Instant) -> Instant {
     delivery::stop_at(now, deadline, MARGIN_MS)
 }
 
-/// Answers a call: a tick's nudges are sent; of messages, those that are to be delivered again are named. An answer that names
+/// Answers a call: a tick's job messages are sent; of messages, those that are to be delivered again are named. An answer that names
 /// none acknowledges all, so whatever cannot be told of single messages is an error.
 ///
 /// # Errors
@@ -46,7 +46,7 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
     event: &Value,
     clock: &(dyn Fn() -> Instant + Sync),
     stop_at: Instant,
-    send: impl AsyncFn(&[Nudge]) -> Result<(), E>,
+    send: impl AsyncFn(&[JobMessage]) -> Result<(), E>,
 ) -> Result<Value, EnvelopeError> {
     if let Some(records) = event.get("Records") {
         let messages = delivery::messages(records)?;
@@ -61,8 +61,8 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
         return Ok(delivery::answer(&failed));
     }
     if event["source"] == "aws.events" && event["detail-type"] == "Scheduled Event" {
-        let nudges = attributor.tick().await?;
-        send(&nudges)
+        let messages = attributor.tick().await?;
+        send(&messages)
             .await
             .map_err(|error| EnvelopeError::Send(error.into()))?;
         return Ok(Value::Null);
@@ -74,17 +74,17 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
 /// would be hidden for as long as it may be worked at, and come nearer to the dead letters for no fault of its own.
 async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
     attributor: &Attributor,
-    message: &Message,
+    message: &QueueMessage,
     clock: &(dyn Fn() -> Instant + Sync),
     stop_at: Instant,
-    send: &impl AsyncFn(&[Nudge]) -> Result<(), E>,
+    send: &impl AsyncFn(&[JobMessage]) -> Result<(), E>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let nudge: Nudge = serde_json::from_str(message.body())
+    let message: JobMessage = serde_json::from_str(message.body())
         .map_err(|error| format!("its body is no nudge: {error}"))?;
     let follow = if clock() < stop_at {
-        attributor.handle(&nudge, clock, stop_at).await?
+        attributor.handle(&message, clock, stop_at).await?
     } else {
-        vec![nudge]
+        vec![message]
     };
     send(&follow).await.map_err(Into::into)
 }

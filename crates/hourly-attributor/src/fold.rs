@@ -1,4 +1,4 @@
-//! Folding: customers' facts into contributions, moved into the sheets a hundred at a time.
+//! Folding: customers' facts into contributions, moved into the daily aggregates a hundred at a time.
 
 use std::collections::BTreeSet;
 
@@ -9,16 +9,16 @@ use revtrail_core::figures::fold::{Contribution, World};
 use revtrail_core::value::id::CustomerId;
 use revtrail_core::value::time::{Day, Instant};
 use revtrail_store::StoreError;
-use revtrail_store::jobs::job::{Progress, Unit, Work};
+use revtrail_store::jobs::job::{Job, Progress, Work};
 use revtrail_store::jobs::parked::{Parked, ParkedFor};
 use revtrail_store::ledger::contribution::{Move, Moved};
-use revtrail_store::ledger::daily::Desk;
+use revtrail_store::ledger::daily::AggregateCache;
 use revtrail_store::ledger::facts::CustomerFacts;
 use revtrail_store::market::Market;
-use revtrail_store::market::campaigns::witnessed;
+use revtrail_store::market::campaigns::observed;
 use revtrail_store::market::settings::RulesSeen;
 
-use crate::{AttributorError, Limits, Turn, Until};
+use crate::{AttributorError, Invocation, JobLimits, Until};
 
 /// Customers read at the same time.
 const READS_AT_ONCE: usize = 8;
@@ -28,56 +28,56 @@ const LIGHT_BYTES_MAX: usize = 1 << 20;
 const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// The rules that folds go by, read once for as long as they stand.
-pub(crate) struct Book {
+pub(crate) struct RulesSnapshot {
     seen: RulesSeen,
     pub(crate) versions: Versions,
     catalog: Catalog,
 }
 
 /// What a worker has before it.
-struct Bench<'w> {
+struct Worker<'w> {
     market: &'w Market,
-    unit: &'w Unit,
-    limits: Limits,
-    desk: Desk,
-    book: Option<Book>,
+    job: &'w Job,
+    limits: JobLimits,
+    cache: AggregateCache,
+    snapshot: Option<RulesSnapshot>,
     parked: BTreeSet<CustomerId>,
 }
 
-/// Folds the customers of a unit from where it was left, and deletes it at the end of its list.
+/// Folds the customers of a job from where it was left, and deletes it at the end of its list.
 ///
 /// # Errors
-/// What the table answers. What was done stays, and does no harm when it is done again.
+/// As every call of the table: [`StoreError::is_busy`] says whether to try again. What was done stays, and does no harm when it is done again.
 pub(crate) async fn work(
     market: &Market,
-    unit: &Unit,
+    job: &Job,
     mut next: usize,
-    limits: Limits,
+    limits: JobLimits,
     until: Until<'_>,
-) -> Result<Turn, AttributorError> {
-    let list = market.jobs().unit_list(&unit.unit_id).await?;
+) -> Result<Invocation, AttributorError> {
+    let list = market.jobs().job_list(&job.job_id).await?;
     let parked = market.parked().list(until.now()).await?;
-    let mut bench = Bench {
+    let mut worker = Worker {
         market,
-        unit,
+        job,
         limits,
-        desk: Desk::of(unit.stripe),
-        book: None,
+        cache: AggregateCache::of(job.shard),
+        snapshot: None,
         parked: parked.into_iter().map(|one| one.customer_id).collect(),
     };
     while next < list.len() {
         let end = list.len().min(next + limits.batch_customers);
-        if bench.fold_all(&list[next..end], until.now()).await? == Folded::UnitDone {
-            return Ok(Turn::Done);
+        if worker.fold_all(&list[next..end], until.now()).await? == Folded::UnitDone {
+            return Ok(Invocation::Done);
         }
         next = end;
         if next < list.len() && until.is_over() {
-            market.jobs().hand_over(unit, Work::Fold { next }).await?;
-            return Ok(Turn::HandedOver);
+            market.jobs().hand_over(job, Work::Fold { next }).await?;
+            return Ok(Invocation::HandedOver);
         }
     }
-    market.jobs().unit_done(unit).await?;
-    Ok(Turn::Done)
+    market.jobs().job_done(job).await?;
+    Ok(Invocation::Done)
 }
 
 /// What became of some customers.
@@ -85,11 +85,11 @@ pub(crate) async fn work(
 enum Folded {
     /// All are folded, or parked.
     All,
-    /// Another worker has done the whole unit.
+    /// Another worker has done the whole job.
     UnitDone,
 }
 
-impl Bench<'_> {
+impl Worker<'_> {
     /// Folds customers until each is folded or parked, however often others change them meanwhile.
     async fn fold_all(
         &mut self,
@@ -138,9 +138,13 @@ impl Bench<'_> {
 
     /// Takes the rules anew where they changed.
     async fn refresh(&mut self) -> Result<(), AttributorError> {
-        let seen = self.market.settings().rules_seen(self.unit.stripe).await?;
-        if !self.book.as_ref().is_some_and(|book| book.is_of(seen)) {
-            self.book = Book::read(self.market, seen).await?;
+        let seen = self.market.settings().rules_seen(self.job.shard).await?;
+        if !self
+            .snapshot
+            .as_ref()
+            .is_some_and(|snapshot| snapshot.is_of(seen))
+        {
+            self.snapshot = RulesSnapshot::read(self.market, seen).await?;
         }
         Ok(())
     }
@@ -205,7 +209,7 @@ impl Bench<'_> {
                         .await?;
                     return Ok(Moved::Again(Vec::new()));
                 }
-                self.desk = Desk::of(self.unit.stripe);
+                self.cache = AggregateCache::of(self.job.shard);
                 let mut again = Vec::new();
                 for one in light {
                     match Box::pin(self.move_light(vec![one], now)).await? {
@@ -228,24 +232,24 @@ impl Bench<'_> {
             return Ok(Moved::Again(Vec::new()));
         }
         // No settings: the marketplace is gone, and nothing is to be figured out.
-        let Some(book) = &self.book else {
+        let Some(snapshot) = &self.snapshot else {
             return Ok(Moved::UnitDone);
         };
         let events = || facts.iter().flat_map(|(_, facts)| &facts.events);
-        if let Some(grown) = book.catalog.witnessing(events()) {
-            // Facts whose note is not closed yet, or never will be, or whose campaign is newer than the book.
-            for seen in witnessed(events()) {
-                if grown.get(&seen.campaign_id) != book.catalog.get(&seen.campaign_id) {
-                    self.market.campaigns().witness_campaign(&seen, now).await?;
+        if let Some(grown) = snapshot.catalog.witnessing(events()) {
+            // Facts whose intake marker is not closed yet, or never will be, or whose campaign is newer than the book.
+            for seen in observed(events()) {
+                if grown.get(&seen.campaign_id) != snapshot.catalog.get(&seen.campaign_id) {
+                    self.market.campaigns().observe_campaign(&seen, now).await?;
                 }
             }
-            self.book = None;
+            self.snapshot = None;
             self.refresh().await?;
         }
-        let Some(book) = &self.book else {
+        let Some(snapshot) = &self.snapshot else {
             return Ok(Moved::UnitDone);
         };
-        let (world, first_folded) = book.world(self.market, now);
+        let (world, first_folded) = snapshot.world(self.market, now);
         let moves = facts.iter().map(|(customer, facts)| Move {
             customer: customer.clone(),
             stored: facts.stored.clone(),
@@ -255,11 +259,11 @@ impl Bench<'_> {
             .market
             .contributions()
             .move_all(
-                self.unit,
+                self.job,
                 moves.collect(),
-                book.seen,
+                snapshot.seen,
                 first_folded,
-                &mut self.desk,
+                &mut self.cache,
                 now,
             )
             .await?;
@@ -290,11 +294,11 @@ impl Bench<'_> {
             parked: 1,
             ..Progress::default()
         };
-        Ok(self.market.jobs().count(self.unit, &one).await?)
+        Ok(self.market.jobs().count(self.job, &one).await?)
     }
 }
 
-impl Book {
+impl RulesSnapshot {
     /// The rules whose version was seen before; none where the marketplace does not exist.
     pub(crate) async fn read(
         market: &Market,

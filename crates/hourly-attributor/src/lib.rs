@@ -1,4 +1,4 @@
-//! The attributor: plans units of changed customers from notes, and folds them. Running it twice, twice at once, or killing
+//! The attributor: plans jobs of changed customers from intake markers, and folds them. Running it twice, twice at once, or killing
 //! it anywhere changes no figure.
 
 pub mod envelope;
@@ -10,7 +10,7 @@ mod verify;
 use std::collections::VecDeque;
 
 use revtrail_core::value::time::{Instant, Retention};
-use revtrail_store::jobs::job::{Nudge, UNIT_CUSTOMERS_MAX, Unit, Work};
+use revtrail_store::jobs::job::{JOB_CUSTOMERS_MAX, Job, JobMessage, Work};
 use revtrail_store::ledger::facts::TIMELINE_BYTES_MAX;
 use revtrail_store::market::Market;
 use revtrail_store::market::access::Marketplace;
@@ -41,34 +41,34 @@ impl Until<'_> {
     }
 }
 
-/// How work on a unit ended.
+/// How work on a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum Invocation {
     /// It is done, and gone.
     Done,
-    /// Time was up; how far it is stands in the unit.
+    /// Time was up; how far it is stands in the job.
     HandedOver,
 }
 
 /// What the attributor goes by; what may differ between a test and a deployment, and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Most customers of a unit.
-    pub unit_customers: usize,
+pub struct JobLimits {
+    /// Most customers of a job.
+    pub job_customers: usize,
     /// Customers folded at a time: about what one transaction carries.
     pub batch_customers: usize,
-    /// Most stripes that the sheets of a day are spread over.
-    pub stripes: u8,
+    /// Most shards that the daily aggregates of a day are spread over.
+    pub shards: u8,
     /// Most bytes of a customer's timeline: beyond, the customer is parked. See [`TIMELINE_BYTES_MAX`].
     pub timeline_bytes: usize,
 }
 
-impl Limits {
+impl JobLimits {
     /// What is deployed.
     pub const DEFAULT: Self = Self {
-        unit_customers: UNIT_CUSTOMERS_MAX,
+        job_customers: JOB_CUSTOMERS_MAX,
         batch_customers: 90,
-        stripes: keys::STRIPES,
+        shards: keys::AGGREGATE_SHARDS,
         timeline_bytes: TIMELINE_BYTES_MAX,
     };
 }
@@ -81,7 +81,7 @@ pub struct Attributor {
     /// The deployment's retention.
     pub retention: Retention,
     /// How much at once.
-    pub limits: Limits,
+    pub limits: JobLimits,
 }
 
 impl Attributor {
@@ -90,54 +90,54 @@ impl Attributor {
         Self {
             store,
             retention,
-            limits: Limits::DEFAULT,
+            limits: JobLimits::DEFAULT,
         }
     }
 
     /// What a schedule asks for: a plan for every marketplace.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn tick(&self) -> Result<Vec<Nudge>, AttributorError> {
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn tick(&self) -> Result<Vec<JobMessage>, AttributorError> {
         let all = self.store.marketplaces().await?;
-        let plan = |one: Marketplace| Nudge::Plan {
+        let plan = |one: Marketplace| JobMessage::Plan {
             marketplace: one.marketplace_id,
             run_id: None,
         };
         Ok(all.into_iter().map(plan).collect())
     }
 
-    /// Does what a nudge points at, until it is done or the clock shows `stop_at`; says where to go on: the nudges to be sent next.
+    /// Does what a job message points at, until it is done or the clock shows `stop_at`; says where to go on: the job messages to be sent next.
     ///
     /// # Errors
-    /// What the table answers. What was done stays, and what was not is pointed at again by the next tick.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again. What was done stays, and what was not is pointed at again by the next tick.
     pub async fn handle(
         &self,
-        nudge: &Nudge,
+        message: &JobMessage,
         clock: &(dyn Fn() -> Instant + Sync),
         stop_at: Instant,
-    ) -> Result<Vec<Nudge>, AttributorError> {
+    ) -> Result<Vec<JobMessage>, AttributorError> {
         let until = Until { clock, stop_at };
-        let market = self.store.market(nudge.marketplace(), self.retention);
-        let unit = match nudge {
-            Nudge::Plan { run_id, .. } => {
+        let market = self.store.market(message.marketplace(), self.retention);
+        let job = match message {
+            JobMessage::Plan { run_id, .. } => {
                 return plan::plan(&market, run_id.as_deref(), self.limits, until).await;
             }
-            Nudge::Admit { .. } => {
+            JobMessage::Admit { .. } => {
                 plan::admit(&market, until).await?;
                 return Ok(Vec::new());
             }
-            Nudge::Work { unit_id, .. } => market.jobs().unit(unit_id).await?,
+            JobMessage::Work { job_id, .. } => market.jobs().job(job_id).await?,
         };
-        match unit {
+        match job {
             // One that is gone is done.
             None => Ok(Vec::new()),
             // Only a run's plan takes it over.
-            Some(unit) if unit.is_asked() => Ok(vec![plan::nudge_plan(&market, None)]),
-            Some(unit) => {
-                let worked = self.work(&market, &unit, until).await;
+            Some(job) if job.is_asked() => Ok(vec![plan::message_plan(&market, None)]),
+            Some(job) => {
+                let worked = self.work(&market, &job, until).await;
                 if worked.is_err()
-                    && let Some(run_id) = &unit.run_id
+                    && let Some(run_id) = &job.run_id
                 {
                     run_met_error(&market, run_id).await;
                 }
@@ -149,65 +149,67 @@ impl Attributor {
     async fn work(
         &self,
         market: &Market,
-        unit: &Unit,
+        job: &Job,
         until: Until<'_>,
-    ) -> Result<Vec<Nudge>, AttributorError> {
+    ) -> Result<Vec<JobMessage>, AttributorError> {
         let limits = self.limits;
-        let recount = match unit.work {
-            Work::Redecide { span, place: None } if span.settings => Some(Some(span.from)),
-            Work::Refold { after: None } => Some(None),
+        let recompute = match job.work {
+            Work::Reattribution { span, place: None } if span.settings => Some(Some(span.from)),
+            Work::ReattributeAll { after: None } => Some(None),
             _ => None,
         };
-        if let Some(from) = recount {
-            let place = unit.recounted.clone();
+        if let Some(from) = recompute {
+            let place = job.recomputed.clone();
             let left = market
                 .redemptions()
-                .recount(from, place, until.clock, until.stop_at);
-            if let Some(recounted) = left.await? {
-                let mut rest = unit.clone();
-                rest.recounted = Some(recounted);
-                market.jobs().hand_over(&rest, unit.work.clone()).await?;
-                return Ok(vec![plan::nudge(market, unit)]);
+                .recompute(from, place, until.clock, until.stop_at);
+            if let Some(recomputed) = left.await? {
+                let mut rest = job.clone();
+                rest.recomputed = Some(recomputed);
+                market.jobs().hand_over(&rest, job.work.clone()).await?;
+                return Ok(vec![plan::message(market, job)]);
             }
         }
-        let (turn, mut nudges) = match unit.work.clone() {
+        let (invocation, mut messages) = match job.work.clone() {
             Work::Fold { next } => {
-                let turn = fold::work(market, unit, next, limits, until).await?;
-                (turn, Vec::new())
+                let invocation = fold::work(market, job, next, limits, until).await?;
+                (invocation, Vec::new())
             }
-            Work::Redecide { span, place } => {
-                plan::redecide(market, unit, (span, place), limits, until).await?
+            Work::Reattribution { span, place } => {
+                plan::reattribute(market, job, (span, place), limits, until).await?
             }
-            Work::Refold { after } => plan::refold(market, unit, after, limits, until).await?,
+            Work::ReattributeAll { after } => {
+                plan::reattribute_all(market, job, after, limits, until).await?
+            }
             Work::Verify { after, left } => {
-                let turn = verify::work(market, unit, (after, left), limits, until).await?;
-                (turn, Vec::new())
+                let invocation = verify::work(market, job, (after, left), limits, until).await?;
+                (invocation, Vec::new())
             }
         };
-        match turn {
-            Turn::HandedOver => nudges.push(plan::nudge(market, unit)),
-            Turn::Done => nudges.extend(settle::settle_after(market, unit, until).await?),
+        match invocation {
+            Invocation::HandedOver => messages.push(plan::message(market, job)),
+            Invocation::Done => messages.extend(settle::settle_after(market, job, until).await?),
         }
-        Ok(nudges)
+        Ok(messages)
     }
 
-    /// Does what nudges point at and all that follows from it, in this process, one after the other. One that fails keeps no
+    /// Does what job messages point at and all that follows from it, in this process, one after the other. One that fails keeps no
     /// other from its turn.
     ///
     /// # Errors
     /// The first failure, after all had their turn.
     pub async fn drain(
         &self,
-        nudges: Vec<Nudge>,
+        messages: Vec<JobMessage>,
         clock: &(dyn Fn() -> Instant + Sync),
     ) -> Result<(), AttributorError> {
         let mut outcome = Ok(());
-        let mut waiting = VecDeque::from(nudges);
-        while let Some(nudge) = waiting.pop_front() {
-            match self.handle(&nudge, clock, Instant::MAX).await {
+        let mut waiting = VecDeque::from(messages);
+        while let Some(message) = waiting.pop_front() {
+            match self.handle(&message, clock, Instant::MAX).await {
                 Ok(more) => waiting.extend(more),
                 Err(error) => {
-                    tracing::error!(?nudge, %error, "a nudge failed; the next tick points at its work again");
+                    tracing::error!(?message, %error, "a nudge failed; the next tick points at its work again");
                     outcome = outcome.and(Err(error));
                 }
             }

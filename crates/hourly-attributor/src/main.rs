@@ -1,4 +1,4 @@
-//! The hourly-attributor function on Lambda, called by a schedule and by the queue of its own nudges.
+//! The hourly-attributor function on Lambda, called by a schedule and by the queue of its own job messages.
 
 use hourly_attributor::{Attributor, envelope};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Error> {
     let answer = async |call: LambdaEvent<Value>| {
         let deadline = i64::try_from(call.context.deadline).unwrap_or(i64::MAX);
         let stop_at = envelope::stop_at(Clock::REAL.now(), Instant::from_ms(deadline));
-        let send = async |nudges: &[_]| queue.send_nudges(nudges).await;
+        let send = async |messages: &[_]| queue.send_messages(messages).await;
         let answer = envelope::answer(
             &attributor,
             &call.payload,

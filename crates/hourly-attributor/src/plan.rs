@@ -1,62 +1,62 @@
-//! Planning: from notes, and from what settings and campaigns ask for, to units. Units are written before the notes go, so that no
+//! Planning: from intake markers, and from what settings and campaigns ask for, to jobs. Units are written before the intake markers go, so that no
 //! customer is ever in neither.
 
 use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use revtrail_core::attribution::reach::Redecide;
+use revtrail_core::attribution::reach::Reattribution;
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::value::id::CustomerId;
 use revtrail_core::value::time::Instant;
-use revtrail_store::jobs::job::{ListPlace, Nudge, Unit, Work};
+use revtrail_store::jobs::job::{Job, JobMessage, ListPlace, Work};
 use revtrail_store::jobs::runs::RunState;
-use revtrail_store::ledger::daily::Desk;
-use revtrail_store::ledger::intake::Note;
+use revtrail_store::ledger::daily::AggregateCache;
+use revtrail_store::ledger::intake::IntakeMarker;
 use revtrail_store::ledger::purchases::RowPlace;
 use revtrail_store::market::Market;
-use revtrail_store::market::campaigns::merge_witnessed;
-use revtrail_store::table::keys::NOTE_LANES;
+use revtrail_store::market::campaigns::merge_observed;
+use revtrail_store::table::keys::MARKER_SHARDS;
 
 use crate::settle::settle;
-use crate::{AttributorError, Limits, Turn, Until};
+use crate::{AttributorError, Invocation, JobLimits, Until};
 
-/// Notes held at a time: with those of a thousand records some hundred MB at most, as a rule a tenth.
-const NOTES_AT_ONCE: usize = 4_000;
+/// Intake markers held at a time: with those of a thousand records some hundred MB at most, as a rule a tenth.
+const MARKERS_AT_ONCE: usize = 4_000;
 /// Units written at the same time.
 const WRITES_AT_ONCE: usize = 8;
-/// So many units' customers are gathered before they are written: a customer found twice among them is folded once.
-const GATHERED_UNITS: usize = 20;
-/// Sheets of days before the last two rest: what lies of them in other stripes is put together.
+/// So many jobs' customers are gathered before they are written: a customer found twice among them is folded once.
+const GATHERED_JOBS: usize = 20;
+/// Daily aggregates of days before the last two rest: what lies of them in other shards is put together.
 const QUIET_DAYS: u32 = 2;
 /// Units taken over in one transaction: DynamoDB's limit of 100 items, with those that replace them.
 const TAKEN_AT_ONCE: usize = 90;
 
-/// Plans what changed in a marketplace, and points at every unit that waits, and at what waits for promotions.
+/// Plans what changed in a marketplace, and points at every job that waits, and at what waits for promotions.
 ///
 /// # Errors
-/// What the table answers. What is in no unit yet is still in its notes.
+/// As every call of the table: [`StoreError::is_busy`] says whether to try again. What is in no job yet is still in its intake markers.
 pub(crate) async fn plan(
     market: &Market,
     asked_run: Option<&str>,
-    limits: Limits,
+    limits: JobLimits,
     until: Until<'_>,
-) -> Result<Vec<Nudge>, AttributorError> {
-    let mut nudges = plan_facts(market, asked_run, limits, until).await?;
+) -> Result<Vec<JobMessage>, AttributorError> {
+    let mut messages = plan_facts(market, asked_run, limits, until).await?;
     if !market.promotions().awaited(until.now()).await?.is_empty() {
         let marketplace = market.id().clone();
-        nudges.push(Nudge::Admit { marketplace });
+        messages.push(JobMessage::Admit { marketplace });
     }
-    Ok(nudges)
+    Ok(messages)
 }
 
 /// A schedule's plan that finds nothing new leaves no run.
 async fn plan_facts(
     market: &Market,
     asked_run: Option<&str>,
-    limits: Limits,
+    limits: JobLimits,
     until: Until<'_>,
-) -> Result<Vec<Nudge>, AttributorError> {
+) -> Result<Vec<JobMessage>, AttributorError> {
     let now = until.now();
     let Some(versions) = market.settings().versions().await? else {
         return Ok(Vec::new());
@@ -67,31 +67,31 @@ async fn plan_facts(
     };
     // A message that comes a second time does not begin a run again that has ended.
     let asked_run = asked_run.filter(|run| run.state == RunState::Running);
-    let mut notes = Notes::of(market).await?;
-    // Behind the notes: another plan writes units before its notes go, so what it took is seen here or there.
-    let waiting = market.jobs().units().await?;
-    if asked_run.is_none() && notes.is_empty() && !waiting.iter().any(Unit::is_asked) {
+    let mut markers = MarkerReader::of(market).await?;
+    // Behind the intake markers: another plan writes jobs before its intake markers go, so what it took is seen here or there.
+    let waiting = market.jobs().jobs().await?;
+    if asked_run.is_none() && markers.is_empty() && !waiting.iter().any(Job::is_asked) {
         if waiting.is_empty() {
             market.raise_idle(now).await?;
         } else {
             market.raise_planned_to(now).await?;
         }
-        let mut nudges = nudges(market, waiting);
-        nudges.extend(settle(market, until).await?);
-        return Ok(nudges);
+        let mut messages = messages(market, waiting);
+        messages.extend(settle(market, until).await?);
+        return Ok(messages);
     }
     let asked = asked_run.is_some();
     let run_id = match asked_run {
         Some(run) => run.run_id,
         None => market.runs().start_run(None, now).await?,
     };
-    if !notes.is_empty() {
-        // Before the first note goes: what it told of is folded by settings that were saved before.
+    if !markers.is_empty() {
+        // Before the first intake marker goes: what it told of is folded by settings that were saved before.
         market.raise_settled_to(now).await?;
     }
     let mut gathered = Gathered::new(market, &run_id, limits, now);
-    match plan_run(asked, &mut notes, &versions, &mut gathered, until).await {
-        Ok(nudges) => Ok(nudges),
+    match plan_run(asked, &mut markers, &versions, &mut gathered, until).await {
+        Ok(messages) => Ok(messages),
         Err(error) => {
             crate::run_met_error(market, &run_id).await;
             Err(error)
@@ -117,11 +117,11 @@ pub(crate) async fn admit(market: &Market, until: Until<'_>) -> Result<(), Attri
 
 async fn plan_run(
     asked: bool,
-    notes: &mut Notes<'_>,
+    markers: &mut MarkerReader<'_>,
     versions: &Versions,
     gathered: &mut Gathered<'_>,
     until: Until<'_>,
-) -> Result<Vec<Nudge>, AttributorError> {
+) -> Result<Vec<JobMessage>, AttributorError> {
     let (market, run_id, now) = (gathered.market, gathered.run_id, gathered.now);
     if asked {
         // Whoever asks for a run wants those tried again who could not be folded.
@@ -130,8 +130,8 @@ async fn plan_run(
             .add(parked.into_iter().map(|one| one.customer_id))
             .await?;
     }
-    let whole = plan_notes(notes, versions, gathered, until).await?;
-    // Behind the notes: what these tell of campaigns asks for work too.
+    let whole = plan_markers(markers, versions, gathered, until).await?;
+    // Behind the intake markers: what these tell of campaigns asks for work too.
     take_over(market, run_id, now).await?;
     if whole {
         market.runs().planned(run_id, until.now()).await?;
@@ -141,137 +141,155 @@ async fn plan_run(
         let today = now.day(versions.newest().settings.timezone);
         market.daily().merge_quiet(today.minus(QUIET_DAYS)).await?;
     }
-    let mut nudges = nudges(market, market.jobs().units().await?);
+    let mut messages = messages(market, market.jobs().jobs().await?);
     if !whole {
-        nudges.push(nudge_plan(market, Some(run_id)));
+        messages.push(message_plan(market, Some(run_id)));
     }
-    nudges.extend(settle(market, until).await?);
-    Ok(nudges)
+    messages.extend(settle(market, until).await?);
+    Ok(messages)
 }
 
-/// What points at a unit.
-pub(crate) fn nudge(market: &Market, unit: &Unit) -> Nudge {
-    Nudge::Work {
+/// What points at a job.
+pub(crate) fn message(market: &Market, job: &Job) -> JobMessage {
+    JobMessage::Work {
         marketplace: market.id().clone(),
-        unit_id: unit.unit_id.clone(),
+        job_id: job.job_id.clone(),
     }
 }
 
 /// What asks for a plan.
-pub(crate) fn nudge_plan(market: &Market, run_id: Option<&str>) -> Nudge {
-    Nudge::Plan {
+pub(crate) fn message_plan(market: &Market, run_id: Option<&str>) -> JobMessage {
+    JobMessage::Plan {
         marketplace: market.id().clone(),
         run_id: run_id.map(str::to_owned),
     }
 }
 
-/// What points at the units of runs; those that plan others first, for they leave out whom a unit that waits folds anyway.
-fn nudges(market: &Market, mut units: Vec<Unit>) -> Vec<Nudge> {
-    units.retain(|unit| !unit.is_asked());
-    units.sort_by_key(|unit| matches!(unit.work, Work::Fold { .. }));
-    units.iter().map(|unit| nudge(market, unit)).collect()
+/// What points at the jobs of runs; those that plan others first, for they leave out whom a job that waits folds anyway.
+fn messages(market: &Market, mut jobs: Vec<Job>) -> Vec<JobMessage> {
+    jobs.retain(|job| !job.is_asked());
+    jobs.sort_by_key(|job| matches!(job.work, Work::Fold { .. }));
+    jobs.iter().map(|job| message(market, job)).collect()
 }
 
-/// The notes of a marketplace, lane by lane, page by page; the first page of each lane is read at once.
-struct Notes<'n> {
+/// The intake markers of a marketplace, shard by shard, page by page; the first page of each shard is read at once.
+struct MarkerReader<'n> {
     market: &'n Market,
-    lanes: Vec<(u8, Vec<Note>, Option<String>)>,
+    shards: Vec<(u8, Vec<IntakeMarker>, Option<String>)>,
 }
 
-impl<'n> Notes<'n> {
+impl<'n> MarkerReader<'n> {
     async fn of(market: &'n Market) -> Result<Self, AttributorError> {
-        let first = |lane| async move {
-            let (notes, next) = market.intake().notes_of_lane(lane, None, None).await?;
-            Ok::<_, AttributorError>((lane, notes, next))
+        let first = |shard| async move {
+            let (markers, next) = market.intake().markers_of_shard(shard, None, None).await?;
+            Ok::<_, AttributorError>((shard, markers, next))
         };
-        let lanes = try_join_all((0..NOTE_LANES).map(first)).await?;
-        Ok(Self { market, lanes })
+        let shards = try_join_all((0..MARKER_SHARDS).map(first)).await?;
+        Ok(Self { market, shards })
     }
 
     fn is_empty(&self) -> bool {
-        let empty =
-            |(_, notes, next): &(_, Vec<Note>, Option<String>)| notes.is_empty() && next.is_none();
-        self.lanes.iter().all(empty)
+        let empty = |(_, markers, next): &(_, Vec<IntakeMarker>, Option<String>)| {
+            markers.is_empty() && next.is_none()
+        };
+        self.shards.iter().all(empty)
     }
 
     /// The next page, which can be empty; none after the last.
-    async fn next(&mut self) -> Result<Option<Vec<Note>>, AttributorError> {
-        let Some((lane, notes, next)) = self.lanes.pop() else {
+    async fn next(&mut self) -> Result<Option<Vec<IntakeMarker>>, AttributorError> {
+        let Some((shard, markers, next)) = self.shards.pop() else {
             return Ok(None);
         };
         if next.is_some() {
-            let (more, next) = self.market.intake().notes_of_lane(lane, next, None).await?;
-            self.lanes.push((lane, more, next));
+            let (more, next) = self
+                .market
+                .intake()
+                .markers_of_shard(shard, next, None)
+                .await?;
+            self.shards.push((shard, more, next));
         }
-        Ok(Some(notes))
+        Ok(Some(markers))
     }
 }
 
-/// Takes in what notes tell of campaigns, groups their customers into units, and deletes the notes that may go. False where time
+/// Takes in what intake markers tell of campaigns, groups their customers into jobs, and deletes the intake markers that may go. False where time
 /// was up before the last of them.
-async fn plan_notes(
-    notes: &mut Notes<'_>,
+async fn plan_markers(
+    markers: &mut MarkerReader<'_>,
     versions: &Versions,
     gathered: &mut Gathered<'_>,
     until: Until<'_>,
 ) -> Result<bool, AttributorError> {
-    let mut desk = Desk::of(0);
-    let mut held: Vec<Note> = Vec::new();
-    while let Some(page) = notes.next().await? {
+    let mut cache = AggregateCache::of(0);
+    let mut held: Vec<IntakeMarker> = Vec::new();
+    while let Some(page) = markers.next().await? {
         held.extend(page);
-        if held.len() >= NOTES_AT_ONCE {
-            plan_some(std::mem::take(&mut held), versions, gathered, &mut desk).await?;
+        if held.len() >= MARKERS_AT_ONCE {
+            plan_some(std::mem::take(&mut held), versions, gathered, &mut cache).await?;
             if until.is_over() {
                 return Ok(false);
             }
         }
     }
-    plan_some(held, versions, gathered, &mut desk).await?;
+    plan_some(held, versions, gathered, &mut cache).await?;
     Ok(true)
 }
 
 async fn plan_some(
-    notes: Vec<Note>,
+    markers: Vec<IntakeMarker>,
     versions: &Versions,
     gathered: &mut Gathered<'_>,
-    desk: &mut Desk,
+    cache: &mut AggregateCache,
 ) -> Result<(), AttributorError> {
     let (market, now) = (gathered.market, gathered.now);
     // Send times first: work planned below must see them.
-    let told = merge_witnessed(notes.iter().flat_map(|note| note.campaigns.iter().cloned()));
+    let told = merge_observed(
+        markers
+            .iter()
+            .flat_map(|marker| marker.campaigns.iter().cloned()),
+    );
     if !told.is_empty() {
         let catalog = market.campaigns().catalog().await?;
         for seen in told.iter().filter(|seen| !seen.is_known(&catalog)) {
-            market.campaigns().witness_campaign(seen, now).await?;
+            market.campaigns().observe_campaign(seen, now).await?;
         }
     }
-    let customers = notes.iter().flat_map(|note| note.customers.iter().cloned());
+    let customers = markers
+        .iter()
+        .flat_map(|marker| marker.customers.iter().cloned());
     gathered.add(customers).await?;
     gathered.flush().await?;
-    let going: Vec<Note> = notes.into_iter().filter(|note| note.may_go(now)).collect();
+    let going: Vec<IntakeMarker> = markers
+        .into_iter()
+        .filter(|marker| marker.may_go(now))
+        .collect();
     Ok(market
         .daily()
-        .absorb_notes(&going, versions, desk, now)
+        .absorb_markers(&going, versions, cache, now)
         .await?)
 }
 
-/// Makes what settings and campaigns asked for units of this run: all times together one, so that a customer whom several
+/// Makes what settings and campaigns asked for jobs of this run: all times together one, so that a customer whom several
 /// changes touch is folded once.
 async fn take_over(market: &Market, run_id: &str, now: Instant) -> Result<(), AttributorError> {
-    let units = market.jobs().units().await?;
-    let asked: Vec<Unit> = units.into_iter().filter(Unit::is_asked).collect();
-    let spans = asked.iter().filter_map(|unit| match unit.work {
-        Work::Redecide { span, .. } => Some(span),
+    let jobs = market.jobs().jobs().await?;
+    let asked: Vec<Job> = jobs.into_iter().filter(Job::is_asked).collect();
+    let spans = asked.iter().filter_map(|job| match job.work {
+        Work::Reattribution { span, .. } => Some(span),
         _ => None,
     });
-    let redecide = spans.reduce(Redecide::both).map(Work::redecide);
-    let refold = |unit: &Unit| matches!(unit.work, Work::Refold { .. });
-    let refold = asked
+    let reattribute = spans.reduce(Reattribution::both).map(Work::reattribute);
+    let reattribute_all = |job: &Job| matches!(job.work, Work::ReattributeAll { .. });
+    let reattribute_all = asked
         .iter()
-        .any(refold)
-        .then_some(Work::Refold { after: None });
-    let new = |work| Unit::new(work, Some(run_id.to_owned()), 0, 0, now);
-    let mut taken: Vec<Unit> = redecide.into_iter().chain(refold).map(new).collect();
+        .any(reattribute_all)
+        .then_some(Work::ReattributeAll { after: None });
+    let new = |work| Job::new(work, Some(run_id.to_owned()), 0, 0, now);
+    let mut taken: Vec<Job> = reattribute
+        .into_iter()
+        .chain(reattribute_all)
+        .map(new)
+        .collect();
     let planned = taken.len() as i64;
     for asked in asked.chunks(TAKEN_AT_ONCE) {
         if !taken.is_empty() {
@@ -289,79 +307,81 @@ async fn take_over(market: &Market, run_id: &str, now: Instant) -> Result<(), At
     Ok(())
 }
 
-/// Plans folds of the customers whose orders a change touches; of those who are in units already that go by the same rules, these
+/// Plans folds of the customers whose orders a change touches; of those who are in jobs already that go by the same rules, these
 /// take care.
-pub(crate) async fn redecide(
+pub(crate) async fn reattribute(
     market: &Market,
-    unit: &Unit,
-    (span, place): (Redecide, Option<RowPlace>),
-    limits: Limits,
+    job: &Job,
+    (span, place): (Reattribution, Option<RowPlace>),
+    limits: JobLimits,
     until: Until<'_>,
-) -> Result<(Turn, Vec<Nudge>), AttributorError> {
+) -> Result<(Invocation, Vec<JobMessage>), AttributorError> {
     let now = until.now();
-    let mut gathered = Gathered::following(market, unit, limits, now);
+    let mut gathered = Gathered::following(market, job, limits, now);
     let rules = market.settings().rules_seen(0).await?.version();
     let mut cared_for = BTreeSet::new();
-    let folds = |unit: &&Unit| matches!(unit.work, Work::Fold { .. }) && unit.rules == rules;
-    let waiting = market.jobs().units().await?;
-    for unit in waiting.iter().filter(folds).take(GATHERED_UNITS) {
-        cared_for.extend(market.jobs().unit_list(&unit.unit_id).await?);
+    let folds = |job: &&Job| matches!(job.work, Work::Fold { .. }) && job.rules == rules;
+    let waiting = market.jobs().jobs().await?;
+    for job in waiting.iter().filter(folds).take(GATHERED_JOBS) {
+        cared_for.extend(market.jobs().job_list(&job.job_id).await?);
     }
-    let mut redecided = market.purchases().redecided(span, place, now).await?;
-    while let Some(customers) = redecided.next().await? {
+    let mut reattributed = market.purchases().reattributed(span, place, now).await?;
+    while let Some(customers) = reattributed.next().await? {
         let others = customers.into_iter().filter(|one| !cared_for.contains(one));
         gathered.add(others).await?;
-        let place = redecided.place();
+        let place = reattributed.place();
         if until.is_over() && place.is_some() {
             return gathered
-                .hand_over(unit, Work::Redecide { span, place })
+                .hand_over(job, Work::Reattribution { span, place })
                 .await;
         }
     }
-    gathered.done(unit).await
+    gathered.done(job).await
 }
 
-/// Plans folds of everybody who was ever in a unit.
-pub(crate) async fn refold(
+/// Plans folds of everybody who was ever in a job.
+pub(crate) async fn reattribute_all(
     market: &Market,
-    unit: &Unit,
+    job: &Job,
     after: Option<ListPlace>,
-    limits: Limits,
+    limits: JobLimits,
     until: Until<'_>,
-) -> Result<(Turn, Vec<Nudge>), AttributorError> {
+) -> Result<(Invocation, Vec<JobMessage>), AttributorError> {
     let now = until.now();
-    let mut gathered = Gathered::following(market, unit, limits, now);
+    let mut gathered = Gathered::following(market, job, limits, now);
     let mut place = after.unwrap_or_else(ListPlace::anywhere);
     loop {
-        let (lists, next) = market.jobs().unit_lists(place, now).await?;
+        let (lists, next) = market.jobs().job_lists(place, now).await?;
         for (_, customers) in lists {
             gathered.add(customers).await?;
         }
         let Some(next) = next else {
-            return gathered.done(unit).await;
+            return gathered.done(job).await;
         };
         if until.is_over() {
             let after = Some(next);
-            return gathered.hand_over(unit, Work::Refold { after }).await;
+            return gathered
+                .hand_over(job, Work::ReattributeAll { after })
+                .await;
         }
         place = next;
     }
 }
 
-/// Customers on their way into units.
+/// Customers on their way into jobs.
 struct Gathered<'g> {
     market: &'g Market,
     run_id: &'g str,
-    limits: Limits,
+    limits: JobLimits,
     now: Instant,
-    /// What their units are planned at: those that follow from another unit are as old as that.
+    /// What their jobs are planned at: those that follow from another job are as old as that.
     at: Instant,
     customers: BTreeSet<CustomerId>,
-    nudges: Vec<Nudge>,
+    messages: Vec<JobMessage>,
 }
 
 impl<'g> Gathered<'g> {
-    fn new(market: &'g Market, run_id: &'g str, limits: Limits, now: Instant) -> Self {
+    fn new(market: &'g Market, run_id: &'g str, limits: JobLimits, now: Instant) -> Self {
         Self {
             market,
             run_id,
@@ -369,15 +389,15 @@ impl<'g> Gathered<'g> {
             now,
             at: now,
             customers: BTreeSet::new(),
-            nudges: Vec::new(),
+            messages: Vec::new(),
         }
     }
 
-    /// Those that follow from a unit, which is a run's: nobody works on others.
-    fn following(market: &'g Market, unit: &'g Unit, limits: Limits, now: Instant) -> Self {
-        let run_id = unit.run_id.as_deref().unwrap_or_default();
+    /// Those that follow from a job, which is a run's: nobody works on others.
+    fn following(market: &'g Market, job: &'g Job, limits: JobLimits, now: Instant) -> Self {
+        let run_id = job.run_id.as_deref().unwrap_or_default();
         Self {
-            at: unit.at,
+            at: job.at,
             ..Self::new(market, run_id, limits, now)
         }
     }
@@ -387,67 +407,67 @@ impl<'g> Gathered<'g> {
         customers: impl IntoIterator<Item = CustomerId>,
     ) -> Result<(), AttributorError> {
         self.customers.extend(customers);
-        if self.customers.len() >= GATHERED_UNITS * self.limits.unit_customers {
+        if self.customers.len() >= GATHERED_JOBS * self.limits.job_customers {
             self.flush().await?;
         }
         Ok(())
     }
 
-    /// Writes the units of whom it holds. They are put on record first, so that no more can be done than were planned.
+    /// Writes the jobs of whom it holds. They are put on record first, so that no more can be done than were planned.
     async fn flush(&mut self) -> Result<(), AttributorError> {
         let customers: Vec<CustomerId> = std::mem::take(&mut self.customers).into_iter().collect();
-        let lists: Vec<&[CustomerId]> = customers.chunks(self.limits.unit_customers).collect();
+        let lists: Vec<&[CustomerId]> = customers.chunks(self.limits.job_customers).collect();
         if lists.is_empty() {
             return Ok(());
         }
-        let stripes = usize::from(self.limits.stripes).min(lists.len());
-        if stripes > 1 {
+        let shards = usize::from(self.limits.shards).min(lists.len());
+        if shards > 1 {
             self.market.mark_striped().await?;
         }
         self.market
             .runs()
             .plans(self.run_id, lists.len() as i64)
             .await?;
-        // A unit's folds go by these rules or newer ones.
+        // A job's folds go by these rules or newer ones.
         let rules = self.market.settings().rules_seen(0).await?.version();
         let writes: Vec<_> = lists
             .into_iter()
             .enumerate()
-            .map(|(i, list)| self.add_fold((i % stripes) as u8, rules, list))
+            .map(|(i, list)| self.add_fold((i % shards) as u8, rules, list))
             .collect();
-        let nudges: Vec<Nudge> = stream::iter(writes)
+        let messages: Vec<JobMessage> = stream::iter(writes)
             .buffered(WRITES_AT_ONCE)
             .try_collect()
             .await?;
-        self.nudges.extend(nudges);
+        self.messages.extend(messages);
         Ok(())
     }
 
     async fn add_fold(
         &self,
-        stripe: u8,
+        shard: u8,
         rules: i64,
         list: &[CustomerId],
-    ) -> Result<Nudge, AttributorError> {
+    ) -> Result<JobMessage, AttributorError> {
         let run_id = Some(self.run_id.to_owned());
-        let unit = Unit::new(Work::Fold { next: 0 }, run_id, stripe, rules, self.at);
-        self.market.jobs().add_fold(&unit, list, self.now).await?;
-        Ok(nudge(self.market, &unit))
+        let job = Job::new(Work::Fold { next: 0 }, run_id, shard, rules, self.at);
+        self.market.jobs().add_fold(&job, list, self.now).await?;
+        Ok(message(self.market, &job))
     }
 
     async fn hand_over(
         mut self,
-        unit: &Unit,
+        job: &Job,
         rest: Work,
-    ) -> Result<(Turn, Vec<Nudge>), AttributorError> {
+    ) -> Result<(Invocation, Vec<JobMessage>), AttributorError> {
         self.flush().await?;
-        self.market.jobs().hand_over(unit, rest).await?;
-        Ok((Turn::HandedOver, self.nudges))
+        self.market.jobs().hand_over(job, rest).await?;
+        Ok((Invocation::HandedOver, self.messages))
     }
 
-    async fn done(mut self, unit: &Unit) -> Result<(Turn, Vec<Nudge>), AttributorError> {
+    async fn done(mut self, job: &Job) -> Result<(Invocation, Vec<JobMessage>), AttributorError> {
         self.flush().await?;
-        self.market.jobs().unit_done(unit).await?;
-        Ok((Turn::Done, self.nudges))
+        self.market.jobs().job_done(job).await?;
+        Ok((Invocation::Done, self.messages))
     }
 }

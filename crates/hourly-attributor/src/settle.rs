@@ -1,34 +1,34 @@
 //! The end of runs: a run is done when everything it planned is, and then the figures are as of its beginning.
 
-use revtrail_store::jobs::job::{Nudge, Unit, Work};
+use revtrail_store::jobs::job::{Job, JobMessage, Work};
 use revtrail_store::jobs::runs::{Run, RunState, SAMPLE_CUSTOMERS, Sample};
 use revtrail_store::market::Market;
 
-use crate::plan::{nudge, nudge_plan};
+use crate::plan::{message, message_plan};
 use crate::{AttributorError, Until};
 
-/// A run that is not planned after so long died on the way: what it did not plan is in notes, or in units that others point at.
+/// A run that is not planned after so long died on the way: what it did not plan is in intake markers, or in jobs that others point at.
 const PLANNING_MS_MAX: i64 = 30 * 60 * 1000;
 
-/// Ends the runs whose units are all done, or begins the verification they were asked for; raises the time that the figures are
+/// Ends the runs whose jobs are all done, or begins the verification they were asked for; raises the time that the figures are
 /// as of. Says what follows.
 pub(crate) async fn settle(
     market: &Market,
     until: Until<'_>,
-) -> Result<Vec<Nudge>, AttributorError> {
-    // In this order: what a run recorded as planned is in units before these are read.
+) -> Result<Vec<JobMessage>, AttributorError> {
+    // In this order: what a run recorded as planned is in jobs before these are read.
     let runs = market.runs().open_runs().await?;
     let meta = market.meta().await?;
-    let units = market.jobs().units().await?;
-    let mut nudges = Vec::new();
+    let jobs = market.jobs().jobs().await?;
+    let mut messages = Vec::new();
     let over = |run: &&Run| {
-        // Its own units, and those that stood when it was planned: they hold facts that were accepted before.
-        let waits_for = |unit: &Unit| {
-            let own = unit.run_id.as_ref() == Some(&run.run_id);
-            let stood = run.planned_at.is_some_and(|at| unit.at <= at);
-            own || stood && !unit.is_asked() && !matches!(unit.work, Work::Verify { .. })
+        // Its own jobs, and those that stood when it was planned: they hold facts that were accepted before.
+        let waits_for = |job: &Job| {
+            let own = job.run_id.as_ref() == Some(&run.run_id);
+            let stood = run.planned_at.is_some_and(|at| job.at <= at);
+            own || stood && !job.is_asked() && !matches!(job.work, Work::Verify { .. })
         };
-        run.state == RunState::Running && run.planned_at.is_some() && !units.iter().any(waits_for)
+        run.state == RunState::Running && run.planned_at.is_some() && !jobs.iter().any(waits_for)
     };
     let died = |run: &&Run| {
         let quiet_since = until.now().minus_ms(PLANNING_MS_MAX);
@@ -50,9 +50,9 @@ pub(crate) async fn settle(
         if let Some(sample) = run.verify_next {
             let left = (sample == Sample::Sample).then_some(SAMPLE_CUSTOMERS);
             let work = Work::Verify { after: None, left };
-            let unit = Unit::new(work, Some(run.run_id.clone()), 0, 0, until.now());
-            if market.runs().plan_verify(&run.run_id, &unit).await? {
-                nudges.push(nudge(market, &unit));
+            let job = Job::new(work, Some(run.run_id.clone()), 0, 0, until.now());
+            if market.runs().plan_verify(&run.run_id, &job).await? {
+                messages.push(message(market, &job));
             }
         } else {
             market
@@ -67,36 +67,36 @@ pub(crate) async fn settle(
         .filter(|to| meta.as_of.is_none_or(|as_of| as_of < *to))
     {
         // What a plan that is not through yet has in hand may have been accepted before, whatever its clock shows.
-        let early = |unit: &Unit| {
-            let taken = unit.at <= planned_to || !unit.is_asked();
-            taken && !matches!(unit.work, Work::Verify { .. })
+        let early = |job: &Job| {
+            let taken = job.at <= planned_to || !job.is_asked();
+            taken && !matches!(job.work, Work::Verify { .. })
         };
-        if !units.iter().any(early) {
+        if !jobs.iter().any(early) {
             market.raise_as_of(planned_to, until.now()).await?;
         }
     }
-    if meta.outdated && market.refold_outdated(until.now()).await? {
-        nudges.push(nudge_plan(market, None));
+    if meta.outdated && market.reattribute_all_outdated(until.now()).await? {
+        messages.push(message_plan(market, None));
     }
-    if ended && units.iter().any(Unit::is_asked) {
+    if ended && jobs.iter().any(Job::is_asked) {
         // A fold found a send time that nobody knew: whom it touches need not wait for the next hour.
-        nudges.push(nudge_plan(market, None));
+        messages.push(message_plan(market, None));
     }
-    Ok(nudges)
+    Ok(messages)
 }
 
-/// The same, where a unit's end may have been its run's.
+/// The same, where a job's end may have been its run's.
 pub(crate) async fn settle_after(
     market: &Market,
-    unit: &Unit,
+    job: &Job,
     until: Until<'_>,
-) -> Result<Vec<Nudge>, AttributorError> {
-    let run = match &unit.run_id {
+) -> Result<Vec<JobMessage>, AttributorError> {
+    let run = match &job.run_id {
         Some(run_id) => market.runs().run(run_id, until.now()).await?,
         None => None,
     };
     match run {
-        Some(run) if run.units_done < run.units || run.planned_at.is_none() => Ok(Vec::new()),
+        Some(run) if run.jobs_done < run.jobs || run.planned_at.is_none() => Ok(Vec::new()),
         _ => settle(market, until).await,
     }
 }

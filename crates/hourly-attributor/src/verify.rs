@@ -3,11 +3,11 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::value::id::CustomerId;
 use revtrail_core::value::time::Instant;
-use revtrail_store::jobs::job::{ListPlace, Progress, Unit, Work};
+use revtrail_store::jobs::job::{Job, ListPlace, Progress, Work};
 use revtrail_store::market::Market;
 
-use crate::fold::{Book, contribution};
-use crate::{AttributorError, Limits, Turn, Until};
+use crate::fold::{RulesSnapshot, contribution};
+use crate::{AttributorError, Invocation, JobLimits, Until};
 
 /// Customers compared at the same time.
 const READS_AT_ONCE: usize = 8;
@@ -21,35 +21,35 @@ enum Found {
     Same,
     /// Something else, and nothing waits that would explain it.
     Different,
-    /// Folded by another unit since, parked, or waiting for a run: there is nothing to compare here.
+    /// Folded by another job since, parked, or waiting for a run: there is nothing to compare here.
     Elsewhere,
 }
 
-/// Walks through the lists of all units, and compares every customer under the unit that folded him last: so each once. What a list
+/// Walks through the lists of all jobs, and compares every customer under the job that folded him last: so each once. What a list
 /// gave is counted with the place behind it, so that whoever goes on, and however many do, count it once.
 pub(crate) async fn work(
     market: &Market,
-    unit: &Unit,
+    job: &Job,
     (after, mut left): (Option<ListPlace>, Option<usize>),
-    limits: Limits,
+    limits: JobLimits,
     until: Until<'_>,
-) -> Result<Turn, AttributorError> {
-    let mut unit = unit.clone();
+) -> Result<Invocation, AttributorError> {
+    let mut job = job.clone();
     let mut place = after.unwrap_or_else(ListPlace::anywhere);
-    // None left: all are counted, and whoever counted the last died before the unit was done.
+    // None left: all are counted, and whoever counted the last died before the job was done.
     while left != Some(0) {
         let now = until.now();
-        let Some(book) =
-            Book::read(market, market.settings().rules_seen(unit.stripe).await?).await?
+        let Some(snapshot) =
+            RulesSnapshot::read(market, market.settings().rules_seen(job.shard).await?).await?
         else {
-            return Ok(Turn::Done);
+            return Ok(Invocation::Done);
         };
-        let (lists, next) = market.jobs().unit_lists(place.clone(), now).await?;
+        let (lists, next) = market.jobs().job_lists(place.clone(), now).await?;
         for (folded_by, customers) in &lists {
             let mut found = Progress::default();
             let looks: Vec<_> = customers
                 .iter()
-                .map(|customer| look(market, &book, customer, folded_by, limits, now))
+                .map(|customer| look(market, &snapshot, customer, folded_by, limits, now))
                 .collect();
             let mut looks = stream::iter(looks).buffered(READS_AT_ONCE);
             while left != Some(0)
@@ -63,34 +63,34 @@ pub(crate) async fn work(
             }
             let after = Some(place.behind(folded_by));
             let rest = Work::Verify { after, left };
-            if !market.jobs().verified(&mut unit, &found, rest).await? {
-                return Ok(Turn::Done);
+            if !market.jobs().verified(&mut job, &found, rest).await? {
+                return Ok(Invocation::Done);
             }
             if left == Some(0) {
                 break;
             }
             if until.is_over() {
-                return Ok(Turn::HandedOver);
+                return Ok(Invocation::HandedOver);
             }
         }
         let Some(next) = next else { break };
         place = next;
     }
-    market.jobs().unit_done(&unit).await?;
-    Ok(Turn::Done)
+    market.jobs().job_done(&job).await?;
+    Ok(Invocation::Done)
 }
 
 async fn look(
     market: &Market,
-    book: &Book,
+    snapshot: &RulesSnapshot,
     customer: &CustomerId,
     folded_by: &str,
-    limits: Limits,
+    limits: JobLimits,
     now: Instant,
 ) -> Result<Found, AttributorError> {
-    let mut newer: Option<Book> = None;
+    let mut newer: Option<RulesSnapshot> = None;
     for _ in 0..LOOKS_MAX {
-        let book = newer.as_ref().unwrap_or(book);
+        let snapshot = newer.as_ref().unwrap_or(snapshot);
         let facts = match market
             .facts()
             .customer(customer, limits.timeline_bytes, now)
@@ -101,10 +101,10 @@ async fn look(
             // Whoever cannot be read is parked.
             Err(_) => None,
         };
-        let Some(facts) = facts.filter(|facts| facts.stored.unit_id == folded_by) else {
+        let Some(facts) = facts.filter(|facts| facts.stored.job_id == folded_by) else {
             return Ok(Found::Elsewhere);
         };
-        let (world, first_folded) = book.world(market, now);
+        let (world, first_folded) = snapshot.world(market, now);
         let stored = facts.stored.since(first_folded);
         if contribution(&facts, &world, first_folded) == stored
             && market.purchases().rows_are(customer, &stored).await?
@@ -121,12 +121,12 @@ async fn look(
             .customer(customer, limits.timeline_bytes, now)
             .await?;
         if stands.is_some_and(|stands| stands.stored.version == facts.stored.version)
-            && book.is_of(seen)
+            && snapshot.is_of(seen)
         {
             tracing::error!(marketplace = %market.id(), "a stored contribution is not what the facts add up to");
             return Ok(Found::Different);
         }
-        newer = Book::read(market, seen).await?;
+        newer = RulesSnapshot::read(market, seen).await?;
     }
     Ok(Found::Elsewhere)
 }

@@ -6,15 +6,15 @@ use std::collections::{BTreeSet, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::attribution::event::{self, Event};
-use revtrail_core::figures::sheet::Intake as Counts;
+use revtrail_core::figures::daily::IntakeCounts as Counts;
 use revtrail_core::record::Record;
 use revtrail_core::value::id::{CustomerId, EventId};
 use revtrail_core::value::time::Instant;
 use revtrail_store::StoreError;
 use revtrail_store::ledger::facts::EventOutcome;
-use revtrail_store::ledger::intake::Note;
+use revtrail_store::ledger::intake::IntakeMarker;
 use revtrail_store::market::Market;
-use revtrail_store::market::campaigns::witnessed;
+use revtrail_store::market::campaigns::observed;
 use revtrail_web::access::{INTAKE, REPORTING};
 use revtrail_web::api::Route;
 use revtrail_web::call::{Call, Response};
@@ -37,13 +37,13 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn post_events(call: Call) -> Result<Response, Problem> {
-    let door = call.door();
+    let acceptance_window = call.acceptance_window();
     let mut answer = Intake::default();
     let mut events = Vec::new();
     for (index, record) in call.records()?.into_iter().enumerate() {
         let read = |record: Record<'_>| {
             answer.ignore(&record, &event::FIELDS);
-            Event::read(&record, Some(&door))
+            Event::read(&record, Some(&acceptance_window))
         };
         match record.and_then(Record::from_json).and_then(read) {
             Ok(event) => events.push(event),
@@ -56,10 +56,10 @@ async fn post_events(call: Call) -> Result<Response, Problem> {
     Ok(answer.answer())
 }
 
-/// Stores the events of one call, between an open note and a closed one; says how many of them are new facts.
+/// Stores the events of one call, between an open intake marker and a closed one; says how many of them are new facts.
 ///
 /// # Errors
-/// What the table answers: what is stored stays, the note stays open, and the same call may be made again.
+/// As every call of the table: what is stored stays, the intake marker stays open, and the same call may be made again.
 pub async fn ingest(
     market: &Market,
     events: &[Event],
@@ -81,8 +81,9 @@ pub async fn ingest(
     };
     let distinct: Vec<&Event> = distinct.collect();
     let latest = distinct.iter().map(|event| event.occurred_at).max();
-    let mut note = Note::open(customers(&distinct), now).with_events_to(latest.unwrap_or(now));
-    market.intake().put_note(&note).await?;
+    let mut marker =
+        IntakeMarker::open(customers(&distinct), now).with_events_to(latest.unwrap_or(now));
+    market.intake().put_marker(&marker).await?;
     let writes: Vec<_> = distinct
         .into_iter()
         .map(|event| put(market, event))
@@ -104,17 +105,17 @@ pub async fn ingest(
         .iter()
         .filter(|(_, outcome)| *outcome == EventOutcome::Stored);
     let stored: Vec<&Event> = stored.map(|(event, _)| *event).collect();
-    note.closed = true;
-    note.customers = customers(&stored);
-    note.campaigns = witnessed(stored.iter().copied());
-    note.events_in = Counts {
+    marker.closed = true;
+    marker.customers = customers(&stored);
+    marker.campaigns = observed(stored.iter().copied());
+    marker.events_in = Counts {
         received: (events.len() + rejected) as i64,
         stored: stored.len() as i64,
         duplicates: (events.len() - stored.len()) as i64,
         rejected: rejected as i64,
         ..Counts::default()
     };
-    market.intake().put_note(&note).await?;
+    market.intake().put_marker(&marker).await?;
     Ok(stored.len())
 }
 

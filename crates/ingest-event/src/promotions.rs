@@ -1,25 +1,27 @@
 //! What comes in for promotions: who got an offer, who acted on it, who took that back; and the redeem that decides.
 
 use revtrail_core::promotion::redemption::{Assignment, Outcome, Redemption, Rollback};
-use revtrail_core::record::{Door, Problem as Bad, Record};
+use revtrail_core::record::{AcceptanceWindow, Problem as Bad, Record};
 use revtrail_core::value::id::{PromotionId, RedemptionId, VoucherCode};
-use revtrail_store::promotions::redeem::{Arrival, Entry, Redeemed, RolledBack, Taken};
+use revtrail_store::promotions::redeem::{Arrival, PromotionRecord, Redeemed, RolledBack, Taken};
 use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use revtrail_web::records::{Intake, one_answer};
 use serde_json::json;
 
 pub(crate) async fn post_assignments(call: Call) -> Result<Response, Problem> {
-    Ok(take_in(&call, &Assignment::FIELDS, |record, door| {
-        Assignment::read(record, door).map(Entry::Assigned)
-    })
-    .await?
-    .answer())
+    Ok(
+        take_in(&call, &Assignment::FIELDS, |record, acceptance_window| {
+            Assignment::read(record, acceptance_window).map(PromotionRecord::Assigned)
+        })
+        .await?
+        .answer(),
+    )
 }
 
 pub(crate) async fn post_redemptions(call: Call) -> Result<Response, Problem> {
-    let answer = take_in(&call, &Redemption::FIELDS, |record, door| {
-        Redemption::read(record, door).map(Entry::Redeemed)
+    let answer = take_in(&call, &Redemption::FIELDS, |record, acceptance_window| {
+        Redemption::read(record, acceptance_window).map(PromotionRecord::Redeemed)
     })
     .await?;
     if answer.is_taken() {
@@ -34,15 +36,15 @@ pub(crate) async fn post_redemptions(call: Call) -> Result<Response, Problem> {
 async fn take_in(
     call: &Call,
     known: &[&str],
-    read: impl Fn(&Record<'_>, &Door) -> Result<Entry, Bad>,
+    read: impl Fn(&Record<'_>, &AcceptanceWindow) -> Result<PromotionRecord, Bad>,
 ) -> Result<Intake, Problem> {
-    let door = call.door();
+    let acceptance_window = call.acceptance_window();
     let mut answer = Intake::with_quarantine();
     let (mut places, mut arrivals) = (Vec::new(), Vec::new());
     for (index, record) in call.records()?.into_iter().enumerate() {
         let read = |record: Record<'_>| {
             answer.ignore(&record, known);
-            read(&record, &door)
+            read(&record, &acceptance_window)
         };
         match record.and_then(Record::from_json).and_then(read) {
             Ok(entry) => {
@@ -117,9 +119,9 @@ pub(crate) async fn post_redeem_by_code(call: Call) -> Result<Response, Problem>
         let id = call.record()?.needed_id("redemption_id", RedemptionId::new);
         let id = id.map_err(|bad| Problem::invalid(vec![bad]))?;
         let known = market.redemptions().redemption(&id, call.now).await?;
-        let known = known.filter(|fact| fact.told.voucher_code.as_ref() == Some(&code));
+        let known = known.filter(|fact| fact.submitted.voucher_code.as_ref() == Some(&code));
         if let Some(fact) = known {
-            return redeem(&call, fact.told.promotion_id, code).await;
+            return redeem(&call, fact.submitted.promotion_id, code).await;
         }
     }
     match (promotions.pop(), promotions.len()) {

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::attribution::order::{self, Order};
-use revtrail_core::figures::sheet::Intake as Counts;
+use revtrail_core::figures::daily::IntakeCounts as Counts;
 use revtrail_core::record::Record;
 use revtrail_core::value::id::{CustomerId, MarketplaceId, OrderId};
 use revtrail_core::value::time::Instant;
 use revtrail_store::StoreError;
 use revtrail_store::ledger::facts::{OrderOutcome, Pointer};
-use revtrail_store::ledger::intake::Note;
+use revtrail_store::ledger::intake::IntakeMarker;
 use revtrail_store::market::Market;
 use revtrail_web::access::INTAKE;
 use revtrail_web::api::Route;
@@ -53,13 +53,13 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn post_orders(call: Call, marked: Marked) -> Result<Response, Problem> {
-    let door = call.door();
+    let acceptance_window = call.acceptance_window();
     let mut answer = Intake::with_copies();
     let mut orders = Vec::new();
     for (index, record) in call.records()?.into_iter().enumerate() {
         let read = |record: Record<'_>| {
             answer.ignore(&record, &order::FIELDS);
-            Order::read(&record, Some(&door))
+            Order::read(&record, Some(&acceptance_window))
         };
         match record.and_then(Record::from_json).and_then(read) {
             Ok(order) => orders.push((index, order)),
@@ -85,10 +85,10 @@ async fn post_orders(call: Call, marked: Marked) -> Result<Response, Problem> {
     Ok(answer.answer())
 }
 
-/// Stores the orders of one call, between an open note and a closed one; says of each, by its index, what became of it.
+/// Stores the orders of one call, between an open intake marker and a closed one; says of each, by its index, what became of it.
 ///
 /// # Errors
-/// What the table answers: what is stored stays, the note stays open, and the same call may be made again.
+/// As every call of the table: what is stored stays, the intake marker stays open, and the same call may be made again.
 pub async fn ingest(
     market: &Market,
     marked: &Marked,
@@ -121,8 +121,8 @@ pub async fn ingest(
         .iter()
         .map(|(_, pointer)| pointer.customer_id.clone())
         .collect();
-    let mut note = Note::open(customers, now);
-    market.intake().put_note(&note).await?;
+    let mut marker = IntakeMarker::open(customers, now);
+    market.intake().put_marker(&marker).await?;
     let writes: Vec<_> = found
         .iter()
         .map(|(copies, pointer)| put_copies(market, copies, pointer, now))
@@ -141,15 +141,15 @@ pub async fn ingest(
             .count() as i64
     };
     let refused = count(&[|outcome| matches!(outcome, OrderOutcome::Immutable(_))]);
-    note.closed = true;
-    note.customers = outcomes
+    marker.closed = true;
+    marker.customers = outcomes
         .iter()
         .filter(|(_, outcome, _)| changed(outcome))
         .map(|(_, _, customer)| (*customer).clone())
         .collect::<BTreeSet<_>>();
     // A call of which every record is rejected is answered 422 and not counted.
     if refused < orders.len() as i64 {
-        note.orders_in = Counts {
+        marker.orders_in = Counts {
             received: (orders.len() + rejected) as i64,
             stored: count(&[|outcome| *outcome == OrderOutcome::Stored]),
             duplicates: count(&[|outcome| *outcome == OrderOutcome::Duplicate]),
@@ -160,7 +160,7 @@ pub async fn ingest(
             rejected: rejected as i64 + refused,
         };
     }
-    market.intake().put_note(&note).await?;
+    market.intake().put_marker(&marker).await?;
     Ok(outcomes
         .into_iter()
         .map(|(index, outcome, _)| (index, outcome))

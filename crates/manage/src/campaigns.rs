@@ -18,13 +18,13 @@ pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
 pub(crate) async fn patch(call: Call) -> Result<Response, Problem> {
     let patch = call.json_object()?;
     let id = call.id("id", CampaignId::new)?;
-    tell(&call, &id, |stands| {
+    tell(&call, &id, |current| {
         let unknown = || Problem::not_found("this marketplace has no such campaign");
-        let mut stands = stands.ok_or_else(unknown)?.shown();
-        if let Some(fields) = stands.as_object_mut() {
+        let mut current = current.ok_or_else(unknown)?.shown();
+        if let Some(fields) = current.as_object_mut() {
             fields.remove("campaign_id");
         }
-        Ok(merge(&stands.to_string(), patch))
+        Ok(merge(&current.to_string(), patch))
     })
     .await
 }
@@ -35,9 +35,9 @@ async fn tell(
     id: &CampaignId,
     told: impl Fn(Option<&Campaign>) -> Result<String, Problem>,
 ) -> Result<Response, Problem> {
-    let change = |stands: Option<&Campaign>| {
-        call.if_match(stands.map(Campaign::shown).as_ref())?;
-        let told = told(stands)?;
+    let change = |current: Option<&Campaign>| {
+        call.if_match(current.map(Campaign::shown).as_ref())?;
+        let told = told(current)?;
         let record = Record::from_json(&told).map_err(|bad| Problem::invalid(vec![bad]))?;
         Campaign::read_known(id.clone(), &record).map_err(Problem::invalid)
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use revtrail_core::record::{Code, Problem as Bad};
 use revtrail_core::value::id::MarketplaceId;
-use revtrail_store::market::access::{Key, Role, key_hash};
+use revtrail_store::market::access::{AccessKey, Role, key_hash};
 use revtrail_store::market::once::Marker;
 use revtrail_web::answer::{json, located, no_content};
 use revtrail_web::call::{Call, Response, StatusCode};
@@ -70,11 +70,11 @@ pub(crate) async fn create(call: Call) -> Result<Response, Problem> {
     };
     // The secret is not stored: it follows from the deployment's key and the marker, and is told from them again.
     let secret = |marker: &Marker| format!("rt_{}", call.app.secret("access key", &marker.seed));
-    let (named, drawn) = (&named, Key::new(&name, role, &marketplaces, call.now));
+    let (named, drawn) = (&named, AccessKey::new(&name, role, &marketplaces, call.now));
     let make = |marker: Marker| {
         let (key, secret) = (drawn.clone(), secret(&marker));
         let hash = key_hash(&secret);
-        let marker = marker.answered(json!(Told {
+        let marker = marker.answered(json!(PromotionInput {
             hash,
             key: key.clone()
         }));
@@ -85,7 +85,8 @@ pub(crate) async fn create(call: Call) -> Result<Response, Problem> {
     };
     let marker = once::only(&call, named, make).await?;
     let secret = secret(&marker);
-    let told: Option<Told> = serde_json::from_value(marker.answer.unwrap_or_default()).ok();
+    let told: Option<PromotionInput> =
+        serde_json::from_value(marker.answer.unwrap_or_default()).ok();
     match told.filter(|told| told.hash == key_hash(&secret)) {
         Some(told) => Ok(made(&call, &told.key, &secret)),
         None => Err(Problem::conflict(
@@ -97,12 +98,12 @@ pub(crate) async fn create(call: Call) -> Result<Response, Problem> {
 
 /// What is remembered of a key that was made: the key, and by which hash its secret is known.
 #[derive(Serialize, Deserialize)]
-struct Told {
+struct PromotionInput {
     hash: String,
-    key: Key,
+    key: AccessKey,
 }
 
-fn made(call: &Call, key: &Key, secret: &str) -> Response {
+fn made(call: &Call, key: &AccessKey, secret: &str) -> Response {
     let body = json!({ "key_id": key.key_id, "key": secret, "name": key.name, "role": key.role, "marketplaces": key.marketplaces });
     let location = format!("{}/{}", call.path(), key.key_id);
     located(StatusCode::CREATED, &location, &body)
@@ -144,7 +145,7 @@ async fn key_marketplaces(
 }
 
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
-    let shown = |key: &Key| json!({ "key_id": key.key_id, "name": key.name, "role": key.role, "created_at": key.created_at });
+    let shown = |key: &AccessKey| json!({ "key_id": key.key_id, "name": key.name, "role": key.role, "created_at": key.created_at });
     let keys: Vec<Value> = call
         .app
         .store()

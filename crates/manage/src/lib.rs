@@ -15,10 +15,10 @@ use revtrail_web::api::{Method, Route};
 use revtrail_web::problem::Problem;
 use serde_json::{Map, Value};
 
-pub use runs::{Poke, Poked, in_process};
+pub use runs::{Enqueued, Poke, in_process};
 
-/// What this function answers. `poke` starts a run that was asked for.
-pub fn routes(poke: Poke) -> Vec<Route> {
+/// What this function answers. `enqueue` starts a run that was asked for.
+pub fn routes(enqueue: Poke) -> Vec<Route> {
     let mut routes = revtrail_web::routes! {
         POST   "/keys",                            ADMIN     => keys::create;
         GET    "/keys",                            ADMIN     => keys::list;
@@ -31,7 +31,7 @@ pub fn routes(poke: Poke) -> Vec<Route> {
         PATCH  "/promotions/{id}",                 MARKETING => promotions::patch;
         POST   "/promotions/{id}/vouchers",        MARKETING => promotions::post_vouchers;
         PUT    "/promotions/{id}/vouchers/{code}", MARKETING => promotions::put_voucher;
-        POST   "/runs",                            MARKETING => move |call| runs::start(call, poke.clone());
+        POST   "/runs",                            MARKETING => move |call| runs::start(call, enqueue.clone());
     };
     let path = "/v1/marketplaces/{marketplace}";
     let put = Route::new(Method::PUT, path, ADMIN, marketplaces::put);

@@ -1,6 +1,6 @@
 //! Promotions and their vouchers: told, changed, made.
 
-use revtrail_core::promotion::{Promotion, Told};
+use revtrail_core::promotion::{Promotion, PromotionInput};
 use revtrail_core::record::{Code, Problem as Bad, Record};
 use revtrail_core::value::id::{PromotionId, VoucherCode};
 use revtrail_files::{Fault, Format, Layout, NotUtf8, Records, Rules};
@@ -25,34 +25,34 @@ const LENGTH: i64 = 8;
 const ADMIT_MS_MAX: i64 = 15_000;
 
 pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
-    let told = call.json_object()?;
+    let submitted = call.json_object()?;
     let id = call.new_id("id", PromotionId::new)?;
-    tell(&call, &id, |_| Ok(told.to_owned())).await
+    tell(&call, &id, |_| Ok(submitted.to_owned())).await
 }
 
 pub(crate) async fn patch(call: Call) -> Result<Response, Problem> {
     let patch = call.json_object()?;
     let id = call.id("id", PromotionId::new)?;
     let record = call.record()?;
-    tell(&call, &id, |stands| {
-        let stands = stands.ok_or_else(unknown)?;
-        let told = as_told(stands, record.names("voucher"));
-        Ok(merge(&Value::Object(told).to_string(), patch))
+    tell(&call, &id, |current| {
+        let current = current.ok_or_else(unknown)?;
+        let submitted = as_submitted(current, record.names("voucher"));
+        Ok(merge(&Value::Object(submitted).to_string(), patch))
     })
     .await
 }
 
 /// A promotion as a person tells it, with what its voucher gives beside the rest or, as it may be told too, in `voucher`.
-fn as_told(promotion: &Promotion, in_voucher: bool) -> Map<String, Value> {
-    let mut told = match promotion.shown() {
+fn as_submitted(promotion: &Promotion, in_voucher: bool) -> Map<String, Value> {
+    let mut submitted = match promotion.shown() {
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
     // These are nobody's to tell.
     for field in ["promotion_id", "created_at"] {
-        told.remove(field);
+        submitted.remove(field);
     }
-    let rules = told
+    let rules = submitted
         .get_mut("validation_rules")
         .and_then(Value::as_array_mut);
     for rule in rules.into_iter().flatten().filter_map(Value::as_object_mut) {
@@ -62,26 +62,26 @@ fn as_told(promotion: &Promotion, in_voucher: bool) -> Map<String, Value> {
         let fields = ["type", "value", "currency"];
         let gives = fields
             .into_iter()
-            .filter_map(|name| told.remove_entry(name));
+            .filter_map(|name| submitted.remove_entry(name));
         let gives: Map<String, Value> = gives.collect();
-        told.insert("voucher".to_owned(), gives.into());
+        submitted.insert("voucher".to_owned(), gives.into());
     }
-    told
+    submitted
 }
 
-/// Tells of a promotion what `told` makes of the one that stands.
+/// Tells of a promotion what `submitted` makes of the one that stands.
 async fn tell(
     call: &Call,
     id: &PromotionId,
-    told: impl Fn(Option<&Promotion>) -> Result<String, Problem>,
+    submitted: impl Fn(Option<&Promotion>) -> Result<String, Problem>,
 ) -> Result<Response, Problem> {
     let market = call.market()?;
     let by = &call.caller()?.name;
-    let change = |stands: Option<&Promotion>| {
-        call.if_match(stands.map(Promotion::shown).as_ref())?;
-        let told = told(stands)?;
-        let record = Record::from_json(&told).map_err(|bad| Problem::invalid(vec![bad]))?;
-        Told::read(id.clone(), &record, call.now).map_err(Problem::invalid)
+    let change = |current: Option<&Promotion>| {
+        call.if_match(current.map(Promotion::shown).as_ref())?;
+        let submitted = submitted(current)?;
+        let record = Record::from_json(&submitted).map_err(|bad| Problem::invalid(vec![bad]))?;
+        PromotionInput::read(id.clone(), &record, call.now).map_err(Problem::invalid)
     };
     let (new, promotion) = market
         .promotions()
@@ -312,21 +312,21 @@ pub(crate) async fn put_voucher(call: Call) -> Result<Response, Problem> {
     let record = call.record()?;
     let mut problems = Vec::new();
     let mut keep = |problem: Bad| problems.push(problem);
-    let told_disabled = record.raw("disabled").is_some();
+    let submitted_disabled = record.raw("disabled").is_some();
     let disabled = record
         .flag("disabled")
         .map_err(&mut keep)
         .unwrap_or_default();
     // A limit that is told as null is none; one that is not told stays.
-    let told_limit = record.names("limit");
+    let submitted_limit = record.names("limit");
     let limit = record.count("limit").map_err(&mut keep).unwrap_or_default();
     valid(problems)?;
     let market = call.market()?;
     let changed = market.vouchers().change_voucher(
         &id,
         &code,
-        told_disabled.then_some(disabled),
-        told_limit.then_some(limit),
+        submitted_disabled.then_some(disabled),
+        submitted_limit.then_some(limit),
         &call.caller()?.name,
         call.now,
     );

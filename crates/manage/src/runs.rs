@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use revtrail_core::record::{Code, Problem as Bad};
-use revtrail_store::jobs::job::Nudge;
+use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::jobs::runs::{RunState, Sample, new_run_id};
 use revtrail_store::market::Market;
 use revtrail_store::market::once::{Marker, Once};
@@ -16,20 +16,20 @@ use serde_json::{Value, json};
 
 use crate::{once, valid};
 
-/// Hands the attributor a nudge: a run is on record and waits to be worked off.
-pub type Poke = Arc<dyn Fn(Nudge) -> Poked + Send + Sync>;
-/// A nudge on its way.
-pub type Poked = Pin<Box<dyn Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send>>;
+/// Hands the attributor a job message: a run is on record and waits to be worked off.
+pub type Poke = Arc<dyn Fn(JobMessage) -> Enqueued + Send + Sync>;
+/// A job message on its way.
+pub type Enqueued = Pin<Box<dyn Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send>>;
 
 /// A poke inside of this process, which does not fail.
-pub fn in_process(hand_over: impl Fn(Nudge) + Send + Sync + 'static) -> Poke {
-    Arc::new(move |nudge| {
-        hand_over(nudge);
+pub fn in_process(hand_over: impl Fn(JobMessage) + Send + Sync + 'static) -> Poke {
+    Arc::new(move |message| {
+        hand_over(message);
         Box::pin(std::future::ready(Ok(())))
     })
 }
 
-pub(crate) async fn start(call: Call, poke: Poke) -> Result<Response, Problem> {
+pub(crate) async fn start(call: Call, enqueue: Poke) -> Result<Response, Problem> {
     let mut problems = Vec::new();
     let fields = call.fields(&["verify"], &mut problems)?;
     let verify = match fields.get("verify").unwrap_or(&Value::Null) {
@@ -45,7 +45,7 @@ pub(crate) async fn start(call: Call, poke: Poke) -> Result<Response, Problem> {
     let market = call.market()?;
     let Some(named) = call.once()? else {
         let run_id = market.runs().start_run(verify, call.now).await?;
-        return begin(&call, &market, &poke, run_id, None).await;
+        return begin(&call, &market, &enqueue, run_id, None).await;
     };
     let (market, named, now) = (&market, &named, call.now);
     let make = |marker: Marker| {
@@ -61,7 +61,7 @@ pub(crate) async fn start(call: Call, poke: Poke) -> Result<Response, Problem> {
     let marker = once::only(&call, named, make).await?;
     let answer = marker.answer.as_ref().and_then(Value::as_str);
     let run_id = answer.unwrap_or_default().to_owned();
-    begin(&call, market, &poke, run_id, Some(named)).await
+    begin(&call, market, &enqueue, run_id, Some(named)).await
 }
 
 /// Hands a run to the attributor and answers. A run that was asked for before is handed over again while it is not done: who
@@ -69,7 +69,7 @@ pub(crate) async fn start(call: Call, poke: Poke) -> Result<Response, Problem> {
 async fn begin(
     call: &Call,
     market: &Market,
-    poke: &Poke,
+    enqueue: &Poke,
     run_id: String,
     named: Option<&Once>,
 ) -> Result<Response, Problem> {
@@ -77,12 +77,12 @@ async fn begin(
         Some(_) => market.runs().run(&run_id, call.now).await?,
         None => None,
     };
-    let plan = Nudge::Plan {
+    let plan = JobMessage::Plan {
         marketplace: market.id().clone(),
         run_id: Some(run_id.clone()),
     };
     if run.is_none_or(|run| run.state == RunState::Running)
-        && let Err(error) = poke(plan).await
+        && let Err(error) = enqueue(plan).await
     {
         tracing::error!(error, run_id, "a run could not be started");
         // Asked for once more, it is another run.

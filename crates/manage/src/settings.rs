@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::attribution::settings::{Settings, Version};
-use revtrail_core::figures::sheet::Tally;
+use revtrail_core::figures::daily::Tally;
 use revtrail_core::record::{Code, Problem as Bad};
 use revtrail_core::value::id::OrderId;
 use revtrail_store::Reading;
@@ -69,7 +69,7 @@ async fn save(
         &mut changed,
     );
     let version = &saved.version;
-    let note = (orders_before > 0).then(|| {
+    let marker = (orders_before > 0).then(|| {
         format!(
             "{orders_before} orders were placed before {}, when version {} was saved: they stay under the versions before it, \
              and only orders placed from then on are decided by it",
@@ -78,7 +78,7 @@ async fn save(
     });
     let body = json!({
         "version": version.version, "saved_at": version.saved_at, "saved_by": version.saved_by, "settings": version.settings,
-        "orders_before": orders_before, "orders_before_note": note, "changed": changed,
+        "orders_before": orders_before, "orders_before_note": marker, "changed": changed,
     });
     Ok(tagged(json(StatusCode::OK, &body), version))
 }
@@ -152,12 +152,14 @@ async fn orders_before(market: &Market, version: &Version, call: &Call) -> Resul
     }
     // Under a version of another zone an order of before can lie up to two days ahead; what is placed from now on lies on the last
     // day or later.
-    let mut sheets = market
+    let mut aggregates = market
         .daily()
-        .sheets(first, last.plus(2), Reading::STRONG, call.now)
+        .aggregates(first, last.plus(2), Reading::STRONG, call.now)
         .await?;
-    let partly = sheets.split_off(&last);
-    let tallies = sheets.values().flat_map(|sheet| sheet.statuses.values());
+    let partly = aggregates.split_off(&last);
+    let tallies = aggregates
+        .values()
+        .flat_map(|aggregate| aggregate.statuses.values());
     orders += tallies.map(|Tally(orders, _)| orders).sum::<i64>();
     let mut rows = market.purchases().rows(&partly, None, call.now);
     while let Some(page) = rows.next().await? {

@@ -3,14 +3,14 @@
 
 use std::error::Error;
 
-use revtrail_aws::delivery::{self, Message, NoDelivery};
+use revtrail_aws::delivery::{self, NoDelivery, QueueMessage};
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::file::File;
-use crate::{Batches, Turn};
+use crate::{Batches, Invocation};
 
 /// What a call keeps for the chunk that is under way when time is up, and for handing over: a chunk of 500 rows is some hundred
 /// transactions of about 20 ms, and results of a hundred MB are read and written in half a minute.
@@ -55,11 +55,11 @@ pub struct FileMessage {
 struct Notification {
     event_source: String,
     event_name: String,
-    s3: Change,
+    s3: ObjectChange,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Change {
+struct ObjectChange {
     bucket: Named,
     object: Object,
 }
@@ -127,7 +127,7 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
 async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
     batches: &Batches,
     bucket: &str,
-    message: &Message,
+    message: &QueueMessage,
     clock: &(dyn Fn() -> Instant + Sync),
     stop_at: Instant,
     send: &impl AsyncFn(&[FileMessage]) -> Result<(), E>,
@@ -138,14 +138,16 @@ async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
     for one in &told.records {
         let etag = one.s3.object.etag.trim_matches('"');
         let again_in = match file(bucket, one) {
-            Ok(Ok(file)) => match turn(batches, &file, etag, told.own, clock, stop_at).await {
-                Ok(again_in) => again_in.map(|delay_s| (file, delay_s)),
-                // One that fails keeps no other from its turn.
-                Err(error) => {
-                    outcome = Err(error);
-                    None
+            Ok(Ok(file)) => {
+                match invocation(batches, &file, etag, told.own, clock, stop_at).await {
+                    Ok(again_in) => again_in.map(|delay_s| (file, delay_s)),
+                    // One that fails keeps no other from its turn.
+                    Err(error) => {
+                        outcome = Err(error);
+                        None
+                    }
                 }
-            },
+            }
             Ok(Err(why)) => {
                 // The key may hold anything, and stays out of the log.
                 tracing::warn!(id = message.message_id, why, "a file is refused");
@@ -169,7 +171,7 @@ async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
 
 /// Works at a file for a turn, where the message is one of this function's `own`; in how many seconds the file is to be told of
 /// again.
-async fn turn(
+async fn invocation(
     batches: &Batches,
     file: &File,
     etag: &str,
@@ -191,7 +193,7 @@ async fn turn(
         return Ok(Some(0));
     }
     let worked = batches.work(file, etag, clock, stop_at).await?;
-    Ok((worked == Turn::Later).then_some(0))
+    Ok((worked == Invocation::Later).then_some(0))
 }
 
 /// The file that a notification tells of, or why it is none of ours.

@@ -114,7 +114,7 @@ impl Files {
 #[derive(Debug)]
 pub enum Writing {
     /// On this machine.
-    Folder(Draft),
+    Folder(ResultFile),
     /// In AWS.
     #[cfg(feature = "lambda")]
     Bucket(crate::bucket::Upload),
@@ -294,14 +294,14 @@ impl Folder {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, key: &str) -> Result<Draft, FilesError> {
+    fn write(&self, key: &str) -> Result<ResultFile, FilesError> {
         let failed = |error| FilesError::failed("write", key, error);
         let path = self.path(key);
         let folder = path.parent().unwrap_or(&self.root);
         fs::create_dir_all(folder).map_err(failed)?;
         // Two who write the same each write their own.
         let draft = folder.join(format!(".{}", random_hex()));
-        Ok(Draft {
+        Ok(ResultFile {
             key: key.to_owned(),
             file: fs::File::create(&draft).map_err(failed)?,
             draft,
@@ -342,14 +342,14 @@ impl Read for Checked {
 
 /// A file beside the one that it becomes.
 #[derive(Debug)]
-pub struct Draft {
+pub struct ResultFile {
     key: String,
     file: fs::File,
     draft: PathBuf,
     path: PathBuf,
 }
 
-impl Draft {
+impl ResultFile {
     fn failed(&self, error: io::Error) -> FilesError {
         FilesError::failed("write", &self.key, error)
     }

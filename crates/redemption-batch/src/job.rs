@@ -5,12 +5,12 @@
 //! batch, and held against the time at which the batch was received.
 
 use revtrail_core::promotion::redemption::Redemption;
-use revtrail_core::record::{Door, Problem};
+use revtrail_core::record::{AcceptanceWindow, Problem};
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_files::{Fault, Records};
-use revtrail_store::batches::{Batch, BatchState, Tally};
+use revtrail_store::batches::{Batch, BatchState, RowCounts};
 use revtrail_store::market::Market;
-use revtrail_store::promotions::redeem::{Arrival, Entry, Taken};
+use revtrail_store::promotions::redeem::{Arrival, PromotionRecord, Taken};
 use revtrail_store::{Store, StoreError};
 use tokio::sync::mpsc;
 
@@ -39,7 +39,7 @@ pub enum BatchError {
 
 /// How a turn at a batch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum Invocation {
     /// The batch is done, or has failed.
     Ended,
     /// The file is gone, or another one: the batch has failed, and goes on when the same content is there again.
@@ -50,7 +50,7 @@ pub enum Turn {
 
 /// How much at once; what may differ between a test and a deployment, and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct BatchLimits {
     /// Most rows of a chunk: what is done again after a worker died.
     pub chunk_rows: usize,
     /// Most bytes of a chunk, where it is more than one row: all of it may have to be kept as rejected, in one transaction, and a
@@ -58,15 +58,15 @@ pub struct Limits {
     pub chunk_bytes: usize,
     /// Rows of a turn, after which others may have theirs. Whoever goes on reads up to the checkpoint again, a million rows in
     /// about a second; so a turn is some minutes of taking rows in.
-    pub turn_rows: u64,
+    pub invocation_rows: u64,
 }
 
-impl Limits {
+impl BatchLimits {
     /// What is deployed.
     pub const DEFAULT: Self = Self {
         chunk_rows: 500,
         chunk_bytes: 1 << 20,
-        turn_rows: 20_000,
+        invocation_rows: 20_000,
     };
 }
 
@@ -80,7 +80,7 @@ pub struct Batches {
     /// Where files lie.
     pub files: Files,
     /// How much at once.
-    pub limits: Limits,
+    pub limits: BatchLimits,
 }
 
 /// A row that was read, by its place among the rows.
@@ -125,7 +125,7 @@ impl Batches {
             store,
             retention,
             files,
-            limits: Limits::DEFAULT,
+            limits: BatchLimits::DEFAULT,
         }
     }
 
@@ -139,7 +139,7 @@ impl Batches {
         etag: &str,
         clock: &(dyn Fn() -> Instant + Sync),
         stop_at: Instant,
-    ) -> Result<Turn, BatchError> {
+    ) -> Result<Invocation, BatchError> {
         let market = self.store.market(&file.marketplace, self.retention);
         let mut batch = market
             .batches()
@@ -156,17 +156,17 @@ impl Batches {
                     true => batch,
                     false => self.finish(&market, file, batch, refused, clock()).await?,
                 };
-                return Ok(ended_turn(&ended));
+                return Ok(ended_invocation(&ended));
             }
         };
         let begun_at = batch.tally.rows;
         let mut reader = self.read(file, kind, &batch);
         loop {
             if batch.has_ended() {
-                return Ok(ended_turn(&batch));
+                return Ok(ended_invocation(&batch));
             }
-            if batch.tally.rows - begun_at >= self.limits.turn_rows {
-                return Ok(Turn::Later);
+            if batch.tally.rows - begun_at >= self.limits.invocation_rows {
+                return Ok(Invocation::Later);
             }
             let next = match tokio::time::timeout(LOOK, reader.recv()).await {
                 Ok(next) => Some(next.ok_or(BatchError::Reader)?),
@@ -193,13 +193,22 @@ impl Batches {
         let (files, key, limits) = (self.files.clone(), file.key.clone(), self.limits);
         let (etag, skip, ended) = (batch.etag.clone(), batch.tally.rows, batch.has_ended());
         // The time of the batch and not of the turn: whether a row is let in must not change when it is read again.
-        let door = Door {
+        let acceptance_window = AcceptanceWindow {
             now: batch.started_at,
             retention: self.retention,
         };
         if !ended {
             tokio::task::spawn_blocking(move || {
-                let end = read(&files, &key, kind, &etag, skip, door, limits, &sender);
+                let end = read(
+                    &files,
+                    &key,
+                    kind,
+                    &etag,
+                    skip,
+                    acceptance_window,
+                    limits,
+                    &sender,
+                );
                 // Nobody listens where the turn is over.
                 drop(sender.blocking_send(Next::End(end)));
             });
@@ -297,9 +306,9 @@ impl Batches {
         batch: Batch,
         moved: bool,
         now: Instant,
-    ) -> Result<Turn, BatchError> {
+    ) -> Result<Invocation, BatchError> {
         if moved {
-            return Ok(Turn::Later);
+            return Ok(Invocation::Later);
         }
         let stalls = batch.stalls + 1;
         if stalls < STALLS_MAX {
@@ -309,7 +318,7 @@ impl Batches {
             };
             // Where another moved it, it did not stall.
             market.batches().move_batch(&batch, to, "", now).await?;
-            return Ok(Turn::Later);
+            return Ok(Invocation::Later);
         }
         let why = format!(
             "reading the {} rows that were taken before takes longer than a call may: split the file into smaller ones",
@@ -317,14 +326,14 @@ impl Batches {
         );
         self.finish(market, file, batch, End::Broken(why), now)
             .await?;
-        Ok(Turn::Ended)
+        Ok(Invocation::Ended)
     }
 }
 
-fn ended_turn(batch: &Batch) -> Turn {
+fn ended_invocation(batch: &Batch) -> Invocation {
     match batch.interrupted {
-        true => Turn::Interrupted,
-        false => Turn::Ended,
+        true => Invocation::Interrupted,
+        false => Invocation::Ended,
     }
 }
 
@@ -395,11 +404,11 @@ async fn outcomes(
     batch: &Batch,
     rows: &[Read],
     now: Instant,
-) -> Result<(Tally, String), StoreError> {
+) -> Result<(RowCounts, String), StoreError> {
     let arrival = |read: &Read| {
         let redemption = read.redemption.as_ref().ok()?.clone();
         Some(Arrival {
-            entry: Entry::Redeemed(redemption),
+            entry: PromotionRecord::Redeemed(redemption),
             source: Some(format!("{}/{}", batch.batch_id, read.line)),
         })
     };
@@ -443,8 +452,8 @@ fn read(
     kind: Kind,
     etag: &str,
     skip: u64,
-    door: Door,
-    limits: Limits,
+    acceptance_window: AcceptanceWindow,
+    limits: BatchLimits,
     to: &mpsc::Sender<Next>,
 ) -> End {
     let bytes = match files.open(key, etag) {
@@ -452,7 +461,7 @@ fn read(
         Err(error) => return error.into(),
     };
     let rows = rows(bytes, kind.format, kind.gzipped);
-    match rows.and_then(|mut rows| read_rows(&mut rows, skip, door, limits, to)) {
+    match rows.and_then(|mut rows| read_rows(&mut rows, skip, acceptance_window, limits, to)) {
         Ok(()) => End::Whole,
         Err(Fault::Content(why)) => End::Broken(why),
         Err(Fault::Source(error)) => match error.downcast::<FilesError>() {
@@ -465,8 +474,8 @@ fn read(
 fn read_rows<R: std::io::Read>(
     rows: &mut Records<R>,
     skip: u64,
-    door: Door,
-    limits: Limits,
+    acceptance_window: AcceptanceWindow,
+    limits: BatchLimits,
     to: &mpsc::Sender<Next>,
 ) -> Result<(), Fault> {
     for row in 0..skip {
@@ -490,7 +499,9 @@ fn read_rows<R: std::io::Read>(
         let read = Read {
             row,
             line: line.number,
-            redemption: line.record.and_then(|r| Redemption::read(&r, &door)),
+            redemption: line
+                .record
+                .and_then(|r| Redemption::read(&r, &acceptance_window)),
             text: line.text.into_owned(),
         };
         row += 1;

@@ -9,4 +9,4 @@ pub mod files;
 mod job;
 pub mod rows;
 
-pub use job::{BatchError, Batches, Limits, Turn};
+pub use job::{BatchError, BatchLimits, Batches, Invocation};

@@ -9,7 +9,7 @@ use std::time::Instant as Moment;
 
 use redemption_batch::rows::rows;
 use revtrail_core::promotion::redemption::Redemption;
-use revtrail_core::record::Door;
+use revtrail_core::record::AcceptanceWindow;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_files::{Fault, Format};
 
@@ -69,7 +69,7 @@ fn repeated(head: &[u8], body: &[u8], times: usize, gzipped: bool) -> Repeated {
 
 /// Rows that were read as redemptions, and others; and how it ended.
 fn count(bytes: Repeated, format: Format, gzipped: bool) -> (usize, usize, Result<(), String>) {
-    let door = Door {
+    let acceptance_window = AcceptanceWindow {
         now: Instant::parse("2026-11-20T12:00:00Z").unwrap(),
         retention: Retention::DEFAULT,
     };
@@ -80,7 +80,7 @@ fn count(bytes: Repeated, format: Format, gzipped: bool) -> (usize, usize, Resul
             Ok(None) => return (good, bad, Ok(())),
             Ok(Some(line)) => match line
                 .record
-                .and_then(|record| Redemption::read(&record, &door))
+                .and_then(|record| Redemption::read(&record, &acceptance_window))
             {
                 Ok(_) => good += 1,
                 Err(_) => bad += 1,

@@ -1,4 +1,4 @@
-//! Campaigns: what people told of them, and their report, which is a sum of sheets.
+//! Campaigns: what people told of them, and their report, which is a sum of daily aggregates.
 
 mod csv;
 pub(crate) mod purchases;
@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use revtrail_core::attribution::campaign::{Campaign, Catalog};
+use revtrail_core::figures::daily::Aggregate;
 use revtrail_core::figures::report::{
     CampaignReport, CampaignRow, DayRow, Filter, campaign_report, one_campaign, sort_rows,
 };
-use revtrail_core::figures::sheet::Sheet;
 use revtrail_core::figures::sort::{SortValue, Sorting};
 use revtrail_core::record::Code;
 use revtrail_core::value::id::CampaignId;
@@ -30,26 +30,26 @@ use serde::Serialize;
 use crate::period::Period;
 use crate::{Freshness, Report, versions};
 
-/// The sheets of a period. Each adds up by itself, so their sum does.
-pub(crate) async fn sheets(
+/// The daily aggregates of a period. Each adds up by itself, so their sum does.
+pub(crate) async fn aggregates(
     market: &Market,
     period: Period,
     freshness: &Freshness,
     call: &Call,
-) -> Result<BTreeMap<Day, Sheet<CampaignId>>, Problem> {
+) -> Result<BTreeMap<Day, Aggregate<CampaignId>>, Problem> {
     if period.is_empty() {
         return Ok(BTreeMap::new());
     }
     Ok(market
         .daily()
-        .sheets(period.first, period.last, freshness.reading, call.now)
+        .aggregates(period.first, period.last, freshness.reading, call.now)
         .await?)
 }
 
-pub(crate) fn sum(sheets: &BTreeMap<Day, Sheet<CampaignId>>) -> Sheet<CampaignId> {
-    let mut sums = Sheet::default();
-    for sheet in sheets.values() {
-        sums.add(sheet);
+pub(crate) fn sum(aggregates: &BTreeMap<Day, Aggregate<CampaignId>>) -> Aggregate<CampaignId> {
+    let mut sums = Aggregate::default();
+    for aggregate in aggregates.values() {
+        sums.add(aggregate);
     }
     sums
 }
@@ -113,7 +113,7 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     let freshness = Freshness::of(&market, &call).await?;
     let catalog = market.campaigns().catalog_shown().await?;
     let newest = &versions.newest().settings;
-    let sums = sum(&sheets(&market, period, &freshness, &call).await?);
+    let sums = sum(&aggregates(&market, period, &freshness, &call).await?);
     let mut report = campaign_report(&sums, |id| find(&catalog, id), newest, &filter)
         .map_err(|error| Problem::internal(&error))?;
     let before = asked.after.as_ref().map(|place| place.value.0);
@@ -190,7 +190,7 @@ pub(crate) async fn report_of_one(call: Call) -> Result<Response, Problem> {
     query.done()?;
     let campaign = known(&call, &market).await?;
     let freshness = Freshness::of(&market, &call).await?;
-    let sheets = sheets(&market, period, &freshness, &call).await?;
+    let aggregates = aggregates(&market, period, &freshness, &call).await?;
     let (newest, filter) = (
         &versions.newest().settings,
         Filter {
@@ -198,7 +198,7 @@ pub(crate) async fn report_of_one(call: Call) -> Result<Response, Problem> {
             ..Filter::default()
         },
     );
-    let (row, days) = one_campaign(&sheets, &campaign, newest, &filter);
+    let (row, days) = one_campaign(&aggregates, &campaign, newest, &filter);
     if let Some(style) = csv {
         return Ok(csv::campaign(style, &days, with_revenue && newest.enabled));
     }

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::{seen_from, versions};
 
-/// All that a customer's facts are decided by, notes not yet planned included.
+/// All that a customer's facts are decided by, intake markers not yet planned included.
 pub(crate) struct Rulebook {
     catalog: Catalog,
     versions: Versions,
@@ -40,7 +40,7 @@ pub(crate) struct Known<'r> {
 impl Rulebook {
     pub(crate) async fn of(market: &Market, call: &Call) -> Result<Self, Problem> {
         let versions = versions(market).await?;
-        let told = market.intake().told_of_campaigns().await?;
+        let told = market.intake().observed_of_campaigns().await?;
         Ok(Self {
             catalog: market.campaigns().catalog_with(&told).await?,
             versions,

@@ -6,9 +6,9 @@ pub(crate) mod lists;
 use std::collections::{BTreeMap, BTreeSet};
 
 use revtrail_core::figures::sort::{SortValue, Sorting};
-use revtrail_core::promotion::claim::{Cell, CellFigures};
+use revtrail_core::promotion::account::{CellFigures, TierAndSegment};
 use revtrail_core::promotion::result::worst_case;
-use revtrail_core::promotion::{Kind, Promotion};
+use revtrail_core::promotion::{Promotion, PromotionKind};
 use revtrail_core::record::Code;
 use revtrail_core::value::id::{PromotionId, SegmentName, TierId};
 use revtrail_core::value::money::{Currency, Money, Sums, rate, share};
@@ -63,7 +63,7 @@ struct CapUse {
 
 /// What a promotion's limits, orders and rewards come to.
 #[derive(Debug, Serialize)]
-struct Money4 {
+struct PromotionMoney {
     budget: Option<BudgetUse>,
     cap: Option<CapUse>,
     result: Option<Sums>,
@@ -71,7 +71,7 @@ struct Money4 {
     worst_case: Option<Sums>,
 }
 
-impl Money4 {
+impl PromotionMoney {
     fn of(promotion: &Promotion, figures: &PromotionFigures) -> Self {
         let spent = promotion
             .budget
@@ -104,13 +104,13 @@ impl Money4 {
 struct Row {
     promotion_id: PromotionId,
     name: String,
-    kind: Kind,
+    kind: PromotionKind,
     assigned: i64,
     redeemed: i64,
     redemptions: i64,
     redemption_rate: Option<String>,
     #[serde(flatten)]
-    money: Money4,
+    money: PromotionMoney,
 }
 
 /// The share of assignments that were redeemed; a dash before anything was told.
@@ -137,7 +137,7 @@ impl Row {
             redeemed: part.redeemed,
             redemptions: part.redemptions,
             redemption_rate: redemption_rate(part, figures.any()),
-            money: Money4::of(promotion, figures),
+            money: PromotionMoney::of(promotion, figures),
         }
     }
 }
@@ -201,7 +201,7 @@ fn most_rows(rows: &[Row]) -> Option<Currency> {
 /// Which promotions, and which part of them.
 struct Wanted<'q> {
     name: Option<String>,
-    kind: Option<Kind>,
+    kind: Option<PromotionKind>,
     segment: Option<SegmentName>,
     tier: Option<TierId>,
     metadata: Vec<(&'q str, &'q str)>,
@@ -210,7 +210,9 @@ struct Wanted<'q> {
 impl<'q> Wanted<'q> {
     fn read(query: &mut Query<'q>) -> Self {
         let kind = |text: &str| {
-            let found = Kind::NAMES.into_iter().find(|(name, _)| *name == text);
+            let found = PromotionKind::NAMES
+                .into_iter()
+                .find(|(name, _)| *name == text);
             found.map(|(_, kind)| kind)
         };
         let expected = "global, tiered or personalised";
@@ -239,7 +241,7 @@ impl<'q> Wanted<'q> {
         self.segment.is_some() || self.tier.is_some()
     }
 
-    fn takes_cell(&self, (tier, segment): &Cell) -> bool {
+    fn takes_cell(&self, (tier, segment): &TierAndSegment) -> bool {
         (self.tier.is_none() || self.tier == *tier)
             && (self.segment.is_none() || self.segment == *segment)
     }
@@ -302,7 +304,7 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, &body))
 }
 
-fn sum(breakdown: &Breakdown, takes: impl Fn(&Cell) -> bool) -> CellFigures {
+fn sum(breakdown: &Breakdown, takes: impl Fn(&TierAndSegment) -> bool) -> CellFigures {
     let mut sum = CellFigures::default();
     for (_, cell) in breakdown.cells.iter().filter(|(cell, _)| takes(cell)) {
         sum.assigned += cell.assigned;
@@ -347,7 +349,9 @@ fn as_csv(style: Style, rows: &[Row]) -> Response {
     }
     let mut table = csv::Table::new(style, columns.iter().map(String::as_str));
     for row in rows {
-        let kind = Kind::NAMES.into_iter().find(|(_, kind)| *kind == row.kind);
+        let kind = PromotionKind::NAMES
+            .into_iter()
+            .find(|(_, kind)| *kind == row.kind);
         let (budget, cap) = (row.money.budget.as_ref(), row.money.cap.as_ref());
         let number = |n: i64| csv::Cell::number(n.to_string());
         let mut cells = vec![

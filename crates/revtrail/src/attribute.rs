@@ -1,4 +1,4 @@
-//! `revtrail attribute`: the rules of revtrail over files (SPEC 7.4). Reading, facts, writing and the table are in the files
+//! `revtrail attribute`: the rules of revtrail over files (rule 7.4). Reading, facts, writing and the table are in the files
 //! beside; who earned an order is decided in `revtrail-core`.
 
 use std::borrow::Cow;
@@ -27,11 +27,11 @@ mod table;
 mod write;
 
 use decided::Decided;
-use facts::Facts;
+use facts::FileFacts;
 use paths::{inputs, is_standard_input, is_standard_output, outputs};
 use write::{Output, Rejects, write_credits, write_explanations};
 
-/// The longest window in file runs, in milliseconds: 52 weeks (SPEC 2).
+/// The longest window in file runs, in milliseconds: 52 weeks (rule 2).
 const WINDOW_MS_MAX: i64 = 52 * 7 * DAY_MS;
 
 const EXAMPLES: &str = "\
@@ -183,7 +183,7 @@ fn attribute(
     let settings = read_settings(&args.settings)?;
     let bar = progress(args, watched.err)?;
     let mut rejects = Rejects::new(args.rejects.as_deref())?;
-    let facts = Facts::read(args, &bar, &mut rejects)?;
+    let facts = FileFacts::read(args, &bar, &mut rejects)?;
     bar.finish_and_clear();
 
     let catalog = facts.catalog();
@@ -270,7 +270,7 @@ fn print_report(
         })
 }
 
-/// A preset by its bare name keeps currencies apart; anything else is a file. Trouble with either is usage (SPEC 7.4).
+/// A preset by its bare name keeps currencies apart; anything else is a file. Trouble with either is usage (rule 7.4).
 fn read_settings(name: &str) -> Result<Settings, Failure> {
     if let Some(preset) = Preset::parse(name) {
         return Ok(preset.settings());

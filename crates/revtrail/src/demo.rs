@@ -7,16 +7,16 @@ use hourly_attributor::Attributor;
 use indicatif::{ProgressBar, ProgressStyle};
 use ingest_order::Marked;
 use revtrail_core::attribution::campaign::Campaign;
-use revtrail_core::attribution::event::{Channel, Event, Kind};
+use revtrail_core::attribution::event::{Channel, Event, EventKind};
 use revtrail_core::attribution::order::{Order, Status};
 use revtrail_core::attribution::settings::Settings;
-use revtrail_core::record::Door;
+use revtrail_core::record::AcceptanceWindow;
 use revtrail_core::value::id::{
     BadId, CampaignId, CustomerId, EventId, MarketplaceId, MessageId, OrderId,
 };
 use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::{DAY_MS, HOUR_MS, Instant, Retention};
-use revtrail_store::jobs::job::Nudge;
+use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::market::Created;
 use revtrail_store::table::fault::Cause;
 use revtrail_store::{Store, StoreError};
@@ -118,7 +118,7 @@ impl Dice {
 }
 
 /// All facts of the sample.
-struct Sample {
+struct SampleShop {
     events: Vec<Event>,
     orders: Vec<Order>,
 }
@@ -126,7 +126,7 @@ struct Sample {
 /// Loads the sample where the marketplace does not exist yet, and runs the attributor once.
 ///
 /// # Errors
-/// What the table answers.
+/// As every call of the table: [`StoreError::is_busy`] says whether to try again.
 pub(crate) async fn load(
     store: &Store,
     retention: Retention,
@@ -174,10 +174,10 @@ pub(crate) async fn load(
         ingest_order::ingest(&market, &marked, some, 0, now).await?;
         bar.inc(some.len() as u64);
     }
-    let door = Door { now, retention };
-    promotions::load(&market, &door, &sample, &mut dice).await?;
+    let acceptance_window = AcceptanceWindow { now, retention };
+    promotions::load(&market, &acceptance_window, &sample, &mut dice).await?;
     bar.set_message("adding up");
-    let plan = Nudge::Plan {
+    let plan = JobMessage::Plan {
         marketplace: id,
         run_id: None,
     };
@@ -196,8 +196,8 @@ fn refused(why: impl Into<Cause>) -> StoreError {
     }
 }
 
-fn sample(dice: &mut Dice, now: Instant) -> Result<Sample, BadId> {
-    let mut sample = Sample {
+fn sample(dice: &mut Dice, now: Instant) -> Result<SampleShop, BadId> {
+    let mut sample = SampleShop {
         events: Vec::new(),
         orders: Vec::new(),
     };
@@ -240,7 +240,7 @@ fn sample(dice: &mut Dice, now: Instant) -> Result<Sample, BadId> {
 
 #[expect(clippy::too_many_arguments, reason = "one message is that many things")]
 fn message(
-    sample: &mut Sample,
+    sample: &mut SampleShop,
     dice: &mut Dice,
     campaign: &str,
     channel: Channel,
@@ -250,7 +250,7 @@ fn message(
     urge: &mut Vec<Instant>,
 ) -> Result<(), BadId> {
     let app_version = if dice.percent(12) { "5.0.4" } else { "5.2.1" };
-    let mut add = |kind: Kind, at: Instant, machine: bool| -> Result<(), BadId> {
+    let mut add = |kind: EventKind, at: Instant, machine: bool| -> Result<(), BadId> {
         if at < now {
             let push = channel == Channel::Push;
             sample.events.push(Event {
@@ -261,7 +261,7 @@ fn message(
                 customer_id: CustomerId::new(customer)?,
                 message_id: Some(MessageId::new(&format!("{campaign}/{customer}"))?),
                 occurred_at: at,
-                url: (kind == Kind::Clicked)
+                url: (kind == EventKind::Clicked)
                     .then(|| format!("https://harbour-kitchen.example/{campaign}")),
                 machine,
                 promotion_id: None,
@@ -271,15 +271,15 @@ fn message(
         }
         Ok(())
     };
-    add(Kind::Sent, sent, false)?;
+    add(EventKind::Sent, sent, false)?;
     if channel == Channel::Email && dice.percent(2) {
-        return add(Kind::Bounced, sent.plus_ms(40_000), false);
+        return add(EventKind::Bounced, sent.plus_ms(40_000), false);
     }
     if dice.percent(2) {
-        return add(Kind::Failed, sent.plus_ms(30_000), false);
+        return add(EventKind::Failed, sent.plus_ms(30_000), false);
     }
     let delivered = sent.plus_ms(5_000 + dice.ms(60_000));
-    add(Kind::Delivered, delivered, false)?;
+    add(EventKind::Delivered, delivered, false)?;
     if channel == Channel::Sms {
         if dice.percent(6) {
             urge.push(delivered.plus_ms(dice.ms(10 * HOUR_MS)));
@@ -287,7 +287,7 @@ fn message(
         return Ok(());
     }
     if channel == Channel::Email && dice.percent(9) {
-        add(Kind::Opened, delivered.plus_ms(2_000), true)?;
+        add(EventKind::Opened, delivered.plus_ms(2_000), true)?;
     }
     if !dice.percent(if channel == Channel::Email { 34 } else { 18 }) {
         return Ok(());
@@ -299,12 +299,12 @@ fn message(
         dice.ms(9 * HOUR_MS)
     };
     let opened = delivered.plus_ms(wait);
-    add(Kind::Opened, opened, false)?;
+    add(EventKind::Opened, opened, false)?;
     if dice.percent(22) {
         let clicked = opened.plus_ms(15_000 + dice.ms(180_000));
-        add(Kind::Clicked, clicked, false)?;
+        add(EventKind::Clicked, clicked, false)?;
         if dice.percent(20) {
-            add(Kind::Clicked, clicked.plus_ms(dice.ms(HOUR_MS)), false)?;
+            add(EventKind::Clicked, clicked.plus_ms(dice.ms(HOUR_MS)), false)?;
         }
         if dice.percent(45) {
             urge.push(clicked.plus_ms(120_000 + dice.ms(5 * HOUR_MS)));
@@ -316,7 +316,7 @@ fn message(
 }
 
 fn order(
-    sample: &mut Sample,
+    sample: &mut SampleShop,
     dice: &mut Dice,
     customer: &str,
     placed_at: Instant,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use redemption_batch::file::{File, INBOX, REDEMPTIONS};
 use redemption_batch::files::{Files, FilesError, Folder};
-use redemption_batch::{BatchError, Batches, Limits, Turn};
+use redemption_batch::{BatchError, BatchLimits, Batches, Invocation};
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
@@ -25,7 +25,7 @@ const PAGE: usize = 100;
 /// block.
 const TURNS_AT_ONCE: usize = 64;
 /// Rows after which a file gives its turn to one that waits: about a minute.
-const TURN_ROWS: u64 = 100_000;
+const INVOCATION_ROWS: u64 = 100_000;
 /// In place of an ETag, where a link or something else that holds no content of its own has the name of a file.
 const NO_CONTENT: &str = "none";
 
@@ -84,9 +84,9 @@ impl Inbox {
     pub fn new(store: Store, retention: Retention, clock: Clock, root: PathBuf) -> Self {
         let folder = Folder::new(root);
         let batches = Batches {
-            limits: Limits {
-                turn_rows: TURN_ROWS,
-                ..Limits::DEFAULT
+            limits: BatchLimits {
+                invocation_rows: INVOCATION_ROWS,
+                ..BatchLimits::DEFAULT
             },
             ..Batches::new(store, retention, Files::Folder(folder.clone()))
         };
@@ -270,9 +270,9 @@ impl Shared {
         }
         loop {
             match self.turn(file, &etag).await? {
-                Turn::Later => {}
-                Turn::Interrupted => return Ok(()),
-                Turn::Ended => {
+                Invocation::Later => {}
+                Invocation::Interrupted => return Ok(()),
+                Invocation::Ended => {
                     let mut seen = self.seen();
                     seen.logged.remove(&file.key);
                     seen.ended.insert(file.key.clone(), etag);
@@ -291,7 +291,7 @@ impl Shared {
         etag.unwrap_or(Err(FilesError::Vanished))
     }
 
-    async fn turn(&self, file: &File, etag: &str) -> Result<Turn, BatchError> {
+    async fn turn(&self, file: &File, etag: &str) -> Result<Invocation, BatchError> {
         // Nobody closes it.
         let _turn = self.turns.acquire().await;
         let clock = || self.clock.now();

@@ -12,9 +12,9 @@ use hourly_attributor::Attributor;
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention, Span};
-use revtrail_store::jobs::job::Nudge;
+use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::jobs::runs::RunState;
-use revtrail_store::ledger::intake::Note;
+use revtrail_store::ledger::intake::IntakeMarker;
 use revtrail_store::market::access::OtherRetention;
 use revtrail_store::table::embedded::{self, Embedded, OpenError};
 use revtrail_store::{Store, StoreError, random_hex};
@@ -144,11 +144,11 @@ pub enum ServeError {
     Io(#[from] std::io::Error),
 }
 
-/// Every route of every function, once. `poke` hands over the runs that are asked for.
-pub fn routes(poke: manage::Poke) -> Vec<Route> {
+/// Every route of every function, once. `enqueue` hands over the runs that are asked for.
+pub fn routes(enqueue: manage::Poke) -> Vec<Route> {
     let mut routes = ingest_event::routes();
     routes.extend(ingest_order::routes());
-    routes.extend(manage::routes(poke));
+    routes.extend(manage::routes(enqueue));
     routes.extend(report_query::routes());
     routes
 }
@@ -192,11 +192,11 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         (None, Some(folder)) => kept_key(&folder.join("admin-key"))?,
         (None, None) => random_hex(),
     };
-    let (poke, poked) = mpsc::unbounded_channel::<Nudge>();
-    let poke = manage::in_process(move |nudge| drop(poke.send(nudge)));
+    let (enqueue, poked) = mpsc::unbounded_channel::<JobMessage>();
+    let enqueue = manage::in_process(move |message| drop(enqueue.send(message)));
     let app = App::new(store.clone(), clock.clone(), args.retention, &key);
-    let router = router(routes(poke), app);
-    bury_the_dead(&store, args.retention, clock.now()).await?;
+    let router = router(routes(enqueue), app);
+    recover_after_crash(&store, args.retention, clock.now()).await?;
     if args.demo {
         demo::load(
             &store,
@@ -321,19 +321,19 @@ fn open(data: Option<&Path>) -> Result<(Embedded, Option<File>), ServeError> {
     }
 }
 
-/// Calls that a killed process left open will not close: their customers are folded at the next tick, and their notes may go.
+/// Calls that a killed process left open will not close: their customers are folded at the next tick, and their intake markers may go.
 /// Runs that it left unplanned will not end; units are still there, and the first tick works them off.
-async fn bury_the_dead(
+async fn recover_after_crash(
     store: &Store,
     retention: Retention,
     now: Instant,
 ) -> Result<(), StoreError> {
     for marketplace in store.marketplaces().await? {
         let market = store.market(&marketplace.marketplace_id, retention);
-        let open = |note: &Note| !note.closed;
-        for mut note in market.intake().notes().await?.into_iter().filter(open) {
-            note.closed = true;
-            market.intake().put_note(&note).await?;
+        let open = |marker: &IntakeMarker| !marker.closed;
+        for mut marker in market.intake().markers().await?.into_iter().filter(open) {
+            marker.closed = true;
+            market.intake().put_marker(&marker).await?;
         }
         // Those that are planned go on.
         let runs = market.runs().open_runs().await?;
@@ -347,52 +347,52 @@ async fn bury_the_dead(
     Ok(())
 }
 
-/// How long a nudge is worked on before the next has its turn.
+/// How long a job message is worked on before the next has its turn.
 const TURN_MS: i64 = 1_000;
 
 /// The queue of this process. Marketplaces take turns, so that none waits for all the work of another.
 #[derive(Default)]
-struct Queue(VecDeque<(MarketplaceId, VecDeque<Nudge>)>);
+struct LocalQueue(VecDeque<(MarketplaceId, VecDeque<JobMessage>)>);
 
-impl Queue {
-    fn push(&mut self, nudge: Nudge) {
-        let marketplace = nudge.marketplace();
+impl LocalQueue {
+    fn push(&mut self, message: JobMessage) {
+        let marketplace = message.marketplace();
         match self.0.iter_mut().find(|(id, _)| id == marketplace) {
-            Some((_, waiting)) => waiting.push_back(nudge),
+            Some((_, waiting)) => waiting.push_back(message),
             None => self
                 .0
-                .push_back((marketplace.clone(), VecDeque::from([nudge]))),
+                .push_back((marketplace.clone(), VecDeque::from([message]))),
         }
     }
 
-    fn pop(&mut self) -> Option<Nudge> {
+    fn pop(&mut self) -> Option<JobMessage> {
         let (id, mut waiting) = self.0.pop_front()?;
-        let nudge = waiting.pop_front();
+        let message = waiting.pop_front();
         if !waiting.is_empty() {
             self.0.push_back((id, waiting));
         }
-        nudge
+        message
     }
 }
 
-/// Works off nudges, one after the other: of runs that are asked for, and of a tick every hour; the first tick comes at once and
+/// Works off job messages, one after the other: of runs that are asked for, and of a tick every hour; the first tick comes at once and
 /// takes up what was left.
 async fn attribute(
     store: Store,
     retention: Retention,
     clock: Clock,
-    mut poked: mpsc::UnboundedReceiver<Nudge>,
+    mut poked: mpsc::UnboundedReceiver<JobMessage>,
     embedded: Embedded,
 ) {
     let attributor = Attributor::new(store, retention);
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
-    let mut queue = Queue::default();
+    let mut queue = LocalQueue::default();
     loop {
         tokio::select! {
-            Some(nudge) = poked.recv() => queue.push(nudge),
+            Some(message) = poked.recv() => queue.push(message),
             _ = hours.tick() => {
                 match attributor.tick().await {
-                    Ok(nudges) => nudges.into_iter().for_each(|nudge| queue.push(nudge)),
+                    Ok(messages) => messages.into_iter().for_each(|message| queue.push(message)),
                     Err(error) => tracing::error!(%error, "a tick failed"),
                 }
                 // By the service's own clock, which may not be the machine's.
@@ -403,12 +403,12 @@ async fn attribute(
                 }
             }
         }
-        while let Some(nudge) = queue.pop() {
+        while let Some(message) = queue.pop() {
             let stop_at = clock.now().plus_ms(TURN_MS);
-            match attributor.handle(&nudge, &|| clock.now(), stop_at).await {
-                Ok(more) => more.into_iter().for_each(|nudge| queue.push(nudge)),
+            match attributor.handle(&message, &|| clock.now(), stop_at).await {
+                Ok(more) => more.into_iter().for_each(|message| queue.push(message)),
                 Err(error) => {
-                    tracing::error!(?nudge, %error, "work failed; the next tick takes it up again");
+                    tracing::error!(?message, %error, "work failed; the next tick takes it up again");
                 }
             }
             while let Ok(asked) = poked.try_recv() {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::market::{Market, TRIES_MAX};
-use crate::promotions::redeem::give_way;
+use crate::promotions::redeem::backoff;
 use crate::random::hex;
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
@@ -37,7 +37,7 @@ pub enum BatchState {
 /// What became of the rows of a batch: `rows` is the sum of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
-pub struct Tally {
+pub struct RowCounts {
     pub rows: u64,
     pub accepted: u64,
     pub duplicates: u64,
@@ -56,7 +56,7 @@ pub struct Batch {
     pub state: BatchState,
     /// What became of the rows that were taken.
     #[serde(flatten)]
-    pub tally: Tally,
+    pub tally: RowCounts,
     /// Why it failed.
     pub detail: Option<String>,
     /// When it was received.
@@ -138,7 +138,7 @@ impl Batches<'_> {
     /// The batch of a file and its content; it is put on record where it is not yet.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn receive_batch(
         self,
         file: &str,
@@ -149,7 +149,7 @@ impl Batches<'_> {
             batch_id: batch_id(file, etag),
             file: file.to_owned(),
             state: BatchState::Received,
-            tally: Tally::default(),
+            tally: RowCounts::default(),
             detail: None,
             started_at: now,
             finished_at: None,
@@ -160,8 +160,8 @@ impl Batches<'_> {
         };
         let key = keys::batch(&self.market.id, &batch.batch_id);
         for _ in 0..TRIES_MAX {
-            let stands = self.market.store.get(&key, true).await?;
-            let over = match stands {
+            let current = self.market.store.get(&key, true).await?;
+            let over = match current {
                 Some(item) if !expired(&item, now) => return read_batch(&item),
                 Some(item) => number(&item, "v").unwrap_or(0),
                 None => 0,
@@ -192,7 +192,7 @@ impl Batches<'_> {
     /// A batch.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn batch_by_id(
         self,
         batch_id: &str,
@@ -211,7 +211,7 @@ impl Batches<'_> {
     /// A page of batches, newest first, from after one, and where to go on.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn list(
         self,
         after: Option<String>,
@@ -236,7 +236,7 @@ impl Batches<'_> {
     /// counted among the redemptions that came in on the day of `now`; what was taken is counted already.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn move_batch(
         self,
         from: &Batch,
@@ -249,7 +249,7 @@ impl Batches<'_> {
             ..to
         };
         let gone_at = to.started_at.plus_ms(self.market.retention.keep_ms());
-        let since = |of: fn(&Tally) -> u64| (of(&to.tally) - of(&from.tally)) as usize;
+        let since = |of: fn(&RowCounts) -> u64| (of(&to.tally) - of(&from.tally)) as usize;
         let (duplicates, refused) = (since(|t| t.duplicates), since(|t| t.rejected));
         for attempt in 0..TRIES_MAX {
             let mut writes = vec![self.put_batch(&to)];
@@ -276,7 +276,7 @@ impl Batches<'_> {
                 Transacted::Cancelled(faults) if faults.contains(&Fault::Condition) => {
                     return Ok(None);
                 }
-                Transacted::Cancelled(_) => give_way(attempt).await,
+                Transacted::Cancelled(_) => backoff(attempt).await,
             }
         }
         Err(StoreError::Contended {
@@ -303,7 +303,7 @@ impl Batches<'_> {
     /// A page of what was rejected of a batch, in the order of its rows, from after a piece, and where to go on.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn batch_rejected(
         self,
         batch: &Batch,

@@ -11,7 +11,7 @@ use revtrail_core::figures::fold::FOLD_VERSION;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 
-use crate::jobs::job::{Unit, Work};
+use crate::jobs::job::{Job, Work};
 use crate::market::access::Marketplace;
 use crate::table::client::Store;
 use crate::table::condition::Condition;
@@ -40,11 +40,11 @@ pub struct Meta {
     pub as_of: Option<Instant>,
     /// When it was last raised because figures moved.
     pub moved_at: Option<Instant>,
-    /// All facts accepted before are in units, or folded.
+    /// All facts accepted before are in jobs, or folded.
     pub planned_to: Option<Instant>,
     /// Settings come into force from here on: figures of before are made, and nobody would find all whom a change of them touches.
     pub settled_to: Option<Instant>,
-    /// Some sheets lie in several stripes, or did.
+    /// Some daily aggregates lie in several shards, or did.
     pub striped: bool,
     /// Some messages carry codes.
     pub coded: bool,
@@ -86,7 +86,7 @@ impl Market {
     /// Creates the marketplace with the first version of its settings.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn create(
         &self,
         name: &str,
@@ -129,7 +129,7 @@ impl Market {
     /// What the marketplace is as a whole.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn meta(&self) -> Result<Meta, StoreError> {
         let item = self
             .store
@@ -148,7 +148,7 @@ impl Market {
         })
     }
 
-    /// Says that nobody is folded by an older version, or that a unit stands that folds everybody.
+    /// Says that nobody is folded by an older version, or that a job stands that folds everybody.
     fn raise_fold_version(&self, condition: Option<Condition>) -> Write {
         let values = vec![(":f", AttributeValue::S(FOLD_VERSION.to_owned()))];
         self.store.update_write(
@@ -159,16 +159,16 @@ impl Market {
         )
     }
 
-    /// Asks, once, for a fold of everybody where some may have been folded by an older version. Until then the sheets hold what the
+    /// Asks, once, for a fold of everybody where some may have been folded by an older version. Until then the daily aggregates hold what the
     /// stored contributions say, whatever version made them, so each fold takes away what was added. True where this call asked.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn refold_outdated(&self, now: Instant) -> Result<bool, StoreError> {
-        let unit = Unit::new(Work::Refold { after: None }, None, 0, 0, now);
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn reattribute_all_outdated(&self, now: Instant) -> Result<bool, StoreError> {
+        let job = Job::new(Work::ReattributeAll { after: None }, None, 0, 0, now);
         let outdated = Condition::absent_or_less("fold_version", FOLD_VERSION);
         let writes = vec![
-            self.jobs().put_unit(&unit),
+            self.jobs().put_job(&job),
             self.raise_fold_version(Some(outdated)),
         ];
         Ok(matches!(
@@ -180,15 +180,15 @@ impl Market {
     /// Marks that the marketplace holds orders: from here on versions of the settings no longer replace each other.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn mark_orders(&self) -> Result<(), StoreError> {
         self.mark("has_orders").await
     }
 
-    /// Marks that sheets lie in several stripes, before they do.
+    /// Marks that daily aggregates lie in several shards, before they do.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn mark_striped(&self) -> Result<(), StoreError> {
         self.mark("striped").await
     }
@@ -206,10 +206,10 @@ impl Market {
             .map(drop)
     }
 
-    /// Raises the time up to which all accepted facts are in units, or folded.
+    /// Raises the time up to which all accepted facts are in jobs, or folded.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn raise_planned_to(&self, at: Instant) -> Result<(), StoreError> {
         self.raise("planned_to", "SET planned_to = :t", at, None)
             .await
@@ -218,7 +218,7 @@ impl Market {
     /// Raises the time before which settings cannot come into force any more, whatever the clock of who saves them shows.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn raise_settled_to(&self, at: Instant) -> Result<(), StoreError> {
         self.raise("settled_to", "SET settled_to = :t", at, None)
             .await
@@ -227,7 +227,7 @@ impl Market {
     /// Raises the time that figures are as of, after they moved.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn raise_as_of(&self, at: Instant, now: Instant) -> Result<(), StoreError> {
         let moved = "SET as_of = :t, moved_at = :m";
         self.raise("as_of", moved, at, Some((":m", now))).await
@@ -236,7 +236,7 @@ impl Market {
     /// Raises both, where nothing waits and nothing moved.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn raise_idle(&self, at: Instant) -> Result<(), StoreError> {
         self.raise("as_of", "SET as_of = :t, planned_to = :t", at, None)
             .await

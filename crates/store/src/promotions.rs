@@ -1,4 +1,4 @@
-//! Promotions as they stand, what changed of them, and their figures. What comes in for them stands in `claims`.
+//! Promotions as they stand, what changed of them, and their figures. What comes in for them stands in `accounts`.
 
 pub mod distributions;
 pub mod lists;
@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use futures_util::future::{try_join, try_join_all};
-use revtrail_core::promotion::claim::{Cell, CellFigures, DayFigures};
-use revtrail_core::promotion::{Change, Promotion, Told};
+use revtrail_core::promotion::account::{CellFigures, DayFigures, TierAndSegment};
+use revtrail_core::promotion::{FieldChange, Promotion, PromotionInput};
 use revtrail_core::value::id::{PromotionId, SegmentName, TierId};
 use revtrail_core::value::money::{Currency, Money, Sums};
 use revtrail_core::value::time::{Day, Instant};
@@ -20,16 +20,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::Market;
 use crate::promotions::lists::Waiting;
-use crate::promotions::redeem::{TRIES_MAX, amount, give_way};
+use crate::promotions::redeem::{TRIES_MAX, amount, backoff};
 use crate::random::random_hex;
 use crate::table::change::Changes;
 use crate::table::client::{Range, Reading};
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, data, expired, number, text, unreadable};
-use crate::table::keys::{self, Key, SLOTS};
+use crate::table::keys::{self, Key, PROMOTION_SHARDS};
 use crate::table::write::Transacted;
 
-pub use crate::table::keys::slot_of;
+pub use crate::table::keys::promotion_shard_of;
 
 /// A change of a promotion, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub struct LoggedChange {
     pub by: String,
     /// What.
     #[serde(flatten)]
-    pub change: Change,
+    pub change: FieldChange,
 }
 
 /// The figures of a promotion.
@@ -124,7 +124,7 @@ impl PromotionFigures {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Breakdown {
     /// By step and segment.
-    pub cells: BTreeMap<Cell, CellFigures>,
+    pub cells: BTreeMap<TierAndSegment, CellFigures>,
     /// By day.
     pub days: BTreeMap<Day, DayFigures>,
 }
@@ -151,7 +151,7 @@ impl Breakdown {
 }
 
 /// The step and the segment in a key: the length of the first, and both.
-fn read_cell(text: &str) -> Option<Cell> {
+fn read_cell(text: &str) -> Option<TierAndSegment> {
     let (length, both) = text.split_once('/')?;
     let (tier, segment) = both.split_at_checked(length.parse().ok()?)?;
     let tier = Some(tier).filter(|tier| !tier.is_empty());
@@ -182,7 +182,7 @@ impl Promotions<'_> {
     /// A promotion.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn promotion(self, id: &PromotionId) -> Result<Option<Promotion>, StoreError> {
         Ok(self
             .read_promotion(id)
@@ -206,7 +206,7 @@ impl Promotions<'_> {
     /// All promotions, in order of their ids.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn list(self) -> Result<Vec<Promotion>, StoreError> {
         let pk = keys::promotions(&self.market.id);
         let items = self
@@ -218,18 +218,18 @@ impl Promotions<'_> {
     }
 
     /// Makes a promotion, or replaces it, and logs what changed. True where it is new; then what waits for it should be taken in
-    /// by [`Market::admit_waiting`].
+    /// by [`redeem::Redemptions::admit_waiting`].
     ///
     /// # Errors
-    /// What the table answers; the same may be told again.
+    /// As every call of the table; the same may be told again.
     pub async fn put_promotion(
         self,
         id: &PromotionId,
-        told: &Told,
+        submitted: &PromotionInput,
         by: &str,
         now: Instant,
     ) -> Result<(bool, Promotion), StoreError> {
-        let tell = |_: Option<&Promotion>| Ok::<_, Infallible>(told.clone());
+        let tell = |_: Option<&Promotion>| Ok::<_, Infallible>(submitted.clone());
         match self.tell_promotion(id, tell, by, now).await? {
             Ok(changed) => Ok(changed),
             Err(never) => match never {},
@@ -239,30 +239,30 @@ impl Promotions<'_> {
     /// The same for what `tell` makes of the promotion that stands.
     ///
     /// # Errors
-    /// What the table answers; inside, what `tell` says.
+    /// As every call of the table; inside, what `tell` says.
     pub async fn tell_promotion<E>(
         self,
         id: &PromotionId,
-        tell: impl Fn(Option<&Promotion>) -> Result<Told, E>,
+        tell: impl Fn(Option<&Promotion>) -> Result<PromotionInput, E>,
         by: &str,
         now: Instant,
     ) -> Result<Result<(bool, Promotion), E>, StoreError> {
         for attempt in 0..TRIES_MAX {
-            let stands = self.read_promotion(id).await?;
-            let told = match tell(stands.as_ref().map(|(promotion, _)| promotion)) {
-                Ok(told) => told,
+            let current = self.read_promotion(id).await?;
+            let submitted = match tell(current.as_ref().map(|(promotion, _)| promotion)) {
+                Ok(submitted) => submitted,
                 Err(refused) => return Ok(Err(refused)),
             };
-            let waiting_from = match stands {
+            let waiting_from = match current {
                 Some(_) => None,
-                None if told.tracking_from.is_some() => None,
+                None if submitted.tracking_from.is_some() => None,
                 None => self.earliest_waiting(id, now).await?,
             };
-            let (before, version) = match &stands {
+            let (before, version) = match &current {
                 Some((before, version)) => (Some(before), *version),
                 None => (None, 0),
             };
-            let promotion = told.promotion(before, waiting_from);
+            let promotion = submitted.promotion(before, waiting_from);
             if before == Some(&promotion) {
                 return Ok(Ok((false, promotion)));
             }
@@ -284,7 +284,7 @@ impl Promotions<'_> {
                 .await?
             {
                 Transacted::Done => return Ok(Ok((before.is_none(), promotion))),
-                Transacted::Cancelled(_) => give_way(attempt).await,
+                Transacted::Cancelled(_) => backoff(attempt).await,
             }
         }
         Err(StoreError::Contended {
@@ -292,7 +292,7 @@ impl Promotions<'_> {
         })
     }
 
-    /// Puts what is left of cap and budget, of what was used until now, into the head, and empties the slots; what redeems under an
+    /// Puts what is left of cap and budget, of what was used until now, into the head, and empties the shards; what redeems under an
     /// older version of the promotion is refused, reads it again and finds the new limits.
     async fn refill(
         self,
@@ -301,16 +301,17 @@ impl Promotions<'_> {
         changes: &mut Changes,
     ) -> Result<(), StoreError> {
         let id = &promotion.promotion_id;
-        let slots = (0..SLOTS).map(|slot| keys::promotion_total(&self.market.id, slot, id));
-        let slots: Vec<Key> = slots.collect();
-        let found = self.market.store.get_all(&slots, true).await?;
+        let shards =
+            (0..PROMOTION_SHARDS).map(|shard| keys::promotion_total(&self.market.id, shard, id));
+        let shards: Vec<Key> = shards.collect();
+        let found = self.market.store.get_all(&shards, true).await?;
         let mut figures = PromotionFigures::default();
         found.iter().for_each(|item| figures.take(item));
-        for slot in &slots {
-            let item = found.iter().find(|item| text(item, "pk") == slot.pk);
+        for shard in &shards {
+            let item = found.iter().find(|item| text(item, "pk") == shard.pk);
             let moves = item.and_then(|item| item.get("n"));
             changes
-                .at(slot)
+                .at(shard)
                 .require("n", moves.cloned())
                 .number("pv", version)
                 .number("cl", 0)
@@ -339,9 +340,9 @@ impl Promotions<'_> {
             .at(&keys::promotion(&self.market.id, id))
             .data(&promotion)
             .next_version(version);
-        for slot in 0..SLOTS {
+        for shard in 0..PROMOTION_SHARDS {
             changes
-                .at(&keys::promotion_total(&self.market.id, slot, id))
+                .at(&keys::promotion_total(&self.market.id, shard, id))
                 .number("pv", version + 1);
         }
         Ok(Some(promotion))
@@ -353,7 +354,7 @@ impl Promotions<'_> {
         id: &PromotionId,
         by: &str,
         at: Instant,
-        change: Change,
+        change: FieldChange,
         changes: &mut Changes,
     ) {
         let key = keys::promotion_change(&self.market.id, id, at, &random_hex());
@@ -368,7 +369,7 @@ impl Promotions<'_> {
     /// Changes of a promotion, newest first, from after a place; and where to go on.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn promotion_changes(
         self,
         id: &PromotionId,
@@ -413,19 +414,19 @@ impl Promotions<'_> {
     /// The figures of all promotions that have some, told or not.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn promotions_figures(
         self,
     ) -> Result<BTreeMap<PromotionId, PromotionFigures>, StoreError> {
-        let slots = (0..SLOTS).map(|slot| async move {
-            let pk = keys::promotion_totals(&self.market.id, slot);
+        let shards = (0..PROMOTION_SHARDS).map(|shard| async move {
+            let pk = keys::promotion_totals(&self.market.id, shard);
             self.market
                 .store
                 .query(&pk, &Range::All, Reading::STRONG)
                 .await
         });
         let mut all: BTreeMap<PromotionId, PromotionFigures> = BTreeMap::new();
-        for item in try_join_all(slots).await?.iter().flatten() {
+        for item in try_join_all(shards).await?.iter().flatten() {
             let id = PromotionId::new(text(item, "sk")).map_err(|why| unreadable(item, why))?;
             all.entry(id).or_default().take(item);
         }
@@ -435,13 +436,14 @@ impl Promotions<'_> {
     /// The figures of a promotion.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn promotion_figures(self, id: &PromotionId) -> Result<PromotionFigures, StoreError> {
-        let slots = (0..SLOTS).map(|slot| keys::promotion_total(&self.market.id, slot, id));
+        let shards =
+            (0..PROMOTION_SHARDS).map(|shard| keys::promotion_total(&self.market.id, shard, id));
         let found = self
             .market
             .store
-            .get_all(&slots.collect::<Vec<_>>(), true)
+            .get_all(&shards.collect::<Vec<_>>(), true)
             .await?;
         let mut figures = PromotionFigures::default();
         found.iter().for_each(|item| figures.take(item));
@@ -451,15 +453,15 @@ impl Promotions<'_> {
     /// The figures of a promotion by step and segment, and by day.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn promotion_breakdown(self, id: &PromotionId) -> Result<Breakdown, StoreError> {
-        let part = |slot: u8, prefix: &'static str| async move {
-            let pk = keys::promotion_figures(&self.market.id, slot, id);
+        let part = |shard: u8, prefix: &'static str| async move {
+            let pk = keys::promotion_figures(&self.market.id, shard, id);
             let range = Range::prefix(prefix);
             self.market.store.query(&pk, &range, Reading::STRONG).await
         };
-        let cells = try_join_all((0..SLOTS).map(|slot| part(slot, keys::CELL_PREFIX)));
-        let days = try_join_all((0..SLOTS).map(|slot| part(slot, keys::DAY_PREFIX)));
+        let cells = try_join_all((0..PROMOTION_SHARDS).map(|shard| part(shard, keys::CELL_PREFIX)));
+        let days = try_join_all((0..PROMOTION_SHARDS).map(|shard| part(shard, keys::DAY_PREFIX)));
         let (cells, days) = try_join(cells, days).await?;
         let mut breakdown = Breakdown::default();
         for item in cells.iter().chain(&days).flatten() {
@@ -475,7 +477,7 @@ impl Promotions<'_> {
     /// Promotions that something waits for.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn awaited(self, now: Instant) -> Result<Vec<PromotionId>, StoreError> {
         let pk = keys::awaited(&self.market.id);
         let mut items = self

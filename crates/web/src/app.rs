@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hmac::{Hmac, KeyInit, Mac};
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
-use revtrail_store::market::access::{Key, Role, key_hash};
+use revtrail_store::market::access::{AccessKey, Role, key_hash};
 use revtrail_store::{Store, StoreError};
 use sha2::Sha256;
 
@@ -29,7 +29,7 @@ struct Inner {
     deployment_hash: String,
     /// A signature of nothing, under the deployment's key: what is signed is added to it.
     signature: Hmac<Sha256>,
-    keys: Mutex<HashMap<String, (Instant, Key)>>,
+    keys: Mutex<HashMap<String, (Instant, AccessKey)>>,
     marketplaces: Mutex<HashSet<MarketplaceId>>,
 }
 
@@ -136,7 +136,7 @@ impl App {
         }))
     }
 
-    async fn read_key(&self, hash: String, now: Instant) -> Result<Option<Key>, StoreError> {
+    async fn read_key(&self, hash: String, now: Instant) -> Result<Option<AccessKey>, StoreError> {
         let found = self.0.store.key(&hash).await?;
         let mut keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);
         match &found {

@@ -4,7 +4,7 @@ pub use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
 pub use http::StatusCode;
-use revtrail_core::record::{self, Code, Door};
+use revtrail_core::record::{self, AcceptanceWindow, Code};
 use revtrail_core::value::id::{BadId, ID_BYTES_MAX, MarketplaceId};
 use revtrail_core::value::time::Instant;
 use revtrail_store::market::Market;
@@ -187,8 +187,8 @@ impl Call {
     }
 
     /// Which times of facts are let in now.
-    pub fn door(&self) -> Door {
-        Door {
+    pub fn acceptance_window(&self) -> AcceptanceWindow {
+        AcceptanceWindow {
             now: self.now,
             retention: self.app.retention(),
         }

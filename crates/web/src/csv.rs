@@ -1,4 +1,4 @@
-//! Reports as CSV: who asks for it, and cells that no spreadsheet takes for a formula (SPEC 5).
+//! Reports as CSV: who asks for it, and cells that no spreadsheet takes for a formula (rule 5).
 
 use std::borrow::Cow;
 

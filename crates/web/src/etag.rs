@@ -28,12 +28,12 @@ impl Call {
     ///
     /// # Errors
     /// 412 where it is in another state than the caller has seen.
-    pub fn if_match(&self, stands: Option<&impl Serialize>) -> Result<(), Problem> {
+    pub fn if_match(&self, current: Option<&impl Serialize>) -> Result<(), Problem> {
         let mut asked = self.headers.get_all(IF_MATCH).iter().peekable();
         if asked.peek().is_none() {
             return Ok(());
         }
-        let tag = stands.map(tag);
+        let tag = current.map(tag);
         let is = |one: &str| match &tag {
             Some(tag) => one == "*" || one == tag,
             None => false,

@@ -121,7 +121,7 @@ impl Asked {
     /// [`Asked::gather`] for the lists of the store, which is in the order of their ids.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn gather_by_id<T, R, F, Fut>(
         &self,
         part: F,

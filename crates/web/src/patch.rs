@@ -12,8 +12,8 @@ pub fn merge(target: &str, patch: &str) -> String {
     let Ok(patched) = serde_json::from_str::<Fields<'_>>(patch) else {
         return patch.to_owned();
     };
-    let stands: Fields<'_> = serde_json::from_str(target).unwrap_or_default();
-    let mut merged: BTreeMap<&str, String> = stands
+    let current: Fields<'_> = serde_json::from_str(target).unwrap_or_default();
+    let mut merged: BTreeMap<&str, String> = current
         .iter()
         .map(|(name, value)| (name.as_str(), value.get().to_owned()))
         .collect();

@@ -147,7 +147,7 @@ impl<'a> Query<'a> {
         place
     }
 
-    /// Notes something else that is wrong.
+    /// Intake markers something else that is wrong.
     pub fn wrong(&mut self, problem: record::Problem) {
         self.problems.push(problem);
     }

@@ -150,13 +150,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "look_back_not_applied",
         file: "crates/core/src/attribution/decide.rs",
-        text: "mark.at < placed_at.minus_ms(ms)",
-        with: "mark.at < placed_at.minus_ms(1_000 * ms)",
+        text: "touchpoint.at < placed_at.minus_ms(ms)",
+        with: "touchpoint.at < placed_at.minus_ms(1_000 * ms)",
         found_by: WORLDS_HTTP,
     },
     Mutant {
         name: "money_as_a_float",
-        file: "crates/core/src/figures/sheet.rs",
+        file: "crates/core/src/figures/daily.rs",
         text: "sum.revenue += times(earned.revenue, sign)",
         with: r#"{
             let float = |money: Money| money.to_string().parse::<f64>().unwrap_or(0.0);
@@ -175,10 +175,10 @@ pub(crate) const MUTANTS: &[Mutant] = &[
                 .await?
             {
                 PutOutcome::Done(_) => EventOutcome::Stored,
-                PutOutcome::Refused(stands) => {
-                    let stands: EventItem = data(&stands)?;
-                    let stands = stands.event(event.event_id.clone(), event.customer_id.clone());
-                    EventOutcome::Duplicate(Box::new(stands))
+                PutOutcome::Refused(current) => {
+                    let current: EventItem = data(&current)?;
+                    let current = current.event(event.event_id.clone(), event.customer_id.clone());
+                    EventOutcome::Duplicate(Box::new(current))
                 }
             }",
         with: "match self.market.store.put(item, None).await? {
@@ -218,7 +218,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_fold_that_only_adds",
         file: "crates/store/src/ledger/contribution.rs",
-        text: "difference.subtract(&sheet(&pending.stored, day))",
+        text: "difference.subtract(&aggregate(&pending.stored, day))",
         with: "{}",
         found_by: TWICE,
     },
@@ -241,8 +241,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         file: "crates/store/src/ledger/facts.rs",
         text: "return Ok(Some(facts))",
         with: r#"{
-            let head = self.market.store.get(&keys::head(&self.market.id, id), true).await?;
-            facts.stored.version = head.as_ref().and_then(|head| crate::table::item::number(head, "v")).unwrap_or(0);
+            let root = self.market.store.get(&keys::root(&self.market.id, id), true).await?;
+            facts.stored.version = root.as_ref().and_then(|root| crate::table::item::number(root, "v")).unwrap_or(0);
             return Ok(Some(facts))
         }"#,
         found_by: FROZEN,
@@ -271,8 +271,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_merge_unnoticed",
         file: "crates/store/src/ledger/daily.rs",
-        text: "version_of(stripe) >= since",
-        with: "version_of(stripe) >= 0 && since > 0",
+        text: "version_of(shard) >= since",
+        with: "version_of(shard) >= 0 && since > 0",
         found_by: MERGE,
     },
     Mutant {
@@ -306,7 +306,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_verification_counted_twice",
         file: "crates/store/src/jobs/job.rs",
-        text: r#"Condition::equals("v", AttributeValue::N(unit.version.to_string()))"#,
+        text: r#"Condition::equals("v", AttributeValue::N(job.version.to_string()))"#,
         with: "Condition::present()",
         found_by: VERIFIED,
     },
@@ -315,8 +315,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         file: "crates/hourly-attributor/src/plan.rs",
         text: "gathered.flush().await?",
         with: "{
-            let going: Vec<Note> = notes.iter().filter(|note| note.may_go(now)).cloned().collect();
-            market.daily().absorb_notes(&going, versions, desk, now).await?;
+            let going: Vec<IntakeMarker> = markers.iter().filter(|marker| marker.may_go(now)).cloned().collect();
+            market.daily().absorb_markers(&going, versions, cache, now).await?;
             gathered.flush().await?
         }",
         found_by: CRASH,
@@ -330,14 +330,14 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the_last_success_for_the_first",
-        file: "crates/core/src/promotion/claim.rs",
+        file: "crates/core/src/promotion/account.rs",
         text: "(this.0, this.1) < (first.0, first.1)",
         with: "(this.0, this.1) > (first.0, first.1)",
         found_by: PROMOTIONS,
     },
     Mutant {
         name: "any_code_for_its_own",
-        file: "crates/core/src/promotion/claim.rs",
+        file: "crates/core/src/promotion/account.rs",
         text: "!has_its_code(offer)",
         with: "has_its_code(offer) && false",
         found_by: PROMOTIONS,

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use hourly_attributor::{Attributor, Limits};
+use hourly_attributor::{Attributor, JobLimits};
 use http::Method;
 use revtrail::attribute::{AttributeArgs, Exit, Watched, run};
 use revtrail_core::value::id::{CustomerId, MarketplaceId};
 use revtrail_core::value::money::Money;
 use revtrail_core::value::time::{Instant, Retention};
-use revtrail_store::jobs::job::{Nudge, Unit, Work};
+use revtrail_store::jobs::job::{Job, JobMessage, Work};
 use revtrail_store::ledger::contribution::{Move, Moved};
-use revtrail_store::ledger::daily::Desk;
-use revtrail_store::ledger::intake::Note;
+use revtrail_store::ledger::daily::AggregateCache;
+use revtrail_store::ledger::intake::IntakeMarker;
 use revtrail_store::table::{embedded, keys};
 use serde_json::{Value, json};
 
@@ -108,8 +108,10 @@ impl Shop {
 
     /// The customers that the markers of calls name, sorted.
     async fn marked_customers(&self) -> Vec<String> {
-        let notes = self.ledger().intake().notes().await.unwrap();
-        let customers = notes.iter().flat_map(|note: &Note| &note.customers);
+        let markers = self.ledger().intake().markers().await.unwrap();
+        let customers = markers
+            .iter()
+            .flat_map(|marker: &IntakeMarker| &marker.customers);
         let mut customers: Vec<String> = customers.map(ToString::to_string).collect();
         customers.sort();
         customers.dedup();
@@ -545,24 +547,24 @@ async fn case_18_an_open_rate_above_one_is_none() {
     assert_eq!(shop.row("A").await["open_rate"], json!(null));
 }
 
-/// Nudges and all that follows, each handled so often and handed over after every batch: as queues that deliver twice do.
-async fn drain(shop: &Shop, nudges: Vec<Nudge>, limits: Limits, times: usize) {
+/// Job messages and all that follows, each handled so often and handed over after every batch: as queues that deliver twice do.
+async fn drain(shop: &Shop, messages: Vec<JobMessage>, limits: JobLimits, times: usize) {
     let attributor = Attributor {
         limits,
         ..shop.service.attributor()
     };
     let now = shop.service.now();
-    let mut waiting = std::collections::VecDeque::from(nudges);
+    let mut waiting = std::collections::VecDeque::from(messages);
     let mut handled = 0;
-    while let Some(nudge) = waiting.pop_front() {
+    while let Some(message) = waiting.pop_front() {
         for _ in 0..times {
             // The time is up at once: a worker does one batch and hands over.
-            waiting.extend(attributor.handle(&nudge, &|| now, now).await.unwrap());
+            waiting.extend(attributor.handle(&message, &|| now, now).await.unwrap());
         }
         handled += 1;
         assert!(handled < 10_000, "it does not end");
         let mut seen = std::collections::BTreeSet::new();
-        waiting.retain(|nudge| seen.insert(format!("{nudge:?}")));
+        waiting.retain(|message| seen.insert(format!("{message:?}")));
     }
 }
 
@@ -585,16 +587,16 @@ async fn folded(customers: usize) -> Shop {
 
 #[tokio::test]
 async fn case_28_a_run_counts_each_customer_and_each_order_once() {
-    let small = Limits {
-        unit_customers: 2,
+    let small = JobLimits {
+        job_customers: 2,
         batch_customers: 1,
-        ..Limits::DEFAULT
+        ..JobLimits::DEFAULT
     };
     let ask = async |shop: &Shop| {
         let (status, run) = shop.call(Method::POST, "runs", json!({})).await;
         assert_eq!(status, 202, "{run}");
-        let nudges = shop.service.poked();
-        (run["run_id"].as_str().unwrap().to_owned(), nudges)
+        let messages = shop.service.poked();
+        (run["run_id"].as_str().unwrap().to_owned(), messages)
     };
     let counted = async |shop: &Shop, run: &str| {
         let run = shop.get(&format!("runs/{run}")).await;
@@ -603,15 +605,15 @@ async fn case_28_a_run_counts_each_customer_and_each_order_once() {
     };
     // Settings, facts, both, and a campaign: each asks for folds of its own.
     for (what, limits, times) in [
-        ("at once", Limits::DEFAULT, 1),
+        ("at once", JobLimits::DEFAULT, 1),
         ("in pieces", small, 1),
         ("in pieces, twice", small, 2),
     ] {
         let shop = folded(5).await;
         shop.put("settings", json!({"counted_statuses": ["COMPLETE"]}))
             .await;
-        let (run, nudges) = ask(&shop).await;
-        drain(&shop, nudges, limits, times).await;
+        let (run, messages) = ask(&shop).await;
+        drain(&shop, messages, limits, times).await;
         assert_eq!(
             counted(&shop, &run).await,
             json!([5, 10]),
@@ -623,13 +625,13 @@ async fn case_28_a_run_counts_each_customer_and_each_order_once() {
         shop.put("campaigns/spring", json!({"tags": ["x"]})).await;
         shop.events(&["spring email opened c1 20T10:05"]).await;
         shop.orders(&["new c1 COMPLETE 10.00 EUR 20T12:07"]).await;
-        let (run, nudges) = ask(&shop).await;
-        drain(&shop, nudges, limits, times).await;
+        let (run, messages) = ask(&shop).await;
+        drain(&shop, messages, limits, times).await;
         assert_eq!(counted(&shop, &run).await, json!([5, 11]), "{what}: all");
 
         // Nothing new: nobody is folded.
-        let (run, nudges) = ask(&shop).await;
-        drain(&shop, nudges, limits, times).await;
+        let (run, messages) = ask(&shop).await;
+        drain(&shop, messages, limits, times).await;
         assert_eq!(counted(&shop, &run).await, json!([0, 0]), "{what}: nothing");
     }
 }
@@ -661,18 +663,14 @@ async fn case_28_also_where_runs_take_turns_and_an_order_comes_between() {
             shop.orders(&[order]).await;
         }
         let work = Work::Fold { next: 0 };
-        let unit = Unit::new(work, Some(runs[run].clone()), 0, 0, now);
-        market
-            .jobs()
-            .add_fold(&unit, &customers, now)
-            .await
-            .unwrap();
-        let nudge = Nudge::Work {
+        let job = Job::new(work, Some(runs[run].clone()), 0, 0, now);
+        market.jobs().add_fold(&job, &customers, now).await.unwrap();
+        let message = JobMessage::Work {
             marketplace: market.id().clone(),
-            unit_id: unit.unit_id.clone(),
+            job_id: job.job_id.clone(),
         };
         attributor
-            .handle(&nudge, &|| now, Instant::MAX)
+            .handle(&message, &|| now, Instant::MAX)
             .await
             .unwrap();
         let shown = market.runs().run(&runs[run], now).await.unwrap().unwrap();
@@ -788,10 +786,10 @@ async fn case_29_what_was_folded_before_is_folded_again_once() {
     for line in old.days.values_mut().flat_map(|part| &mut part.orders) {
         line.refunded = Money::parse("4").unwrap();
     }
-    let unit = Unit::new(Work::Fold { next: 0 }, None, 0, 0, now);
+    let job = Job::new(Work::Fold { next: 0 }, None, 0, 0, now);
     market
         .jobs()
-        .add_fold(&unit, std::slice::from_ref(&customer), now)
+        .add_fold(&job, std::slice::from_ref(&customer), now)
         .await
         .unwrap();
     let moves = vec![Move {
@@ -800,12 +798,12 @@ async fn case_29_what_was_folded_before_is_folded_again_once() {
         new: old,
     }];
     let rules = market.settings().rules_seen(0).await.unwrap();
-    let mut desk = Desk::of(0);
+    let mut desk = AggregateCache::of(0);
     let moved = market
         .contributions()
-        .move_all(&unit, moves, rules, first, &mut desk, now);
+        .move_all(&job, moves, rules, first, &mut desk, now);
     assert_eq!(moved.await.unwrap(), Moved::Again(vec![]));
-    market.jobs().unit_done(&unit).await.unwrap();
+    market.jobs().job_done(&job).await.unwrap();
     let refunded = async || shop.row("E").await["refunded"].clone();
     assert_eq!(refunded().await, json!({"EUR": "4.00"}));
     // By a program that knows the rule, nothing happens by itself.

@@ -12,7 +12,7 @@ use clap::Parser;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::Method;
-use redemption_batch::{Limits, Turn};
+use redemption_batch::{BatchLimits, Invocation};
 use revtrail::attribute::{Exit, Watched, run};
 use revtrail::cli::{Cli, Command};
 use revtrail_core::value::time::Instant;
@@ -152,9 +152,9 @@ async fn batch(name: &str, bytes: &[u8]) -> Value {
     let file = root.put(name, bytes);
     let etag = root.folder().etag(&file.key).unwrap();
     let clock = || Instant::parse(NOW).unwrap();
-    let batches = batches(&service.store, &root, Limits::DEFAULT);
+    let batches = batches(&service.store, &root, BatchLimits::DEFAULT);
     let turn = batches.work(&file, &etag, &clock, Instant::MAX).await;
-    assert_eq!(turn.unwrap(), Turn::Ended);
+    assert_eq!(turn.unwrap(), Invocation::Ended);
     service.get("/v1/marketplaces/m/batches").await["batches"][0].take()
 }
 

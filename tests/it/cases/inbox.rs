@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use clap::Parser;
 use redemption_batch::file::File;
 use redemption_batch::files::{Files, FilesError};
-use redemption_batch::{Batches, Limits, Turn, envelope};
+use redemption_batch::{BatchLimits, Batches, Invocation, envelope};
 use revtrail::cli::{Cli, Command};
 use revtrail::inbox::Inbox;
 use revtrail::serve;
@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 use crate::faults::batches::{
     FILE, Root, SMALL, batches, before, counts, held, messages, now, service, turn,
 };
-use crate::support::fault_client::{Fault, Line};
+use crate::support::fault_client::{Fault, FaultClient};
 use crate::support::service::{Service, block_on};
 use crate::support::tripwire::Tripwire;
 
@@ -285,14 +285,14 @@ fn notification(key: &str, etag: &str) -> String {
     .to_string()
 }
 
-fn batches_of(world: &World, limits: Limits) -> Batches {
+fn batches_of(world: &World, limits: BatchLimits) -> Batches {
     batches(&world.store(), &world.root, limits)
 }
 
 #[tokio::test]
 async fn case_04_nothing_that_is_put_into_the_bucket_is_passed_over() {
     let world = World::new().await;
-    let batches = batches_of(&world, Limits::DEFAULT);
+    let batches = batches_of(&world, BatchLimits::DEFAULT);
     for (name, state) in [
         ("WEEK.CSV", "done"),
         ("week 7.Csv", "done"),
@@ -324,18 +324,22 @@ async fn case_04_nothing_that_is_put_into_the_bucket_is_passed_over() {
 }
 
 /// A table and a folder in which a batch was interrupted after `chunks` chunks of its file.
-async fn interrupted(before: &Embedded, chunks: i64, overwritten: bool) -> (Line, Root, File) {
-    let (line, root) = (Line::over(before.copy().unwrap()), Root::new());
+async fn interrupted(
+    before: &Embedded,
+    chunks: i64,
+    overwritten: bool,
+) -> (FaultClient, Root, File) {
+    let (line, root) = (FaultClient::over(before.copy().unwrap()), Root::new());
     let file = root.put("a.csv", FILE.as_bytes());
     let etag = root.folder().etag(&file.key).unwrap();
-    let limits = Limits {
-        turn_rows: 3,
+    let limits = BatchLimits {
+        invocation_rows: 3,
         ..SMALL
     };
     let small = batches(&line.store(), &root, limits);
     for _ in 0..chunks {
         let turned = small.work(&file, &etag, &now, Instant::MAX).await.unwrap();
-        assert_eq!(turned, Turn::Later);
+        assert_eq!(turned, Invocation::Later);
     }
     match overwritten {
         true => drop(root.put("a.csv", b"another file")),
@@ -343,7 +347,7 @@ async fn interrupted(before: &Embedded, chunks: i64, overwritten: bool) -> (Line
     }
     for _ in 0..2 {
         let turned = small.work(&file, &etag, &now, Instant::MAX).await.unwrap();
-        assert_eq!(turned, Turn::Interrupted);
+        assert_eq!(turned, Invocation::Interrupted);
     }
     let id = &MarketplaceId::new("m").unwrap();
     let store = line.store();
@@ -363,10 +367,10 @@ async fn interrupted(before: &Embedded, chunks: i64, overwritten: bool) -> (Line
 
 /// What is held after a file that nothing happened to.
 async fn undisturbed(before: &Embedded) -> Vec<Value> {
-    let (line, root) = (Line::over(before.copy().unwrap()), Root::new());
+    let (line, root) = (FaultClient::over(before.copy().unwrap()), Root::new());
     let file = root.put("a.csv", FILE.as_bytes());
     let turned = turn(&batches(&line.store(), &root, SMALL), &root, &file).await;
-    assert_eq!(turned.unwrap(), Turn::Ended);
+    assert_eq!(turned.unwrap(), Invocation::Ended);
     held(&service(&line), &root, &file).await
 }
 
@@ -378,7 +382,7 @@ async fn case_06_an_interrupted_batch_goes_on_when_its_content_is_back() {
         for overwritten in [false, true] {
             let (line, root, file) = interrupted(&before, chunks, overwritten).await;
             let small = batches(&line.store(), &root, SMALL);
-            assert_eq!(turn(&small, &root, &file).await.unwrap(), Turn::Ended);
+            assert_eq!(turn(&small, &root, &file).await.unwrap(), Invocation::Ended);
             let what = format!("after {chunks} chunks, overwritten {overwritten}");
             assert_eq!(
                 held(&service(&line), &root, &file).await,
@@ -390,7 +394,7 @@ async fn case_06_an_interrupted_batch_goes_on_when_its_content_is_back() {
             let etag = root.folder().etag(&file.key).unwrap();
             fs::remove_file(root.0.join(&file.key)).unwrap();
             let again = small.work(&file, &etag, &now, Instant::MAX).await;
-            assert_eq!(again.unwrap(), Turn::Ended, "{what}");
+            assert_eq!(again.unwrap(), Invocation::Ended, "{what}");
             assert_eq!(
                 held(&service(&line), &root, &file).await,
                 expected,
@@ -415,7 +419,7 @@ fn case_06_a_worker_that_dies_when_it_goes_on_changes_nothing() {
                 let got_through = first.is_ok() && line.calls().len() < at;
                 line.clear();
                 let then = turn(&batches(&line.store(), &root, SMALL), &root, &file).await;
-                assert_eq!(then.unwrap(), Turn::Ended);
+                assert_eq!(then.unwrap(), Invocation::Ended);
                 (got_through, held(&service(&line), &root, &file).await)
             });
             assert_eq!(now_held, expected, "{fault:?} at call {at}");
@@ -438,14 +442,14 @@ async fn case_06_a_file_that_comes_back_is_found_by_a_look() {
     world.put(key, &text);
     let file = File::at(key).unwrap();
     let etag = world.root.folder().etag(key).unwrap();
-    let small = Limits {
+    let small = BatchLimits {
         chunk_rows: 2,
-        turn_rows: 2,
-        ..Limits::DEFAULT
+        invocation_rows: 2,
+        ..BatchLimits::DEFAULT
     };
     let small = batches_of(&world, small);
     let first = small.work(&file, &etag, &now, Instant::MAX);
-    assert_eq!(first.await.unwrap(), Turn::Later);
+    assert_eq!(first.await.unwrap(), Invocation::Later);
     let path = world.root.0.join(key);
     let away = world.root.0.join("away");
     let state = |listed: Vec<(String, Value, u64, String)>| {
@@ -664,10 +668,10 @@ async fn case_26_files_of_one_marketplace_do_not_hold_up_anothers() {
 async fn case_26_messages_say_whose_they_are_and_turns_end() {
     let world = World::new().await;
     let rows: String = (0..10).map(|n| format!("r-{n},p-1,c-{n}\n")).collect();
-    let limits = Limits {
+    let limits = BatchLimits {
         chunk_rows: 2,
-        turn_rows: 4,
-        ..Limits::DEFAULT
+        invocation_rows: 4,
+        ..BatchLimits::DEFAULT
     };
     let batches = batches_of(&world, limits);
     let mut queue = VecDeque::new();
@@ -731,7 +735,7 @@ async fn case_38_a_file_is_taken_when_its_marketplace_is_made() {
 #[tokio::test]
 async fn case_38_a_message_goes_round_until_its_marketplace_is_made() {
     let world = World::new().await;
-    let batches = batches_of(&world, Limits::DEFAULT);
+    let batches = batches_of(&world, BatchLimits::DEFAULT);
     let told: Vec<String> = ["week.csv", "gone.csv", "other.csv"]
         .map(|name| {
             let key = format!("inbox/later/redemptions/{name}");

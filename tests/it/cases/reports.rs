@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
-use crate::support::fault_client::{FAULTS, Fault, Line};
+use crate::support::fault_client::{FAULTS, Fault, FaultClient};
 use crate::support::fixtures::{NOW, Shop, assert_part, at, segment};
 use crate::support::service::{ADMIN, Service};
 
@@ -735,10 +735,10 @@ async fn case_31_orders_before_is_explained() {
             .await
             .1;
         assert_eq!(told["orders_before"], 2, "{told}");
-        let note = told["orders_before_note"].as_str().unwrap();
+        let marker = told["orders_before_note"].as_str().unwrap();
         assert!(
-            note.starts_with("2 orders were placed before 2026-11-20T12:00:00.000Z"),
-            "{note}"
+            marker.starts_with("2 orders were placed before 2026-11-20T12:00:00.000Z"),
+            "{marker}"
         );
     }
     let empty = Shop::open(json!({})).await;
@@ -1252,7 +1252,7 @@ async fn case_10_what_dies_between_making_and_answering_is_made_once() {
         loop {
             let mut reached = false;
             for fault in FAULTS {
-                let line = Line::new();
+                let line = FaultClient::new();
                 line.store().create_table().await.unwrap();
                 let service = Service::over(&line, at("20T12:00"));
                 with_promotion(&service, "m").await;

@@ -22,7 +22,7 @@ pub struct Units {
     pub calls: f64,
     pub writes: f64,
     pub reads: f64,
-    /// Bytes of the items that were put one by one: facts and notes.
+    /// Bytes of the items that were put one by one: facts and intake markers.
     pub bytes_put: f64,
 }
 
@@ -90,7 +90,7 @@ impl Meter {
         assert!(forbidden.is_empty(), "{forbidden:?}");
     }
 
-    /// Asks for the units, and notes what may never be asked for.
+    /// Asks for the units, and intake markers what may never be asked for.
     fn request(&self, operation: &str, body: &str) -> String {
         if operation == "Scan" || body.contains("\"IndexName\"") || body.contains("Indexes\":[{") {
             self.state

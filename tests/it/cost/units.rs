@@ -4,16 +4,16 @@
 use std::sync::LazyLock;
 
 use http::{Method, StatusCode};
-use revtrail_core::attribution::event::{Channel, Kind};
+use revtrail_core::attribution::event::{Channel, EventKind};
 use revtrail_core::attribution::order::Status;
 use revtrail_core::figures::fold::{Contribution, DayPart, LineCredit, OrderLine};
 use revtrail_core::value::id::{CampaignId, CustomerId, MarketplaceId, OrderId};
 use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::{DAY_MS, Instant, Retention};
 use revtrail_store::Store;
-use revtrail_store::jobs::job::{Unit, Work};
+use revtrail_store::jobs::job::{Job, Work};
 use revtrail_store::ledger::contribution::{Move, StoredContribution};
-use revtrail_store::ledger::daily::Desk;
+use revtrail_store::ledger::daily::AggregateCache;
 use revtrail_store::table::embedded::{self, Embedded};
 use serde_json::{Value, json};
 
@@ -25,8 +25,8 @@ const NOW: &str = "2026-04-14T12:00:00Z";
 const CAMPAIGN: &str = "spring-sale-2026-04";
 
 /// Dollars of a million units, on demand.
-const WRITE_UNITS: f64 = 0.625;
-const READ_UNITS: f64 = 0.125;
+const WRITE_JOBS: f64 = 0.625;
+const READ_JOBS: f64 = 0.125;
 
 struct Shop {
     service: Service,
@@ -220,7 +220,7 @@ impl Row {
 
     /// Dollars of a million.
     fn dollars(&self) -> f64 {
-        self.per.writes * WRITE_UNITS + self.per.reads * READ_UNITS
+        self.per.writes * WRITE_JOBS + self.per.reads * READ_JOBS
     }
 
     /// Prints the figures, and fails where one is above what it must be.
@@ -416,7 +416,7 @@ async fn report() -> Row {
     let today = now.day("Europe/Dublin".parse().unwrap());
     let first_visible = Retention::DEFAULT.first_visible(today);
     let mut campaign_days = 0;
-    let unit = Unit::new(Work::Fold { next: 0 }, None, 0, 0, now);
+    let unit = Job::new(Work::Fold { next: 0 }, None, 0, 0, now);
     market.jobs().add_fold(&unit, &[], now).await.unwrap();
     for ago in 0..90 {
         let mut part = DayPart::default();
@@ -426,8 +426,8 @@ async fn report() -> Row {
             let id = CampaignId::new(&name(c)).unwrap();
             let sent = 20_000 + (c as i64 * 7_919 + i64::from(ago) * 104_729) % 20_000;
             let of = |percent: i64| sent * percent / 100 + c as i64 % 7;
-            let gauges = [of(227), of(97), of(36), of(29), of(2), of(99), of(6), of(4)];
-            part.gauges.push((id.clone(), Channel::Email, gauges));
+            let counters = [of(227), of(97), of(36), of(29), of(2), of(99), of(6), of(4)];
+            part.counters.push((id.clone(), Channel::Email, counters));
             let amount = Money::parse(&format!("{}.{:02}", of(41), c % 100)).unwrap();
             part.orders.push(OrderLine {
                 order_id: OrderId::new(&uuid(&format!("{c} {ago}"))).unwrap(),
@@ -442,7 +442,7 @@ async fn report() -> Row {
                     campaign_id: id,
                     channel: Channel::Email,
                     message_id: None,
-                    touch_kind: Kind::Clicked,
+                    touch_kind: EventKind::Clicked,
                     touch_at: noon(ago),
                     sent_at: noon(ago),
                 }),
@@ -454,7 +454,7 @@ async fn report() -> Row {
             days: [(today.minus(ago), part)].into(),
         };
         let customer = CustomerId::new(&format!("all-of-day-{ago}")).unwrap();
-        let unit = Unit::new(Work::Fold { next: 0 }, None, 0, 0, now);
+        let unit = Job::new(Work::Fold { next: 0 }, None, 0, 0, now);
         market
             .jobs()
             .add_fold(&unit, std::slice::from_ref(&customer), now)
@@ -469,10 +469,17 @@ async fn report() -> Row {
         }];
         market
             .contributions()
-            .move_all(&unit, moves, rules, first_visible, &mut Desk::of(0), now)
+            .move_all(
+                &unit,
+                moves,
+                rules,
+                first_visible,
+                &mut AggregateCache::of(0),
+                now,
+            )
             .await
             .unwrap();
-        market.jobs().unit_done(&unit).await.unwrap();
+        market.jobs().job_done(&unit).await.unwrap();
     }
     // Not in the seconds after figures moved, in which a report reads strongly, for twice as much.
     shop.service.set_now(now.plus_ms(60_000));
@@ -618,9 +625,9 @@ fn what_a_month_of_a_million_events_a_day_costs() {
     const RUNS: f64 = 24.0 * DAYS;
     /// Events of a changed customer in an hour, as a campaign makes them: sent, delivered, 30 % opened, 5 % clicked.
     const EVENTS_OF_ONE: f64 = 2.35;
-    const UNIT_CUSTOMERS: f64 = 2_500.0;
+    const JOB_CUSTOMERS: f64 = 2_500.0;
     const CALL: f64 = 100.0;
-    /// 100 puts, 16 at a time, and two notes, at 5 ms each: 45 ms; doubled for what is slower.
+    /// 100 puts, 16 at a time, and two intake markers, at 5 ms each: 45 ms; doubled for what is slower.
     const CALL_SECONDS: f64 = 0.1;
     /// 90 reads, 8 at a time, at 5 ms and a transaction of 30 ms: 90 ms; doubled.
     const BATCH_SECONDS: f64 = 0.2;
@@ -687,7 +694,7 @@ fn what_a_month_of_a_million_events_a_day_costs() {
         "GB-seconds",
         GB_SECONDS,
     );
-    let messages = RUNS + customers / UNIT_CUSTOMERS;
+    let messages = RUNS + customers / JOB_CUSTOMERS;
     bill.line(
         "SQS: send, receive, delete, and asking",
         3.0 * messages + POLLS,

@@ -8,10 +8,10 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use axum::Router;
 use axum::body::Body;
-use hourly_attributor::{Attributor, Limits};
+use hourly_attributor::{Attributor, JobLimits};
 use http::{Method, Request};
 use http_body_util::BodyExt;
-use redemption_batch::{Batches, Turn};
+use redemption_batch::{Batches, Invocation};
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::Store;
@@ -104,11 +104,11 @@ impl World {
             revtrail_web::dispatch::router(routes, app)
         };
         let routers = lists.into_iter().enumerate().map(router).collect();
-        let limits = Limits {
-            unit_customers: 2,
+        let limits = JobLimits {
+            job_customers: 2,
             batch_customers: 2,
-            stripes: 3,
-            ..Limits::DEFAULT
+            shards: 3,
+            ..JobLimits::DEFAULT
         };
         let attributor = Attributor {
             limits,
@@ -168,8 +168,8 @@ impl World {
     }
 
     async fn run(&self) {
-        let nudges = self.attributor.tick().await.unwrap();
-        self.attributor.drain(nudges, &|| self.now).await.unwrap();
+        let messages = self.attributor.tick().await.unwrap();
+        self.attributor.drain(messages, &|| self.now).await.unwrap();
     }
 
     /// A file of redemptions comes, and is told of twice.
@@ -186,7 +186,7 @@ impl World {
             );
             let clock = || self.now;
             let worked = self.batches.work(&file, &etag, &clock, Instant::MAX);
-            assert_eq!(worked.await.unwrap(), Turn::Ended);
+            assert_eq!(worked.await.unwrap(), Invocation::Ended);
         }
     }
 

@@ -184,7 +184,7 @@ async fn the_store_s_cases_hold_on_dynamodb_local() {
     println!("real parts: {count} cases");
 }
 
-/// Random marketplaces through the real handlers: facts, notes, units, moves, sheets, rows, runs, as they are stored there.
+/// Random marketplaces through the real handlers: facts, intake markers, units, moves, daily aggregates, rows, runs, as they are stored there.
 #[tokio::test]
 async fn random_worlds_come_out_the_same_on_dynamodb_local() {
     if !parts_are_here() {
@@ -467,7 +467,7 @@ impl Cloud {
         }
     }
 
-    /// Calls the function, and kills its process once a unit has begun to show in the sheets. A call that ends before that
+    /// Calls the function, and kills its process once a unit has begun to show in the daily aggregates. A call that ends before that
     /// is an ordinary one.
     async fn call_and_kill(&mut self, event: &Value, kill: &mut bool) -> Result<Value, String> {
         let (done, answer) = mpsc::channel();
@@ -489,11 +489,11 @@ impl Cloud {
             if let Ok(answer) = answer.try_recv() {
                 return answer;
             }
-            let waiting = self.market.jobs().units().await.unwrap().len();
+            let waiting = self.market.jobs().jobs().await.unwrap().len();
             let shown = self
                 .market
                 .daily()
-                .sheets(
+                .aggregates(
                     today.minus(40),
                     today.plus(1),
                     revtrail_store::Reading::STRONG,
@@ -501,7 +501,11 @@ impl Cloud {
                 )
                 .await
                 .unwrap();
-            if waiting > 0 && shown.iter().any(|(_, sheet)| !sheet.rows.is_empty()) {
+            if waiting > 0
+                && shown
+                    .iter()
+                    .any(|(_, aggregate)| !aggregate.rows.is_empty())
+            {
                 // Dropped, it is killed by SIGKILL.
                 self.attributor = None;
                 self.attributor = Some(self.function("hourly-attributor"));
@@ -584,7 +588,7 @@ async fn the_built_functions_come_to_the_figures_of_one_process() {
         return;
     }
     // More than a unit holds, so that a tick makes several.
-    let customers = revtrail_store::jobs::job::UNIT_CUSTOMERS_MAX + 100;
+    let customers = revtrail_store::jobs::job::JOB_CUSTOMERS_MAX + 100;
     let mut cloud = Cloud::start().await;
     let now = Clock::REAL.now();
     let (events, orders) = facts(now, customers);
@@ -625,7 +629,7 @@ async fn the_built_functions_come_to_the_figures_of_one_process() {
     // What a killed function left is pointed at by the next tick.
     assert_eq!(cloud.invoke("hourly-attributor", &tick), Ok(Value::Null));
     calls += cloud.work_off(false).await;
-    assert_eq!(cloud.market.jobs().units().await.unwrap(), []);
+    assert_eq!(cloud.market.jobs().jobs().await.unwrap(), []);
     let dead = cloud.receive(&cloud.dead).await;
     assert_eq!(
         dead.iter()

@@ -10,7 +10,7 @@ use aws_sdk_s3::types::{
     QueueConfiguration, S3KeyFilter,
 };
 use aws_sdk_sqs::types::Message;
-use redemption_batch::Limits;
+use redemption_batch::BatchLimits;
 use revtrail_aws::clock::Clock;
 use revtrail_aws::environment;
 use serde_json::{Value, json};
@@ -182,9 +182,9 @@ async fn files_in_s3_come_to_what_files_in_a_folder_come_to() {
     embedded
         .put("/v1/marketplaces/m/promotions/p-1", &promotion)
         .await;
-    let one_turn = Limits {
-        turn_rows: u64::MAX,
-        ..Limits::DEFAULT
+    let one_turn = BatchLimits {
+        invocation_rows: u64::MAX,
+        ..BatchLimits::DEFAULT
     };
     let here = batches(&embedded.store, &root, one_turn);
     for (name, bytes) in &files {

@@ -77,11 +77,11 @@ fn set(words: &str) -> BTreeSet<String> {
 #[test]
 fn the_routes_are_those_of_the_functions() {
     let template = template();
-    let poke = manage::in_process(|_| {});
+    let enqueue = manage::in_process(|_| {});
     let routes: [(&str, Vec<Route>); 4] = [
         ("IngestEvent", ingest_event::routes()),
         ("IngestOrder", ingest_order::routes()),
-        ("Manage", manage::routes(poke)),
+        ("Manage", manage::routes(enqueue)),
         ("ReportQuery", report_query::routes()),
     ];
     for (function, routes) in routes {

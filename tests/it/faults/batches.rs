@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use http::Method;
 use redemption_batch::file::File;
 use redemption_batch::files::{Files, Folder};
-use redemption_batch::{BatchError, Batches, Limits, Turn, envelope};
+use redemption_batch::{BatchError, BatchLimits, Batches, Invocation, envelope};
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::table::embedded::{self, Embedded, TABLE};
 use revtrail_store::{Store, random_hex};
 use serde_json::{Value, json};
 
 use crate::faults::schedule::{Access, Gate, Orders, Window, drive};
-use crate::support::fault_client::{Call, Fault, Line};
+use crate::support::fault_client::{Call, Fault, FaultClient};
 use crate::support::fixtures::NOW;
 use crate::support::service::{Service, block_on};
 use crate::support::tier::{proves, share, spread};
@@ -64,7 +64,7 @@ impl Drop for Root {
     }
 }
 
-pub fn batches(store: &Store, root: &Root, limits: Limits) -> Batches {
+pub fn batches(store: &Store, root: &Root, limits: BatchLimits) -> Batches {
     Batches {
         limits,
         ..Batches::new(
@@ -96,8 +96,8 @@ async fn work_off(batches: &Batches, root: &Root, file: &File, looks: i64) -> us
     for turn in 1..1_000 {
         let stop_at = Instant::from_ms(ms.load(Ordering::SeqCst)).plus_ms(looks);
         match batches.work(file, &etag, &clock, stop_at).await.unwrap() {
-            Turn::Ended | Turn::Interrupted => return turn,
-            Turn::Later => {}
+            Invocation::Ended | Invocation::Interrupted => return turn,
+            Invocation::Later => {}
         }
     }
     panic!("it is handed over without an end");
@@ -197,7 +197,7 @@ async fn play(name: &str) -> String {
     let (service, root) = (Service::at(NOW).await, Root::new());
     with_promotion(&service).await;
     let file = root.put(name, &bytes);
-    let whole = batches(&service.store, &root, Limits::DEFAULT);
+    let whole = batches(&service.store, &root, BatchLimits::DEFAULT);
     assert_eq!(work_off(&whole, &root, &file, ALL).await, 1, "{name}");
     let batch = newest(&service).await;
     let text = root.result(&file, "rejected.csv");
@@ -238,10 +238,10 @@ async fn play(name: &str) -> String {
     let (again, small_root) = (Service::at(NOW).await, Root::new());
     with_promotion(&again).await;
     small_root.put(name, &bytes);
-    let small = Limits {
+    let small = BatchLimits {
         chunk_rows: 1,
         chunk_bytes: 1,
-        ..Limits::DEFAULT
+        ..BatchLimits::DEFAULT
     };
     let turns = work_off(
         &batches(&again.store, &small_root, small),
@@ -324,30 +324,30 @@ pub async fn held(service: &Service, root: &Root, file: &File) -> Vec<Value> {
 
 /// What the table holds before a file comes.
 pub async fn before() -> Embedded {
-    let line = Line::new();
+    let line = FaultClient::new();
     let service = service(&line);
     service.store.create_table().await.unwrap();
     with_promotion(&service).await;
     line.database.copy().unwrap()
 }
 
-pub fn service(line: &Line) -> Service {
+pub fn service(line: &FaultClient) -> Service {
     Service::over(line, now())
 }
 
-pub const SMALL: Limits = Limits {
+pub const SMALL: BatchLimits = BatchLimits {
     chunk_rows: 3,
-    ..Limits::DEFAULT
+    ..BatchLimits::DEFAULT
 };
 
-pub async fn turn(batches: &Batches, root: &Root, file: &File) -> Result<Turn, BatchError> {
+pub async fn turn(batches: &Batches, root: &Root, file: &File) -> Result<Invocation, BatchError> {
     let etag = root.folder().etag(&file.key).unwrap();
     batches.work(file, &etag, &now, Instant::MAX).await
 }
 
 /// Plays the file with faults at calls to the table; what is held then, and which calls there were.
 async fn crash(before: &Embedded, faults: &[(usize, Fault)]) -> (Vec<Value>, Vec<Call>) {
-    let (line, root) = (Line::over(before.copy().unwrap()), Root::new());
+    let (line, root) = (FaultClient::over(before.copy().unwrap()), Root::new());
     let file = root.put("a.csv", FILE.as_bytes());
     let mut faults = VecDeque::from(faults.to_vec());
     let mut ended = false;
@@ -359,7 +359,7 @@ async fn crash(before: &Embedded, faults: &[(usize, Fault)]) -> (Vec<Value>, Vec
         let store = line.store();
         ended = matches!(
             turn(&batches(&store, &root, SMALL), &root, &file).await,
-            Ok(Turn::Ended)
+            Ok(Invocation::Ended)
         );
         if ended {
             break;
@@ -430,7 +430,7 @@ async fn two(before: &Embedded, turns: &[usize]) -> Vec<Value> {
     let driver = drive(&gates, &over, turns);
     let (one, other, ()) = tokio::join!(worker(0), worker(1), driver);
     for turned in [one, other] {
-        assert!(matches!(turned, Ok(Turn::Ended)), "{turned:?}");
+        assert!(matches!(turned, Ok(Invocation::Ended)), "{turned:?}");
     }
     let tripwire = Tripwire::over(database.clone());
     let store = Store::new(embedded::client(tripwire.clone()), TABLE);
@@ -485,14 +485,14 @@ async fn a_file_that_is_not_what_it_was_fails_its_batch_and_leaves_the_results_a
         .work(&file, &etag, &clock, now().plus_ms(3))
         .await
         .unwrap();
-    assert_eq!(turned, Turn::Later);
+    assert_eq!(turned, Invocation::Later);
     let header = FILE.lines().next().unwrap();
     root.put("a.csv", format!("{header}\nr-9,p-1,zoe,,,\n").as_bytes());
     work_off(&small, &root, &file, ALL).await;
     let result = root.result(&file, "result.json");
     assert_eq!(
         small.work(&file, &etag, &now, Instant::MAX).await.unwrap(),
-        Turn::Interrupted
+        Invocation::Interrupted
     );
     let list = service.get(&format!("{M}/batches")).await;
     let states: Vec<_> = list["batches"]
@@ -519,7 +519,7 @@ async fn a_file_that_is_not_what_it_was_fails_its_batch_and_leaves_the_results_a
     std::fs::remove_file(root.0.join(&gone.key)).unwrap();
     assert_eq!(
         small.work(&gone, &etag, &now, Instant::MAX).await.unwrap(),
-        Turn::Interrupted
+        Invocation::Interrupted
     );
     let list = service.get(&format!("{M}/batches")).await;
     let batch = list["batches"]
@@ -600,7 +600,7 @@ async fn a_file_comes_to_what_calls_come_to() {
     let jsonl: String = rows.iter().map(|row| format!("{row}\n")).collect();
     let file = root.put("a.jsonl", jsonl.as_bytes());
     work_off(
-        &batches(&service.store, &root, Limits::DEFAULT),
+        &batches(&service.store, &root, BatchLimits::DEFAULT),
         &root,
         &file,
         ALL,
@@ -669,7 +669,7 @@ async fn every_message_is_answered_as_the_corpus_says() {
             let whole = one(&body[start + 4..end]);
             body.replace_range(start..end, &whole);
         }
-        let batches = batches(&service.store, &root, Limits::DEFAULT);
+        let batches = batches(&service.store, &root, BatchLimits::DEFAULT);
         let (mut answers, mut waits) = (Vec::new(), 0);
         let mut queue = VecDeque::from([body]);
         while let Some(body) = queue.pop_front() {
@@ -729,7 +729,7 @@ async fn a_batch_that_is_handed_over_comes_back_by_the_queue() {
     let before = before().await;
     let (expected, _) = crash(&before, &[]).await;
     for copies in [1, 2] {
-        let (line, root) = (Line::over(before.copy().unwrap()), Root::new());
+        let (line, root) = (FaultClient::over(before.copy().unwrap()), Root::new());
         let file = root.put("a.csv", FILE.as_bytes());
         let etag = root.folder().etag(&file.key).unwrap();
         let store = line.store();
@@ -795,7 +795,7 @@ async fn a_batch_that_nobody_gets_on_with_fails_and_says_what_to_do() {
     }
     assert_eq!(
         turns,
-        [[Turn::Later; 5].as_slice(), &[Turn::Ended]].concat()
+        [[Invocation::Later; 5].as_slice(), &[Invocation::Ended]].concat()
     );
     let batch = newest(&service).await;
     assert_eq!((counts(&batch)[0], &batch["state"]), (3, &json!("failed")));

@@ -4,17 +4,17 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use hourly_attributor::{Attributor, AttributorError, Limits};
+use hourly_attributor::{Attributor, AttributorError, JobLimits};
 use http::Method;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::Store;
-use revtrail_store::jobs::job::Nudge;
+use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::market::access::{Marketplace, Role};
 use revtrail_store::table::embedded::Embedded;
 use serde_json::{Value, json};
 
-use crate::support::fault_client::{Call, Fault, Line};
+use crate::support::fault_client::{Call, Fault, FaultClient};
 use crate::support::fixtures::{NOW, assert_part, events, order, with};
 use crate::support::invariants::{assert_same, held};
 use crate::support::promotion_lists::shown;
@@ -32,7 +32,7 @@ enum Act {
     Told(&'static str, Value, Value),
     /// A tick, and all that follows from it.
     Tick,
-    /// The same in units and batches of two.
+    /// The same in jobs and batches of two.
     Small,
     /// The same where the time is up after every look at the clock but one.
     HandOver,
@@ -492,15 +492,15 @@ fn now() -> Instant {
 }
 
 /// A service over the line, with nothing in memory: as after a crash.
-fn service(line: &Line, now: Instant) -> Service {
+fn service(line: &FaultClient, now: Instant) -> Service {
     Service::over(line, now)
 }
 
-/// Handles nudges and all that follow; the clock goes on by a millisecond at every look, and a nudge has so many of them.
+/// Handles job messages and all that follow; the clock goes on by a millisecond at every look, and a job message has so many of them.
 async fn drain(
     service: &Service,
-    mut nudges: Vec<Nudge>,
-    limits: Limits,
+    mut messages: Vec<JobMessage>,
+    limits: JobLimits,
     looks: i64,
 ) -> Result<(), AttributorError> {
     let attributor = Attributor {
@@ -510,28 +510,32 @@ async fn drain(
     let ms = AtomicI64::new(service.now().ms());
     let clock = || Instant::from_ms(ms.fetch_add(1, Ordering::SeqCst));
     for _ in 0..1_000 {
-        let Some(nudge) = nudges.pop() else {
+        let Some(message) = messages.pop() else {
             return Ok(());
         };
         let stop_at = Instant::from_ms(ms.load(Ordering::SeqCst)).plus_ms(looks);
-        nudges.extend(attributor.handle(&nudge, &clock, stop_at).await?);
+        messages.extend(attributor.handle(&message, &clock, stop_at).await?);
     }
     panic!("it is handed over without an end");
 }
 
-/// A tick and all nudges that follow.
-async fn attribute(service: &Service, limits: Limits, looks: i64) -> Result<(), AttributorError> {
-    let nudges = service.attributor().tick().await?;
-    drain(service, nudges, limits, looks).await
+/// A tick and all job messages that follow.
+async fn attribute(
+    service: &Service,
+    limits: JobLimits,
+    looks: i64,
+) -> Result<(), AttributorError> {
+    let messages = service.attributor().tick().await?;
+    drain(service, messages, limits, looks).await
 }
 
 /// Does an act; true where it is known to be done.
 async fn act(service: &Service, act: &Act) -> bool {
-    let small = Limits {
-        unit_customers: 2,
+    let small = JobLimits {
+        job_customers: 2,
         batch_customers: 2,
-        stripes: 3,
-        ..Limits::DEFAULT
+        shards: 3,
+        ..JobLimits::DEFAULT
     };
     match act {
         Act::Call(method, path, body) => {
@@ -540,7 +544,7 @@ async fn act(service: &Service, act: &Act) -> bool {
             // A run that is asked for begins at once.
             let poked = service.poked();
             done && (poked.is_empty()
-                || drain(service, poked, Limits::DEFAULT, i64::from(i32::MAX))
+                || drain(service, poked, JobLimits::DEFAULT, i64::from(i32::MAX))
                     .await
                     .is_ok())
         }
@@ -564,7 +568,12 @@ async fn act(service: &Service, act: &Act) -> bool {
 
 /// Does an act until it is known to be done; after a failure with a process that remembers nothing. Each try meets the next of
 /// the faults, and the last ones a line that works.
-async fn insist(line: &Line, now: Instant, one: &Act, faults: &mut VecDeque<(usize, Fault)>) {
+async fn insist(
+    line: &FaultClient,
+    now: Instant,
+    one: &Act,
+    faults: &mut VecDeque<(usize, Fault)>,
+) {
     for _ in 0..4 {
         match faults.pop_front() {
             Some((call, fault)) => line.fail_at(call, fault),
@@ -586,7 +595,7 @@ fn replay(at: usize) -> String {
 
 /// What the table holds before each act, and after the last.
 async fn states(acts: &Acts) -> Vec<Embedded> {
-    let line = Line::new();
+    let line = FaultClient::new();
     service(&line, now()).store.create_table().await.unwrap();
     let mut states = Vec::new();
     for (.., one) in acts {
@@ -607,7 +616,7 @@ async fn play(
 ) -> (Vec<String>, Vec<Call>) {
     // A stale read shows what stood before the act before.
     let stale = at > 0 && faults.iter().any(|(_, fault)| *fault == Fault::StaleRead);
-    let mut line = Line::over(states[at - usize::from(stale)].copy().unwrap());
+    let mut line = FaultClient::over(states[at - usize::from(stale)].copy().unwrap());
     line.sends_again = sends_again;
     if stale {
         line.remember();
@@ -616,7 +625,7 @@ async fn play(
     let faults = &mut VecDeque::from(faults.to_vec());
     insist(&line, now(), &acts[at].2, faults).await;
     let calls = line.calls();
-    // The note of a call that died is taken for one after a quarter of an hour.
+    // The intake marker of a call that died is taken for one after a quarter of an hour.
     let later = now().plus_ms(20 * 60_000);
     insist(&line, later, &Act::Tick, faults).await;
     insist(&line, later, &Act::Tick, faults).await;
@@ -675,7 +684,7 @@ fn what_is_refused_for_now_is_sent_again() {
             |&at| {
                 let (name, _, one) = &acts[at];
                 let play = |refused: Option<(usize, Fault)>| {
-                    let mut line = Line::over(states[at].copy().unwrap());
+                    let mut line = FaultClient::over(states[at].copy().unwrap());
                     line.sends_again = true;
                     if let Some((call, fault)) = refused {
                         line.fail_at(call, fault);
@@ -781,7 +790,7 @@ fn every_point(acts: &Acts, sends_again: bool) {
 
 /// What comes of a call when it fails, as its caller is told, and what stands then.
 async fn told(before: &Embedded, operation: &str, fault: Fault) -> String {
-    let line = Line::over(before.copy().unwrap());
+    let line = FaultClient::over(before.copy().unwrap());
     let (store, id) = (line.store(), MarketplaceId::new("m").unwrap());
     let marketplace = |name: &str| Marketplace {
         marketplace_id: id.clone(),
@@ -820,7 +829,7 @@ async fn told(before: &Embedded, operation: &str, fault: Fault) -> String {
 /// The faults that [`Call::faults`] leaves out: each is told as the one that stands for it, and leaves the same.
 #[tokio::test]
 async fn faults_of_one_kind_are_one() {
-    let line = Line::new();
+    let line = FaultClient::new();
     let service = service(&line, now());
     service.store.create_table().await.unwrap();
     assert!(act(&service, &life()[0].2).await);

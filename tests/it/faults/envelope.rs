@@ -4,11 +4,11 @@
 use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
-use hourly_attributor::{Attributor, Limits, envelope};
+use hourly_attributor::{Attributor, JobLimits, envelope};
 use http::{Method, Request};
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::time::Instant;
-use revtrail_store::jobs::job::Nudge;
+use revtrail_store::jobs::job::JobMessage;
 use revtrail_web::app::App;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -19,13 +19,13 @@ use crate::support::service::ADMIN;
 const ENVELOPES: &str = include_str!("../../corpus/envelopes.txt");
 
 /// Messages of a queue, named `0`, `1`, …
-fn messages(nudges: &[Nudge]) -> Value {
-    let record = |(place, nudge): (usize, &Nudge)| {
+fn messages(messages: &[JobMessage]) -> Value {
+    let record = |(place, message): (usize, &JobMessage)| {
         json!({
-            "messageId": place.to_string(), "eventSource": "aws:sqs", "body": serde_json::to_string(nudge).unwrap(),
+            "messageId": place.to_string(), "eventSource": "aws:sqs", "body": serde_json::to_string(message).unwrap(),
         })
     };
-    json!({ "Records": nudges.iter().enumerate().map(record).collect::<Value>() })
+    json!({ "Records": messages.iter().enumerate().map(record).collect::<Value>() })
 }
 
 fn scheduled() -> Value {
@@ -38,14 +38,14 @@ async fn call(
     event: &Value,
     now: Instant,
     stop_at: Instant,
-    refused: impl Fn(&[Nudge]) -> bool,
-) -> (Result<Value, String>, Vec<Nudge>) {
+    refused: impl Fn(&[JobMessage]) -> bool,
+) -> (Result<Value, String>, Vec<JobMessage>) {
     let sent = Mutex::new(Vec::new());
-    let send = async |nudges: &[Nudge]| {
-        if refused(nudges) {
+    let send = async |messages: &[JobMessage]| {
+        if refused(messages) {
             return Err("the queue is away");
         }
-        sent.lock().unwrap().extend_from_slice(nudges);
+        sent.lock().unwrap().extend_from_slice(messages);
         Ok(())
     };
     let answer = envelope::answer(attributor, event, &|| now, stop_at, send).await;
@@ -113,11 +113,11 @@ async fn what_follows_from_a_tick_comes_to_the_figures_of_a_run_in_process() {
         shop.events(&EVENTS).await;
         shop.orders(&ORDERS).await;
         let attributor = Attributor {
-            limits: Limits {
-                unit_customers: 2,
+            limits: JobLimits {
+                job_customers: 2,
                 batch_customers: 2,
-                stripes: 3,
-                ..Limits::DEFAULT
+                shards: 3,
+                ..JobLimits::DEFAULT
             },
             ..shop.service.attributor()
         };
@@ -129,7 +129,7 @@ async fn what_follows_from_a_tick_comes_to_the_figures_of_a_run_in_process() {
             if waiting.is_empty() {
                 break;
             }
-            let some: Vec<Nudge> = waiting.drain(..waiting.len().min(size)).collect();
+            let some: Vec<JobMessage> = waiting.drain(..waiting.len().min(size)).collect();
             for _ in 0..copies {
                 let (answer, more) =
                     call(&attributor, &messages(&some), now, Instant::MAX, |_| false).await;
@@ -150,7 +150,7 @@ async fn what_follows_from_a_tick_comes_to_the_figures_of_a_run_in_process() {
 async fn what_is_not_done_is_handed_over_or_delivered_again() {
     let shop = Shop::after(json!({}), &EVENTS, &[]).await;
     let attributor = shop.service.attributor();
-    let plan = Nudge::Plan {
+    let plan = JobMessage::Plan {
         marketplace: shop
             .service
             .store
@@ -175,7 +175,7 @@ async fn what_is_not_done_is_handed_over_or_delivered_again() {
         ),
     ] {
         // Nothing follows from these plans, and no message carries nothing.
-        let refuse = |nudges: &[Nudge]| refused && !nudges.is_empty();
+        let refuse = |messages: &[JobMessage]| refused && !messages.is_empty();
         let (answer, told) = call(&attributor, &messages(&two), now, at(stop_at), refuse).await;
         let failed: Value = failed
             .iter()

@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::Store;
-use revtrail_store::jobs::job::Nudge;
+use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::table::embedded::{self, Embedded};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -53,7 +53,7 @@ enum Act {
     Tick,
     /// The attributor plans, and works off what is new: whoever is frozen has the rest.
     TickOthers,
-    /// The units that are planned already are worked off.
+    /// The jobs that are planned already are worked off.
     Work,
 }
 
@@ -148,20 +148,23 @@ const STORIES: &[Story] = &[
     },
 ];
 
-fn plan() -> Nudge {
-    Nudge::Plan {
+fn plan() -> JobMessage {
+    JobMessage::Plan {
         marketplace: MarketplaceId::new("m").unwrap(),
         run_id: None,
     }
 }
 
-async fn work(service: &Service, nudges: Vec<Nudge>) {
-    let drained = service.attributor().drain(nudges, &|| service.now()).await;
+async fn work(service: &Service, messages: Vec<JobMessage>) {
+    let drained = service
+        .attributor()
+        .drain(messages, &|| service.now())
+        .await;
     drained.unwrap();
 }
 
-/// Does one thing; `planned` is what points at the units that were planned before.
-async fn act(service: &Service, act: Act, planned: &[Nudge]) {
+/// Does one thing; `planned` is what points at the jobs that were planned before.
+async fn act(service: &Service, act: Act, planned: &[JobMessage]) {
     let path = |rest: &str| format!("/v1/marketplaces/m/{rest}");
     match act {
         Events(line) => service.feed("m", "events", &events(line), 100).await,
@@ -177,7 +180,7 @@ async fn act(service: &Service, act: Act, planned: &[Nudge]) {
             let attributor = service.attributor();
             let planned_now = attributor.handle(&plan(), &clock, Instant::MAX).await;
             let mut new = planned_now.unwrap();
-            new.retain(|nudge| !planned.contains(nudge));
+            new.retain(|message| !planned.contains(message));
             work(service, new).await;
         }
         Work => work(service, planned.to_vec()).await,

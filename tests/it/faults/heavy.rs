@@ -5,7 +5,7 @@ use std::io::Write;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::event::Channel;
-use revtrail_core::figures::sheet::{Figures, Sheet};
+use revtrail_core::figures::daily::{Aggregate, Figures};
 use revtrail_core::value::id::{CampaignId, MarketplaceId};
 use revtrail_core::value::time::Day;
 use revtrail_oracle::worlds::Rng;
@@ -212,13 +212,15 @@ async fn a_bot_with_fifty_thousand_events_is_one_customer_like_any_other() {
 
 /// A day on which as many campaigns with the longest of names sent something, as it is stored.
 fn busy_day(rng: &mut Rng, campaigns: usize) -> Vec<u8> {
-    let mut sheet = Sheet::default();
+    let mut aggregate = Aggregate::default();
     for _ in 0..campaigns {
         let letter = |_| char::from(b'0' + rng.below(64) as u8);
         let id = CampaignId::new(&(0..128).map(letter).collect::<String>()).unwrap();
-        sheet.rows.insert((id, Channel::Email), Figures::default());
+        aggregate
+            .rows
+            .insert((id, Channel::Email), Figures::default());
     }
-    let json = serde_json::to_vec(&sheet).unwrap();
+    let json = serde_json::to_vec(&aggregate).unwrap();
     let mut packer = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
     packer.write_all(&json).unwrap();
     packer.finish().unwrap()
@@ -233,15 +235,15 @@ async fn a_customer_of_many_busy_days_is_folded_in_steps() {
     let last = Day::parse("2026-11-18").unwrap();
     let (mut events, mut bytes) = (Vec::new(), 0);
     for day in (0..50).map(|days| last.minus(days)) {
-        let (key, sheet) = (keys::sheet(&id, 0, day), busy_day(&mut rng, 900));
-        bytes += sheet.len();
+        let (key, aggregate) = (keys::aggregate(&id, 0, day), busy_day(&mut rng, 900));
+        bytes += aggregate.len();
         let put = client
             .put_item()
             .table_name(TABLE)
             .item("pk", AttributeValue::S(key.pk))
             .item("sk", AttributeValue::S(key.sk))
             .item("v", AttributeValue::N("1".to_owned()))
-            .item("z", AttributeValue::B(Blob::new(sheet)));
+            .item("z", AttributeValue::B(Blob::new(aggregate)));
         put.send().await.unwrap();
         events.push(json!({"event_id": day.to_string(), "kind": "sent", "channel": "email", "campaign_id": "spring",
             "customer_id": "ann", "message_id": day.to_string(), "occurred_at": format!("{day}T12:00:00Z")}));

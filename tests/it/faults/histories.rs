@@ -1,9 +1,9 @@
-//! Histories: months of a marketplace through the real handlers, over a line that fails, with nudges lost, doubled, late and
-//! handed over, a clock that jumps, and expiry that deletes now or later. After every step the sheets are the sums of the
+//! Histories: months of a marketplace through the real handlers, over a line that fails, with job messages lost, doubled, late and
+//! handed over, a clock that jumps, and expiry that deletes now or later. After every step the daily aggregates are the sums of the
 //! contributions; whenever nothing waits, every figure is what the second implementation computes from the accepted facts;
 //! and the same facts another way, with other failures and without the neighbour, end in the same bytes.
 //!
-//! A seed gives what is told and what fails. Names that the store draws (of notes and units) are drawn anew each time, and
+//! A seed gives what is told and what fails. Names that the store draws (of intake markers and jobs) are drawn anew each time, and
 //! with them their order: so a replay plays its seed several times.
 
 mod driver;
@@ -16,7 +16,7 @@ use revtrail_oracle::histories::{History, MOMENT_MS, Told, history};
 use revtrail_oracle::worlds::Rng;
 use serde_json::{Value, json};
 
-use self::driver::{Act, MINUTE_MS, Player};
+use self::driver::{Act, Driver, MINUTE_MS};
 use crate::support::service::block_on;
 use crate::support::tier::{number, seeds, spread};
 
@@ -51,7 +51,7 @@ fn the_end(history: &History) -> i64 {
 
 /// The history as it comes, beside a neighbour that is told the same things at other times.
 async fn first_way(history: &History, seed: u64, trace: &Mutex<Vec<String>>) -> (Value, Told) {
-    let mut player = Player::new(history, seed, true, trace).await;
+    let mut player = Driver::new(history, seed, true, trace).await;
     player.make().await;
     for (n, moment) in history.moments.iter().enumerate() {
         player.arrive(moment.at).await;
@@ -139,7 +139,7 @@ async fn second_way(
     seed: u64,
     trace: &Mutex<Vec<String>>,
 ) -> Value {
-    let mut player = Player::new(history, !seed, false, trace).await;
+    let mut player = Driver::new(history, !seed, false, trace).await;
     player.make().await;
     let mut waiting: Vec<(i64, bool, Value)> = Vec::new();
     let ends = history

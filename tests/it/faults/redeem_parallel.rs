@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use revtrail_core::value::time::Instant;
-use revtrail_store::promotions::slot_of;
+use revtrail_store::promotions::promotion_shard_of;
 use serde_json::{Value, json};
 
-use crate::support::fault_client::Line;
+use crate::support::fault_client::FaultClient;
 use crate::support::fixtures::{NOW, with};
 use crate::support::promotion_lists::{dashboard, part, promotion, rows};
 use crate::support::service::Service;
@@ -29,7 +29,7 @@ fn on_threads<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// A service over a line, with one promotion of which everybody may have five euros off.
-async fn service(line: &Line, more: Value, limit: Option<usize>) -> Arc<Service> {
+async fn service(line: &FaultClient, more: Value, limit: Option<usize>) -> Arc<Service> {
     let service = Service::over(line, Instant::parse(NOW).unwrap());
     service.store.create_table().await.unwrap();
     service.make("m", &json!({})).await;
@@ -140,20 +140,22 @@ fn limits() -> [(Value, Option<usize>, &'static str); 3] {
 fn as_many_succeed_as_there_is_to_take() {
     for (more, limit, reason) in limits() {
         on_threads(async {
-            let service = service(&Line::new(), more, limit).await;
+            let service = service(&FaultClient::new(), more, limit).await;
             exactly(&service, &ids(MANY), reason).await;
         });
     }
 }
 
-/// A pool is spread over slots by the redemption's id; whoever finds his own empty finds what lies in the others.
+/// A pool is spread over shards by the redemption's id; whoever finds his own empty finds what lies in the others.
 #[test]
-fn one_slot_finds_what_there_is() {
-    let of_one = |n: usize| Some(format!("r{n}")).filter(|id| slot_of(id) == slot_of("r0"));
+fn one_shard_finds_what_there_is() {
+    let of_one = |n: usize| {
+        Some(format!("r{n}")).filter(|id| promotion_shard_of(id) == promotion_shard_of("r0"))
+    };
     let ids: Vec<String> = (0..).filter_map(of_one).take(300).collect();
     for (more, limit, reason) in limits() {
         on_threads(async {
-            let service = service(&Line::new(), more, limit).await;
+            let service = service(&FaultClient::new(), more, limit).await;
             exactly(&service, &ids, reason).await;
         });
     }
@@ -163,7 +165,7 @@ fn one_slot_finds_what_there_is() {
 fn cancelled_transactions_change_no_answer() {
     for (seed, (more, limit, reason)) in limits().into_iter().enumerate() {
         on_threads(async {
-            let line = Line::new();
+            let line = FaultClient::new();
             let service = service(&line, more, limit).await;
             line.cancel(seed as u64, 30);
             exactly(&service, &ids(500), reason).await;
@@ -181,7 +183,7 @@ async fn a_redeem_is_few_calls() {
         (json!({"cap": 1_000}), Some(1_000)),
         (json!({"cap": 1_000, "budget": budget}), Some(1_000)),
     ] {
-        let line = Line::new();
+        let line = FaultClient::new();
         let service = service(&line, more.clone(), limit).await;
         let mut calls = Vec::new();
         for id in ids(50) {

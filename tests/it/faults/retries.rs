@@ -538,7 +538,10 @@ async fn settings_hold_for_events_that_are_ahead_of_a_clock() {
         }
         let id = MarketplaceId::new("m").unwrap();
         let market = shop.service.store.market(&id, shop.service.retention);
-        assert!(market.intake().notes().await.unwrap().is_empty(), "{what}");
+        assert!(
+            market.intake().markers().await.unwrap().is_empty(),
+            "{what}"
+        );
         let run = shop
             .service
             .run_with("m", &json!({ "verify": "all" }))

@@ -3,21 +3,21 @@
 use std::collections::VecDeque;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use hourly_attributor::{Attributor, Limits};
+use hourly_attributor::{Attributor, JobLimits};
+use revtrail_core::figures::daily::Aggregate;
 use revtrail_core::figures::fold::Contribution;
-use revtrail_core::figures::sheet::Sheet;
 use revtrail_core::value::id::{CampaignId, CustomerId, MarketplaceId};
 use revtrail_core::value::time::{DAY_MS, Day, Instant, Retention};
 use revtrail_store::Reading;
-use revtrail_store::jobs::job::{Nudge, Progress, Unit, Work};
+use revtrail_store::jobs::job::{Job, JobMessage, Progress, Work};
 use revtrail_store::ledger::contribution::{Move, Moved};
-use revtrail_store::ledger::daily::Desk;
+use revtrail_store::ledger::daily::AggregateCache;
 use revtrail_store::market::Market;
 use revtrail_store::table::embedded::{self, TABLE};
 use revtrail_store::table::keys;
 use serde_json::{Value, json};
 
-use crate::support::fault_client::{Fault, Line};
+use crate::support::fault_client::{Fault, FaultClient};
 use crate::support::fixtures::{NOW, Shop, assert_part, with};
 use crate::support::service::{ADMIN, Service};
 
@@ -42,15 +42,15 @@ async fn fill(shop: &Shop, customers: std::ops::Range<usize>) {
     }
 }
 
-fn plan(shop: &Shop, run_id: Option<String>) -> Nudge {
-    Nudge::Plan {
+fn plan(shop: &Shop, run_id: Option<String>) -> JobMessage {
+    JobMessage::Plan {
         marketplace: MarketplaceId::new(shop.id).unwrap(),
         run_id,
     }
 }
 
 /// A tick under other limits, all that follows from it; a second after the last, so that runs have an order.
-async fn tick(shop: &Shop, limits: Limits) {
+async fn tick(shop: &Shop, limits: JobLimits) {
     shop.service.set_now(shop.service.now().plus_ms(1_000));
     let attributor = Attributor {
         limits,
@@ -74,14 +74,14 @@ async fn newest_run(shop: &Shop) -> Value {
 #[tokio::test]
 async fn what_runs_moved_adds_up_to_the_figures() {
     let shop = shop_of(7).await;
-    let small = Limits {
-        unit_customers: 2,
+    let small = JobLimits {
+        job_customers: 2,
         batch_customers: 1,
-        ..Limits::DEFAULT
+        ..JobLimits::DEFAULT
     };
     tick(&shop, small).await;
     let first = newest_run(&shop).await;
-    // Four units of customers, and the re-decision that a new campaign asks for.
+    // Four jobs of customers, and the re-decision that a new campaign asks for.
     let expected = json!({"state": "done", "units": 5, "units_done": 5, "customers": 7, "orders": 7, "credits_changed": 7,
         "revenue_moved": {"EUR": "70.00"}, "errors": 0, "parked": 0, "verify": null});
     assert_part("first run", &first, &expected);
@@ -119,7 +119,7 @@ async fn a_verification_finds_what_is_not_so_and_nothing_else() {
         let expected = json!({"state": "done", "verify": {"checked": 5, "differences": 0}});
         assert_part(verify, &run, &expected);
     }
-    // Folded again by another unit: still five customers, each compared once.
+    // Folded again by another job: still five customers, each compared once.
     fill(&shop, 0..2).await;
     shop.events(&["spring email opened c1 17T10:30"]).await;
     let run = run_with(&shop, json!({ "verify": "all" })).await;
@@ -136,10 +136,10 @@ async fn a_verification_finds_what_is_not_so_and_nothing_else() {
         .await
         .unwrap();
     let stored = facts.unwrap().stored;
-    let unit = Unit::new(Work::Fold { next: 0 }, None, 0, 0, now);
+    let job = Job::new(Work::Fold { next: 0 }, None, 0, 0, now);
     market
         .jobs()
-        .add_fold(&unit, std::slice::from_ref(&customer), now)
+        .add_fold(&job, std::slice::from_ref(&customer), now)
         .await
         .unwrap();
     let moves = vec![Move {
@@ -149,12 +149,12 @@ async fn a_verification_finds_what_is_not_so_and_nothing_else() {
     }];
     let rules = market.settings().rules_seen(0).await.unwrap();
     let first = Retention::DEFAULT.first_visible(now.day(chrono_tz::UTC));
-    let mut desk = Desk::of(0);
+    let mut desk = AggregateCache::of(0);
     let moved = market
         .contributions()
-        .move_all(&unit, moves, rules, first, &mut desk, now);
+        .move_all(&job, moves, rules, first, &mut desk, now);
     assert_eq!(moved.await.unwrap(), Moved::Again(vec![]));
-    market.jobs().unit_done(&unit).await.unwrap();
+    market.jobs().job_done(&job).await.unwrap();
     let run = run_with(&shop, json!({ "verify": "all" })).await;
     assert_part(
         "with the bug",
@@ -173,7 +173,7 @@ async fn a_verification_finds_what_is_not_so_and_nothing_else() {
 #[tokio::test]
 async fn who_cannot_be_folded_is_parked_and_keeps_nobody_waiting() {
     let shop = shop_of(3).await;
-    let mut limits = Limits::DEFAULT;
+    let mut limits = JobLimits::DEFAULT;
     tick(&shop, limits).await;
     for i in 0..20 {
         shop.events(&[&format!(
@@ -217,21 +217,21 @@ async fn who_cannot_be_folded_is_parked_and_keeps_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn stripes_of_quiet_days_are_put_together() {
+async fn shards_of_quiet_days_are_put_together() {
     let shop = shop_of(9).await;
-    let many = Limits {
-        unit_customers: 2,
-        ..Limits::DEFAULT
+    let many = JobLimits {
+        job_customers: 2,
+        ..JobLimits::DEFAULT
     };
     tick(&shop, many).await;
     let figures = shop.figures().await;
     let client = embedded::client(shop.service.tripwire.clone());
     let id = MarketplaceId::new(shop.id).unwrap();
     let day = Day::parse("2026-11-17").unwrap();
-    let stripes = async || {
-        let mut stripes = 0;
-        for stripe in 0..keys::STRIPES {
-            let key = keys::sheet(&id, stripe, day);
+    let shards = async || {
+        let mut shards = 0;
+        for shard in 0..keys::AGGREGATE_SHARDS {
+            let key = keys::aggregate(&id, shard, day);
             let (pk, sk) = (AttributeValue::S(key.pk), AttributeValue::S(key.sk));
             let get = client
                 .get_item()
@@ -240,22 +240,19 @@ async fn stripes_of_quiet_days_are_put_together() {
                 .key("sk", sk);
             let item = get.send().await.unwrap().item.unwrap_or_default();
             let holds = |d: &AttributeValue| {
-                let sheet: Sheet<CampaignId> = serde_json::from_str(d.as_s().unwrap()).unwrap();
-                usize::from(!sheet.is_empty())
+                let aggregate: Aggregate<CampaignId> =
+                    serde_json::from_str(d.as_s().unwrap()).unwrap();
+                usize::from(!aggregate.is_empty())
             };
-            stripes += item.get("d").map_or(0, holds);
+            shards += item.get("d").map_or(0, holds);
         }
-        stripes
+        shards
     };
-    assert_eq!(
-        stripes().await,
-        5,
-        "five units, each in a stripe of its own"
-    );
+    assert_eq!(shards().await, 5, "five units, each in a stripe of its own");
     shop.service
         .set_now(shop.service.now().plus_ms(3 * 86_400_000));
     shop.run().await;
-    assert_eq!(stripes().await, 1);
+    assert_eq!(shards().await, 1);
     assert_eq!(shop.figures().await, figures);
     assert_eq!(
         run_with(&shop, json!({"verify": "all"})).await["verify"],
@@ -265,29 +262,31 @@ async fn stripes_of_quiet_days_are_put_together() {
 
 #[tokio::test]
 async fn a_report_that_meets_a_merge_shows_each_figure_once() {
-    let line = Line::new();
-    let on = |line: &Line| Service::over(line, Instant::parse(NOW).unwrap());
+    let line = FaultClient::new();
+    let on = |line: &FaultClient| Service::over(line, Instant::parse(NOW).unwrap());
     let service = on(&line);
     service.store.create_table().await.unwrap();
     service.make("m", &json!({})).await;
     let shop = Shop { service, id: "m" };
     fill(&shop, 0..9).await;
-    let many = Limits {
-        unit_customers: 2,
-        ..Limits::DEFAULT
+    let many = JobLimits {
+        job_customers: 2,
+        ..JobLimits::DEFAULT
     };
     tick(&shop, many).await;
     let (first, day) = ("2026-11-10", "2026-11-18");
     let [first, day] = [first, day].map(|day| Day::parse(day).unwrap());
     let shown = async |market: &Market| {
         let (last, now) = (day.plus(3), shop.service.now());
-        let sheets = market.daily().sheets(first, last, Reading::EVENTUAL, now);
-        format!("{:?}", sheets.await.unwrap())
+        let aggregates = market
+            .daily()
+            .aggregates(first, last, Reading::EVENTUAL, now);
+        format!("{:?}", aggregates.await.unwrap())
     };
     let expected = shown(&market(&shop)).await;
-    // Each stripe in turn is read as it was before the merge, and the others as they are after it; and all as they are.
-    for call in 0..=usize::from(keys::STRIPES) {
-        let line = Line::over(line.database.copy().unwrap());
+    // Each shard in turn is read as it was before the merge, and the others as they are after it; and all as they are.
+    for call in 0..=usize::from(keys::AGGREGATE_SHARDS) {
+        let line = FaultClient::over(line.database.copy().unwrap());
         let market = market(&Shop {
             service: on(&line),
             id: "m",
@@ -302,15 +301,15 @@ async fn a_report_that_meets_a_merge_shows_each_figure_once() {
     }
 }
 
-/// Handles nudges and all that follow, each without any time; says how many turns that took.
-async fn hurried(shop: &Shop, nudges: Vec<Nudge>) -> usize {
+/// Handles job messages and all that follow, each without any time; says how many turns that took.
+async fn hurried(shop: &Shop, messages: Vec<JobMessage>) -> usize {
     let (attributor, now) = (shop.service.attributor(), shop.service.now());
-    let mut waiting = VecDeque::from(nudges);
+    let mut waiting = VecDeque::from(messages);
     for turn in 0..200 {
-        let Some(nudge) = waiting.pop_front() else {
+        let Some(message) = waiting.pop_front() else {
             return turn;
         };
-        waiting.extend(attributor.handle(&nudge, &|| now, now).await.unwrap());
+        waiting.extend(attributor.handle(&message, &|| now, now).await.unwrap());
     }
     panic!("it never ends");
 }
@@ -419,9 +418,9 @@ async fn whom_a_change_touches_is_found_in_as_many_turns_as_it_takes() {
 #[tokio::test]
 async fn a_verification_counts_each_customer_once_whoever_goes_on_with_it() {
     let shop = shop_of(5).await;
-    let single = Limits {
-        unit_customers: 1,
-        ..Limits::DEFAULT
+    let single = JobLimits {
+        job_customers: 1,
+        ..JobLimits::DEFAULT
     };
     tick(&shop, single).await;
     let (status, asked) = shop
@@ -431,12 +430,12 @@ async fn a_verification_counts_each_customer_once_whoever_goes_on_with_it() {
     let market = market(&shop);
     let (attributor, now) = (shop.service.attributor(), shop.service.now());
     let mut waiting = VecDeque::from(shop.service.poked());
-    let mut behind: Option<Unit> = None;
-    while let Some(nudge) = waiting.pop_front() {
-        waiting.extend(attributor.handle(&nudge, &|| now, now).await.unwrap());
-        let units = market.jobs().units().await.unwrap();
-        let verifies = |unit: &Unit| matches!(unit.work, Work::Verify { .. });
-        // A worker that read the unit before: it must not count, and not move it back.
+    let mut behind: Option<Job> = None;
+    while let Some(message) = waiting.pop_front() {
+        waiting.extend(attributor.handle(&message, &|| now, now).await.unwrap());
+        let jobs = market.jobs().jobs().await.unwrap();
+        let verifies = |job: &Job| matches!(job.work, Work::Verify { .. });
+        // A worker that read the job before: it must not count, and not move it back.
         if let Some(mut behind) = behind.take() {
             let found = Progress {
                 checked: 100,
@@ -451,7 +450,7 @@ async fn a_verification_counts_each_customer_once_whoever_goes_on_with_it() {
                     .unwrap()
             );
         }
-        behind = units.into_iter().find(verifies);
+        behind = jobs.into_iter().find(verifies);
     }
     let run = shop
         .get(&format!("runs/{}", asked["run_id"].as_str().unwrap()))
@@ -466,26 +465,26 @@ async fn figures_are_not_as_of_what_another_plan_has_in_hand() {
     shop.run().await;
     let as_of = async || shop.get("reports/campaigns").await["as_of"].clone();
     let before = as_of().await;
-    // Another plan, whose clock is ahead, made a unit of facts and died, or goes on, before it said how far it is.
+    // Another plan, whose clock is ahead, made a job of facts and died, or goes on, before it said how far it is.
     let (market, now) = (market(&shop), shop.service.now().plus_ms(60_000));
     let run_id = market.runs().start_run(None, now).await.unwrap();
     market.runs().plans(&run_id, 1).await.unwrap();
     let at = now.plus_ms(300_000);
-    let unit = Unit::new(Work::Fold { next: 0 }, Some(run_id), 0, 0, at);
+    let job = Job::new(Work::Fold { next: 0 }, Some(run_id), 0, 0, at);
     let customer = CustomerId::new("c1").unwrap();
     market
         .jobs()
-        .add_fold(&unit, &[customer], now)
+        .add_fold(&job, &[customer], now)
         .await
         .unwrap();
     shop.service.set_now(now);
     let attributor = shop.service.attributor();
-    let nudges = attributor
+    let messages = attributor
         .handle(&plan(&shop, None), &|| now, now)
         .await
         .unwrap();
     assert_eq!(as_of().await, before);
-    attributor.drain(nudges, &|| now).await.unwrap();
+    attributor.drain(messages, &|| now).await.unwrap();
     attributor
         .drain(vec![plan(&shop, None)], &|| now)
         .await
@@ -494,13 +493,13 @@ async fn figures_are_not_as_of_what_another_plan_has_in_hand() {
 }
 
 #[tokio::test]
-async fn a_run_is_not_done_before_the_units_that_stood_when_it_was_planned() {
+async fn a_run_is_not_done_before_the_jobs_that_stood_when_it_was_planned() {
     let shop = shop_of(2).await;
     let attributor = shop.service.attributor();
     let now = shop.service.now();
     let clock = || now;
-    // The facts are in the units of one run; another is asked for, and finds nothing new.
-    let units = attributor
+    // The facts are in the jobs of one run; another is asked for, and finds nothing new.
+    let jobs = attributor
         .handle(&plan(&shop, None), &clock, now)
         .await
         .unwrap();
@@ -511,7 +510,7 @@ async fn a_run_is_not_done_before_the_units_that_stood_when_it_was_planned() {
         .unwrap();
     let state = async || shop.get(&format!("runs/{second}")).await["state"].clone();
     assert_eq!(state().await, "running");
-    attributor.drain(units, &clock).await.unwrap();
+    attributor.drain(jobs, &clock).await.unwrap();
     assert_eq!(state().await, "done");
     assert_eq!(shop.get("reports/campaigns").await["pending"], 0);
 }
@@ -525,11 +524,11 @@ async fn what_a_change_asks_for_waits_for_a_plan_that_takes_it_over() {
         json!({"sent_at": "2026-11-17T12:00:00Z"}),
     )
     .await;
-    let asked = market(&shop).jobs().units().await.unwrap();
+    let asked = market(&shop).jobs().jobs().await.unwrap();
     assert_eq!(asked.len(), 1);
-    let work = Nudge::Work {
+    let work = JobMessage::Work {
         marketplace: MarketplaceId::new(shop.id).unwrap(),
-        unit_id: asked[0].unit_id.clone(),
+        job_id: asked[0].job_id.clone(),
     };
     let now = shop.service.now();
     shop.service

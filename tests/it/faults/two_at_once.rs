@@ -4,12 +4,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hourly_attributor::{Attributor, Limits};
+use hourly_attributor::{Attributor, JobLimits};
 use http::Method;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::Store;
-use revtrail_store::jobs::job::Nudge;
+use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::table::embedded::{self, Embedded, TABLE};
 use serde_json::{Value, json};
 
@@ -36,8 +36,8 @@ const CAMPAIGNS: [&str; 3] = ["spring", "summer", "winter"];
 enum Act {
     Call(Method, &'static str, Value),
     Plan,
-    /// The units that stand, as the queue points at them.
-    Work(Vec<Nudge>),
+    /// The jobs that stand, as the queue points at them.
+    Work(Vec<JobMessage>),
 }
 
 fn service(store: Store, tripwire: Tripwire, now: Instant) -> Service {
@@ -45,11 +45,11 @@ fn service(store: Store, tripwire: Tripwire, now: Instant) -> Service {
 }
 
 fn attributor(store: &Store) -> Attributor {
-    let limits = Limits {
-        unit_customers: 2,
+    let limits = JobLimits {
+        job_customers: 2,
         batch_customers: 2,
-        stripes: 2,
-        ..Limits::DEFAULT
+        shards: 2,
+        ..JobLimits::DEFAULT
     };
     Attributor {
         limits,
@@ -57,8 +57,8 @@ fn attributor(store: &Store) -> Attributor {
     }
 }
 
-fn plan() -> Nudge {
-    Nudge::Plan {
+fn plan() -> JobMessage {
+    JobMessage::Plan {
         marketplace: MarketplaceId::new("m").unwrap(),
         run_id: None,
     }
@@ -66,16 +66,16 @@ fn plan() -> Nudge {
 
 /// Does an act; true where it is known to be done.
 async fn act(service: &Service, act: &Act, now: Instant) -> bool {
-    let nudges = match act {
+    let messages = match act {
         Act::Call(method, path, body) => {
             let path = format!("/v1/marketplaces/m/{path}");
             return service.done(method, &path, body).await;
         }
         Act::Plan => vec![plan()],
-        Act::Work(nudges) => nudges.clone(),
+        Act::Work(messages) => messages.clone(),
     };
     attributor(&service.store)
-        .drain(nudges, &|| now)
+        .drain(messages, &|| now)
         .await
         .is_ok()
 }
@@ -138,7 +138,7 @@ async fn meetings() -> Vec<Meeting> {
         .handle(&plan(), &|| now(), now())
         .await
         .unwrap();
-    let (units, work) = match planned.is_empty() {
+    let (jobs, work) = match planned.is_empty() {
         true => (noted.copy().unwrap(), Act::Plan),
         false => (database.copy().unwrap(), Act::Work(planned)),
     };
@@ -159,19 +159,19 @@ async fn meetings() -> Vec<Meeting> {
         meeting("two attributors", &noted, Act::Plan, Act::Plan),
         meeting(
             "two workers on the same units",
-            &units,
+            &jobs,
             work.clone(),
             work.clone(),
         ),
         meeting(
             "a worker and a new fact of the same customer",
-            &units,
+            &jobs,
             work.clone(),
             late(),
         ),
         meeting(
             "a worker and a click that wins",
-            &units,
+            &jobs,
             work.clone(),
             clicks("winter email sent,clicked cyd 17T11:00"),
         ),
@@ -185,7 +185,7 @@ async fn meetings() -> Vec<Meeting> {
         ),
         meeting(
             "a worker and a campaign that is sent later",
-            &units,
+            &jobs,
             work.clone(),
             Act::Call(
                 Method::PUT,

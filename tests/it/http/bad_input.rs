@@ -1025,7 +1025,7 @@ async fn campaigns_runs_and_keys_refuse_what_they_do_not_know() {
 }
 
 #[tokio::test]
-async fn a_clock_that_moves_moves_the_door() {
+async fn a_clock_that_moves_moves_the_acceptance_window() {
     let shop = Shop::open(json!({})).await;
     let record = good("event", "e");
     for (now, status) in [

@@ -26,7 +26,7 @@ async fn check_earners(rows: &[(Value, &[&str], &str, &str)]) {
     }
 }
 
-/// SPEC 4's story: one customer, an order of 100.00 on Tuesday at 11:30; `p1` is who P1 went to.
+/// rule 4's story: one customer, an order of 100.00 on Tuesday at 11:30; `p1` is who P1 went to.
 fn story(p1: &str) -> Vec<String> {
     let lines = [
         MAIL,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::fault_client::Line;
+use crate::support::fault_client::FaultClient;
 use crate::support::fixtures::{NOW, Shop, assert_part, at, rest, with};
 use crate::support::promotion_lists::{shown, upload};
 use crate::support::service::{ADMIN, Service};
@@ -1064,7 +1064,7 @@ async fn r104_global_tiered_and_personalised() {
 
 #[tokio::test]
 async fn r107_the_page_reads_no_customers() {
-    let line = Line::new();
+    let line = FaultClient::new();
     let service = Service::over(&line, at(NOW));
     service.store.create_table().await.unwrap();
     service.make("m", &json!({})).await;

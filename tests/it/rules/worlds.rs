@@ -9,9 +9,9 @@ use revtrail_core::attribution::event::Event;
 use revtrail_core::attribution::explain::explain;
 use revtrail_core::attribution::order::Order;
 use revtrail_core::attribution::settings::{Settings, Version, Versions};
+use revtrail_core::figures::daily::Aggregate;
 use revtrail_core::figures::fold::{Contribution, World};
 use revtrail_core::figures::report::{Filter, campaign_report, orders_report, reconciliation};
-use revtrail_core::figures::sheet::Sheet;
 use revtrail_core::record::Record;
 use revtrail_core::value::id::{CampaignId, CustomerId, OrderId};
 use revtrail_core::value::time::{DAY_MS, Day, Instant};
@@ -121,9 +121,9 @@ impl Taken {
         found
     }
 
-    fn sheets(&self) -> BTreeMap<Day, Sheet<CampaignId>> {
+    fn aggregates(&self) -> BTreeMap<Day, Aggregate<CampaignId>> {
         let world = World::new(&self.catalog, &self.versions, self.look_back_ms);
-        let mut sheets: BTreeMap<Day, Sheet<CampaignId>> = BTreeMap::new();
+        let mut aggregates: BTreeMap<Day, Aggregate<CampaignId>> = BTreeMap::new();
         let first = Day::parse("0001-01-01").unwrap();
         for (events, orders) in self.customers() {
             let contribution = Contribution::of(&world.timeline(events), orders, &world, first);
@@ -132,14 +132,14 @@ impl Taken {
                 serde_json::from_str(&serde_json::to_string(&contribution).unwrap()).unwrap();
             assert_eq!(stored, contribution);
             for (day, part) in contribution.days {
-                sheets.entry(day).or_default().add(&part.sheet());
+                aggregates.entry(day).or_default().add(&part.aggregate());
             }
         }
-        sheets
+        aggregates
     }
 }
 
-fn report(taken: &Taken, sums: &Sheet<CampaignId>, channel: Option<&str>) -> Value {
+fn report(taken: &Taken, sums: &Aggregate<CampaignId>, channel: Option<&str>) -> Value {
     let channel = channel.and_then(revtrail_core::attribution::event::Channel::parse);
     let filter = Filter {
         channel,
@@ -170,16 +170,16 @@ fn difference(seed: u64, core: &naive::World, naive: &naive::World) -> Option<St
         }
     }
     let mut rng = Rng::new(seed ^ 0xC0DE);
-    let sheets = taken.sheets();
+    let aggregates = taken.aggregates();
     for channel in [None, Some("email"), Some("push")] {
         let (from, to) = period(&mut rng, naive);
         let within = |day: &Day| {
             from.is_none_or(|from| day.to_string() >= from.to_string())
                 && to.is_none_or(|to| day.to_string() < to.to_string())
         };
-        let mut sums = Sheet::default();
-        for (_, sheet) in sheets.iter().filter(|(day, _)| within(day)) {
-            sums.add(sheet);
+        let mut sums = Aggregate::default();
+        for (_, aggregate) in aggregates.iter().filter(|(day, _)| within(day)) {
+            sums.add(aggregate);
         }
         let campaigns = check(
             "campaigns",
@@ -195,9 +195,9 @@ fn difference(seed: u64, core: &naive::World, naive: &naive::World) -> Option<St
             return Some(difference);
         }
     }
-    let mut all = Sheet::default();
-    for sheet in sheets.values() {
-        all.add(sheet);
+    let mut all = Aggregate::default();
+    for aggregate in aggregates.values() {
+        all.add(aggregate);
     }
     let classes = serde_json::to_value(reconciliation(&all)).unwrap();
     let naive = facts.order_classes(None, None);

@@ -2,7 +2,7 @@
 //! and DynamoDB do to a caller.
 //!
 //! A stale answer is made from the true one: of every write the line keeps what its keys held before, and an eventually
-//! consistent read is answered as if the writes since the last [`Line::watch`] but one had not been seen yet. Strong reads never are.
+//! consistent read is answered as if the writes since the last [`FaultClient::watch`] but one had not been seen yet. Strong reads never are.
 //!
 //! A read that is asked again while nobody wrote to its partitions gets the same answer, without the table: that is half of all
 //! that a history asks. One in so many is asked again all the same, and must be the same.
@@ -182,7 +182,7 @@ impl Recall {
 
 /// A database that nobody else writes to, the tripwire, and the line to both. Clones share all of it.
 #[derive(Debug, Clone)]
-pub struct Line {
+pub struct FaultClient {
     pub database: Embedded,
     pub tripwire: Tripwire,
     /// The SDK sends again what it may, as it does on AWS.
@@ -197,7 +197,7 @@ const MET: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConf
 const BROKEN: &str =
     r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError","message":"broken"}"#;
 
-impl Line {
+impl FaultClient {
     /// A line to a database that is empty.
     pub fn new() -> Self {
         Self::over(Embedded::memory().unwrap())
@@ -578,7 +578,7 @@ fn conflict(request: &Value) -> HttpResponse {
     )
 }
 
-impl HttpConnector for Line {
+impl HttpConnector for FaultClient {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();

@@ -1,9 +1,9 @@
 //! All that the table holds of a marketplace, as lines that can be compared; and the invariant that holds at every instant:
-//! the sheets are the sums of the contributions, the purchase rows are their orders, and every sheet adds up.
+//! the daily aggregates are the sums of the contributions, the purchase rows are their orders, and every daily aggregate adds up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use revtrail_core::figures::sheet::{Intake, Sheet};
+use revtrail_core::figures::daily::{Aggregate, IntakeCounts};
 use revtrail_core::value::id::{CampaignId, CustomerId};
 use revtrail_core::value::time::{Day, Instant};
 use revtrail_store::Reading;
@@ -19,27 +19,27 @@ pub async fn consistent(
     now: Instant,
 ) -> Vec<(CustomerId, CustomerFacts)> {
     let last = now.day(chrono_tz::UTC).plus(3);
-    let mut figures: BTreeMap<Day, Sheet<CampaignId>> = market
+    let mut figures: BTreeMap<Day, Aggregate<CampaignId>> = market
         .daily()
-        .sheets(first, last, Reading::STRONG, now)
+        .aggregates(first, last, Reading::STRONG, now)
         .await
         .unwrap();
-    for (day, sheet) in &figures {
-        assert!(sheet.adds_up(), "{day}: {sheet:?}");
+    for (day, aggregate) in &figures {
+        assert!(aggregate.adds_up(), "{day}: {aggregate:?}");
     }
     let rows: Vec<String> = rows(market, campaigns, first, now).await;
     let mut listed = BTreeSet::new();
     let all = everybody(market, customers, now).await;
     for (customer, facts) in &all {
         for (&day, part) in &facts.stored.since(first).days {
-            figures.entry(day).or_default().subtract(&part.sheet());
+            figures.entry(day).or_default().subtract(&part.aggregate());
             let line = |line| format!("{day} {customer} {line:?}");
             listed.extend(part.orders.iter().map(line));
         }
     }
     for (day, mut rest) in figures {
         // What arrived is of calls, not of customers.
-        (rest.orders_in, rest.events_in) = (Intake::default(), Intake::default());
+        (rest.orders_in, rest.events_in) = (IntakeCounts::default(), IntakeCounts::default());
         assert!(
             rest.is_empty(),
             "{day}: the sheet is more than its contributions by {rest:?}"
@@ -131,17 +131,18 @@ pub async fn held(
         events.sort();
         lines.extend(events);
     }
-    let sheets = market
+    let aggregates = market
         .daily()
-        .sheets(first, now.day(chrono_tz::UTC).plus(3), Reading::STRONG, now)
+        .aggregates(first, now.day(chrono_tz::UTC).plus(3), Reading::STRONG, now)
         .await
         .unwrap();
-    for (day, mut sheet) in sheets {
+    for (day, mut aggregate) in aggregates {
         if !arrived {
-            (sheet.orders_in, sheet.events_in) = (Intake::default(), Intake::default());
+            (aggregate.orders_in, aggregate.events_in) =
+                (IntakeCounts::default(), IntakeCounts::default());
         }
-        if !sheet.is_empty() {
-            lines.push(format!("{day}: {sheet:?}"));
+        if !aggregate.is_empty() {
+            lines.push(format!("{day}: {aggregate:?}"));
         }
     }
     let catalog = market.campaigns().catalog().await.unwrap();
@@ -156,20 +157,20 @@ pub async fn held(
     lines.extend(
         market
             .intake()
-            .notes()
+            .markers()
             .await
             .unwrap()
             .iter()
-            .map(|note| format!("{note:?}")),
+            .map(|marker| format!("{marker:?}")),
     );
     lines.extend(
         market
             .jobs()
-            .units()
+            .jobs()
             .await
             .unwrap()
             .iter()
-            .map(|unit| format!("{unit:?}")),
+            .map(|job| format!("{job:?}")),
     );
     lines
 }

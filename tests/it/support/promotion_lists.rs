@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use redemption_batch::file::File;
 use redemption_batch::files::{Files, Folder};
-use redemption_batch::{Batches, Turn};
+use redemption_batch::{Batches, Invocation};
 use serde_json::{Map, Value, json};
 
 use crate::http::worlds::segment;
@@ -149,7 +149,7 @@ pub async fn upload(service: &Service, name: &str, text: &str) -> Value {
     let turn = batches
         .work(&file, &etag, &|| now, now.plus_ms(60_000))
         .await;
-    assert_eq!(turn.unwrap(), Turn::Ended);
+    assert_eq!(turn.unwrap(), Invocation::Ended);
     let listed = all(service, "/v1/marketplaces/m/batches", "batches", 1_000).await;
     let of_it = |batch: &&Value| batch["file"].as_str().unwrap().ends_with(name);
     let mut batch = listed.iter().find(of_it).cloned().unwrap();

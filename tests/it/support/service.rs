@@ -13,13 +13,13 @@ use revtrail_aws::clock::Clock;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::Store;
-use revtrail_store::jobs::job::Nudge;
+use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::table::embedded::{self, Embedded};
 use revtrail_web::app::App;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::support::fault_client::Line;
+use crate::support::fault_client::FaultClient;
 use crate::support::tripwire::Tripwire;
 
 /// The deployment's key.
@@ -39,7 +39,7 @@ pub struct Service {
     pub tripwire: Tripwire,
     router: Router,
     clock: Arc<AtomicI64>,
-    poked: Arc<Mutex<Vec<Nudge>>>,
+    poked: Arc<Mutex<Vec<JobMessage>>>,
 }
 
 impl Service {
@@ -60,9 +60,9 @@ impl Service {
         let clock = Arc::new(AtomicI64::new(now.ms()));
         let poked: Arc<Mutex<Vec<_>>> = Arc::default();
         let waiting = poked.clone();
-        let poke = manage::in_process(move |nudge| waiting.lock().unwrap().push(nudge));
+        let enqueue = manage::in_process(move |message| waiting.lock().unwrap().push(message));
         let app = App::new(store.clone(), Clock::Set(clock.clone()), retention, ADMIN);
-        let router = revtrail_web::dispatch::router(revtrail::serve::routes(poke), app);
+        let router = revtrail_web::dispatch::router(revtrail::serve::routes(enqueue), app);
         Self {
             store,
             retention,
@@ -74,7 +74,7 @@ impl Service {
     }
 
     /// A service at the end of a line, with the default retention.
-    pub fn over(line: &Line, now: Instant) -> Self {
+    pub fn over(line: &FaultClient, now: Instant) -> Self {
         let (store, tripwire) = (line.store(), line.tripwire.clone());
         Self::on(store, tripwire, now, Retention::DEFAULT)
     }
@@ -86,15 +86,15 @@ impl Service {
 
     /// What a schedule's tick is for one marketplace, all of it.
     pub async fn tick(&self, marketplace: &str) -> Result<(), AttributorError> {
-        let plan = Nudge::Plan {
+        let plan = JobMessage::Plan {
             marketplace: MarketplaceId::new(marketplace).unwrap(),
             run_id: None,
         };
         self.attributor().drain(vec![plan], &|| self.now()).await
     }
 
-    /// The nudges that this service would have sent since it was last asked.
-    pub fn poked(&self) -> Vec<Nudge> {
+    /// The job messages that this service would have sent since it was last asked.
+    pub fn poked(&self) -> Vec<JobMessage> {
         self.poked.lock().unwrap().drain(..).collect()
     }
 

@@ -1,5 +1,5 @@
 //! Random lives of a marketplace, each from its seed alone: what it is told over weeks and months, in moments so far apart that
-//! facts leave the reports, the look-back and the table; and what of it SPEC says is taken in.
+//! facts leave the reports, the look-back and the table; and what of it the specification says is taken in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -168,7 +168,7 @@ fn later_copy(
     order
 }
 
-/// What SPEC says becomes of a record.
+/// What the specification says becomes of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// A fact.
@@ -179,7 +179,7 @@ pub enum Verdict {
     Rejected,
 }
 
-/// What a marketplace was told and took in, by SPEC 2 and 3.
+/// What a marketplace was told and took in, by rules 2 and 3.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
     retention_ms: i64,
@@ -217,7 +217,7 @@ impl Told {
         }
     }
 
-    /// Acceptance by time alone (SPEC 2): from the retention back to ten minutes ahead, both included.
+    /// Acceptance by time alone (rule 2): from the retention back to ten minutes ahead, both included.
     pub fn acceptable(&self, record: &Value, now: i64) -> bool {
         let of = at(record, "occurred_at")
             .or(at(record, "placed_at"))

@@ -1,4 +1,4 @@
-//! SPEC 2 to 5 a second time, sentence by sentence and as slow as it likes: the judge of `revtrail-core`.
+//! rules 2 to 5 a second time, sentence by sentence and as slow as it likes: the judge of `revtrail-core`.
 //!
 //! Shares no code with it. Not here: intake, storage, paging, sale formulas; promotions are in `naive_promotions`.
 
@@ -24,9 +24,9 @@ pub use facts::Facts;
 /// Bodies are valid, and the copies of an order agree in `placed_at` and `currency`; not always in `customer_id`.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// Bodies of SPEC 3.1; the same event may come twice, and an `event_id` with two contents.
+    /// Bodies of rule 3.1; the same event may come twice, and an `event_id` with two contents.
     pub events: Vec<Value>,
-    /// Bodies of SPEC 3.2; several copies of an order, in any order.
+    /// Bodies of rule 3.2; several copies of an order, in any order.
     pub orders: Vec<Value>,
     /// `{campaign_id, name, tags, sent_at, triggered}`, each campaign at most once; all but the id may be missing.
     pub campaigns: Vec<Value>,
@@ -43,7 +43,7 @@ pub struct Version {
     pub number: u64,
     /// Milliseconds since 1970, included; `None` for the first, which covers everything before, too.
     pub in_force_from: Option<i64>,
-    /// A complete settings object of SPEC 4.1, no preset.
+    /// A complete settings object of rule 4.1, no preset.
     pub settings: Value,
 }
 
@@ -52,7 +52,7 @@ pub fn attribution(world: &World, order_id: &str) -> Value {
     Facts::read(world).attribution(order_id)
 }
 
-/// `{totals, campaigns, counted, credited, uncredited}` of SPEC 5 for the days `from` (included) to `to` (excluded).
+/// `{totals, campaigns, counted, credited, uncredited}` of rule 5 for the days `from` (included) to `to` (excluded).
 pub fn campaign_report(
     world: &World,
     from: Option<NaiveDate>,
@@ -62,7 +62,7 @@ pub fn campaign_report(
     Facts::read(world).campaign_report(from, to, channel)
 }
 
-/// `{statuses, total, cancelled}` of SPEC 5 for the days `from` (included) to `to` (excluded).
+/// `{statuses, total, cancelled}` of rule 5 for the days `from` (included) to `to` (excluded).
 pub fn orders_report(world: &World, from: Option<NaiveDate>, to: Option<NaiveDate>) -> Value {
     Facts::read(world).orders_report(from, to)
 }

@@ -1,7 +1,7 @@
-//! SPEC 6 a second time: what a marketplace is told of promotions, call by call, what each call is answered, and what the
+//! rule 6 a second time: what a marketplace is told of promotions, call by call, what each call is answered, and what the
 //! reports say then. Every question is a loop over all facts; the judge of the rules in `revtrail-core` and of their storage.
 //!
-//! Where SPEC is silent, these rulings hold, here and in the product:
+//! Where the specification is silent, these rulings hold, here and in the product:
 //!
 //! - A success without `reward_amount` costs the value of an `amount`, of the tier that it names where that has one; else it costs
 //!   nothing, and only then is it `reward_not_told`. A reward without `currency` takes the promotion's, else the budget's, else the
@@ -16,7 +16,7 @@
 //! - Uses of a code that is no voucher yet count once it is imported. A voucher made without a limit takes the promotion's
 //!   `redemption_limit` of that moment.
 //! - A redemption that names an `assignment_id` belongs to that one or to none.
-//! - `result` counts orders under the settings version at their `placed_at`, with the amount of SPEC 4.4, and takes off all
+//! - `result` counts orders under the settings version at their `placed_at`, with the amount of rule 4.4, and takes off all
 //!   costs. `worst_case` is the smallest bound by currency: the budget that is left (never below 0), the cap that is left × value,
 //!   the open uses of the enabled vouchers × value; no bound where an enabled voucher has no limit, or where there is none.
 //!   It is `null` where nothing bounds it, and as everywhere a currency of which it is 0 is absent.
@@ -67,7 +67,7 @@ pub enum Call {
     Rollback(String, Value),
 }
 
-/// The answer of a call: its status, and the part of its body that SPEC and API.md fix. The body of a problem is its code.
+/// The answer of a call: its status, and the part of its body that the specification and API.md fix. The body of a problem is its code.
 pub type Answer = (u16, Value);
 
 /// All facts of one marketplace.

@@ -1,5 +1,5 @@
 //! Random small worlds of promotions: one call after the other, each drawn with a look at what stands, so that limits are met,
-//! copies and conflicts are of what is known, and nothing is asked that SPEC leaves open.
+//! copies and conflicts are of what is known, and nothing is asked that the specification leaves open.
 
 use serde_json::{Map, Value, json};
 
@@ -481,7 +481,7 @@ impl Teller {
         }
         let code = self.code().to_owned();
         let named = self.rng.chance(80).then(|| promotion.to_owned());
-        // Redeemed before the promotion is tracked: SPEC has no reason for it.
+        // Redeemed before the promotion is tracked: the specification has no reason for it.
         self.redeems
             .push((named.clone(), code.clone(), body.clone()));
         Some(Call::Redeem(named, code, body))
@@ -506,7 +506,7 @@ impl Teller {
         let nothing = json!("nothing");
         let ids: Vec<&Value> = reported.chain(redeemed).chain([&nothing]).collect();
         let id = self.rng.pick(&ids).as_str()?.to_owned();
-        // SPEC does not say what a rollback of what waits in quarantine is.
+        // the specification does not say what a rollback of what waits in quarantine is.
         if self.market.waits(&id) {
             return None;
         }

@@ -1,4 +1,4 @@
-//! Random small worlds, each from its seed alone, aimed at what tells two readings of SPEC apart:
+//! Random small worlds, each from its seed alone, aimed at what tells two readings of the specification apart:
 //! ties to the millisecond, edges of windows, ids that look alike, copies in every order.
 
 use chrono::{DateTime, Duration, FixedOffset, NaiveDate, SecondsFormat};
@@ -635,7 +635,7 @@ pub(crate) fn refund(rng: &mut Rng, total: i128) -> i128 {
     }
 }
 
-/// One of the spellings SPEC 2 allows for so many millionths.
+/// One of the spellings rule 2 allows for so many millionths.
 pub(crate) fn money(rng: &mut Rng, millionths: i128) -> Value {
     let whole = millionths / 1_000_000;
     let mut fraction = format!("{:06}", millionths % 1_000_000);

@@ -1,4 +1,4 @@
-//! Campaigns, and all of a marketplace's campaigns as decisions see them (SPEC 3.3).
+//! Campaigns, and all of a marketplace's campaigns as decisions see them (rule 3.3).
 
 use std::collections::BTreeSet;
 
@@ -176,7 +176,7 @@ impl Campaign {
     }
 
     /// Takes in that there is an event on a channel at a time.
-    pub fn witness(&mut self, at: Instant, channel: Channel) {
+    pub fn observe(&mut self, at: Instant, channel: Channel) {
         self.first_event_at = Some(self.first_event_at.map_or(at, |first| first.min(at)));
         self.channels.insert(channel);
     }
@@ -253,7 +253,7 @@ impl Catalog {
                     .insert(i, Campaign::named_by_id(event.campaign_id.clone()));
                 i
             });
-            grown.campaigns[i].witness(event.occurred_at, event.channel);
+            grown.campaigns[i].observe(event.occurred_at, event.channel);
         }
         grown
     }

@@ -1,10 +1,10 @@
-//! Who earned the order: the gates, the winner, the count and the amount (SPEC 4.2 to 4.4). The only place of these rules.
+//! Who earned the order: the gates, the winner, the count and the amount (rules 4.2 to 4.4). The only place of these rules.
 //! A pure function of facts; explaining a decision is in `explain`, summing decisions in `fold`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::attribution::campaign::{CampaignIx, Catalog};
-use crate::attribution::event::{Channel, Event, Kind};
+use crate::attribution::event::{Channel, Event, EventKind};
 use crate::attribution::order::{Order, Status};
 use crate::attribution::settings::{
     ChannelRule, MachineEvents, Refunds, Settings, Supersede, WindowFrom, Winner,
@@ -13,11 +13,11 @@ use crate::value::money::Money;
 use crate::value::time::{DAY_MS, Instant};
 
 /// A message without a `sent` event takes its campaign's send time where that is at most this much earlier, in milliseconds.
-pub(crate) const SEND_TIME_BEFORE_MS_MAX: i64 = 30 * DAY_MS;
+pub const SEND_TIME_BEFORE_MS_MAX: i64 = 30 * DAY_MS;
 
 /// What a decision needs of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mark<'a> {
+pub struct Touchpoint<'a> {
     /// Whose message.
     pub campaign: CampaignIx,
     /// Where.
@@ -27,15 +27,15 @@ pub struct Mark<'a> {
     /// When.
     pub at: Instant,
     /// What.
-    pub kind: Kind,
+    pub kind: EventKind,
     /// An open or click made by a machine.
     pub machine: bool,
     /// A push open from an app below 5.1.
     pub app_too_old: bool,
 }
 
-impl<'a> Mark<'a> {
-    /// The mark of an event whose campaign stands at a place of the catalog.
+impl<'a> Touchpoint<'a> {
+    /// The touchpoint of an event whose campaign stands at a place of the catalog.
     pub fn of(event: &'a Event, campaign: CampaignIx) -> Self {
         Self {
             campaign,
@@ -57,19 +57,19 @@ impl<'a> Mark<'a> {
 /// One customer's events, by message and then by time. Built once for all of the customer's orders.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline<'a> {
-    marks: Vec<Mark<'a>>,
+    touchpoints: Vec<Touchpoint<'a>>,
 }
 
 impl<'a> Timeline<'a> {
-    /// Sorts the marks; their order on entry means nothing.
-    pub fn new(mut marks: Vec<Mark<'a>>) -> Self {
-        marks.sort_unstable();
-        Self { marks }
+    /// Sorts the touchpoints; their order on entry means nothing.
+    pub fn new(mut touchpoints: Vec<Touchpoint<'a>>) -> Self {
+        touchpoints.sort_unstable();
+        Self { touchpoints }
     }
 
     /// Each message's events, oldest first.
-    pub fn messages(&self) -> impl Iterator<Item = &[Mark<'a>]> {
-        self.marks.chunk_by(Mark::same_message)
+    pub fn messages(&self) -> impl Iterator<Item = &[Touchpoint<'a>]> {
+        self.touchpoints.chunk_by(Touchpoint::same_message)
     }
 }
 
@@ -115,20 +115,20 @@ impl<'a> Rules<'a> {
     }
 
     /// True where an event enters no figure: an ignored machine, or a push open from an app below 5.1.
-    pub fn silent(&self, mark: &Mark<'_>) -> bool {
-        mark.app_too_old || self.ignores(mark)
+    pub fn is_ignored(&self, touchpoint: &Touchpoint<'_>) -> bool {
+        touchpoint.app_too_old || self.ignores(touchpoint)
     }
 
-    fn ignores(&self, mark: &Mark<'_>) -> bool {
-        mark.machine && self.settings.machine_events == MachineEvents::Ignore
+    fn ignores(&self, touchpoint: &Touchpoint<'_>) -> bool {
+        touchpoint.machine && self.settings.machine_events == MachineEvents::Ignore
     }
 }
 
 /// What became of a message as a candidate. In the order of the gates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "SPEC 4.2 has their table")]
-pub enum Outcome {
+#[expect(missing_docs, reason = "rule 4.2 has their table")]
+pub enum CandidateOutcome {
     Credited,
     EarlierSent,
     EarlierInteraction,
@@ -148,7 +148,7 @@ pub struct Touch {
     /// When.
     pub at: Instant,
     /// What.
-    pub kind: Kind,
+    pub kind: EventKind,
 }
 
 /// A message of the customer, before the gates.
@@ -160,7 +160,7 @@ pub struct Message<'a> {
     pub channel: Channel,
     /// Which.
     pub message: Option<&'a str>,
-    /// When it was sent (SPEC 4.2).
+    /// When it was sent (rule 4.2).
     pub sent_at: Instant,
 }
 
@@ -174,7 +174,7 @@ pub struct Credit<'a> {
 }
 
 impl Credit<'_> {
-    /// The greatest wins (SPEC 4.3). Places sort as ids, channels as their names do.
+    /// The greatest wins (rule 4.3). Places sort as ids, channels as their names do.
     fn rank(&self, winner: Winner) -> (Instant, Instant, CampaignIx, Option<&str>, Channel) {
         let (sent, touched) = (self.message.sent_at, self.touch.at);
         let (first, second) = match winner {
@@ -194,7 +194,7 @@ impl Credit<'_> {
 /// Why an order is not counted; the first that holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "SPEC 4.4 has them")]
+#[expect(missing_docs, reason = "rule 4.4 has them")]
 pub enum NotCounted {
     Status,
     Currency,
@@ -255,11 +255,11 @@ fn winner<'a>(
     let senders = Senders::find(placed_at, timeline, rules, look_back_ms);
     timeline
         .messages()
-        .filter_map(|marks| seen(marks, placed_at, look_back_ms))
-        .filter_map(|marks| {
+        .filter_map(|touchpoints| seen(touchpoints, placed_at, look_back_ms))
+        .filter_map(|touchpoints| {
             Some(Credit {
-                message: message(marks, rules.catalog),
-                touch: judge(marks, placed_at, rules, &senders).ok()?,
+                message: message(touchpoints, rules.catalog),
+                touch: judge(touchpoints, placed_at, rules, &senders).ok()?,
             })
         })
         .max_by(|a, b| {
@@ -276,7 +276,7 @@ pub struct Candidate<'a> {
     /// The touch; `None` where a gate before it stopped the message.
     pub touch: Option<Touch>,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: CandidateOutcome,
     /// The campaign that ended its run.
     pub superseded_by: Option<CampaignIx>,
 }
@@ -293,12 +293,12 @@ pub fn candidates<'a>(
     }
     let (mut passed, mut stopped) = (Vec::new(), Vec::new());
     let senders = Senders::find(order.placed_at, timeline, rules, look_back_ms);
-    for marks in timeline
+    for touchpoints in timeline
         .messages()
-        .filter_map(|marks| seen(marks, order.placed_at, look_back_ms))
+        .filter_map(|touchpoints| seen(touchpoints, order.placed_at, look_back_ms))
     {
-        let message = message(marks, rules.catalog);
-        match judge(marks, order.placed_at, rules, &senders) {
+        let message = message(touchpoints, rules.catalog);
+        match judge(touchpoints, order.placed_at, rules, &senders) {
             Ok(touch) => passed.push(Credit { message, touch }),
             Err(stop) => stopped.push(Candidate {
                 message,
@@ -322,13 +322,17 @@ pub fn candidates<'a>(
     };
     stopped.sort_by(|a, b| order_of(b).cmp(&order_of(a)));
     let lost = match rules.settings.winner {
-        Winner::LastSent => Outcome::EarlierSent,
-        Winner::LastInteraction => Outcome::EarlierInteraction,
+        Winner::LastSent => CandidateOutcome::EarlierSent,
+        Winner::LastInteraction => CandidateOutcome::EarlierInteraction,
     };
     let best_first = passed.into_iter().enumerate().map(|(i, credit)| Candidate {
         message: credit.message,
         touch: Some(credit.touch),
-        outcome: if i == 0 { Outcome::Credited } else { lost },
+        outcome: if i == 0 {
+            CandidateOutcome::Credited
+        } else {
+            lost
+        },
         superseded_by: None,
     });
     best_first.chain(stopped).collect()
@@ -336,22 +340,26 @@ pub fn candidates<'a>(
 
 /// A message's events in the look-back before `placed_at` and those after it; `None` where there is none.
 fn seen<'m, 'a>(
-    marks: &'m [Mark<'a>],
+    touchpoints: &'m [Touchpoint<'a>],
     placed_at: Instant,
     look_back_ms: Option<i64>,
-) -> Option<&'m [Mark<'a>]> {
+) -> Option<&'m [Touchpoint<'a>]> {
     let first = match look_back_ms {
         None => 0,
-        Some(ms) => marks.partition_point(|mark| mark.at < placed_at.minus_ms(ms)),
+        Some(ms) => {
+            touchpoints.partition_point(|touchpoint| touchpoint.at < placed_at.minus_ms(ms))
+        }
     };
-    (first < marks.len()).then(|| &marks[first..])
+    (first < touchpoints.len()).then(|| &touchpoints[first..])
 }
 
 /// The message of some events: sent at its first event of any kind, or, where none says `sent`, at its campaign's
 /// send time if that is earlier by at most 30 days.
-fn message<'a>(marks: &[Mark<'a>], catalog: &Catalog) -> Message<'a> {
-    let first = marks[0];
-    let told = marks.iter().any(|mark| mark.kind == Kind::Sent);
+fn message<'a>(touchpoints: &[Touchpoint<'a>], catalog: &Catalog) -> Message<'a> {
+    let first = touchpoints[0];
+    let told = touchpoints
+        .iter()
+        .any(|touchpoint| touchpoint.kind == EventKind::Sent);
     let campaign = if told {
         None
     } else {
@@ -371,14 +379,14 @@ fn message<'a>(marks: &[Mark<'a>], catalog: &Catalog) -> Message<'a> {
 
 /// Where a message was stopped: the gate's outcome, the touch if it was chosen by then, and by whom it was superseded.
 struct Stop {
-    outcome: Outcome,
+    outcome: CandidateOutcome,
     touch: Option<Touch>,
     by: Option<CampaignIx>,
 }
 
-/// The gates, in the order of SPEC 4.2; the first that stops a message is its outcome.
+/// The gates, in the order of rule 4.2; the first that stops a message is its outcome.
 fn judge(
-    marks: &[Mark<'_>],
+    touchpoints: &[Touchpoint<'_>],
     placed_at: Instant,
     rules: &Rules<'_>,
     senders: &Senders,
@@ -388,34 +396,35 @@ fn judge(
         touch: None,
         by: None,
     };
-    let first = &marks[0];
+    let first = &touchpoints[0];
     if rules.excluded(first.campaign) {
-        return Err(stop(Outcome::TagExcluded));
+        return Err(stop(CandidateOutcome::TagExcluded));
     }
-    let rule = rules.channels[first.channel as usize].ok_or_else(|| stop(Outcome::ChannelOff))?;
+    let rule =
+        rules.channels[first.channel as usize].ok_or_else(|| stop(CandidateOutcome::ChannelOff))?;
     let connecting = || {
-        marks
+        touchpoints
             .iter()
-            .filter(|mark| rule.connect_on.contains(&mark.kind))
+            .filter(|touchpoint| rule.connect_on.contains(&touchpoint.kind))
     };
-    let in_time = || connecting().filter(|mark| mark.at <= placed_at);
-    let by_people = || in_time().filter(|mark| !rules.ignores(mark));
-    let Some(touch) = by_people().rfind(|mark| !mark.app_too_old) else {
+    let in_time = || connecting().filter(|touchpoint| touchpoint.at <= placed_at);
+    let by_people = || in_time().filter(|touchpoint| !rules.ignores(touchpoint));
+    let Some(touch) = by_people().rfind(|touchpoint| !touchpoint.app_too_old) else {
         return Err(stop(if connecting().next().is_none() {
-            Outcome::NoConnectingEvent
+            CandidateOutcome::NoConnectingEvent
         } else if in_time().next().is_none() {
-            Outcome::AfterOrder
+            CandidateOutcome::AfterOrder
         } else if by_people().next().is_none() {
-            Outcome::MachineEvent
+            CandidateOutcome::MachineEvent
         } else {
-            Outcome::AppVersionTooOld
+            CandidateOutcome::AppVersionTooOld
         }));
     };
     let touch = Touch {
         at: touch.at,
         kind: touch.kind,
     };
-    let sent_at = message(marks, rules.catalog).sent_at;
+    let sent_at = message(touchpoints, rules.catalog).sent_at;
     let start = match rule.window_from {
         WindowFrom::Sent => sent_at,
         WindowFrom::Event => touch.at,
@@ -423,12 +432,12 @@ fn judge(
     if placed_at > start.plus_ms(rule.window.ms()) {
         return Err(Stop {
             touch: Some(touch),
-            ..stop(Outcome::OutsideWindow)
+            ..stop(CandidateOutcome::OutsideWindow)
         });
     }
     match senders.after(sent_at, first.campaign) {
         by @ Some(_) => Err(Stop {
-            outcome: Outcome::Superseded,
+            outcome: CandidateOutcome::Superseded,
             touch: Some(touch),
             by,
         }),
@@ -457,11 +466,13 @@ impl Senders {
                 let mut senders = Self([None, None]);
                 let messages = timeline
                     .messages()
-                    .filter_map(|marks| seen(marks, placed_at, look_back_ms));
-                for marks in messages.filter(|marks| !rules.excluded(marks[0].campaign)) {
-                    let sent_at = message(marks, rules.catalog).sent_at;
+                    .filter_map(|touchpoints| seen(touchpoints, placed_at, look_back_ms));
+                for touchpoints in
+                    messages.filter(|touchpoints| !rules.excluded(touchpoints[0].campaign))
+                {
+                    let sent_at = message(touchpoints, rules.catalog).sent_at;
                     if sent_at <= placed_at {
-                        senders.take((sent_at, marks[0].campaign));
+                        senders.take((sent_at, touchpoints[0].campaign));
                     }
                 }
                 senders
@@ -494,7 +505,7 @@ impl Senders {
     }
 }
 
-/// Whether an order counts, and its amount (SPEC 4.4).
+/// Whether an order counts, and its amount (rule 4.4).
 pub fn count(order: &Order, settings: &Settings) -> (Option<NotCounted>, Money) {
     let refund = order.refund();
     let wholly_refunded =
@@ -518,7 +529,7 @@ pub fn count(order: &Order, settings: &Settings) -> (Option<NotCounted>, Money) 
     (not_counted, amount)
 }
 
-/// What of an order's refund its campaign has (SPEC 5): all of it where the order counts, or would but for its refund; else nothing.
+/// What of an order's refund its campaign has (rule 5): all of it where the order counts, or would but for its refund; else nothing.
 fn refunded(order: &Order, settings: &Settings) -> Money {
     let status = settings.counted_statuses.contains(&order.status);
     let fits = settings

@@ -1,8 +1,8 @@
-//! Message events: what happened to a message (SPEC 3.1).
+//! Message events: what happened to a message (rule 3.1).
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Code, Door, Problem, Record};
+use crate::record::{AcceptanceWindow, Code, Problem, Record};
 use crate::value::id::{CampaignId, CustomerId, EventId, MessageId, PromotionId, VoucherCode};
 use crate::value::time::Instant;
 
@@ -35,11 +35,11 @@ impl Channel {
     }
 }
 
-/// What happened. The order serves the touch: of several at one instant the greatest connects (SPEC 4.3).
+/// What happened. The order serves the touch: of several at one instant the greatest connects (rule 4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
-pub enum Kind {
+pub enum EventKind {
     Bounced,
     Failed,
     Sent,
@@ -48,7 +48,7 @@ pub enum Kind {
     Clicked,
 }
 
-impl Kind {
+impl EventKind {
     /// All kinds.
     pub const ALL: [Self; 6] = [
         Self::Bounced,
@@ -84,7 +84,7 @@ pub struct Event {
     /// One in the customer.
     pub event_id: EventId,
     /// What happened.
-    pub kind: Kind,
+    pub kind: EventKind,
     /// Where.
     pub channel: Channel,
     /// Of which campaign.
@@ -145,11 +145,14 @@ impl Event {
     /// Understands a record; without a door (file runs) any time is let in.
     ///
     /// # Errors
-    /// The first bad field in the order of SPEC 3.1.
-    pub fn read(record: &Record<'_>, door: Option<&Door>) -> Result<Self, Problem> {
+    /// The first bad field in the order of rule 3.1.
+    pub fn read(
+        record: &Record<'_>,
+        acceptance_window: Option<&AcceptanceWindow>,
+    ) -> Result<Self, Problem> {
         let event_id = record.needed_id("event_id", EventId::new)?;
         let kind = record.needed("kind")?;
-        let kind = Kind::parse(&kind).ok_or_else(|| {
+        let kind = EventKind::parse(&kind).ok_or_else(|| {
             Problem::of(
                 "kind",
                 Code::UnknownKind,
@@ -170,11 +173,12 @@ impl Event {
         let customer_id = record.needed_id("customer_id", CustomerId::new)?;
         let message_id = record.id("message_id", MessageId::new)?;
         let occurred_at = record.needed_instant("occurred_at")?;
-        if let Some(door) = door {
-            door.check("occurred_at", occurred_at)?;
+        if let Some(acceptance_window) = acceptance_window {
+            acceptance_window.check("occurred_at", occurred_at)?;
         }
         let url = record.free_text("url");
-        let machine = record.flag("machine")? && matches!(kind, Kind::Opened | Kind::Clicked);
+        let machine =
+            record.flag("machine")? && matches!(kind, EventKind::Opened | EventKind::Clicked);
         let promotion_id = record.id("promotion_id", PromotionId::new)?;
         let voucher_code = record.id("voucher_code", VoucherCode::new)?;
         let app_version = record.text("app_version")?.map(String::from);
@@ -206,7 +210,7 @@ impl Event {
 
     /// True for a push open from an app below 5.1: it counts for no figure and is no touch.
     pub fn app_too_old(&self) -> bool {
-        self.kind == Kind::Opened
+        self.kind == EventKind::Opened
             && self.channel == Channel::Push
             && self
                 .app_version
@@ -291,11 +295,12 @@ mod tests {
             (r#","app_version":"beta""#, Code::BadVersion, "app_version"),
         ] {
             let text = format!("{{{good}{more}}}");
-            let door = Door {
+            let acceptance_window = AcceptanceWindow {
                 now: Instant::parse("2026-11-20T10:15:00Z").unwrap(),
                 retention: crate::value::time::Retention::DEFAULT,
             };
-            let problem = Event::read(&Record::from_json(&text).unwrap(), Some(&door)).unwrap_err();
+            let problem = Event::read(&Record::from_json(&text).unwrap(), Some(&acceptance_window))
+                .unwrap_err();
             assert_eq!(
                 (problem.code, problem.field.as_deref()),
                 (code, Some(field)),
@@ -305,12 +310,12 @@ mod tests {
         let text = format!(
             r#"{{{good},"url":7,"machine":true,"more":[1],"occurred_at":"2026-08-22T10:15:00Z"}}"#
         );
-        let door = Door {
+        let acceptance_window = AcceptanceWindow {
             now: Instant::parse("2026-11-20T10:15:00Z").unwrap(),
             retention: crate::value::time::Retention::DEFAULT,
         };
         assert!(
-            Event::read(&Record::from_json(&text).unwrap(), Some(&door))
+            Event::read(&Record::from_json(&text).unwrap(), Some(&acceptance_window))
                 .unwrap()
                 .machine
         );

@@ -1,10 +1,10 @@
-//! Why an order was credited as it was: the decision with every candidate, as the interface shows it (SPEC 4.5).
+//! Why an order was credited as it was: the decision with every candidate, as the interface shows it (rule 4.5).
 
 use serde::Serialize;
 
 use crate::attribution::campaign::Catalog;
-use crate::attribution::decide::{Outcome, Timeline, candidates};
-use crate::attribution::event::{Channel, Kind};
+use crate::attribution::decide::{CandidateOutcome, Timeline, candidates};
+use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::formula::sale_formula;
 use crate::attribution::order::{Order, Status};
 use crate::figures::fold::{LineCredit, World};
@@ -58,16 +58,16 @@ pub struct ShownCandidate {
     /// When it was sent.
     pub sent_at: Instant,
     /// What would connect it to the order.
-    pub touch_kind: Option<Kind>,
+    pub touch_kind: Option<EventKind>,
     /// When that happened.
     pub touch_at: Option<Instant>,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: CandidateOutcome,
     /// The campaign that ended its run.
     pub superseded_by: Option<CampaignId>,
 }
 
-/// Why an order does not count, else why nobody earned it (SPEC 7.4, API).
+/// Why an order does not count, else why nobody earned it (rule 7.4, API).
 pub fn reason(
     not_counted: Option<crate::attribution::decide::NotCounted>,
     credited: bool,

@@ -1,6 +1,6 @@
-//! The sale formula: what counts as a sale, in words, made from the settings in force (SPEC 4.5).
+//! The sale formula: what counts as a sale, in words, made from the settings in force (rule 4.5).
 
-use crate::attribution::event::{Channel, Kind};
+use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::settings::{ChannelRule, Settings, WindowFrom};
 
 /// What a sale is on some channels, like “an order within 7 days of the send, after an open of or a click in an email”.
@@ -26,10 +26,10 @@ fn channel_formula(channel: Channel, rule: &ChannelRule) -> String {
         Channel::Push => "a push message",
         Channel::Sms => "an SMS",
     };
-    let act = |kind: &Kind| match kind {
-        Kind::Opened => format!("an open of {message}"),
-        Kind::Clicked => format!("a click in {message}"),
-        Kind::Delivered => format!("the delivery of {message}"),
+    let act = |kind: &EventKind| match kind {
+        EventKind::Opened => format!("an open of {message}"),
+        EventKind::Clicked => format!("a click in {message}"),
+        EventKind::Delivered => format!("the delivery of {message}"),
         _ => format!("the sending of {message}"),
     };
     let acts = rule

@@ -1,8 +1,8 @@
-//! Orders and which copy of one stands (SPEC 3.2).
+//! Orders and which copy of one stands (rule 3.2).
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Code, Door, Problem, Record};
+use crate::record::{AcceptanceWindow, Code, Problem, Record};
 use crate::value::id::{CustomerId, OrderId};
 use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
@@ -41,7 +41,7 @@ impl Status {
         Self::Refunded,
     ];
 
-    /// The statuses that the orders page adds up (SPEC 5, R50).
+    /// The statuses that the orders page adds up (rule 5, R50).
     pub const IN_TOTAL: [Self; 6] = [
         Self::Initialized,
         Self::InProgress,
@@ -78,7 +78,7 @@ impl Status {
 
 /// One line of an order; free for the shop to fill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub struct Item {
+pub struct OrderItem {
     /// What it cost, as the shop wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<String>,
@@ -125,7 +125,7 @@ pub struct Order {
     pub first_name: Option<String>,
     /// What was bought.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub items: Vec<Item>,
+    pub items: Vec<OrderItem>,
     /// Of the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_name: Option<String>,
@@ -186,8 +186,11 @@ impl Order {
     /// Understands a record; without a door (file runs) any time is let in.
     ///
     /// # Errors
-    /// The first bad field in the order of SPEC 3.2.
-    pub fn read(record: &Record<'_>, door: Option<&Door>) -> Result<Self, Problem> {
+    /// The first bad field in the order of rule 3.2.
+    pub fn read(
+        record: &Record<'_>,
+        acceptance_window: Option<&AcceptanceWindow>,
+    ) -> Result<Self, Problem> {
         let order_id = record.needed_id("order_id", OrderId::new)?;
         let customer_id = record.needed_id("customer_id", CustomerId::new)?;
         let status = record.needed("status")?;
@@ -204,12 +207,12 @@ impl Order {
         let total = record.needed_money("total")?;
         let currency = record.needed_currency("currency")?;
         let placed_at = record.needed_instant("placed_at")?;
-        if let Some(door) = door {
-            door.check("placed_at", placed_at)?;
+        if let Some(acceptance_window) = acceptance_window {
+            acceptance_window.check("placed_at", placed_at)?;
         }
         let updated_at = record.instant("updated_at")?;
-        if let (Some(door), Some(at)) = (door, updated_at) {
-            door.check_ahead("updated_at", at)?;
+        if let (Some(acceptance_window), Some(at)) = (acceptance_window, updated_at) {
+            acceptance_window.check_ahead("updated_at", at)?;
         }
         let refunded_total = record.money("refunded_total")?.unwrap_or_default();
         let mut order = Self {
@@ -237,7 +240,7 @@ impl Order {
         Ok(order)
     }
 
-    /// Holds a copy against what is known of its order since the first copy (SPEC 3.2): those two do not change.
+    /// Holds a copy against what is known of its order since the first copy (rule 3.2): those two do not change.
     ///
     /// # Errors
     /// `immutable_field` of the first that differs.
@@ -259,7 +262,7 @@ impl Order {
         }
     }
 
-    /// This copy as one of the customer that the order came with first (SPEC 3.2): whatever customer a later copy is sent with,
+    /// This copy as one of the customer that the order came with first (rule 3.2): whatever customer a later copy is sent with,
     /// the order stays where it was, and a refund finds it there.
     pub fn of_customer(mut self, first: &CustomerId) -> Self {
         if self.customer_id != *first {
@@ -270,7 +273,7 @@ impl Order {
         self
     }
 
-    /// The refund of an order (SPEC 4.4): all of it where the status is REFUNDED, and never more than all of it.
+    /// The refund of an order (rule 4.4): all of it where the status is REFUNDED, and never more than all of it.
     pub fn refund(&self) -> Money {
         if self.status == Status::Refunded {
             self.total
@@ -304,7 +307,7 @@ impl Order {
 /// What stands before the copy in [`Order::standing`]: time 24, status 2, refund in millionths 22 bytes.
 const STANDING_BYTES: usize = 24 + 2 + 22;
 
-fn read_items(record: &Record<'_>) -> Vec<Item> {
+fn read_items(record: &Record<'_>) -> Vec<OrderItem> {
     let Some(raw) = record.raw("items") else {
         return Vec::new();
     };
@@ -313,7 +316,7 @@ fn read_items(record: &Record<'_>) -> Vec<Item> {
     };
     let texts = |raw: &&serde_json::value::RawValue| {
         let item = Record::from_json(raw.get()).ok()?;
-        Some(Item {
+        Some(OrderItem {
             cost: item.free_text("cost"),
             id: item.free_text("id"),
             name: item.free_text("name"),

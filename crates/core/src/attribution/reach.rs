@@ -12,7 +12,7 @@ use crate::value::time::Instant;
 
 /// Which orders are decided again, by when they were placed; both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Redecide {
+pub struct Reattribution {
     /// From here.
     pub from: Instant,
     /// To here; `None` up to the last.
@@ -22,7 +22,7 @@ pub struct Redecide {
     pub settings: bool,
 }
 
-impl Redecide {
+impl Reattribution {
     /// True for an order placed then.
     pub fn takes(&self, placed_at: Instant) -> bool {
         placed_at >= self.from && self.to.is_none_or(|to| placed_at <= to)

@@ -1,4 +1,4 @@
-//! Settings of a marketplace: what can be set (SPEC 4.1).
+//! Settings of a marketplace: what can be set (rule 4.1).
 
 mod presets;
 mod read;
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::attribution::event::{Channel, Kind};
+use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::order::Status;
 use crate::value::money::Currency;
 use crate::value::time::Span;
@@ -74,7 +74,7 @@ pub enum WindowFrom {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelRule {
     /// The kinds that connect: any of sent, delivered, opened, clicked; at least one.
-    pub connect_on: BTreeSet<Kind>,
+    pub connect_on: BTreeSet<EventKind>,
     /// How long.
     pub window: Span,
     /// From when.

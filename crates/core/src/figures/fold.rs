@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::attribution::campaign::{CampaignIx, Catalog};
-use crate::attribution::decide::{Decision, Mark, NotCounted, Rules, Timeline, decide};
-use crate::attribution::event::{Channel, Event, Kind};
+use crate::attribution::decide::{Decision, NotCounted, Rules, Timeline, Touchpoint, decide};
+use crate::attribution::event::{Channel, Event, EventKind};
 use crate::attribution::order::{Order, Status};
 use crate::attribution::settings::{Settings, Versions};
-use crate::figures::sheet::{GAUGES, Gauge, OrderFigures, Sheet};
+use crate::figures::daily::{Aggregate, COUNTERS, Counter, OrderFigures};
 use crate::value::id::{CampaignId, MessageId, OrderId};
 use crate::value::money::{Currency, Money};
 use crate::value::time::{Day, Instant};
@@ -65,9 +65,13 @@ impl<'a> World<'a> {
     /// The timeline of a customer's events; those of campaigns that the catalog does not know are left out,
     /// see [`Catalog::witnessing`].
     pub fn timeline<'e>(&self, events: impl IntoIterator<Item = &'e Event>) -> Timeline<'e> {
-        let mark =
-            |event: &'e Event| Some(Mark::of(event, self.catalog.place(&event.campaign_id)?));
-        Timeline::new(events.into_iter().filter_map(mark).collect())
+        let touchpoint = |event: &'e Event| {
+            Some(Touchpoint::of(
+                event,
+                self.catalog.place(&event.campaign_id)?,
+            ))
+        };
+        Timeline::new(events.into_iter().filter_map(touchpoint).collect())
     }
 
     /// Decides an order under the rules in force when it was placed.
@@ -92,19 +96,21 @@ impl<'a> World<'a> {
 
 /// One thing a customer adds to the figures of a day.
 #[derive(Debug)]
-pub enum Entry<'f, 'a> {
-    /// One more on a gauge.
-    Gauge(Day, CampaignIx, Channel, Gauge),
+pub enum FoldEntry<'f, 'a> {
+    /// One more on a counter.
+    Counter(Day, CampaignIx, Channel, Counter),
     /// An order, decided; and whether it is the customer's first purchase of the campaign that earned it.
     Order(Day, &'f Order, Decision<'a>, bool),
 }
 
-impl Sheet<CampaignIx> {
+impl Aggregate<CampaignIx> {
     /// Adds an entry, whatever its day: for sums over all days, as in file runs.
-    pub fn add_entry(&mut self, entry: &Entry<'_, '_>) {
+    pub fn add_entry(&mut self, entry: &FoldEntry<'_, '_>) {
         match *entry {
-            Entry::Gauge(_, campaign, channel, gauge) => self.add_gauge(campaign, channel, gauge),
-            Entry::Order(_, order, decision, first_purchase) => self.add_order(&OrderFigures {
+            FoldEntry::Counter(_, campaign, channel, counter) => {
+                self.add_counter(campaign, channel, counter)
+            }
+            FoldEntry::Order(_, order, decision, first_purchase) => self.add_order(&OrderFigures {
                 currency: order.currency,
                 status: order.status,
                 total: order.total,
@@ -125,10 +131,10 @@ pub fn fold<'f, 'a>(
     timeline: &Timeline<'a>,
     orders: &'f [Order],
     world: &World<'_>,
-    mut each: impl FnMut(Entry<'f, 'a>),
+    mut each: impl FnMut(FoldEntry<'f, 'a>),
 ) {
-    for marks in timeline.messages() {
-        fold_message(marks, world, &mut each);
+    for touchpoints in timeline.messages() {
+        fold_message(touchpoints, world, &mut each);
     }
     let mut sorted: Vec<&Order> = orders.iter().collect();
     sorted.sort_by(|a, b| (a.placed_at, &a.order_id).cmp(&(b.placed_at, &b.order_id)));
@@ -140,7 +146,7 @@ pub fn fold<'f, 'a>(
             let last = last_purchase.insert(credit.message.campaign, order.placed_at);
             world.is_first(last, order.placed_at)
         });
-        each(Entry::Order(
+        each(FoldEntry::Order(
             world.day(order.placed_at),
             order,
             decision,
@@ -150,41 +156,50 @@ pub fn fold<'f, 'a>(
 }
 
 fn fold_message<'f, 'a>(
-    marks: &[Mark<'a>],
+    touchpoints: &[Touchpoint<'a>],
     world: &World<'_>,
-    each: &mut impl FnMut(Entry<'f, 'a>),
+    each: &mut impl FnMut(FoldEntry<'f, 'a>),
 ) {
     // The latest of each sort so far: any, delivered, opened, clicked, bounced.
     let mut last = [None; 5];
-    for mark in marks {
-        let day = world.day(mark.at);
-        let mut add = |gauge| each(Entry::Gauge(day, mark.campaign, mark.channel, gauge));
-        let mut first = |sort: usize| {
-            let before = last[sort].replace(mark.at);
-            world.is_first(before, mark.at)
+    for touchpoint in touchpoints {
+        let day = world.day(touchpoint.at);
+        let mut add = |counter| {
+            each(FoldEntry::Counter(
+                day,
+                touchpoint.campaign,
+                touchpoint.channel,
+                counter,
+            ))
         };
-        add(Gauge::Events);
-        if world.rules_at(mark.at).silent(mark) {
+        let mut first = |sort: usize| {
+            let before = last[sort].replace(touchpoint.at);
+            world.is_first(before, touchpoint.at)
+        };
+        add(Counter::Events);
+        if world.rules_at(touchpoint.at).is_ignored(touchpoint) {
             continue;
         }
-        if mark.channel == Channel::Email && first(0) {
-            add(Gauge::Emails);
+        if touchpoint.channel == Channel::Email && first(0) {
+            add(Counter::Emails);
         }
-        match mark.kind {
-            Kind::Delivered if first(1) => add(Gauge::Deliveries),
-            Kind::Opened => {
-                add(Gauge::Opens);
+        match touchpoint.kind {
+            EventKind::Delivered if first(1) => add(Counter::Deliveries),
+            EventKind::Opened => {
+                add(Counter::Opens);
                 if first(2) {
-                    add(Gauge::UniqueOpens);
+                    add(Counter::UniqueOpens);
                 }
             }
-            Kind::Clicked => {
-                add(Gauge::Clicks);
+            EventKind::Clicked => {
+                add(Counter::Clicks);
                 if first(3) {
-                    add(Gauge::UniqueClicks);
+                    add(Counter::UniqueClicks);
                 }
             }
-            Kind::Bounced if mark.channel == Channel::Email && first(4) => add(Gauge::Bounces),
+            EventKind::Bounced if touchpoint.channel == Channel::Email && first(4) => {
+                add(Counter::Bounces)
+            }
             _ => {}
         }
     }
@@ -202,7 +217,7 @@ pub struct Contribution {
 pub struct DayPart {
     /// Engagement by campaign and channel.
     #[serde(rename = "g", default, skip_serializing_if = "Vec::is_empty")]
-    pub gauges: Vec<(CampaignId, Channel, [i64; GAUGES])>,
+    pub counters: Vec<(CampaignId, Channel, [i64; COUNTERS])>,
     /// Orders placed that day, by (`placed_at`, `order_id`).
     #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
     pub orders: Vec<OrderLine>,
@@ -226,7 +241,7 @@ pub struct OrderLine {
     /// What it is worth.
     #[serde(rename = "t")]
     pub total: Money,
-    /// What of its refund its campaign has. In lines of before this was ruled it is every refund, and so the sheets had it:
+    /// What of its refund its campaign has. In lines of before this was ruled it is every refund, and so the daily aggregates had it:
     /// what a fold takes away is what was added.
     #[serde(rename = "f", default, skip_serializing_if = "is_nothing")]
     pub refunded: Money,
@@ -258,7 +273,7 @@ pub struct LineCredit {
     /// Which message.
     pub message_id: Option<MessageId>,
     /// What connects it to the order.
-    pub touch_kind: Kind,
+    pub touch_kind: EventKind,
     /// When that happened.
     pub touch_at: Instant,
     /// When the message was sent.
@@ -324,33 +339,33 @@ impl OrderLine {
 }
 
 impl DayPart {
-    /// What this part adds to its day's sheet.
-    pub fn sheet(&self) -> Sheet<CampaignId> {
-        let mut sheet = Sheet::default();
-        for (campaign, channel, gauges) in &self.gauges {
-            sheet
+    /// What this part adds to its day's daily aggregate.
+    pub fn aggregate(&self) -> Aggregate<CampaignId> {
+        let mut aggregate = Aggregate::default();
+        for (campaign, channel, counters) in &self.counters {
+            aggregate
                 .rows
                 .entry((campaign.clone(), *channel))
                 .or_default()
-                .gauges = *gauges;
+                .counters = *counters;
         }
         for order in &self.orders {
-            sheet.add_order(&order.figures());
+            aggregate.add_order(&order.figures());
         }
-        sheet
+        aggregate
     }
 }
 
 impl Contribution {
     /// Folds a customer's facts; days before `from` are left out.
     pub fn of(timeline: &Timeline<'_>, orders: &[Order], world: &World<'_>, from: Day) -> Self {
-        let mut gauges: BTreeMap<(Day, CampaignIx, Channel), [i64; GAUGES]> = BTreeMap::new();
+        let mut counters: BTreeMap<(Day, CampaignIx, Channel), [i64; COUNTERS]> = BTreeMap::new();
         let mut days: BTreeMap<Day, DayPart> = BTreeMap::new();
         fold(timeline, orders, world, |entry| match entry {
-            Entry::Gauge(day, campaign, channel, gauge) if day >= from => {
-                gauges.entry((day, campaign, channel)).or_default()[gauge as usize] += 1;
+            FoldEntry::Counter(day, campaign, channel, counter) if day >= from => {
+                counters.entry((day, campaign, channel)).or_default()[counter as usize] += 1;
             }
-            Entry::Order(day, order, decision, first) if day >= from => {
+            FoldEntry::Order(day, order, decision, first) if day >= from => {
                 days.entry(day).or_default().orders.push(OrderLine::of(
                     order,
                     &decision,
@@ -358,13 +373,13 @@ impl Contribution {
                     world.catalog,
                 ));
             }
-            Entry::Gauge(..) | Entry::Order(..) => {}
+            FoldEntry::Counter(..) | FoldEntry::Order(..) => {}
         });
-        for ((day, campaign, channel), counts) in gauges {
+        for ((day, campaign, channel), counts) in counters {
             let campaign_id = world.catalog.at(campaign).campaign_id.clone();
             days.entry(day)
                 .or_default()
-                .gauges
+                .counters
                 .push((campaign_id, channel, counts));
         }
         Self { days }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::attribution::decide::NotCounted;
 use crate::attribution::order::Status;
 use crate::attribution::settings::Settings;
-use crate::figures::sheet::Sheet;
+use crate::figures::daily::Aggregate;
 
 /// What the orders of a report have in common with its settings and its events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,7 +26,7 @@ pub struct Hints {
 impl Hints {
     /// Of the sums of all orders; `customers` have orders, and so many of them `without_event`.
     pub fn new<C>(
-        sums: &Sheet<C>,
+        sums: &Aggregate<C>,
         newest: &Settings,
         customers: usize,
         without_event: usize,
@@ -39,7 +39,7 @@ impl Hints {
             .filter(|(_, tally)| tally.0 != 0)
             .map(|((status, _), _)| *status)
             .collect();
-        // One after the other in the sheet, for each currency.
+        // One after the other in the daily aggregate, for each currency.
         statuses_seen.dedup();
         let counted = orders - by_status.copied().unwrap_or(0);
         let mut hints = Vec::new();

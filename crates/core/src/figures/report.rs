@@ -1,4 +1,4 @@
-//! Reports, made from sheets: the campaign table, orders by status, reconciliation (SPEC 5).
+//! Reports, made from daily aggregates: the campaign table, orders by status, reconciliation (rule 5).
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use crate::attribution::event::Channel;
 use crate::attribution::formula::sale_formula;
 use crate::attribution::order::Status;
 use crate::attribution::settings::Settings;
-use crate::figures::sheet::{
-    Earned, Figures, Gauge, Intake, Sheet, Tallies, amounts_of, orders_of,
+use crate::figures::daily::{
+    Aggregate, Counter, Earned, Figures, IntakeCounts, Tallies, amounts_of, orders_of,
 };
 use crate::figures::sort::{SortValue, Sorting};
 use crate::value::id::CampaignId;
@@ -68,26 +68,26 @@ impl ByChannel {
         self.0[channel as usize].add(figures);
     }
 
-    fn sum(&self, gauge: Gauge) -> i64 {
-        self.0.iter().map(|figures| figures.gauge(gauge)).sum()
+    fn sum(&self, counter: Counter) -> i64 {
+        self.0.iter().map(|figures| figures.counter(counter)).sum()
     }
 
     fn engagement(&self) -> Engagement {
-        let rated = |gauge| {
-            self.0[Channel::Email as usize].gauge(gauge)
-                + self.0[Channel::Push as usize].gauge(gauge)
+        let rated = |counter| {
+            self.0[Channel::Email as usize].counter(counter)
+                + self.0[Channel::Push as usize].counter(counter)
         };
-        let (opened, delivered) = (rated(Gauge::UniqueOpens), rated(Gauge::Deliveries));
+        let (opened, delivered) = (rated(Counter::UniqueOpens), rated(Counter::Deliveries));
         let open_rate = (opened <= delivered).then(|| rate(opened, delivered));
         Engagement {
-            deliveries: self.sum(Gauge::Deliveries),
-            opens: self.sum(Gauge::Opens),
-            unique_opens: self.sum(Gauge::UniqueOpens),
+            deliveries: self.sum(Counter::Deliveries),
+            opens: self.sum(Counter::Opens),
+            unique_opens: self.sum(Counter::UniqueOpens),
             open_rate: open_rate.flatten(),
-            bounces: self.sum(Gauge::Bounces),
-            bounce_rate: rate(self.sum(Gauge::Bounces), self.sum(Gauge::Emails)),
-            clicks: self.sum(Gauge::Clicks),
-            unique_clicks: self.sum(Gauge::UniqueClicks),
+            bounces: self.sum(Counter::Bounces),
+            bounce_rate: rate(self.sum(Counter::Bounces), self.sum(Counter::Emails)),
+            clicks: self.sum(Counter::Clicks),
+            unique_clicks: self.sum(Counter::UniqueClicks),
         }
     }
 
@@ -124,8 +124,8 @@ impl ByChannel {
                 .map(|(&currency, earned)| (currency, earned.refunded))
                 .collect(),
             average_check: earned.iter().filter_map(average).collect(),
-            purchase_to_open_rate: rate(purchases, self.sum(Gauge::UniqueOpens)),
-            purchase_to_click_rate: rate(purchases, self.sum(Gauge::UniqueClicks)),
+            purchase_to_open_rate: rate(purchases, self.sum(Counter::UniqueOpens)),
+            purchase_to_click_rate: rate(purchases, self.sum(Counter::UniqueClicks)),
         }
     }
 }
@@ -184,14 +184,14 @@ pub struct Totals {
 
 /// So many orders, worth so much.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Purchases {
+pub struct PurchaseFigures {
     /// How many.
     pub purchases: i64,
     /// How much.
     pub revenue: Sums,
 }
 
-impl Purchases {
+impl PurchaseFigures {
     fn of(tallies: &Tallies) -> Self {
         Self {
             purchases: orders_of(tallies),
@@ -204,11 +204,11 @@ impl Purchases {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Balance {
     /// All counted orders.
-    pub counted: Purchases,
+    pub counted: PurchaseFigures,
     /// Those somebody earned.
-    pub credited: Purchases,
+    pub credited: PurchaseFigures,
     /// Those nobody earned.
-    pub uncredited: Purchases,
+    pub uncredited: PurchaseFigures,
 }
 
 /// The campaign report, all rows.
@@ -267,7 +267,7 @@ impl Filter {
 /// # Errors
 /// [`DoesNotAddUp`] where counted orders are not credited plus uncredited ones.
 pub fn campaign_report<'c, C: Ord + Clone>(
-    sums: &Sheet<C>,
+    sums: &Aggregate<C>,
     campaign: impl Fn(&C) -> std::borrow::Cow<'c, Campaign>,
     newest: &Settings,
     filter: &Filter,
@@ -278,7 +278,7 @@ pub fn campaign_report<'c, C: Ord + Clone>(
     let mut rows: BTreeMap<&C, ByChannel> = BTreeMap::new();
     for ((id, channel), figures) in &sums.rows {
         if filter.takes_channel(*channel)
-            && (figures.gauge(Gauge::Events) > 0 || figures.orders > 0)
+            && (figures.counter(Counter::Events) > 0 || figures.orders > 0)
         {
             rows.entry(id).or_default().add(*channel, figures);
         }
@@ -300,9 +300,9 @@ pub fn campaign_report<'c, C: Ord + Clone>(
         sales: newest.enabled.then(|| total.sales()),
     };
     let balance = newest.enabled.then(|| Balance {
-        counted: Purchases::of(&sums.counted),
-        credited: Purchases::of(&sums.credited()),
-        uncredited: Purchases::of(&sums.uncredited),
+        counted: PurchaseFigures::of(&sums.counted),
+        credited: PurchaseFigures::of(&sums.credited()),
+        uncredited: PurchaseFigures::of(&sums.uncredited),
     });
     let most_bought = || {
         let earned = total.earned().into_iter();
@@ -354,21 +354,21 @@ fn campaign_row(
 
 /// One campaign's row and its days. A campaign without anything in the period has a row of zeros and no days.
 pub fn one_campaign(
-    days: &BTreeMap<Day, Sheet<CampaignId>>,
+    days: &BTreeMap<Day, Aggregate<CampaignId>>,
     campaign: &Campaign,
     newest: &Settings,
     filter: &Filter,
 ) -> (CampaignRow, Vec<DayRow>) {
     let mut total = ByChannel::default();
     let mut rows = Vec::new();
-    for (&date, sheet) in days {
+    for (&date, aggregate) in days {
         let mut figures = ByChannel::default();
         let mut any = false;
         for channel in Channel::ALL
             .into_iter()
             .filter(|&channel| filter.takes_channel(channel))
         {
-            if let Some(part) = sheet.rows.get(&(campaign.campaign_id.clone(), channel)) {
+            if let Some(part) = aggregate.rows.get(&(campaign.campaign_id.clone(), channel)) {
                 figures.add(channel, part);
                 total.add(channel, part);
                 any = true;
@@ -492,7 +492,7 @@ pub struct OrdersReport {
 }
 
 /// Makes the orders report from the sums of a period.
-pub fn orders_report<C>(sums: &Sheet<C>) -> OrdersReport {
+pub fn orders_report<C>(sums: &Aggregate<C>) -> OrdersReport {
     let of = |wanted: &dyn Fn(Status) -> bool| {
         let mut sum = OrdersAmount::default();
         for (&(status, currency), tally) in &sums.statuses {
@@ -518,7 +518,7 @@ pub fn orders_report<C>(sums: &Sheet<C>) -> OrdersReport {
     }
 }
 
-/// Where every record went (SPEC 5): stored = counted + other status + other currency + refunded; counted = credited +
+/// Where every record went (rule 5): stored = counted + other status + other currency + refunded; counted = credited +
 /// uncredited; received = stored + duplicates + older copies + rejected, by day of arrival.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reconciliation {
@@ -530,7 +530,7 @@ pub struct Reconciliation {
 
 /// Where every order went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "the names are SPEC's words")]
+#[expect(missing_docs, reason = "the names are the rules' words")]
 pub struct OrdersReconciled {
     pub received: i64,
     pub duplicates: i64,
@@ -549,7 +549,7 @@ pub struct OrdersReconciled {
 
 /// Where every event went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "the names are SPEC's words")]
+#[expect(missing_docs, reason = "the names are the rules' words")]
 pub struct EventsReconciled {
     pub received: i64,
     pub stored: i64,
@@ -558,9 +558,9 @@ pub struct EventsReconciled {
 }
 
 /// Makes the reconciliation from the sums of a period.
-pub fn reconciliation<C: Ord + Clone>(sums: &Sheet<C>) -> Reconciliation {
+pub fn reconciliation<C: Ord + Clone>(sums: &Aggregate<C>) -> Reconciliation {
     let not_counted = |reason| sums.not_counted.get(&reason).copied().unwrap_or(0);
-    let Intake {
+    let IntakeCounts {
         received,
         stored: arrived,
         duplicates,

@@ -1,4 +1,4 @@
-//! In which order the rows of a report stand: by one column, and money by one currency for the whole report (SPEC 5, API.md).
+//! In which order the rows of a report stand: by one column, and money by one currency for the whole report (rule 5, API.md).
 
 use std::cmp::Ordering;
 

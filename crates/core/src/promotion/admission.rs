@@ -1,5 +1,5 @@
 //! Why a redeem is refused, which flags a redemption carries, from when on a promotion is tracked, and what a second record of a
-//! known id is (SPEC 6). What limits refuse and flag stands in [`limits`](super::limits).
+//! known id is (rule 6). What limits refuse and flag stands in [`limits`](super::limits).
 
 use std::collections::BTreeSet;
 
@@ -161,7 +161,7 @@ pub fn copy(known: &Stated, copy: &Stated, waits: bool) -> Copy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::promotion::Told;
+    use crate::promotion::PromotionInput;
     use crate::record::Record;
     use crate::value::id::PromotionId;
     use crate::value::money::{Currency, Money};
@@ -173,18 +173,18 @@ mod tests {
     fn promotion(json: &str) -> Promotion {
         let record = Record::from_json(json).unwrap();
         let id = PromotionId::new("p").unwrap();
-        Told::read(id, &record, at(8))
+        PromotionInput::read(id, &record, at(8))
             .unwrap()
             .promotion(None, None)
     }
 
     fn redemption(json: &str) -> Redemption {
         let json = format!(r#"{{"redemption_id":"r","promotion_id":"p","customer_id":"x"{json}}}"#);
-        let door = crate::record::Door {
+        let acceptance_window = crate::record::AcceptanceWindow {
             now: at(12),
             retention: crate::value::time::Retention::DEFAULT,
         };
-        Redemption::read(&Record::from_json(&json).unwrap(), &door).unwrap()
+        Redemption::read(&Record::from_json(&json).unwrap(), &acceptance_window).unwrap()
     }
 
     /// All that is wrong at once: a voucher is none, off, and of others, before the promotion starts and after it ends.

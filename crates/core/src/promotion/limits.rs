@@ -1,4 +1,4 @@
-//! What a success costs, and what it takes of its limits: those of its customer, its voucher, the cap and the budget (SPEC 6).
+//! What a success costs, and what it takes of its limits: those of its customer, its voucher, the cap and the budget (rule 6).
 
 use std::collections::BTreeSet;
 
@@ -120,7 +120,7 @@ pub enum Taking {
     /// These had not enough: under [`Limits::take`] the first of them, and nothing is taken; under [`Limits::honour`] all of them,
     /// and all is taken, below nothing.
     Short(BTreeSet<Limit>),
-    /// Not known before all slots of these are read; nothing is taken.
+    /// Not known before all shards of these are read; nothing is taken.
     Unread(BTreeSet<Limit>),
 }
 
@@ -236,16 +236,16 @@ mod tests {
             let spends = Money::from(spends);
             let first = short.first().map(|first| BTreeSet::from([*first]));
             let mut asked = before.clone();
-            let told = first.map_or(Taking::Enough, Taking::Short);
-            assert_eq!(asked.take(spends), told);
+            let submitted = first.map_or(Taking::Enough, Taking::Short);
+            assert_eq!(asked.take(spends), submitted);
             let mut honoured = before.clone();
             let all = BTreeSet::from_iter(short.iter().copied());
-            let told = if short.is_empty() {
+            let submitted = if short.is_empty() {
                 Taking::Enough
             } else {
                 Taking::Short(all)
             };
-            assert_eq!(honoured.honour(spends), told);
+            assert_eq!(honoured.honour(spends), submitted);
             let one = Money::from(1);
             let taken = [
                 customer.map(|left| Money::from(left - 1)),
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn nothing_is_decided_before_all_that_may_decide_is_read() {
         let unread = |own: i64| Some(Pool::new(Money::ZERO, 8, 0, Money::from(own), true));
-        for (customer, voucher, cap, told) in [
+        for (customer, voucher, cap, submitted) in [
             (
                 None,
                 unread(0),
@@ -295,7 +295,7 @@ mod tests {
                 cap,
                 budget: None,
             };
-            assert_eq!(limits.take(Money::ZERO), told);
+            assert_eq!(limits.take(Money::ZERO), submitted);
         }
     }
 }

@@ -1,9 +1,9 @@
-//! What is left of a limit, spread over slots: from where a use takes its part, so that N tries at a limit of L give exactly
+//! What is left of a limit, spread over shards: from where a use takes its part, so that N tries at a limit of L give exactly
 //! min(N, L), and tries at once seldom meet. Arithmetic only; what is stored where stands with the promotions.
 //!
-//! A limit lies in a head and in slots. A use takes from its own slot; an empty slot draws from the head, more than it needs
-//! where there is plenty: a quarter of a slot's fair share, so that little is left over in other slots at the end. Only a use
-//! that finds the head and then all slots empty is refused; uses move from the head to slots only, so none can slip past
+//! A limit lies in a head and in shards. A use takes from its own shard; an empty shard draws from the head, more than it needs
+//! where there is plenty: a quarter of a shard's fair share, so that little is left over in other shards at the end. Only a use
+//! that finds the head and then all shards empty is refused; uses move from the head to shards only, so none can slip past
 //! a reader who goes the same way.
 
 use crate::value::money::Money;
@@ -64,8 +64,8 @@ impl LevelChange {
 #[derive(Debug, Clone)]
 pub struct Pool {
     head: Level,
-    /// By slot; of those that were not read there is none.
-    slots: Vec<Option<Level>>,
+    /// By shard; of those that were not read there is none.
+    shards: Vec<Option<Level>>,
     own: usize,
     /// It lies in the head alone.
     whole: bool,
@@ -80,17 +80,17 @@ pub enum Took {
     Enough,
     /// There was not: nothing was taken.
     Nothing,
-    /// Not known before all slots are read: nothing was taken.
+    /// Not known before all shards are read: nothing was taken.
     Unknown,
 }
 
 impl Pool {
-    /// A limit of which the head and, of its `slots` slots, the own one were read.
-    pub fn new(head: Money, slots: u8, own: u8, in_own: Money, counted: bool) -> Self {
-        let level = |slot| (slot == own).then(|| Level::of(in_own));
+    /// A limit of which the head and, of its `shards` shards, the own one were read.
+    pub fn new(head: Money, shards: u8, own: u8, in_own: Money, counted: bool) -> Self {
+        let level = |shard| (shard == own).then(|| Level::of(in_own));
         Self {
             head: Level::of(head),
-            slots: (0..slots).map(level).collect(),
+            shards: (0..shards).map(level).collect(),
             own: usize::from(own),
             whole: false,
             counted,
@@ -101,26 +101,26 @@ impl Pool {
     pub fn unspread(head: Money) -> Self {
         Self {
             head: Level::of(head),
-            slots: Vec::new(),
+            shards: Vec::new(),
             own: 0,
             whole: true,
             counted: true,
         }
     }
 
-    /// Another slot, as it was read after the head.
-    pub fn with_slot(&mut self, slot: u8, left: Money) {
-        self.slots[usize::from(slot)].get_or_insert(Level::of(left));
+    /// Another shard, as it was read after the head.
+    pub fn with_shard(&mut self, shard: u8, left: Money) {
+        self.shards[usize::from(shard)].get_or_insert(Level::of(left));
     }
 
     /// All that is left, as far as it was read.
     pub fn left(&self) -> Money {
-        let slots = self.slots.iter().flatten().map(|slot| slot.left());
-        slots.fold(self.head.left(), |sum, left| sum + left)
+        let shards = self.shards.iter().flatten().map(|shard| shard.left());
+        shards.fold(self.head.left(), |sum, left| sum + left)
     }
 
     fn own(&mut self) -> &mut Level {
-        self.slots[self.own].get_or_insert_default()
+        self.shards[self.own].get_or_insert_default()
     }
 
     /// Takes an amount, where there is enough.
@@ -137,7 +137,7 @@ impl Pool {
             if self.head.left() < need {
                 return self.take_from_all(amount);
             }
-            let mut share = self.head.left().part(4 * self.slots.len() as i64);
+            let mut share = self.head.left().part(4 * self.shards.len() as i64);
             if self.counted {
                 share = Money::from(share.whole());
             }
@@ -150,7 +150,7 @@ impl Pool {
     }
 
     fn take_from_all(&mut self, amount: Money) -> Took {
-        if self.slots.iter().any(Option::is_none) {
+        if self.shards.iter().any(Option::is_none) {
             return Took::Unknown;
         }
         if self.left() < amount {
@@ -158,10 +158,10 @@ impl Pool {
         }
         let own = self.own;
         let mut need = amount;
-        let others = (0..self.slots.len()).filter(|slot| *slot != own);
+        let others = (0..self.shards.len()).filter(|shard| *shard != own);
         for place in [own].into_iter().chain(others).map(Some).chain([None]) {
             let level = match place {
-                Some(slot) => self.slots[slot].get_or_insert_default(),
+                Some(shard) => self.shards[shard].get_or_insert_default(),
                 None => &mut self.head,
             };
             let part = level.left().min(need).max(Money::ZERO);
@@ -173,14 +173,14 @@ impl Pool {
         Took::Enough
     }
 
-    /// Takes an amount though there is not enough, for a use that was honoured already: slots are emptied, the head goes
+    /// Takes an amount though there is not enough, for a use that was honoured already: shards are emptied, the head goes
     /// below nothing.
     pub fn overdraw(&mut self, amount: Money) {
         let mut need = amount;
-        for slot in self.slots.iter_mut().flatten() {
-            let part = slot.left().min(need).max(Money::ZERO);
+        for shard in self.shards.iter_mut().flatten() {
+            let part = shard.left().min(need).max(Money::ZERO);
             if !part.is_zero() {
-                slot.take(part);
+                shard.take(part);
                 need = need - part;
             }
         }
@@ -202,10 +202,10 @@ impl Pool {
         self.head.change()
     }
 
-    /// What happened to slots, those of which something did.
-    pub fn slot_changes(&self) -> impl Iterator<Item = (u8, LevelChange)> + '_ {
-        let levels = (0_u8..).zip(&self.slots);
-        let changes = levels.filter_map(|(slot, level)| Some((slot, level.as_ref()?.change())));
+    /// What happened to shards, those of which something did.
+    pub fn shard_changes(&self) -> impl Iterator<Item = (u8, LevelChange)> + '_ {
+        let levels = (0_u8..).zip(&self.shards);
+        let changes = levels.filter_map(|(shard, level)| Some((shard, level.as_ref()?.change())));
         changes.filter(|(_, change)| !change.is_nothing())
     }
 }
@@ -214,7 +214,7 @@ impl Pool {
 mod tests {
     use super::*;
 
-    const SLOTS: u8 = 8;
+    const PROMOTION_SHARDS: u8 = 8;
 
     fn money(text: &str) -> Money {
         Money::stored(text).unwrap()
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn where_a_use_takes_its_part() {
-        // head, own slot, the other slots (none: not read), amount, outcome, head and own slot afterwards
+        // head, own shard, the other shards (none: not read), amount, outcome, head and own shard afterwards
         for (head, own, others, amount, outcome, head_after, own_after) in [
             ("100", "0", None, "1", Took::Enough, "97", "2"),
             ("97", "2", None, "1", Took::Enough, "97", "1"),
@@ -235,9 +235,9 @@ mod tests {
             ("1", "2", Some("1"), "11", Took::Nothing, "1", "2"),
             ("-3", "0", Some("0"), "1", Took::Nothing, "-3", "0"),
         ] {
-            let mut pool = Pool::new(money(head), SLOTS, 3, money(own), true);
+            let mut pool = Pool::new(money(head), PROMOTION_SHARDS, 3, money(own), true);
             if let Some(others) = others {
-                (0..SLOTS).for_each(|slot| pool.with_slot(slot, money(others)));
+                (0..PROMOTION_SHARDS).for_each(|shard| pool.with_shard(shard, money(others)));
             }
             assert_eq!(pool.take(money(amount)), outcome, "{head} {own} {others:?}");
             assert_eq!(pool.head.left(), money(head_after), "head of {head}");
@@ -247,10 +247,10 @@ mod tests {
 
     #[test]
     fn money_is_drawn_to_the_sixth_decimal_and_overdrawn_whole() {
-        let mut pool = Pool::new(money("10"), SLOTS, 0, Money::ZERO, false);
+        let mut pool = Pool::new(money("10"), PROMOTION_SHARDS, 0, Money::ZERO, false);
         assert_eq!(pool.take(money("0.01")), Took::Enough);
         assert_eq!(pool.own().left(), money("0.3025"));
-        (0..SLOTS).for_each(|slot| pool.with_slot(slot, money("1")));
+        (0..PROMOTION_SHARDS).for_each(|shard| pool.with_shard(shard, money("1")));
         pool.overdraw(money("20"));
         assert!(pool.is_overdrawn());
         assert_eq!(pool.left(), money("-3.01"));

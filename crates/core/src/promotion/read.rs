@@ -1,11 +1,11 @@
-//! What a person says of a promotion, read field by field; everything that is wrong with it is named at once (SPEC 6).
+//! What a person says of a promotion, read field by field; everything that is wrong with it is named at once (rule 6).
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Budget, Kind, Promotion, TYPES, Tier, Type, ValidationRule};
+use super::{Budget, Promotion, PromotionKind, TYPES, Tier, Type, ValidationRule};
 use crate::attribution::campaign::{METADATA_BYTES_MAX, NAME_BYTES_MAX};
 use crate::record::{Code, FREE_ITEMS_MAX, Problem, Record};
 use crate::value::id::{PromotionId, RuleId, TierId};
@@ -44,15 +44,15 @@ const SHOWN: [&str; 2] = ["promotion_id", "created_at"];
 /// What a voucher gives: beside the other fields, or in an object of its own.
 const VOUCHER_FIELDS: [&str; 3] = ["type", "value", "currency"];
 
-/// What a person tells of a promotion; what is not told of it is filled in by [`Told::promotion`].
+/// What a person tells of a promotion; what is not told of it is filled in by [`PromotionInput::promotion`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct PromotionInput {
     promotion: Promotion,
     /// From when on redemptions are tracked, where that was told.
     pub tracking_from: Option<Instant>,
 }
 
-impl Told {
+impl PromotionInput {
     /// Understands the body of a promotion; what its voucher gives may stand in an object `voucher` too.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Told {
                 None => promotion_id.as_str().to_owned(),
             },
             kind: reader
-                .keep(record.word("kind", &Kind::NAMES))
+                .keep(record.word("kind", &PromotionKind::NAMES))
                 .flatten()
                 .unwrap_or_default(),
             gives: gives.of,
@@ -127,7 +127,7 @@ impl Told {
         let made_at = stands.map_or(promotion.created_at, |stands| stands.created_at);
         promotion.created_at = made_at;
         promotion.tracking_from = match (self.tracking_from, stands) {
-            (Some(told), _) => told,
+            (Some(submitted), _) => submitted,
             (None, Some(stands)) => stands.tracking_from,
             (None, None) => waiting_from.map_or(made_at, |waiting| waiting.min(made_at)),
         };

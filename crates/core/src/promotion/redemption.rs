@@ -1,9 +1,9 @@
-//! Assignments, redemptions and rollbacks: who got an offer, who acted on it, and who took that back (SPEC 6).
-//! What they add up to stands in `claim`.
+//! Assignments, redemptions and rollbacks: who got an offer, who acted on it, and who took that back (rule 6).
+//! What they add up to stands in `account`.
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Door, Problem, Record};
+use crate::record::{AcceptanceWindow, Problem, Record};
 use crate::value::id::{
     AssignmentId, CustomerId, OrderId, PromotionId, RedemptionId, RollbackId, SegmentName, TierId,
     VoucherCode,
@@ -86,8 +86,11 @@ impl Assignment {
     /// Understands a record.
     ///
     /// # Errors
-    /// The first bad field, in the order of SPEC 6.
-    pub fn read(record: &Record<'_>, door: &Door) -> Result<Self, Problem> {
+    /// The first bad field, in the order of rule 6.
+    pub fn read(
+        record: &Record<'_>,
+        acceptance_window: &AcceptanceWindow,
+    ) -> Result<Self, Problem> {
         Ok(Self {
             assignment_id: record.needed_id("assignment_id", AssignmentId::new)?,
             promotion_id: record.needed_id("promotion_id", PromotionId::new)?,
@@ -95,7 +98,7 @@ impl Assignment {
             tier_id: record.id("tier_id", TierId::new)?,
             segment: record.id("segment", SegmentName::new)?,
             voucher_code: record.id("voucher_code", VoucherCode::new)?,
-            assigned_at: checked(record, "assigned_at", door)?,
+            assigned_at: checked(record, "assigned_at", acceptance_window)?,
             result: record.word("result", &OUTCOMES)?.unwrap_or_default(),
             channel: record
                 .word(
@@ -198,8 +201,11 @@ impl Redemption {
     /// Understands a reported record.
     ///
     /// # Errors
-    /// The first bad field, in the order of SPEC 6.
-    pub fn read(record: &Record<'_>, door: &Door) -> Result<Self, Problem> {
+    /// The first bad field, in the order of rule 6.
+    pub fn read(
+        record: &Record<'_>,
+        acceptance_window: &AcceptanceWindow,
+    ) -> Result<Self, Problem> {
         let redemption_id = record.needed_id("redemption_id", RedemptionId::new)?;
         let promotion_id = record.needed_id("promotion_id", PromotionId::new)?;
         let customer_id = record.needed_id("customer_id", CustomerId::new)?;
@@ -207,7 +213,7 @@ impl Redemption {
         let tier_id = record.id("tier_id", TierId::new)?;
         let assignment_id = record.id("assignment_id", AssignmentId::new)?;
         let order_id = record.id("order_id", OrderId::new)?;
-        let redeemed_at = checked(record, "redeemed_at", door)?;
+        let redeemed_at = checked(record, "redeemed_at", acceptance_window)?;
         let (result, is_rolled_back) = record.word("result", &RESULTS)?.unwrap_or_default();
         Ok(Self {
             tier_id,
@@ -302,9 +308,14 @@ impl Rollback {
     }
 }
 
-fn checked(record: &Record<'_>, field: &str, door: &Door) -> Result<Option<Instant>, Problem> {
+fn checked(
+    record: &Record<'_>,
+    field: &str,
+    acceptance_window: &AcceptanceWindow,
+) -> Result<Option<Instant>, Problem> {
     let at = record.instant(field)?;
-    at.map_or(Ok(()), |at| door.check(field, at)).map(|()| at)
+    at.map_or(Ok(()), |at| acceptance_window.check(field, at))
+        .map(|()| at)
 }
 
 /// What is to be known of a success: the till has honoured it, so it is taken in and marked.

@@ -1,4 +1,4 @@
-//! What a promotion comes to in money: what orders bring, what rewards take, and what it can still cost (SPEC 6).
+//! What a promotion comes to in money: what orders bring, what rewards take, and what it can still cost (rule 6).
 //! A figure that cannot be held exactly is none.
 
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ pub fn worst_case(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::promotion::Told;
+    use crate::promotion::PromotionInput;
     use crate::record::Record;
     use crate::value::id::PromotionId;
     use crate::value::time::Instant;
@@ -132,8 +132,9 @@ mod tests {
         ] {
             let now = Instant::parse("2026-11-20T12:00:00Z").unwrap();
             let record = Record::from_json(&body).unwrap();
-            let told = Told::read(PromotionId::new("p").unwrap(), &record, now).unwrap();
-            let promotion = told.promotion(None, None);
+            let submitted =
+                PromotionInput::read(PromotionId::new("p").unwrap(), &record, now).unwrap();
+            let promotion = submitted.promotion(None, None);
             let spent = Money::stored(spent).unwrap();
             let found = worst_case(&promotion, spent, successes, open);
             let found = found.map_or("none".to_owned(), |sums| {

@@ -1,21 +1,21 @@
-//! Which times of facts are let in (SPEC 2, acceptance).
+//! Which times of facts are let in (rule 2, acceptance).
 
 use super::problem::{Code, Problem};
 use crate::value::time::{DAY_MS, Instant, Retention};
 
-/// How far ahead of the receiver's clock a fact may be, in milliseconds (SPEC 2, acceptance).
+/// How far ahead of the receiver's clock a fact may be, in milliseconds (rule 2, acceptance).
 pub const AHEAD_MS_MAX: i64 = 10 * 60 * 1000;
 
-/// Which times of facts are let in: SPEC 2, acceptance.
+/// Which times of facts are let in: rule 2, acceptance.
 #[derive(Debug, Clone, Copy)]
-pub struct Door {
+pub struct AcceptanceWindow {
     /// The receiver's clock.
     pub now: Instant,
     /// The deployment's retention.
     pub retention: Retention,
 }
 
-impl Door {
+impl AcceptanceWindow {
     /// Lets in what lies from the retention back to [`AHEAD_MS_MAX`] ahead, both included.
     ///
     /// # Errors

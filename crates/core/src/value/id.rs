@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Greatest length of an id, in bytes (SPEC 2).
+/// Greatest length of an id, in bytes (rule 2).
 pub const ID_BYTES_MAX: usize = 128;
 
 /// Why a text is no id.
@@ -73,7 +73,7 @@ macro_rules! id_types {
             /// Takes the text as it stands: never trimmed, never case-folded.
             ///
             /// # Errors
-            /// What SPEC 2 forbids, see [`BadId`].
+            /// What rule 2 forbids, see [`BadId`].
             pub fn new(text: &str) -> Result<Self, BadId> {
                 $check(text)?;
                 Ok(Self(text.into()))

@@ -344,7 +344,7 @@ impl fmt::Display for Span {
 /// A day that one no longer sees another still may: zones are up to 26 hours apart, and clocks differ.
 pub const LEAVING_DAYS: u32 = 2;
 
-/// How long facts are seen, and what follows from it (SPEC 2).
+/// How long facts are seen, and what follows from it (rule 2).
 ///
 /// # Example
 ///

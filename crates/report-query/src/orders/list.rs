@@ -113,16 +113,16 @@ impl Wanted {
             waiting.entry(one.day).or_default().push(one);
         }
         let Period { first, last } = self.period;
-        let sheets = if self.period.is_empty() || self.customer.is_some() {
+        let aggregates = if self.period.is_empty() || self.customer.is_some() {
             BTreeMap::new()
         } else {
             market
                 .daily()
-                .sheets(first, last, Reading::STRONG, call.now)
+                .aggregates(first, last, Reading::STRONG, call.now)
                 .await?
         };
         let last = after.as_ref().map_or(last, |((day, _), _)| last.min(*day));
-        let days: BTreeSet<Day> = waiting.keys().chain(sheets.keys()).copied().collect();
+        let days: BTreeSet<Day> = waiting.keys().chain(aggregates.keys()).copied().collect();
         // One more than are asked for says whether there are more.
         let at_once = AT_ONCE.min(limit.saturating_add(1));
         let mut found = Vec::new();
@@ -139,7 +139,7 @@ impl Wanted {
             waiting.sort_by(|a, b| b.time().cmp(&a.time()));
             let mut rows = market
                 .purchases()
-                .newest_first(day, sheets.get(&day), cursor, at_once, call.now)
+                .newest_first(day, aggregates.get(&day), cursor, at_once, call.now)
                 .await?;
             loop {
                 let page = rows.next(at_once).await?;

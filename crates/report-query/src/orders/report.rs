@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::csv;
-use crate::campaigns::{sheets, sum};
+use crate::campaigns::{aggregates, sum};
 use crate::period::Period;
 use crate::{Freshness, Report, versions};
 
@@ -27,7 +27,7 @@ pub(crate) async fn statuses(call: Call) -> Result<Response, Problem> {
     let csv = Style::read(&mut query, &call, MARKETING)?;
     query.done()?;
     let freshness = Freshness::of(&market, &call).await?;
-    let figures = orders_report(&sum(&sheets(&market, period, &freshness, &call).await?));
+    let figures = orders_report(&sum(&aggregates(&market, period, &freshness, &call).await?));
     if let Some(style) = csv {
         return Ok(csv::statuses(style, &figures, with_revenue));
     }
@@ -56,7 +56,7 @@ pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
     let csv = Style::read(&mut query, &call, MARKETING)?;
     query.done()?;
     let freshness = Freshness::of(&market, &call).await?;
-    let sums = sum(&sheets(&market, period, &freshness, &call).await?);
+    let sums = sum(&aggregates(&market, period, &freshness, &call).await?);
     if !sums.adds_up() {
         return Err(Problem::internal(&DoesNotAddUp));
     }

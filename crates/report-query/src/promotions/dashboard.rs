@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use revtrail_core::promotion::claim::{Cell, CellFigures};
+use revtrail_core::promotion::account::{CellFigures, TierAndSegment};
 use revtrail_store::promotions::Breakdown;
 use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};
@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::lists::change;
-use super::{Money4, known, redemption_rate, total};
+use super::{PromotionMoney, known, redemption_rate, total};
 
 /// Changes on the dashboard.
 const CHANGES: usize = 10;
@@ -20,7 +20,7 @@ const CHANGES: usize = 10;
 fn by<K: Ord + Clone + Serialize>(
     breakdown: &Breakdown,
     any: bool,
-    key: impl Fn(&Cell) -> Option<K>,
+    key: impl Fn(&TierAndSegment) -> Option<K>,
 ) -> Vec<Value> {
     let mut parts: BTreeMap<Option<K>, CellFigures> = BTreeMap::new();
     for (cell, figures) in &breakdown.cells {
@@ -81,7 +81,7 @@ pub(crate) async fn dashboard(call: Call) -> Result<Response, Problem> {
     });
     if let (Value::Object(body), Ok(Value::Object(money))) = (
         &mut body,
-        serde_json::to_value(Money4::of(&promotion, &figures)),
+        serde_json::to_value(PromotionMoney::of(&promotion, &figures)),
     ) {
         body.extend(money);
     }

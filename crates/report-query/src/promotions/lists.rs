@@ -200,8 +200,8 @@ impl Wanted {
             && self
                 .customer
                 .as_ref()
-                .is_none_or(|id| *id == fact.told.customer_id)
-            && (self.code.is_none() || self.code == fact.told.voucher_code)
+                .is_none_or(|id| *id == fact.submitted.customer_id)
+            && (self.code.is_none() || self.code == fact.submitted.voucher_code)
             && (!self.flagged || !fact.flags.is_empty())
     }
 }
@@ -246,13 +246,15 @@ const REDEMPTION: [Column; 16] = [
 
 /// A redemption as it is shown.
 pub(crate) fn redemption(fact: &RedemptionFact) -> Value {
-    let told = &fact.told;
+    let submitted = &fact.submitted;
     let refusal = fact.refusal.map(|refusal| refusal.name());
     // What waits for its promotion may wait for a currency too.
-    let of_reward = told.reward_amount.and(fact.reward);
-    let currency = told.currency.or(of_reward.map(|(_, currency)| currency));
+    let of_reward = submitted.reward_amount.and(fact.reward);
+    let currency = submitted
+        .currency
+        .or(of_reward.map(|(_, currency)| currency));
     let costs = fact.reward.filter(|_| fact.result() == Outcome::Success);
-    let reward = told.reward_amount.map(|amount| match currency {
+    let reward = submitted.reward_amount.map(|amount| match currency {
         Some(currency) => amount.in_currency(currency),
         None => amount.to_string(),
     });
@@ -262,10 +264,10 @@ pub(crate) fn redemption(fact: &RedemptionFact) -> Value {
         None => json!(fact.result()),
     };
     json!({
-        "redemption_id": told.redemption_id, "promotion_id": told.promotion_id, "customer_id": told.customer_id,
-        "voucher_code": told.voucher_code, "tier_id": told.tier_id, "assignment_id": told.assignment_id,
-        "order_id": told.order_id, "redeemed_at": fact.at, "result": result,
-        "failure_code": refusal.or(told.failure_code.as_deref()),
+        "redemption_id": submitted.redemption_id, "promotion_id": submitted.promotion_id, "customer_id": submitted.customer_id,
+        "voucher_code": submitted.voucher_code, "tier_id": submitted.tier_id, "assignment_id": submitted.assignment_id,
+        "order_id": submitted.order_id, "redeemed_at": fact.at, "result": result,
+        "failure_code": refusal.or(submitted.failure_code.as_deref()),
         "reward_amount": reward, "currency": currency,
         "cost": costs.map(|(amount, currency)| json!({currency.code(): amount.in_currency(currency)})),
         "flags": fact.flags, "rolled_back_at": rolled_back.map(|(_, at)| at),
@@ -290,10 +292,12 @@ pub(crate) async fn publications(call: Call) -> Result<Response, Problem> {
             .publications_of(&promotion, after, limit, call.now)
     };
     let seen = |fact: AssignmentFact| {
-        let told = &fact.told;
+        let submitted = &fact.submitted;
         let wanted = fact.at >= from
-            && customer.as_ref().is_none_or(|id| *id == told.customer_id)
-            && (code.is_none() || code == told.voucher_code);
+            && customer
+                .as_ref()
+                .is_none_or(|id| *id == submitted.customer_id)
+            && (code.is_none() || code == submitted.voucher_code);
         wanted.then(|| assignment(&fact))
     };
     let page = asked.gather_by_id(part, seen).await?;
@@ -313,11 +317,11 @@ pub(crate) async fn publications(call: Call) -> Result<Response, Problem> {
 }
 
 fn assignment(fact: &AssignmentFact) -> Value {
-    let told = &fact.told;
+    let submitted = &fact.submitted;
     json!({
-        "assignment_id": told.assignment_id, "promotion_id": told.promotion_id, "customer_id": told.customer_id,
-        "voucher_code": told.voucher_code, "tier_id": told.tier_id, "segment": told.segment,
-        "assigned_at": fact.at, "result": told.result, "channel": told.channel, "arrived_at": fact.arrived_at,
+        "assignment_id": submitted.assignment_id, "promotion_id": submitted.promotion_id, "customer_id": submitted.customer_id,
+        "voucher_code": submitted.voucher_code, "tier_id": submitted.tier_id, "segment": submitted.segment,
+        "assigned_at": fact.at, "result": submitted.result, "channel": submitted.channel, "arrived_at": fact.arrived_at,
     })
 }
 
@@ -419,18 +423,18 @@ fn waiting(waiting: &Waiting) -> Value {
     let (kind, id, promotion, customer, arrived_at, waits, record) = match waiting {
         Waiting::Assignment(fact) => (
             "assignment",
-            fact.told.assignment_id.as_str(),
-            &fact.told.promotion_id,
-            &fact.told.customer_id,
+            fact.submitted.assignment_id.as_str(),
+            &fact.submitted.promotion_id,
+            &fact.submitted.customer_id,
             fact.arrived_at,
             &fact.waits,
             assignment(fact),
         ),
         Waiting::Redemption(fact) => (
             "redemption",
-            fact.told.redemption_id.as_str(),
-            &fact.told.promotion_id,
-            &fact.told.customer_id,
+            fact.submitted.redemption_id.as_str(),
+            &fact.submitted.promotion_id,
+            &fact.submitted.customer_id,
             fact.arrived_at,
             &fact.waits,
             redemption(fact),

@@ -4,10 +4,10 @@ use revtrail_core::attribution::campaign::CampaignIx;
 use revtrail_core::attribution::decide::{Decision, Timeline};
 use revtrail_core::attribution::event::Event;
 use revtrail_core::attribution::order::Order;
-use revtrail_core::figures::fold::{Entry, World, fold};
-use revtrail_core::figures::sheet::Sheet;
+use revtrail_core::figures::daily::Aggregate;
+use revtrail_core::figures::fold::{FoldEntry, World, fold};
 
-use super::facts::Facts;
+use super::facts::FileFacts;
 
 /// Every order with its decision, and what they add up to.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(crate) struct Decided<'f> {
     /// In order of the ids' bytes.
     pub(crate) orders: Vec<DecidedOrder<'f>>,
     /// Over all days.
-    pub(crate) sums: Sheet<CampaignIx>,
+    pub(crate) sums: Aggregate<CampaignIx>,
     /// Customers who have orders.
     pub(crate) customers: usize,
     /// Those of them who have no event.
@@ -33,7 +33,7 @@ pub(crate) struct DecidedOrder<'f> {
 
 impl<'f> Decided<'f> {
     /// Decides all orders. Events and orders both lie by customer, so one walk along both meets every customer once.
-    pub(crate) fn of(facts: &'f Facts, world: &World<'_>) -> Self {
+    pub(crate) fn of(facts: &'f FileFacts, world: &World<'_>) -> Self {
         let mut decided = Self::default();
         let mut events = facts
             .events
@@ -62,7 +62,7 @@ impl<'f> Decided<'f> {
         let timeline = world.timeline(events);
         fold(&timeline, orders, world, |entry| {
             self.sums.add_entry(&entry);
-            if let Entry::Order(_, order, decision, _) = entry {
+            if let FoldEntry::Order(_, order, decision, _) = entry {
                 self.orders.push(DecidedOrder {
                     order,
                     decision,

@@ -1,4 +1,4 @@
-//! Records into the facts that stand: which copy counts when rows repeat, and what is rejected (SPEC 3.1 to 3.3).
+//! Records into the facts that stand: which copy counts when rows repeat, and what is rejected (rules 3.1 to 3.3).
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -19,7 +19,7 @@ use super::{AttributeArgs, Failure};
 
 /// What stands after all rows of all files.
 #[derive(Debug, Default)]
-pub(crate) struct Facts {
+pub(crate) struct FileFacts {
     /// By customer and id.
     pub(crate) events: Vec<Event>,
     /// By customer and id.
@@ -30,7 +30,7 @@ pub(crate) struct Facts {
     older_copies: usize,
 }
 
-impl Facts {
+impl FileFacts {
     /// Reads all files, in the order of the command line: rows in file order count as arrival.
     pub(crate) fn read(
         args: &AttributeArgs,

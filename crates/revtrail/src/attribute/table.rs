@@ -6,7 +6,7 @@ use revtrail_core::attribution::event::Channel;
 use revtrail_core::attribution::formula::sale_formula;
 use revtrail_core::attribution::settings::Settings;
 use revtrail_core::figures::report::{
-    Balance, CampaignReport, CampaignRow, Engagement, Purchases, Sales, sort_rows,
+    Balance, CampaignReport, CampaignRow, Engagement, PurchaseFigures, Sales, sort_rows,
 };
 use revtrail_core::figures::sort::Sorting;
 use revtrail_core::value::money::{Currency, Sums};
@@ -114,8 +114,8 @@ impl Columns {
             texts.push(printable(&row.name));
         }
         let channels: Vec<&str> = row.channels.iter().map(|channel| channel.name()).collect();
-        let mark = if row.excluded { " (excluded)" } else { "" };
-        texts.push(channels.join(" ") + mark);
+        let touchpoint = if row.excluded { " (excluded)" } else { "" };
+        texts.push(channels.join(" ") + touchpoint);
         self.line(&texts, &row.engagement, row.sales.as_ref())
     }
 
@@ -142,7 +142,7 @@ impl Columns {
 
 fn balance_lines(balance: &Balance) -> String {
     let parts = [&balance.counted, &balance.credited, &balance.uncredited];
-    let sum = |of: &dyn Fn(&Purchases) -> String| {
+    let sum = |of: &dyn Fn(&PurchaseFigures) -> String| {
         let [counted, credited, uncredited] = parts.map(of);
         format!("{counted} counted = {credited} credited + {uncredited} uncredited\n")
     };

@@ -3,20 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use revtrail_core::attribution::event::{Event, Kind};
+use revtrail_core::attribution::event::{Event, EventKind};
 use revtrail_core::attribution::order::{Order, Status};
-use revtrail_core::promotion::Told;
+use revtrail_core::promotion::PromotionInput;
 use revtrail_core::promotion::redemption::{Assignment, Redemption, Rollback};
-use revtrail_core::record::{Door, Problem, Record};
+use revtrail_core::record::{AcceptanceWindow, Problem, Record};
 use revtrail_core::value::id::{CustomerId, PromotionId, RedemptionId, VoucherCode};
 use revtrail_core::value::time::{DAY_MS, HOUR_MS, Instant};
 use revtrail_store::StoreError;
 use revtrail_store::market::Market;
-use revtrail_store::promotions::redeem::{Arrival, Entry};
+use revtrail_store::promotions::redeem::{Arrival, PromotionRecord};
 use revtrail_store::promotions::vouchers::NewVoucher;
 use serde_json::{Value, json};
 
-use super::{Dice, Sample, refused};
+use super::{Dice, SampleShop, refused};
 
 const WELCOME: &str = "welcome-gift";
 const WARMERS: &str = "winter-warmers";
@@ -42,14 +42,14 @@ fn code_of(customer: &CustomerId) -> String {
 /// Tells the promotions, who got them and who used them.
 pub(super) async fn load(
     market: &Market,
-    door: &Door,
-    sample: &Sample,
+    acceptance_window: &AcceptanceWindow,
+    sample: &SampleShop,
     dice: &mut Dice,
 ) -> Result<(), StoreError> {
-    let now = door.now;
+    let now = acceptance_window.now;
     let sent = |campaign: &'static str| {
         let of = move |event: &&Event| {
-            event.campaign_id.as_str() == campaign && event.kind == Kind::Sent
+            event.campaign_id.as_str() == campaign && event.kind == EventKind::Sent
         };
         sample.events.iter().filter(of)
     };
@@ -82,7 +82,9 @@ pub(super) async fn load(
         assigned.push(json!({"assignment_id": format!("{WARMERS}/{customer}"), "promotion_id": WARMERS, "customer_id": customer,
             "tier_id": tier, "segment": if regular { "regular" } else { "occasional" }, "assigned_at": at}));
     }
-    let entry = |told: &Record<'_>| Assignment::read(told, door).map(Entry::Assigned);
+    let entry = |told: &Record<'_>| {
+        Assignment::read(told, acceptance_window).map(PromotionRecord::Assigned)
+    };
     take_in(market, &assigned, entry, now).await?;
 
     let mut redeemed = Vec::new();
@@ -110,7 +112,9 @@ pub(super) async fn load(
             }
         }
     }
-    let entry = |told: &Record<'_>| Redemption::read(told, door).map(Entry::Redeemed);
+    let entry = |told: &Record<'_>| {
+        Redemption::read(told, acceptance_window).map(PromotionRecord::Redeemed)
+    };
     take_in(market, &redeemed, entry, now).await?;
     for id in taken_back {
         let told = json!({"rollback_id": format!("{id}/back"), "reason": "the order was refunded"})
@@ -156,7 +160,8 @@ async fn make(
     let id = PromotionId::new(id).map_err(refused)?;
     let body = body.to_string();
     let record = Record::from_json(&body).map_err(wrong)?;
-    let told = Told::read(id.clone(), &record, now).map_err(|bad| refused(format!("{bad:?}")))?;
+    let told = PromotionInput::read(id.clone(), &record, now)
+        .map_err(|bad| refused(format!("{bad:?}")))?;
     let (_, promotion) = market
         .promotions()
         .put_promotion(&id, &told, BY, now)
@@ -176,7 +181,7 @@ async fn make(
 async fn take_in(
     market: &Market,
     records: &[Value],
-    entry: impl Fn(&Record<'_>) -> Result<Entry, Problem>,
+    entry: impl Fn(&Record<'_>) -> Result<PromotionRecord, Problem>,
     now: Instant,
 ) -> Result<(), StoreError> {
     for some in records.chunks(CALL) {

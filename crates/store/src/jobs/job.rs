@@ -1,8 +1,8 @@
-//! Units of work: which customers wait to be folded, and which orders wait to be decided again. A unit is the truth; the
+//! Jobs: which customers wait to be folded, and which orders wait to be decided again. A job is the truth; the
 //! message that points at it is not, and may be lost or doubled.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use revtrail_core::attribution::reach::Redecide;
+use revtrail_core::attribution::reach::Reattribution;
 use revtrail_core::value::id::{CustomerId, MarketplaceId, PromotionId};
 use revtrail_core::value::money::{Currency, Money, Sums};
 use revtrail_core::value::time::Instant;
@@ -21,14 +21,14 @@ use crate::table::write::{Transacted, Write};
 /// Lists read at once in a walk through all of them: each has at most some hundred KB.
 const LISTS_AT_ONCE: i32 = 8;
 
-/// Most customers of a unit: with ids of 128 bytes their list is still below an item's 400 KB.
-pub const UNIT_CUSTOMERS_MAX: usize = 2_500;
+/// Most customers of a job: with ids of 128 bytes their list is still below an item's 400 KB.
+pub const JOB_CUSTOMERS_MAX: usize = 2_500;
 
 /// A pointer to work, as it goes through the queue. It carries no truth: lost, doubled or late it changes no figure, for what
 /// waits stands in the table, and every tick points at it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
-pub enum Nudge {
+pub enum JobMessage {
     /// Plan what changed in a marketplace.
     Plan {
         /// Which.
@@ -42,16 +42,17 @@ pub enum Nudge {
         /// Which.
         marketplace: MarketplaceId,
     },
-    /// Work a unit off.
+    /// Work a job off.
     Work {
         /// Whose.
         marketplace: MarketplaceId,
-        /// Which unit.
-        unit_id: String,
+        /// Which job.
+        #[serde(rename = "unit_id")]
+        job_id: String,
     },
 }
 
-impl Nudge {
+impl JobMessage {
     /// Whose work it points at.
     pub fn marketplace(&self) -> &MarketplaceId {
         match self {
@@ -62,21 +63,21 @@ impl Nudge {
     }
 }
 
-/// A unit of work, as far as it is small: whom it concerns stands in a list of its own, see [`Market::unit_list`].
+/// A job of work, as far as it is small: whom it concerns stands in a list of its own, see [`Jobs::job_list`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unit {
+pub struct Job {
     /// Its name: hexadecimal digits.
     #[serde(skip)]
-    pub unit_id: String,
+    pub job_id: String,
     /// When it was planned: its folds see every fact accepted before.
     #[serde(rename = "t")]
     pub at: Instant,
     /// The run that planned it; none for work that settings or campaigns asked for, until a run takes it over.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
-    /// Where its folds move the sheets.
+    /// Where its folds move the daily aggregates.
     #[serde(rename = "s", default)]
-    pub stripe: u8,
+    pub shard: u8,
     /// The version of the rules when it was planned: all its folds go by these or newer ones.
     #[serde(rename = "v", default)]
     pub rules: i64,
@@ -85,16 +86,16 @@ pub struct Unit {
     pub work: Work,
     /// Before that: where counting redemptions anew goes on.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
-    pub recounted: Option<RedemptionPlace>,
+    pub recomputed: Option<RedemptionPlace>,
     /// How often it was written.
     #[serde(skip)]
     version: i64,
 }
 
-/// What a unit asks for.
+/// What a job asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Work {
-    /// Fold the customers of the unit's list, from a place in it on.
+    /// Fold the customers of the job's list, from a place in it on.
     #[serde(rename = "c")]
     Fold {
         /// Those before are folded.
@@ -103,17 +104,17 @@ pub enum Work {
     },
     /// Plan folds of the customers of the orders placed in a time.
     #[serde(rename = "d")]
-    Redecide {
+    Reattribution {
         /// Which time.
         #[serde(rename = "s")]
-        span: Redecide,
+        span: Reattribution,
         /// Where the walk through its orders goes on; none at its beginning.
         #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
         place: Option<RowPlace>,
     },
     /// Plan folds of everybody: settings that were replaced before the first order leave nothing behind.
     #[serde(rename = "y")]
-    Refold {
+    ReattributeAll {
         /// The lists up to this one are done.
         #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
         after: Option<ListPlace>,
@@ -130,16 +131,16 @@ pub enum Work {
     },
 }
 
-/// A place in a walk through the lists of all units: from a list whose name is drawn by lot, so that a sample is one, once around.
+/// A place in a walk through the lists of all jobs: from a list whose name is drawn by lot, so that a sample is one, once around.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListPlace {
-    /// How many lanes were begun.
+    /// How many shards were begun.
     #[serde(rename = "n")]
-    lanes: usize,
-    /// The lane that comes first.
+    shards: usize,
+    /// The shard that comes first.
     #[serde(rename = "f")]
     first: usize,
-    /// The last list seen in the lane; none at its beginning.
+    /// The last list seen in the shard; none at its beginning.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     after: Option<String>,
 }
@@ -155,17 +156,17 @@ pub struct RedemptionPlace {
     pub after: Option<String>,
 }
 
-impl Unit {
-    /// A unit with a name of its own.
-    pub fn new(work: Work, run_id: Option<String>, stripe: u8, rules: i64, at: Instant) -> Self {
+impl Job {
+    /// A job with a name of its own.
+    pub fn new(work: Work, run_id: Option<String>, shard: u8, rules: i64, at: Instant) -> Self {
         Self {
-            unit_id: random_hex()[..16].to_owned(),
+            job_id: random_hex()[..16].to_owned(),
             at,
             run_id,
-            stripe,
+            shard,
             rules,
             work,
-            recounted: None,
+            recomputed: None,
             version: 0,
         }
     }
@@ -183,12 +184,12 @@ impl Unit {
 
 impl Work {
     /// The orders of a time, all of them.
-    pub fn redecide(span: Redecide) -> Self {
-        Self::Redecide { span, place: None }
+    pub fn reattribute(span: Reattribution) -> Self {
+        Self::Reattribution { span, place: None }
     }
 }
 
-/// What folds of a unit moved. Counted in the transactions that moved it, so each change once, whoever dies.
+/// What folds of a job moved. Counted in the transactions that moved it, so each change once, whoever dies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Progress {
     /// Customers folded whom their run had not folded before.
@@ -285,113 +286,113 @@ impl Market {
 }
 
 impl Jobs<'_> {
-    fn unit_item(self, unit: &Unit) -> NewItem {
-        NewItem::at(&keys::unit(&self.market.id, &unit.unit_id))
+    fn job_item(self, job: &Job) -> NewItem {
+        NewItem::at(&keys::job(&self.market.id, &job.job_id))
             .number("v", 0)
-            .data(unit)
+            .data(job)
     }
 
-    /// A write that puts a unit without a list.
-    pub(crate) fn put_unit(self, unit: &Unit) -> Write {
+    /// A write that puts a job without a list.
+    pub(crate) fn put_job(self, job: &Job) -> Write {
         self.market
             .store
-            .put_write(self.unit_item(unit), Some(Condition::absent()))
+            .put_write(self.job_item(job), Some(Condition::absent()))
     }
 
-    /// Writes a unit that folds some customers: their list first.
+    /// Writes a job that folds some customers: their list first.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn add_fold(
         self,
-        unit: &Unit,
+        job: &Job,
         customers: &[CustomerId],
         now: Instant,
     ) -> Result<(), StoreError> {
-        let list = NewItem::at(&keys::unit_list(&self.market.id, &unit.unit_id)).packed(&customers);
+        let list = NewItem::at(&keys::job_list(&self.market.id, &job.job_id)).packed(&customers);
         let list = list.expires(now.plus_ms(self.market.retention.keep_ms()));
         self.market.store.put(list, None).await?;
         self.market
             .store
-            .put(self.unit_item(unit), None)
+            .put(self.job_item(job), None)
             .await
             .map(drop)
     }
 
-    /// The customers of a unit.
+    /// The customers of a job.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn unit_list(self, unit_id: &str) -> Result<Vec<CustomerId>, StoreError> {
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn job_list(self, job_id: &str) -> Result<Vec<CustomerId>, StoreError> {
         let list = self
             .market
             .store
-            .get(&keys::unit_list(&self.market.id, unit_id), true)
+            .get(&keys::job_list(&self.market.id, job_id), true)
             .await?;
         list.as_ref().map_or(Ok(Vec::new()), data)
     }
 
-    /// A unit that waits; none where it is done.
+    /// A job that waits; none where it is done.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn unit(self, unit_id: &str) -> Result<Option<Unit>, StoreError> {
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn job(self, job_id: &str) -> Result<Option<Job>, StoreError> {
         let item = self
             .market
             .store
-            .get(&keys::unit(&self.market.id, unit_id), true)
+            .get(&keys::job(&self.market.id, job_id), true)
             .await?;
-        item.as_ref().map(read_unit).transpose()
+        item.as_ref().map(read_job).transpose()
     }
 
-    /// All units that wait.
+    /// All jobs that wait.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn units(self) -> Result<Vec<Unit>, StoreError> {
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn jobs(self) -> Result<Vec<Job>, StoreError> {
         self.market
             .store
-            .query(&keys::units(&self.market.id), &Range::All, Reading::STRONG)
+            .query(&keys::jobs(&self.market.id), &Range::All, Reading::STRONG)
             .await?
             .iter()
-            .map(read_unit)
+            .map(read_job)
             .collect()
     }
 
-    /// Puts units that a run has taken over in place of those that were asked for, in one transaction. False where one of these
+    /// Puts jobs that a run has taken over in place of those that were asked for, in one transaction. False where one of these
     /// is gone: another plan took it over.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn take_over(self, asked: &[Unit], units: &[Unit]) -> Result<bool, StoreError> {
-        let gone = asked.iter().map(|unit| {
-            let key = keys::unit(&self.market.id, &unit.unit_id);
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn take_over(self, asked: &[Job], jobs: &[Job]) -> Result<bool, StoreError> {
+        let gone = asked.iter().map(|job| {
+            let key = keys::job(&self.market.id, &job.job_id);
             self.market
                 .store
                 .delete_write(&key, Some(Condition::present()))
         });
-        let writes = units.iter().map(|unit| self.put_unit(unit)).chain(gone);
+        let writes = jobs.iter().map(|job| self.put_job(job)).chain(gone);
         Ok(matches!(
             self.market.store.transact(writes.collect()).await?,
             Transacted::Done
         ))
     }
 
-    /// Writes what is left of a unit, for whoever goes on with it. Nothing where it is done already.
+    /// Writes what is left of a job, for whoever goes on with it. Nothing where it is done already.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn hand_over(self, unit: &Unit, rest: Work) -> Result<(), StoreError> {
-        let unit = Unit {
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn hand_over(self, job: &Job, rest: Work) -> Result<(), StoreError> {
+        let job = Job {
             work: rest,
-            ..unit.clone()
+            ..job.clone()
         };
-        let data = serde_json::to_string(&unit)?;
+        let data = serde_json::to_string(&job)?;
         let values = vec![
             (":d", AttributeValue::S(data)),
             (":one", AttributeValue::N("1".to_owned())),
         ];
-        let key = keys::unit(&self.market.id, &unit.unit_id);
+        let key = keys::job(&self.market.id, &job.job_id);
         self.market
             .store
             .update(
@@ -408,49 +409,49 @@ impl Jobs<'_> {
     /// another worker was faster, and goes on with it.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn verified(
         self,
-        unit: &mut Unit,
+        job: &mut Job,
         found: &Progress,
         rest: Work,
     ) -> Result<bool, StoreError> {
-        let condition = Condition::equals("v", AttributeValue::N(unit.version.to_string()));
-        unit.work = rest;
-        let data = AttributeValue::S(serde_json::to_string(unit)?);
+        let condition = Condition::equals("v", AttributeValue::N(job.version.to_string()));
+        job.work = rest;
+        let data = AttributeValue::S(serde_json::to_string(job)?);
         let (addition, counts) = found.addition("v");
         let mut values = vec![(":d", data)];
         values.extend(counts.iter().map(|(name, n)| (name.as_str(), n.clone())));
         let (key, update) = (
-            keys::unit(&self.market.id, &unit.unit_id),
+            keys::job(&self.market.id, &job.job_id),
             format!("SET d = :d {addition}"),
         );
-        unit.version += 1;
+        job.version += 1;
         self.market
             .store
             .update(&key, &update, values, Some(condition))
             .await
     }
 
-    /// A write that counts what folds of a unit moved; it fails where the unit is done, and with it its transaction.
-    pub(crate) fn count_write(self, unit: &Unit, progress: &Progress) -> Write {
+    /// A write that counts what folds of a job moved; it fails where the job is done, and with it its transaction.
+    pub(crate) fn count_write(self, job: &Job, progress: &Progress) -> Write {
         let (expression, values) = progress.addition("v");
         let values = values
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()));
         self.market.store.update_write(
-            &keys::unit(&self.market.id, &unit.unit_id),
+            &keys::job(&self.market.id, &job.job_id),
             &expression,
             values.collect(),
             Some(Condition::present()),
         )
     }
 
-    /// Counts what moved no sheet: customers parked. Nothing where the unit is done.
+    /// Counts what moved no daily aggregate: customers parked. Nothing where the job is done.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn count(self, unit: &Unit, progress: &Progress) -> Result<(), StoreError> {
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn count(self, job: &Job, progress: &Progress) -> Result<(), StoreError> {
         if *progress == Progress::default() {
             return Ok(());
         }
@@ -458,7 +459,7 @@ impl Jobs<'_> {
         let values = values
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()));
-        let key = keys::unit(&self.market.id, &unit.unit_id);
+        let key = keys::job(&self.market.id, &job.job_id);
         self.market
             .store
             .update(
@@ -471,12 +472,12 @@ impl Jobs<'_> {
             .map(drop)
     }
 
-    /// Deletes a unit that is done and adds what it moved to its run, in one transaction: so it is added once.
+    /// Deletes a job that is done and adds what it moved to its run, in one transaction: so it is added once.
     ///
     /// # Errors
-    /// What the table answers; [`StoreError::Contended`] where others count on it all the time.
-    pub async fn unit_done(self, unit: &Unit) -> Result<(), StoreError> {
-        let key = keys::unit(&self.market.id, &unit.unit_id);
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again. [`StoreError::Contended`] where others count on it all the time.
+    pub async fn job_done(self, job: &Job) -> Result<(), StoreError> {
+        let key = keys::job(&self.market.id, &job.job_id);
         let mut runless = false;
         for _ in 0..TRIES_MAX {
             let Some(item) = self.market.store.get(&key, true).await? else {
@@ -485,7 +486,7 @@ impl Jobs<'_> {
             let version = number(&item, "v").unwrap_or(0).to_string();
             let condition = Condition::equals("v", AttributeValue::N(version));
             let mut writes = vec![self.market.store.delete_write(&key, Some(condition))];
-            if let Some(run_id) = unit.run_id.as_ref().filter(|_| !runless) {
+            if let Some(run_id) = job.run_id.as_ref().filter(|_| !runless) {
                 writes.push(self.market.runs().add_to_run(run_id, &Progress::of(&item)));
             }
             match self.market.store.transact(writes).await? {
@@ -499,17 +500,17 @@ impl Jobs<'_> {
         })
     }
 
-    /// The lists of some units after a place in the walk through all of them, and the place behind; none where the walk is over.
+    /// The lists of some jobs after a place in the walk through all of them, and the place behind; none where the walk is over.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn unit_lists(
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn job_lists(
         self,
         place: ListPlace,
         now: Instant,
     ) -> Result<(Vec<(String, Vec<CustomerId>)>, Option<ListPlace>), StoreError> {
-        let lane = (place.first + place.lanes) % keys::LIST_LANES.len();
-        let pk = keys::unit_lists(&self.market.id, &keys::LIST_LANES[lane..=lane]);
+        let shard = (place.first + place.shards) % keys::LIST_SHARDS.len();
+        let pk = keys::job_lists(&self.market.id, &keys::LIST_SHARDS[shard..=shard]);
         let (items, next) = self
             .market
             .store
@@ -523,13 +524,13 @@ impl Jobs<'_> {
             .await?;
         let list = |item: &Item| Ok((text(item, "sk").to_owned(), data(item)?));
         let lists = items.iter().filter(|item| !expired(item, now)).map(list);
-        let lanes = place.lanes + usize::from(next.is_none());
+        let shards = place.shards + usize::from(next.is_none());
         let place = ListPlace {
-            lanes,
+            shards,
             first: place.first,
             after: next,
         };
-        let more = lanes < keys::LIST_LANES.len();
+        let more = shards < keys::LIST_SHARDS.len();
         Ok((
             lists.collect::<Result<_, StoreError>>()?,
             more.then_some(place),
@@ -538,11 +539,11 @@ impl Jobs<'_> {
 }
 
 impl ListPlace {
-    /// The beginning of a walk that begins at a lane drawn by lot.
+    /// The beginning of a walk that begins at a shard drawn by lot.
     pub fn anywhere() -> Self {
-        let first = keys::LIST_LANES.find(&random_hex()[..1]).unwrap_or(0);
+        let first = keys::LIST_SHARDS.find(&random_hex()[..1]).unwrap_or(0);
         Self {
-            lanes: 0,
+            shards: 0,
             first,
             after: None,
         }
@@ -557,9 +558,9 @@ impl ListPlace {
     }
 }
 
-fn read_unit(item: &Item) -> Result<Unit, StoreError> {
-    Ok(Unit {
-        unit_id: text(item, "sk").to_owned(),
+fn read_job(item: &Item) -> Result<Job, StoreError> {
+    Ok(Job {
+        job_id: text(item, "sk").to_owned(),
         version: number(item, "v").unwrap_or(0),
         ..data(item)?
     })

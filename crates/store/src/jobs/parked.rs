@@ -48,7 +48,7 @@ impl ParkedCustomers<'_> {
     /// Parks a customer, until the next fold that succeeds.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn park(self, parked: &Parked) -> Result<(), StoreError> {
         let item =
             NewItem::at(&keys::parked_customer(&self.market.id, &parked.customer_id)).data(parked);
@@ -63,7 +63,7 @@ impl ParkedCustomers<'_> {
     /// A customer is folded again.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn unpark(self, customer: &CustomerId) -> Result<(), StoreError> {
         self.market
             .store
@@ -74,7 +74,7 @@ impl ParkedCustomers<'_> {
     /// All who are parked, by id.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn list(self, now: Instant) -> Result<Vec<Parked>, StoreError> {
         self.market
             .store

@@ -5,7 +5,7 @@ use revtrail_core::value::money::Sums;
 use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
 
-use crate::jobs::job::{Progress, Unit};
+use crate::jobs::job::{Job, Progress};
 use crate::market::Market;
 use crate::market::once::{Marker, Once};
 use crate::random::random_hex;
@@ -38,9 +38,11 @@ pub struct Run {
     /// When it was done, or failed.
     pub finished_at: Option<Instant>,
     /// Units planned.
-    pub units: i64,
+    #[serde(rename = "units")]
+    pub jobs: i64,
     /// Units done.
-    pub units_done: i64,
+    #[serde(rename = "units_done")]
+    pub jobs_done: i64,
     /// Customers folded, each once, however often.
     pub customers: i64,
     /// Orders decided, each once, however often.
@@ -55,7 +57,7 @@ pub struct Run {
     pub errors: i64,
     /// What a verification found.
     pub verify: Option<Verified>,
-    /// When everything that it is to do stood in units.
+    /// When everything that it is to do stood in jobs.
     #[serde(skip)]
     pub planned_at: Option<Instant>,
     /// A verification was asked for and is not planned yet.
@@ -117,8 +119,8 @@ fn read_run(item: &Item) -> Result<Run, StoreError> {
         state,
         started_at: fixed.started_at,
         finished_at: Instant::parse(text(item, "finished_at")).ok(),
-        units: count("units"),
-        units_done: count("units_done"),
+        jobs: count("units"),
+        jobs_done: count("units_done"),
         customers: moved.customers,
         orders: moved.orders,
         credits_changed: moved.credits_changed,
@@ -148,7 +150,7 @@ impl Runs<'_> {
     /// Puts a new run on record, running.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn start_run(
         self,
         verify: Option<Sample>,
@@ -167,7 +169,7 @@ impl Runs<'_> {
     /// on record: that call was met meanwhile.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn put_run(
         self,
         run_id: &str,
@@ -199,7 +201,7 @@ impl Runs<'_> {
     /// The runs that have not ended, by when they started.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn open_runs(self) -> Result<Vec<Run>, StoreError> {
         let open = keys::open_runs(&self.market.id);
         let open = self
@@ -218,7 +220,7 @@ impl Runs<'_> {
     /// A run.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn run(self, run_id: &str, now: Instant) -> Result<Option<Run>, StoreError> {
         self.market
             .store
@@ -232,7 +234,7 @@ impl Runs<'_> {
     /// A page of runs, newest first, from after a run, and where to go on.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn list(
         self,
         after: Option<String>,
@@ -260,19 +262,19 @@ impl Runs<'_> {
             .map(drop)
     }
 
-    /// Records that a run plans so many units; before they are written, so that no more can be done than were planned.
+    /// Records that a run plans so many jobs; before they are written, so that no more can be done than were planned.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn plans(self, run_id: &str, units: i64) -> Result<(), StoreError> {
-        let units = vec![(":u", AttributeValue::N(units.to_string()))];
-        self.update_run(run_id, "ADD units :u", units).await
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn plans(self, run_id: &str, jobs: i64) -> Result<(), StoreError> {
+        let jobs = vec![(":u", AttributeValue::N(jobs.to_string()))];
+        self.update_run(run_id, "ADD units :u", jobs).await
     }
 
-    /// Records that everything a run is to do stands in units.
+    /// Records that everything a run is to do stands in jobs.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn planned(self, run_id: &str, now: Instant) -> Result<(), StoreError> {
         let now = vec![(":t", AttributeValue::S(now.to_string()))];
         self.update_run(run_id, "SET planned_at = :t", now).await
@@ -281,7 +283,7 @@ impl Runs<'_> {
     /// Records that something went wrong in a run.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn run_met_error(self, run_id: &str) -> Result<(), StoreError> {
         let one = vec![(":u", AttributeValue::N("1".to_owned()))];
         self.update_run(run_id, "ADD run_errors :u", one).await
@@ -290,7 +292,7 @@ impl Runs<'_> {
     /// Records how a run ended.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn finish_run(
         self,
         run_id: &str,
@@ -314,11 +316,11 @@ impl Runs<'_> {
             .await
     }
 
-    /// Plans the verification of a run: one unit, in the transaction that records it. False where another planned it.
+    /// Plans the verification of a run: one job, in the transaction that records it. False where another planned it.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn plan_verify(self, run_id: &str, unit: &Unit) -> Result<bool, StoreError> {
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn plan_verify(self, run_id: &str, job: &Job) -> Result<bool, StoreError> {
         let values = vec![
             (":t", AttributeValue::Bool(true)),
             (":u", AttributeValue::N("1".to_owned())),
@@ -329,14 +331,14 @@ impl Runs<'_> {
             values,
             Some(Condition::without("verifying")),
         );
-        let writes = vec![self.market.jobs().put_unit(unit), record];
+        let writes = vec![self.market.jobs().put_job(job), record];
         Ok(matches!(
             self.market.store.transact(writes).await?,
             Transacted::Done
         ))
     }
 
-    /// A write that adds what a unit moved to its run, which must be on record.
+    /// A write that adds what a job moved to its run, which must be on record.
     pub(crate) fn add_to_run(self, run_id: &str, moved: &Progress) -> Write {
         let (expression, values) = moved.addition("units_done");
         let values = values

@@ -1,16 +1,16 @@
-//! Contributions as they are stored, and the one write that matters: replacing customers' contributions and moving the sheets
+//! Contributions as they are stored, and the one write that matters: replacing customers' contributions and moving the daily aggregates
 //! and purchase rows by the difference, in one transaction under versions.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use revtrail_core::figures::daily::{Aggregate, COUNTERS};
 use revtrail_core::figures::fold::{Contribution, DayPart, OrderLine};
-use revtrail_core::figures::sheet::{GAUGES, Sheet};
 use revtrail_core::value::id::{CampaignId, CustomerId};
 use revtrail_core::value::time::{Day, Instant, LEAVING_DAYS};
 use serde::{Deserialize, Serialize};
 
-use crate::jobs::job::{Progress, Unit};
-use crate::ledger::daily::{Desk, FAILURES_MAX};
+use crate::jobs::job::{Job, Progress};
+use crate::ledger::daily::{AggregateCache, FAILURES_MAX};
 use crate::market::Market;
 use crate::market::settings::RulesSeen;
 use crate::table::condition::Condition;
@@ -21,39 +21,39 @@ use crate::table::write::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transact
 
 /// Length of a month's name, like 2026-11.
 const MONTH_BYTES: usize = 7;
-/// A transaction that is too large is made of fewer items, down to these: below them no more than ten sheets lie in one.
+/// A transaction that is too large is made of fewer items, down to these: below them no more than ten daily aggregates lie in one.
 const ITEMS_MAX_LEAST: usize = 12;
 /// A head whose days have more than this many bytes gives its older days to pieces: a write unit is 1 KB, and what else lies in a
 /// head has up to 220 bytes.
-const HEAD_BYTES_MAX: usize = 800;
+const ROOT_BYTES_MAX: usize = 800;
 /// What a head keeps of its newest days when it gives days away.
-const HEAD_BYTES_KEPT: usize = 500;
+const ROOT_BYTES_KEPT: usize = 500;
 
 /// So many runs are remembered in a head, the last ones. Runs overlap where one takes longer than the time to the next, or
 /// somebody asks for one; a run counts a customer twice only where three others folded them between two of its own folds.
 const RUNS_KEPT: usize = 3;
 
-/// What the sheets hold of a customer, and where it lies.
+/// What the daily aggregates hold of a customer, and where it lies.
 #[derive(Debug, Clone, Default)]
 pub struct StoredContribution {
     /// Of the head; 0 where there is none.
     pub version: i64,
-    /// The unit that folded it last.
-    pub unit_id: String,
+    /// The job that folded it last.
+    pub job_id: String,
     /// The runs that folded it last, newest first, each with how many of the customer's orders it counted.
     runs: Vec<(String, i64)>,
-    days: BTreeMap<Day, Stored>,
+    days: BTreeMap<Day, StoredPart>,
 }
 
 #[derive(Debug, Clone)]
-struct Stored {
+struct StoredPart {
     part: DayPart,
-    place: Place,
+    place: ChangePosition,
 }
 
 /// Which item a day lies in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ChangePosition {
     Head,
     /// With the other days of its month.
     Month,
@@ -71,14 +71,14 @@ struct Days(BTreeMap<Day, DayPart>);
 impl StoredContribution {
     /// Takes in the head or a piece.
     pub(crate) fn take(&mut self, item: &Item) -> Result<(), StoreError> {
-        let place = match text(item, "sk").strip_prefix(keys::PIECE_PREFIX) {
-            None => Place::Head,
-            Some(name) if name.len() == MONTH_BYTES => Place::Month,
-            Some(_) => Place::Day,
+        let place = match text(item, "sk").strip_prefix(keys::CHUNK_PREFIX) {
+            None => ChangePosition::Head,
+            Some(name) if name.len() == MONTH_BYTES => ChangePosition::Month,
+            Some(_) => ChangePosition::Day,
         };
-        if place == Place::Head {
+        if place == ChangePosition::Head {
             self.version = number(item, "v").unwrap_or(0);
-            text(item, "u").clone_into(&mut self.unit_id);
+            text(item, "u").clone_into(&mut self.job_id);
             self.runs = match text(item, "r") {
                 "" => Vec::new(),
                 runs => serde_json::from_str(runs).map_err(|why| unreadable(item, why))?,
@@ -87,12 +87,12 @@ impl StoredContribution {
         let Days(days) = data(item)?;
         self.days.extend(
             days.into_iter()
-                .map(|(day, part)| (day, Stored { part, place })),
+                .map(|(day, part)| (day, StoredPart { part, place })),
         );
         Ok(())
     }
 
-    /// What the sheets hold of the customer, from a day on.
+    /// What the daily aggregates hold of the customer, from a day on.
     pub fn since(&self, first: Day) -> Contribution {
         Contribution {
             days: self
@@ -128,26 +128,26 @@ pub struct Move {
 pub enum Moved {
     /// All are where they belong, but for these: another changed them in the meantime, and they are to be folded again.
     Again(Vec<CustomerId>),
-    /// The unit is done: another worker had it, and what is left of it here is nobody's.
+    /// The job is done: another worker had it, and what is left of it here is nobody's.
     UnitDone,
 }
 
 /// One change that cannot be cut further.
 #[derive(Debug)]
-enum Change {
+enum DayChange {
     Gauges(
         Day,
         Vec<(
             CampaignId,
             revtrail_core::attribution::event::Channel,
-            [i64; GAUGES],
+            [i64; COUNTERS],
         )>,
     ),
     /// What stood, and what stands.
     Order(Day, Option<Box<OrderLine>>, Option<Box<OrderLine>>),
 }
 
-impl Change {
+impl DayChange {
     fn day(&self) -> Day {
         match self {
             Self::Gauges(day, _) | Self::Order(day, ..) => *day,
@@ -156,15 +156,15 @@ impl Change {
 }
 
 /// A customer on the way from the stored contribution to the new one.
-struct Pending {
+struct PendingMove {
     customer: CustomerId,
     stored: StoredContribution,
     orders: i64,
-    changes: VecDeque<Change>,
+    changes: VecDeque<DayChange>,
 }
 
 /// What one transaction does to a customer.
-struct Step {
+struct MoveStep {
     customer: usize,
     changes: usize,
     stored: StoredContribution,
@@ -172,13 +172,13 @@ struct Step {
 
 /// One transaction being put together.
 #[derive(Default)]
-struct Batch {
-    steps: Vec<Step>,
+struct MoveBatch {
+    steps: Vec<MoveStep>,
     writes: Vec<Write>,
     /// For each write the customer it belongs to.
     owners: Vec<usize>,
     bytes: usize,
-    differences: BTreeMap<Day, Sheet<CampaignId>>,
+    differences: BTreeMap<Day, Aggregate<CampaignId>>,
 }
 
 /// The contributions of one marketplace. Reached by [`Market::contributions`].
@@ -196,40 +196,40 @@ impl Market {
 
 impl Contributions<'_> {
     /// Moves customers to their new contributions, as many in a transaction as fit. A difference that fits into none moves in
-    /// steps; after each of them the sheets are the sum of the contributions. A customer without any difference still
+    /// steps; after each of them the daily aggregates are the sum of the contributions. A customer without any difference still
     /// gets a new version, so that a worker that froze with an older fold can no longer write it. Each transaction counts on the
-    /// unit what it moved.
+    /// job what it moved.
     ///
     /// # Errors
-    /// What the table answers. What moved before stays moved.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again. What moved before stays moved.
     pub async fn move_all(
         self,
-        unit: &Unit,
+        job: &Job,
         moves: Vec<Move>,
         rules: RulesSeen,
         first_folded: Day,
-        desk: &mut Desk,
+        cache: &mut AggregateCache,
         now: Instant,
     ) -> Result<Moved, StoreError> {
         let mut again = Vec::new();
-        let mut pending: Vec<Option<Pending>> = moves
+        let mut pending: Vec<Option<PendingMove>> = moves
             .into_iter()
-            .map(|one| Some(Pending::of(one, first_folded)))
+            .map(|one| Some(PendingMove::of(one, first_folded)))
             .collect();
         let mut failures = 0;
         let mut items_max = TRANSACTION_ITEMS_MAX;
         while pending.iter().any(Option::is_some) {
-            let batch = self.batch(unit, &pending, first_folded, items_max, now);
+            let batch = self.batch(job, &pending, first_folded, items_max, now);
             let own = batch.writes.len();
             let mut writes = batch.writes;
-            let sheets = self
+            let aggregates = self
                 .market
                 .daily()
-                .sheet_writes(desk, &batch.differences)
+                .aggregate_writes(cache, &batch.differences)
                 .await?;
-            let sheet_bytes: Vec<usize> = sheets.iter().map(Write::bytes).collect();
-            writes.extend(sheets);
-            // How large the sheets are is known only now: fewer days, then.
+            let aggregate_bytes: Vec<usize> = aggregates.iter().map(Write::bytes).collect();
+            writes.extend(aggregates);
+            // How large the daily aggregates are is known only now: fewer days, then.
             let bytes: usize = writes.iter().map(Write::bytes).sum();
             if bytes > TRANSACTION_BYTES_MAX && items_max > ITEMS_MAX_LEAST {
                 items_max = (items_max / 2).max(ITEMS_MAX_LEAST);
@@ -238,23 +238,23 @@ impl Contributions<'_> {
             items_max = TRANSACTION_ITEMS_MAX;
             let mut progress = Progress::default();
             for step in &batch.steps {
-                progress.take(&pending[step.customer], step, unit.run_name());
+                progress.take(&pending[step.customer], step, job.run_name());
             }
-            writes.push(self.market.jobs().count_write(unit, &progress));
+            writes.push(self.market.jobs().count_write(job, &progress));
             writes.push(self.market.settings().check_rules(rules));
             match self.market.store.transact(writes).await? {
                 Transacted::Done => {
                     failures = 0;
-                    super::daily::Daily::sheets_written(
-                        desk,
+                    super::daily::Daily::aggregates_written(
+                        cache,
                         &batch.differences,
-                        sheet_bytes.into_iter(),
+                        aggregate_bytes.into_iter(),
                     );
                     for step in batch.steps {
-                        let slot = &mut pending[step.customer];
-                        if let Some(one) = slot.take_if(|one| one.changes.len() == step.changes) {
+                        let shard = &mut pending[step.customer];
+                        if let Some(one) = shard.take_if(|one| one.changes.len() == step.changes) {
                             drop(one);
-                        } else if let Some(one) = slot {
+                        } else if let Some(one) = shard {
                             one.changes.drain(..step.changes);
                             one.stored = step.stored;
                         }
@@ -267,8 +267,8 @@ impl Contributions<'_> {
                             op: "moving contributions",
                         });
                     }
-                    let (unit_fault, rules_fault) = (faults.iter().rev().nth(1), faults.last());
-                    if unit_fault == Some(&Fault::Condition) {
+                    let (job_fault, rules_fault) = (faults.iter().rev().nth(1), faults.last());
+                    if job_fault == Some(&Fault::Condition) {
                         return Ok(Moved::UnitDone);
                     }
                     if rules_fault == Some(&Fault::Condition) {
@@ -276,7 +276,11 @@ impl Contributions<'_> {
                         again.extend(pending.into_iter().flatten().map(|one| one.customer));
                         return Ok(Moved::Again(again));
                     }
-                    super::daily::Daily::sheets_at_fault(desk, &batch.differences, &faults[own..]);
+                    super::daily::Daily::aggregates_at_fault(
+                        cache,
+                        &batch.differences,
+                        &faults[own..],
+                    );
                     let lost: BTreeSet<usize> = batch
                         .owners
                         .iter()
@@ -296,18 +300,18 @@ impl Contributions<'_> {
     /// The next transaction: customers in order, whole ones as long as they fit; the first is cut into a step if it does not.
     fn batch(
         self,
-        unit: &Unit,
-        pending: &[Option<Pending>],
+        job: &Job,
+        pending: &[Option<PendingMove>],
         first_folded: Day,
         items_max: usize,
         now: Instant,
-    ) -> Batch {
-        let mut batch = Batch::default();
+    ) -> MoveBatch {
+        let mut batch = MoveBatch::default();
         for (i, one) in pending.iter().enumerate() {
             let Some(one) = one else { continue };
             let mut take = one.changes.len();
             loop {
-                let step = one.step(i, take, unit, first_folded);
+                let step = one.step(i, take, job, first_folded);
                 let (writes, differences) = self.step_writes(one, &step, now);
                 if batch.fits(&writes, &differences, items_max) {
                     batch.add(step, writes, &differences);
@@ -317,7 +321,7 @@ impl Contributions<'_> {
                     return batch;
                 }
                 if take <= 1 {
-                    // One change is a head, a piece or two, two rows and a sheet: it always fits.
+                    // One change is a head, a piece or two, two rows and a daily aggregate: it always fits.
                     batch.add(step, writes, &differences);
                     return batch;
                 }
@@ -338,19 +342,19 @@ impl Contributions<'_> {
         batch
     }
 
-    /// The writes of a step but for the sheets', and what it adds to these.
+    /// The writes of a step but for the daily aggregates', and what it adds to these.
     fn step_writes(
         self,
-        pending: &Pending,
-        step: &Step,
+        pending: &PendingMove,
+        step: &MoveStep,
         now: Instant,
-    ) -> (Vec<Write>, BTreeMap<Day, Sheet<CampaignId>>) {
+    ) -> (Vec<Write>, BTreeMap<Day, Aggregate<CampaignId>>) {
         let mut writes =
             self.contribution_writes(&pending.customer, &pending.stored, &step.stored, now);
         let mut days = BTreeSet::new();
         for change in pending.changes.iter().take(step.changes) {
             days.insert(change.day());
-            if let Change::Order(day, old, new) = change {
+            if let DayChange::Order(day, old, new) = change {
                 if let Some(old) = old
                     && new.as_ref().is_none_or(|new| {
                         self.market.purchases().row_key(*day, new)
@@ -368,17 +372,17 @@ impl Contributions<'_> {
                 }
             }
         }
-        let sheet = |stored: &StoredContribution, day: Day| {
+        let aggregate = |stored: &StoredContribution, day: Day| {
             stored
                 .days
                 .get(&day)
-                .map(|stored| stored.part.sheet())
+                .map(|stored| stored.part.aggregate())
                 .unwrap_or_default()
         };
         let mut differences = BTreeMap::new();
         for day in days {
-            let mut difference = sheet(&step.stored, day);
-            difference.subtract(&sheet(&pending.stored, day));
+            let mut difference = aggregate(&step.stored, day);
+            difference.subtract(&aggregate(&pending.stored, day));
             if !difference.is_empty() {
                 differences.insert(day, difference);
             }
@@ -395,30 +399,30 @@ impl Contributions<'_> {
         now: Instant,
     ) -> Vec<Write> {
         let gone_at = now.plus_ms(self.market.retention.keep_ms());
-        let head = NewItem::at(&keys::head(&self.market.id, customer))
+        let root = NewItem::at(&keys::root(&self.market.id, customer))
             .number("v", new.version)
-            .text("u", &*new.unit_id)
+            .text("u", &*new.job_id)
             .json("r", &new.runs)
-            .data(&new.head())
+            .data(&new.root())
             .expires(gone_at);
         let mut writes = vec![
             self.market
                 .store
-                .put_write(head, Some(Condition::version(old.version))),
+                .put_write(root, Some(Condition::version(old.version))),
         ];
-        let (before, after) = (old.pieces(), new.pieces());
+        let (before, after) = (old.chunks(), new.chunks());
         for (name, days) in &after {
             if before.get(name) != Some(days) {
-                let piece = NewItem::at(&keys::piece(&self.market.id, customer, name));
+                let chunk = NewItem::at(&keys::chunk(&self.market.id, customer, name));
                 writes.push(
                     self.market
                         .store
-                        .put_write(piece.packed(days).expires(gone_at), None),
+                        .put_write(chunk.packed(days).expires(gone_at), None),
                 );
             }
         }
         for name in before.keys().filter(|name| !after.contains_key(*name)) {
-            let key = keys::piece(&self.market.id, customer, name);
+            let key = keys::chunk(&self.market.id, customer, name);
             writes.push(self.market.store.delete_write(&key, None));
         }
         writes
@@ -440,35 +444,35 @@ impl StoredContribution {
         self.runs.truncate(RUNS_KEPT);
     }
 
-    fn head(&self) -> BTreeMap<&Day, &DayPart> {
+    fn root(&self) -> BTreeMap<&Day, &DayPart> {
         self.days
             .iter()
-            .filter(|(_, stored)| stored.place == Place::Head)
+            .filter(|(_, stored)| stored.place == ChangePosition::Head)
             .map(|(day, stored)| (day, &stored.part))
             .collect()
     }
 
-    fn pieces(&self) -> BTreeMap<String, BTreeMap<&Day, &DayPart>> {
-        let mut pieces: BTreeMap<String, BTreeMap<&Day, &DayPart>> = BTreeMap::new();
+    fn chunks(&self) -> BTreeMap<String, BTreeMap<&Day, &DayPart>> {
+        let mut chunks: BTreeMap<String, BTreeMap<&Day, &DayPart>> = BTreeMap::new();
         for (day, stored) in &self.days {
             let name = match stored.place {
-                Place::Head => continue,
-                Place::Month => day.to_string()[..MONTH_BYTES].to_owned(),
-                Place::Day => day.to_string(),
+                ChangePosition::Head => continue,
+                ChangePosition::Month => day.to_string()[..MONTH_BYTES].to_owned(),
+                ChangePosition::Day => day.to_string(),
             };
-            pieces.entry(name).or_default().insert(day, &stored.part);
+            chunks.entry(name).or_default().insert(day, &stored.part);
         }
-        pieces
+        chunks
     }
 
-    fn apply(&mut self, change: &Change) {
-        let stored = self.days.entry(change.day()).or_insert_with(|| Stored {
+    fn apply(&mut self, change: &DayChange) {
+        let stored = self.days.entry(change.day()).or_insert_with(|| StoredPart {
             part: DayPart::default(),
-            place: Place::Head,
+            place: ChangePosition::Head,
         });
         match change {
-            Change::Gauges(_, gauges) => stored.part.gauges.clone_from(gauges),
-            Change::Order(_, old, new) => {
+            DayChange::Gauges(_, counters) => stored.part.counters.clone_from(counters),
+            DayChange::Order(_, old, new) => {
                 let id = new.as_ref().or(old.as_ref()).map(|line| &line.order_id);
                 stored.part.orders.retain(|line| Some(&line.order_id) != id);
                 stored.part.orders.extend(new.as_deref().cloned());
@@ -489,35 +493,37 @@ impl StoredContribution {
     fn tidy(&mut self, first_folded: Day) {
         let forgotten_before = first_folded.minus(LEAVING_DAYS);
         self.days
-            .retain(|day, stored| *day >= forgotten_before || stored.place != Place::Head);
+            .retain(|day, stored| *day >= forgotten_before || stored.place != ChangePosition::Head);
         let bytes = |part: &DayPart| serde_json::to_string(part).map_or(0, |text| text.len() + 14);
         let mut total = 0;
         for stored in self.days.values_mut() {
             match stored.place {
-                Place::Head => total += bytes(&stored.part),
-                Place::Month if bytes(&stored.part) > ALONE_BYTES_MIN => stored.place = Place::Day,
-                Place::Month | Place::Day => {}
+                ChangePosition::Head => total += bytes(&stored.part),
+                ChangePosition::Month if bytes(&stored.part) > ALONE_BYTES_MIN => {
+                    stored.place = ChangePosition::Day
+                }
+                ChangePosition::Month | ChangePosition::Day => {}
             }
         }
-        if total <= HEAD_BYTES_MAX {
+        if total <= ROOT_BYTES_MAX {
             return;
         }
         let mut kept = 0;
         for stored in self.days.values_mut().rev() {
-            if stored.place == Place::Head {
+            if stored.place == ChangePosition::Head {
                 let size = bytes(&stored.part);
                 kept += size;
-                stored.place = match (kept <= HEAD_BYTES_KEPT, size > ALONE_BYTES_MIN) {
-                    (true, _) => Place::Head,
-                    (false, false) => Place::Month,
-                    (false, true) => Place::Day,
+                stored.place = match (kept <= ROOT_BYTES_KEPT, size > ALONE_BYTES_MIN) {
+                    (true, _) => ChangePosition::Head,
+                    (false, false) => ChangePosition::Month,
+                    (false, true) => ChangePosition::Day,
                 };
             }
         }
     }
 }
 
-impl Pending {
+impl PendingMove {
     fn of(one: Move, first_folded: Day) -> Self {
         let old = one.stored.since(first_folded);
         let nothing = DayPart::default();
@@ -533,8 +539,8 @@ impl Pending {
                 old.days.get(&day).unwrap_or(&nothing),
                 one.new.days.get(&day).unwrap_or(&nothing),
             );
-            if before.gauges != after.gauges {
-                changes.push_back(Change::Gauges(day, after.gauges.clone()));
+            if before.counters != after.counters {
+                changes.push_back(DayChange::Gauges(day, after.counters.clone()));
             }
             let by_id = |part: &DayPart| -> BTreeMap<_, _> {
                 part.orders
@@ -546,7 +552,7 @@ impl Pending {
             for (id, line) in after {
                 let stood = before.remove(&id);
                 if stood.as_ref() != Some(&line) {
-                    changes.push_back(Change::Order(
+                    changes.push_back(DayChange::Order(
                         day,
                         stood.map(Box::new),
                         Some(Box::new(line)),
@@ -556,7 +562,7 @@ impl Pending {
             changes.extend(
                 before
                     .into_values()
-                    .map(|line| Change::Order(day, Some(Box::new(line)), None)),
+                    .map(|line| DayChange::Order(day, Some(Box::new(line)), None)),
             );
         }
         let orders = one
@@ -573,18 +579,18 @@ impl Pending {
         }
     }
 
-    fn step(&self, customer: usize, changes: usize, unit: &Unit, first_folded: Day) -> Step {
+    fn step(&self, customer: usize, changes: usize, job: &Job, first_folded: Day) -> MoveStep {
         let mut stored = self.stored.clone();
         stored.version += 1;
-        stored.unit_id.clone_from(&unit.unit_id);
+        stored.job_id.clone_from(&job.job_id);
         if changes == self.changes.len() {
-            stored.remember(unit.run_name(), self.orders);
+            stored.remember(job.run_name(), self.orders);
         }
         for change in self.changes.iter().take(changes) {
             stored.apply(change);
         }
         stored.tidy(first_folded);
-        Step {
+        MoveStep {
             customer,
             changes,
             stored,
@@ -592,11 +598,11 @@ impl Pending {
     }
 }
 
-impl Batch {
+impl MoveBatch {
     fn fits(
         &self,
         writes: &[Write],
-        differences: &BTreeMap<Day, Sheet<CampaignId>>,
+        differences: &BTreeMap<Day, Aggregate<CampaignId>>,
         items_max: usize,
     ) -> bool {
         let new_days = differences
@@ -605,15 +611,15 @@ impl Batch {
             .count();
         let items = self.writes.len() + writes.len() + self.differences.len() + new_days;
         let bytes: usize = writes.iter().map(Write::bytes).sum();
-        // Two more: the unit counts, the rules are checked.
+        // Two more: the job counts, the rules are checked.
         items + 2 <= items_max && self.bytes + bytes <= TRANSACTION_BYTES_MAX / 2
     }
 
     fn add(
         &mut self,
-        step: Step,
+        step: MoveStep,
         writes: Vec<Write>,
-        differences: &BTreeMap<Day, Sheet<CampaignId>>,
+        differences: &BTreeMap<Day, Aggregate<CampaignId>>,
     ) {
         self.bytes += writes.iter().map(Write::bytes).sum::<usize>();
         self.owners
@@ -628,10 +634,10 @@ impl Batch {
 
 impl Progress {
     /// Counts what a step does to a customer.
-    fn take(&mut self, pending: &Option<Pending>, step: &Step, run: &str) {
+    fn take(&mut self, pending: &Option<PendingMove>, step: &MoveStep, run: &str) {
         let Some(pending) = pending else { return };
         for change in pending.changes.iter().take(step.changes) {
-            let Change::Order(_, old, new) = change else {
+            let DayChange::Order(_, old, new) = change else {
                 continue;
             };
             let earned = |line: &Option<Box<OrderLine>>| {

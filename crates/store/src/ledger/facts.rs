@@ -1,6 +1,6 @@
-//! Facts: events and orders of customers, each written once or under the rule of the standing copy (SPEC 3).
+//! Facts: events and orders of customers, each written once or under the rule of the standing copy (rule 3).
 
-use revtrail_core::attribution::event::{Channel, Event, Kind};
+use revtrail_core::attribution::event::{Channel, Event, EventKind};
 use revtrail_core::attribution::order::Order;
 use revtrail_core::record::Problem;
 use revtrail_core::value::id::{
@@ -45,7 +45,7 @@ pub enum OrderOutcome {
 /// An event as it is stored: its customer and id are in the key. Short names, since a fold reads every event of a customer.
 #[derive(Serialize, Deserialize)]
 struct EventItem {
-    k: Kind,
+    k: EventKind,
     h: Channel,
     g: CampaignId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,7 +131,7 @@ pub const TIMELINE_BYTES_MAX: usize = 32 << 20;
 /// All facts of a customer, and the contribution that stood before the first of them was read.
 #[derive(Debug, Clone, Default)]
 pub struct CustomerFacts {
-    /// What the sheets hold of this customer, with its version.
+    /// What the daily aggregates hold of this customer, with its version.
     pub stored: StoredContribution,
     /// Events, in no order.
     pub events: Vec<Event>,
@@ -163,7 +163,7 @@ impl Facts<'_> {
     /// Stores an event, unless the customer has one of that id.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn put_event(self, event: &Event) -> Result<EventOutcome, StoreError> {
         let key = keys::event(&self.market.id, &event.customer_id, &event.event_id);
         let item = NewItem::at(&key)
@@ -177,10 +177,10 @@ impl Facts<'_> {
                 .await?
             {
                 PutOutcome::Done(_) => EventOutcome::Stored,
-                PutOutcome::Refused(stands) => {
-                    let stands: EventItem = data(&stands)?;
-                    let stands = stands.event(event.event_id.clone(), event.customer_id.clone());
-                    EventOutcome::Duplicate(Box::new(stands))
+                PutOutcome::Refused(current) => {
+                    let current: EventItem = data(&current)?;
+                    let current = current.event(event.event_id.clone(), event.customer_id.clone());
+                    EventOutcome::Duplicate(Box::new(current))
                 }
             },
         )
@@ -193,10 +193,10 @@ impl Facts<'_> {
         Ok(data::<EventItem>(item)?.event(id, of.clone()))
     }
 
-    /// Stores a copy of an order, where it stands against the one there is. Whose it is tells [`Market::order_pointer`].
+    /// Stores a copy of an order, where it stands against the one there is. Whose it is tells [`Facts::order_pointer`].
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn put_order(
         self,
         order: &Order,
@@ -220,7 +220,7 @@ impl Facts<'_> {
             {
                 PutOutcome::Done(None) => OrderOutcome::Stored,
                 PutOutcome::Done(Some(_)) => OrderOutcome::Newer,
-                PutOutcome::Refused(stands) if text(&stands, "d") == standing => {
+                PutOutcome::Refused(current) if text(&current, "d") == standing => {
                     OrderOutcome::Duplicate
                 }
                 PutOutcome::Refused(_) => OrderOutcome::Older,
@@ -235,11 +235,11 @@ impl Facts<'_> {
     /// yet, the put meets.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn order_pointer(self, order: &Order) -> Result<Pointer, StoreError> {
         let key = keys::order_pointer(&self.market.id, &order.order_id);
-        if let Some(stands) = self.market.store.get(&key, false).await? {
-            return data(&stands);
+        if let Some(current) = self.market.store.get(&key, false).await? {
+            return data(&current);
         }
         let pointer = Pointer::of(order);
         let item = NewItem::at(&key)
@@ -252,14 +252,14 @@ impl Facts<'_> {
             .await?
         {
             PutOutcome::Done(_) => Ok(pointer),
-            PutOutcome::Refused(stands) => data(&stands),
+            PutOutcome::Refused(current) => data(&current),
         }
     }
 
     /// The standing copy of an order.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn order(self, id: &OrderId, now: Instant) -> Result<Option<Order>, StoreError> {
         let Some(pointer) = self
             .market
@@ -283,7 +283,7 @@ impl Facts<'_> {
     /// The standing copies of some customers' orders, in no order.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn orders(
         self,
         ids: &[(CustomerId, OrderId)],
@@ -305,7 +305,7 @@ impl Facts<'_> {
     /// `bytes_max` bytes.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn customer(
         self,
         id: &CustomerId,
@@ -338,7 +338,7 @@ impl Facts<'_> {
 impl CustomerFacts {
     fn take(&mut self, item: &Item, id: &CustomerId, now: Instant) -> Result<(), StoreError> {
         let sk = text(item, "sk");
-        if sk == keys::HEAD || sk.starts_with(keys::PIECE_PREFIX) {
+        if sk == keys::ROOT || sk.starts_with(keys::CHUNK_PREFIX) {
             self.stored.take(item)?;
         } else if expired(item, now) {
             // The table deletes it days late; for readers it is gone.

@@ -1,10 +1,10 @@
-//! Notes: what one ingest call touched. Written open before its facts and closed after them, before the answer, so that a
+//! Intake markers: what one ingest call touched. Written open before its facts and closed after them, before the answer, so that a
 //! fact can never be stored without the attributor hearing of its customer.
 
 use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
-use revtrail_core::figures::sheet::Intake;
+use revtrail_core::figures::daily::IntakeCounts;
 use revtrail_core::value::id::CustomerId;
 use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -12,20 +12,20 @@ use serde::{Deserialize, Serialize};
 use crate::jobs::job::{ListPlace, Work};
 use crate::ledger::purchases::RowPlace;
 use crate::market::Market;
-use crate::market::campaigns::{Witnessed, merge_witnessed};
+use crate::market::campaigns::{Observed, merge_observed};
 use crate::random::random_hex;
 use crate::table::client::{Range, Reading};
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, NewItem, data, text};
-use crate::table::keys::{self, NOTE_LANES};
-use revtrail_core::attribution::reach::Redecide;
+use crate::table::keys::{self, MARKER_SHARDS};
+use revtrail_core::attribution::reach::Reattribution;
 
-/// An open note older than this belongs to a call that died; it may be deleted once its customers are in units.
-pub const OPEN_NOTE_AGE_MS_MAX: i64 = 15 * 60 * 1000;
+/// An open intake marker older than this belongs to a call that died; it may be deleted once its customers are in jobs.
+pub const OPEN_MARKER_AGE_MS_MAX: i64 = 15 * 60 * 1000;
 
 /// What one ingest call touched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
+pub struct IntakeMarker {
     /// The call's name.
     #[serde(skip)]
     pub call: String,
@@ -40,13 +40,13 @@ pub struct Note {
     pub customers: BTreeSet<CustomerId>,
     /// Closed: what the call's stored events tell of their campaigns.
     #[serde(rename = "g", default)]
-    pub campaigns: Vec<Witnessed>,
+    pub campaigns: Vec<Observed>,
     /// Closed: the call's orders.
     #[serde(rename = "o", default)]
-    pub orders_in: Intake,
+    pub orders_in: IntakeCounts,
     /// Closed: the call's events.
     #[serde(rename = "e", default)]
-    pub events_in: Intake,
+    pub events_in: IntakeCounts,
     /// The latest time of its events, where that is not before the call.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     ahead_to: Option<Instant>,
@@ -55,10 +55,10 @@ pub struct Note {
     again: bool,
 }
 
-impl Note {
-    /// An open note of a call that arrives now.
+impl IntakeMarker {
+    /// An open intake marker of a call that arrives now.
     pub fn open(customers: BTreeSet<CustomerId>, now: Instant) -> Self {
-        let nothing = Intake::default();
+        let nothing = IntakeCounts::default();
         Self {
             call: random_hex(),
             at: now,
@@ -78,9 +78,9 @@ impl Note {
         self
     }
 
-    /// True where the planner may delete it, once its customers are in units.
+    /// True where the planner may delete it, once its customers are in jobs.
     pub fn may_go(&self, now: Instant) -> bool {
-        let done = self.closed || self.at < now.minus_ms(OPEN_NOTE_AGE_MS_MAX);
+        let done = self.closed || self.at < now.minus_ms(OPEN_MARKER_AGE_MS_MAX);
         done && !(self.again && self.is_ahead(now))
     }
 
@@ -92,7 +92,7 @@ impl Note {
 
     /// What takes its place when it goes, so that its customers are folded once more when it is no longer ahead.
     pub(crate) fn successor(&self, now: Instant) -> Option<Self> {
-        let nothing = Intake::default();
+        let nothing = IntakeCounts::default();
         let needed = self.is_ahead(now) && !self.customers.is_empty();
         needed.then(|| Self {
             call: format!("{}n", self.call),
@@ -111,7 +111,7 @@ impl Note {
     }
 
     pub(crate) fn item(&self, market: &Market) -> NewItem {
-        NewItem::at(&keys::note(&market.id, &self.call)).packed(self)
+        NewItem::at(&keys::marker(&market.id, &self.call)).packed(self)
     }
 }
 
@@ -129,82 +129,85 @@ impl Market {
 }
 
 impl IntakeMarkers<'_> {
-    /// Writes a note as it stands, open or closed.
+    /// Writes an intake marker as it stands, open or closed.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn put_note(self, note: &Note) -> Result<(), StoreError> {
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn put_marker(self, marker: &IntakeMarker) -> Result<(), StoreError> {
         self.market
             .store
-            .put(note.item(self.market), None)
+            .put(marker.item(self.market), None)
             .await
             .map(drop)
     }
 
-    /// A page of a lane's notes, open and closed, from after a call, and where to go on.
+    /// A page of a shard's intake markers, open and closed, from after a call, and where to go on.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn notes_of_lane(
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn markers_of_shard(
         self,
-        lane: u8,
+        shard: u8,
         after: Option<String>,
         limit: Option<i32>,
-    ) -> Result<(Vec<Note>, Option<String>), StoreError> {
-        let pk = keys::notes(&self.market.id, lane);
+    ) -> Result<(Vec<IntakeMarker>, Option<String>), StoreError> {
+        let pk = keys::markers(&self.market.id, shard);
         let (items, next) = self
             .market
             .store
             .page(&pk, &Range::All, Reading::STRONG, after, limit)
             .await?;
-        let note = |item: &Item| {
-            Ok(Note {
+        let marker = |item: &Item| {
+            Ok(IntakeMarker {
                 call: text(item, "sk").to_owned(),
                 ..data(item)?
             })
         };
         Ok((
-            items.iter().map(note).collect::<Result<_, StoreError>>()?,
+            items
+                .iter()
+                .map(marker)
+                .collect::<Result<_, StoreError>>()?,
             next,
         ))
     }
 
-    /// What the notes tell of campaigns, put together; they are not held.
+    /// What the intake markers tell of campaigns, put together; they are not held.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn told_of_campaigns(self) -> Result<Vec<Witnessed>, StoreError> {
-        let lanes = (0..NOTE_LANES).map(|lane| async move {
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn observed_of_campaigns(self) -> Result<Vec<Observed>, StoreError> {
+        let shards = (0..MARKER_SHARDS).map(|shard| async move {
             let (mut told, mut next) = (Vec::new(), None);
             loop {
-                let (notes, after) = self.notes_of_lane(lane, next, None).await?;
-                let more = notes.into_iter().flat_map(|note| note.campaigns);
-                told = merge_witnessed(told.into_iter().chain(more));
+                let (markers, after) = self.markers_of_shard(shard, next, None).await?;
+                let more = markers.into_iter().flat_map(|marker| marker.campaigns);
+                told = merge_observed(told.into_iter().chain(more));
                 next = after;
                 if next.is_none() {
                     return Ok::<_, StoreError>(told);
                 }
             }
         });
-        let lanes = try_join_all(lanes).await?;
-        Ok(merge_witnessed(lanes.into_iter().flatten()))
+        let shards = try_join_all(shards).await?;
+        Ok(merge_observed(shards.into_iter().flatten()))
     }
 
-    /// All notes, open and closed.
+    /// All intake markers, open and closed.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn notes(self) -> Result<Vec<Note>, StoreError> {
-        let lanes = (0..NOTE_LANES).map(|lane| async move {
-            let (mut notes, mut next) = self.notes_of_lane(lane, None, None).await?;
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn markers(self) -> Result<Vec<IntakeMarker>, StoreError> {
+        let shards = (0..MARKER_SHARDS).map(|shard| async move {
+            let (mut markers, mut next) = self.markers_of_shard(shard, None, None).await?;
             while next.is_some() {
-                let (more, after) = self.notes_of_lane(lane, next, None).await?;
-                notes.extend(more);
+                let (more, after) = self.markers_of_shard(shard, next, None).await?;
+                markers.extend(more);
                 next = after;
             }
-            Ok::<_, StoreError>(notes)
+            Ok::<_, StoreError>(markers)
         });
-        Ok(try_join_all(lanes).await?.into_iter().flatten().collect())
+        Ok(try_join_all(shards).await?.into_iter().flatten().collect())
     }
 }
 
@@ -217,53 +220,53 @@ pub struct Pending {
     pub more: bool,
 }
 
-/// Notes read at once where it is enough to know some customers.
-const NOTES_AT_ONCE: i32 = 25;
+/// Intake markers read at once where it is enough to know some customers.
+const MARKERS_AT_ONCE: i32 = 25;
 
 impl IntakeMarkers<'_> {
-    /// The customers who wait for the next run: those of notes and of units, and those whose orders wait to be decided again; up
+    /// The customers who wait for the next run: those of intake markers and of jobs, and those whose orders wait to be decided again; up
     /// to `max` of them.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn pending(self, max: usize, now: Instant) -> Result<Pending, StoreError> {
         let mut pending = Pending::default();
-        let firsts =
-            (0..NOTE_LANES).map(|lane| self.notes_of_lane(lane, None, Some(NOTES_AT_ONCE)));
-        let mut lanes = Vec::new();
-        for (lane, (notes, next)) in (0..NOTE_LANES).zip(try_join_all(firsts).await?) {
-            pending.take_notes(notes, max);
-            lanes.extend(next.map(|next| (lane, next)));
+        let firsts = (0..MARKER_SHARDS)
+            .map(|shard| self.markers_of_shard(shard, None, Some(MARKERS_AT_ONCE)));
+        let mut shards = Vec::new();
+        for (shard, (markers, next)) in (0..MARKER_SHARDS).zip(try_join_all(firsts).await?) {
+            pending.take_markers(markers, max);
+            shards.extend(next.map(|next| (shard, next)));
         }
-        while let Some((lane, after)) = lanes.pop().filter(|_| !pending.more) {
-            let (notes, next) = self
-                .notes_of_lane(lane, Some(after), Some(NOTES_AT_ONCE))
+        while let Some((shard, after)) = shards.pop().filter(|_| !pending.more) {
+            let (markers, next) = self
+                .markers_of_shard(shard, Some(after), Some(MARKERS_AT_ONCE))
                 .await?;
-            pending.take_notes(notes, max);
-            lanes.extend(next.map(|next| (lane, next)));
+            pending.take_markers(markers, max);
+            shards.extend(next.map(|next| (shard, next)));
         }
-        let mut asked: Option<Redecide> = None;
-        for unit in self.market.jobs().units().await? {
+        let mut asked: Option<Reattribution> = None;
+        for job in self.market.jobs().jobs().await? {
             if pending.more {
                 break;
             }
-            match unit.work {
+            match job.work {
                 Work::Fold { next } => {
-                    let list = self.market.jobs().unit_list(&unit.unit_id).await?;
+                    let list = self.market.jobs().job_list(&job.job_id).await?;
                     pending.take(list.into_iter().skip(next), max);
                 }
                 // Every campaign that changes asks for one: they are walked through as a run will, all at once.
-                Work::Redecide { span, place: None } => {
+                Work::Reattribution { span, place: None } => {
                     asked = Some(asked.map_or(span, |all| all.both(span)));
                 }
-                Work::Redecide { span, place } => {
-                    self.take_redecided(&mut pending, span, place, max, now)
+                Work::Reattribution { span, place } => {
+                    self.take_reattributed(&mut pending, span, place, max, now)
                         .await?;
                 }
-                Work::Refold { .. } => {
+                Work::ReattributeAll { .. } => {
                     let mut place = Some(ListPlace::anywhere());
                     while let Some(at) = place.filter(|_| !pending.more) {
-                        let (lists, next) = self.market.jobs().unit_lists(at, now).await?;
+                        let (lists, next) = self.market.jobs().job_lists(at, now).await?;
                         lists
                             .into_iter()
                             .for_each(|(_, list)| pending.take(list, max));
@@ -274,23 +277,27 @@ impl IntakeMarkers<'_> {
             }
         }
         if let Some(span) = asked {
-            self.take_redecided(&mut pending, span, None, max, now)
+            self.take_reattributed(&mut pending, span, None, max, now)
                 .await?;
         }
         Ok(pending)
     }
 
-    async fn take_redecided(
+    async fn take_reattributed(
         self,
         pending: &mut Pending,
-        span: Redecide,
+        span: Reattribution,
         place: Option<RowPlace>,
         max: usize,
         now: Instant,
     ) -> Result<(), StoreError> {
-        let mut redecided = self.market.purchases().redecided(span, place, now).await?;
+        let mut reattributed = self
+            .market
+            .purchases()
+            .reattributed(span, place, now)
+            .await?;
         while !pending.more
-            && let Some(customers) = redecided.next().await?
+            && let Some(customers) = reattributed.next().await?
         {
             pending.take(customers, max);
         }
@@ -299,28 +306,28 @@ impl IntakeMarkers<'_> {
 }
 
 impl IntakeMarkers<'_> {
-    /// True where a customer may have to be folded: a note or a unit names him, or one could that does not say whom.
+    /// True where a customer may have to be folded: an intake marker or a job names him, or one could that does not say whom.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn waits(self, customer: &CustomerId) -> Result<bool, StoreError> {
         if self
-            .notes()
+            .markers()
             .await?
             .iter()
-            .any(|note| note.is_new() && note.customers.contains(customer))
+            .any(|marker| marker.is_new() && marker.customers.contains(customer))
         {
             return Ok(true);
         }
-        for unit in self.market.jobs().units().await? {
-            let named = match unit.work {
+        for job in self.market.jobs().jobs().await? {
+            let named = match job.work {
                 Work::Fold { .. } => self
                     .market
                     .jobs()
-                    .unit_list(&unit.unit_id)
+                    .job_list(&job.job_id)
                     .await?
                     .contains(customer),
-                Work::Redecide { .. } | Work::Refold { .. } => true,
+                Work::Reattribution { .. } | Work::ReattributeAll { .. } => true,
                 Work::Verify { .. } => false,
             };
             if named {
@@ -332,9 +339,9 @@ impl IntakeMarkers<'_> {
 }
 
 impl Pending {
-    fn take_notes(&mut self, notes: Vec<Note>, max: usize) {
-        for note in notes.into_iter().filter(Note::is_new) {
-            self.take(note.customers, max);
+    fn take_markers(&mut self, markers: Vec<IntakeMarker>, max: usize) {
+        for marker in markers.into_iter().filter(IntakeMarker::is_new) {
+            self.take(marker.customers, max);
         }
     }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use revtrail_core::figures::daily::Aggregate;
 use revtrail_core::figures::fold::{Contribution, OrderLine};
-use revtrail_core::figures::sheet::Sheet;
 use revtrail_core::value::id::{CampaignId, CustomerId, OrderId};
 use revtrail_core::value::time::{Day, Instant};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::table::fault::StoreError;
 use crate::table::item::{Item, NewItem, data, expired, text};
 use crate::table::keys;
 use crate::table::write::Write;
-use revtrail_core::attribution::reach::Redecide;
+use revtrail_core::attribution::reach::Reattribution;
 
 /// Rows held of a day that is read by time: some 10 MB. All its lists share them.
 const ROWS_IN_HAND: usize = 20_000;
@@ -82,7 +82,7 @@ impl<'m> Purchases<'m> {
     /// True where the purchase rows of a customer are those of a contribution.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn rows_are(
         self,
         customer: &CustomerId,
@@ -107,7 +107,7 @@ impl<'m> Purchases<'m> {
     /// from after the sort key `after`, and where to go on.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn of_campaign(
         self,
         campaign: Option<&CampaignId>,
@@ -146,7 +146,7 @@ impl<'m> Purchases<'m> {
     /// What a campaign earned on some days, at most `limit` rows, newest first, from after a sort key; and where to go on.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn purchases_of(
         self,
         campaign: &CampaignId,
@@ -167,22 +167,22 @@ impl<'m> Purchases<'m> {
         Ok((rows.into_iter().map(|(_, row)| row).collect(), next))
     }
 
-    /// The orders of days as the last run decided them, from a place on; the sheets of the days say who earned any.
+    /// The orders of days as the last run decided them, from a place on; the daily aggregates of the days say who earned any.
     pub fn rows(
         self,
-        sheets: &BTreeMap<Day, Sheet<CampaignId>>,
+        aggregates: &BTreeMap<Day, Aggregate<CampaignId>>,
         place: Option<RowPlace>,
         now: Instant,
-    ) -> Rows<'m> {
-        let lists = |(&day, sheet)| earners(sheet).into_iter().map(move |one| (day, one));
-        let mut lists: VecDeque<_> = sheets.iter().flat_map(lists).collect();
+    ) -> PurchaseRows<'m> {
+        let lists = |(&day, aggregate)| earners(aggregate).into_iter().map(move |one| (day, one));
+        let mut lists: VecDeque<_> = aggregates.iter().flat_map(lists).collect();
         let mut after = None;
         if let Some(place) = place {
             let next = (place.day, place.campaign);
             lists.drain(..lists.partition_point(|list| *list < next));
             after = place.after.filter(|_| lists.front() == Some(&next));
         }
-        Rows {
+        PurchaseRows {
             market: self.market,
             now,
             lists,
@@ -193,16 +193,16 @@ impl<'m> Purchases<'m> {
     /// The orders of a day as the last run decided them, newest first, those before `before`; some of them, or so many at a time.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn newest_first(
         self,
         day: Day,
-        sheet: Option<&Sheet<CampaignId>>,
+        aggregate: Option<&Aggregate<CampaignId>>,
         before: Option<(Instant, &OrderId)>,
         at_once: usize,
         now: Instant,
     ) -> Result<NewestFirst<'m>, StoreError> {
-        let earners = sheet.map(earners).unwrap_or_default();
+        let earners = aggregate.map(earners).unwrap_or_default();
         let each = at_once.min(ROWS_IN_HAND / earners.len().max(1));
         let list = RowList {
             market: self.market,
@@ -230,15 +230,18 @@ impl<'m> Purchases<'m> {
 }
 
 /// Who earned orders of a day, nobody among them.
-fn earners(sheet: &Sheet<CampaignId>) -> BTreeSet<Option<CampaignId>> {
-    let rows = sheet.rows.iter().filter(|(_, figures)| figures.orders != 0);
+fn earners(aggregate: &Aggregate<CampaignId>) -> BTreeSet<Option<CampaignId>> {
+    let rows = aggregate
+        .rows
+        .iter()
+        .filter(|(_, figures)| figures.orders != 0);
     let campaigns = rows.map(|((campaign, _), _)| Some(campaign.clone()));
     campaigns.chain([None]).collect()
 }
 
 /// The orders of days, read strongly: day by day, list by list, page by page.
 #[derive(Debug)]
-pub struct Rows<'m> {
+pub struct PurchaseRows<'m> {
     market: &'m Market,
     now: Instant,
     lists: VecDeque<(Day, Option<CampaignId>)>,
@@ -258,11 +261,11 @@ pub struct RowPlace {
     after: Option<String>,
 }
 
-impl Rows<'_> {
+impl PurchaseRows<'_> {
     /// The next page, which can be empty; none after the last.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn next(&mut self) -> Result<Option<Vec<PurchaseRow>>, StoreError> {
         let Some((day, campaign)) = self.lists.front() else {
             return Ok(None);
@@ -325,7 +328,7 @@ impl NewestFirst<'_> {
     /// The next rows, so many of them if there are.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn next(&mut self, rows: usize) -> Result<Vec<PurchaseRow>, StoreError> {
         let mut found = Vec::new();
         while found.len() < rows
@@ -359,24 +362,24 @@ impl RowList<'_> {
     }
 }
 
-/// The customers of the orders placed in a time: found through the sheets and purchase rows, never by a scan.
+/// The customers of the orders placed in a time: found through the daily aggregates and purchase rows, never by a scan.
 #[derive(Debug)]
-pub struct Redecided<'m> {
-    span: Redecide,
-    rows: Rows<'m>,
+pub struct OrdersInRange<'m> {
+    span: Reattribution,
+    rows: PurchaseRows<'m>,
 }
 
 impl<'m> Purchases<'m> {
     /// Those whose orders a change touches, from a place on.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn redecided(
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn reattributed(
         self,
-        mut span: Redecide,
+        mut span: Reattribution,
         place: Option<RowPlace>,
         now: Instant,
-    ) -> Result<Redecided<'m>, StoreError> {
+    ) -> Result<OrdersInRange<'m>, StoreError> {
         let mut days = BTreeMap::new();
         if let Some(versions) = self.market.settings().versions().await? {
             let day = |at: Instant| at.day(versions.at(at).settings.timezone);
@@ -395,22 +398,22 @@ impl<'m> Purchases<'m> {
                 days = self
                     .market
                     .daily()
-                    .sheets(first, last, Reading::STRONG, now)
+                    .aggregates(first, last, Reading::STRONG, now)
                     .await?;
             }
         }
-        Ok(Redecided {
+        Ok(OrdersInRange {
             span,
             rows: self.rows(&days, place, now),
         })
     }
 }
 
-impl Redecided<'_> {
+impl OrdersInRange<'_> {
     /// The customers of the next page of orders, which can be nobody; none after the last.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn next(&mut self) -> Result<Option<BTreeSet<CustomerId>>, StoreError> {
         let rows = self.rows.next().await?;
         if let Some(oldest) = rows.iter().flatten().last()

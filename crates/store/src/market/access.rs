@@ -55,7 +55,7 @@ impl Role {
 
 /// An access key, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Key {
+pub struct AccessKey {
     /// To name it by; no secret.
     pub key_id: String,
     /// For people.
@@ -68,7 +68,7 @@ pub struct Key {
     pub created_at: Instant,
 }
 
-impl Key {
+impl AccessKey {
     /// A new key; how it is named is drawn.
     pub fn new(name: &str, role: Role, marketplaces: &[MarketplaceId], now: Instant) -> Self {
         Self {
@@ -106,10 +106,10 @@ pub fn key_hash(secret: &str) -> String {
 /// A retention that is not the one that figures were made with.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "what is stored was made with a retention of {stands} days, and figures would be wrong with {given}: begin with {stands} again, or with nothing stored"
+    "what is stored was made with a retention of {current} days, and figures would be wrong with {given}: begin with {current} again, or with nothing stored"
 )]
 pub struct OtherRetention {
-    stands: i64,
+    current: i64,
     given: i64,
 }
 
@@ -118,26 +118,26 @@ impl Store {
     /// figures stand, and count them again when it is longer; with a longer one days would be seen of which a part is gone.
     ///
     /// # Errors
-    /// What the table answers; inside, that it is another one.
+    /// As every call of the table; inside, that it is another one.
     pub async fn hold_retention(
         &self,
         retention: Retention,
     ) -> Result<Result<(), OtherRetention>, StoreError> {
         let given = retention.ms() / DAY_MS;
         let item = NewItem::at(&keys::retention()).number("days", given);
-        let stands = match self.put(item, Some(Condition::absent())).await? {
+        let current = match self.put(item, Some(Condition::absent())).await? {
             PutOutcome::Done(_) => given,
-            PutOutcome::Refused(stands) => number(&stands, "days").unwrap_or(given),
+            PutOutcome::Refused(current) => number(&current, "days").unwrap_or(given),
         };
-        let same = stands == given;
-        Ok(same.then_some(()).ok_or(OtherRetention { stands, given }))
+        let same = current == given;
+        Ok(same.then_some(()).ok_or(OtherRetention { current, given }))
     }
 
     /// The key of a secret's hash.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn key(&self, hash: &str) -> Result<Option<Key>, StoreError> {
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn key(&self, hash: &str) -> Result<Option<AccessKey>, StoreError> {
         self.get(&keys::access_key(hash), true)
             .await?
             .map(|item| data(&item))
@@ -147,16 +147,16 @@ impl Store {
     /// Makes a key with a secret that is drawn, told once and not stored.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn create_key(
         &self,
         name: &str,
         role: Role,
         marketplaces: &[MarketplaceId],
         now: Instant,
-    ) -> Result<(Key, String), StoreError> {
+    ) -> Result<(AccessKey, String), StoreError> {
         let secret = format!("rt_{}{}", random_hex(), random_hex());
-        let key = Key::new(name, role, marketplaces, now);
+        let key = AccessKey::new(name, role, marketplaces, now);
         match self.put_key(&key, &secret, None).await? {
             true => Ok((key, secret)),
             false => Err(StoreError::Contended {
@@ -169,10 +169,10 @@ impl Store {
     /// nothing was made: that call was met meanwhile.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn put_key(
         &self,
-        key: &Key,
+        key: &AccessKey,
         secret: &str,
         once: Option<(&Once, &Marker)>,
     ) -> Result<bool, StoreError> {
@@ -193,8 +193,8 @@ impl Store {
     /// The keys of a marketplace.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn keys(&self, marketplace: &MarketplaceId) -> Result<Vec<Key>, StoreError> {
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn keys(&self, marketplace: &MarketplaceId) -> Result<Vec<AccessKey>, StoreError> {
         let mut hashes = Vec::new();
         for item in self
             .query(&keys::key_list(marketplace), &Range::All, Reading::STRONG)
@@ -202,7 +202,7 @@ impl Store {
         {
             hashes.push(keys::access_key(&data::<Listed>(&item)?.hash));
         }
-        let mut found: Vec<Key> = self
+        let mut found: Vec<AccessKey> = self
             .get_all(&hashes, true)
             .await?
             .iter()
@@ -215,7 +215,7 @@ impl Store {
     /// Takes a key's right to a marketplace away; with the last one the key goes. False where there is no such key.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn revoke_key(
         &self,
         marketplace: &MarketplaceId,
@@ -228,7 +228,7 @@ impl Store {
         let at = keys::access_key(&data::<Listed>(&item)?.hash);
         let mut writes = vec![self.delete_write(&listed, None)];
         if let Some(item) = self.get(&at, true).await? {
-            let mut key: Key = data(&item)?;
+            let mut key: AccessKey = data(&item)?;
             let stood = item.get("d").cloned().map(|d| Condition::equals("d", d));
             key.marketplaces.retain(|id| id != marketplace);
             writes.push(if key.marketplaces.is_empty() {
@@ -248,7 +248,7 @@ impl Store {
     /// A marketplace of the list.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn marketplace(&self, id: &MarketplaceId) -> Result<Option<Marketplace>, StoreError> {
         self.get(&keys::marketplace(id), true)
             .await?
@@ -259,7 +259,7 @@ impl Store {
     /// True where the list holds a marketplace.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn marketplace_exists(&self, id: &MarketplaceId) -> Result<bool, StoreError> {
         Ok(self.marketplace(id).await?.is_some())
     }
@@ -267,7 +267,7 @@ impl Store {
     /// All marketplaces, by id.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn marketplaces(&self) -> Result<Vec<Marketplace>, StoreError> {
         self.query(keys::MARKETPLACES, &Range::All, Reading::STRONG)
             .await?
@@ -279,7 +279,7 @@ impl Store {
     /// Gives a marketplace another name.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn rename_marketplace(&self, marketplace: &Marketplace) -> Result<(), StoreError> {
         let item = NewItem::at(&keys::marketplace(&marketplace.marketplace_id)).data(marketplace);
         match self.put(item, Some(Condition::present())).await? {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use revtrail_core::attribution::campaign::{Campaign, Catalog};
-use revtrail_core::attribution::reach::Redecide;
+use revtrail_core::attribution::reach::Reattribution;
 use revtrail_core::value::id::CampaignId;
 use revtrail_core::value::time::Instant;
 
 use super::{Market, TRIES_MAX};
-use crate::jobs::job::{Unit, Work};
+use crate::jobs::job::{Job, Work};
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
@@ -34,7 +34,7 @@ impl Campaigns<'_> {
     /// All campaigns, as they stand.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn catalog(self) -> Result<Catalog, StoreError> {
         self.read_catalog(Reading::STRONG).await
     }
@@ -42,7 +42,7 @@ impl Campaigns<'_> {
     /// All campaigns as a reader may see them, a change perhaps a moment late: at half the price. Nothing is decided by it.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn catalog_shown(self) -> Result<Catalog, StoreError> {
         self.read_catalog(Reading::EVENTUAL).await
     }
@@ -58,11 +58,11 @@ impl Campaigns<'_> {
         ))
     }
 
-    /// All campaigns, as they will stand once what waits in notes is taken in.
+    /// All campaigns, as they will stand once what waits in intake markers is taken in.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn catalog_with(self, waiting: &[Witnessed]) -> Result<Catalog, StoreError> {
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn catalog_with(self, waiting: &[Observed]) -> Result<Catalog, StoreError> {
         let mut campaigns: BTreeMap<CampaignId, Campaign> = self
             .catalog()
             .await?
@@ -82,7 +82,7 @@ impl Campaigns<'_> {
     /// One campaign.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn campaign(self, id: &CampaignId) -> Result<Option<Campaign>, StoreError> {
         self.market
             .store
@@ -96,7 +96,7 @@ impl Campaigns<'_> {
     /// True where the campaign is new.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn put_campaign(
         self,
         told: &Campaign,
@@ -112,18 +112,18 @@ impl Campaigns<'_> {
     /// The same for what `tell` makes of the campaign that stands.
     ///
     /// # Errors
-    /// What the table answers; inside, what `tell` says.
+    /// As every call of the table; inside, what `tell` says.
     pub async fn tell_campaign<E>(
         self,
         id: &CampaignId,
         tell: impl Fn(Option<&Campaign>) -> Result<Campaign, E>,
         now: Instant,
     ) -> Result<Result<(bool, Campaign), E>, StoreError> {
-        let change = |stands: Option<&Campaign>| {
-            let mut campaign = tell(stands)?;
-            if let Some(stands) = stands {
-                campaign.first_event_at = stands.first_event_at;
-                campaign.channels.clone_from(&stands.channels);
+        let change = |current: Option<&Campaign>| {
+            let mut campaign = tell(current)?;
+            if let Some(current) = current {
+                campaign.first_event_at = current.first_event_at;
+                campaign.channels.clone_from(&current.channels);
             }
             Ok(campaign)
         };
@@ -134,10 +134,10 @@ impl Campaigns<'_> {
     /// grow. Orders that the change touches are decided again.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn witness_campaign(self, seen: &Witnessed, now: Instant) -> Result<(), StoreError> {
-        let change = |stands: Option<&Campaign>| {
-            let mut campaign = stands
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn observe_campaign(self, seen: &Observed, now: Instant) -> Result<(), StoreError> {
+        let change = |current: Option<&Campaign>| {
+            let mut campaign = current
                 .cloned()
                 .unwrap_or_else(|| Campaign::named_by_id(seen.campaign_id.clone()));
             seen.tell(&mut campaign);
@@ -157,12 +157,12 @@ impl Campaigns<'_> {
         let key = keys::campaign(&self.market.id, id);
         for _ in 0..TRIES_MAX {
             let item: Option<Item> = self.market.store.get(&key, true).await?;
-            let stands: Option<Campaign> = item.as_ref().map(data).transpose()?;
-            let campaign = match change(stands.as_ref()) {
+            let current: Option<Campaign> = item.as_ref().map(data).transpose()?;
+            let campaign = match change(current.as_ref()) {
                 Ok(campaign) => campaign,
                 Err(refused) => return Ok(Err(refused)),
             };
-            if stands.as_ref() == Some(&campaign) {
+            if current.as_ref() == Some(&campaign) {
                 return Ok(Ok((false, campaign)));
             }
             let condition = match item.and_then(|mut item| item.remove("d")) {
@@ -180,12 +180,11 @@ impl Campaigns<'_> {
                 let next = keys::settings_version(&self.market.id, versions.newest().version + 1);
                 writes.push(self.market.store.check_write(&next, Condition::absent()));
             }
-            if let Some(redecide) = versions
-                .as_ref()
-                .and_then(|versions| Redecide::after_change(stands.as_ref(), &campaign, versions))
-            {
-                writes.push(self.market.jobs().put_unit(&Unit::new(
-                    Work::redecide(redecide),
+            if let Some(reattribute) = versions.as_ref().and_then(|versions| {
+                Reattribution::after_change(current.as_ref(), &campaign, versions)
+            }) {
+                writes.push(self.market.jobs().put_job(&Job::new(
+                    Work::reattribute(reattribute),
                     None,
                     0,
                     0,
@@ -194,7 +193,7 @@ impl Campaigns<'_> {
                 writes.extend(self.market.settings().raise_rules());
             }
             match self.market.store.transact(writes).await? {
-                Transacted::Done => return Ok(Ok((stands.is_none(), campaign))),
+                Transacted::Done => return Ok(Ok((current.is_none(), campaign))),
                 Transacted::Cancelled(faults) => {
                     debug_assert!(faults.iter().any(|fault| *fault != Fault::None))
                 }
@@ -208,7 +207,7 @@ impl Campaigns<'_> {
 
 /// What events told of a campaign: per channel the earliest.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Witnessed {
+pub struct Observed {
     /// Which campaign.
     #[serde(rename = "g")]
     pub campaign_id: CampaignId,
@@ -217,7 +216,7 @@ pub struct Witnessed {
     pub first_at: BTreeMap<revtrail_core::attribution::event::Channel, Instant>,
 }
 
-impl Witnessed {
+impl Observed {
     /// True where the catalog holds all this.
     pub fn is_known(&self, catalog: &Catalog) -> bool {
         catalog.get(&self.campaign_id).is_some_and(|campaign| {
@@ -229,25 +228,25 @@ impl Witnessed {
 
     fn tell(&self, campaign: &mut Campaign) {
         for (&channel, &at) in &self.first_at {
-            campaign.witness(at, channel);
+            campaign.observe(at, channel);
         }
     }
 }
 
 /// Puts together what events tell of campaigns.
-pub fn witnessed<'e>(
+pub fn observed<'e>(
     events: impl IntoIterator<Item = &'e revtrail_core::attribution::event::Event>,
-) -> Vec<Witnessed> {
-    let one = |event: &'e revtrail_core::attribution::event::Event| Witnessed {
+) -> Vec<Observed> {
+    let one = |event: &'e revtrail_core::attribution::event::Event| Observed {
         campaign_id: event.campaign_id.clone(),
         first_at: BTreeMap::from([(event.channel, event.occurred_at)]),
     };
-    merge_witnessed(events.into_iter().map(one))
+    merge_observed(events.into_iter().map(one))
 }
 
 /// Puts together what several calls told of campaigns.
-pub fn merge_witnessed(all: impl IntoIterator<Item = Witnessed>) -> Vec<Witnessed> {
-    let mut merged: BTreeMap<CampaignId, Witnessed> = BTreeMap::new();
+pub fn merge_observed(all: impl IntoIterator<Item = Observed>) -> Vec<Observed> {
+    let mut merged: BTreeMap<CampaignId, Observed> = BTreeMap::new();
     for seen in all {
         match merged.get_mut(&seen.campaign_id) {
             None => drop(merged.insert(seen.campaign_id.clone(), seen)),

@@ -80,7 +80,7 @@ impl Store {
     /// What is known of a call.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn met(&self, once: &Once, now: Instant) -> Result<Met, StoreError> {
         let key = keys::once(&once.marketplace, &once.name);
         let item = self.get(&key, true).await?;
@@ -110,7 +110,7 @@ impl Store {
     /// Remembers a call before what it makes. False where it was met meanwhile.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn begin(&self, once: &Once, marker: &Marker) -> Result<bool, StoreError> {
         let new = Condition::absent_or_expired(marker.begun_at);
         let put = self.put(Self::marker(once, marker), Some(new)).await?;
@@ -120,7 +120,7 @@ impl Store {
     /// Remembers what was answered, when all is made. Whoever made the same answers the same.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn end(&self, once: &Once, marker: &Marker) -> Result<(), StoreError> {
         self.put(Self::marker(once, marker), None).await.map(drop)
     }
@@ -128,7 +128,7 @@ impl Store {
     /// Forgets a call whose making failed, so that the next of its name makes it anew.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn forget(&self, once: &Once) -> Result<(), StoreError> {
         let key = keys::once(&once.marketplace, &once.name);
         self.delete(&key).await

@@ -1,12 +1,12 @@
 //! Versions of a marketplace's settings, and the version of the rules that campaigns and settings make together.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use revtrail_core::attribution::reach::Redecide;
+use revtrail_core::attribution::reach::Reattribution;
 use revtrail_core::attribution::settings::{Settings, Version, Versions};
 use revtrail_core::value::time::Instant;
 
 use super::{Market, TRIES_MAX};
-use crate::jobs::job::{Unit, Work};
+use crate::jobs::job::{Job, Work};
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
@@ -17,12 +17,12 @@ use crate::table::write::{Transacted, Write};
 /// The version of the rules (campaigns and settings) that a fold goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RulesSeen {
-    stripe: u8,
+    shard: u8,
     version: i64,
 }
 
 impl RulesSeen {
-    /// Raised by every change, in all stripes at once.
+    /// Raised by every change, in all shards at once.
     pub fn version(self) -> i64 {
         self.version
     }
@@ -61,15 +61,15 @@ impl SettingsVersions<'_> {
     /// so that no re-decision can miss an order that is on its way into the purchase rows.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn rules_seen(self, stripe: u8) -> Result<RulesSeen, StoreError> {
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn rules_seen(self, shard: u8) -> Result<RulesSeen, StoreError> {
         let item = self
             .market
             .store
-            .get(&keys::rules(&self.market.id, stripe), true)
+            .get(&keys::rules(&self.market.id, shard), true)
             .await?;
         Ok(RulesSeen {
-            stripe,
+            shard,
             version: item.and_then(|item| number(&item, "v")).unwrap_or(0),
         })
     }
@@ -77,10 +77,10 @@ impl SettingsVersions<'_> {
     /// Writes that raise the version of the rules.
     pub(super) fn raise_rules(self) -> Vec<Write> {
         let one = || vec![(":one", AttributeValue::N("1".to_owned()))];
-        (0..keys::STRIPES)
-            .map(|stripe| {
+        (0..keys::AGGREGATE_SHARDS)
+            .map(|shard| {
                 self.market.store.update_write(
-                    &keys::rules(&self.market.id, stripe),
+                    &keys::rules(&self.market.id, shard),
                     "ADD v :one",
                     one(),
                     None,
@@ -92,7 +92,7 @@ impl SettingsVersions<'_> {
     /// A condition that the rules are those that were seen.
     pub(crate) fn check_rules(self, seen: RulesSeen) -> Write {
         self.market.store.check_write(
-            &keys::rules(&self.market.id, seen.stripe),
+            &keys::rules(&self.market.id, seen.shard),
             Condition::version(seen.version),
         )
     }
@@ -100,7 +100,7 @@ impl SettingsVersions<'_> {
     /// All versions of the settings; `None` where the marketplace does not exist.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn versions(self) -> Result<Option<Versions>, StoreError> {
         let items = self
             .market
@@ -119,7 +119,7 @@ impl SettingsVersions<'_> {
     /// All versions of the settings of a marketplace that exists: it is made with its first.
     ///
     /// # Errors
-    /// What the table answers; [`StoreError::Unreadable`] where no version is in force, which no write of revtrail leaves behind.
+    /// As every call of the table; [`StoreError::Unreadable`] where no version is in force, which no write of revtrail leaves behind.
     pub async fn versions_there(self) -> Result<Versions, StoreError> {
         let none = || StoreError::Unreadable {
             family: keys::settings(&self.market.id),
@@ -132,7 +132,7 @@ impl SettingsVersions<'_> {
     /// version replaces the others; else orders placed from `now` on are decided again.
     ///
     /// # Errors
-    /// What the table answers; [`StoreError::Contended`] where others save at the same time. Inside, what `change` says.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again. [`StoreError::Contended`] where others save at the same time. Inside, what `change` says.
     pub async fn save_settings<E>(
         self,
         change: impl Fn(&Version) -> Result<Settings, E>,
@@ -163,14 +163,14 @@ impl SettingsVersions<'_> {
             let mut writes = self.raise_rules();
             writes.push(self.put_version(&version, Some(Condition::absent())));
             if meta.has_orders {
-                // Functions may have decided under the version before for as long as they keep it: see the ten minutes of SPEC 4.1.
-                let redecide = Redecide {
+                // Functions may have decided under the version before for as long as they keep it: see the ten minutes of rule 4.1.
+                let reattribute = Reattribution {
                     from: version.saved_at,
                     to: None,
                     settings: true,
                 };
-                writes.push(self.market.jobs().put_unit(&Unit::new(
-                    Work::redecide(redecide),
+                writes.push(self.market.jobs().put_job(&Job::new(
+                    Work::reattribute(reattribute),
                     None,
                     0,
                     0,
@@ -197,12 +197,14 @@ impl SettingsVersions<'_> {
                         None,
                     ));
                 }
-                let refold = Work::Refold { after: None };
-                writes.push(
-                    self.market
-                        .jobs()
-                        .put_unit(&Unit::new(refold, None, 0, 0, now)),
-                );
+                let reattribute_all = Work::ReattributeAll { after: None };
+                writes.push(self.market.jobs().put_job(&Job::new(
+                    reattribute_all,
+                    None,
+                    0,
+                    0,
+                    now,
+                )));
             }
             if matches!(self.market.store.transact(writes).await?, Transacted::Done) {
                 return Ok(Ok(Saved { version, before }));

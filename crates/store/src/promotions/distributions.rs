@@ -1,4 +1,4 @@
-//! Distributions: messages that carried a code, and how far they got (SPEC 6).
+//! Distributions: messages that carried a code, and how far they got (rule 6).
 //!
 //! One event of a message says that it carries a code; what became of the message other events may say that do not repeat it, before
 //! or after. So a message remembers its codes before its events are looked through, and an event is stored before its message is
@@ -8,20 +8,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use revtrail_core::attribution::event::{Channel, Event, Kind};
+use revtrail_core::attribution::event::{Channel, Event, EventKind};
 use revtrail_core::value::id::{CampaignId, CustomerId, MessageId, PromotionId, VoucherCode};
 use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::market::Market;
-use crate::promotions::redeem::{TRIES_MAX, give_way};
+use crate::promotions::redeem::{TRIES_MAX, backoff};
 use crate::random::hex;
 use crate::table::change::Changes;
 use crate::table::client::{Range, Reading};
 use crate::table::fault::StoreError;
 use crate::table::item::{data, expired, number, text};
-use crate::table::keys::{self, slot_of};
+use crate::table::keys::{self, promotion_shard_of};
 use crate::table::write::Transacted;
 
 /// Messages moved on at the same time.
@@ -81,7 +81,7 @@ impl Distributions<'_> {
     /// Takes in what stored events tell of messages with a code; the same again changes nothing.
     ///
     /// # Errors
-    /// What the table answers; the same may be told again.
+    /// As every call of the table; the same may be told again.
     pub async fn distribute(self, events: &[&Event], now: Instant) -> Result<(), StoreError> {
         // Once marked it is only read: an item bears a thousand writes a second.
         if !self.market.meta().await?.coded {
@@ -124,9 +124,9 @@ impl Distributions<'_> {
         events: &[&Event],
         now: Instant,
     ) -> Result<(), StoreError> {
-        let told: BTreeSet<Coded> = events.iter().filter_map(|event| coded(event)).collect();
-        if !told.is_subset(&codes) {
-            codes = self.remember_codes(message, &told, events).await?;
+        let submitted: BTreeSet<Coded> = events.iter().filter_map(|event| coded(event)).collect();
+        if !submitted.is_subset(&codes) {
+            codes = self.remember_codes(message, &submitted, events).await?;
         }
         for coded in &codes {
             self.move_on(message, coded, events, now).await?;
@@ -138,7 +138,7 @@ impl Distributions<'_> {
     async fn remember_codes(
         self,
         message: &str,
-        told: &BTreeSet<Coded>,
+        submitted: &BTreeSet<Coded>,
         events: &[&Event],
     ) -> Result<BTreeSet<Coded>, StoreError> {
         let key = keys::message(&self.market.id, message);
@@ -146,7 +146,7 @@ impl Distributions<'_> {
             let item = self.market.store.get(&key, true).await?;
             let mut codes: BTreeSet<Coded> =
                 item.as_ref().map(data).transpose()?.unwrap_or_default();
-            codes.extend(told.iter().cloned());
+            codes.extend(submitted.iter().cloned());
             let mut changes = Changes::default();
             let version = item.as_ref().and_then(|item| number(item, "v"));
             changes
@@ -161,7 +161,7 @@ impl Distributions<'_> {
                 .await?
             {
                 Transacted::Done => return Ok(codes),
-                Transacted::Cancelled(_) => give_way(attempt).await,
+                Transacted::Cancelled(_) => backoff(attempt).await,
             }
         }
         Err(StoreError::Contended {
@@ -190,16 +190,16 @@ impl Distributions<'_> {
         };
         let name = distribution_name(message, code);
         let key = keys::distribution(&self.market.id, promotion, &name);
-        let mut kinds: BTreeSet<Kind> = events.iter().map(|event| event.kind).collect();
+        let mut kinds: BTreeSet<EventKind> = events.iter().map(|event| event.kind).collect();
         let mut looked = false;
         for attempt in 0..TRIES_MAX {
             let item = self.market.store.get(&key, true).await?;
-            let stands: Option<Distribution> = item.as_ref().map(data).transpose()?;
-            if stands.is_none() && !looked {
+            let current: Option<Distribution> = item.as_ref().map(data).transpose()?;
+            if current.is_none() && !looked {
                 kinds.extend(self.kinds_of(first, message, now).await?);
                 looked = true;
             }
-            let mut distribution = stands.clone().unwrap_or_else(|| Distribution {
+            let mut distribution = current.clone().unwrap_or_else(|| Distribution {
                 customer_id: first.customer_id.clone(),
                 campaign_id: first.campaign_id.clone(),
                 channel: first.channel,
@@ -209,9 +209,10 @@ impl Distributions<'_> {
                 delivered: false,
                 failed: false,
             });
-            distribution.delivered |= kinds.contains(&Kind::Delivered);
-            distribution.failed |= kinds.contains(&Kind::Bounced) || kinds.contains(&Kind::Failed);
-            if stands.as_ref() == Some(&distribution) {
+            distribution.delivered |= kinds.contains(&EventKind::Delivered);
+            distribution.failed |=
+                kinds.contains(&EventKind::Bounced) || kinds.contains(&EventKind::Failed);
+            if current.as_ref() == Some(&distribution) {
                 return Ok(());
             }
             let expires = self.last_gone(events);
@@ -229,8 +230,9 @@ impl Distributions<'_> {
             let state = |distribution: Option<&Distribution>| {
                 distribution.map_or("sent", Distribution::state)
             };
-            let (was, is) = (state(stands.as_ref()), state(Some(&distribution)));
-            let total = keys::promotion_total(&self.market.id, slot_of(&name), promotion);
+            let (was, is) = (state(current.as_ref()), state(Some(&distribution)));
+            let total =
+                keys::promotion_total(&self.market.id, promotion_shard_of(&name), promotion);
             for (state, attribute) in [("delivered", "md"), ("failed", "mf")] {
                 let n = i64::from(is == state) - i64::from(was == state);
                 changes.at(&total).add(attribute, n);
@@ -242,7 +244,7 @@ impl Distributions<'_> {
                 .await?
             {
                 Transacted::Done => return Ok(()),
-                Transacted::Cancelled(_) => give_way(attempt).await,
+                Transacted::Cancelled(_) => backoff(attempt).await,
             }
         }
         Err(StoreError::Contended {
@@ -256,7 +258,7 @@ impl Distributions<'_> {
         event: &Event,
         message: &str,
         now: Instant,
-    ) -> Result<BTreeSet<Kind>, StoreError> {
+    ) -> Result<BTreeSet<EventKind>, StoreError> {
         let pk = keys::customer(&self.market.id, &event.customer_id);
         let prefix = keys::EVENT_PREFIX;
         let range = Range::prefix(prefix);

@@ -1,11 +1,11 @@
 //! Lists of redemptions, publications, distributions, of what waits in quarantine, and the feed: keys in order, and the facts they
-//! point at. A list is spread over lanes and merged here.
+//! point at. A list is spread over shards and merged here.
 
 use std::collections::{BTreeSet, HashMap};
 
 use futures_util::future::try_join_all;
+use revtrail_core::promotion::account::Account;
 use revtrail_core::promotion::admission::{self, Surroundings, VoucherState};
-use revtrail_core::promotion::claim::Claim;
 use revtrail_core::promotion::redemption::{Flag, Outcome};
 use revtrail_core::value::id::{AssignmentId, CustomerId, PromotionId, RedemptionId};
 use revtrail_core::value::time::{Day, Instant};
@@ -18,7 +18,7 @@ use crate::promotions::redeem::{AssignmentFact, RedemptionFact, id_of, voucher_s
 use crate::table::client::{Range, Reading, last};
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, data, expired, number, text};
-use crate::table::keys::{self, Key, SLOTS};
+use crate::table::keys::{self, Key, PROMOTION_SHARDS};
 
 /// Which part of a list.
 #[derive(Debug, Clone)]
@@ -33,12 +33,20 @@ pub(crate) struct Part {
 struct Around(HashMap<Key, Item>);
 
 fn voucher_key(market: &Market, fact: &RedemptionFact) -> Option<Key> {
-    let code = fact.told.voucher_code.as_ref()?;
-    Some(keys::voucher(&market.id, &fact.told.promotion_id, code))
+    let code = fact.submitted.voucher_code.as_ref()?;
+    Some(keys::voucher(
+        &market.id,
+        &fact.submitted.promotion_id,
+        code,
+    ))
 }
 
-fn claim_key(market: &Market, fact: &RedemptionFact) -> Key {
-    keys::claim(&market.id, &fact.told.customer_id, &fact.told.promotion_id)
+fn account_key(market: &Market, fact: &RedemptionFact) -> Key {
+    keys::account(
+        &market.id,
+        &fact.submitted.customer_id,
+        &fact.submitted.promotion_id,
+    )
 }
 
 impl Around {
@@ -53,34 +61,34 @@ impl Around {
 
     /// The flags of a redemption: of a success, that is, whose promotion is there.
     fn flags(&self, market: &Market, fact: &RedemptionFact) -> Result<BTreeSet<Flag>, StoreError> {
-        let told = &fact.told;
-        let promotion = self.read(&keys::promotion(&market.id, &told.promotion_id))?;
+        let submitted = &fact.submitted;
+        let promotion = self.read(&keys::promotion(&market.id, &submitted.promotion_id))?;
         let Some(promotion) = promotion.filter(|_| fact.result() == Outcome::Success) else {
             return Ok(BTreeSet::new());
         };
-        let claim: Option<Claim> = self.read(&claim_key(market, fact))?;
-        let claim = claim.as_ref();
-        let order = told.order_id.as_ref();
+        let account: Option<Account> = self.read(&account_key(market, fact))?;
+        let account = account.as_ref();
+        let order = submitted.order_id.as_ref();
         let pointer = order.map(|order| keys::order_pointer(&market.id, order));
         let pointer: Option<Pointer> = match &pointer {
             Some(key) => self.read(key)?,
             None => None,
         };
-        let code = told.voucher_code.as_ref();
-        let assignment = told.assignment_id.as_ref();
+        let code = submitted.voucher_code.as_ref();
+        let assignment = submitted.assignment_id.as_ref();
         let known = Surroundings {
             promotion: &promotion,
             voucher: self.voucher(market, fact),
-            holds_code: claim
+            holds_code: account
                 .zip(code)
-                .is_some_and(|(claim, code)| claim.holds_code(code)),
-            knows_assignment: claim
+                .is_some_and(|(account, code)| account.holds_code(code)),
+            knows_assignment: account
                 .zip(assignment)
-                .is_some_and(|(claim, id)| claim.knows(id)),
+                .is_some_and(|(account, id)| account.knows(id)),
             buyer: pointer.as_ref().map(|pointer| &pointer.customer_id),
         };
         Ok(admission::flags(
-            told,
+            submitted,
             fact.at,
             fact.reward,
             &fact.flags,
@@ -127,10 +135,10 @@ impl Market {
 }
 
 impl Lists<'_> {
-    /// A part of a list that is spread over lanes, and where to go on.
+    /// A part of a list that is spread over shards, and where to go on.
     pub(crate) async fn merged(
         self,
-        lanes: Vec<String>,
+        shards: Vec<String>,
         part: &Part,
     ) -> Result<(Vec<Item>, Option<String>), StoreError> {
         let reading = Reading {
@@ -148,7 +156,7 @@ impl Lists<'_> {
             (Some(after), false) => Range::Between(after.clone(), last),
         };
         let most = part.limit + 2;
-        let lane = |pk: String| {
+        let shard = |pk: String| {
             let range = &range;
             async move {
                 let mut items = Vec::new();
@@ -168,8 +176,8 @@ impl Lists<'_> {
                 }
             }
         };
-        let lanes = try_join_all(lanes.into_iter().map(lane)).await?;
-        let mut items: Vec<Item> = lanes.into_iter().flatten().collect();
+        let shards = try_join_all(shards.into_iter().map(shard)).await?;
+        let mut items: Vec<Item> = shards.into_iter().flatten().collect();
         items.retain(|item| part.after.as_deref() != Some(text(item, "sk")));
         items.sort_by(|a, b| {
             let order = text(a, "sk").cmp(text(b, "sk"));
@@ -193,20 +201,21 @@ impl Lists<'_> {
         after: Option<String>,
         limit: usize,
     ) -> Result<(Vec<Item>, Option<String>), StoreError> {
-        let lanes = (0..SLOTS).map(|lane| keys::promotion_lists(&self.market.id, lane, promotion));
+        let shards = (0..PROMOTION_SHARDS)
+            .map(|shard| keys::promotion_lists(&self.market.id, shard, promotion));
         let part = Part {
             prefix: prefix.to_owned(),
             newest_first: true,
             after,
             limit,
         };
-        self.merged(lanes.collect(), &part).await
+        self.merged(shards.collect(), &part).await
     }
 
     /// Redemptions of a promotion, latest first, from after a place; and where to go on.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn redemptions_of(
         self,
         promotion: &PromotionId,
@@ -251,28 +260,28 @@ impl Lists<'_> {
         Ok(facts)
     }
 
-    /// Reads what redemptions name. A customer's claim is asked only where they name an assignment or a code that is somebody's.
+    /// Reads what redemptions name. A customer's promotion account is asked only where they name an assignment or a code that is somebody's.
     async fn around(self, facts: &[RedemptionFact]) -> Result<Around, StoreError> {
         let id = &self.market.id;
         let mut wanted = BTreeSet::new();
         for fact in facts {
-            let told = &fact.told;
-            wanted.insert(keys::promotion(id, &told.promotion_id));
+            let submitted = &fact.submitted;
+            wanted.insert(keys::promotion(id, &submitted.promotion_id));
             wanted.extend(voucher_key(self.market, fact));
-            let order = told.order_id.as_ref();
+            let order = submitted.order_id.as_ref();
             wanted.extend(order.map(|order| keys::order_pointer(id, order)));
         }
         let mut around = Around(self.market.store.get_map(&Vec::from_iter(wanted)).await?);
-        let claims = facts.iter().filter(|fact| {
-            let told = &fact.told;
-            told.assignment_id.is_some()
+        let accounts = facts.iter().filter(|fact| {
+            let submitted = &fact.submitted;
+            submitted.assignment_id.is_some()
                 || around
                     .voucher(self.market, fact)
                     .is_some_and(|it| it.assigned)
         });
-        let claims = claims.map(|fact| claim_key(self.market, fact));
-        let claims: BTreeSet<Key> = claims.collect();
-        let found = self.market.store.get_map(&Vec::from_iter(claims)).await?;
+        let accounts = accounts.map(|fact| account_key(self.market, fact));
+        let accounts: BTreeSet<Key> = accounts.collect();
+        let found = self.market.store.get_map(&Vec::from_iter(accounts)).await?;
         around.0.extend(found);
         Ok(around)
     }
@@ -303,7 +312,7 @@ impl Lists<'_> {
     /// Assignments with a code, latest first, from after a place; and where to go on.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn publications_of(
         self,
         promotion: &PromotionId,
@@ -328,7 +337,7 @@ impl Lists<'_> {
     /// Messages with a code, latest first, from after a place; and where to go on.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn distributions_of(
         self,
         promotion: &PromotionId,
@@ -351,7 +360,7 @@ impl Lists<'_> {
     /// and where to go on.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn feed(
         self,
         since: Option<Instant>,
@@ -359,18 +368,18 @@ impl Lists<'_> {
         limit: usize,
         now: Instant,
     ) -> Result<(Vec<(Instant, RedemptionFact)>, Option<String>), StoreError> {
-        let lanes = (0..SLOTS).map(|lane| keys::feed(&self.market.id, lane));
+        let shards = (0..PROMOTION_SHARDS).map(|shard| keys::feed(&self.market.id, shard));
         let part = Part {
             prefix: String::new(),
             newest_first: false,
             after: after.or(since.map(|since| since.to_string())),
             limit,
         };
-        let (items, next) = self.merged(lanes.collect(), &part).await?;
+        let (items, next) = self.merged(shards.collect(), &part).await?;
         let facts = self.redemptions_at(&items, now).await?;
         let by_id: HashMap<&str, &RedemptionFact> = facts
             .iter()
-            .map(|fact| (fact.told.redemption_id.as_str(), fact))
+            .map(|fact| (fact.submitted.redemption_id.as_str(), fact))
             .collect();
         let entry = |item: &Item| {
             let mut parts = text(item, "sk").splitn(3, '/');
@@ -383,7 +392,7 @@ impl Lists<'_> {
     /// What waits for a promotion, in order of arrival, from after a place; and where to go on.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn waiting_for(
         self,
         promotion: &PromotionId,
@@ -397,8 +406,8 @@ impl Lists<'_> {
             after,
             limit,
         };
-        let lanes = vec![keys::quarantine(&self.market.id, promotion)];
-        let (items, next) = self.merged(lanes, &part).await?;
+        let shards = vec![keys::quarantine(&self.market.id, promotion)];
+        let (items, next) = self.merged(shards, &part).await?;
         Ok((self.waiting(&items, now).await?, next))
     }
 
@@ -433,44 +442,46 @@ impl Lists<'_> {
     /// All redemptions of a customer, latest first.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn redemptions_by(
         self,
         customer: &CustomerId,
         now: Instant,
     ) -> Result<Vec<RedemptionFact>, StoreError> {
-        let pk = keys::claims(&self.market.id, customer);
+        let pk = keys::accounts(&self.market.id, customer);
         let items = self
             .market
             .store
             .query(&pk, &Range::All, Reading::STRONG)
             .await?;
-        let claims: Vec<Claim> = items.iter().map(data).collect::<Result<_, _>>()?;
-        let uses = claims.iter().flat_map(|claim| &claim.uses);
+        let accounts: Vec<Account> = items.iter().map(data).collect::<Result<_, _>>()?;
+        let uses = accounts.iter().flat_map(|account| &account.uses);
         let wanted = uses.map(|used| keys::redemption(&self.market.id, &used.redemption_id));
         let mut facts = self
             .redemption_facts(&wanted.collect::<Vec<_>>(), now)
             .await?;
-        facts.sort_by(|a, b| (b.at, &b.told.redemption_id).cmp(&(a.at, &a.told.redemption_id)));
+        facts.sort_by(|a, b| {
+            (b.at, &b.submitted.redemption_id).cmp(&(a.at, &a.submitted.redemption_id))
+        });
         Ok(facts)
     }
 
     /// Redemptions that came in, by day of arrival.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn redemptions_in(self, from: Day, to: Day) -> Result<RedemptionsIn, StoreError> {
         let range = Range::Between(from.to_string(), to.to_string());
-        let slot = |slot| {
+        let shard = |shard| {
             let range = &range;
             async move {
-                let pk = keys::redemptions_in(&self.market.id, slot);
+                let pk = keys::redemptions_in(&self.market.id, shard);
                 self.market.store.query(&pk, range, Reading::STRONG).await
             }
         };
         let mut sum = RedemptionsIn::default();
-        let slots = try_join_all((0..SLOTS).map(slot)).await?;
-        let items = slots.iter().flatten();
+        let shards = try_join_all((0..PROMOTION_SHARDS).map(shard)).await?;
+        let items = shards.iter().flatten();
         for item in items.filter(|item| *text(item, "sk") < *to.to_string()) {
             let n = |attribute| number(item, attribute).unwrap_or(0);
             sum.received += n("rc");

@@ -9,16 +9,16 @@ use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::{DAY_MS, Instant};
 use serde::{Deserialize, Serialize};
 
-use super::redeem::{TRIES_MAX, give_way, id_of};
+use super::redeem::{TRIES_MAX, backoff, id_of};
 use crate::market::Market;
 use crate::table::change::Changes;
 use crate::table::client::{Range, Reading};
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, data, number, text};
-use crate::table::keys::{self, Key, slot_of};
+use crate::table::keys::{self, Key, promotion_shard_of};
 use crate::table::write::Transacted;
 
-/// Items of one transaction: each promotion has a link and a slot.
+/// Items of one transaction: each promotion has a link and a shard.
 const LINKS_AT_ONCE: usize = 90;
 
 /// What redemptions of a promotion that name an order add to its result.
@@ -64,10 +64,10 @@ impl OrderLinks<'_> {
     /// nothing.
     ///
     /// # Errors
-    /// What the table answers; the same may be done again.
+    /// As every call of the table; the same may be done again.
     pub async fn settle_order(self, order: &OrderId, now: Instant) -> Result<(), StoreError> {
         let pk = keys::order_links(&self.market.id, order);
-        let slot = slot_of(order.as_str());
+        let shard = promotion_shard_of(order.as_str());
         for attempt in 0..TRIES_MAX {
             let items = self
                 .market
@@ -79,18 +79,18 @@ impl OrderLinks<'_> {
             if links.is_empty() {
                 return Ok(());
             }
-            let (stands, versions) = try_join(
+            let (current, versions) = try_join(
                 self.market.facts().order(order, now),
                 self.market.settings().versions(),
             )
             .await?;
-            let (Some(stands), Some(versions)) = (stands, versions) else {
+            let (Some(current), Some(versions)) = (current, versions) else {
                 return Ok(());
             };
             let mut changes = Changes::default();
             for item in &links {
                 let before: Link = data(item)?;
-                let adds = adds(&stands, &versions).filter(|_| before.named > 0);
+                let adds = adds(&current, &versions).filter(|_| before.named > 0);
                 let Some(promotion) = id_of(&text(item, "sk")[keys::LINK_PREFIX.len()..]) else {
                     continue;
                 };
@@ -102,7 +102,7 @@ impl OrderLinks<'_> {
                     add_link(
                         &mut changes,
                         &keys::order_link(&self.market.id, order, &promotion),
-                        &keys::promotion_total(&self.market.id, slot, &promotion),
+                        &keys::promotion_total(&self.market.id, shard, &promotion),
                         number(item, "v").unwrap_or(0),
                         &before,
                         &after,
@@ -112,10 +112,10 @@ impl OrderLinks<'_> {
             if changes.len() == 0 {
                 return Ok(());
             }
-            remember_ahead(self.market, &stands, now, &mut changes);
+            remember_ahead(self.market, &current, now, &mut changes);
             changes
-                .at(&keys::order(&self.market.id, &stands.customer_id, order))
-                .require("d", Some(AttributeValue::S(stands.standing())));
+                .at(&keys::order(&self.market.id, &current.customer_id, order))
+                .require("d", Some(AttributeValue::S(current.standing())));
             match self
                 .market
                 .store
@@ -124,7 +124,7 @@ impl OrderLinks<'_> {
             {
                 // There may be more.
                 Transacted::Done => {}
-                Transacted::Cancelled(_) => give_way(attempt).await,
+                Transacted::Cancelled(_) => backoff(attempt).await,
             }
         }
         Err(StoreError::Contended {

@@ -1,5 +1,5 @@
-//! Assignments, redemptions and rollbacks come in: each in one transaction with its customer's claim, the sums of its promotion
-//! and what it uses of limits. What claims add up to stands in `core`, where a use takes its part of a limit in `pool`.
+//! Assignments, redemptions and rollbacks come in: each in one transaction with its customer's promotion account, the sums of its promotion
+//! and what it uses of limits. What promotion accounts add up to stands in `core`, where a use takes its part of a limit in `pool`.
 //!
 //! Everything is read first, then planned in memory, then written under the conditions that what was read still stands; what meets
 //! another call is read and planned again.
@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join;
 use revtrail_core::attribution::settings::Versions;
-use revtrail_core::promotion::claim::Use;
+use revtrail_core::promotion::account::Use;
 use revtrail_core::promotion::redemption::{
     Assignment, Flag, Outcome, Redemption, Refusal, Rollback,
 };
@@ -25,7 +25,7 @@ use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::{Day, Instant};
 use serde::{Deserialize, Serialize};
 
-use self::load::{Draft, PoolOf, Subject};
+use self::load::{PoolOf, Subject, TransactionPlan};
 pub(crate) use self::load::{StoredVoucher, voucher_state};
 use crate::jobs::job::RedemptionPlace;
 use crate::market::Market;
@@ -33,13 +33,13 @@ use crate::promotions::lists::Waiting;
 use crate::table::client::{Range, Reading};
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, data, expired};
-use crate::table::keys::{self, Key, slot_of};
+use crate::table::keys::{self, Key, promotion_shard_of};
 use crate::table::write::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted, Write};
 
 /// Records of one transaction: each changes up to eight items of its own, and all share some.
 const CHUNK: usize = 11;
 /// Redemptions counted anew between two looks at the clock.
-const RECOUNTED_AT_ONCE: usize = 100;
+const RECOMPUTED_AT_ONCE: usize = 100;
 /// Adds to the counts of what came in.
 const COUNT: &str = "ADD rc :rc, du :du, rj :rj";
 /// How often a chunk that meets others is read and planned again.
@@ -47,7 +47,7 @@ pub(crate) const TRIES_MAX: usize = 100;
 
 /// A record that comes in.
 #[derive(Debug, Clone)]
-pub enum Entry {
+pub enum PromotionRecord {
     /// Who got an offer.
     Assigned(Assignment),
     /// Who acted on it, as reported.
@@ -59,7 +59,7 @@ pub enum Entry {
 #[derive(Debug, Clone)]
 pub struct Arrival {
     /// What came.
-    pub entry: Entry,
+    pub entry: PromotionRecord,
     /// The place, like a batch and a line.
     pub source: Option<String>,
 }
@@ -121,7 +121,8 @@ pub enum Way {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedemptionFact {
     /// What was told.
-    pub told: Redemption,
+    #[serde(rename = "told")]
+    pub submitted: Redemption,
     /// When it happened.
     pub at: Instant,
     /// When it came in.
@@ -143,7 +144,7 @@ pub struct RedemptionFact {
     /// It waits for its promotion; why it still does, where the promotion is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<Waits>,
-    /// It is counted, but in no claim: its customer's was full.
+    /// It is counted, but in no promotion account: its customer's was full.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     loose: bool,
     /// Where it came from.
@@ -158,7 +159,8 @@ pub struct RedemptionFact {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssignmentFact {
     /// What was told.
-    pub told: Assignment,
+    #[serde(rename = "told")]
+    pub submitted: Assignment,
     /// When it happened.
     pub at: Instant,
     /// When it came in.
@@ -175,12 +177,12 @@ pub struct AssignmentFact {
 
 impl AssignmentFact {
     /// What a copy is compared with: what waits was told at a time, be it that of its arrival.
-    fn as_told(&self) -> Cow<'_, Assignment> {
+    fn as_submitted(&self) -> Cow<'_, Assignment> {
         match self.waits {
-            None => Cow::Borrowed(&self.told),
+            None => Cow::Borrowed(&self.submitted),
             Some(_) => Cow::Owned(Assignment {
                 assigned_at: Some(self.at),
-                ..self.told.clone()
+                ..self.submitted.clone()
             }),
         }
     }
@@ -206,13 +208,13 @@ impl RedemptionFact {
     pub fn result(&self) -> Outcome {
         match self.refusal {
             Some(_) => Outcome::Failure,
-            None => self.told.result,
+            None => self.submitted.result,
         }
     }
 
-    fn new(told: Redemption, way: Way, now: Instant) -> Self {
+    fn new(submitted: Redemption, way: Way, now: Instant) -> Self {
         Self {
-            told,
+            submitted,
             at: now,
             arrived_at: now,
             way,
@@ -228,17 +230,17 @@ impl RedemptionFact {
     }
 
     /// What a report of it says: a redeem that was refused failed, and why; what waits was told at a time, be it that of its arrival.
-    fn as_told(&self) -> Cow<'_, Redemption> {
+    fn as_submitted(&self) -> Cow<'_, Redemption> {
         match (self.refusal, &self.waits) {
-            (None, None) => Cow::Borrowed(&self.told),
+            (None, None) => Cow::Borrowed(&self.submitted),
             (Some(refusal), _) => Cow::Owned(Redemption {
                 result: Outcome::Failure,
                 failure_code: Some(refusal.name().to_owned()),
-                ..self.told.clone()
+                ..self.submitted.clone()
             }),
             (None, Some(_)) => Cow::Owned(Redemption {
                 redeemed_at: Some(self.at),
-                ..self.told.clone()
+                ..self.submitted.clone()
             }),
         }
     }
@@ -248,18 +250,18 @@ impl RedemptionFact {
         self.earlier.iter().chain(&self.source).cloned().collect()
     }
 
-    fn stands(&self) -> bool {
+    fn current(&self) -> bool {
         self.result() == Outcome::Success && self.rolled_back.is_none()
     }
 
     fn used(&self, versions: &Versions) -> Use {
         Use {
-            redemption_id: self.told.redemption_id.clone(),
+            redemption_id: self.submitted.redemption_id.clone(),
             at: self.at,
             day: day_of(versions, self.at),
-            voucher_code: self.told.voucher_code.clone(),
-            tier_id: self.told.tier_id.clone(),
-            assignment_id: self.told.assignment_id.clone(),
+            voucher_code: self.submitted.voucher_code.clone(),
+            tier_id: self.submitted.tier_id.clone(),
+            assignment_id: self.submitted.assignment_id.clone(),
             result: self.result(),
             rolled_back: self.rolled_back.is_some(),
         }
@@ -272,7 +274,7 @@ fn day_of(versions: &Versions, at: Instant) -> Day {
 
 /// One thing to be planned.
 #[derive(Debug, Clone)]
-enum Job {
+enum PromotionRequest {
     Arrival {
         arrival: Arrival,
         place: usize,
@@ -284,7 +286,7 @@ enum Job {
     },
     /// Something that waits is taken in.
     Admit {
-        entry: Entry,
+        entry: PromotionRecord,
         place: usize,
     },
     /// The settings that hold at its time changed: its day, and what its order adds.
@@ -316,22 +318,22 @@ impl<'m> Redemptions<'m> {
     /// Takes in records in their order; says of each, in the same order, what became of it.
     ///
     /// # Errors
-    /// What the table answers: what is taken stays, and the same records may come again.
+    /// As every call of the table: what is taken stays, and the same records may come again.
     pub async fn take_in(
         self,
         arrivals: &[Arrival],
         now: Instant,
     ) -> Result<Vec<Taken>, StoreError> {
-        let jobs: Vec<Job> = arrivals
+        let jobs: Vec<PromotionRequest> = arrivals
             .iter()
             .enumerate()
-            .map(|(place, arrival)| Job::Arrival {
+            .map(|(place, arrival)| PromotionRequest::Arrival {
                 arrival: arrival.clone(),
                 place,
             })
             .collect();
-        let slot = slot_of(arrivals.first().map_or("", |arrival| arrival.entry.name()));
-        let done = self.do_jobs(&jobs, slot, now).await?;
+        let shard = promotion_shard_of(arrivals.first().map_or("", |arrival| arrival.entry.name()));
+        let done = self.do_jobs(&jobs, shard, now).await?;
         let taken = done.into_iter().map(|done| match done {
             Done::Taken(taken) => Ok(taken),
             other => Err(answered_otherwise("a record", Some(&other))),
@@ -342,10 +344,12 @@ impl<'m> Redemptions<'m> {
     /// Takes one use, where all limits allow it, in one atomic step; the same again gives the same answer and takes nothing more.
     ///
     /// # Errors
-    /// What the table answers; the same call may be made again.
+    /// As every call of the table; the same call may be made again.
     pub async fn redeem(self, asked: Redemption, now: Instant) -> Result<Redeemed, StoreError> {
-        let slot = slot_of(asked.redemption_id.as_str());
-        let done = self.do_jobs(&[Job::Redeem(asked)], slot, now).await?;
+        let shard = promotion_shard_of(asked.redemption_id.as_str());
+        let done = self
+            .do_jobs(&[PromotionRequest::Redeem(asked)], shard, now)
+            .await?;
         match done.into_iter().next() {
             Some(Done::Redeemed(redeemed)) => Ok(redeemed),
             other => Err(answered_otherwise("a redeem", other.as_ref())),
@@ -355,19 +359,19 @@ impl<'m> Redemptions<'m> {
     /// Takes a redemption back, and gives what it used back.
     ///
     /// # Errors
-    /// What the table answers; the same call may be made again.
+    /// As every call of the table; the same call may be made again.
     pub async fn roll_back(
         self,
         redemption: &RedemptionId,
         rollback: Rollback,
         now: Instant,
     ) -> Result<RolledBack, StoreError> {
-        let job = Job::Rollback {
+        let job = PromotionRequest::Rollback {
             redemption: redemption.clone(),
             rollback,
         };
         let done = self
-            .do_jobs(&[job], slot_of(redemption.as_str()), now)
+            .do_jobs(&[job], promotion_shard_of(redemption.as_str()), now)
             .await?;
         match done.into_iter().next() {
             Some(Done::RolledBack(rolled_back)) => Ok(rolled_back),
@@ -378,7 +382,7 @@ impl<'m> Redemptions<'m> {
     /// A redemption, by its id.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn redemption(
         self,
         id: &RedemptionId,
@@ -396,7 +400,7 @@ impl<'m> Redemptions<'m> {
     /// Takes in what waits for promotions that are there, as long as there is time; true where nothing of it is left.
     ///
     /// # Errors
-    /// What the table answers: what is taken in stays so.
+    /// As every call of the table: what is taken in stays so.
     pub async fn admit_waiting(
         self,
         promotion: &PromotionId,
@@ -422,14 +426,14 @@ impl<'m> Redemptions<'m> {
                 let admit = |waiting| {
                     place += 1;
                     let entry = match waiting {
-                        Waiting::Assignment(fact) => Entry::Assigned(fact.told),
-                        Waiting::Redemption(fact) => Entry::Redeemed(fact.told),
+                        Waiting::Assignment(fact) => PromotionRecord::Assigned(fact.submitted),
+                        Waiting::Redemption(fact) => PromotionRecord::Redeemed(fact.submitted),
                     };
-                    Job::Admit { entry, place }
+                    PromotionRequest::Admit { entry, place }
                 };
-                let jobs: Vec<Job> = waiting.into_iter().map(admit).collect();
+                let jobs: Vec<PromotionRequest> = waiting.into_iter().map(admit).collect();
                 let done = self
-                    .do_jobs(&jobs, slot_of(promotion.as_str()), now)
+                    .do_jobs(&jobs, promotion_shard_of(promotion.as_str()), now)
                     .await?;
                 kept |= done.iter().any(|done| {
                     matches!(done, Done::Taken(Taken::Rejected(_) | Taken::Quarantined))
@@ -454,8 +458,8 @@ impl<'m> Redemptions<'m> {
     /// before all were looked at, the place to go on from.
     ///
     /// # Errors
-    /// What the table answers.
-    pub async fn recount(
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn recompute(
         self,
         from: Option<Instant>,
         place: Option<RedemptionPlace>,
@@ -480,14 +484,17 @@ impl<'m> Redemptions<'m> {
             let page =
                 self.market
                     .lists()
-                    .redemptions_of(id, after.take(), RECOUNTED_AT_ONCE, clock());
+                    .redemptions_of(id, after.take(), RECOMPUTED_AT_ONCE, clock());
             let (facts, next) = page.await?;
             let since = facts
                 .iter()
                 .filter(|fact| from.is_none_or(|from| fact.at >= from));
-            let jobs: Vec<Job> = since.map(|fact| Job::Redate(fact.told.clone())).collect();
+            let jobs: Vec<PromotionRequest> = since
+                .map(|fact| PromotionRequest::Redate(fact.submitted.clone()))
+                .collect();
             for chunk in jobs.chunks(CHUNK) {
-                self.do_jobs(chunk, slot_of(id.as_str()), clock()).await?;
+                self.do_jobs(chunk, promotion_shard_of(id.as_str()), clock())
+                    .await?;
             }
             match next.filter(|_| jobs.len() == facts.len()) {
                 Some(next) => after = Some(next),
@@ -506,7 +513,7 @@ impl<'m> Redemptions<'m> {
     /// Counts records that came in and changed nothing.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn count_redemptions(
         self,
         duplicates: usize,
@@ -552,8 +559,8 @@ impl<'m> Redemptions<'m> {
             .ok_or(StoreError::Contended {
                 op: "reading settings",
             })?;
-        let slot = slot_of(&now.to_string());
-        let key = keys::redemptions_in_on(&self.market.id, slot, day_of(&versions, now));
+        let shard = promotion_shard_of(&now.to_string());
+        let key = keys::redemptions_in_on(&self.market.id, shard, day_of(&versions, now));
         let count = |n: usize| AttributeValue::N(n.to_string());
         let values = [
             (":rc", count(duplicates + rejected)),
@@ -563,13 +570,18 @@ impl<'m> Redemptions<'m> {
         Ok((key, values))
     }
 
-    async fn do_jobs(self, jobs: &[Job], slot: u8, now: Instant) -> Result<Vec<Done>, StoreError> {
+    async fn do_jobs(
+        self,
+        jobs: &[PromotionRequest],
+        shard: u8,
+        now: Instant,
+    ) -> Result<Vec<Done>, StoreError> {
         let mut done = Vec::new();
         let mut size = CHUNK;
         while done.len() < jobs.len() {
             let rest = &jobs[done.len()..];
             let chunk = &rest[..size.min(rest.len())];
-            match self.do_chunk(chunk, slot, now).await? {
+            match self.do_chunk(chunk, shard, now).await? {
                 Some(more) => {
                     done.extend(more);
                     size = CHUNK;
@@ -577,10 +589,12 @@ impl<'m> Redemptions<'m> {
                 // It does not fit into a transaction.
                 None if size > 1 => size = size.div_ceil(2),
                 None => match &chunk[0] {
-                    Job::Arrival { .. } | Job::Admit { .. } => {
+                    PromotionRequest::Arrival { .. } | PromotionRequest::Admit { .. } => {
                         done.push(Done::Taken(Taken::Rejected(too_far())));
                     }
-                    Job::Redeem(_) | Job::Rollback { .. } | Job::Redate(_) => {
+                    PromotionRequest::Redeem(_)
+                    | PromotionRequest::Rollback { .. }
+                    | PromotionRequest::Redate(_) => {
                         return Err(StoreError::Refused {
                             op: "TransactWriteItems",
                             source: "one record does not fit into a transaction".into(),
@@ -595,22 +609,22 @@ impl<'m> Redemptions<'m> {
     /// Some jobs in one transaction; `None` where they do not fit into one.
     async fn do_chunk(
         self,
-        jobs: &[Job],
-        slot: u8,
+        jobs: &[PromotionRequest],
+        shard: u8,
         now: Instant,
     ) -> Result<Option<Vec<Done>>, StoreError> {
-        let mut all_slots = BTreeSet::new();
+        let mut all_shards = BTreeSet::new();
         for attempt in 0..TRIES_MAX {
-            let mut draft = self.lay_out(jobs, slot, &all_slots, now).await?;
+            let mut transaction = self.load(jobs, shard, &all_shards, now).await?;
             let mut done = Vec::new();
             for job in jobs {
-                done.push(draft.plan(job)?);
+                done.push(transaction.plan(job)?);
             }
-            if !draft.unknown.is_empty() {
-                all_slots.append(&mut draft.unknown);
+            if !transaction.unknown.is_empty() {
+                all_shards.append(&mut transaction.unknown);
                 continue;
             }
-            let changes = draft.close()?;
+            let changes = transaction.close()?;
             if changes.len() == 0 {
                 return Ok(Some(done));
             }
@@ -624,7 +638,7 @@ impl<'m> Redemptions<'m> {
             match self.market.store.transact(writes).await? {
                 Transacted::Done => return Ok(Some(done)),
                 // Somebody changed what was read, or is about to.
-                Transacted::Cancelled(_) => give_way(attempt).await,
+                Transacted::Cancelled(_) => backoff(attempt).await,
             }
         }
         Err(StoreError::Contended {
@@ -633,17 +647,17 @@ impl<'m> Redemptions<'m> {
     }
 
     /// Reads all that jobs may touch.
-    async fn lay_out(
+    async fn load(
         self,
-        jobs: &[Job],
-        slot: u8,
-        all_slots: &BTreeSet<PoolOf>,
+        jobs: &[PromotionRequest],
+        shard: u8,
+        all_shards: &BTreeSet<PoolOf>,
         now: Instant,
-    ) -> Result<Draft<'m>, StoreError> {
-        let mut draft = Draft::new(self.market, slot, now);
-        let mut known: Vec<Subject> = jobs.iter().filter_map(Job::subject).collect();
+    ) -> Result<TransactionPlan<'m>, StoreError> {
+        let mut transaction = TransactionPlan::new(self.market, shard, now);
+        let mut known: Vec<Subject> = jobs.iter().filter_map(PromotionRequest::subject).collect();
         let rolled = jobs.iter().filter_map(|job| match job {
-            Job::Rollback {
+            PromotionRequest::Rollback {
                 redemption,
                 rollback,
             } => Some((
@@ -653,48 +667,56 @@ impl<'m> Redemptions<'m> {
             _ => None,
         });
         let (rolled, by): (Vec<Key>, Vec<Key>) = rolled.unzip();
-        draft.read(&[rolled.as_slice(), &by].concat()).await?;
+        transaction.read(&[rolled.as_slice(), &by].concat()).await?;
         // What a rollback is about stands in the redemption.
         for key in &rolled {
-            known.extend(draft.fact(key)?.map(|(fact, _)| Subject::of(&fact.told)));
+            known.extend(
+                transaction
+                    .fact(key)?
+                    .map(|(fact, _)| Subject::of(&fact.submitted)),
+            );
         }
         let mut wanted = BTreeSet::new();
         for subject in &known {
-            subject.keys(self.market, slot, &mut wanted);
+            subject.keys(self.market, shard, &mut wanted);
         }
         let wanted: Vec<Key> = wanted.into_iter().collect();
         let (_, versions) =
-            try_join(draft.read(&wanted), self.market.settings().versions()).await?;
-        draft.versions = versions;
+            try_join(transaction.read(&wanted), self.market.settings().versions()).await?;
+        transaction.versions = versions;
         let orders: Vec<Key> = known
             .iter()
-            .filter_map(|subject| draft.order_key(subject.order_id.as_ref()?).transpose())
+            .filter_map(|subject| {
+                transaction
+                    .order_key(subject.order_id.as_ref()?)
+                    .transpose()
+            })
             .collect::<Result<_, _>>()?;
         let beside = known
             .iter()
-            .filter_map(|subject| draft.beside_claim(subject));
+            .filter_map(|subject| transaction.beside_account(subject));
         let rest: Vec<Key> = orders.into_iter().chain(beside).collect();
-        draft.read(&rest).await?;
-        if !all_slots.is_empty() {
-            // The head first, then all slots: what moves, moves from the head to slots.
-            let heads: Vec<Key> = all_slots
+        transaction.read(&rest).await?;
+        if !all_shards.is_empty() {
+            // The head first, then all shards: what moves, moves from the head to shards.
+            let heads: Vec<Key> = all_shards
                 .iter()
                 .map(|pool| pool.head(self.market))
                 .collect();
-            draft.read_again(&heads).await?;
-            let slots = all_slots.iter().flat_map(|pool| pool.slots(self.market));
-            draft.read_again(&slots.collect::<Vec<_>>()).await?;
-            draft.whole = all_slots.clone();
+            transaction.read_again(&heads).await?;
+            let shards = all_shards.iter().flat_map(|pool| pool.shards(self.market));
+            transaction.read_again(&shards.collect::<Vec<_>>()).await?;
+            transaction.whole = all_shards.clone();
         }
-        Ok(draft)
+        Ok(transaction)
     }
 }
 
-impl Entry {
+impl PromotionRecord {
     fn name(&self) -> &str {
         match self {
-            Self::Assigned(told) => told.assignment_id.as_str(),
-            Self::Redeemed(told) => told.redemption_id.as_str(),
+            Self::Assigned(submitted) => submitted.assignment_id.as_str(),
+            Self::Redeemed(submitted) => submitted.redemption_id.as_str(),
         }
     }
 }
@@ -714,7 +736,7 @@ fn too_far() -> Problem {
 }
 
 /// Lets others go first, the longer the more often they came first.
-pub(crate) async fn give_way(attempt: usize) {
+pub(crate) async fn backoff(attempt: usize) {
     let most_ms = attempt.saturating_sub(3).min(50) as u64;
     if most_ms == 0 {
         return tokio::task::yield_now().await;

@@ -1,8 +1,8 @@
-//! Vouchers: made from codes or generated, disabled, listed. Who uses one stands in `claims`.
+//! Vouchers: made from codes or generated, disabled, listed. Who uses one stands in `accounts`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use revtrail_core::promotion::{Change, Promotion};
+use revtrail_core::promotion::{FieldChange, Promotion};
 use revtrail_core::value::id::{PromotionId, VoucherCode};
 use revtrail_core::value::time::Instant;
 use serde::Serialize;
@@ -13,12 +13,12 @@ use crate::market::Market;
 use crate::market::once::Marker;
 use crate::promotions::LoggedChange;
 use crate::promotions::lists::Part;
-use crate::promotions::redeem::{StoredVoucher, TRIES_MAX, amount, give_way};
+use crate::promotions::redeem::{StoredVoucher, TRIES_MAX, amount, backoff};
 use crate::random::random_hex;
 use crate::table::change::Changes;
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, data, number, text, unreadable};
-use crate::table::keys::{self, Key, SLOTS, slot_of};
+use crate::table::keys::{self, Key, PROMOTION_SHARDS, promotion_shard_of};
 use crate::table::write::Transacted;
 
 /// Codes of one transaction: each is a voucher and an entry of its code, and one item counts them.
@@ -154,7 +154,7 @@ impl Vouchers<'_> {
     /// Makes vouchers of codes; a code may be of other promotions too. Uses that were reported before it was made count.
     ///
     /// # Errors
-    /// What the table answers: what is made stays, and the same may be asked for again.
+    /// As every call of the table: what is made stays, and the same may be asked for again.
     pub async fn make_vouchers(
         self,
         promotion: &Promotion,
@@ -185,7 +185,7 @@ impl Vouchers<'_> {
     /// Makes vouchers with drawn codes that are new to the marketplace; fewer than were asked for where the pattern has no more.
     ///
     /// # Errors
-    /// What the table answers: what is made stays.
+    /// As every call of the table: what is made stays.
     pub async fn generate_vouchers(
         self,
         promotion: &Promotion,
@@ -241,8 +241,9 @@ impl Vouchers<'_> {
             let found = self.market.store.get_map(&wanted).await?;
             let mut changes = Changes::default();
             let (mut created, mut made_before) = (0, 0);
-            let slot = slot_of(chunk.first().map_or("", |voucher| voucher.code.as_str()));
-            let total = keys::promotion_total(&self.market.id, slot, id);
+            let shard =
+                promotion_shard_of(chunk.first().map_or("", |voucher| voucher.code.as_str()));
+            let total = keys::promotion_total(&self.market.id, shard, id);
             for voucher in chunk {
                 let key = keys::voucher(&self.market.id, id, &voucher.code);
                 let code_key = keys::code(&self.market.id, &voucher.code);
@@ -275,10 +276,10 @@ impl Vouchers<'_> {
                 if !of.contains(id) {
                     of.push(id.clone());
                 }
-                let stands = code_item.and_then(|item| item.get("d"));
+                let current = code_item.and_then(|item| item.get("d"));
                 changes
                     .at(&code_key)
-                    .require("d", stands.cloned())
+                    .require("d", current.cloned())
                     .data(&of);
                 created += 1;
             }
@@ -289,7 +290,7 @@ impl Vouchers<'_> {
             let logged = LoggedChange {
                 at: now,
                 by: call.by.to_owned(),
-                change: Change {
+                change: FieldChange {
                     field: "vouchers".to_owned(),
                     before: Value::Null,
                     after: json!({ "created": before + created }),
@@ -304,7 +305,7 @@ impl Vouchers<'_> {
                 .await?
             {
                 Transacted::Done => return Ok(created),
-                Transacted::Cancelled(_) => give_way(attempt).await,
+                Transacted::Cancelled(_) => backoff(attempt).await,
             }
         }
         Err(StoreError::Contended {
@@ -315,7 +316,7 @@ impl Vouchers<'_> {
     /// The promotions that have a code.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn promotions_of_code(
         self,
         code: &VoucherCode,
@@ -331,7 +332,7 @@ impl Vouchers<'_> {
     /// A voucher of a promotion.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn voucher(
         self,
         promotion: &PromotionId,
@@ -347,20 +348,20 @@ impl Vouchers<'_> {
         Ok(self.with_uses(promotion, &items).await?.pop())
     }
 
-    /// Vouchers as they are stored, with what their slots counted.
+    /// Vouchers as they are stored, with what their shards counted.
     async fn with_uses(
         self,
         promotion: &PromotionId,
         items: &[Item],
     ) -> Result<Vec<Voucher>, StoreError> {
         let mut vouchers = Vec::new();
-        let mut slots = Vec::new();
+        let mut shards = Vec::new();
         for item in items {
             let stored: StoredVoucher = data(item)?;
             let code = VoucherCode::new(text(item, "sk")).map_err(|why| unreadable(item, why))?;
             if stored.is_spread() {
-                let slot = |slot| keys::voucher_slot(&self.market.id, slot, promotion, &code);
-                slots.extend((0..SLOTS).map(slot));
+                let shard = |shard| keys::voucher_shard(&self.market.id, shard, promotion, &code);
+                shards.extend((0..PROMOTION_SHARDS).map(shard));
             }
             vouchers.push(Voucher {
                 code,
@@ -372,7 +373,7 @@ impl Vouchers<'_> {
             });
         }
         let mut uses: BTreeMap<String, i64> = BTreeMap::new();
-        for item in self.market.store.get_all(&slots, true).await? {
+        for item in self.market.store.get_all(&shards, true).await? {
             let code = text(&item, "sk").strip_prefix("v/").unwrap_or_default();
             *uses.entry(code.to_owned()).or_default() += number(&item, "u").unwrap_or(0);
         }
@@ -385,21 +386,22 @@ impl Vouchers<'_> {
     /// Vouchers of a promotion in order of their codes, from after one; and where to go on.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn list(
         self,
         promotion: &PromotionId,
         after: Option<String>,
         limit: usize,
     ) -> Result<(Vec<Voucher>, Option<String>), StoreError> {
-        let lanes = (0..SLOTS).map(|lane| keys::vouchers(&self.market.id, lane, promotion));
+        let shards =
+            (0..PROMOTION_SHARDS).map(|shard| keys::vouchers(&self.market.id, shard, promotion));
         let part = Part {
             prefix: String::new(),
             newest_first: false,
             after,
             limit,
         };
-        let (mut items, next) = self.market.lists().merged(lanes.collect(), &part).await?;
+        let (mut items, next) = self.market.lists().merged(shards.collect(), &part).await?;
         // Uses of codes that are no vouchers lie there too.
         items.retain(|item| item.contains_key("d"));
         Ok((self.with_uses(promotion, &items).await?, next))
@@ -408,7 +410,7 @@ impl Vouchers<'_> {
     /// Disables a voucher or enables it, changes its limit, and logs it.
     ///
     /// # Errors
-    /// What the table answers; the same may be told again.
+    /// As every call of the table; the same may be told again.
     pub async fn change_voucher(
         self,
         promotion: &PromotionId,
@@ -420,9 +422,9 @@ impl Vouchers<'_> {
     ) -> Result<Changed, StoreError> {
         for attempt in 0..TRIES_MAX {
             let head = keys::voucher(&self.market.id, promotion, code);
-            let slots =
-                (0..SLOTS).map(|slot| keys::voucher_slot(&self.market.id, slot, promotion, code));
-            let slots: Vec<Key> = slots.collect();
+            let shards = (0..PROMOTION_SHARDS)
+                .map(|shard| keys::voucher_shard(&self.market.id, shard, promotion, code));
+            let shards: Vec<Key> = shards.collect();
             let mut changes = Changes::default();
             if self
                 .market
@@ -433,7 +435,7 @@ impl Vouchers<'_> {
             {
                 return Ok(Changed::Unknown);
             }
-            let wanted = [slots.clone(), vec![head.clone()]].concat();
+            let wanted = [shards.clone(), vec![head.clone()]].concat();
             let found = self.market.store.get_map(&wanted).await?;
             let Some(item) = found.get(&head).filter(|item| item.contains_key("d")) else {
                 return Ok(Changed::Unknown);
@@ -448,7 +450,7 @@ impl Vouchers<'_> {
             };
             let counted = |attribute| {
                 let of = |key: &Key| amount(found.get(key), attribute);
-                slots
+                shards
                     .iter()
                     .map(of)
                     .fold(of(&head), |sum, n| sum + n)
@@ -482,18 +484,22 @@ impl Vouchers<'_> {
             } else {
                 change.remove("x");
             }
-            for slot in slots.iter().filter(|_| was.is_spread()) {
-                match found.get(slot) {
+            for shard in shards.iter().filter(|_| was.is_spread()) {
+                match found.get(shard) {
                     Some(item) => changes
-                        .at(slot)
+                        .at(shard)
                         .require("u", item.get("u").cloned())
                         .require("l", item.get("l").cloned())
                         .number("u", 0)
                         .number("l", 0),
-                    None => changes.at(slot).require_absent(),
+                    None => changes.at(shard).require_absent(),
                 };
             }
-            let total = keys::promotion_total(&self.market.id, slot_of(code.as_str()), promotion);
+            let total = keys::promotion_total(
+                &self.market.id,
+                promotion_shard_of(code.as_str()),
+                promotion,
+            );
             let open = |limit: Option<i64>, disabled: bool| match limit {
                 Some(limit) if !disabled => ((limit - uses).max(0), 0),
                 None if !disabled => (0, 1),
@@ -510,7 +516,7 @@ impl Vouchers<'_> {
             ] {
                 if before != after {
                     let field = format!("vouchers.{code}.{field}");
-                    let change = Change {
+                    let change = FieldChange {
                         field,
                         before,
                         after,
@@ -527,7 +533,7 @@ impl Vouchers<'_> {
                 .await?
             {
                 Transacted::Done => return Ok(Changed::Done(voucher)),
-                Transacted::Cancelled(_) => give_way(attempt).await,
+                Transacted::Cancelled(_) => backoff(attempt).await,
             }
         }
         Err(StoreError::Contended {

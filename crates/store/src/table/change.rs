@@ -16,11 +16,11 @@ use crate::table::write::Write;
 
 /// All changes of a transaction.
 #[derive(Debug, Default)]
-pub(crate) struct Changes(BTreeMap<Key, Change>);
+pub(crate) struct Changes(BTreeMap<Key, ItemChange>);
 
 /// What changes of an item, and what must hold for that.
 #[derive(Debug, Default)]
-pub(crate) struct Change {
+pub(crate) struct ItemChange {
     add: BTreeMap<String, Money>,
     set: BTreeMap<String, AttributeValue>,
     remove: BTreeSet<String>,
@@ -32,7 +32,7 @@ pub(crate) struct Change {
 
 impl Changes {
     /// The change of an item.
-    pub(crate) fn at(&mut self, key: &Key) -> &mut Change {
+    pub(crate) fn at(&mut self, key: &Key) -> &mut ItemChange {
         self.0.entry(key.clone()).or_default()
     }
 
@@ -43,8 +43,8 @@ impl Changes {
 
     /// As writes of a transaction.
     pub(crate) fn writes(self, store: &Store) -> Vec<Write> {
-        let write = |(key, change): (Key, Change)| change.write(&key, store);
-        let says_something = |(_, change): &(Key, Change)| !change.is_empty();
+        let write = |(key, change): (Key, ItemChange)| change.write(&key, store);
+        let says_something = |(_, change): &(Key, ItemChange)| !change.is_empty();
         self.0
             .into_iter()
             .filter(says_something)
@@ -53,7 +53,7 @@ impl Changes {
     }
 }
 
-impl Change {
+impl ItemChange {
     /// Adds to a number that may not be there yet.
     pub(crate) fn add(&mut self, attribute: &str, amount: impl Into<Money>) -> &mut Self {
         let amount = amount.into();
@@ -137,8 +137,8 @@ impl Change {
 
     /// The version must be what was read, 0 for none, and becomes the next.
     pub(crate) fn next_version(&mut self, read: i64) -> &mut Self {
-        let stands = (read > 0).then(|| AttributeValue::N(read.to_string()));
-        self.require("v", stands).number("v", read + 1)
+        let current = (read > 0).then(|| AttributeValue::N(read.to_string()));
+        self.require("v", current).number("v", read + 1)
     }
 
     fn is_empty(&self) -> bool {

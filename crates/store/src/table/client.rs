@@ -87,7 +87,7 @@ impl Store {
     /// Creates the table with its TTL attribute, where it does not exist yet, and waits until it is active.
     ///
     /// # Errors
-    /// What the table answers.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn create_table(&self) -> Result<(), StoreError> {
         let build = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Refused {
             op: "CreateTable",

@@ -13,9 +13,9 @@ use revtrail_core::value::time::{Day, Instant};
 /// The partition of the list of marketplaces; not of one marketplace.
 pub const MARKETPLACES: &str = "marketplaces";
 
-/// Lanes that notes are spread over. A lane bears about 500 calls a second, each two writes of the partition's 1,000: a million
-/// events in ten minutes, each in a call of its own, are 1,667. Every report, explanation and plan reads all lanes.
-pub const NOTE_LANES: u8 = 4;
+/// Shards that intake markers are spread over. A shard bears about 500 calls a second, each two writes of the partition's 1,000: a million
+/// events in ten minutes, each in a call of its own, are 1,667. Every report, explanation and plan reads all shards.
+pub const MARKER_SHARDS: u8 = 4;
 
 /// A partition key and a sort key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,13 +64,13 @@ pub fn meta(id: &MarketplaceId) -> Key {
     key(part(id, "meta"), "meta")
 }
 
-/// Most stripes: a day's sheets are spread over them, so that workers at once do not meet. A report reads all of them.
-pub const STRIPES: u8 = 8;
+/// Most shards: a day's daily aggregates are spread over them, so that workers at once do not meet. A report reads all of them.
+pub const AGGREGATE_SHARDS: u8 = 8;
 
-/// The version of what decisions depend on besides facts: campaigns and settings. Every change raises it in all stripes, a
+/// The version of what decisions depend on besides facts: campaigns and settings. Every change raises it in all shards, a
 /// fold checks it in its own.
-pub fn rules(id: &MarketplaceId, stripe: u8) -> Key {
-    key(part(id, &format!("v/{stripe}")), "v")
+pub fn rules(id: &MarketplaceId, shard: u8) -> Key {
+    key(part(id, &format!("v/{shard}")), "v")
 }
 
 /// The partition of a marketplace's list of access keys.
@@ -116,22 +116,22 @@ pub(crate) fn customer_of(pk: &str) -> Option<&str> {
 }
 
 /// What sorts first in a customer's partition: the head of the contribution, with its version.
-pub const HEAD: &str = "a";
+pub const ROOT: &str = "a";
 /// What the keys of a contribution's older pieces begin with.
-pub const PIECE_PREFIX: &str = "b/";
+pub const CHUNK_PREFIX: &str = "b/";
 /// What the keys of events begin with.
 pub const EVENT_PREFIX: &str = "e/";
 /// What the keys of orders begin with.
 pub const ORDER_PREFIX: &str = "o/";
 
 /// The head of a customer's contribution.
-pub fn head(id: &MarketplaceId, of: &CustomerId) -> Key {
-    key(customer(id, of), HEAD)
+pub fn root(id: &MarketplaceId, of: &CustomerId) -> Key {
+    key(customer(id, of), ROOT)
 }
 
 /// A piece of a customer's contribution, named by its month or, where a day lies alone, by that day.
-pub fn piece(id: &MarketplaceId, of: &CustomerId, name: &str) -> Key {
-    key(customer(id, of), format!("{PIECE_PREFIX}{name}"))
+pub fn chunk(id: &MarketplaceId, of: &CustomerId, name: &str) -> Key {
+    key(customer(id, of), format!("{CHUNK_PREFIX}{name}"))
 }
 
 /// An event of a customer.
@@ -149,46 +149,48 @@ pub fn order_pointer(id: &MarketplaceId, order: &OrderId) -> Key {
     key(part(id, &format!("o/{order}")), "o")
 }
 
-/// The partition of a lane of notes.
-pub fn notes(id: &MarketplaceId, lane: u8) -> String {
-    part(id, &format!("n/{lane}"))
+/// The partition of a shard of intake markers.
+pub fn markers(id: &MarketplaceId, shard: u8) -> String {
+    part(id, &format!("n/{shard}"))
 }
 
-/// Which of some lanes a name falls into.
-fn lane(name: &str, lanes: u8) -> u8 {
+/// Which of some shards a name falls into.
+fn shard(name: &str, shards: u8) -> u8 {
     let hash = name
         .bytes()
         .fold(0_u8, |sum, b| sum.wrapping_mul(31).wrapping_add(b));
-    hash % lanes
+    hash % shards
 }
 
-/// The note of an ingest call.
-pub fn note(id: &MarketplaceId, call: &str) -> Key {
-    key(notes(id, lane(call, NOTE_LANES)), call)
+/// The intake marker of an ingest call.
+pub fn marker(id: &MarketplaceId, call: &str) -> Key {
+    key(markers(id, shard(call, MARKER_SHARDS)), call)
 }
 
-/// The partition of the units of work.
-pub fn units(id: &MarketplaceId) -> String {
+/// The partition of the jobs.
+pub fn jobs(id: &MarketplaceId) -> String {
     part(id, "w")
 }
 
-/// A unit of work.
-pub fn unit(id: &MarketplaceId, unit: &str) -> Key {
-    key(units(id), unit)
+/// A job of work.
+pub fn job(id: &MarketplaceId, job: &str) -> Key {
+    key(jobs(id), job)
 }
 
-/// Lanes that the lists of units are spread over, by the first digit of the unit's name.
-pub const LIST_LANES: &str = "0123456789abcdef";
+/// Shards that the lists of jobs are spread over, by the first digit of the job's name.
+pub const LIST_SHARDS: &str = "0123456789abcdef";
 
-/// The partition of a lane of the lists of customers that units fold, or folded.
-pub fn unit_lists(id: &MarketplaceId, lane: &str) -> String {
-    part(id, &format!("j/{lane}"))
+/// The partition of a shard of the lists of customers that jobs fold, or folded.
+pub fn job_lists(id: &MarketplaceId, shard: &str) -> String {
+    part(id, &format!("j/{shard}"))
 }
 
-/// The list of the customers of a unit, whose name is hexadecimal digits.
-pub fn unit_list(id: &MarketplaceId, unit: &str) -> Key {
-    let lane = LIST_LANES.find(|lane| unit.starts_with(lane)).unwrap_or(0);
-    key(unit_lists(id, &LIST_LANES[lane..=lane]), unit)
+/// The list of the customers of a job, whose name is hexadecimal digits.
+pub fn job_list(id: &MarketplaceId, job: &str) -> Key {
+    let shard = LIST_SHARDS
+        .find(|shard| job.starts_with(shard))
+        .unwrap_or(0);
+    key(job_lists(id, &LIST_SHARDS[shard..=shard]), job)
 }
 
 /// The partition of the customers who are parked.
@@ -201,14 +203,14 @@ pub fn parked_customer(id: &MarketplaceId, customer: &CustomerId) -> Key {
     key(parked(id), customer.as_str())
 }
 
-/// The partition of a stripe of the day sheets.
-pub fn sheets(id: &MarketplaceId, stripe: u8) -> String {
-    part(id, &format!("d/{stripe}"))
+/// The partition of a shard of the daily aggregates.
+pub fn aggregates(id: &MarketplaceId, shard: u8) -> String {
+    part(id, &format!("d/{shard}"))
 }
 
-/// The sheet of a day, as far as it lies in a stripe.
-pub fn sheet(id: &MarketplaceId, stripe: u8, day: Day) -> Key {
-    key(sheets(id, stripe), day.to_string())
+/// The daily aggregate of a day, as far as it lies in a shard.
+pub fn aggregate(id: &MarketplaceId, shard: u8, day: Day) -> Key {
+    key(aggregates(id, shard), day.to_string())
 }
 
 /// The partition of the orders that a campaign earned, or that nobody earned.
@@ -253,13 +255,13 @@ pub fn run(id: &MarketplaceId, run: &str) -> Key {
     key(runs(id), run)
 }
 
-/// Slots of a promotion: what is counted of it is spread over them, and so is what is left of its limits, so that calls at once
-/// do not meet. Its lists are spread over as many lanes.
-pub const SLOTS: u8 = 8;
+/// Shards of a promotion: what is counted of it is spread over them, and so is what is left of its limits, so that calls at once
+/// do not meet. Its lists are spread over as many shards.
+pub const PROMOTION_SHARDS: u8 = 8;
 
-/// The slot, or the lane, that a name falls into.
-pub fn slot_of(name: &str) -> u8 {
-    lane(name, SLOTS)
+/// The shard, or the shard, that a name falls into.
+pub fn promotion_shard_of(name: &str) -> u8 {
+    shard(name, PROMOTION_SHARDS)
 }
 
 /// The partition of the promotions.
@@ -287,24 +289,24 @@ pub fn promotion_change(
     key(promotion_changes(id, promotion), format!("{at}/{name}"))
 }
 
-/// What is left of a promotion's cap and budget and in no slot.
+/// What is left of a promotion's cap and budget and in no shard.
 pub fn promotion_pool(id: &MarketplaceId, promotion: &PromotionId) -> Key {
     key(part(id, &format!("h/p/{promotion}")), "p")
 }
 
-/// The partition of a slot of the totals of all promotions.
-pub fn promotion_totals(id: &MarketplaceId, slot: u8) -> String {
-    part(id, &format!("y/{slot}"))
+/// The partition of a shard of the totals of all promotions.
+pub fn promotion_totals(id: &MarketplaceId, shard: u8) -> String {
+    part(id, &format!("y/{shard}"))
 }
 
-/// A slot of a promotion: totals, and what it may use of cap and budget.
-pub fn promotion_total(id: &MarketplaceId, slot: u8, promotion: &PromotionId) -> Key {
-    key(promotion_totals(id, slot), promotion.as_str())
+/// A shard of a promotion: totals, and what it may use of cap and budget.
+pub fn promotion_total(id: &MarketplaceId, shard: u8, promotion: &PromotionId) -> Key {
+    key(promotion_totals(id, shard), promotion.as_str())
 }
 
-/// The partition of a slot of a promotion's figures by step and segment, by day, and by voucher.
-pub fn promotion_figures(id: &MarketplaceId, slot: u8, promotion: &PromotionId) -> String {
-    part(id, &format!("z/{slot}/{promotion}"))
+/// The partition of a shard of a promotion's figures by step and segment, by day, and by voucher.
+pub fn promotion_figures(id: &MarketplaceId, shard: u8, promotion: &PromotionId) -> String {
+    part(id, &format!("z/{shard}/{promotion}"))
 }
 
 /// What the keys of figures by step and segment begin with.
@@ -315,7 +317,7 @@ pub const DAY_PREFIX: &str = "d/";
 /// Figures of a step and a segment. Two ids in one text: the length of the first stands before it.
 pub fn promotion_cell(
     id: &MarketplaceId,
-    slot: u8,
+    shard: u8,
     promotion: &PromotionId,
     tier: Option<&TierId>,
     segment: Option<&SegmentName>,
@@ -323,34 +325,34 @@ pub fn promotion_cell(
     let tier = tier.map_or("", TierId::as_str);
     let segment = segment.map_or("", SegmentName::as_str);
     let sk = format!("{CELL_PREFIX}{:03}/{tier}{segment}", tier.len());
-    key(promotion_figures(id, slot, promotion), sk)
+    key(promotion_figures(id, shard, promotion), sk)
 }
 
 /// Figures of a day.
-pub fn promotion_day(id: &MarketplaceId, slot: u8, promotion: &PromotionId, day: Day) -> Key {
+pub fn promotion_day(id: &MarketplaceId, shard: u8, promotion: &PromotionId, day: Day) -> Key {
     let sk = format!("{DAY_PREFIX}{day}");
-    key(promotion_figures(id, slot, promotion), sk)
+    key(promotion_figures(id, shard, promotion), sk)
 }
 
-/// What a slot holds of a voucher that is used often.
-pub fn voucher_slot(
+/// What a shard holds of a voucher that is used often.
+pub fn voucher_shard(
     id: &MarketplaceId,
-    slot: u8,
+    shard: u8,
     promotion: &PromotionId,
     code: &VoucherCode,
 ) -> Key {
-    key(promotion_figures(id, slot, promotion), format!("v/{code}"))
+    key(promotion_figures(id, shard, promotion), format!("v/{code}"))
 }
 
-/// The partition of a lane of a promotion's vouchers.
-pub fn vouchers(id: &MarketplaceId, lane: u8, promotion: &PromotionId) -> String {
-    part(id, &format!("e/{lane}/{promotion}"))
+/// The partition of a shard of a promotion's vouchers.
+pub fn vouchers(id: &MarketplaceId, shard: u8, promotion: &PromotionId) -> String {
+    part(id, &format!("e/{shard}/{promotion}"))
 }
 
 /// A voucher of a promotion.
 pub fn voucher(id: &MarketplaceId, promotion: &PromotionId, code: &VoucherCode) -> Key {
     key(
-        vouchers(id, slot_of(code.as_str()), promotion),
+        vouchers(id, promotion_shard_of(code.as_str()), promotion),
         code.as_str(),
     )
 }
@@ -381,23 +383,23 @@ pub fn rollback(id: &MarketplaceId, rollback: &RollbackId) -> Key {
 }
 
 /// The partition of what a customer was offered and used.
-pub fn claims(id: &MarketplaceId, customer: &CustomerId) -> String {
+pub fn accounts(id: &MarketplaceId, customer: &CustomerId) -> String {
     part(id, &format!("b/{customer}"))
 }
 
 /// What a customer was offered and used of a promotion.
-pub fn claim(id: &MarketplaceId, customer: &CustomerId, promotion: &PromotionId) -> Key {
-    key(claims(id, customer), promotion.as_str())
+pub fn account(id: &MarketplaceId, customer: &CustomerId, promotion: &PromotionId) -> Key {
+    key(accounts(id, customer), promotion.as_str())
 }
 
-/// How many successes of a promotion stand beside a customer's claim, which is full.
-pub fn beside_claim(id: &MarketplaceId, customer: &CustomerId, promotion: &PromotionId) -> Key {
+/// How many successes of a promotion stand beside a customer's promotion account, which is full.
+pub fn beside_account(id: &MarketplaceId, customer: &CustomerId, promotion: &PromotionId) -> Key {
     key(part(id, &format!("bx/{customer}")), promotion.as_str())
 }
 
-/// The partition of a lane of a promotion's lists.
-pub fn promotion_lists(id: &MarketplaceId, lane: u8, promotion: &PromotionId) -> String {
-    part(id, &format!("h/{lane}/{promotion}"))
+/// The partition of a shard of a promotion's lists.
+pub fn promotion_lists(id: &MarketplaceId, shard: u8, promotion: &PromotionId) -> String {
+    part(id, &format!("h/{shard}/{promotion}"))
 }
 
 /// What the keys of the list of redemptions begin with.
@@ -415,7 +417,7 @@ pub fn listed_redemption(
     redemption: &RedemptionId,
 ) -> Key {
     key(
-        promotion_lists(id, slot_of(redemption.as_str()), promotion),
+        promotion_lists(id, promotion_shard_of(redemption.as_str()), promotion),
         format!("{REDEMPTIONS_PREFIX}{at}/{redemption}"),
     )
 }
@@ -428,7 +430,7 @@ pub fn listed_publication(
     assignment: &AssignmentId,
 ) -> Key {
     key(
-        promotion_lists(id, slot_of(assignment.as_str()), promotion),
+        promotion_lists(id, promotion_shard_of(assignment.as_str()), promotion),
         format!("{PUBLICATIONS_PREFIX}{at}/{assignment}"),
     )
 }
@@ -440,8 +442,11 @@ pub fn message(id: &MarketplaceId, message: &str) -> Key {
 
 /// A message with a code, named by a hash.
 pub fn distribution(id: &MarketplaceId, promotion: &PromotionId, message: &str) -> Key {
-    let lane = slot_of(message);
-    key(promotion_lists(id, lane, promotion), format!("n/{message}"))
+    let shard = promotion_shard_of(message);
+    key(
+        promotion_lists(id, shard, promotion),
+        format!("n/{message}"),
+    )
 }
 
 /// A message with a code in the list of its promotion.
@@ -452,14 +457,14 @@ pub fn listed_distribution(
     message: &str,
 ) -> Key {
     key(
-        promotion_lists(id, slot_of(message), promotion),
+        promotion_lists(id, promotion_shard_of(message), promotion),
         format!("{DISTRIBUTIONS_PREFIX}{at}/{message}"),
     )
 }
 
-/// The partition of a lane of the feed of redemptions in order of arrival.
-pub fn feed(id: &MarketplaceId, lane: u8) -> String {
-    part(id, &format!("l/{lane}"))
+/// The partition of a shard of the feed of redemptions in order of arrival.
+pub fn feed(id: &MarketplaceId, shard: u8) -> String {
+    part(id, &format!("l/{shard}"))
 }
 
 /// A redemption in the feed, by its place among those of its call; it is there again when it is taken back.
@@ -469,7 +474,7 @@ pub fn fed(id: &MarketplaceId, at: Instant, place: FeedPlace, redemption: &Redem
         FeedPlace::Back => "b".to_owned(),
     };
     key(
-        feed(id, slot_of(redemption.as_str())),
+        feed(id, promotion_shard_of(redemption.as_str())),
         format!("{at}/{place}/{redemption}"),
     )
 }
@@ -537,14 +542,14 @@ pub fn order_ahead(id: &MarketplaceId, order: &OrderId) -> Key {
     key(orders_ahead(id), order.as_str())
 }
 
-/// The partition of a slot of the counts of redemptions that came in.
-pub fn redemptions_in(id: &MarketplaceId, slot: u8) -> String {
-    part(id, &format!("1/{slot}"))
+/// The partition of a shard of the counts of redemptions that came in.
+pub fn redemptions_in(id: &MarketplaceId, shard: u8) -> String {
+    part(id, &format!("1/{shard}"))
 }
 
 /// Redemptions that came in on a day.
-pub fn redemptions_in_on(id: &MarketplaceId, slot: u8, day: Day) -> Key {
-    key(redemptions_in(id, slot), day.to_string())
+pub fn redemptions_in_on(id: &MarketplaceId, shard: u8, day: Day) -> Key {
+    key(redemptions_in(id, shard), day.to_string())
 }
 
 /// The partition of the batches, by their ids.
@@ -573,8 +578,8 @@ pub fn batch_rejects(id: &MarketplaceId, batch: &str) -> String {
 }
 
 /// A piece of what was rejected of a chunk, by the chunk's first row.
-pub fn batch_reject(id: &MarketplaceId, batch: &str, row: u64, piece: usize) -> Key {
-    key(batch_rejects(id, batch), format!("{row:020}/{piece:04}"))
+pub fn batch_reject(id: &MarketplaceId, batch: &str, row: u64, chunk: usize) -> Key {
+    key(batch_rejects(id, batch), format!("{row:020}/{chunk:04}"))
 }
 
 /// A call that named itself; its name is hexadecimal digits.
@@ -607,9 +612,9 @@ mod tests {
                 let customer = CustomerId::new(name).unwrap();
                 add(campaign(id, &CampaignId::new(name).unwrap()));
                 add(order_pointer(id, &OrderId::new(name).unwrap()));
-                add(head(id, &customer));
+                add(root(id, &customer));
                 add(parked_customer(id, &customer));
-                add(piece(id, &customer, "2026-11"));
+                add(chunk(id, &customer, "2026-11"));
                 let promo = PromotionId::new(name).unwrap();
                 let code_ = VoucherCode::new(name).unwrap();
                 let redeemed = RedemptionId::new(name).unwrap();
@@ -626,10 +631,10 @@ mod tests {
                 add(fed(id, at, FeedPlace::Back, &redeemed));
                 add(rollback(id, &RollbackId::new(name).unwrap()));
                 add(awaited_promotion(id, &promo));
-                for slot in 0..SLOTS {
-                    add(promotion_total(id, slot, &promo));
-                    add(promotion_day(id, slot, &promo, day));
-                    add(promotion_cell(id, slot, &promo, None, None));
+                for shard in 0..PROMOTION_SHARDS {
+                    add(promotion_total(id, shard, &promo));
+                    add(promotion_day(id, shard, &promo, day));
+                    add(promotion_cell(id, shard, &promo, None, None));
                 }
                 for inner in names {
                     let promo = PromotionId::new(inner).unwrap();
@@ -637,10 +642,10 @@ mod tests {
                         (TierId::new(name).unwrap(), SegmentName::new(inner).unwrap());
                     let only = PromotionId::new("p").unwrap();
                     add(promotion_cell(id, 0, &only, Some(&tier), Some(&segment)));
-                    add(claim(id, &customer, &promo));
-                    add(beside_claim(id, &customer, &promo));
+                    add(account(id, &customer, &promo));
+                    add(beside_account(id, &customer, &promo));
                     add(voucher(id, &promo, &code_));
-                    add(voucher_slot(id, 0, &promo, &code_));
+                    add(voucher_shard(id, 0, &promo, &code_));
                     add(listed_redemption(id, &promo, at, &redeemed));
                     add(listed_publication(id, &promo, at, &assigned));
                     add(distribution(id, &promo, name));
@@ -661,21 +666,21 @@ mod tests {
                 add(purchase(id, None, day, at, &OrderId::new(name).unwrap()));
             }
             add(meta(id));
-            for stripe in 0..STRIPES {
-                add(rules(id, stripe));
-                add(sheet(id, stripe, day));
-                add(redemptions_in_on(id, stripe, day));
+            for shard in 0..AGGREGATE_SHARDS {
+                add(rules(id, shard));
+                add(aggregate(id, shard, day));
+                add(redemptions_in_on(id, shard, day));
             }
-            for lane in LIST_LANES.chars() {
-                add(unit(id, &lane.to_string()));
-                add(unit_list(id, &lane.to_string()));
+            for shard in LIST_SHARDS.chars() {
+                add(job(id, &shard.to_string()));
+                add(job_list(id, &shard.to_string()));
             }
             for hash in ["0", "00", "0a"] {
                 add(batch(id, hash));
                 add(once(id, hash));
                 add(listed_batch(id, at, hash));
-                for (row, piece) in [(0, 0), (0, 1), (1, 0), (10, 0)] {
-                    add(batch_reject(id, hash, row, piece));
+                for (row, chunk) in [(0, 0), (0, 1), (1, 0), (10, 0)] {
+                    add(batch_reject(id, hash, row, chunk));
                 }
             }
         }
@@ -694,7 +699,7 @@ mod tests {
     fn every_tenant_key_names_its_marketplace() {
         let id = MarketplaceId::new("shop").unwrap();
         let customer = CustomerId::new("m/other/x").unwrap();
-        assert_eq!(marketplace_of(&head(&id, &customer).pk), Some("shop"));
+        assert_eq!(marketplace_of(&root(&id, &customer).pk), Some("shop"));
         assert_eq!(marketplace_of(MARKETPLACES), None);
         assert_eq!(marketplace_of(&access_key("00").pk), None);
     }

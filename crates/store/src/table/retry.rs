@@ -24,7 +24,7 @@ pub(crate) fn what_was_refused(client: &Client) -> Client {
 ///
 /// A write whose answer was lost may be done. Sent again, a condition would meet the write itself, so that what this call
 /// stored would be told as a duplicate of another's; and what is added would be added twice. So it ends as it is, unknown: the
-/// call fails, and whoever repeats it finds the note that it left. Transactions carry a token, and reads do nothing.
+/// call fails, and whoever repeats it finds the intake marker that it left. Transactions carry a token, and reads do nothing.
 pub(crate) fn only_refused(client: &Client) -> Client {
     let config = client.config().to_builder();
     Client::from_conf(config.retry_classifier(OnlyRefused).build())

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
 
 use chrono::NaiveDate;
-use hourly_attributor::{Attributor, Limits};
+use hourly_attributor::{Attributor, JobLimits};
 use http::Method;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::money::{Currency, Money, Sums};
@@ -13,11 +13,11 @@ use revtrail_core::value::time::{DAY_MS, Day, Instant, Retention};
 use revtrail_oracle::histories::{History, Told, Verdict};
 use revtrail_oracle::naive::{Facts, Version};
 use revtrail_oracle::worlds::Rng;
-use revtrail_store::jobs::job::Nudge;
+use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::market::Market;
 use serde_json::{Value, json};
 
-use crate::support::fault_client::{FAULTS, Line};
+use crate::support::fault_client::{FAULTS, FaultClient};
 use crate::support::fixtures::{segment, strip};
 use crate::support::invariants::{consistent, everybody};
 use crate::support::service::{ADMIN, Service};
@@ -35,10 +35,10 @@ pub enum Act {
 }
 
 /// One way through a history.
-pub struct Player<'h> {
+pub struct Driver<'h> {
     history: &'h History,
     pub rng: Rng,
-    line: Line,
+    line: FaultClient,
     service: Service,
     /// The true time; every call sees it up to ten minutes off.
     pub now: i64,
@@ -47,7 +47,7 @@ pub struct Player<'h> {
     pub runs_until: i64,
     /// What each marketplace was told: `a`, and its neighbour `b`.
     pub told: BTreeMap<&'static str, Told>,
-    queue: VecDeque<Nudge>,
+    queue: VecDeque<JobMessage>,
     /// How often the attributor did something; nobody else moves figures.
     attributions: usize,
     /// Of each order the copy that stood last.
@@ -55,14 +55,14 @@ pub struct Player<'h> {
     trace: &'h Mutex<Vec<String>>,
 }
 
-impl<'h> Player<'h> {
+impl<'h> Driver<'h> {
     pub async fn new(
         history: &'h History,
         seed: u64,
         neighbour: bool,
         trace: &'h Mutex<Vec<String>>,
     ) -> Self {
-        let line = Line::new();
+        let line = FaultClient::new();
         // It costs a read for every write.
         if seed.is_multiple_of(3) {
             line.remember();
@@ -90,7 +90,7 @@ impl<'h> Player<'h> {
     }
 
     /// A service that remembers nothing, as after a crash.
-    fn service(history: &History, line: &Line, now: i64) -> Service {
+    fn service(history: &History, line: &FaultClient, now: i64) -> Service {
         let store = line.store();
         let retention = Retention::days(history.retention_days).unwrap();
         Service::on(
@@ -107,7 +107,7 @@ impl<'h> Player<'h> {
             .market(&MarketplaceId::new(id).unwrap(), self.service.retention)
     }
 
-    fn note(&self, text: String) {
+    fn marker(&self, text: String) {
         self.trace
             .lock()
             .unwrap()
@@ -131,12 +131,12 @@ impl<'h> Player<'h> {
             0..=3 => self.line.clear(),
             4..=7 => {
                 let (call, fault) = (1 + self.rng.below(30), *self.rng.pick(&FAULTS));
-                self.note(format!("  at call {call}: {fault:?}"));
+                self.marker(format!("  at call {call}: {fault:?}"));
                 self.line.fail_at(call, fault);
             }
             _ => {
                 let percent = 2 + self.rng.below(8);
-                self.note(format!("  {percent} of 100 calls fail"));
+                self.marker(format!("  {percent} of 100 calls fail"));
                 self.line.throw_dice(self.rng.next_u64(), percent);
             }
         }
@@ -165,7 +165,7 @@ impl<'h> Player<'h> {
             if !status.is_server_error() {
                 return (attempt == 0, status.as_u16(), answer);
             }
-            self.note(format!("  {method} {path}: {status}"));
+            self.marker(format!("  {method} {path}: {status}"));
             self.service = Self::service(self.history, &self.line, clock);
             if self.rng.chance(30) {
                 self.attribute().await;
@@ -179,11 +179,11 @@ impl<'h> Player<'h> {
         self.attributions += 1;
         let clock = self.look_at_the_clock().min(self.runs_until);
         self.service.set_now(Instant::from_ms(clock));
-        let limits = Limits {
-            unit_customers: 1 + self.rng.below(3),
+        let limits = JobLimits {
+            job_customers: 1 + self.rng.below(3),
             batch_customers: 1 + self.rng.below(3),
-            stripes: 1 + self.rng.below(3) as u8,
-            ..Limits::DEFAULT
+            shards: 1 + self.rng.below(3) as u8,
+            ..JobLimits::DEFAULT
         };
         let attributor = Attributor {
             limits,
@@ -191,32 +191,32 @@ impl<'h> Player<'h> {
         };
         self.plan_failures();
         if self.queue.is_empty() || self.rng.chance(25) {
-            self.note("tick".to_owned());
-            if let Ok(nudges) = attributor.tick().await {
-                self.queue.extend(nudges);
+            self.marker("tick".to_owned());
+            if let Ok(messages) = attributor.tick().await {
+                self.queue.extend(messages);
             }
             self.line.clear();
             return;
         }
         let place = self.rng.below(self.queue.len());
-        let nudge = self.queue.remove(place).unwrap();
+        let message = self.queue.remove(place).unwrap();
         if self.rng.chance(15) {
-            self.queue.push_back(nudge.clone());
+            self.queue.push_back(message.clone());
         }
         if self.rng.chance(10) {
-            self.note(format!("lost {nudge:?}"));
+            self.marker(format!("lost {message:?}"));
             self.line.clear();
             return;
         }
         let hand_over = self.rng.chance(30);
-        self.note(format!(
-            "handle {nudge:?} {}",
+        self.marker(format!(
+            "handle {message:?} {}",
             if hand_over { "no time" } else { "" }
         ));
-        let armed = self.line.tripwire.arm(nudge.marketplace().as_str());
+        let armed = self.line.tripwire.arm(message.marketplace().as_str());
         let now = Instant::from_ms(clock);
         let stop_at = if hand_over { now } else { Instant::MAX };
-        let outcome = attributor.handle(&nudge, &|| now, stop_at).await;
+        let outcome = attributor.handle(&message, &|| now, stop_at).await;
         drop(armed);
         self.line.tripwire.assert_untouched();
         self.line.clear();
@@ -225,9 +225,9 @@ impl<'h> Player<'h> {
             // The queue gives it again, or it went to the dead letters.
             Err(error) => {
                 assert!(!error.to_string().contains("cannot be read"), "{error}");
-                self.note(format!("  {error}"));
+                self.marker(format!("  {error}"));
                 if self.rng.chance(70) {
-                    self.queue.push_back(nudge);
+                    self.queue.push_back(message);
                 }
             }
         }
@@ -237,7 +237,7 @@ impl<'h> Player<'h> {
         let path = |rest: &str| format!("/v1/marketplaces/{id}/{rest}");
         match act {
             Act::Settings(settings) => {
-                self.note(format!("{id} settings {settings}"));
+                self.marker(format!("{id} settings {settings}"));
                 let (_, status, answer) = self
                     .insist(Method::PUT, &path("settings"), settings, clock)
                     .await;
@@ -250,7 +250,7 @@ impl<'h> Player<'h> {
                 self.read_versions(id, &answer, clock).await;
             }
             Act::Campaign(told) => {
-                self.note(format!("{id} campaign {told}"));
+                self.marker(format!("{id} campaign {told}"));
                 let campaign = told["campaign_id"].as_str().unwrap();
                 let path = path(&format!("campaigns/{}", segment(campaign)));
                 let (_, status, answer) = self.insist(Method::PUT, &path, told, clock).await;
@@ -264,7 +264,7 @@ impl<'h> Player<'h> {
             Act::Events(records) | Act::Orders(records) => {
                 let events = matches!(act, Act::Events(_));
                 let what = if events { "events" } else { "orders" };
-                self.note(format!(
+                self.marker(format!(
                     "{id} {what} at {} {}",
                     Instant::from_ms(clock),
                     json!(records)
@@ -426,18 +426,18 @@ impl<'h> Player<'h> {
 
     async fn idle(&self, id: &str) -> bool {
         let market = self.market(id);
-        market.intake().notes().await.unwrap().is_empty()
-            && market.jobs().units().await.unwrap().is_empty()
+        market.intake().markers().await.unwrap().is_empty()
+            && market.jobs().jobs().await.unwrap().is_empty()
     }
 
     /// Nothing fails any more: two runs, and nothing waits.
     pub async fn drain(&mut self) {
         self.line.clear();
         self.now += 30 * MINUTE_MS;
-        self.note("drain".to_owned());
+        self.marker("drain".to_owned());
         let now = Instant::from_ms(self.now);
         self.service.set_now(now);
-        let mut left: Vec<Nudge> = self.queue.drain(..).collect();
+        let mut left: Vec<JobMessage> = self.queue.drain(..).collect();
         for _ in 0..2 {
             left.extend(self.service.attributor().tick().await.unwrap());
             self.service
@@ -452,7 +452,7 @@ impl<'h> Player<'h> {
         panic!("two runs leave {:?}", self.waiting().await);
     }
 
-    /// The notes and units that wait, of all marketplaces.
+    /// The intake markers and jobs that wait, of all marketplaces.
     async fn waiting(&self) -> Vec<String> {
         let mut waiting = Vec::new();
         for id in self.told.keys() {
@@ -461,20 +461,20 @@ impl<'h> Player<'h> {
             waiting.extend(
                 market
                     .intake()
-                    .notes()
+                    .markers()
                     .await
                     .unwrap()
                     .iter()
-                    .map(|note| line(note)),
+                    .map(|marker| line(marker)),
             );
             waiting.extend(
                 market
                     .jobs()
-                    .units()
+                    .jobs()
                     .await
                     .unwrap()
                     .iter()
-                    .map(|unit| line(unit)),
+                    .map(|job| line(job)),
             );
         }
         waiting
@@ -647,7 +647,7 @@ impl<'h> Player<'h> {
         if self.rng.chance(60) {
             let by = Instant::from_ms(self.now - self.rng.below(4) as i64 * DAY_MS);
             let swept = self.line.sweep(by);
-            self.note(format!("swept {swept}"));
+            self.marker(format!("swept {swept}"));
             self.consistent("a", true).await;
         }
         if self.rng.chance(30) && self.idle("a").await {

@@ -1,4 +1,4 @@
-//! Who earned an order, whether it counts, and for how much (SPEC 4.2 to 4.4).
+//! Who earned an order, whether it counts, and for how much (rules 4.2 to 4.4).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! From JSON bodies to facts: which copy of an event or order stands, and when a campaign was sent (SPEC 3).
+//! From JSON bodies to facts: which copy of an event or order stands, and when a campaign was sent (rule 3).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -170,7 +170,7 @@ impl Facts {
     /// Reads every body once.
     ///
     /// # Panics
-    /// On a body that SPEC 3 or 4.1 does not allow.
+    /// On a body that rule 3 or 4.1 does not allow.
     pub fn read(world: &World) -> Facts {
         let mut known = BTreeSet::new();
         let mut events = Vec::new();

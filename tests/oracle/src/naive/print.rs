@@ -1,4 +1,4 @@
-//! How instants, money, rates and averages are printed (SPEC 2).
+//! How instants, money, rates and averages are printed (rule 2).
 
 use std::collections::BTreeMap;
 

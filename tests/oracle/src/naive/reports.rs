@@ -1,4 +1,4 @@
-//! The campaign and order reports and the classes of orders (SPEC 5).
+//! The campaign and order reports and the classes of orders (rule 5).
 
 use std::collections::BTreeMap;
 

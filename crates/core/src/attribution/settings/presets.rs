@@ -1,15 +1,15 @@
-//! The presets: named settings to start from (the table of SPEC 4.1).
+//! The presets: named settings to start from (the table of rule 4.1).
 
 use std::collections::BTreeMap;
 
 use super::{ChannelRule, MachineEvents, Refunds, Settings, Supersede, WindowFrom, Winner};
-use crate::attribution::event::{Channel, Kind};
+use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::order::Status;
 use crate::value::time::Span;
 
 /// A named set of settings to start from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "SPEC 4.1 has their table")]
+#[expect(missing_docs, reason = "rule 4.1 has their table")]
 pub enum Preset {
     Redbox,
     YespoV1,
@@ -37,7 +37,7 @@ impl Preset {
     /// Its settings; currencies are kept apart.
     pub fn settings(self) -> Settings {
         let redbox = self == Self::Redbox;
-        let rule = |kinds: &[Kind]| ChannelRule {
+        let rule = |kinds: &[EventKind]| ChannelRule {
             connect_on: kinds.iter().copied().collect(),
             window: if redbox {
                 Span::days(7)
@@ -51,11 +51,11 @@ impl Preset {
             },
         };
         let email = rule(if redbox {
-            &[Kind::Opened, Kind::Clicked]
+            &[EventKind::Opened, EventKind::Clicked]
         } else {
-            &[Kind::Clicked]
+            &[EventKind::Clicked]
         });
-        let other = rule(&[Kind::Delivered]);
+        let other = rule(&[EventKind::Delivered]);
         let counted: &[Status] = if redbox {
             &[Status::Preparing, Status::Ready, Status::Complete]
         } else {

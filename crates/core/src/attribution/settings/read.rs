@@ -1,11 +1,11 @@
-//! Settings as they come in: every unknown field and value is named at once (SPEC 4.1).
+//! Settings as they come in: every unknown field and value is named at once (rule 4.1).
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
 use super::{ChannelRule, Preset, Settings};
-use crate::attribution::event::{Channel, Kind};
+use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::order::Status;
 use crate::record::{Code, Problem};
 use crate::value::id::ID_BYTES_MAX;
@@ -317,7 +317,8 @@ impl Reader {
             }
         }
         let connecting = |name: &str| {
-            Kind::parse(name).filter(|kind| !matches!(kind, Kind::Bounced | Kind::Failed))
+            EventKind::parse(name)
+                .filter(|kind| !matches!(kind, EventKind::Bounced | EventKind::Failed))
         };
         let connect_on = self.list(fields, "connect_on", connecting, || KINDS.into());
         if connect_on.as_ref().is_some_and(Vec::is_empty)

@@ -1,4 +1,4 @@
-//! Versions of the settings, and which is in force when (SPEC 4.1).
+//! Versions of the settings, and which is in force when (rule 4.1).
 
 use serde::{Deserialize, Serialize};
 

@@ -7,10 +7,10 @@ use revtrail_core::promotion::limits::{Limit, Limits, Taking, spends};
 use revtrail_core::promotion::result::adds;
 
 use super::RedemptionFact;
-use super::load::{Draft, PoolOf};
+use super::load::{PoolOf, TransactionPlan};
 use crate::table::fault::StoreError;
 
-impl Draft<'_> {
+impl TransactionPlan<'_> {
     /// Takes what a success uses: all of it or, where a limit has not enough, nothing; but what a till has honoured already, all of
     /// it. Says which limits had not enough.
     pub(super) fn use_up(
@@ -29,15 +29,15 @@ impl Draft<'_> {
             Taking::Enough => BTreeSet::new(),
             Taking::Short(short) if honoured => short,
             Taking::Short(short) => return Ok(short),
-            // Nothing of this plan is written: it is made again with all slots.
+            // Nothing of this plan is written: it is made again with all shards.
             Taking::Unread(unread) => {
                 self.unknown
                     .extend(unread.into_iter().map(|limit| PoolOf::new(limit, fact)));
                 return Ok(BTreeSet::new());
             }
         };
-        if let Some(code) = &fact.told.voucher_code {
-            let open = self.voucher(&fact.told.promotion_id, code)?;
+        if let Some(code) = &fact.submitted.voucher_code {
+            let open = self.voucher(&fact.submitted.promotion_id, code)?;
             open.uses += 1;
             let is_over = short.contains(&Limit::Voucher);
             open.by_head |= is_over;
@@ -63,8 +63,8 @@ impl Draft<'_> {
         promotion: &Promotion,
     ) -> Result<(), StoreError> {
         let mut limits = self.limits(fact, promotion)?;
-        if let Some(code) = &fact.told.voucher_code {
-            let open = self.voucher(&fact.told.promotion_id, code)?;
+        if let Some(code) = &fact.submitted.voucher_code {
+            let open = self.voucher(&fact.submitted.promotion_id, code)?;
             open.uses -= 1;
             if let Some(pool) = &limits.voucher {
                 open.by_head = true;
@@ -91,12 +91,12 @@ impl Draft<'_> {
         promotion: &Promotion,
     ) -> Result<Limits, StoreError> {
         self.open_pools(promotion);
-        let (told, id) = (&fact.told, &promotion.promotion_id);
+        let (submitted, id) = (&fact.submitted, &promotion.promotion_id);
         let customer = match promotion.limit_per_customer {
-            Some(limit) => Some(limit - self.claim(id, &told.customer_id)?.successes()),
+            Some(limit) => Some(limit - self.account(id, &submitted.customer_id)?.successes()),
             None => None,
         };
-        let voucher = match &told.voucher_code {
+        let voucher = match &submitted.voucher_code {
             Some(code) => self.voucher(id, code)?.pool.clone(),
             None => None,
         };
@@ -108,10 +108,10 @@ impl Draft<'_> {
         })
     }
 
-    /// Keeps what is left afterwards. What a customer may still have follows from the claim.
+    /// Keeps what is left afterwards. What a customer may still have follows from the promotion account.
     fn keep(&mut self, fact: &RedemptionFact, limits: Limits) -> Result<(), StoreError> {
-        let id = &fact.told.promotion_id;
-        if let Some(code) = &fact.told.voucher_code {
+        let id = &fact.submitted.promotion_id;
+        if let Some(code) = &fact.submitted.voucher_code {
             self.voucher(id, code)?.pool = limits.voucher;
         }
         self.caps.extend(limits.cap.map(|pool| (id.clone(), pool)));
@@ -126,11 +126,11 @@ impl Draft<'_> {
         fact: &RedemptionFact,
         more: i64,
     ) -> Result<(), StoreError> {
-        let Some(order) = &fact.told.order_id else {
+        let Some(order) = &fact.submitted.order_id else {
             return Ok(());
         };
         let versions = self.versions()?.clone();
-        let open = self.link(order, &fact.told.promotion_id)?;
+        let open = self.link(order, &fact.submitted.promotion_id)?;
         open.link.named += more;
         open.link.adds = match &open.order {
             _ if open.link.named == 0 => None,

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::order::Order;
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::promotion::Promotion;
+use revtrail_core::promotion::account::{Account, AccountFigures};
 use revtrail_core::promotion::admission::VoucherState;
-use revtrail_core::promotion::claim::{Claim, Figures};
 use revtrail_core::promotion::limits::Limit;
 use revtrail_core::promotion::pool::Pool;
 use revtrail_core::promotion::redemption::Redemption;
@@ -16,14 +16,14 @@ use revtrail_core::value::money::Money;
 use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
 
-use super::{AssignmentFact, Entry, Job, RedemptionFact, amount};
+use super::{AssignmentFact, PromotionRecord, PromotionRequest, RedemptionFact, amount};
 use crate::ledger::facts::{Pointer, read_order};
 use crate::market::Market;
 use crate::promotions::order_links::Link;
 use crate::table::change::Changes;
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, data, expired, item_bytes, number};
-use crate::table::keys::{self, Key, SLOTS};
+use crate::table::keys::{self, Key, PROMOTION_SHARDS};
 
 /// A limit: of a promotion, or of one of its vouchers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,9 +35,9 @@ pub(super) struct PoolOf {
 impl PoolOf {
     /// The limit that a redemption meets.
     pub(super) fn new(limit: Limit, fact: &RedemptionFact) -> Self {
-        let code = fact.told.voucher_code.as_ref();
+        let code = fact.submitted.voucher_code.as_ref();
         Self {
-            promotion: fact.told.promotion_id.clone(),
+            promotion: fact.submitted.promotion_id.clone(),
             voucher: code.filter(|_| limit == Limit::Voucher).cloned(),
         }
     }
@@ -49,12 +49,12 @@ impl PoolOf {
         }
     }
 
-    pub(super) fn slots(&self, market: &Market) -> Vec<Key> {
-        let slot = |slot| match &self.voucher {
-            None => keys::promotion_total(&market.id, slot, &self.promotion),
-            Some(code) => keys::voucher_slot(&market.id, slot, &self.promotion, code),
+    pub(super) fn shards(&self, market: &Market) -> Vec<Key> {
+        let shard = |shard| match &self.voucher {
+            None => keys::promotion_total(&market.id, shard, &self.promotion),
+            Some(code) => keys::voucher_shard(&market.id, shard, &self.promotion, code),
         };
-        (0..SLOTS).map(slot).collect()
+        (0..PROMOTION_SHARDS).map(shard).collect()
     }
 }
 
@@ -64,17 +64,17 @@ pub(super) struct Subject {
     pub(super) customer_id: CustomerId,
     pub(super) voucher_code: Option<VoucherCode>,
     pub(super) order_id: Option<OrderId>,
-    pub(super) own: Option<Entry>,
+    pub(super) own: Option<PromotionRecord>,
 }
 
-impl Job {
+impl PromotionRequest {
     pub(super) fn subject(&self) -> Option<Subject> {
         match self {
             Self::Arrival { arrival, .. } => Some(Subject::of_entry(&arrival.entry)),
             Self::Admit { entry, .. } => Some(Subject::of_entry(entry)),
-            Self::Redeem(told) | Self::Redate(told) => Some(Subject {
-                own: Some(Entry::Redeemed(told.clone())),
-                ..Subject::of(told)
+            Self::Redeem(submitted) | Self::Redate(submitted) => Some(Subject {
+                own: Some(PromotionRecord::Redeemed(submitted.clone())),
+                ..Subject::of(submitted)
             }),
             Self::Rollback { .. } => None,
         }
@@ -82,71 +82,71 @@ impl Job {
 }
 
 impl Subject {
-    pub(super) fn of(told: &Redemption) -> Self {
+    pub(super) fn of(submitted: &Redemption) -> Self {
         Self {
-            promotion_id: told.promotion_id.clone(),
-            customer_id: told.customer_id.clone(),
-            voucher_code: told.voucher_code.clone(),
-            order_id: told.order_id.clone(),
+            promotion_id: submitted.promotion_id.clone(),
+            customer_id: submitted.customer_id.clone(),
+            voucher_code: submitted.voucher_code.clone(),
+            order_id: submitted.order_id.clone(),
             own: None,
         }
     }
 
-    pub(super) fn of_entry(entry: &Entry) -> Self {
+    pub(super) fn of_entry(entry: &PromotionRecord) -> Self {
         let own = Some(entry.clone());
         match entry {
-            Entry::Redeemed(told) => Self {
+            PromotionRecord::Redeemed(submitted) => Self {
                 own,
-                ..Self::of(told)
+                ..Self::of(submitted)
             },
-            Entry::Assigned(told) => Self {
-                promotion_id: told.promotion_id.clone(),
-                customer_id: told.customer_id.clone(),
-                voucher_code: told.voucher_code.clone(),
+            PromotionRecord::Assigned(submitted) => Self {
+                promotion_id: submitted.promotion_id.clone(),
+                customer_id: submitted.customer_id.clone(),
+                voucher_code: submitted.voucher_code.clone(),
                 order_id: None,
                 own,
             },
         }
     }
 
-    pub(super) fn keys(&self, market: &Market, slot: u8, wanted: &mut BTreeSet<Key>) {
+    pub(super) fn keys(&self, market: &Market, shard: u8, wanted: &mut BTreeSet<Key>) {
         let (id, promotion) = (&market.id, &self.promotion_id);
         wanted.insert(keys::promotion(id, promotion));
         wanted.insert(keys::promotion_pool(id, promotion));
-        wanted.insert(keys::promotion_total(id, slot, promotion));
-        wanted.insert(keys::claim(id, &self.customer_id, promotion));
+        wanted.insert(keys::promotion_total(id, shard, promotion));
+        wanted.insert(keys::account(id, &self.customer_id, promotion));
         if let Some(code) = &self.voucher_code {
             wanted.insert(keys::voucher(id, promotion, code));
-            wanted.insert(keys::voucher_slot(id, slot, promotion, code));
+            wanted.insert(keys::voucher_shard(id, shard, promotion, code));
         }
         if let Some(order) = &self.order_id {
             wanted.insert(keys::order_pointer(id, order));
             wanted.insert(keys::order_link(id, order, promotion));
         }
         match &self.own {
-            Some(Entry::Assigned(told)) => {
-                wanted.insert(keys::assignment(id, &told.assignment_id));
+            Some(PromotionRecord::Assigned(submitted)) => {
+                wanted.insert(keys::assignment(id, &submitted.assignment_id));
             }
-            Some(Entry::Redeemed(told)) => {
-                wanted.insert(keys::redemption(id, &told.redemption_id));
+            Some(PromotionRecord::Redeemed(submitted)) => {
+                wanted.insert(keys::redemption(id, &submitted.redemption_id));
             }
             None => {}
         }
     }
 }
 
-/// Most bytes of a claim as it is stored; an item has 400 KB, and the records of a chunk must find room. Thousands of redemptions of
+/// Most bytes of a promotion account as it is stored; an item has 400 KB, and the records of a chunk must find room. Thousands of redemptions of
 /// one promotion by one customer: a till that sells to nobody by name. What comes beyond is counted and belongs to no assignment.
-const CLAIM_BYTES_MAX: usize = 250_000;
+const ACCOUNT_BYTES_MAX: usize = 250_000;
 
-fn is_full(claim: &Item) -> bool {
-    item_bytes(claim) > CLAIM_BYTES_MAX
+fn is_full(account: &Item) -> bool {
+    item_bytes(account) > ACCOUNT_BYTES_MAX
 }
 
-/// A customer's claim, as it was and as it becomes.
-pub(super) struct OpenClaim {
-    pub(super) claim: Claim,
-    pub(super) before: Figures,
+/// A customer's promotion account, as it was and as it becomes.
+pub(super) struct OpenAccount {
+    pub(super) account: Account,
+    pub(super) before: AccountFigures,
     pub(super) version: i64,
     pub(super) changed: bool,
     /// It takes no more.
@@ -156,10 +156,10 @@ pub(super) struct OpenClaim {
     pub(super) beside_version: i64,
 }
 
-impl OpenClaim {
+impl OpenAccount {
     /// Successes that stand.
     pub(super) fn successes(&self) -> i64 {
-        self.claim.successes() + self.beside[1]
+        self.account.successes() + self.beside[1]
     }
 }
 
@@ -209,11 +209,11 @@ pub(crate) struct StoredVoucher {
     pub(crate) made_by: Option<String>,
 }
 
-/// From this limit on a voucher's uses are spread over slots.
+/// From this limit on a voucher's uses are spread over shards.
 const SPREAD_LIMIT_MIN: i64 = 100;
 
 impl StoredVoucher {
-    /// Its uses are spread over slots, for many may want it at once.
+    /// Its uses are spread over shards, for many may want it at once.
     pub(crate) fn is_spread(&self) -> bool {
         self.limit.is_none_or(|limit| limit >= SPREAD_LIMIT_MIN)
     }
@@ -229,9 +229,9 @@ pub(super) struct OpenLink {
 }
 
 /// All that was read for some jobs, and what they change.
-pub(super) struct Draft<'m> {
+pub(super) struct TransactionPlan<'m> {
     pub(super) market: &'m Market,
-    pub(super) slot: u8,
+    pub(super) shard: u8,
     pub(super) now: Instant,
     /// The place of the record that is planned, among those of its call.
     pub(super) place: usize,
@@ -239,33 +239,33 @@ pub(super) struct Draft<'m> {
     pub(super) versions: Option<Versions>,
     pub(super) changes: Changes,
     pub(super) promotions: BTreeMap<PromotionId, Option<(Promotion, i64)>>,
-    pub(super) claims: BTreeMap<(PromotionId, CustomerId), OpenClaim>,
+    pub(super) accounts: BTreeMap<(PromotionId, CustomerId), OpenAccount>,
     pub(super) vouchers: BTreeMap<(PromotionId, VoucherCode), OpenVoucher>,
     pub(super) caps: BTreeMap<PromotionId, Pool>,
     pub(super) budgets: BTreeMap<PromotionId, Pool>,
     pub(super) links: BTreeMap<(OrderId, PromotionId), OpenLink>,
     pub(super) facts: BTreeMap<Key, (RedemptionFact, i64)>,
     pub(super) assignments: BTreeMap<Key, (AssignmentFact, i64)>,
-    /// What is counted beside full claims: by promotion, what it was and what it becomes.
-    pub(super) loose: Vec<(PromotionId, Claim, Claim)>,
-    /// Limits of which all slots were read.
+    /// What is counted beside full promotion accounts: by promotion, what it was and what it becomes.
+    pub(super) loose: Vec<(PromotionId, Account, Account)>,
+    /// Limits of which all shards were read.
     pub(super) whole: BTreeSet<PoolOf>,
-    /// Limits of which all slots have to be read.
+    /// Limits of which all shards have to be read.
     pub(super) unknown: BTreeSet<PoolOf>,
 }
 
-impl<'m> Draft<'m> {
-    pub(super) fn new(market: &'m Market, slot: u8, now: Instant) -> Self {
+impl<'m> TransactionPlan<'m> {
+    pub(super) fn new(market: &'m Market, shard: u8, now: Instant) -> Self {
         Self {
             market,
-            slot,
+            shard,
             now,
             place: 0,
             items: HashMap::new(),
             versions: None,
             changes: Changes::default(),
             promotions: BTreeMap::new(),
-            claims: BTreeMap::new(),
+            accounts: BTreeMap::new(),
             vouchers: BTreeMap::new(),
             caps: BTreeMap::new(),
             budgets: BTreeMap::new(),
@@ -297,15 +297,15 @@ impl<'m> Draft<'m> {
         Ok(())
     }
 
-    /// Where successes are counted that a full claim does not hold; `None` where the claim, which was read, has much room: it
+    /// Where successes are counted that a full promotion account does not hold; `None` where the promotion account, which was read, has much room: it
     /// grows only, give or take how well it packs.
-    pub(super) fn beside_claim(&self, subject: &Subject) -> Option<Key> {
+    pub(super) fn beside_account(&self, subject: &Subject) -> Option<Key> {
         let (customer, promotion) = (&subject.customer_id, &subject.promotion_id);
-        let claim = self
+        let account = self
             .items
-            .get(&keys::claim(&self.market.id, customer, promotion))?;
-        (item_bytes(claim) > CLAIM_BYTES_MAX / 2)
-            .then(|| keys::beside_claim(&self.market.id, customer, promotion))
+            .get(&keys::account(&self.market.id, customer, promotion))?;
+        (item_bytes(account) > ACCOUNT_BYTES_MAX / 2)
+            .then(|| keys::beside_account(&self.market.id, customer, promotion))
     }
 
     pub(super) fn versions(&self) -> Result<&Versions, StoreError> {
@@ -360,30 +360,30 @@ impl<'m> Draft<'m> {
         Ok(read)
     }
 
-    pub(super) fn claim(
+    pub(super) fn account(
         &mut self,
         promotion: &PromotionId,
         customer: &CustomerId,
-    ) -> Result<&mut OpenClaim, StoreError> {
+    ) -> Result<&mut OpenAccount, StoreError> {
         let place = (promotion.clone(), customer.clone());
-        if !self.claims.contains_key(&place) {
-            let key = keys::claim(&self.market.id, customer, promotion);
+        if !self.accounts.contains_key(&place) {
+            let key = keys::account(&self.market.id, customer, promotion);
             let item = self.items.get(&key);
-            let claim: Claim = item.map(data).transpose()?.unwrap_or_default();
-            let beside = keys::beside_claim(&self.market.id, customer, promotion);
+            let account: Account = item.map(data).transpose()?.unwrap_or_default();
+            let beside = keys::beside_account(&self.market.id, customer, promotion);
             let counted = self.items.get(&beside).and_then(|item| number(item, "n"));
-            let open = OpenClaim {
+            let open = OpenAccount {
                 beside: [counted.unwrap_or(0); 2],
                 beside_version: self.version(&beside),
-                before: claim.figures(),
-                claim,
+                before: account.figures(),
+                account,
                 version: self.version(&key),
                 changed: false,
                 full: item.is_some_and(is_full),
             };
-            self.claims.insert(place.clone(), open);
+            self.accounts.insert(place.clone(), open);
         }
-        self.claims.get_mut(&place).ok_or(StoreError::Contended {
+        self.accounts.get_mut(&place).ok_or(StoreError::Contended {
             op: "reading a claim",
         })
     }
@@ -429,14 +429,20 @@ impl<'m> Draft<'m> {
         })
     }
 
-    /// What is left of a limit that is spread over slots, as it was read.
+    /// What is left of a limit that is spread over shards, as it was read.
     pub(super) fn pool(&self, of: &PoolOf, attribute: &str, counted: bool) -> Pool {
-        let slots = of.slots(self.market);
-        let in_slot = |slot: u8| self.number(&slots[usize::from(slot)], attribute);
+        let shards = of.shards(self.market);
+        let in_shard = |shard: u8| self.number(&shards[usize::from(shard)], attribute);
         let head = self.number(&of.head(self.market), attribute);
-        let mut pool = Pool::new(head, SLOTS, self.slot, in_slot(self.slot), counted);
+        let mut pool = Pool::new(
+            head,
+            PROMOTION_SHARDS,
+            self.shard,
+            in_shard(self.shard),
+            counted,
+        );
         if self.whole.contains(of) {
-            (0..SLOTS).for_each(|slot| pool.with_slot(slot, in_slot(slot)));
+            (0..PROMOTION_SHARDS).for_each(|shard| pool.with_shard(shard, in_shard(shard)));
         }
         pool
     }
@@ -519,6 +525,6 @@ impl<'m> Draft<'m> {
     }
 
     pub(super) fn total(&self, promotion: &PromotionId) -> Key {
-        keys::promotion_total(&self.market.id, self.slot, promotion)
+        keys::promotion_total(&self.market.id, self.shard, promotion)
     }
 }

@@ -1,8 +1,8 @@
 //! What becomes of a record: `core` judges it by what was read, and what follows is laid down here as changes.
 
 use revtrail_core::promotion::Promotion;
+use revtrail_core::promotion::account::{Account, Offer, Use};
 use revtrail_core::promotion::admission::{self, Copy, Surroundings, tracked};
-use revtrail_core::promotion::claim::{Claim, Offer, Use};
 use revtrail_core::promotion::limits::{Limit, cost, cost_of_redeem};
 use revtrail_core::promotion::redemption::{
     Assignment, Outcome, Redemption, Refusal, Rollback, Stated,
@@ -11,51 +11,65 @@ use revtrail_core::record::{Code, Problem};
 use revtrail_core::value::id::{PromotionId, RedemptionId};
 use revtrail_core::value::time::{DAY_MS, Instant};
 
-use super::load::Draft;
+use super::load::TransactionPlan;
 use super::{
-    AssignmentFact, Done, Entry, Job, Redeemed, RedemptionFact, RolledBack, Taken, Waits, Way,
-    day_of,
+    AssignmentFact, Done, PromotionRecord, PromotionRequest, Redeemed, RedemptionFact, RolledBack,
+    Taken, Waits, Way, day_of,
 };
 use crate::table::fault::StoreError;
 use crate::table::item::{data, expired};
 use crate::table::keys::{self, FeedPlace, Key};
 
-impl Draft<'_> {
-    pub(super) fn plan(&mut self, job: &Job) -> Result<Done, StoreError> {
+impl TransactionPlan<'_> {
+    pub(super) fn plan(&mut self, job: &PromotionRequest) -> Result<Done, StoreError> {
         self.place = match job {
-            Job::Arrival { place, .. } | Job::Admit { place, .. } => *place,
-            Job::Redeem(_) | Job::Rollback { .. } | Job::Redate(_) => 0,
+            PromotionRequest::Arrival { place, .. } | PromotionRequest::Admit { place, .. } => {
+                *place
+            }
+            PromotionRequest::Redeem(_)
+            | PromotionRequest::Rollback { .. }
+            | PromotionRequest::Redate(_) => 0,
         };
         match job {
-            Job::Arrival { arrival, .. } => match &arrival.entry {
-                Entry::Assigned(told) => self.assign(told, arrival.source.as_ref()),
-                Entry::Redeemed(told) => self.report(told, arrival.source.as_ref()),
+            PromotionRequest::Arrival { arrival, .. } => match &arrival.entry {
+                PromotionRecord::Assigned(submitted) => {
+                    self.assign(submitted, arrival.source.as_ref())
+                }
+                PromotionRecord::Redeemed(submitted) => {
+                    self.report(submitted, arrival.source.as_ref())
+                }
             }
             .map(Done::Taken),
-            Job::Admit { entry, .. } => match entry {
-                Entry::Assigned(told) => self.admit_assignment(told),
-                Entry::Redeemed(told) => self.admit_redemption(told),
+            PromotionRequest::Admit { entry, .. } => match entry {
+                PromotionRecord::Assigned(submitted) => self.admit_assignment(submitted),
+                PromotionRecord::Redeemed(submitted) => self.admit_redemption(submitted),
             }
             .map(Done::Taken),
-            Job::Redate(told) => self.redate(told).map(|()| Done::Taken(Taken::Accepted)),
-            Job::Redeem(told) => self.redeem(told).map(Done::Redeemed),
-            Job::Rollback {
+            PromotionRequest::Redate(submitted) => self
+                .redate(submitted)
+                .map(|()| Done::Taken(Taken::Accepted)),
+            PromotionRequest::Redeem(submitted) => self.redeem(submitted).map(Done::Redeemed),
+            PromotionRequest::Rollback {
                 redemption,
                 rollback,
             } => self.roll_back(redemption, rollback).map(Done::RolledBack),
         }
     }
 
-    fn assign(&mut self, told: &Assignment, source: Option<&String>) -> Result<Taken, StoreError> {
-        let key = keys::assignment(&self.market.id, &told.assignment_id);
+    fn assign(
+        &mut self,
+        submitted: &Assignment,
+        source: Option<&String>,
+    ) -> Result<Taken, StoreError> {
+        let key = keys::assignment(&self.market.id, &submitted.assignment_id);
         let known = self.assignment(&key)?;
         let mut fact = AssignmentFact {
-            at: told.assigned_at.unwrap_or(self.now),
+            at: submitted.assigned_at.unwrap_or(self.now),
             arrived_at: self.now,
             waits: None,
             source: source.cloned(),
             earlier: Vec::new(),
-            told: told.clone(),
+            submitted: submitted.clone(),
         };
         let Some((known, version)) = known else {
             let version = self.version(&key);
@@ -63,17 +77,17 @@ impl Draft<'_> {
         };
         let second = Second {
             id: "assignment_id",
-            known: known.as_told().stated(),
+            known: known.as_submitted().stated(),
             waits: known.waits.is_some(),
             from: known.source.as_ref(),
             earlier: &known.earlier,
         };
-        if let Some(taken) = second.is(&told.stated(), source) {
+        if let Some(taken) = second.is(&submitted.stated(), source) {
             return Ok(taken);
         }
         if let Some(waits) = &known.waits {
-            let id = told.assignment_id.as_str();
-            let promotion = &known.told.promotion_id;
+            let id = submitted.assignment_id.as_str();
+            let promotion = &known.submitted.promotion_id;
             self.leave(promotion, known.arrived_at, waits.place, false, id);
         }
         fact.earlier = known.sources();
@@ -81,19 +95,26 @@ impl Draft<'_> {
     }
 
     /// Takes an assignment in that waits, where it still does and says what was read.
-    fn admit_assignment(&mut self, told: &Assignment) -> Result<Taken, StoreError> {
-        let key = keys::assignment(&self.market.id, &told.assignment_id);
+    fn admit_assignment(&mut self, submitted: &Assignment) -> Result<Taken, StoreError> {
+        let key = keys::assignment(&self.market.id, &submitted.assignment_id);
         let known = self.assignment(&key)?;
-        let waiting = known.filter(|(fact, _)| fact.waits.is_some() && fact.told == *told);
+        let waiting =
+            known.filter(|(fact, _)| fact.waits.is_some() && fact.submitted == *submitted);
         let Some((mut fact, version)) = waiting else {
             return Ok(Taken::Accepted);
         };
-        if self.promotion(&told.promotion_id)?.is_none() {
+        if self.promotion(&submitted.promotion_id)?.is_none() {
             return Ok(Taken::Quarantined);
         }
         if let Some(waits) = fact.waits.take() {
-            let id = told.assignment_id.as_str();
-            self.leave(&told.promotion_id, fact.arrived_at, waits.place, false, id);
+            let id = submitted.assignment_id.as_str();
+            self.leave(
+                &submitted.promotion_id,
+                fact.arrived_at,
+                waits.place,
+                false,
+                id,
+            );
         }
         self.place_assignment(key, fact, version)
     }
@@ -105,13 +126,13 @@ impl Draft<'_> {
         mut fact: AssignmentFact,
         version: i64,
     ) -> Result<Taken, StoreError> {
-        let promotion = fact.told.promotion_id.clone();
+        let promotion = fact.submitted.promotion_id.clone();
         let taken = if self.promotion(&promotion)?.is_some() {
             self.count_assignment(&fact)?;
             Taken::Accepted
         } else {
             fact.waits = Some(self.waits());
-            let id = fact.told.assignment_id.as_str();
+            let id = fact.submitted.assignment_id.as_str();
             self.quarantine(&promotion, fact.arrived_at, false, id);
             Taken::Quarantined
         };
@@ -127,38 +148,38 @@ impl Draft<'_> {
     }
 
     fn count_assignment(&mut self, fact: &AssignmentFact) -> Result<(), StoreError> {
-        let told = &fact.told;
+        let submitted = &fact.submitted;
         let offer = Offer {
-            assignment_id: told.assignment_id.clone(),
+            assignment_id: submitted.assignment_id.clone(),
             at: fact.at,
-            tier_id: told.tier_id.clone(),
-            segment: told.segment.clone(),
-            voucher_code: told.voucher_code.clone(),
-            result: told.result,
+            tier_id: submitted.tier_id.clone(),
+            segment: submitted.segment.clone(),
+            voucher_code: submitted.voucher_code.clone(),
+            result: submitted.result,
         };
-        let open = self.claim(&told.promotion_id, &told.customer_id)?;
+        let open = self.account(&submitted.promotion_id, &submitted.customer_id)?;
         if open.full {
-            let counted = Claim {
+            let counted = Account {
                 offers: vec![offer],
-                ..Claim::default()
+                ..Account::default()
             };
             self.loose
-                .push((told.promotion_id.clone(), Claim::default(), counted));
+                .push((submitted.promotion_id.clone(), Account::default(), counted));
         } else {
-            open.claim.offers.push(offer);
+            open.account.offers.push(offer);
             open.changed = true;
         }
-        if let Some(code) = &told.voucher_code {
+        if let Some(code) = &submitted.voucher_code {
             let listed = keys::listed_publication(
                 &self.market.id,
-                &told.promotion_id,
+                &submitted.promotion_id,
                 fact.at,
-                &told.assignment_id,
+                &submitted.assignment_id,
             );
             let expires = fact.at.plus_ms(self.market.retention.keep_ms());
             self.changes.at(&listed).expires(expires);
-            if told.result == Outcome::Success {
-                self.voucher(&told.promotion_id, code)?.assigned = true;
+            if submitted.result == Outcome::Success {
+                self.voucher(&submitted.promotion_id, code)?.assigned = true;
             }
         }
         Ok(())
@@ -201,20 +222,24 @@ impl Draft<'_> {
     /// Counts a redemption among those that came in on a day.
     fn count_in(&mut self, arrived_at: Instant, what: &str, n: i64) -> Result<(), StoreError> {
         let day = day_of(self.versions()?, arrived_at);
-        let key = keys::redemptions_in_on(&self.market.id, self.slot, day);
+        let key = keys::redemptions_in_on(&self.market.id, self.shard, day);
         self.changes.at(&key).add(what, n);
         Ok(())
     }
 
-    fn report(&mut self, told: &Redemption, source: Option<&String>) -> Result<Taken, StoreError> {
-        let key = keys::redemption(&self.market.id, &told.redemption_id);
-        let mut fact = RedemptionFact::new(told.clone(), Way::Reported, self.now);
+    fn report(
+        &mut self,
+        submitted: &Redemption,
+        source: Option<&String>,
+    ) -> Result<Taken, StoreError> {
+        let key = keys::redemption(&self.market.id, &submitted.redemption_id);
+        let mut fact = RedemptionFact::new(submitted.clone(), Way::Reported, self.now);
         fact.source = source.cloned();
-        if let Some(at) = told.redeemed_at {
+        if let Some(at) = submitted.redeemed_at {
             fact.at = at;
         }
         let Some((known, version)) = self.fact(&key)? else {
-            if told.is_rolled_back {
+            if submitted.is_rolled_back {
                 return Ok(Taken::Rejected(never_taken_in()));
             }
             let version = self.version(&key);
@@ -222,19 +247,19 @@ impl Draft<'_> {
         };
         let second = Second {
             id: "redemption_id",
-            known: known.as_told().stated(),
+            known: known.as_submitted().stated(),
             waits: known.waits.is_some(),
             from: known.source.as_ref(),
             earlier: &known.earlier,
         };
         // A rollback is of the redemption, whatever copy of it stands; only a success has one.
         let was_taken_back = known.rolled_back.is_some();
-        if (told.is_rolled_back && !was_taken_back)
-            || (was_taken_back && told.result == Outcome::Failure)
+        if (submitted.is_rolled_back && !was_taken_back)
+            || (was_taken_back && submitted.result == Outcome::Failure)
         {
             return Ok(Taken::Rejected(second.conflict("result")));
         }
-        if let Some(taken) = second.is(&told.stated(), source) {
+        if let Some(taken) = second.is(&submitted.stated(), source) {
             return Ok(taken);
         }
         fact.earlier = known.sources();
@@ -243,17 +268,18 @@ impl Draft<'_> {
     }
 
     /// Takes a redemption in that waits, where it still does and says what was read.
-    fn admit_redemption(&mut self, told: &Redemption) -> Result<Taken, StoreError> {
-        let key = keys::redemption(&self.market.id, &told.redemption_id);
+    fn admit_redemption(&mut self, submitted: &Redemption) -> Result<Taken, StoreError> {
+        let key = keys::redemption(&self.market.id, &submitted.redemption_id);
         let known = self.fact(&key)?;
-        let waiting = known.filter(|(fact, _)| fact.waits.is_some() && fact.told == *told);
+        let waiting =
+            known.filter(|(fact, _)| fact.waits.is_some() && fact.submitted == *submitted);
         let Some((mut fact, version)) = waiting else {
             return Ok(Taken::Accepted);
         };
-        let Some((promotion, _)) = self.promotion(&told.promotion_id)? else {
+        let Some((promotion, _)) = self.promotion(&submitted.promotion_id)? else {
             return Ok(Taken::Quarantined);
         };
-        match tracked(fact.at, &promotion).and_then(|()| cost(told, &promotion)) {
+        match tracked(fact.at, &promotion).and_then(|()| cost(submitted, &promotion)) {
             Ok(cost) => fact.reward = cost,
             Err(problem) => {
                 self.go_on_waiting(key, fact, version, &problem);
@@ -274,14 +300,14 @@ impl Draft<'_> {
         version: i64,
         instead: Option<&RedemptionFact>,
     ) -> Result<Taken, StoreError> {
-        let id = fact.told.promotion_id.clone();
+        let id = fact.submitted.promotion_id.clone();
         let promotion = self.promotion(&id)?;
         if let Some((promotion, _)) = &promotion {
             // By a clock that is behind the one by which the promotion was made: what comes in now does not come before that.
-            if fact.told.redeemed_at.is_none() {
+            if fact.submitted.redeemed_at.is_none() {
                 fact.at = fact.at.max(promotion.created_at);
             }
-            match tracked(fact.at, promotion).and_then(|()| cost(&fact.told, promotion)) {
+            match tracked(fact.at, promotion).and_then(|()| cost(&fact.submitted, promotion)) {
                 Ok(cost) => fact.reward = cost,
                 Err(problem) => return Ok(Taken::Rejected(problem)),
             }
@@ -294,7 +320,12 @@ impl Draft<'_> {
         let Some((promotion, _)) = promotion else {
             self.count_in(fact.arrived_at, "qu", 1)?;
             fact.waits = Some(self.waits());
-            self.quarantine(&id, fact.arrived_at, true, fact.told.redemption_id.as_str());
+            self.quarantine(
+                &id,
+                fact.arrived_at,
+                true,
+                fact.submitted.redemption_id.as_str(),
+            );
             self.put_fact(key, fact, version);
             return Ok(Taken::Quarantined);
         };
@@ -305,9 +336,9 @@ impl Draft<'_> {
     /// Takes a redemption out of the quarantine.
     fn no_longer_waits(&mut self, fact: &RedemptionFact) -> Result<(), StoreError> {
         if let Some(waits) = &fact.waits {
-            let (told, place) = (&fact.told, waits.place);
-            let id = told.redemption_id.as_str();
-            self.leave(&told.promotion_id, fact.arrived_at, place, true, id);
+            let (submitted, place) = (&fact.submitted, waits.place);
+            let id = submitted.redemption_id.as_str();
+            self.leave(&submitted.promotion_id, fact.arrived_at, place, true, id);
             self.count_in(fact.arrived_at, "qu", -1)?;
         }
         Ok(())
@@ -322,7 +353,7 @@ impl Draft<'_> {
         promotion: &Promotion,
     ) -> Result<(), StoreError> {
         self.count_in(fact.arrived_at, "ma", 1)?;
-        if fact.stands() {
+        if fact.current() {
             let short = self.use_up(&fact, promotion, true)?;
             fact.flags = short.into_iter().map(Limit::flag).collect();
         }
@@ -345,15 +376,15 @@ impl Draft<'_> {
         }
     }
 
-    fn redeem(&mut self, told: &Redemption) -> Result<Redeemed, StoreError> {
-        let key = keys::redemption(&self.market.id, &told.redemption_id);
+    fn redeem(&mut self, submitted: &Redemption) -> Result<Redeemed, StoreError> {
+        let key = keys::redemption(&self.market.id, &submitted.redemption_id);
         let known = self.fact(&key)?;
-        let Some((promotion, _)) = self.promotion(&told.promotion_id)? else {
+        let Some((promotion, _)) = self.promotion(&submitted.promotion_id)? else {
             return Ok(Redeemed::NoPromotion);
         };
         // Whether it was asked for here or reported: the same is answered the same.
         if let Some((fact, _)) = known {
-            let copy = admission::copy(&fact.told.stated(), &told.stated(), false);
+            let copy = admission::copy(&fact.submitted.stated(), &submitted.stated(), false);
             return Ok(match fact.refusal {
                 _ if copy != Copy::Duplicate || fact.waits.is_some() => Redeemed::Conflict,
                 Some(refusal) => Redeemed::Refused(refusal),
@@ -362,8 +393,8 @@ impl Draft<'_> {
         }
         // By a clock behind the one by which it was made: not before it was tracked either.
         let made = self.now.max(promotion.created_at);
-        let mut fact = RedemptionFact::new(told.clone(), Way::Redeem, self.now);
-        match tracked(made, &promotion).and_then(|()| cost_of_redeem(told, &promotion)) {
+        let mut fact = RedemptionFact::new(submitted.clone(), Way::Redeem, self.now);
+        match tracked(made, &promotion).and_then(|()| cost_of_redeem(submitted, &promotion)) {
             Ok(cost) => fact.reward = cost,
             Err(problem) => return Ok(Redeemed::Rejected(problem)),
         }
@@ -391,14 +422,16 @@ impl Draft<'_> {
         fact: &RedemptionFact,
         promotion: &Promotion,
     ) -> Result<Option<Refusal>, StoreError> {
-        let told = &fact.told;
-        let claim = &self.claim(&told.promotion_id, &told.customer_id)?.claim;
-        let holds_code = told
+        let submitted = &fact.submitted;
+        let account = &self
+            .account(&submitted.promotion_id, &submitted.customer_id)?
+            .account;
+        let holds_code = submitted
             .voucher_code
             .as_ref()
-            .is_some_and(|code| claim.holds_code(code));
-        let voucher = match &told.voucher_code {
-            Some(code) => Some(self.voucher(&told.promotion_id, code)?.state()),
+            .is_some_and(|code| account.holds_code(code));
+        let voucher = match &submitted.voucher_code {
+            Some(code) => Some(self.voucher(&submitted.promotion_id, code)?.state()),
             None => None,
         };
         // No refusal asks for the assignment or the order.
@@ -412,7 +445,7 @@ impl Draft<'_> {
         Ok(admission::refusal(fact.at, &known))
     }
 
-    /// Enters a redemption into the claim, the lists and the feed.
+    /// Enters a redemption into the promotion account, the lists and the feed.
     fn enter(
         &mut self,
         key: Key,
@@ -420,43 +453,53 @@ impl Draft<'_> {
         version: i64,
     ) -> Result<(), StoreError> {
         let used = fact.used(self.versions()?);
-        let told = &fact.told;
-        let stands = i64::from(fact.stands());
-        let open = self.claim(&told.promotion_id, &told.customer_id)?;
+        let submitted = &fact.submitted;
+        let current = i64::from(fact.current());
+        let open = self.account(&submitted.promotion_id, &submitted.customer_id)?;
         if open.full {
             fact.loose = true;
-            open.beside[1] += stands;
-            let id = told.promotion_id.clone();
-            self.loose.push((id, Claim::default(), alone(used)));
+            open.beside[1] += current;
+            let id = submitted.promotion_id.clone();
+            self.loose.push((id, Account::default(), alone(used)));
         } else {
-            open.claim.uses.push(used);
+            open.account.uses.push(used);
             open.changed = true;
         }
-        let told = &fact.told;
+        let submitted = &fact.submitted;
         let id = &self.market.id;
         let keep_ms = self.market.retention.keep_ms();
-        let listed = keys::listed_redemption(id, &told.promotion_id, fact.at, &told.redemption_id);
+        let listed = keys::listed_redemption(
+            id,
+            &submitted.promotion_id,
+            fact.at,
+            &submitted.redemption_id,
+        );
         self.changes.at(&listed).expires(fact.at.plus_ms(keep_ms));
-        let fed = keys::fed(id, self.now, FeedPlace::In(self.place), &told.redemption_id);
+        let fed = keys::fed(
+            id,
+            self.now,
+            FeedPlace::In(self.place),
+            &submitted.redemption_id,
+        );
         self.changes.at(&fed).expires(self.now.plus_ms(keep_ms));
         self.put_fact(key, fact, version);
         Ok(())
     }
 
-    fn redate(&mut self, told: &Redemption) -> Result<(), StoreError> {
-        let key = keys::redemption(&self.market.id, &told.redemption_id);
+    fn redate(&mut self, submitted: &Redemption) -> Result<(), StoreError> {
+        let key = keys::redemption(&self.market.id, &submitted.redemption_id);
         let Some((fact, _)) = self.fact(&key)?.filter(|(fact, _)| fact.waits.is_none()) else {
             return Ok(());
         };
         let day = fact.used(self.versions()?).day;
-        let open = self.claim(&told.promotion_id, &told.customer_id)?;
-        for used in &mut open.claim.uses {
-            if used.redemption_id == told.redemption_id && used.day != day {
+        let open = self.account(&submitted.promotion_id, &submitted.customer_id)?;
+        for used in &mut open.account.uses {
+            if used.redemption_id == submitted.redemption_id && used.day != day {
                 used.day = day;
                 open.changed = true;
             }
         }
-        if fact.stands() {
+        if fact.current() {
             self.name_order(&fact, 0)?;
         }
         Ok(())
@@ -499,8 +542,8 @@ impl Draft<'_> {
             .expires(self.now.plus_ms(keep_ms))
             .next_version(named_version);
         if fact.waits.is_none() {
-            let told = &fact.told;
-            if let Some((promotion, _)) = self.promotion(&told.promotion_id)? {
+            let submitted = &fact.submitted;
+            if let Some((promotion, _)) = self.promotion(&submitted.promotion_id)? {
                 self.give_back(&fact, &promotion)?;
             }
             if fact.loose {
@@ -509,13 +552,13 @@ impl Draft<'_> {
                     rolled_back: false,
                     ..after.clone()
                 };
-                let id = told.promotion_id.clone();
-                self.claim(&id, &told.customer_id)?.beside[1] -= 1;
+                let id = submitted.promotion_id.clone();
+                self.account(&id, &submitted.customer_id)?.beside[1] -= 1;
                 self.loose.push((id, alone(before), alone(after)));
             } else {
-                let open = self.claim(&told.promotion_id, &told.customer_id)?;
+                let open = self.account(&submitted.promotion_id, &submitted.customer_id)?;
                 open.changed = true;
-                for used in &mut open.claim.uses {
+                for used in &mut open.account.uses {
                     used.rolled_back |= used.redemption_id == *redemption;
                 }
             }
@@ -528,11 +571,11 @@ impl Draft<'_> {
     }
 }
 
-/// A claim of one redemption, and no assignment.
-fn alone(used: Use) -> Claim {
-    Claim {
+/// A promotion account of one redemption, and no assignment.
+fn alone(used: Use) -> Account {
+    Account {
         uses: vec![used],
-        ..Claim::default()
+        ..Account::default()
     }
 }
 

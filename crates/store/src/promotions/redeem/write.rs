@@ -2,26 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use revtrail_core::promotion::claim::Figures;
+use revtrail_core::promotion::account::AccountFigures;
 use revtrail_core::promotion::pool::LevelChange;
 use revtrail_core::value::id::PromotionId;
 
-use super::load::{Draft, StoredVoucher};
+use super::load::{StoredVoucher, TransactionPlan};
 use crate::market::Market;
 use crate::promotions::order_links::{add_link, remember_ahead};
-use crate::table::change::{Change, Changes};
+use crate::table::change::{Changes, ItemChange};
 use crate::table::fault::StoreError;
 use crate::table::keys;
 
-impl Draft<'_> {
+impl TransactionPlan<'_> {
     /// Everything that changed, as changes of items.
     pub(super) fn close(mut self) -> Result<Changes, StoreError> {
         let id = &self.market.id;
         let mut moved: BTreeSet<PromotionId> = BTreeSet::new();
-        for ((promotion, customer), open) in &self.claims {
+        for ((promotion, customer), open) in &self.accounts {
             if open.beside[0] != open.beside[1] {
                 self.changes
-                    .at(&keys::beside_claim(id, customer, promotion))
+                    .at(&keys::beside_account(id, customer, promotion))
                     .number("n", open.beside[1])
                     .next_version(open.beside_version);
             }
@@ -30,14 +30,14 @@ impl Draft<'_> {
             }
             moved.insert(promotion.clone());
             self.changes
-                .at(&keys::claim(id, customer, promotion))
-                .packed(&open.claim)
+                .at(&keys::account(id, customer, promotion))
+                .packed(&open.account)
                 .next_version(open.version);
-            let difference = open.claim.figures().minus(&open.before);
+            let difference = open.account.figures().minus(&open.before);
             add_figures(
                 &mut self.changes,
                 self.market,
-                self.slot,
+                self.shard,
                 promotion,
                 &difference,
             );
@@ -48,7 +48,7 @@ impl Draft<'_> {
             add_figures(
                 &mut self.changes,
                 self.market,
-                self.slot,
+                self.shard,
                 promotion,
                 &difference,
             );
@@ -64,7 +64,7 @@ impl Draft<'_> {
             moved.insert(promotion.clone());
             let spread = open.made.as_ref().is_some_and(StoredVoucher::is_spread);
             if spread {
-                let own = keys::voucher_slot(id, self.slot, promotion, code);
+                let own = keys::voucher_shard(id, self.shard, promotion, code);
                 self.changes.at(&own).add("u", open.uses);
             } else {
                 self.changes.at(&head).add("u", open.uses);
@@ -74,8 +74,8 @@ impl Draft<'_> {
             }
             if let Some(pool) = &open.pool {
                 take(pool.head_change(), "l", self.changes.at(&head));
-                for (slot, taken) in pool.slot_changes() {
-                    let key = keys::voucher_slot(id, slot, promotion, code);
+                for (shard, taken) in pool.shard_changes() {
+                    let key = keys::voucher_shard(id, shard, promotion, code);
                     take(taken, "l", self.changes.at(&key));
                 }
             }
@@ -84,18 +84,18 @@ impl Draft<'_> {
                 let read = self.items.get(&head).and_then(|item| item.get("l"));
                 self.changes.at(&head).require("l", read.cloned());
             }
-            let total = keys::promotion_total(id, self.slot, promotion);
+            let total = keys::promotion_total(id, self.shard, promotion);
             self.changes.at(&total).add("op", open.opened);
         }
         for (pools, attribute) in [(&self.caps, "cl"), (&self.budgets, "bl")] {
             for (promotion, pool) in pools {
                 let head = keys::promotion_pool(id, promotion);
                 take(pool.head_change(), attribute, self.changes.at(&head));
-                for (slot, taken) in pool.slot_changes() {
-                    let key = keys::promotion_total(id, slot, promotion);
+                for (shard, taken) in pool.shard_changes() {
+                    let key = keys::promotion_total(id, shard, promotion);
                     let change = self.changes.at(&key);
                     take(taken, attribute, change);
-                    if slot != self.slot {
+                    if shard != self.shard {
                         change.add("n", 1);
                     }
                 }
@@ -115,7 +115,7 @@ impl Draft<'_> {
                     .at(&keys::order_pointer(id, order))
                     .require_absent(),
             };
-            let total = keys::promotion_total(id, self.slot, promotion);
+            let total = keys::promotion_total(id, self.shard, promotion);
             add_link(
                 &mut self.changes,
                 &keys::order_link(id, order, promotion),
@@ -127,7 +127,7 @@ impl Draft<'_> {
         }
         for promotion in moved {
             let version = self.promotions.get(&promotion).and_then(Option::as_ref);
-            let total = keys::promotion_total(id, self.slot, &promotion);
+            let total = keys::promotion_total(id, self.shard, &promotion);
             let change = self.changes.at(&total).add("n", 1);
             if let Some((_, version)) = version {
                 change.require_number("pv", version);
@@ -138,7 +138,7 @@ impl Draft<'_> {
 }
 
 /// Writes what was taken of a place, on condition that it is there.
-fn take(taken: LevelChange, attribute: &str, change: &mut Change) {
+fn take(taken: LevelChange, attribute: &str, change: &mut ItemChange) {
     change.add(attribute, taken.add);
     if let Some(least) = taken.at_least {
         change.require_least(attribute, least);
@@ -148,14 +148,14 @@ fn take(taken: LevelChange, attribute: &str, change: &mut Change) {
 pub(super) fn add_figures(
     changes: &mut Changes,
     market: &Market,
-    slot: u8,
+    shard: u8,
     promotion: &PromotionId,
-    difference: &Figures,
+    difference: &AccountFigures,
 ) {
     let id = &market.id;
-    let total = keys::promotion_total(id, slot, promotion);
+    let total = keys::promotion_total(id, shard, promotion);
     for ((tier, segment), cell) in &difference.cells {
-        let key = keys::promotion_cell(id, slot, promotion, tier.as_ref(), segment.as_ref());
+        let key = keys::promotion_cell(id, shard, promotion, tier.as_ref(), segment.as_ref());
         for key in [&total, &key] {
             changes
                 .at(key)
@@ -166,7 +166,7 @@ pub(super) fn add_figures(
     }
     for (day, figures) in &difference.days {
         changes
-            .at(&keys::promotion_day(id, slot, promotion, *day))
+            .at(&keys::promotion_day(id, shard, promotion, *day))
             .add("r", figures.redeemed)
             .add("s", figures.success)
             .add("f", figures.failure);

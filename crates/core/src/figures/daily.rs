@@ -1,4 +1,4 @@
-//! Sheets: the sums that every report is made of. What a fact adds to which figure stands here and nowhere else.
+//! Daily aggregates: the sums that every report is made of. What a fact adds to which figure stands here and nowhere else.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::value::money::{Currency, Money, Sums};
 
 /// An engagement figure that events move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gauge {
+pub enum Counter {
     /// Any event at all: it gives a campaign its row.
     Events,
     /// Messages delivered.
@@ -30,15 +30,15 @@ pub enum Gauge {
     UniqueClicks,
 }
 
-/// How many gauges there are.
-pub const GAUGES: usize = 8;
+/// How many counters there are.
+pub const COUNTERS: usize = 8;
 
 /// The figures of a campaign on a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Figures {
-    /// By [`Gauge`].
+    /// By [`Counter`].
     #[serde(rename = "g")]
-    pub gauges: [i64; GAUGES],
+    pub counters: [i64; COUNTERS],
     /// Credited orders, counted or not.
     #[serde(rename = "o", default, skip_serializing_if = "is_zero")]
     pub orders: i64,
@@ -75,9 +75,9 @@ fn is_zero(n: &i64) -> bool {
 }
 
 impl Figures {
-    /// A gauge's sum.
-    pub fn gauge(&self, gauge: Gauge) -> i64 {
-        self.gauges[gauge as usize]
+    /// A counter's sum.
+    pub fn counter(&self, counter: Counter) -> i64 {
+        self.counters[counter as usize]
     }
 
     /// Counted orders, all currencies.
@@ -91,7 +91,7 @@ impl Figures {
     }
 
     fn add_times(&mut self, other: &Self, sign: i64) {
-        for (sum, n) in self.gauges.iter_mut().zip(other.gauges) {
+        for (sum, n) in self.counters.iter_mut().zip(other.counters) {
             *sum += sign * n;
         }
         self.orders += sign * other.orders;
@@ -125,9 +125,9 @@ impl Tally {
 /// Tallies by currency.
 pub type Tallies = BTreeMap<Currency, Tally>;
 
-/// Counts of a call's records, by what became of them; summed on the sheet of the day of arrival.
+/// Counts of a call's records, by what became of them; summed on the daily aggregate of the day of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Intake {
+pub struct IntakeCounts {
     /// Records.
     #[serde(rename = "n", default, skip_serializing_if = "is_zero")]
     pub received: i64,
@@ -145,7 +145,7 @@ pub struct Intake {
     pub rejected: i64,
 }
 
-impl Intake {
+impl IntakeCounts {
     /// Adds other counts.
     pub fn add(&mut self, other: &Self) {
         self.add_times(other, 1);
@@ -184,7 +184,7 @@ pub struct OrderFigures<C> {
 /// The sums of a day, or of many days. `C` names a campaign: its id in storage, its place in file runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(serialize = "C: Serialize", deserialize = "C: Deserialize<'de> + Ord"))]
-pub struct Sheet<C> {
+pub struct Aggregate<C> {
     /// By campaign and channel.
     #[serde(
         rename = "r",
@@ -212,10 +212,10 @@ pub struct Sheet<C> {
     pub not_counted: BTreeMap<NotCounted, i64>,
     /// Records of orders that arrived.
     #[serde(rename = "io", default)]
-    pub orders_in: Intake,
+    pub orders_in: IntakeCounts,
     /// Records of events that arrived.
     #[serde(rename = "ie", default)]
-    pub events_in: Intake,
+    pub events_in: IntakeCounts,
 }
 
 /// Maps with keys that are no JSON texts, as lists of pairs.
@@ -241,7 +241,7 @@ mod pairs {
     }
 }
 
-impl<C> Default for Sheet<C> {
+impl<C> Default for Aggregate<C> {
     fn default() -> Self {
         Self {
             rows: BTreeMap::new(),
@@ -249,16 +249,16 @@ impl<C> Default for Sheet<C> {
             counted: Tallies::new(),
             uncredited: Tallies::new(),
             not_counted: BTreeMap::new(),
-            orders_in: Intake::default(),
-            events_in: Intake::default(),
+            orders_in: IntakeCounts::default(),
+            events_in: IntakeCounts::default(),
         }
     }
 }
 
-impl<C: Ord + Clone> Sheet<C> {
-    /// One more on a gauge.
-    pub fn add_gauge(&mut self, campaign: C, channel: Channel, gauge: Gauge) {
-        self.rows.entry((campaign, channel)).or_default().gauges[gauge as usize] += 1;
+impl<C: Ord + Clone> Aggregate<C> {
+    /// One more on a counter.
+    pub fn add_counter(&mut self, campaign: C, channel: Channel, counter: Counter) {
+        self.rows.entry((campaign, channel)).or_default().counters[counter as usize] += 1;
     }
 
     /// One more order.
@@ -296,12 +296,12 @@ impl<C: Ord + Clone> Sheet<C> {
         }
     }
 
-    /// Adds another sheet, figure by figure.
+    /// Adds another daily aggregate, figure by figure.
     pub fn add(&mut self, other: &Self) {
         self.add_times(other, 1);
     }
 
-    /// Takes another sheet away, figure by figure: a difference may be negative.
+    /// Takes another daily aggregate away, figure by figure: a difference may be negative.
     pub fn subtract(&mut self, other: &Self) {
         self.add_times(other, -1);
     }
@@ -356,7 +356,7 @@ impl<C: Ord + Clone> Sheet<C> {
         credited
     }
 
-    /// The invariant of SPEC 5: counted = credited + uncredited, in count and in money, per currency.
+    /// The invariant of rule 5: counted = credited + uncredited, in count and in money, per currency.
     pub fn adds_up(&self) -> bool {
         let mut both = self.credited();
         for (&currency, &tally) in &self.uncredited {

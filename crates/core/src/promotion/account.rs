@@ -1,7 +1,7 @@
-//! What one customer was offered and used of one promotion, and what that adds to the promotion's figures (SPEC 6).
+//! What one customer was offered and used of one promotion, and what that adds to the promotion's figures (rule 6).
 //!
-//! A claim is to promotions what a timeline is to campaigns: a set of facts. [`Claim::figures`] is a pure function of it, so
-//! which fact came first does not matter, and every figure of a promotion is a sum over claims.
+//! A promotion account is to promotions what a timeline is to campaigns: a set of facts. [`Account::figures`] is a pure function of it, so
+//! which fact came first does not matter, and every figure of a promotion is a sum over promotion accounts.
 
 use std::collections::BTreeMap;
 
@@ -72,7 +72,7 @@ impl Use {
 
 /// All that one customer was offered and used of one promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Claim {
+pub struct Account {
     /// Assignments, in order of arrival.
     #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
     pub offers: Vec<Offer>,
@@ -82,7 +82,7 @@ pub struct Claim {
 }
 
 /// What a figure is of: the step and the segment of the assignment.
-pub type Cell = (Option<TierId>, Option<SegmentName>);
+pub type TierAndSegment = (Option<TierId>, Option<SegmentName>);
 
 /// Figures of a step and a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -106,11 +106,11 @@ pub struct DayFigures {
     pub failure: i64,
 }
 
-/// What a claim adds to the figures of its promotion.
+/// What a promotion account adds to the figures of its promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Figures {
+pub struct AccountFigures {
     /// By step and segment.
-    pub cells: BTreeMap<Cell, CellFigures>,
+    pub cells: BTreeMap<TierAndSegment, CellFigures>,
     /// By day.
     pub days: BTreeMap<Day, DayFigures>,
     /// Successes that were taken back.
@@ -119,10 +119,10 @@ pub struct Figures {
     pub publications: [i64; 2],
 }
 
-impl Claim {
-    /// What this claim adds to the figures.
-    pub fn figures(&self) -> Figures {
-        let mut figures = Figures::default();
+impl Account {
+    /// What this promotion account adds to the figures.
+    pub fn figures(&self) -> AccountFigures {
+        let mut figures = AccountFigures::default();
         for offer in &self.offers {
             if offer.voucher_code.is_some() {
                 figures.publications[usize::from(offer.result == Outcome::Failure)] += 1;
@@ -200,12 +200,12 @@ impl Claim {
     }
 }
 
-fn cell_of(offer: &Offer) -> Cell {
+fn cell_of(offer: &Offer) -> TierAndSegment {
     (offer.tier_id.clone(), offer.segment.clone())
 }
 
-impl Figures {
-    fn cell(&mut self, cell: Cell) -> &mut CellFigures {
+impl AccountFigures {
+    fn cell(&mut self, cell: TierAndSegment) -> &mut CellFigures {
         self.cells.entry(cell).or_default()
     }
 
