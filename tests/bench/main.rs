@@ -22,7 +22,7 @@ use http::{Method, Request};
 use http_body_util::BodyExt;
 use redemption_batch::file::File;
 use redemption_batch::files::{Files, Folder};
-use redemption_batch::{Batches, Invocation};
+use redemption_batch::{BatchEnd, BatchWorker};
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::time::Retention;
 use revtrail_store::random_hex;
@@ -60,7 +60,7 @@ const WHAT: [&str; 4] = [
 struct Bench {
     client: Client,
     router: Router,
-    batches: Batches,
+    batches: BatchWorker,
     folder: Folder,
     clock: Clock,
 }
@@ -133,7 +133,7 @@ impl Bench {
         let bench = Self {
             client: embedded::client(database),
             router: revtrail_web::dispatch::router(routes, app),
-            batches: Batches::new(store, Retention::DEFAULT, files),
+            batches: BatchWorker::new(store, Retention::DEFAULT, files),
             folder,
             clock,
         };
@@ -226,7 +226,7 @@ impl Bench {
         let accepted = &batches["batches"][0]["accepted"];
         assert_eq!(
             (turn, accepted),
-            (Invocation::Ended, &json!(ids.len())),
+            (BatchEnd::Ended, &json!(ids.len())),
             "{batches}"
         );
         Ok(rate)

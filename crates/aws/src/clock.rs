@@ -1,4 +1,4 @@
-//! The receiver's clock; the only file of the HTTP functions that reads one.
+//! The receiver's clock. Among the HTTP functions, only this file reads the machine's clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,30 +6,30 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use revtrail_core::value::time::Instant;
 
-/// Where "now" comes from.
+/// Where the current time comes from.
 #[derive(Debug, Clone)]
 pub enum Clock {
-    /// The machine's clock, shifted.
+    /// The machine's clock, shifted by an offset.
     Running {
-        /// How far ahead of the machine's clock, in milliseconds.
+        /// How far this clock is ahead of the machine's clock, in milliseconds.
         offset_ms: i64,
     },
-    /// Stands still at what is stored, in milliseconds of the epoch, until somebody stores another value.
+    /// A clock that does not run. It shows the stored value, in milliseconds since the epoch, until somebody stores another.
     Set(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// The machine's clock without an offset.
     pub const REAL: Self = Self::Running { offset_ms: 0 };
 
-    /// A clock that shows `start` now and runs on.
+    /// A clock that shows `start` now and runs on from there.
     pub fn starting_at(start: Instant) -> Self {
         Self::Running {
             offset_ms: start.ms() - machine_ms(),
         }
     }
 
-    /// What the clock shows.
+    /// The current time of this clock.
     pub fn now(&self) -> Instant {
         Instant::from_ms(match self {
             Self::Running { offset_ms } => machine_ms().saturating_add(*offset_ms),

@@ -1,4 +1,4 @@
-//! The table in AWS: the SDK's client over TLS, from what stands in a function's environment.
+//! The table in AWS: a client of the SDK over TLS, made from the environment of a function.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use revtrail_core::value::time::Retention;
 
 use revtrail_store::Store;
 
-/// A variable that is missing or makes no sense. Nothing falls back to a guess.
+/// The error for a variable that is missing or makes no sense. No value is ever guessed.
 #[derive(Debug, thiserror::Error)]
 #[error("the environment variable {name} {why}")]
 pub struct BadEnvironment {
@@ -21,10 +21,10 @@ pub struct BadEnvironment {
     why: &'static str,
 }
 
-/// A variable that must be set.
+/// The value of a variable that must be set.
 ///
 /// # Errors
-/// It is not.
+/// [`BadEnvironment`] where the variable is not set.
 pub fn needed(name: &'static str) -> Result<String, BadEnvironment> {
     std::env::var(name).map_err(|_| BadEnvironment {
         name,
@@ -32,18 +32,18 @@ pub fn needed(name: &'static str) -> Result<String, BadEnvironment> {
     })
 }
 
-/// The region that Lambda gives.
+/// The region that Lambda sets.
 ///
 /// # Errors
-/// A variable that is missing.
+/// [`BadEnvironment`] where a variable is missing.
 pub fn region() -> Result<Region, BadEnvironment> {
     Ok(Region::new(needed("AWS_REGION")?))
 }
 
-/// The credentials that Lambda gives: good for as long as this process lives.
+/// The credentials that Lambda sets. They stay valid as long as this process lives.
 ///
 /// # Errors
-/// A variable that is missing.
+/// [`BadEnvironment`] where a variable is missing.
 pub fn credentials() -> Result<Credentials, BadEnvironment> {
     let (id, secret) = (
         needed("AWS_ACCESS_KEY_ID")?,
@@ -53,14 +53,15 @@ pub fn credentials() -> Result<Credentials, BadEnvironment> {
     Ok(Credentials::new(id, secret, token, None, "environment"))
 }
 
-/// HTTPS by rustls and ring.
+/// A client for HTTPS that uses rustls and ring.
 pub fn https() -> SharedHttpClient {
     Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https()
 }
 
-/// How often a call is made that is refused for now: after 25 ms and then twice as long each time, by lot, some three seconds in all.
+/// How often a call is repeated that is refused for now. The waits are random: 25 ms on average at first, and twice as long each
+/// time. All of them together take some three seconds.
 fn retries() -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(8)
@@ -68,8 +69,8 @@ fn retries() -> RetryConfig {
         .with_max_backoff(Duration::from_secs(2))
 }
 
-/// How long an answer may take until it is taken for lost: without that a call over a line that went silent waits until its
-/// function is stopped.
+/// How long to wait for an answer before it counts as lost. Without a limit, a call over a connection that went silent would wait
+/// until its function is stopped.
 pub fn timeouts(answer: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
@@ -77,11 +78,11 @@ pub fn timeouts(answer: Duration) -> TimeoutConfig {
         .build()
 }
 
-/// The table named by `REVTRAIL_TABLE`, with the region and the credentials that Lambda gives; `AWS_ENDPOINT_URL_DYNAMODB`
+/// The table named by `REVTRAIL_TABLE`, with the region and the credentials that Lambda sets. `AWS_ENDPOINT_URL_DYNAMODB`
 /// names another endpoint.
 ///
 /// # Errors
-/// A variable that is missing.
+/// [`BadEnvironment`] where a variable is missing.
 pub fn store_from_env() -> Result<Store, BadEnvironment> {
     let table = needed("REVTRAIL_TABLE")?;
     let mut config = aws_sdk_dynamodb::Config::builder()
@@ -98,7 +99,7 @@ pub fn store_from_env() -> Result<Store, BadEnvironment> {
 /// The retention in days from `REVTRAIL_RETENTION_DAYS`.
 ///
 /// # Errors
-/// Missing, no number, or below 30.
+/// [`BadEnvironment`] where the variable is missing, is no number, or is below 30.
 pub fn retention_from_env() -> Result<Retention, BadEnvironment> {
     const NAME: &str = "REVTRAIL_RETENTION_DAYS";
     let days = needed(NAME)?.parse().ok().and_then(Retention::days);
@@ -111,7 +112,7 @@ pub fn retention_from_env() -> Result<Retention, BadEnvironment> {
 /// The deployment's admin key from `REVTRAIL_ADMIN_KEY`.
 ///
 /// # Errors
-/// Missing.
+/// [`BadEnvironment`] where the variable is missing.
 pub fn admin_key_from_env() -> Result<String, BadEnvironment> {
     needed("REVTRAIL_ADMIN_KEY")
 }

@@ -1,5 +1,5 @@
-//! What the functions of revtrail need of AWS besides the table: what stands in their environment, the clock, and the queue
-//! that points at work. Without features it is the clock and the shape of a delivery, and knows no SDK.
+//! What the functions of revtrail need of AWS besides the table: the variables of their environment, the clock, and the queue
+//! that points at work. Without features the crate has only the clock and the shape of a delivery, and depends on no SDK.
 
 pub mod clock;
 pub mod delivery;

@@ -1,4 +1,4 @@
-//! The queues in AWS that point at work. They carry no truth: what waits stands in the table, and files in their bucket.
+//! The queues in AWS that point at work. They carry no truth: the work is in the table, and the files are in their bucket.
 
 use std::time::Duration;
 
@@ -12,33 +12,34 @@ use serde::Serialize;
 use crate::environment::{BadEnvironment, credentials, https, needed, region, timeouts};
 use revtrail_store::jobs::job::JobMessage;
 
-/// Most messages of a call (SQS's limit).
+/// The most messages of one call, a limit of SQS.
 const BATCH_MAX: usize = 10;
-/// How often messages are sent that the queue takes no blame for not taking. Calls that fail as a whole the SDK repeats.
+/// How often a message is sent that the queue failed to accept through no fault of the sender. A call that fails as a whole is
+/// repeated by the SDK.
 const TRIES_MAX: usize = 3;
 
 /// How a message is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sending {
-    /// Whose it is: the queue is a fair one and lets no marketplace stand in another's way.
+    /// The marketplace of the message. The queue is a fair one: no marketplace delays the messages of another.
     pub marketplace: MarketplaceId,
-    /// Seconds until it is delivered: at most 900.
+    /// The delay until the message is delivered, in seconds; at most 900.
     pub delay_s: i32,
 }
 
-/// Messages that were not sent. What they point at stays where it is, to be pointed at again.
+/// The error for messages that were not sent. The work they point at stays in the table, so that other messages can point at it.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to send {unsent} of {all} messages: {why}")]
 pub struct Unsent {
-    /// How many.
+    /// The number of messages that were not sent.
     pub unsent: usize,
-    /// Of how many.
+    /// The number of all messages.
     pub all: usize,
-    /// What the queue said, of the last.
+    /// What the queue answered for the last message that was not sent.
     pub why: String,
 }
 
-/// The sending end of the queue. Cheap to clone.
+/// The sending end of the queue. It is cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Queue {
     client: Client,
@@ -46,17 +47,17 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The queue of a URL behind a client.
+    /// Makes the sending end of the queue with this URL, which the client calls.
     pub fn new(client: Client, url: &str) -> Self {
         let url = url.to_owned();
         Self { client, url }
     }
 
-    /// The queue of `REVTRAIL_QUEUE_URL`, with the region and the credentials that Lambda gives; `AWS_ENDPOINT_URL_SQS` names
+    /// The queue of `REVTRAIL_QUEUE_URL`, with the region and the credentials that Lambda sets. `AWS_ENDPOINT_URL_SQS` names
     /// another endpoint.
     ///
     /// # Errors
-    /// A variable that is missing.
+    /// [`BadEnvironment`] where a variable is missing.
     pub fn from_env() -> Result<Self, BadEnvironment> {
         let url = needed("REVTRAIL_QUEUE_URL")?;
         let mut config = aws_sdk_sqs::Config::builder()
@@ -69,10 +70,10 @@ impl Queue {
         Ok(Self::new(Client::from_conf(config.build()), &url))
     }
 
-    /// Sends messages as JSON texts, ten a call. A call that fails keeps no other from being made.
+    /// Sends messages as JSON texts, ten in a call. After a call that fails, the remaining calls are still made.
     ///
     /// # Errors
-    /// Those that the queue did not take, after all had their turn.
+    /// [`Unsent`] for the messages that the queue did not accept, after all were tried.
     pub async fn send<M: Serialize>(
         &self,
         messages: &[M],
@@ -92,10 +93,10 @@ impl Queue {
         }
     }
 
-    /// The same of job messages.
+    /// Sends job messages, which are delivered without a delay.
     ///
     /// # Errors
-    /// As [`Queue::send`].
+    /// The same as [`Queue::send`].
     pub async fn send_messages(&self, messages: &[JobMessage]) -> Result<(), Unsent> {
         let how = |message: &JobMessage| Sending {
             marketplace: message.marketplace().clone(),
@@ -104,8 +105,8 @@ impl Queue {
         self.send(messages, how).await
     }
 
-    /// Sends up to ten; how many the queue did not take, and why. The queue answers 200 and names those it took: what is named
-    /// nowhere was not taken either.
+    /// Sends up to ten messages. Returns how many the queue did not accept, and why. The queue answers 200 and names the messages
+    /// it accepted, so a message that is named nowhere was not accepted either.
     async fn send_ten<M: Serialize>(
         &self,
         messages: &[M],
@@ -122,7 +123,7 @@ impl Queue {
             let entries = left.iter().map(|(id, how, body)| {
                 let entry = SendMessageBatchRequestEntry::builder();
                 let entry = entry.message_group_id(how.marketplace.to_string());
-                // None is what the queue has for its own.
+                // Without a value, the delay that is set for the queue itself applies.
                 let entry = entry.set_delay_seconds((how.delay_s > 0).then_some(how.delay_s));
                 entry.id(id).message_body(body).build()
             });
@@ -150,7 +151,7 @@ impl Queue {
             why = fault.map_or("not named in the answer".to_owned(), |failed| {
                 format!("{} {}", failed.code(), failed.message().unwrap_or_default())
             });
-            // Ours is the fault: sending the same again does not help.
+            // The sender is at fault, so sending the same message again does not help.
             if told.failed().iter().any(|failed| failed.sender_fault()) {
                 break;
             }
@@ -173,8 +174,9 @@ mod tests {
 
     use super::*;
 
-    /// What becomes of the messages of a call, each by its id: `+` taken, `x` not taken, `!` not taken and the sender's
-    /// fault, `?` not named in the answer. A call without a plan takes all; `5` and `4` answer with that class of status.
+    /// What becomes of the messages of a call, one character for each: `+` accepted, `x` not accepted, `!` not accepted through
+    /// the sender's fault, `?` not named in the answer. A call without a plan accepts all; `5` and `4` answer with that class of
+    /// status.
     #[derive(Debug, Clone, Default)]
     struct Faulty {
         plan: Arc<Mutex<VecDeque<&'static str>>>,

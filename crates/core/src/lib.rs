@@ -1,7 +1,7 @@
-//! The rules of revtrail: what facts are, who earned an order, and what adds up to which figure.
+//! The rules of revtrail: what facts are, who earned an order, and which figure a fact adds to.
 //!
-//! Pure functions over plain values: no async, no AWS, no HTTP, no environment, no clock (`now` is an argument), no floats.
-//! Numbers of rules in the docs are those of `docs/rules.md`.
+//! The crate consists of pure functions over plain values: no async, no AWS, no HTTP, no environment, no clock (`now` is an
+//! argument) and no floats. The rule numbers in these docs are those of `docs/rules.md`.
 
 /// The value types (rule 2): ids, instants and days, money and currencies.
 pub mod value {
@@ -12,7 +12,7 @@ pub mod value {
 
 pub mod record;
 
-/// Who earned an order: the facts, the settings, the decision, and whom a change of campaigns or settings reaches (rules 3 and 4).
+/// Who earned an order: the facts, the settings, the decision, and whom a change of either reaches (rules 3 and 4).
 pub mod attribution {
     pub mod campaign;
     pub mod decide;

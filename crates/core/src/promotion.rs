@@ -1,7 +1,8 @@
-//! Promotions: what is offered, under which limits, and what changed of it (rule 6).
+//! Promotions: what is offered, under which limits, and what changed of a promotion (rule 6).
 //!
-//! Who got and used it stands in [`redemption`] and [`account`]; why a redeem is refused and which flags a redemption carries in
-//! [`admission`]; what a success costs and takes in [`limits`] and [`pool`]; what comes of it in money in [`result`].
+//! [`redemption`] and [`account`] say who got and used a promotion. [`admission`] says why a redeem is refused and which flags a
+//! redemption carries. [`limits`] and [`pool`] say what a successful redemption costs and takes. [`result`] says what it brings
+//! in money.
 
 pub mod account;
 pub mod admission;
@@ -21,7 +22,7 @@ use crate::value::id::{PromotionId, RuleId, TierId};
 use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
 
-/// To whom a promotion is offered, and how.
+/// To whom a promotion is offered, and in which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -33,7 +34,7 @@ pub enum PromotionKind {
 }
 
 impl PromotionKind {
-    /// The kinds by their names.
+    /// Each kind with its name in the interface.
     pub const NAMES: [(&str, Self); 3] = [
         ("global", Self::Global),
         ("tiered", Self::Tiered),
@@ -41,7 +42,7 @@ impl PromotionKind {
     ];
 }
 
-/// What a voucher gives.
+/// What a voucher of the promotion gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -59,40 +60,40 @@ const TYPES: [(&str, Type); 4] = [
     ("gift", Type::Gift),
 ];
 
-/// A step of a tiered promotion.
+/// One step of a tiered promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tier {
-    /// One in the promotion.
+    /// The id of the tier, unique in the promotion.
     pub tier_id: TierId,
-    /// For people.
+    /// A name for people to read.
     #[serde(default)]
     pub name: Option<String>,
-    /// What it gives, where that differs.
+    /// What a voucher gives on this tier, where it differs from the value of the promotion.
     #[serde(default)]
     pub value: Option<Money>,
 }
 
-/// What a promotion may cost.
+/// The most that a promotion may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
-    /// How much.
+    /// The amount of the budget, in units of `currency`.
     pub amount: Money,
-    /// Of what.
+    /// The currency of the amount.
     pub currency: Currency,
 }
 
 /// A rule that applies to a promotion, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValidationRule {
-    /// One in the promotion.
+    /// The id of the validation rule, unique in the promotion.
     pub id: RuleId,
-    /// For people.
+    /// A name for people to read.
     #[serde(default)]
     pub name: Option<String>,
-    /// What it asks for.
+    /// What the validation rule requires, in words.
     #[serde(default)]
     pub text: Option<String>,
-    /// How often it was changed, and one.
+    /// The version of the validation rule: 1 when it is made, and one more after each change.
     #[serde(default = "first_version")]
     pub version: u32,
 }
@@ -101,65 +102,65 @@ fn first_version() -> u32 {
     1
 }
 
-/// A promotion as it stands.
+/// A promotion as it is now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promotion {
-    /// One in the marketplace.
+    /// The id of the promotion, unique in the marketplace.
     pub promotion_id: PromotionId,
-    /// For people; the id where nobody named it.
+    /// A name for people to read; it is the id where nobody gave a name.
     pub name: String,
-    /// To whom it is offered.
+    /// To whom the promotion is offered.
     pub kind: PromotionKind,
     /// What a voucher gives.
     #[serde(rename = "type")]
     pub gives: Option<Type>,
-    /// How much of it.
+    /// How much a voucher gives, in the unit that `gives` names.
     pub value: Option<Money>,
-    /// Of which currency, for amounts.
+    /// The currency of the value, where the value is an amount.
     pub currency: Option<Currency>,
-    /// How often a voucher may be used that is made without a limit of its own.
+    /// How many times a voucher may be used that has no limit of its own.
     pub redemption_limit: Option<i64>,
-    /// How many successes one customer may have that stand.
+    /// How many successful redemptions that are not rolled back one customer may have.
     #[serde(default)]
     pub limit_per_customer: Option<i64>,
-    /// Its steps.
+    /// The tiers of a tiered promotion.
     #[serde(default)]
     pub tiers: Vec<Tier>,
-    /// From when on, included.
+    /// The first instant at which the promotion runs.
     pub starts_at: Option<Instant>,
-    /// Until when, included.
+    /// The last instant at which the promotion runs.
     pub ends_at: Option<Instant>,
-    /// Redemptions before it are refused.
+    /// Redemptions before this instant are refused.
     pub tracking_from: Instant,
-    /// What it may cost.
+    /// The most that all redemptions together may cost.
     pub budget: Option<Budget>,
-    /// How many successful redemptions it may have.
+    /// How many successful redemptions the promotion may have in total.
     pub cap: Option<i64>,
-    /// What it asks for, in words.
+    /// What the promotion requires, in words.
     #[serde(default)]
     pub validation_rules: Vec<ValidationRule>,
-    /// For people.
+    /// A description for people to read.
     pub description: Option<String>,
-    /// Free.
+    /// Any further fields that the sender wants to keep with the promotion.
     #[serde(default)]
     pub metadata: Map<String, Value>,
-    /// When it was made here.
+    /// When the promotion was created in revtrail, in UTC.
     pub created_at: Instant,
 }
 
-/// A change of one field.
+/// A change of one field of a promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldChange {
-    /// Which field.
+    /// The name of the field that changed.
     pub field: String,
-    /// What it said.
+    /// The value before the change, as it is shown.
     pub before: Value,
-    /// What it says.
+    /// The value after the change, as it is shown.
     pub after: Value,
 }
 
 impl Promotion {
-    /// What differs from how it was, field by field, in the order of the fields' names, as it is shown.
+    /// The fields that differ from `before`, in the order of their names, with their values as they are shown.
     pub fn changes_from(&self, before: &Self) -> Vec<FieldChange> {
         let fields = |promotion: &Self| match serde_json::to_value(promotion) {
             Ok(Value::Object(fields)) => fields,
@@ -177,7 +178,7 @@ impl Promotion {
         was.into_iter().filter_map(differs).collect()
     }
 
-    /// As it is shown: amounts with their currency's digits.
+    /// The promotion as it is shown: amounts are printed with the digits of their currency.
     pub fn shown(&self) -> Value {
         let mut shown = serde_json::to_value(self).unwrap_or_default();
         let printed = |value: Money| match (self.gives, self.reward_currency()) {
@@ -198,14 +199,15 @@ impl Promotion {
         shown
     }
 
-    /// What a use costs where the reward is not told: the value of an amount, on this step. `None` where that is not known.
+    /// What a use on this tier costs where the redemption states no reward. It is the value, where that is an amount. It is
+    /// `None` where the cost is not known.
     pub fn cost_of_a_use(&self, tier: Option<&TierId>) -> Option<Cost> {
         let of_tier = self.tiers.iter().find(|one| Some(&one.tier_id) == tier);
         let value = of_tier.and_then(|tier| tier.value).or(self.value)?;
         self.cost_of(value)
     }
 
-    /// The most that a use costs, on whatever step; `None` where that is not known.
+    /// The most that a use can cost on any tier; `None` where that is not known.
     pub fn most_a_use_costs(&self) -> Option<Cost> {
         let values = self.tiers.iter().filter_map(|tier| tier.value);
         self.cost_of(values.chain(self.value).max()?)

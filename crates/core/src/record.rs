@@ -1,5 +1,5 @@
-//! Records as they come in, from JSON or from a CSV row, read field by field; and why one is rejected.
-//! Which fields a fact has stands with the fact.
+//! The one reader of records: it takes a JSON object or a CSV row field by field, and says why a record is rejected.
+//! The fields of each fact are listed in the module of that fact.
 
 pub mod acceptance;
 pub mod problem;
@@ -14,22 +14,23 @@ use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
 
 pub use acceptance::{AHEAD_MS_MAX, AcceptanceWindow};
-pub use problem::{Code, Problem};
+pub use problem::{Code, RecordProblem};
 
-/// Longest text that means something to people only, in bytes: 200 items of four such texts stay below an item's 400 KB.
+/// The longest text that only people read, in bytes. An order of 200 items with four such texts each fits into the 400 KB of a
+/// stored item.
 pub const FREE_BYTES_MAX: usize = 400;
-/// Most entries of a list that means something to people only.
+/// The most entries of a list that only people read.
 pub const FREE_ITEMS_MAX: usize = 200;
 
-/// Largest count, of limits and caps: a million vouchers of it are 10^15 uses, a thousandth of what a counter holds.
+/// The largest count, for limits and caps. A million vouchers of this limit are 10^15 uses, a thousandth of what a counter holds.
 pub const COUNT_MAX: i64 = 1_000_000_000;
 
-/// The first [`FREE_BYTES_MAX`] bytes, whole characters.
+/// The beginning of a text, cut to at most [`FREE_BYTES_MAX`] bytes between two characters.
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(FREE_BYTES_MAX)]
 }
 
-/// A name that anybody may have made up, as it can be shown in an answer or on a terminal.
+/// Makes a name safe to show in an answer or on a terminal, since anybody may have made it up.
 fn shown_name(name: &str) -> String {
     let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     let mut name: String = name.chars().take(ID_BYTES_MAX).map(shown).collect();
@@ -37,29 +38,29 @@ fn shown_name(name: &str) -> String {
     name
 }
 
-/// One record, not yet understood.
+/// One record whose fields have not been read yet.
 #[derive(Debug)]
 pub enum Record<'a> {
-    /// A JSON object, its values still as text.
+    /// A JSON object, with each value still as JSON text.
     Json(BTreeMap<String, &'a RawValue>),
-    /// A CSV row under its header; an empty cell is absent.
+    /// The column names of the header and the cells of one CSV row. An empty cell counts as an absent field.
     Row(&'a [String], Vec<&'a str>),
 }
 
-/// A field's value, as far as its syntax tells.
+/// The value of a field, as far as its syntax shows a type.
 #[derive(Debug)]
 enum FieldValue<'a> {
     Absent,
-    /// JSON text, or a CSV cell (which may stand for any type).
+    /// A JSON text, or a CSV cell (which may hold a value of any type).
     Text(Cow<'a, str>),
-    /// A JSON number, as written.
+    /// A JSON number, as it was written.
     Number(&'a str),
     Bool(bool),
     Other,
 }
 
 impl<'a> FieldValue<'a> {
-    /// A JSON value, but for `null`.
+    /// Reads the type of a JSON value. The caller has already treated `null` as absent.
     fn of_json(raw: &'a str) -> Self {
         match raw.as_bytes().first() {
             _ if raw == "true" => Self::Bool(true),
@@ -73,7 +74,7 @@ impl<'a> FieldValue<'a> {
         }
     }
 
-    /// A text or a number, as far as it is kept.
+    /// The value as a text for people, cut to the length that is kept. Only a text or a number has one.
     fn free(&self) -> Option<String> {
         match self {
             Self::Text(text) => Some(cut(text).to_owned()),
@@ -87,21 +88,22 @@ impl<'a> Record<'a> {
     /// Reads a JSON text that must be an object.
     ///
     /// # Errors
-    /// `not_json` where it does not parse, `wrong_type` where it is no object.
-    pub fn from_json(text: &'a str) -> Result<Self, Problem> {
+    /// `not_json` where the text does not parse, `wrong_type` where it is not an object.
+    pub fn from_json(text: &'a str) -> Result<Self, RecordProblem> {
         match serde_json::from_str::<BTreeMap<String, &'a RawValue>>(text) {
             Ok(fields) => Ok(Self::Json(fields)),
-            Err(error) if error.is_data() => {
-                Err(Problem::whole(Code::WrongType, "a record is a JSON object"))
-            }
-            Err(error) => Err(Problem::whole(
+            Err(error) if error.is_data() => Err(RecordProblem::whole(
+                Code::WrongType,
+                "a record is a JSON object",
+            )),
+            Err(error) => Err(RecordProblem::whole(
                 Code::NotJson,
                 format!("this is no JSON: {error}"),
             )),
         }
     }
 
-    /// The JSON text of a field, `None` where it is absent or this is a CSV row.
+    /// The JSON text of a field. It is `None` where the field is absent or the record is a CSV row.
     pub fn raw(&self, field: &str) -> Option<&'a str> {
         match self {
             Self::Json(fields) => fields
@@ -112,13 +114,13 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// True where a JSON record has the field, be it with `null`.
+    /// True where a JSON record has the field, even if its value is `null`.
     pub fn names(&self, field: &str) -> bool {
         matches!(self, Self::Json(fields) if fields.contains_key(field))
     }
 
-    /// The names of its fields that are none of those known, in the order of their bytes, each as it can be shown: what is no
-    /// character to show is replaced, and of a long name the first [`ID_BYTES_MAX`] bytes are kept.
+    /// The names of the fields that are not in `known`, in the order of their bytes. Each name is made safe to show: control
+    /// characters are replaced, and only the first [`ID_BYTES_MAX`] bytes of a long name are kept.
     pub fn unknown_fields(&self, known: &[&str]) -> Vec<String> {
         let names: Vec<&str> = match self {
             Self::Json(fields) => fields.keys().map(String::as_str).collect(),
@@ -128,7 +130,7 @@ impl<'a> Record<'a> {
         unknown.map(shown_name).collect()
     }
 
-    /// The names of a JSON record's fields; a CSV row has none.
+    /// The names of the fields of a JSON record. A CSV row has none.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         let fields = match self {
             Self::Json(fields) => Some(fields.keys().map(String::as_str)),
@@ -137,17 +139,17 @@ impl<'a> Record<'a> {
         fields.into_iter().flatten()
     }
 
-    /// An object inside; `None` where it is absent.
+    /// The object in a field; `None` where the field is absent.
     ///
     /// # Errors
-    /// `wrong_type`.
-    pub fn object(&self, field: &str) -> Result<Option<Self>, Problem> {
+    /// `wrong_type` where the field is not an object.
+    pub fn object(&self, field: &str) -> Result<Option<Self>, RecordProblem> {
         let Some(raw) = self.raw(field) else {
             return Ok(None);
         };
         Self::from_json(raw)
             .map(Some)
-            .map_err(|_| Problem::of(field, Code::WrongType, format!("{field} is an object")))
+            .map_err(|_| RecordProblem::of(field, Code::WrongType, format!("{field} is an object")))
     }
 
     fn cell(&self, field: &str) -> FieldValue<'a> {
@@ -166,15 +168,15 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// A text; `None` where it is absent.
+    /// The text in a field; `None` where the field is absent.
     ///
     /// # Errors
-    /// `wrong_type` where it is something else.
-    pub fn text(&self, field: &str) -> Result<Option<Cow<'a, str>>, Problem> {
+    /// `wrong_type` where the field is not a text.
+    pub fn text(&self, field: &str) -> Result<Option<Cow<'a, str>>, RecordProblem> {
         match self.cell(field) {
             FieldValue::Absent => Ok(None),
             FieldValue::Text(text) => Ok(Some(text)),
-            _ => Err(Problem::of(
+            _ => Err(RecordProblem::of(
                 field,
                 Code::WrongType,
                 format!("{field} is a text"),
@@ -182,14 +184,14 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// A text that means something to people only: anything else than a text or a number is taken as absent, and what is
-    /// longer than [`FREE_BYTES_MAX`] is cut, so that no record can be too large to be stored.
+    /// A text that only people read. A value that is neither a text nor a number counts as absent. A text longer than
+    /// [`FREE_BYTES_MAX`] is cut, so that no record becomes too large to be stored.
     pub fn free_text(&self, field: &str) -> Option<String> {
         self.cell(field).free()
     }
 
-    /// A list of texts: a JSON array, or a CSV cell joined by `|`. Anything else is taken as empty, and what of a list is neither text
-    /// nor number as absent; what is beyond [`FREE_ITEMS_MAX`] or [`FREE_BYTES_MAX`] is cut.
+    /// A list of texts: a JSON array, or a CSV cell with texts joined by `|`. Any other value counts as an empty list, and an
+    /// entry that is neither a text nor a number is left out. What is beyond [`FREE_ITEMS_MAX`] or [`FREE_BYTES_MAX`] is cut.
     pub fn free_list(&self, field: &str) -> Vec<String> {
         if let (Self::Row(..), FieldValue::Text(text)) = (self, self.cell(field)) {
             let texts = text.split('|').take(FREE_ITEMS_MAX);
@@ -203,16 +205,16 @@ impl<'a> Record<'a> {
         texts.take(FREE_ITEMS_MAX).collect()
     }
 
-    /// A text that must be there.
+    /// The text in a field that must be present.
     ///
     /// # Errors
     /// `missing`, `wrong_type`.
-    pub fn needed(&self, field: &str) -> Result<Cow<'a, str>, Problem> {
+    pub fn needed(&self, field: &str) -> Result<Cow<'a, str>, RecordProblem> {
         self.text(field)?
-            .ok_or_else(|| Problem::of(field, Code::Missing, format!("{field} is needed")))
+            .ok_or_else(|| RecordProblem::of(field, Code::Missing, format!("{field} is needed")))
     }
 
-    /// An id that may be absent.
+    /// The id in a field that may be absent.
     ///
     /// # Errors
     /// `wrong_type`, `bad_id`.
@@ -220,16 +222,16 @@ impl<'a> Record<'a> {
         &self,
         field: &str,
         new: impl Fn(&str) -> Result<T, crate::value::id::BadId>,
-    ) -> Result<Option<T>, Problem> {
+    ) -> Result<Option<T>, RecordProblem> {
         let Some(text) = self.text(field)? else {
             return Ok(None);
         };
         new(&text)
             .map(Some)
-            .map_err(|why| Problem::of(field, Code::BadId, format!("{field}: {why}")))
+            .map_err(|why| RecordProblem::of(field, Code::BadId, format!("{field}: {why}")))
     }
 
-    /// An id that must be there.
+    /// The id in a field that must be present.
     ///
     /// # Errors
     /// `missing`, `wrong_type`, `bad_id`.
@@ -237,44 +239,44 @@ impl<'a> Record<'a> {
         &self,
         field: &str,
         new: impl Fn(&str) -> Result<T, crate::value::id::BadId>,
-    ) -> Result<T, Problem> {
+    ) -> Result<T, RecordProblem> {
         self.id(field, new)?
-            .ok_or_else(|| Problem::of(field, Code::Missing, format!("{field} is needed")))
+            .ok_or_else(|| RecordProblem::of(field, Code::Missing, format!("{field} is needed")))
     }
 
-    /// An instant that may be absent.
+    /// The instant in a field that may be absent.
     ///
     /// # Errors
     /// `wrong_type`, `bad_time`.
-    pub fn instant(&self, field: &str) -> Result<Option<Instant>, Problem> {
+    pub fn instant(&self, field: &str) -> Result<Option<Instant>, RecordProblem> {
         let Some(text) = self.text(field)? else {
             return Ok(None);
         };
         Instant::parse(&text)
             .map(Some)
-            .map_err(|why| Problem::of(field, Code::BadTime, format!("{field}: {why}")))
+            .map_err(|why| RecordProblem::of(field, Code::BadTime, format!("{field}: {why}")))
     }
 
-    /// An instant that must be there.
+    /// The instant in a field that must be present.
     ///
     /// # Errors
     /// `missing`, `wrong_type`, `bad_time`.
-    pub fn needed_instant(&self, field: &str) -> Result<Instant, Problem> {
+    pub fn needed_instant(&self, field: &str) -> Result<Instant, RecordProblem> {
         self.instant(field)?
-            .ok_or_else(|| Problem::of(field, Code::Missing, format!("{field} is needed")))
+            .ok_or_else(|| RecordProblem::of(field, Code::Missing, format!("{field} is needed")))
     }
 
-    /// An amount, from text or from a JSON number's own text; may be absent.
+    /// The amount in a field that may be absent, read from a text or from a JSON number exactly as it was written.
     ///
     /// # Errors
     /// `wrong_type`, `bad_money`.
-    pub fn money(&self, field: &str) -> Result<Option<Money>, Problem> {
+    pub fn money(&self, field: &str) -> Result<Option<Money>, RecordProblem> {
         let text = match self.cell(field) {
             FieldValue::Absent => return Ok(None),
             FieldValue::Text(text) => text,
             FieldValue::Number(text) => Cow::Borrowed(text),
             _ => {
-                return Err(Problem::of(
+                return Err(RecordProblem::of(
                     field,
                     Code::WrongType,
                     format!("{field} is an amount, as a text or a number"),
@@ -283,28 +285,28 @@ impl<'a> Record<'a> {
         };
         Money::parse(&text)
             .map(Some)
-            .map_err(|why| Problem::of(field, Code::BadMoney, format!("{field}: {why}")))
+            .map_err(|why| RecordProblem::of(field, Code::BadMoney, format!("{field}: {why}")))
     }
 
-    /// An amount that must be there.
+    /// The amount in a field that must be present.
     ///
     /// # Errors
     /// `missing`, `wrong_type`, `bad_money`.
-    pub fn needed_money(&self, field: &str) -> Result<Money, Problem> {
+    pub fn needed_money(&self, field: &str) -> Result<Money, RecordProblem> {
         self.money(field)?
-            .ok_or_else(|| Problem::of(field, Code::Missing, format!("{field} is needed")))
+            .ok_or_else(|| RecordProblem::of(field, Code::Missing, format!("{field} is needed")))
     }
 
-    /// A currency that may be absent.
+    /// The currency in a field that may be absent.
     ///
     /// # Errors
     /// `wrong_type`, `unknown_currency`.
-    pub fn currency(&self, field: &str) -> Result<Option<Currency>, Problem> {
+    pub fn currency(&self, field: &str) -> Result<Option<Currency>, RecordProblem> {
         let Some(code) = self.text(field)? else {
             return Ok(None);
         };
         Currency::parse(&code).map(Some).ok_or_else(|| {
-            Problem::of(
+            RecordProblem::of(
                 field,
                 Code::UnknownCurrency,
                 format!("{field}: {code:?} is no currency of ISO 4217, like EUR"),
@@ -312,20 +314,24 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// A currency that must be there.
+    /// The currency in a field that must be present.
     ///
     /// # Errors
     /// `missing`, `wrong_type`, `unknown_currency`.
-    pub fn needed_currency(&self, field: &str) -> Result<Currency, Problem> {
+    pub fn needed_currency(&self, field: &str) -> Result<Currency, RecordProblem> {
         self.currency(field)?
-            .ok_or_else(|| Problem::of(field, Code::Missing, format!("{field} is needed")))
+            .ok_or_else(|| RecordProblem::of(field, Code::Missing, format!("{field} is needed")))
     }
 
-    /// One of some words; `None` where it is absent.
+    /// The value for the word in a field, out of a list of allowed words; `None` where the field is absent.
     ///
     /// # Errors
-    /// `wrong_type`, `unknown_value`.
-    pub fn word<T: Copy>(&self, field: &str, words: &[(&str, T)]) -> Result<Option<T>, Problem> {
+    /// `wrong_type` where the field is not a text, `unknown_value` where the word is not in the list.
+    pub fn word<T: Copy>(
+        &self,
+        field: &str,
+        words: &[(&str, T)],
+    ) -> Result<Option<T>, RecordProblem> {
         let Some(text) = self.text(field)? else {
             return Ok(None);
         };
@@ -333,15 +339,15 @@ impl<'a> Record<'a> {
         found.map(|(_, value)| Some(*value)).ok_or_else(|| {
             let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             let detail = format!("{field}: {text:?} is none of {}", words.join(", "));
-            Problem::of(field, Code::UnknownValue, detail)
+            RecordProblem::of(field, Code::UnknownValue, detail)
         })
     }
 
-    /// A count that may be absent: a JSON number or, in a CSV row, its digits.
+    /// The count in a field that may be absent: a JSON number or, in a CSV row, its digits.
     ///
     /// # Errors
-    /// `wrong_type` for anything that is no whole number from 0 to [`COUNT_MAX`].
-    pub fn count(&self, field: &str) -> Result<Option<i64>, Problem> {
+    /// `wrong_type` for anything that is not a whole number from 0 to [`COUNT_MAX`].
+    pub fn count(&self, field: &str) -> Result<Option<i64>, RecordProblem> {
         let text = match (self, self.cell(field)) {
             (_, FieldValue::Absent) => return Ok(None),
             (_, FieldValue::Number(text)) => Some(text.to_owned()),
@@ -353,15 +359,15 @@ impl<'a> Record<'a> {
             .map(Some)
             .ok_or_else(|| {
                 let detail = format!("{field} is a whole number from 0 to {COUNT_MAX}");
-                Problem::of(field, Code::WrongType, detail)
+                RecordProblem::of(field, Code::WrongType, detail)
             })
     }
 
-    /// True or false; absent is false. A CSV cell says `true` or `false`.
+    /// The truth value in a field; an absent field is false. A CSV cell holds `true` or `false`.
     ///
     /// # Errors
-    /// `wrong_type`.
-    pub fn flag(&self, field: &str) -> Result<bool, Problem> {
+    /// `wrong_type` for any other value.
+    pub fn flag(&self, field: &str) -> Result<bool, RecordProblem> {
         match (self, self.cell(field)) {
             (_, FieldValue::Absent) => Ok(false),
             (_, FieldValue::Bool(flag)) => Ok(flag),
@@ -371,7 +377,7 @@ impl<'a> Record<'a> {
             (Self::Row(..), FieldValue::Text(text)) if text.eq_ignore_ascii_case("false") => {
                 Ok(false)
             }
-            _ => Err(Problem::of(
+            _ => Err(RecordProblem::of(
                 field,
                 Code::WrongType,
                 format!("{field} is true or false"),

@@ -1,18 +1,18 @@
-//! The bytes of a file: its beginning may be looked at before it is read, and gzip is unpacked on the way.
+//! The bytes of a file. The beginning can be inspected before it is read, and gzip is unpacked while reading.
 
 use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::GzDecoder;
 
-/// As much of a beginning is looked at, in bytes: enough for the first entry of a zip archive to tell a workbook.
+/// How many bytes of the beginning are inspected. The first entry of a zip archive fits in, which shows whether it is a workbook.
 pub(crate) const BEGINNING_BYTES: usize = 512;
 const BUFFER_BYTES: usize = 128 << 10;
 
-/// What holds the file, its failures marked as such: the gzip reader has failures of its own.
+/// The storage that holds the file. Its failures are marked, since the gzip reader has failures of its own.
 #[derive(Debug)]
 pub(crate) struct Source<R>(pub(crate) R);
 
-/// A failure of what holds the file.
+/// A failure of the storage that holds the file.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(crate) struct SourceFailed(pub(crate) io::Error);
@@ -29,13 +29,13 @@ impl<R: Read> Read for Source<R> {
     }
 }
 
-/// A reader whose beginning was looked at.
+/// A reader whose beginning was inspected.
 #[derive(Debug)]
 pub(crate) struct Begun<R> {
     beginning: Vec<u8>,
-    /// As many bytes of the beginning were read.
+    /// How many bytes of the beginning were read.
     read: usize,
-    /// Why the beginning is shorter than it could be; told once it was read.
+    /// Why the beginning is shorter than it could be. The error is returned after the beginning was read.
     failed: Option<io::Error>,
     rest: R,
 }
@@ -61,7 +61,7 @@ impl<R: Read> Begun<R> {
         self.failed.take()
     }
 
-    /// Goes past the mark that some programs begin UTF-8 with; what is left of the beginning.
+    /// Skips the byte order mark that some programs put before UTF-8, and returns the rest of the beginning.
     pub(crate) fn skip_byte_order_mark(&mut self) -> &[u8] {
         if self.beginning.starts_with(b"\xef\xbb\xbf") {
             self.read = 3;
@@ -84,7 +84,7 @@ impl<R: Read> Read for Begun<R> {
     }
 }
 
-/// A file without its compression.
+/// The bytes of a file after decompression.
 #[derive(Debug)]
 pub(crate) enum Unpacked<R: Read> {
     Plain(R),
@@ -100,11 +100,11 @@ impl<R: Read> Read for Unpacked<R> {
     }
 }
 
-/// The members of a gzip file, one after the other. Zero bytes behind a member are nothing: tapes, block devices and some uploaders
-/// fill their last block with them.
+/// The members of a gzip file, one after the other. Zero bytes after a member are ignored, because tapes, block devices and some
+/// uploaders fill their last block with them.
 #[derive(Debug)]
 pub(crate) struct Gzip<R: Read> {
-    /// `None` after the last.
+    /// The current member; `None` after the last one.
     member: Option<GzDecoder<BufReader<R>>>,
 }
 
@@ -141,7 +141,7 @@ impl<R: Read> Read for Gzip<R> {
     }
 }
 
-/// The first byte that is none, which stays unread.
+/// Skips zero bytes. Returns the first other byte, which stays unread.
 fn skip_zeros(bytes: &mut impl BufRead) -> io::Result<Option<u8>> {
     loop {
         let block = bytes.fill_buf()?;

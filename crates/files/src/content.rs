@@ -1,6 +1,6 @@
-//! What a file is that is neither CSV nor JSON lines, by its first bytes, in words for whoever sent it: what it is, and what to do.
+//! Recognises files that are neither CSV nor JSON lines by their first bytes, and tells the sender what they are and what to do.
 
-/// Beginnings of files that people take for lists of records. Those of letters only are long: a header may begin like them.
+/// Beginnings of files that people mistake for lists of records. Those of letters are long, since a header may begin alike.
 const BEGINNINGS: [(&[u8], &str); 20] = [
     (
         b"\xd0\xcf\x11\xe0",
@@ -78,7 +78,7 @@ const BEGINNINGS: [(&[u8], &str); 20] = [
     ),
 ];
 
-/// What a zip archive holds first, or nearly so, where it is a workbook.
+/// Names of entries, one of which is at or near the beginning of a zip archive that is a workbook.
 const WORKBOOK_ENTRIES: [&[u8]; 5] = [
     b"[Content_Types].xml",
     b"_rels/",
@@ -87,7 +87,7 @@ const WORKBOOK_ENTRIES: [&[u8]; 5] = [
     b"customXml/",
 ];
 
-/// Says what begins like this, and what to do; `None` for what may be text in UTF-8, and for gzip.
+/// Says what kind of file begins like this, and what to do. `None` for gzip and for what may be text in UTF-8.
 ///
 /// # Example
 /// ```
@@ -110,7 +110,7 @@ pub fn what_is(beginning: &[u8]) -> Option<&'static str> {
         Some(b'<') => text.len() >= with.len() && text[..with.len()].eq_ignore_ascii_case(with),
         _ => beginning.starts_with(with),
     };
-    // By its mark UTF-32 begins like UTF-16.
+    // The mark of UTF-32 begins like that of UTF-16, so UTF-32 is checked first.
     if beginning.starts_with(b"\xff\xfe\0\0") || beginning.starts_with(b"\0\0\xfe\xff") {
         return Some("the file is UTF-32: save it as UTF-8");
     }
@@ -129,18 +129,18 @@ pub(crate) fn is_gzip(beginning: &[u8]) -> bool {
     beginning.starts_with(b"\x1f\x8b")
 }
 
-/// UTF-16 without a mark: what is ASCII in it has a zero byte before or after each character, and names of columns are ASCII.
+/// True for UTF-16 without a mark. Each ASCII character in it has a zero byte on one side, and names of columns are ASCII.
 fn every_other_byte_is_zero(beginning: &[u8]) -> bool {
     let zeros = |from: usize| {
         let bytes = beginning.iter().skip(from).step_by(2);
         bytes.filter(|byte| **byte == 0).count()
     };
     let (more, fewer) = (zeros(0).max(zeros(1)), zeros(0).min(zeros(1)));
-    // Half of the characters, and a zero byte in the other half of a character now and then.
+    // At least half of the characters have a zero byte on one side. On the other side a zero byte may occur now and then.
     more > 0 && more * 4 >= beginning.len() && fewer * 4 <= more
 }
 
-/// Says where text is not UTF-8, and what to do.
+/// Says which byte is not UTF-8, and what to do.
 pub(crate) fn not_utf8(byte: u8) -> String {
     format!(
         "the byte 0x{byte:02X} is not UTF-8; is it Windows-1252 or Latin-1? Save the file as UTF-8 (in a spreadsheet, “CSV UTF-8”)"

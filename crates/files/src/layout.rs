@@ -1,25 +1,25 @@
-//! How records stand in a file, by its name.
+//! The layout of records in a file, as far as its name tells.
 
-/// How records stand in a file.
+/// The format of the records in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// A header, and a row a record.
+    /// A header, and then one row for each record.
     Csv,
-    /// A JSON object a line.
+    /// One JSON object on each line.
     JsonLines,
 }
 
-/// What the name of a file says of its content.
+/// What the name of a file says about its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
-    /// How records stand in it.
+    /// The format of the records.
     pub format: Format,
-    /// It is compressed with gzip.
+    /// True where the file is compressed with gzip.
     pub gzipped: bool,
 }
 
 impl Layout {
-    /// Reads the ending of a name, in any case; `None` where it says nothing.
+    /// Reads the ending of a file name, in upper or lower case; `None` where the ending is not known.
     ///
     /// # Example
     /// ```

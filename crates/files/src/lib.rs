@@ -1,7 +1,8 @@
-//! The one reader of files: a reader of bytes goes in, records come out, each with the line it starts on. The rules of CSV (RFC 4180),
-//! of line ends, of encodings and of gzip stand here and nowhere else. A file streams: one record is held, whatever its size.
+//! The one reader of files: it reads bytes and returns records, each with the line it starts on. Only this crate knows the rules
+//! of CSV (RFC 4180), of line ends, of encodings and of gzip. A file is streamed: whatever its size, only one record is held in
+//! memory.
 //!
-//! What a record means is not known here, nor where a file lies.
+//! This crate does not know what a record means or where a file is stored.
 
 mod bytes;
 mod content;
@@ -12,22 +13,22 @@ mod row;
 
 pub use content::what_is;
 pub use layout::{Format, Layout};
-pub use records::{Line, NotUtf8, Records, Rules, Spoilt};
+pub use records::{FileRules, Line, NotUtf8, Records, Spoilt};
 
-/// The longest record, in bytes: what is kept of a fact has at most 400 KB.
+/// The longest record, in bytes. What is stored of a fact has at most 400 KB.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 
-/// Stands for what is not UTF-8, where that does not fail the file: no id, time, amount or word holds a control character, so each is
-/// refused where it matters, and free text that is spoilt refuses no record.
+/// Replaces bytes that are not UTF-8, where such bytes do not fail the file. No id, time, amount or word may hold a control
+/// character. So a bad byte in such a field is refused, while a bad byte in free text refuses no record.
 pub const SUBSTITUTE: char = '\u{1a}';
 
 /// Why a file cannot be read to its end.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// What holds the file failed: the same may be tried again.
+pub enum FileFault {
+    /// The storage that holds the file failed. Reading may be tried again.
     #[error("failed to read the file: {0}")]
     Source(std::io::Error),
-    /// The file itself is at fault, and the sentence says how, to whoever made it.
+    /// The content of the file is wrong. The sentence tells whoever made the file what is wrong.
     #[error("{0}")]
     Content(String),
 }

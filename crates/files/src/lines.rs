@@ -1,15 +1,15 @@
-//! Lines with their numbers: they end in LF, CR LF or CR, also mixed. Lines can be put back.
+//! Lines with their numbers. A line ends in LF, CR LF or CR, also mixed in one file. Lines can be put back to be read again.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use crate::bytes::{Begun, Source, SourceFailed, Unpacked};
 use crate::content::not_utf8;
-use crate::{Fault, RECORD_BYTES_MAX};
+use crate::{FileFault, RECORD_BYTES_MAX};
 
-/// Bytes without one record after which a file is no list of records: a gzip bomb of 1 MiB unpacks to as much.
+/// The most bytes without a record. A file with more is not a list of records: a gzip bomb of 1 MiB unpacks to as much.
 const SILENT_BYTES_MAX: u64 = 1 << 30;
-/// Bytes that may be read again because of quotes that were not closed, and as many times what was read: a stray quote costs a
-/// record's length, and a file of nothing else must not cost its square.
+/// How many bytes may be read again because of unclosed quotes: this many, plus `AGAIN_TIMES_MAX` times the bytes read so far.
+/// One stray quote costs the length of a record, but a file full of them must not cost the square of its length.
 const AGAIN_BYTES_MAX: u64 = 64 << 20;
 const AGAIN_TIMES_MAX: u64 = 16;
 
@@ -21,17 +21,17 @@ pub(crate) type Bytes<R> = Begun<Unpacked<Begun<Source<R>>>>;
 pub(crate) struct Lines<R: Read> {
     bytes: BufReader<Bytes<R>>,
     put_back: Cursor<Vec<u8>>,
-    /// What went wrong when no more than a look was taken at the next byte.
+    /// The error that occurred when only the next byte was looked at. It is returned by the next read.
     failed: Option<io::Error>,
-    /// A line that is not UTF-8 fails the file.
+    /// True where a line that is not UTF-8 fails the file.
     utf8_only: bool,
-    /// The number of the line read last; 0 before the first.
+    /// The number of the line that was read last; 0 before the first line.
     number: u64,
-    /// Bytes of the file that were read.
+    /// The number of bytes of the file that were read.
     read: u64,
-    /// Bytes of the file up to the last record.
+    /// The number of bytes that were read up to the end of the last record.
     silent_since: u64,
-    /// Bytes put back.
+    /// The number of bytes that were put back.
     again: u64,
 }
 
@@ -53,13 +53,13 @@ impl<R: Read> Lines<R> {
         self.number
     }
 
-    /// Says that a record ends here.
+    /// Notes that a record ends here.
     pub(crate) fn end_record(&mut self) {
         self.silent_since = self.read;
     }
 
-    /// Goes past lines that are blank, as far as is seen without reading; a file of nothing else is read as fast as it comes.
-    pub(crate) fn skip_blank(&mut self) -> Result<(), Fault> {
+    /// Skips blank lines, as far as they are in the buffer already. A file of only blank lines is read as fast as it arrives.
+    pub(crate) fn skip_blank(&mut self) -> Result<(), FileFault> {
         loop {
             let block = match self.fill() {
                 Ok(block) => block,
@@ -69,7 +69,7 @@ impl<R: Read> Lines<R> {
             loop {
                 length += match &block[length..] {
                     [b'\r', b'\n', ..] => 2,
-                    // What follows the last CR of a block is not seen.
+                    // What follows a CR at the end of the buffer is not known yet, so that CR is left for later.
                     [b'\n', ..] | [b'\r', _, ..] => 1,
                     _ => break,
                 };
@@ -84,9 +84,9 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Appends the next line, with its end; false at the end of the file. Of a line that is too long only the first byte beyond
-    /// [`RECORD_BYTES_MAX`] is appended, and the end.
-    pub(crate) fn read(&mut self, line: &mut Vec<u8>) -> Result<bool, Fault> {
+    /// Appends the next line with its line end; returns false at the end of the file. Of a line that is too long, only the bytes
+    /// up to the first byte beyond [`RECORD_BYTES_MAX`] are appended, and the line end.
+    pub(crate) fn read(&mut self, line: &mut Vec<u8>) -> Result<bool, FileFault> {
         let start = line.len();
         let mut any = false;
         loop {
@@ -124,8 +124,13 @@ impl<R: Read> Lines<R> {
         Ok(any)
     }
 
-    /// Puts back all lines of `text` but the first, which stays: the next line read is the one after `first`.
-    pub(crate) fn put_back_after(&mut self, first: u64, text: &mut Vec<u8>) -> Result<(), Fault> {
+    /// Puts back all lines of `text` except the first, which stays in `text`. The next line read is then the one after line
+    /// `first`.
+    pub(crate) fn put_back_after(
+        &mut self,
+        first: u64,
+        text: &mut Vec<u8>,
+    ) -> Result<(), FileFault> {
         let end = memchr::memchr2(b'\n', b'\r', text).map_or(text.len(), |at| {
             at + 1 + usize::from(text[at..].starts_with(b"\r\n"))
         });
@@ -135,7 +140,7 @@ impl<R: Read> Lines<R> {
             rest.extend_from_slice(&self.put_back.get_ref()[unread..]);
             self.again += rest.len() as u64;
             if self.again > AGAIN_BYTES_MAX + AGAIN_TIMES_MAX * self.read {
-                return Err(Fault::Content(format!(
+                return Err(FileFault::Content(format!(
                     "line {first}: again and again quotes are opened and not closed; is every quote inside a cell doubled?"
                 )));
             }
@@ -149,7 +154,7 @@ impl<R: Read> Lines<R> {
         (self.put_back.position() as usize) < self.put_back.get_ref().len()
     }
 
-    /// The next bytes; none at the end of the file.
+    /// The next bytes of the file; empty at its end.
     fn fill(&mut self) -> io::Result<&[u8]> {
         if self.is_put_back() {
             return self.put_back.fill_buf();
@@ -172,7 +177,7 @@ impl<R: Read> Lines<R> {
     fn line_feed_follows(&mut self) -> bool {
         match self.fill() {
             Ok(block) => block.first() == Some(&b'\n'),
-            // The line before it is whole.
+            // The line before the error is complete, so the error is kept for the next read.
             Err(error) => {
                 self.failed = Some(error);
                 false
@@ -180,28 +185,30 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    fn check_utf8(&self, line: &[u8]) -> Result<(), Fault> {
+    fn check_utf8(&self, line: &[u8]) -> Result<(), FileFault> {
         let Err(error) = std::str::from_utf8(line) else {
             return Ok(());
         };
         let at = error.valid_up_to();
         let why = not_utf8(line.get(at).copied().unwrap_or_default());
         let (line, byte) = (self.number, at + 1);
-        Err(Fault::Content(format!("line {line}, byte {byte}: {why}")))
+        Err(FileFault::Content(format!(
+            "line {line}, byte {byte}: {why}"
+        )))
     }
 
-    fn check_silence(&self) -> Result<(), Fault> {
+    fn check_silence(&self) -> Result<(), FileFault> {
         if self.read - self.silent_since <= SILENT_BYTES_MAX {
             return Ok(());
         }
-        Err(Fault::Content(format!(
+        Err(FileFault::Content(format!(
             "there is no record in {} GiB before the end of line {}: this is no list of records",
             SILENT_BYTES_MAX >> 30,
             self.number + 1
         )))
     }
 
-    fn fault(&self, error: io::Error) -> Fault {
+    fn fault(&self, error: io::Error) -> FileFault {
         let place = match self.number {
             0 => "at its beginning".to_owned(),
             line => format!("after line {line}"),
@@ -210,20 +217,20 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// A failure of what holds the file, or of its gzip stream.
-pub(crate) fn fault(error: io::Error, place: &str) -> Fault {
+/// Makes a fault of a failure of the storage or of the gzip stream.
+pub(crate) fn fault(error: io::Error, place: &str) -> FileFault {
     let gzip = match error.downcast::<SourceFailed>() {
-        Ok(SourceFailed(error)) => return Fault::Source(error),
+        Ok(SourceFailed(error)) => return FileFault::Source(error),
         Err(error) => error,
     };
     let why = match gzip.kind() {
         io::ErrorKind::UnexpectedEof => "it ends in the middle: was it uploaded whole?".to_owned(),
         _ => gzip.to_string(),
     };
-    Fault::Content(format!("the gzip stream is broken {place}: {why}"))
+    FileFault::Content(format!("the gzip stream is broken {place}: {why}"))
 }
 
-/// A line without its end.
+/// A line without its line end.
 pub(crate) fn without_end(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)

@@ -3,61 +3,62 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use revtrail_core::record::{Code, Problem, Record};
+use revtrail_core::record::{Code, Record, RecordProblem};
 
 use crate::bytes::{Begun, Gzip, Source, Unpacked};
 use crate::content::{is_gzip, not_utf8, what_is};
 use crate::layout::{Format, Layout};
 use crate::lines::{Lines, fault, without_end};
-use crate::row::{Row, Taken};
-use crate::{Fault, RECORD_BYTES_MAX, SUBSTITUTE};
+use crate::row::{CsvRow, LineOutcome};
+use crate::{FileFault, RECORD_BYTES_MAX, SUBSTITUTE};
 
-/// As much of a longer record is shown in what is rejected, in bytes.
+/// How many bytes of a longer record are shown when it is rejected.
 const SHOWN_BYTES_MAX: usize = 1 << 10;
-/// As much of a header is shown, in bytes.
+/// How many bytes of a header are shown in a message.
 const HEADER_BYTES_MAX: usize = 300;
 
-/// What becomes of text that is not UTF-8.
+/// What happens to text that is not UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotUtf8 {
-    /// It fails the file.
+    /// Such text fails the whole file.
     FailsFile,
-    /// It spoils a field, and matters where the field does.
+    /// Such text spoils only the field that holds it, and matters only where that field does.
     SpoilsField,
 }
 
-/// What is asked of a file.
+/// What a file must fulfil.
 #[derive(Debug, Clone, Copy)]
-pub struct Rules {
+pub struct FileRules {
     /// The columns that a CSV file must have.
     pub needed: &'static [&'static str],
-    /// What becomes of text that is not UTF-8.
+    /// What happens to text that is not UTF-8.
     pub not_utf8: NotUtf8,
 }
 
 /// One record of a file.
 #[derive(Debug)]
 pub struct Line<'r> {
-    /// The line it starts on; the first of the file is 1.
+    /// The number of the line that the record starts on. The first line of the file has the number 1.
     pub number: u64,
-    /// As it stands in the file, without the end of its last line; of a record that is too long only the beginning.
+    /// The text of the record as it is in the file, without the end of its last line. Of a record that is too long it is only the
+    /// beginning.
     pub text: Cow<'r, str>,
-    /// The record, or why it is none.
-    pub record: Result<Record<'r>, Problem>,
-    /// Which of its fields are not UTF-8.
+    /// The record, or the problem why it is not a record.
+    pub record: Result<Record<'r>, RecordProblem>,
+    /// The fields of the record that are not UTF-8.
     pub spoilt: Spoilt,
 }
 
-/// Fields that are not UTF-8, by their names, each with such a byte.
+/// The names of fields that are not UTF-8, each with one of its bad bytes.
 #[derive(Debug)]
 pub struct Spoilt(Vec<(String, u8)>);
 
 impl Spoilt {
-    /// Says of a problem with such a field that this is the reason: an id in Windows-1252 is no id, but nobody sees a bad character.
-    pub fn explain(&self, problem: Problem) -> Problem {
+    /// Adds this reason to a problem with such a field. An id in Windows-1252 is not an id, but nobody can see the bad character.
+    pub fn explain(&self, problem: RecordProblem) -> RecordProblem {
         let named = |field: &str| problem.field.as_deref() == Some(field);
         match self.0.iter().find(|(field, _)| named(field)) {
-            Some((field, byte)) => Problem {
+            Some((field, byte)) => RecordProblem {
                 detail: format!("{field}: {}", not_utf8(*byte)),
                 ..problem
             },
@@ -66,26 +67,26 @@ impl Spoilt {
     }
 }
 
-/// The records of a file, one after the other.
+/// A reader that returns the records of a file one after the other.
 #[derive(Debug)]
 pub struct Records<R: Read> {
     lines: Lines<R>,
     format: Format,
     needed: &'static [&'static str],
     header: Option<Vec<String>>,
-    /// The record read last: its line, its bytes, and its cells or, where they are not UTF-8, its JSON text.
+    /// The record that was read last: its line, its bytes, and its cells or, where the bytes are not UTF-8, its JSON text.
     number: u64,
     text: Vec<u8>,
-    row: Row,
+    row: CsvRow,
     mended: String,
 }
 
 impl<R: Read> Records<R> {
-    /// Opens a file at its beginning. One whose name says nothing has the layout that its content has.
+    /// Opens a file at its beginning. Where its name says nothing about the layout, its content decides.
     ///
     /// # Errors
-    /// [`Fault::Source`]; [`Fault::Content`] where its first bytes are those of something else.
-    pub fn open(bytes: R, layout: Option<Layout>, rules: Rules) -> Result<Self, Fault> {
+    /// [`FileFault::Source`]; [`FileFault::Content`] where the first bytes show another kind of file.
+    pub fn open(bytes: R, layout: Option<Layout>, rules: FileRules) -> Result<Self, FileFault> {
         let mut packed = Begun::new(Source(bytes));
         if let Some(error) = packed.take_failure() {
             return Err(fault(error, "at its beginning"));
@@ -93,7 +94,7 @@ impl<R: Read> Records<R> {
         let is_packed = is_gzip(packed.beginning());
         let gzipped = layout.map_or(is_packed, |layout| layout.gzipped);
         if gzipped && !is_packed {
-            return Err(Fault::Content(no_gzip(packed.beginning()).to_owned()));
+            return Err(FileFault::Content(no_gzip(packed.beginning()).to_owned()));
         }
         let mut bytes = Begun::new(match gzipped {
             true => Unpacked::Gzip(Gzip::new(packed)),
@@ -106,7 +107,7 @@ impl<R: Read> Records<R> {
             (false, _) => what_is(beginning),
         };
         if let Some(what) = what {
-            return Err(Fault::Content(what.to_owned()));
+            return Err(FileFault::Content(what.to_owned()));
         }
         let beginning = bytes.skip_byte_order_mark().trim_ascii_start();
         let by_content = match beginning.first() {
@@ -120,7 +121,7 @@ impl<R: Read> Records<R> {
             header: None,
             number: 0,
             text: Vec::new(),
-            row: Row::default(),
+            row: CsvRow::default(),
             mended: String::new(),
         })
     }
@@ -128,8 +129,8 @@ impl<R: Read> Records<R> {
     /// The next record; `None` at the end of the file.
     ///
     /// # Errors
-    /// Why the file cannot be read on. What was read before stays good.
-    pub fn next_line(&mut self) -> Result<Option<Line<'_>>, Fault> {
+    /// [`FileFault`] where the file cannot be read any further. Records that were returned before stay valid.
+    pub fn next_line(&mut self) -> Result<Option<Line<'_>>, FileFault> {
         let Some(whole) = self.advance()? else {
             return Ok(None);
         };
@@ -158,21 +159,21 @@ impl<R: Read> Records<R> {
         }))
     }
 
-    /// Goes past the next record; false at the end of the file.
+    /// Skips the next record; returns false at the end of the file.
     ///
     /// # Errors
-    /// As [`Records::next_line`].
-    pub fn skip(&mut self) -> Result<bool, Fault> {
+    /// The same as [`Records::next_line`].
+    pub fn skip(&mut self) -> Result<bool, FileFault> {
         Ok(self.advance()?.is_some())
     }
 
-    /// The number of the line that was read last, which tells where a [`Fault`] lies.
+    /// The number of the line that was read last. It tells where a [`FileFault`] occurred.
     pub fn line(&self) -> u64 {
         self.lines.number().max(1)
     }
 
-    /// Reads the bytes of the next record, or what is wrong with them.
-    fn advance(&mut self) -> Result<Option<Result<(), Problem>>, Fault> {
+    /// Reads the bytes of the next record, or finds what is wrong with them.
+    fn advance(&mut self) -> Result<Option<Result<(), RecordProblem>>, FileFault> {
         let advanced = match self.format {
             Format::JsonLines => self.advance_line(),
             Format::Csv => {
@@ -186,7 +187,7 @@ impl<R: Read> Records<R> {
         advanced
     }
 
-    fn advance_line(&mut self) -> Result<Option<Result<(), Problem>>, Fault> {
+    fn advance_line(&mut self) -> Result<Option<Result<(), RecordProblem>>, FileFault> {
         loop {
             self.text.clear();
             self.lines.skip_blank()?;
@@ -203,8 +204,8 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Of a row that breaks off in the middle only the first line is lost: one stray quote must not swallow the rows below it.
-    fn advance_row(&mut self) -> Result<Option<Result<(), Problem>>, Fault> {
+    /// Reads a CSV row. If the row breaks off, only its first line is lost: one stray quote must not swallow the rows below.
+    fn advance_row(&mut self) -> Result<Option<Result<(), RecordProblem>>, FileFault> {
         self.row.clear();
         self.text.clear();
         loop {
@@ -229,16 +230,18 @@ impl<R: Read> Records<R> {
             }
             let taken = match more {
                 true if !is_long => self.row.take(&self.text[start..]),
-                true => Taken::Broken(format!(
+                true => LineOutcome::Broken(format!(
                     "a quote that opens in this row is not closed within {} MiB",
                     RECORD_BYTES_MAX >> 20
                 )),
-                false => Taken::Broken("a quote that opens in this row is not closed".to_owned()),
+                false => {
+                    LineOutcome::Broken("a quote that opens in this row is not closed".to_owned())
+                }
             };
             match taken {
-                Taken::Whole => return Ok(Some(Ok(()))),
-                Taken::Open => {}
-                Taken::Broken(why) => {
+                LineOutcome::Whole => return Ok(Some(Ok(()))),
+                LineOutcome::Open => {}
+                LineOutcome::Broken(why) => {
                     self.lines.put_back_after(self.number, &mut self.text)?;
                     return Ok(Some(Err(not_csv(why))));
                 }
@@ -246,9 +249,9 @@ impl<R: Read> Records<R> {
         }
     }
 
-    fn read_header(&mut self) -> Result<Vec<String>, Fault> {
+    fn read_header(&mut self) -> Result<Vec<String>, FileFault> {
         let row = self.advance_row()?.ok_or_else(|| {
-            Fault::Content(format!(
+            FileFault::Content(format!(
                 "the file is empty: the first line of a CSV file names its columns, at least {}",
                 self.needed.join(", ")
             ))
@@ -256,7 +259,7 @@ impl<R: Read> Records<R> {
         let hint = hint(without_end(&self.text));
         row.map_err(|problem| {
             let why = problem.detail;
-            Fault::Content(format!("the header cannot be read: {why}{hint}"))
+            FileFault::Content(format!("the header cannot be read: {why}{hint}"))
         })?;
         let twice = named_twice(&self.row);
         self.row.mend();
@@ -264,14 +267,14 @@ impl<R: Read> Records<R> {
         let missing = self.needed.iter().copied();
         let missing: Vec<&str> = missing.filter(|column| !names.contains(column)).collect();
         if !missing.is_empty() {
-            return Err(Fault::Content(format!(
+            return Err(FileFault::Content(format!(
                 "the header has no column {}; it has {}{hint}",
                 missing.join(", "),
                 shown(&names.join(", ")),
             )));
         }
         if let Some(name) = twice {
-            return Err(Fault::Content(format!(
+            return Err(FileFault::Content(format!(
                 "the header names the column {} twice: which of the two counts?",
                 shown(&name)
             )));
@@ -280,15 +283,15 @@ impl<R: Read> Records<R> {
     }
 }
 
-/// A name that a header gives to two columns. Columns without a name, as spreadsheets leave them at the right, have none in common.
-fn named_twice(header: &Row) -> Option<String> {
+/// A name that a header gives to two columns. Spreadsheets leave columns without a name at the right end, and these are ignored.
+fn named_twice(header: &CsvRow) -> Option<String> {
     let mut names: Vec<&[u8]> = header.raw().filter(|name| !name.is_empty()).collect();
     names.sort_unstable();
     let twice = names.windows(2).find(|pair| pair[0] == pair[1])?;
     Some(String::from_utf8_lossy(twice[0]).into_owned())
 }
 
-/// Names for a sentence, which stays one whatever they are.
+/// Names as part of a sentence, with control characters replaced and long lists cut.
 fn shown(names: &str) -> String {
     let text = names.replace(char::is_control, " ");
     let end = text.floor_char_boundary(HEADER_BYTES_MAX);
@@ -296,7 +299,7 @@ fn shown(names: &str) -> String {
     format!("{}{more}", &text[..end])
 }
 
-/// What a header may be that does not do.
+/// A hint at what a header may be that does not have the needed columns.
 fn hint(header: &[u8]) -> &'static str {
     let holds = |byte: u8| header.contains(&byte);
     if header.trim_ascii_start().starts_with(b"{") || header.trim_ascii_start().starts_with(b"[") {
@@ -310,7 +313,7 @@ fn hint(header: &[u8]) -> &'static str {
     }
 }
 
-/// What a file is whose name says that it is gzipped.
+/// What a file may be that is not gzipped although its name says so.
 fn no_gzip(beginning: &[u8]) -> &'static str {
     match beginning {
         [] => "the file is empty, and its name says that it is gzipped: was it uploaded whole?",
@@ -319,9 +322,9 @@ fn no_gzip(beginning: &[u8]) -> &'static str {
     }
 }
 
-type Told<'r> = (Result<Record<'r>, Problem>, Vec<(String, u8)>);
+type Told<'r> = (Result<Record<'r>, RecordProblem>, Vec<(String, u8)>);
 
-/// Reads a JSON text; where it is not UTF-8 it is mended first, and its fields that were are told.
+/// Reads a JSON text. A text that is not UTF-8 is mended first, and the fields that were mended are returned with it.
 fn json<'r>(line: &'r [u8], mended: &'r mut String) -> Told<'r> {
     let error = match std::str::from_utf8(line) {
         Ok(text) => return (Record::from_json(text.trim_ascii()), Vec::new()),
@@ -336,13 +339,13 @@ fn json<'r>(line: &'r [u8], mended: &'r mut String) -> Told<'r> {
             (Ok(Record::Json(fields)), spoilt)
         }
         _ => (
-            Err(Problem::whole(Code::NotJson, not_utf8(byte))),
+            Err(RecordProblem::whole(Code::NotJson, not_utf8(byte))),
             Vec::new(),
         ),
     }
 }
 
-/// [`SUBSTITUTE`] as it stands in JSON.
+/// [`SUBSTITUTE`] as it is escaped in JSON.
 const ESCAPED: &str = "\\u001a";
 
 fn mend_json(line: &[u8], mended: &mut String) {
@@ -352,7 +355,7 @@ fn mend_json(line: &[u8], mended: &mut String) {
         if chunk.invalid().is_empty() {
             continue;
         }
-        // After a backslash it would be another character's escape: bare it is no JSON.
+        // After a backslash the escape would have another meaning. The bare character instead makes the text invalid JSON.
         match mended.ends_with('\\') {
             true => mended.push(SUBSTITUTE),
             false => mended.push_str(ESCAPED),
@@ -360,7 +363,7 @@ fn mend_json(line: &[u8], mended: &mut String) {
     }
 }
 
-fn row<'r>(header: &'r [String], cells: Vec<&'r str>) -> Result<Record<'r>, Problem> {
+fn row<'r>(header: &'r [String], cells: Vec<&'r str>) -> Result<Record<'r>, RecordProblem> {
     if cells.len() == header.len() {
         return Ok(Record::Row(header, cells));
     }
@@ -371,14 +374,14 @@ fn row<'r>(header: &'r [String], cells: Vec<&'r str>) -> Result<Record<'r>, Prob
     )))
 }
 
-fn not_csv(why: String) -> Problem {
-    Problem::whole(Code::NotCsv, why)
+fn not_csv(why: String) -> RecordProblem {
+    RecordProblem::whole(Code::NotCsv, why)
 }
 
-fn too_long(code: Code) -> Problem {
+fn too_long(code: Code) -> RecordProblem {
     let detail = format!(
         "a record has at most {} MiB; only the beginning of this one is shown",
         RECORD_BYTES_MAX >> 20
     );
-    Problem::whole(code, detail)
+    RecordProblem::whole(code, detail)
 }

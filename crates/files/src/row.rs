@@ -1,81 +1,83 @@
-//! One CSV row into cells (RFC 4180). Not by the `csv` crate, which joins what follows a closing quote to the cell, lets an
-//! unclosed quote swallow the rest of the file, and miscounts lines that end in CR LF or are blank.
+//! Splits one CSV row into cells (RFC 4180). The `csv` crate does not serve here: it joins what follows a closing quote to the
+//! cell, lets an unclosed quote swallow the rest of the file, and miscounts lines that end in CR LF or are blank.
 
 use crate::SUBSTITUTE;
 use crate::lines::without_end;
 
-/// A row as far as it was read; used again for the next.
+/// The part of a row that was read so far. The same value is used again for the next row.
 #[derive(Debug, Default)]
-pub(crate) struct Row {
+pub(crate) struct CsvRow {
     bytes: Vec<u8>,
-    /// Where in `bytes` each finished cell ends.
+    /// For each finished cell, where in `bytes` it ends.
     ends: Vec<usize>,
-    at: At,
+    at: CellState,
 }
 
-/// Where in a cell the reading stands.
+/// The position of the reader within a cell.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum At {
+enum CellState {
     #[default]
     Start,
     Plain,
     Quoted,
-    /// After a quote inside a quoted cell: its end, or the first half of a doubled quote.
+    /// After a quote inside a quoted cell. It is either the end of the cell or the first half of a doubled quote.
     Quote,
 }
 
-/// What became of a line.
+/// The state of the row after a line was added.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub(crate) enum LineOutcome {
     /// The row is complete.
     Whole,
-    /// A quoted cell goes on in the next line.
+    /// A quoted cell continues in the next line.
     Open,
-    /// This is no CSV, and why.
+    /// The row is not CSV, for this reason.
     Broken(String),
 }
 
-impl Row {
-    /// Forgets the row.
+impl CsvRow {
+    /// Empties the row, so that the next one can be read.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
-        self.at = At::Start;
+        self.at = CellState::Start;
     }
 
-    /// Takes a line with its end. A quote inside a cell that does not begin with one stands for itself.
-    pub(crate) fn take(&mut self, line: &[u8]) -> Taken {
+    /// Adds a line with its line end. A quote inside a cell that does not begin with a quote is an ordinary character.
+    pub(crate) fn take(&mut self, line: &[u8]) -> LineOutcome {
         let content = without_end(line);
         for &byte in content {
             self.at = match (self.at, byte) {
-                (At::Start | At::Plain | At::Quote, b',') => {
+                (CellState::Start | CellState::Plain | CellState::Quote, b',') => {
                     self.ends.push(self.bytes.len());
-                    At::Start
+                    CellState::Start
                 }
-                (At::Start, b'"') => At::Quoted,
-                (At::Quoted, b'"') => At::Quote,
-                (At::Quote, byte) if byte != b'"' => {
+                (CellState::Start, b'"') => CellState::Quoted,
+                (CellState::Quoted, b'"') => CellState::Quote,
+                (CellState::Quote, byte) if byte != b'"' => {
                     let cell = self.ends.len() + 1;
-                    return Taken::Broken(format!("cell {cell} goes on after its closing quote"));
+                    return LineOutcome::Broken(format!(
+                        "cell {cell} goes on after its closing quote"
+                    ));
                 }
                 (at, byte) => {
                     self.bytes.push(byte);
                     match at {
-                        At::Quoted | At::Quote => At::Quoted,
-                        At::Start | At::Plain => At::Plain,
+                        CellState::Quoted | CellState::Quote => CellState::Quoted,
+                        CellState::Start | CellState::Plain => CellState::Plain,
                     }
                 }
             };
         }
-        if self.at == At::Quoted {
+        if self.at == CellState::Quoted {
             self.bytes.extend_from_slice(&line[content.len()..]);
-            return Taken::Open;
+            return LineOutcome::Open;
         }
         self.ends.push(self.bytes.len());
-        Taken::Whole
+        LineOutcome::Whole
     }
 
-    /// The bytes of each cell of a whole row.
+    /// The bytes of each cell of a complete row.
     pub(crate) fn raw(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(&0).chain(&self.ends);
         starts
@@ -83,7 +85,7 @@ impl Row {
             .map(|(start, end)| &self.bytes[*start..*end])
     }
 
-    /// Puts [`SUBSTITUTE`] for what is not UTF-8; says in which cells, by their index, and the first such byte of each.
+    /// Replaces bytes that are not UTF-8 by [`SUBSTITUTE`]. Returns the index of each cell that had one, with its first one.
     pub(crate) fn mend(&mut self) -> Vec<(usize, u8)> {
         let whole = |text: &str| self.ends.iter().all(|end| text.is_char_boundary(*end));
         if std::str::from_utf8(&self.bytes).is_ok_and(whole) {
@@ -106,7 +108,7 @@ impl Row {
         spoilt
     }
 
-    /// The cells of a whole row that was mended.
+    /// The cells of a complete row, after `mend` was called.
     pub(crate) fn cells(&self) -> Vec<&str> {
         let text = std::str::from_utf8(&self.bytes).unwrap_or_default();
         let starts = std::iter::once(&0).chain(&self.ends);
@@ -137,20 +139,21 @@ mod tests {
             (&["\"a\"b,c\n"], None),
             (&["\"a\" ,c\n"], None),
         ] {
-            let mut row = Row::default();
-            let taken: Vec<Taken> = lines.iter().map(|line| row.take(line.as_bytes())).collect();
+            let mut row = CsvRow::default();
+            let taken: Vec<LineOutcome> =
+                lines.iter().map(|line| row.take(line.as_bytes())).collect();
             let (last, before) = taken.split_last().unwrap();
-            assert!(before.iter().all(|t| *t == Taken::Open), "{lines:?}");
+            assert!(before.iter().all(|t| *t == LineOutcome::Open), "{lines:?}");
             match expected {
                 Some(cells) => {
-                    assert_eq!(*last, Taken::Whole, "{lines:?}");
+                    assert_eq!(*last, LineOutcome::Whole, "{lines:?}");
                     assert_eq!(row.cells(), cells, "{lines:?}");
                 }
-                None => assert!(matches!(last, Taken::Broken(_)), "{lines:?}"),
+                None => assert!(matches!(last, LineOutcome::Broken(_)), "{lines:?}"),
             }
         }
-        let mut row = Row::default();
-        assert_eq!(row.take(b"\xc3,\xa9\n"), Taken::Whole);
+        let mut row = CsvRow::default();
+        assert_eq!(row.take(b"\xc3,\xa9\n"), LineOutcome::Whole);
         assert_eq!(row.mend(), [(0, 0xc3), (1, 0xa9)]);
         assert_eq!(row.cells(), ["\u{1a}", "\u{1a}"]);
     }

@@ -7,7 +7,7 @@
 use std::io::{self, Read, Write};
 
 use revtrail_core::record::Record;
-use revtrail_files::{Fault, Format, Layout, NotUtf8, Records, Rules};
+use revtrail_files::{FileFault, FileRules, Format, Layout, NotUtf8, Records};
 
 /// Numbers by lot (SplitMix64).
 struct Lot(u64);
@@ -51,10 +51,10 @@ type Told = (u64, Result<Vec<String>, String>);
 
 fn read(bytes: Blocks, layout: Option<Layout>) -> Result<Vec<Told>, String> {
     let content = |fault| match fault {
-        Fault::Content(why) => why,
-        Fault::Source(error) => panic!("{error}"),
+        FileFault::Content(why) => why,
+        FileFault::Source(error) => panic!("{error}"),
     };
-    let rules = Rules {
+    let rules = FileRules {
         needed: &["a"],
         not_utf8: NotUtf8::FailsFile,
     };

@@ -1,4 +1,5 @@
-//! What calls the function on Lambda: the hour's tick, or messages of the queue. What the function answers, a message at a time.
+//! What calls the function on Lambda: the hourly tick, or messages of the queue. The function answers for each message
+//! separately.
 
 use std::error::Error;
 
@@ -9,38 +10,39 @@ use serde_json::Value;
 
 use crate::{Attributor, AttributorError};
 
-/// What a call keeps for the step that is under way when time is up, and for handing over: a step folds
-/// [`JobLimits::batch_customers`](crate::JobLimits) customers, eight at a time, so 12 after each other; one as large as customers
-/// may be is read in 32 pages of 1 MB at 50 ms, 1.6 s. 12 × 1.6 s = 20 s, once more for throttled calls, and the rest for sending.
+/// The milliseconds that a call keeps for the step that is under way when time is up, and for handing over. A step folds
+/// [`JobLimits::batch_customers`](crate::JobLimits) customers, eight at a time, so 12 one after the other. The largest customer
+/// that is allowed is read in 32 pages of 1 MB at 50 ms, 1.6 s. 12 × 1.6 s = 20 s, once more for throttled calls, and the rest
+/// for sending.
 const MARGIN_MS: i64 = 60_000;
 
-/// Why a call failed as a whole: Lambda delivers it again, all of it.
+/// Why a call failed as a whole. Lambda delivers all of it again.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvelopeError {
-    /// Neither the schedule nor the queue sends such a thing.
+    /// Neither the schedule nor the queue sends such a call.
     #[error("this is neither a schedule's event nor one of a queue: {0}")]
     Unknown(&'static str),
-    /// Records that are no messages.
+    /// The records are not messages of the queue.
     #[error(transparent)]
     Delivery(#[from] delivery::NoDelivery),
-    /// The tick.
+    /// The tick failed.
     #[error(transparent)]
     Attributor(#[from] AttributorError),
-    /// The tick's job messages.
+    /// The tick's job messages could not be sent.
     #[error("failed to send the tick's nudges: {0}")]
     Send(Box<dyn Error + Send + Sync>),
 }
 
-/// When a call that must end at `deadline` stops taking up work.
+/// When a call that must end at `deadline` stops beginning new work.
 pub fn stop_at(now: Instant, deadline: Instant) -> Instant {
     delivery::stop_at(now, deadline, MARGIN_MS)
 }
 
-/// Answers a call: a tick's job messages are sent; of messages, those that are to be delivered again are named. An answer that names
-/// none acknowledges all, so whatever cannot be told of single messages is an error.
+/// Answers a call. A tick's job messages are sent. Of the queue's messages, those that must be delivered again are named. An
+/// answer that names none acknowledges all, so an error that belongs to no single message fails the whole call.
 ///
 /// # Errors
-/// A call that is none of the two; for a tick also what the table and the queue say.
+/// The call is neither of the two. For a tick, also the errors of the table and of the queue.
 pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
     attributor: &Attributor,
     event: &Value,
@@ -70,8 +72,9 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
     Err(EnvelopeError::Unknown("no Records, and no Scheduled Event"))
 }
 
-/// Does what a message points at and sends what follows. Where time is up, the message itself follows: reported as failed it
-/// would be hidden for as long as it may be worked at, and come nearer to the dead letters for no fault of its own.
+/// Does what a message points at and sends what follows. If time is up, the same message is sent again. If it were reported as
+/// failed, it would stay hidden for as long as it may be worked on, and would come nearer to the dead letters through no fault of
+/// its own.
 async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
     attributor: &Attributor,
     message: &QueueMessage,

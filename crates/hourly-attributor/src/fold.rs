@@ -1,4 +1,4 @@
-//! Folding: customers' facts into contributions, moved into the daily aggregates a hundred at a time.
+//! Folding: the facts of customers become contributions, which are moved into the daily aggregates a hundred customers at a time.
 
 use std::collections::BTreeSet;
 
@@ -18,23 +18,24 @@ use revtrail_store::market::Market;
 use revtrail_store::market::campaigns::observed;
 use revtrail_store::market::settings::RulesSeen;
 
-use crate::{AttributorError, Invocation, JobLimits, Until};
+use crate::{AttributorError, JobEnd, JobLimits, Until};
 
-/// Customers read at the same time.
+/// How many customers are read at the same time.
 const READS_AT_ONCE: usize = 8;
-/// A timeline above this is read and folded alone, so that a batch of them does not fill a function's memory: about a page.
+/// The bytes above which a timeline is read and folded alone, so that a batch of them does not fill a function's memory: about a
+/// page.
 const LIGHT_BYTES_MAX: usize = 1 << 20;
-/// Facts held at a time, but for those of one heavy customer.
+/// The most bytes of facts in memory at a time, not counting those of one heavy customer.
 const BATCH_BYTES_MAX: usize = 16 << 20;
 
-/// The rules that folds go by, read once for as long as they stand.
+/// The rules that folds use, read once and kept for as long as they do not change.
 pub(crate) struct RulesSnapshot {
     seen: RulesSeen,
     pub(crate) versions: Versions,
     catalog: Catalog,
 }
 
-/// What a worker has before it.
+/// What a worker needs for the customers of one job.
 struct Worker<'w> {
     market: &'w Market,
     job: &'w Job,
@@ -44,17 +45,18 @@ struct Worker<'w> {
     parked: BTreeSet<CustomerId>,
 }
 
-/// Folds the customers of a job from where it was left, and deletes it at the end of its list.
+/// Folds the customers of a job from where it was left, and deletes the job at the end of its list.
 ///
 /// # Errors
-/// As every call of the table: [`StoreError::is_busy`] says whether to try again. What was done stays, and does no harm when it is done again.
+/// As every call of the table: [`StoreError::is_busy`] says whether to try again. What was done stays, and does no harm when it
+/// is done again.
 pub(crate) async fn work(
     market: &Market,
     job: &Job,
     mut next: usize,
     limits: JobLimits,
     until: Until<'_>,
-) -> Result<Invocation, AttributorError> {
+) -> Result<JobEnd, AttributorError> {
     let list = market.jobs().job_list(&job.job_id).await?;
     let parked = market.parked().list(until.now()).await?;
     let mut worker = Worker {
@@ -67,30 +69,30 @@ pub(crate) async fn work(
     };
     while next < list.len() {
         let end = list.len().min(next + limits.batch_customers);
-        if worker.fold_all(&list[next..end], until.now()).await? == Folded::UnitDone {
-            return Ok(Invocation::Done);
+        if worker.fold_all(&list[next..end], until.now()).await? == Folded::JobDone {
+            return Ok(JobEnd::Done);
         }
         next = end;
         if next < list.len() && until.is_over() {
             market.jobs().hand_over(job, Work::Fold { next }).await?;
-            return Ok(Invocation::HandedOver);
+            return Ok(JobEnd::HandedOver);
         }
     }
     market.jobs().job_done(job).await?;
-    Ok(Invocation::Done)
+    Ok(JobEnd::Done)
 }
 
-/// What became of some customers.
+/// How folding some customers ended.
 #[derive(PartialEq, Eq)]
 enum Folded {
-    /// All are folded, or parked.
+    /// All customers are folded, or parked.
     All,
     /// Another worker has done the whole job.
-    UnitDone,
+    JobDone,
 }
 
 impl Worker<'_> {
-    /// Folds customers until each is folded or parked, however often others change them meanwhile.
+    /// Folds customers until each is folded or parked, however often others change them in the meantime.
     async fn fold_all(
         &mut self,
         customers: &[CustomerId],
@@ -99,12 +101,13 @@ impl Worker<'_> {
         let mut waiting: Vec<CustomerId> = customers.to_vec();
         let mut heavy = Vec::new();
         while !waiting.is_empty() {
-            // The version of the rules first, then the rules, then the facts: a change on the way is noticed when the fold is written.
+            // The order is: the version of the rules, then the rules, then the facts. So a change in between is noticed when the
+            // fold is written.
             self.refresh().await?;
             let (light, rest) = self.read_light(waiting, &mut heavy, now).await?;
             match self.move_light(light, now).await? {
                 Moved::Again(again) => waiting = rest.into_iter().chain(again).collect(),
-                Moved::UnitDone => return Ok(Folded::UnitDone),
+                Moved::JobDone => return Ok(Folded::JobDone),
             }
         }
         for customer in heavy {
@@ -129,14 +132,14 @@ impl Worker<'_> {
                 {
                     Moved::Again(again) if again.is_empty() => break,
                     Moved::Again(_) => {}
-                    Moved::UnitDone => return Ok(Folded::UnitDone),
+                    Moved::JobDone => return Ok(Folded::JobDone),
                 }
             }
         }
         Ok(Folded::All)
     }
 
-    /// Takes the rules anew where they changed.
+    /// Reads the rules again if they changed.
     async fn refresh(&mut self) -> Result<(), AttributorError> {
         let seen = self.market.settings().rules_seen(self.job.shard).await?;
         if !self
@@ -149,7 +152,8 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Reads customers up to what may be held at a time; the rest is for another round. Heavy ones are put aside.
+    /// Reads as many customers as may be in memory at a time, and leaves the rest for another round. Heavy customers are set
+    /// aside.
     async fn read_light(
         &self,
         customers: Vec<CustomerId>,
@@ -180,7 +184,7 @@ impl Worker<'_> {
         Ok((light, customers[seen..].to_vec()))
     }
 
-    /// Parks whose facts cannot be read, unless they only cannot be read now.
+    /// Parks customers whose facts cannot be read, unless the table is only busy.
     async fn park_unreadable(
         &self,
         customer: &CustomerId,
@@ -195,7 +199,7 @@ impl Worker<'_> {
             .await
     }
 
-    /// Folds and moves; where the table refuses, one by one, and whoever is at fault is parked.
+    /// Folds customers and moves them. If the table refuses, they are moved one by one, and the customers at fault are parked.
     async fn move_light(
         &mut self,
         light: Vec<(CustomerId, CustomerFacts)>,
@@ -214,7 +218,7 @@ impl Worker<'_> {
                 for one in light {
                     match Box::pin(self.move_light(vec![one], now)).await? {
                         Moved::Again(more) => again.extend(more),
-                        Moved::UnitDone => return Ok(Moved::UnitDone),
+                        Moved::JobDone => return Ok(Moved::JobDone),
                     }
                 }
                 Ok(Moved::Again(again))
@@ -231,13 +235,14 @@ impl Worker<'_> {
         if facts.is_empty() {
             return Ok(Moved::Again(Vec::new()));
         }
-        // No settings: the marketplace is gone, and nothing is to be figured out.
+        // There are no settings, so the marketplace is gone, and there is nothing to fold.
         let Some(snapshot) = &self.snapshot else {
-            return Ok(Moved::UnitDone);
+            return Ok(Moved::JobDone);
         };
         let events = || facts.iter().flat_map(|(_, facts)| &facts.events);
         if let Some(grown) = snapshot.catalog.witnessing(events()) {
-            // Facts whose intake marker is not closed yet, or never will be, or whose campaign is newer than the book.
+            // The facts may be of an intake marker that is not closed yet, or never will be, or their campaign may be newer than
+            // the catalog.
             for seen in observed(events()) {
                 if grown.get(&seen.campaign_id) != snapshot.catalog.get(&seen.campaign_id) {
                     self.market.campaigns().observe_campaign(&seen, now).await?;
@@ -247,7 +252,7 @@ impl Worker<'_> {
             self.refresh().await?;
         }
         let Some(snapshot) = &self.snapshot else {
-            return Ok(Moved::UnitDone);
+            return Ok(Moved::JobDone);
         };
         let (world, first_folded) = snapshot.world(self.market, now);
         let moves = facts.iter().map(|(customer, facts)| Move {
@@ -299,7 +304,7 @@ impl Worker<'_> {
 }
 
 impl RulesSnapshot {
-    /// The rules whose version was seen before; none where the marketplace does not exist.
+    /// The rules whose version was seen before; `None` if the marketplace does not exist.
     pub(crate) async fn read(
         market: &Market,
         seen: RulesSeen,
@@ -315,7 +320,7 @@ impl RulesSnapshot {
         }))
     }
 
-    /// True where it holds the rules of that version.
+    /// True if the snapshot has the rules of this version.
     pub(crate) fn is_of(&self, seen: RulesSeen) -> bool {
         self.seen.version() == seen.version()
     }

@@ -1,5 +1,5 @@
-//! The attributor: plans jobs of changed customers from intake markers, and folds them. Running it twice, twice at once, or killing
-//! it anywhere changes no figure.
+//! The attributor plans jobs of changed customers from intake markers, and folds the customers. No figure changes if it runs
+//! twice, if two of it run at once, or if it is killed anywhere.
 
 pub mod envelope;
 mod fold;
@@ -19,12 +19,12 @@ use revtrail_store::{Store, StoreError, table::keys};
 /// Why the attributor stopped early. What it did stays, and the next tick goes on.
 #[derive(Debug, thiserror::Error)]
 pub enum AttributorError {
-    /// The table.
+    /// The table failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// A clock, and when it is time to hand over.
+/// A clock, and the time at which to hand over.
 #[derive(Clone, Copy)]
 pub(crate) struct Until<'c> {
     clock: &'c (dyn Fn() -> Instant + Sync),
@@ -43,28 +43,28 @@ impl Until<'_> {
 
 /// How work on a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Invocation {
-    /// It is done, and gone.
+pub(crate) enum JobEnd {
+    /// The job is done and deleted.
     Done,
-    /// Time was up; how far it is stands in the job.
+    /// Time was up. The job has the place where to go on.
     HandedOver,
 }
 
-/// What the attributor goes by; what may differ between a test and a deployment, and nothing else.
+/// How much the attributor does at once. This is all that may differ between a test and a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobLimits {
-    /// Most customers of a job.
+    /// The most customers of a job.
     pub job_customers: usize,
-    /// Customers folded at a time: about what one transaction carries.
+    /// How many customers are folded at a time: about as many as one transaction can carry.
     pub batch_customers: usize,
-    /// Most shards that the daily aggregates of a day are spread over.
+    /// The most shards that a day's daily aggregate is spread over.
     pub shards: u8,
-    /// Most bytes of a customer's timeline: beyond, the customer is parked. See [`TIMELINE_BYTES_MAX`].
+    /// The most bytes of a customer's timeline; a customer with more is parked. See [`TIMELINE_BYTES_MAX`].
     pub timeline_bytes: usize,
 }
 
 impl JobLimits {
-    /// What is deployed.
+    /// The limits of a deployment.
     pub const DEFAULT: Self = Self {
         job_customers: JOB_CUSTOMERS_MAX,
         batch_customers: 90,
@@ -73,19 +73,19 @@ impl JobLimits {
     };
 }
 
-/// The attributor over a table. Cheap to clone.
+/// The attributor over a table. It is cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Attributor {
-    /// The table.
+    /// The table that it works on.
     pub store: Store,
     /// The deployment's retention.
     pub retention: Retention,
-    /// How much at once.
+    /// How much it does at once.
     pub limits: JobLimits,
 }
 
 impl Attributor {
-    /// The attributor as it is deployed.
+    /// The attributor with the limits of a deployment.
     pub fn new(store: Store, retention: Retention) -> Self {
         Self {
             store,
@@ -94,7 +94,7 @@ impl Attributor {
         }
     }
 
-    /// What a schedule asks for: a plan for every marketplace.
+    /// Does what a schedule asks for: returns a job message that asks for a plan, for every marketplace.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -107,10 +107,12 @@ impl Attributor {
         Ok(all.into_iter().map(plan).collect())
     }
 
-    /// Does what a job message points at, until it is done or the clock shows `stop_at`; says where to go on: the job messages to be sent next.
+    /// Does what a job message points at, until it is done or the clock shows `stop_at`. Returns the job messages to be sent
+    /// next.
     ///
     /// # Errors
-    /// As every call of the table: [`StoreError::is_busy`] says whether to try again. What was done stays, and what was not is pointed at again by the next tick.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again. What was done stays, and the next tick
+    /// points at what was not done.
     pub async fn handle(
         &self,
         message: &JobMessage,
@@ -130,9 +132,9 @@ impl Attributor {
             JobMessage::Work { job_id, .. } => market.jobs().job(job_id).await?,
         };
         match job {
-            // One that is gone is done.
+            // A job that is gone is done.
             None => Ok(Vec::new()),
-            // Only a run's plan takes it over.
+            // Work that was asked for is only taken over by the plan of a run.
             Some(job) if job.is_asked() => Ok(vec![plan::message_plan(&market, None)]),
             Some(job) => {
                 let worked = self.work(&market, &job, until).await;
@@ -187,17 +189,17 @@ impl Attributor {
             }
         };
         match invocation {
-            Invocation::HandedOver => messages.push(plan::message(market, job)),
-            Invocation::Done => messages.extend(settle::settle_after(market, job, until).await?),
+            JobEnd::HandedOver => messages.push(plan::message(market, job)),
+            JobEnd::Done => messages.extend(settle::settle_after(market, job, until).await?),
         }
         Ok(messages)
     }
 
-    /// Does what job messages point at and all that follows from it, in this process, one after the other. One that fails keeps no
-    /// other from its turn.
+    /// Does what job messages point at and everything that follows from it, in this process, one message after the other. A
+    /// message that fails does not keep the others from their turn.
     ///
     /// # Errors
-    /// The first failure, after all had their turn.
+    /// The first failure, after all messages had their turn.
     pub async fn drain(
         &self,
         messages: Vec<JobMessage>,
@@ -218,8 +220,8 @@ impl Attributor {
     }
 }
 
-/// Records, where the table still answers, that something went wrong in a run. What is left of it is taken up again by whoever is
-/// next, so the run goes on.
+/// Records, if the table still answers, that something went wrong in a run. Whoever is next takes up the rest of the run, so the
+/// run goes on.
 async fn run_met_error(market: &Market, run_id: &str) {
     if let Err(error) = market.runs().run_met_error(run_id).await {
         tracing::error!(marketplace = %market.id(), %error, "failed to record that a run met an error");

@@ -29,7 +29,7 @@ async fn main() -> Result<(), Error> {
             stop_at,
             send,
         );
-        // On the heap: the compiler gives up on the layout of what nests as deep as the SDK.
+        // The future is on the heap, because the compiler gives up on the layout of futures that nest as deep as the SDK's.
         let answer = Box::pin(answer);
         Ok::<_, Error>(answer.await?)
     };

@@ -1,5 +1,5 @@
-//! Planning: from intake markers, and from what settings and campaigns ask for, to jobs. Units are written before the intake markers go, so that no
-//! customer is ever in neither.
+//! Planning turns intake markers, and what settings and campaigns ask for, into jobs. Jobs are written before the intake markers
+//! are deleted, so that every customer is always in one of the two.
 
 use std::collections::BTreeSet;
 
@@ -19,23 +19,26 @@ use revtrail_store::market::campaigns::merge_observed;
 use revtrail_store::table::keys::MARKER_SHARDS;
 
 use crate::settle::settle;
-use crate::{AttributorError, Invocation, JobLimits, Until};
+use crate::{AttributorError, JobEnd, JobLimits, Until};
 
-/// Intake markers held at a time: with those of a thousand records some hundred MB at most, as a rule a tenth.
+/// How many intake markers are in memory at a time. If each is of a thousand records, they have some hundred MB, and usually a
+/// tenth.
 const MARKERS_AT_ONCE: usize = 4_000;
-/// Units written at the same time.
+/// How many jobs are written at the same time.
 const WRITES_AT_ONCE: usize = 8;
-/// So many jobs' customers are gathered before they are written: a customer found twice among them is folded once.
+/// How many jobs' customers are gathered before the jobs are written, so that a customer who is found twice among them is folded
+/// once.
 const GATHERED_JOBS: usize = 20;
-/// Daily aggregates of days before the last two rest: what lies of them in other shards is put together.
+/// How many of the last days are still busy. The daily aggregates of the days before are merged into one shard.
 const QUIET_DAYS: u32 = 2;
-/// Units taken over in one transaction: DynamoDB's limit of 100 items, with those that replace them.
+/// How many jobs are taken over in one transaction: DynamoDB allows 100 items, including the jobs that replace them.
 const TAKEN_AT_ONCE: usize = 90;
 
-/// Plans what changed in a marketplace, and points at every job that waits, and at what waits for promotions.
+/// Plans what changed in a marketplace, and points at every job that waits, and at the records that wait for promotions.
 ///
 /// # Errors
-/// As every call of the table: [`StoreError::is_busy`] says whether to try again. What is in no job yet is still in its intake markers.
+/// As every call of the table: [`StoreError::is_busy`] says whether to try again. What is in no job yet is still in its intake
+/// markers.
 pub(crate) async fn plan(
     market: &Market,
     asked_run: Option<&str>,
@@ -50,7 +53,7 @@ pub(crate) async fn plan(
     Ok(messages)
 }
 
-/// A schedule's plan that finds nothing new leaves no run.
+/// Plans the facts. A schedule's plan that finds nothing new leaves no run behind.
 async fn plan_facts(
     market: &Market,
     asked_run: Option<&str>,
@@ -65,10 +68,11 @@ async fn plan_facts(
         Some(run_id) => market.runs().run(run_id, now).await?,
         None => None,
     };
-    // A message that comes a second time does not begin a run again that has ended.
+    // A message that comes a second time must not begin a run again that has ended.
     let asked_run = asked_run.filter(|run| run.state == RunState::Running);
     let mut markers = MarkerReader::of(market).await?;
-    // Behind the intake markers: another plan writes jobs before its intake markers go, so what it took is seen here or there.
+    // Jobs are read after the intake markers. Another plan writes jobs before its markers go, so what it took is seen in one of
+    // the two.
     let waiting = market.jobs().jobs().await?;
     if asked_run.is_none() && markers.is_empty() && !waiting.iter().any(Job::is_asked) {
         if waiting.is_empty() {
@@ -86,7 +90,7 @@ async fn plan_facts(
         None => market.runs().start_run(None, now).await?,
     };
     if !markers.is_empty() {
-        // Before the first intake marker goes: what it told of is folded by settings that were saved before.
+        // This comes before the first intake marker goes: the events of a marker are folded by settings that were saved before.
         market.raise_settled_to(now).await?;
     }
     let mut gathered = Gathered::new(market, &run_id, limits, now);
@@ -99,7 +103,8 @@ async fn plan_facts(
     }
 }
 
-/// Takes in what waited for a promotion that is there, as long as there is time: the call that made it died, or had too little.
+/// Takes in records that wait for a promotion that exists, as long as there is time. The call that made the promotion died, or
+/// had too little time.
 pub(crate) async fn admit(market: &Market, until: Until<'_>) -> Result<(), AttributorError> {
     for promotion in market.promotions().awaited(until.now()).await? {
         if until.is_over() {
@@ -124,14 +129,14 @@ async fn plan_run(
 ) -> Result<Vec<JobMessage>, AttributorError> {
     let (market, run_id, now) = (gathered.market, gathered.run_id, gathered.now);
     if asked {
-        // Whoever asks for a run wants those tried again who could not be folded.
+        // Somebody who asks for a run wants the parked customers to be tried again.
         let parked = market.parked().list(now).await?;
         gathered
             .add(parked.into_iter().map(|one| one.customer_id))
             .await?;
     }
     let whole = plan_markers(markers, versions, gathered, until).await?;
-    // Behind the intake markers: what these tell of campaigns asks for work too.
+    // This comes after the intake markers, because what the markers say about campaigns asks for work too.
     take_over(market, run_id, now).await?;
     if whole {
         market.runs().planned(run_id, until.now()).await?;
@@ -149,7 +154,7 @@ async fn plan_run(
     Ok(messages)
 }
 
-/// What points at a job.
+/// The message that points at a job.
 pub(crate) fn message(market: &Market, job: &Job) -> JobMessage {
     JobMessage::Work {
         marketplace: market.id().clone(),
@@ -157,7 +162,7 @@ pub(crate) fn message(market: &Market, job: &Job) -> JobMessage {
     }
 }
 
-/// What asks for a plan.
+/// The message that asks for a plan.
 pub(crate) fn message_plan(market: &Market, run_id: Option<&str>) -> JobMessage {
     JobMessage::Plan {
         marketplace: market.id().clone(),
@@ -165,14 +170,15 @@ pub(crate) fn message_plan(market: &Market, run_id: Option<&str>) -> JobMessage 
     }
 }
 
-/// What points at the jobs of runs; those that plan others first, for they leave out whom a job that waits folds anyway.
+/// The messages that point at the jobs of runs. Jobs that plan others come first, because they leave out customers whom a waiting
+/// job folds anyway.
 fn messages(market: &Market, mut jobs: Vec<Job>) -> Vec<JobMessage> {
     jobs.retain(|job| !job.is_asked());
     jobs.sort_by_key(|job| matches!(job.work, Work::Fold { .. }));
     jobs.iter().map(|job| message(market, job)).collect()
 }
 
-/// The intake markers of a marketplace, shard by shard, page by page; the first page of each shard is read at once.
+/// The intake markers of a marketplace, shard by shard and page by page. The first pages of all shards are read at once.
 struct MarkerReader<'n> {
     market: &'n Market,
     shards: Vec<(u8, Vec<IntakeMarker>, Option<String>)>,
@@ -195,7 +201,7 @@ impl<'n> MarkerReader<'n> {
         self.shards.iter().all(empty)
     }
 
-    /// The next page, which can be empty; none after the last.
+    /// The next page, which can be empty; `None` after the last.
     async fn next(&mut self) -> Result<Option<Vec<IntakeMarker>>, AttributorError> {
         let Some((shard, markers, next)) = self.shards.pop() else {
             return Ok(None);
@@ -212,8 +218,8 @@ impl<'n> MarkerReader<'n> {
     }
 }
 
-/// Takes in what intake markers tell of campaigns, groups their customers into jobs, and deletes the intake markers that may go. False where time
-/// was up before the last of them.
+/// Takes in what intake markers say about campaigns, groups their customers into jobs, and deletes the intake markers that may
+/// go. False if time was up before the last of them.
 async fn plan_markers(
     markers: &mut MarkerReader<'_>,
     versions: &Versions,
@@ -242,7 +248,7 @@ async fn plan_some(
     cache: &mut AggregateCache,
 ) -> Result<(), AttributorError> {
     let (market, now) = (gathered.market, gathered.now);
-    // Send times first: work planned below must see them.
+    // The send times come first, because the work that is planned below must see them.
     let told = merge_observed(
         markers
             .iter()
@@ -269,7 +275,7 @@ async fn plan_some(
         .await?)
 }
 
-/// Makes what settings and campaigns asked for jobs of this run: all times together one, so that a customer whom several
+/// Makes jobs of this run of what settings and campaigns asked for. All periods become one, so that a customer whom several
 /// changes touch is folded once.
 async fn take_over(market: &Market, run_id: &str, now: Instant) -> Result<(), AttributorError> {
     let jobs = market.jobs().jobs().await?;
@@ -296,7 +302,7 @@ async fn take_over(market: &Market, run_id: &str, now: Instant) -> Result<(), At
             market.runs().plans(run_id, planned).await?;
         }
         if !market.jobs().take_over(asked, &taken).await? {
-            // Another plan was faster; what it left is for the next.
+            // Another plan was faster. What that plan left is for the next one.
             if !taken.is_empty() {
                 market.runs().plans(run_id, -planned).await?;
             }
@@ -307,15 +313,15 @@ async fn take_over(market: &Market, run_id: &str, now: Instant) -> Result<(), At
     Ok(())
 }
 
-/// Plans folds of the customers whose orders a change touches; of those who are in jobs already that go by the same rules, these
-/// take care.
+/// Plans folds of the customers whose orders a change touches. Customers who are already in jobs under the same rules are left
+/// out, because those jobs fold them.
 pub(crate) async fn reattribute(
     market: &Market,
     job: &Job,
     (span, place): (Reattribution, Option<RowPlace>),
     limits: JobLimits,
     until: Until<'_>,
-) -> Result<(Invocation, Vec<JobMessage>), AttributorError> {
+) -> Result<(JobEnd, Vec<JobMessage>), AttributorError> {
     let now = until.now();
     let mut gathered = Gathered::following(market, job, limits, now);
     let rules = market.settings().rules_seen(0).await?.version();
@@ -346,7 +352,7 @@ pub(crate) async fn reattribute_all(
     after: Option<ListPlace>,
     limits: JobLimits,
     until: Until<'_>,
-) -> Result<(Invocation, Vec<JobMessage>), AttributorError> {
+) -> Result<(JobEnd, Vec<JobMessage>), AttributorError> {
     let now = until.now();
     let mut gathered = Gathered::following(market, job, limits, now);
     let mut place = after.unwrap_or_else(ListPlace::anywhere);
@@ -368,13 +374,13 @@ pub(crate) async fn reattribute_all(
     }
 }
 
-/// Customers on their way into jobs.
+/// Customers who are being gathered into jobs.
 struct Gathered<'g> {
     market: &'g Market,
     run_id: &'g str,
     limits: JobLimits,
     now: Instant,
-    /// What their jobs are planned at: those that follow from another job are as old as that.
+    /// The time at which the jobs are planned. Jobs that follow from another job have the time of that job.
     at: Instant,
     customers: BTreeSet<CustomerId>,
     messages: Vec<JobMessage>,
@@ -393,7 +399,7 @@ impl<'g> Gathered<'g> {
         }
     }
 
-    /// Those that follow from a job, which is a run's: nobody works on others.
+    /// Customers whose jobs follow from another job. That job belongs to a run, because nobody works on jobs without one.
     fn following(market: &'g Market, job: &'g Job, limits: JobLimits, now: Instant) -> Self {
         let run_id = job.run_id.as_deref().unwrap_or_default();
         Self {
@@ -413,7 +419,8 @@ impl<'g> Gathered<'g> {
         Ok(())
     }
 
-    /// Writes the jobs of whom it holds. They are put on record first, so that no more can be done than were planned.
+    /// Writes the jobs of the gathered customers. The jobs are put on record first, so that no more can be done than were
+    /// planned.
     async fn flush(&mut self) -> Result<(), AttributorError> {
         let customers: Vec<CustomerId> = std::mem::take(&mut self.customers).into_iter().collect();
         let lists: Vec<&[CustomerId]> = customers.chunks(self.limits.job_customers).collect();
@@ -428,7 +435,7 @@ impl<'g> Gathered<'g> {
             .runs()
             .plans(self.run_id, lists.len() as i64)
             .await?;
-        // A job's folds go by these rules or newer ones.
+        // The folds of a job use these rules or newer ones.
         let rules = self.market.settings().rules_seen(0).await?.version();
         let writes: Vec<_> = lists
             .into_iter()
@@ -459,15 +466,15 @@ impl<'g> Gathered<'g> {
         mut self,
         job: &Job,
         rest: Work,
-    ) -> Result<(Invocation, Vec<JobMessage>), AttributorError> {
+    ) -> Result<(JobEnd, Vec<JobMessage>), AttributorError> {
         self.flush().await?;
         self.market.jobs().hand_over(job, rest).await?;
-        Ok((Invocation::HandedOver, self.messages))
+        Ok((JobEnd::HandedOver, self.messages))
     }
 
-    async fn done(mut self, job: &Job) -> Result<(Invocation, Vec<JobMessage>), AttributorError> {
+    async fn done(mut self, job: &Job) -> Result<(JobEnd, Vec<JobMessage>), AttributorError> {
         self.flush().await?;
         self.market.jobs().job_done(job).await?;
-        Ok((Invocation::Done, self.messages))
+        Ok((JobEnd::Done, self.messages))
     }
 }

@@ -1,4 +1,4 @@
-//! The end of runs: a run is done when everything it planned is, and then the figures are as of its beginning.
+//! The end of runs. A run is done when everything that it planned is done. Then the figures are as of the beginning of the run.
 
 use revtrail_store::jobs::job::{Job, JobMessage, Work};
 use revtrail_store::jobs::runs::{Run, RunState, SAMPLE_CUSTOMERS, Sample};
@@ -7,22 +7,24 @@ use revtrail_store::market::Market;
 use crate::plan::{message, message_plan};
 use crate::{AttributorError, Until};
 
-/// A run that is not planned after so long died on the way: what it did not plan is in intake markers, or in jobs that others point at.
+/// The milliseconds after which a run that is not planned has died. What it did not plan is in intake markers, or in jobs that
+/// other runs point at.
 const PLANNING_MS_MAX: i64 = 30 * 60 * 1000;
 
-/// Ends the runs whose jobs are all done, or begins the verification they were asked for; raises the time that the figures are
-/// as of. Says what follows.
+/// Ends the runs whose jobs are all done, or begins the verification that they were asked for, and raises the time that the
+/// figures are as of. Returns the job messages that follow.
 pub(crate) async fn settle(
     market: &Market,
     until: Until<'_>,
 ) -> Result<Vec<JobMessage>, AttributorError> {
-    // In this order: what a run recorded as planned is in jobs before these are read.
+    // The order matters: what a run recorded as planned is in jobs before the jobs are read.
     let runs = market.runs().open_runs().await?;
     let meta = market.meta().await?;
     let jobs = market.jobs().jobs().await?;
     let mut messages = Vec::new();
     let over = |run: &&Run| {
-        // Its own jobs, and those that stood when it was planned: they hold facts that were accepted before.
+        // A run waits for its own jobs and for those that existed when it was planned, because they have facts that were accepted
+        // before.
         let waits_for = |job: &Job| {
             let own = job.run_id.as_ref() == Some(&run.run_id);
             let stood = run.planned_at.is_some_and(|at| job.at <= at);
@@ -40,7 +42,7 @@ pub(crate) async fn settle(
             .finish_run(&run.run_id, RunState::Failed, until.now())
             .await?;
     }
-    // Whoever ended these died before they were taken off the list.
+    // These runs have ended, but the worker that ended them died before it took them off the list.
     for run in runs.iter().filter(|run| run.state != RunState::Running) {
         let at = run.finished_at.unwrap_or(until.now());
         market.runs().finish_run(&run.run_id, run.state, at).await?;
@@ -66,7 +68,7 @@ pub(crate) async fn settle(
         .planned_to
         .filter(|to| meta.as_of.is_none_or(|as_of| as_of < *to))
     {
-        // What a plan that is not through yet has in hand may have been accepted before, whatever its clock shows.
+        // A plan that is not finished may have facts in hand that were accepted before, whatever its clock shows.
         let early = |job: &Job| {
             let taken = job.at <= planned_to || !job.is_asked();
             taken && !matches!(job.work, Work::Verify { .. })
@@ -79,13 +81,13 @@ pub(crate) async fn settle(
         messages.push(message_plan(market, None));
     }
     if ended && jobs.iter().any(Job::is_asked) {
-        // A fold found a send time that nobody knew: whom it touches need not wait for the next hour.
+        // A fold found a send time that nobody knew. The customers whom it touches need not wait for the next hour.
         messages.push(message_plan(market, None));
     }
     Ok(messages)
 }
 
-/// The same, where a job's end may have been its run's.
+/// Does the same after a job, whose end may have been the end of its run.
 pub(crate) async fn settle_after(
     market: &Market,
     job: &Job,

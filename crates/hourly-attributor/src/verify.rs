@@ -1,4 +1,4 @@
-//! Verification: what is stored of customers against what their facts add up to. It writes nothing but what it found.
+//! Verification compares what is stored of customers with what their facts add up to. It writes nothing but what it found.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::value::id::CustomerId;
@@ -7,42 +7,42 @@ use revtrail_store::jobs::job::{Job, ListPlace, Progress, Work};
 use revtrail_store::market::Market;
 
 use crate::fold::{RulesSnapshot, contribution};
-use crate::{AttributorError, Invocation, JobLimits, Until};
+use crate::{AttributorError, JobEnd, JobLimits, Until};
 
-/// Customers compared at the same time.
+/// How many customers are compared at the same time.
 const READS_AT_ONCE: usize = 8;
-/// How often a customer who is changed meanwhile is looked at again.
+/// How often a customer is looked at again because they were changed in the meantime.
 const LOOKS_MAX: usize = 5;
 
-/// What a look at a customer found.
+/// What comparing a customer found.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Found {
-    /// All as the facts say.
+    /// What is stored is what the facts add up to.
     Same,
-    /// Something else, and nothing waits that would explain it.
+    /// Something else is stored, and no work that waits explains it.
     Different,
-    /// Folded by another job since, parked, or waiting for a run: there is nothing to compare here.
+    /// The customer was folded by another job since, is parked, or waits for a run, so there is nothing to compare here.
     Elsewhere,
 }
 
-/// Walks through the lists of all jobs, and compares every customer under the job that folded him last: so each once. What a list
-/// gave is counted with the place behind it, so that whoever goes on, and however many do, count it once.
+/// Walks through the lists of all jobs, and compares every customer under the job that folded them last, so each of them once.
+/// What a list gave is counted together with the next place, so that it counts once, however many workers go on with the walk.
 pub(crate) async fn work(
     market: &Market,
     job: &Job,
     (after, mut left): (Option<ListPlace>, Option<usize>),
     limits: JobLimits,
     until: Until<'_>,
-) -> Result<Invocation, AttributorError> {
+) -> Result<JobEnd, AttributorError> {
     let mut job = job.clone();
     let mut place = after.unwrap_or_else(ListPlace::anywhere);
-    // None left: all are counted, and whoever counted the last died before the job was done.
+    // None are left if all are counted, and the worker that counted the last one died before the job was done.
     while left != Some(0) {
         let now = until.now();
         let Some(snapshot) =
             RulesSnapshot::read(market, market.settings().rules_seen(job.shard).await?).await?
         else {
-            return Ok(Invocation::Done);
+            return Ok(JobEnd::Done);
         };
         let (lists, next) = market.jobs().job_lists(place.clone(), now).await?;
         for (folded_by, customers) in &lists {
@@ -64,20 +64,20 @@ pub(crate) async fn work(
             let after = Some(place.behind(folded_by));
             let rest = Work::Verify { after, left };
             if !market.jobs().verified(&mut job, &found, rest).await? {
-                return Ok(Invocation::Done);
+                return Ok(JobEnd::Done);
             }
             if left == Some(0) {
                 break;
             }
             if until.is_over() {
-                return Ok(Invocation::HandedOver);
+                return Ok(JobEnd::HandedOver);
             }
         }
         let Some(next) = next else { break };
         place = next;
     }
     market.jobs().job_done(&job).await?;
-    Ok(Invocation::Done)
+    Ok(JobEnd::Done)
 }
 
 async fn look(
@@ -98,7 +98,7 @@ async fn look(
         {
             Ok(facts) => facts,
             Err(error) if error.is_busy() => return Err(error.into()),
-            // Whoever cannot be read is parked.
+            // A customer who cannot be read is parked.
             Err(_) => None,
         };
         let Some(facts) = facts.filter(|facts| facts.stored.job_id == folded_by) else {
@@ -114,7 +114,7 @@ async fn look(
         if market.intake().waits(customer).await? {
             return Ok(Found::Elsewhere);
         }
-        // Was he, or were the rules, changed while he was looked at? Then another look tells.
+        // If the customer, or the rules, changed in the meantime, only another look can tell.
         let seen = market.settings().rules_seen(0).await?;
         let stands = market
             .facts()

@@ -1,4 +1,4 @@
-//! The ingest-event function: message events come in, and assignments, redemptions and redeems (in `promotions`).
+//! The ingest-event function: it takes in message events and, in `promotions`, assignments, redemptions and redeems.
 
 mod promotions;
 
@@ -21,10 +21,10 @@ use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use revtrail_web::records::Intake;
 
-/// Events written at the same time.
+/// How many events are written at the same time.
 const WRITES_AT_ONCE: usize = 16;
 
-/// What this function answers.
+/// The routes that this function answers.
 pub fn routes() -> Vec<Route> {
     revtrail_web::routes! {
         POST "/events",                                  INTAKE    => post_events;
@@ -56,7 +56,7 @@ async fn post_events(call: Call) -> Result<Response, Problem> {
     Ok(answer.answer())
 }
 
-/// Stores the events of one call, between an open intake marker and a closed one; says how many of them are new facts.
+/// Stores the events of one call, between an open intake marker and a closed one. Returns how many of them are new facts.
 ///
 /// # Errors
 /// As every call of the table: what is stored stays, the intake marker stays open, and the same call may be made again.
@@ -92,7 +92,7 @@ pub async fn ingest(
         .buffer_unordered(WRITES_AT_ONCE)
         .try_collect()
         .await?;
-    // Also after a duplicate: the call that stored the event may have died before this.
+    // This is done for duplicates too, because the call that stored the event may have died before this.
     let standing = outcomes.iter().map(|(event, outcome)| match outcome {
         EventOutcome::Stored => *event,
         EventOutcome::Duplicate(stands) => stands,

@@ -1,7 +1,7 @@
-//! What comes in for promotions: who got an offer, who acted on it, who took that back; and the redeem that decides.
+//! What comes in for promotions: assignments, redemptions and rollbacks, and the redeem that decides whether a use is allowed.
 
 use revtrail_core::promotion::redemption::{Assignment, Outcome, Redemption, Rollback};
-use revtrail_core::record::{AcceptanceWindow, Problem as Bad, Record};
+use revtrail_core::record::{AcceptanceWindow, Record, RecordProblem as Bad};
 use revtrail_core::value::id::{PromotionId, RedemptionId, VoucherCode};
 use revtrail_store::promotions::redeem::{Arrival, PromotionRecord, Redeemed, RolledBack, Taken};
 use revtrail_web::call::{Call, Response};
@@ -115,7 +115,7 @@ pub(crate) async fn post_redeem_by_code(call: Call) -> Result<Response, Problem>
     let code = call.id("code", VoucherCode::new)?;
     let mut promotions = market.vouchers().promotions_of_code(&code).await?;
     if promotions.len() > 1 {
-        // What was answered before the code became ambiguous is answered so again.
+        // A redemption that was answered before its code became ambiguous gets the same answer again.
         let id = call.record()?.needed_id("redemption_id", RedemptionId::new);
         let id = id.map_err(|bad| Problem::invalid(vec![bad]))?;
         let known = market.redemptions().redemption(&id, call.now).await?;

@@ -1,4 +1,4 @@
-//! The ingest-order function: orders come in.
+//! The ingest-order function: it takes in orders.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,10 +19,10 @@ use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use revtrail_web::records::Intake;
 
-/// Orders written at the same time.
+/// How many orders are written at the same time.
 const WRITES_AT_ONCE: usize = 16;
 
-/// Marketplaces that are known to hold an order: they are marked once, not at every call.
+/// The marketplaces that are known to have an order, so that they are marked once and not at every call.
 #[derive(Debug, Clone, Default)]
 pub struct Marked(Arc<Mutex<HashSet<MarketplaceId>>>);
 
@@ -44,7 +44,7 @@ impl Marked {
     }
 }
 
-/// What this function answers.
+/// The routes that this function answers.
 pub fn routes() -> Vec<Route> {
     let marked = Marked::default();
     revtrail_web::routes! {
@@ -85,7 +85,8 @@ async fn post_orders(call: Call, marked: Marked) -> Result<Response, Problem> {
     Ok(answer.answer())
 }
 
-/// Stores the orders of one call, between an open intake marker and a closed one; says of each, by its index, what became of it.
+/// Stores the orders of one call, between an open intake marker and a closed one. Returns for each, by its index, what became of
+/// it.
 ///
 /// # Errors
 /// As every call of the table: what is stored stays, the intake marker stays open, and the same call may be made again.
@@ -100,7 +101,7 @@ pub async fn ingest(
         return Ok(Vec::new());
     }
     marked.mark(market).await?;
-    // Copies of one order go one after the other, in the order of the call.
+    // Copies of one order are stored one after the other, in the order of the call.
     let mut by_id: BTreeMap<&OrderId, Vec<&(usize, Order)>> = BTreeMap::new();
     for copy in orders {
         by_id.entry(&copy.1.order_id).or_default().push(copy);
@@ -116,7 +117,8 @@ pub async fn ingest(
         .buffer_unordered(WRITES_AT_ONCE)
         .try_collect()
         .await?;
-    // Those whose orders these are, and not those whom the copies name: else a call that died would leave their folds to nobody.
+    // The marker names the customers whom the orders belong to, not those whom the copies name: if the call died, nobody would
+    // fold them.
     let customers = found
         .iter()
         .map(|(_, pointer)| pointer.customer_id.clone())
@@ -147,7 +149,7 @@ pub async fn ingest(
         .filter(|(_, outcome, _)| changed(outcome))
         .map(|(_, _, customer)| (*customer).clone())
         .collect::<BTreeSet<_>>();
-    // A call of which every record is rejected is answered 422 and not counted.
+    // A call of which every record is rejected is answered with 422 and not counted.
     if refused < orders.len() as i64 {
         marker.orders_in = Counts {
             received: (orders.len() + rejected) as i64,
@@ -178,7 +180,7 @@ async fn put_copies<'o>(
         let outcome = market.facts().put_order(order, pointer).await?;
         outcomes.push((*index, outcome, &pointer.customer_id));
     }
-    // Also after a duplicate: the call that stored the order may have died before this.
+    // This is done for duplicates too, because the call that stored the order may have died before this.
     if let Some((_, order)) = copies.last() {
         market
             .order_links()

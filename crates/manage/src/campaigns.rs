@@ -1,4 +1,4 @@
-//! Campaigns: what people tell of them.
+//! Campaigns: what people say about them.
 
 use revtrail_core::attribution::campaign::Campaign;
 use revtrail_core::record::Record;
@@ -29,7 +29,7 @@ pub(crate) async fn patch(call: Call) -> Result<Response, Problem> {
     .await
 }
 
-/// Tells of a campaign what `told` makes of the one that stands.
+/// Replaces what people say about the current campaign by what `told` makes of it.
 async fn tell(
     call: &Call,
     id: &CampaignId,

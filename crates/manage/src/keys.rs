@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use revtrail_core::record::{Code, Problem as Bad};
+use revtrail_core::record::{Code, RecordProblem as Bad};
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_store::market::access::{AccessKey, Role, key_hash};
 use revtrail_store::market::once::Marker;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{name, once};
 
-/// Most marketplaces of one key.
+/// The most marketplaces of one key.
 const KEY_MARKETPLACES_MAX: usize = 50;
 
 pub(crate) async fn create(call: Call) -> Result<Response, Problem> {
@@ -68,13 +68,13 @@ pub(crate) async fn create(call: Call) -> Result<Response, Problem> {
             .await?;
         return Ok(made(&call, &key, &secret));
     };
-    // The secret is not stored: it follows from the deployment's key and the marker, and is told from them again.
+    // The secret is not stored. It follows from the deployment's key and the marker, from which it can be derived again.
     let secret = |marker: &Marker| format!("rt_{}", call.app.secret("access key", &marker.seed));
     let (named, drawn) = (&named, AccessKey::new(&name, role, &marketplaces, call.now));
     let make = |marker: Marker| {
         let (key, secret) = (drawn.clone(), secret(&marker));
         let hash = key_hash(&secret);
-        let marker = marker.answered(json!(PromotionInput {
+        let marker = marker.answered(json!(MadeKey {
             hash,
             key: key.clone()
         }));
@@ -85,8 +85,7 @@ pub(crate) async fn create(call: Call) -> Result<Response, Problem> {
     };
     let marker = once::only(&call, named, make).await?;
     let secret = secret(&marker);
-    let told: Option<PromotionInput> =
-        serde_json::from_value(marker.answer.unwrap_or_default()).ok();
+    let told: Option<MadeKey> = serde_json::from_value(marker.answer.unwrap_or_default()).ok();
     match told.filter(|told| told.hash == key_hash(&secret)) {
         Some(told) => Ok(made(&call, &told.key, &secret)),
         None => Err(Problem::conflict(
@@ -96,9 +95,9 @@ pub(crate) async fn create(call: Call) -> Result<Response, Problem> {
     }
 }
 
-/// What is remembered of a key that was made: the key, and by which hash its secret is known.
+/// What is remembered of a key that was made: the key, and the hash by which its secret is recognised.
 #[derive(Serialize, Deserialize)]
-struct PromotionInput {
+struct MadeKey {
     hash: String,
     key: AccessKey,
 }

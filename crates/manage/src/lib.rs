@@ -1,4 +1,4 @@
-//! The manage function: its routes. Marketplaces, keys, settings, campaigns, promotions and runs stand in files of their own.
+//! The manage function: its routes. Marketplaces, keys, settings, campaigns, promotions and runs have files of their own.
 
 mod campaigns;
 mod keys;
@@ -9,7 +9,7 @@ mod runs;
 mod settings;
 
 use revtrail_core::attribution::campaign::NAME_BYTES_MAX;
-use revtrail_core::record::{Code, Problem as Bad};
+use revtrail_core::record::{Code, RecordProblem as Bad};
 use revtrail_web::access::{ADMIN, MARKETING};
 use revtrail_web::api::{Method, Route};
 use revtrail_web::problem::Problem;
@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 pub use runs::{Enqueued, Poke, in_process};
 
-/// What this function answers. `enqueue` starts a run that was asked for.
+/// The routes that this function answers. `enqueue` starts a run that was asked for.
 pub fn routes(enqueue: Poke) -> Vec<Route> {
     let mut routes = revtrail_web::routes! {
         POST   "/keys",                            ADMIN     => keys::create;

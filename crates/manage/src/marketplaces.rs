@@ -1,7 +1,7 @@
-//! Marketplaces: made by the deployment's key, renamed by their own.
+//! Marketplaces: made with the deployment's key, renamed with a key of their own.
 
 use revtrail_core::attribution::settings::{Preset, Settings};
-use revtrail_core::record::{Code, Problem as Bad};
+use revtrail_core::record::{Code, RecordProblem as Bad};
 use revtrail_store::market::{Created, Market};
 use revtrail_web::answer::{json, located};
 use revtrail_web::call::{Call, Response, StatusCode};
@@ -33,7 +33,7 @@ pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
         call.app.retention().look_back_ms(),
     );
     let settings = read.unwrap_or_else(|mut bad| {
-        // Inside `settings` the fields are named from there.
+        // Inside `settings`, field names in problems start from there.
         if present("settings").is_some() {
             for problem in &mut bad {
                 problem.field = Some(
@@ -67,7 +67,7 @@ pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
     }
 }
 
-/// An existing marketplace: only its name changes.
+/// Renames an existing marketplace; nothing else of it changes.
 async fn rename(
     market: &Market,
     name: Option<String>,

@@ -1,18 +1,18 @@
-//! Calls with an `Idempotency-Key`: made once, and told again for a day.
+//! Calls with an `Idempotency-Key`: they act once, and their answer is given again for a day.
 
 use revtrail_store::StoreError;
 use revtrail_store::market::once::{Marker, Met, Once};
 use revtrail_web::call::Call;
 use revtrail_web::problem::Problem;
 
-/// The code of a key that was given to another call.
+/// The code of the problem that a key was used for another call before.
 pub(crate) const CONFLICT: &str = "idempotency_conflict";
 
-/// How often a call that meets another of its name is tried again before the caller is told to.
+/// How often a call that meets another of its name is tried again before the caller is told to try again.
 const TRIES_MAX: usize = 8;
 
-/// What is remembered of a call: by the first, or by `make`, which puts a new marker on record, or nothing where another call
-/// of this name was faster.
+/// What is remembered of a call: by the first call of its name, or by `make`. `make` puts a new marker on record, or nothing if
+/// another call of this name was faster.
 pub(crate) async fn only<Fut>(
     call: &Call,
     named: &Once,

@@ -1,9 +1,9 @@
-//! Promotions and their vouchers: told, changed, made.
+//! Promotions and their vouchers: defined, changed, made.
 
 use revtrail_core::promotion::{Promotion, PromotionInput};
-use revtrail_core::record::{Code, Problem as Bad, Record};
+use revtrail_core::record::{Code, Record, RecordProblem as Bad};
 use revtrail_core::value::id::{PromotionId, VoucherCode};
-use revtrail_files::{Fault, Format, Layout, NotUtf8, Records, Rules};
+use revtrail_files::{FileFault, FileRules, Format, Layout, NotUtf8, Records};
 use revtrail_store::market::once::Marker;
 use revtrail_store::promotions::vouchers::{Changed, Made, NewVoucher, Pattern};
 use revtrail_web::answer::{json, located};
@@ -15,13 +15,13 @@ use serde_json::{Map, Value, json};
 
 use crate::{once, valid};
 
-/// Most vouchers of one call: about 250 transactions, some seconds.
+/// The most vouchers of one call: they take about 250 transactions, some seconds.
 const VOUCHERS_MAX: usize = 10_000;
-/// What codes are drawn from where nothing is said: no letter or digit that is taken for another.
+/// The characters that codes are drawn from if the call names none. No letter or digit of them is easily taken for another.
 const CHARSET: &str = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
-/// How long drawn codes are where nothing is said: 32^8 is 10^12.
+/// How many characters drawn codes have if the call names no length: 32^8 is 10^12.
 const LENGTH: i64 = 8;
-/// How long a call takes in what waited for a promotion; what is left then, the next runs take in.
+/// For how many milliseconds a call takes in records that waited for a promotion. The next runs take in the rest.
 const ADMIT_MS_MAX: i64 = 15_000;
 
 pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
@@ -42,13 +42,13 @@ pub(crate) async fn patch(call: Call) -> Result<Response, Problem> {
     .await
 }
 
-/// A promotion as a person tells it, with what its voucher gives beside the rest or, as it may be told too, in `voucher`.
+/// A promotion as a person submits it. What its voucher gives is beside the rest or, as that is allowed too, in `voucher`.
 fn as_submitted(promotion: &Promotion, in_voucher: bool) -> Map<String, Value> {
     let mut submitted = match promotion.shown() {
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
-    // These are nobody's to tell.
+    // Nobody can submit these fields.
     for field in ["promotion_id", "created_at"] {
         submitted.remove(field);
     }
@@ -69,7 +69,7 @@ fn as_submitted(promotion: &Promotion, in_voucher: bool) -> Map<String, Value> {
     submitted
 }
 
-/// Tells of a promotion what `submitted` makes of the one that stands.
+/// Replaces the current promotion by what `submitted` makes of it.
 async fn tell(
     call: &Call,
     id: &PromotionId,
@@ -103,15 +103,15 @@ async fn tell(
     Ok(tagged(located(status, call.path(), &shown), &shown))
 }
 
-/// What the body of vouchers asks for.
-enum Asked {
+/// What a request for vouchers asks for.
+enum VoucherRequest {
     Codes(Vec<NewVoucher>),
     Pattern(Pattern),
 }
 
 pub(crate) async fn post_vouchers(call: Call) -> Result<Response, Problem> {
     let asked = match call.media_type()?.as_str() {
-        "text/csv" => Asked::Codes(from_csv(&call.body)?),
+        "text/csv" => VoucherRequest::Codes(from_csv(&call.body)?),
         _ => from_json(call.json_object()?)?,
     };
     let promotion = known(&call).await?;
@@ -120,7 +120,7 @@ pub(crate) async fn post_vouchers(call: Call) -> Result<Response, Problem> {
         return Ok(json(StatusCode::CREATED, &made));
     };
     let (store, named) = (call.app.store(), &named);
-    // It takes several transactions, so it is on record before the first.
+    // The call takes several transactions, so it is on record before the first.
     let begin =
         |marker: Marker| async move { Ok(store.begin(named, &marker).await?.then_some(marker)) };
     let marker = once::only(&call, named, begin).await?;
@@ -136,19 +136,19 @@ pub(crate) async fn post_vouchers(call: Call) -> Result<Response, Problem> {
 async fn make(
     call: &Call,
     promotion: &Promotion,
-    asked: Asked,
+    asked: VoucherRequest,
     once: Option<&Marker>,
 ) -> Result<Value, Problem> {
     let market = call.market()?;
     let by = &call.caller()?.name;
     let made = match asked {
-        Asked::Codes(codes) => {
+        VoucherRequest::Codes(codes) => {
             let made = market
                 .vouchers()
                 .make_vouchers(promotion, &codes, by, call.now, once);
             made.await?
         }
-        Asked::Pattern(pattern) => {
+        VoucherRequest::Pattern(pattern) => {
             let made = market
                 .vouchers()
                 .generate_vouchers(promotion, &pattern, by, call.now, once);
@@ -186,7 +186,7 @@ fn too_many(count: usize) -> Problem {
     ))
 }
 
-fn from_json(body: &str) -> Result<Asked, Problem> {
+fn from_json(body: &str) -> Result<VoucherRequest, Problem> {
     let record = Record::from_json(body).map_err(|bad| Problem::invalid(vec![bad]))?;
     let one = |problem: Bad| Problem::invalid(vec![problem]);
     let limit = record.count("limit").map_err(one)?;
@@ -207,7 +207,7 @@ fn from_json(body: &str) -> Result<Asked, Problem> {
             }
         }
         valid(problems)?;
-        return Ok(Asked::Codes(vouchers));
+        return Ok(VoucherRequest::Codes(vouchers));
     }
     let Some(count) = record.count("generate").map_err(one)? else {
         let detail = "codes (a list) or generate (a number) is needed";
@@ -249,7 +249,7 @@ fn from_json(body: &str) -> Result<Asked, Problem> {
         );
         return Err(bad("generate", Code::UnknownValue, detail));
     }
-    Ok(Asked::Pattern(Pattern {
+    Ok(VoucherRequest::Pattern(Pattern {
         count,
         prefix: prefix.into_owned(),
         length,
@@ -258,13 +258,14 @@ fn from_json(body: &str) -> Result<Asked, Problem> {
     }))
 }
 
-/// Vouchers as CSV, by the rules of files. A row that is wrong is wrong from the line on which it begins, and then nothing is made.
+/// Vouchers as CSV, as files are read. The problem of a wrong row names the line on which the row begins, and then nothing is
+/// made.
 fn from_csv(body: &[u8]) -> Result<Vec<NewVoucher>, Problem> {
     let layout = Layout {
         format: Format::Csv,
         gzipped: false,
     };
-    let rules = Rules {
+    let rules = FileRules {
         needed: &["code"],
         not_utf8: NotUtf8::FailsFile,
     };
@@ -302,7 +303,7 @@ fn in_line(line: u64, problem: Bad) -> Bad {
     }
 }
 
-fn not_csv(line: u64, fault: &Fault) -> Problem {
+fn not_csv(line: u64, fault: &FileFault) -> Problem {
     bad(&format!("line {line}"), Code::NotCsv, fault.to_string())
 }
 
@@ -317,7 +318,7 @@ pub(crate) async fn put_voucher(call: Call) -> Result<Response, Problem> {
         .flag("disabled")
         .map_err(&mut keep)
         .unwrap_or_default();
-    // A limit that is told as null is none; one that is not told stays.
+    // A limit that is submitted as null is no limit. A limit that is not submitted stays.
     let submitted_limit = record.names("limit");
     let limit = record.count("limit").map_err(&mut keep).unwrap_or_default();
     valid(problems)?;

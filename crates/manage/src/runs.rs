@@ -4,7 +4,7 @@ use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use revtrail_core::record::{Code, Problem as Bad};
+use revtrail_core::record::{Code, RecordProblem as Bad};
 use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::jobs::runs::{RunState, Sample, new_run_id};
 use revtrail_store::market::Market;
@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 
 use crate::{once, valid};
 
-/// Hands the attributor a job message: a run is on record and waits to be worked off.
+/// Hands the attributor a job message: a run is on record and waits to be worked on.
 pub type Poke = Arc<dyn Fn(JobMessage) -> Enqueued + Send + Sync>;
 /// A job message on its way.
 pub type Enqueued = Pin<Box<dyn Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send>>;
 
-/// A poke inside of this process, which does not fail.
+/// A poke inside this process, which cannot fail.
 pub fn in_process(hand_over: impl Fn(JobMessage) + Send + Sync + 'static) -> Poke {
     Arc::new(move |message| {
         hand_over(message);
@@ -64,8 +64,8 @@ pub(crate) async fn start(call: Call, enqueue: Poke) -> Result<Response, Problem
     begin(&call, market, &enqueue, run_id, Some(named)).await
 }
 
-/// Hands a run to the attributor and answers. A run that was asked for before is handed over again while it is not done: who
-/// asked may have died in between.
+/// Hands a run to the attributor and answers. A run that was asked for before is handed over again until it is done, because the
+/// first call may have died in between.
 async fn begin(
     call: &Call,
     market: &Market,
@@ -85,7 +85,7 @@ async fn begin(
         && let Err(error) = enqueue(plan).await
     {
         tracing::error!(error, run_id, "a run could not be started");
-        // Asked for once more, it is another run.
+        // The call is forgotten, so that asking once more starts another run.
         if let Some(named) = named {
             call.app.store().forget(named).await?;
         }

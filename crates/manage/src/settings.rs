@@ -1,11 +1,11 @@
-//! Settings: replaced or changed, each time as a new version; and what an administrator must know of it.
+//! Settings: replaced or changed, each time as a new version; and what an administrator must know about the change.
 
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::attribution::settings::{Settings, Version};
 use revtrail_core::figures::daily::Tally;
-use revtrail_core::record::{Code, Problem as Bad};
+use revtrail_core::record::{Code, RecordProblem as Bad};
 use revtrail_core::value::id::OrderId;
 use revtrail_store::Reading;
 use revtrail_store::ledger::facts::TIMELINE_BYTES_MAX;
@@ -17,18 +17,18 @@ use revtrail_web::patch::merge;
 use revtrail_web::problem::Problem;
 use serde_json::{Value, json};
 
-/// Most customers who wait for a run whose orders are looked through when settings are saved.
+/// The most waiting customers whose orders are looked through when settings are saved.
 const WAITING_MAX: usize = 1_000;
-/// So many of them at a time.
+/// How many of these customers are read at the same time.
 const READS_AT_ONCE: usize = 16;
 
-/// All of it anew: what is left out takes what the preset says.
+/// Replaces all settings. What is left out becomes what the preset says.
 pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
     let told = call.json_object()?;
     save(&call, |_| Ok(told.to_owned())).await
 }
 
-/// Some of it: what is left out stays, and `null` takes what it is where nothing is said.
+/// Changes some settings. What is left out stays, and `null` restores the default.
 pub(crate) async fn patch(call: Call) -> Result<Response, Problem> {
     let patch = call.json_object()?;
     save(&call, |newest| {
@@ -83,7 +83,7 @@ async fn save(
     Ok(tagged(json(StatusCode::OK, &body), version))
 }
 
-/// What differs, under the dotted name of where it stands; what is there on one side only is `null` on the other.
+/// What differs, by the dotted name of its place. A value that exists on one side only is `null` on the other.
 fn changes(at: &str, before: &Value, after: &Value, changed: &mut Vec<Value>) {
     match (before, after) {
         (Value::Object(was), Value::Object(is)) => {
@@ -106,7 +106,8 @@ fn changes(at: &str, before: &Value, after: &Value, changed: &mut Vec<Value>) {
     }
 }
 
-/// How many visible orders stay under older versions: those placed before this one was saved, in the figures or on their way there.
+/// How many visible orders stay under older versions: those placed before this one was saved, in the figures or on their way
+/// there.
 async fn orders_before(market: &Market, version: &Version, call: &Call) -> Result<i64, Problem> {
     let versions = market
         .settings()
@@ -150,8 +151,8 @@ async fn orders_before(market: &Market, version: &Version, call: &Call) -> Resul
         });
         orders += before.count() as i64;
     }
-    // Under a version of another zone an order of before can lie up to two days ahead; what is placed from now on lies on the last
-    // day or later.
+    // Under a version with another time zone, an older order can be up to two days ahead. An order that is placed from now on is
+    // on the last day or later.
     let mut aggregates = market
         .daily()
         .aggregates(first, last.plus(2), Reading::STRONG, call.now)

@@ -1,4 +1,4 @@
-//! A bucket of S3. Files are read by ranges, so that a reader who takes his time loses no connection, and what is held is one range.
+//! A bucket of S3. Files are read by ranges, so that a slow reader loses no connection, and only one range is in memory.
 
 use std::io::{self, Cursor, Read};
 use std::time::Duration;
@@ -13,12 +13,12 @@ use tokio::runtime::Handle;
 
 use crate::files::FilesError;
 
-/// Bytes of a range that is read, and of a part that is written: S3 takes parts from 5 MiB, and 10,000 of them.
+/// The bytes of a range that is read, and of a part that is written. S3 takes parts from 5 MiB on, and at most 10,000 of them.
 const PART_BYTES: usize = 8 << 20;
-/// How often a range is asked for whose bytes break off. Calls that fail as a whole the SDK repeats.
+/// How often a range is asked for if its bytes break off. The SDK itself repeats calls that fail as a whole.
 const TRIES_MAX: usize = 3;
 
-/// A bucket behind a client. Cheap to clone.
+/// A bucket behind a client. It is cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     client: Client,
@@ -32,11 +32,11 @@ impl Bucket {
         Self { client, name }
     }
 
-    /// The bucket of `REVTRAIL_BUCKET`, with the region and the credentials that Lambda gives; `AWS_ENDPOINT_URL_S3` names another
-    /// endpoint.
+    /// The bucket of `REVTRAIL_BUCKET`, with the region and the credentials that Lambda provides. `AWS_ENDPOINT_URL_S3` names
+    /// another endpoint.
     ///
     /// # Errors
-    /// A variable that is missing.
+    /// A variable is missing.
     pub fn from_env() -> Result<Self, BadEnvironment> {
         let name = needed("REVTRAIL_BUCKET")?;
         let endpoint = std::env::var("AWS_ENDPOINT_URL_S3").ok();
@@ -44,7 +44,7 @@ impl Bucket {
             .behavior_version(BehaviorVersion::latest())
             .region(region()?)
             .credentials_provider(credentials()?)
-            // Another endpoint has no name for each bucket.
+            // Another endpoint has no host name for each bucket.
             .force_path_style(endpoint.is_some())
             .timeout_config(timeouts(Duration::from_secs(30)))
             .http_client(https());
@@ -52,12 +52,12 @@ impl Bucket {
         Ok(Self::new(Client::from_conf(config.build()), &name))
     }
 
-    /// Its name.
+    /// The name of the bucket.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// To be called where a thread may block, of a runtime that runs on another one.
+    /// Must be called on a thread that may block, of a runtime that runs on another thread.
     pub(crate) fn open(&self, key: &str, etag: &str) -> Result<Ranged, FilesError> {
         let mut ranged = Ranged {
             bucket: self.clone(),
@@ -81,7 +81,7 @@ impl Bucket {
         }
     }
 
-    /// A range of a file, and where the next one begins.
+    /// A range of a file, and the offset of the next one.
     async fn range(
         &self,
         key: &str,
@@ -101,7 +101,7 @@ impl Bucket {
                     _ => return Err(failed("read", key, error)),
                 },
             };
-            // Of the very content that comes with it.
+            // The bytes must be of the same content as the ETag that comes with them.
             if got.e_tag().map(|tag| tag.trim_matches('"')) != Some(etag) {
                 return Err(FilesError::Overwritten);
             }
@@ -143,7 +143,7 @@ fn failed<E: std::error::Error + 'static>(
     FilesError::failed(what, key, DisplayErrorContext(error))
 }
 
-/// A file, a range at a time.
+/// A file that is read one range at a time.
 #[derive(Debug)]
 pub(crate) struct Ranged {
     bucket: Bucket,
@@ -173,7 +173,7 @@ impl Read for Ranged {
     }
 }
 
-/// A result on its way into the bucket: in one call, or in parts where it is large.
+/// A result on its way into the bucket: in one call, or in parts if it is large.
 #[derive(Debug)]
 pub struct Upload {
     bucket: Bucket,

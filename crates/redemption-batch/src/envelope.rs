@@ -1,5 +1,5 @@
-//! What calls the function on Lambda: messages of a queue, each with notifications of S3 inside. What the function answers, a
-//! message at a time.
+//! What calls the function on Lambda: messages of a queue, each with notifications of S3 inside. The function answers for each
+//! message separately.
 
 use std::error::Error;
 
@@ -10,46 +10,46 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::file::File;
-use crate::{Batches, Invocation};
+use crate::{BatchEnd, BatchWorker};
 
-/// What a call keeps for the chunk that is under way when time is up, and for handing over: a chunk of 500 rows is some hundred
-/// transactions of about 20 ms, and results of a hundred MB are read and written in half a minute.
+/// The milliseconds that a call keeps for the chunk that is under way when time is up, and for handing over. A chunk of 500 rows
+/// is some hundred transactions of about 20 ms, and results of a hundred MB are read and written in half a minute.
 const MARGIN_MS: i64 = 90_000;
 
-/// When a call that must end at `deadline` stops taking up work.
+/// When a call that must end at `deadline` stops beginning new work.
 pub fn stop_at(now: Instant, deadline: Instant) -> Instant {
     delivery::stop_at(now, deadline, MARGIN_MS)
 }
 
-/// Seconds until a file of a marketplace that does not exist is looked at again: the most that the queue can wait.
+/// Seconds until a file of a marketplace that does not exist is checked again: the longest delay of the queue.
 const UNKNOWN_DELAY_S: i32 = 900;
 
-/// The notifications of a message. What else they hold does not matter.
+/// The notifications of a message. Everything else in the message does not matter.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Notifications {
     records: Vec<Notification>,
-    /// The message is one of this function's.
+    /// True if the message was sent by this function.
     #[serde(default)]
     own: bool,
 }
 
-/// A message about one file that this function sends to its own queue, in the words of S3. S3 does not say whose a file is, and
-/// the queue is fair only among messages that do.
+/// A message about one file that this function sends to its own queue, in the format of S3. S3 does not say which marketplace a
+/// file belongs to, and the queue is fair only among messages that say so.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct FileMessage {
     records: [Notification; 1],
     own: bool,
-    /// Whose the file is.
+    /// The marketplace that the file belongs to.
     #[serde(skip)]
     pub marketplace: MarketplaceId,
-    /// Seconds until the message is to be delivered.
+    /// Seconds until the message should be delivered.
     #[serde(skip)]
     pub delay_s: i32,
 }
 
-/// Something happened to an object.
+/// A notification that something happened to an object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Notification {
@@ -71,17 +71,17 @@ struct Named {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Object {
-    /// As in the address of a form: `+` is a space, and `%XX` a byte.
+    /// The key, encoded as in the address of a form: `+` is a space, and `%XX` a byte.
     key: String,
-    /// That of a removed object has none.
+    /// The ETag; empty for a removed object.
     #[serde(rename = "eTag", default)]
     etag: String,
-    /// In bytes.
+    /// The size of the object, in bytes.
     #[serde(default)]
     size: u64,
 }
 
-/// The notifications of a message's text; none of the one that S3 sends when it is told of the queue.
+/// The notifications in a message's text; none in the test message that S3 sends when the queue is connected.
 fn notifications(text: &str) -> Result<Notifications, String> {
     let told: Value =
         serde_json::from_str(text).map_err(|error| format!("its body is no JSON: {error}"))?;
@@ -95,17 +95,17 @@ fn notifications(text: &str) -> Result<Notifications, String> {
         .map_err(|error| format!("its body holds no notifications of S3: {error}"))
 }
 
-/// Answers a call: works at the files that its messages tell of, and names the messages that are to be delivered again. `send`
-/// takes messages that this function is to be called with later.
+/// Answers a call: works on the files that its messages announce, and names the messages that must be delivered again. `send`
+/// takes messages that this function must be called with later.
 ///
-/// What S3 tells is sent on under the name of the marketplace, and worked at when it comes back; a file of a marketplace that does
-/// not exist goes round until there is one, or the file is gone. A file that no marketplace can own is left alone, and its message
-/// acknowledged; a message that cannot be understood fails, and comes to the dead letters.
+/// What S3 announces is sent on under the name of the marketplace, and worked on when it comes back. A file of a marketplace that
+/// does not exist goes round until the marketplace exists, or the file is gone. A file that no marketplace can own is left alone,
+/// and its message is acknowledged. A message that cannot be understood fails, and ends in the dead letters.
 ///
 /// # Errors
-/// A call that no queue makes.
+/// The call does not come from a queue.
 pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
-    batches: &Batches,
+    batches: &BatchWorker,
     bucket: &str,
     event: &Value,
     clock: &(dyn Fn() -> Instant + Sync),
@@ -125,7 +125,7 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
 }
 
 async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
-    batches: &Batches,
+    batches: &BatchWorker,
     bucket: &str,
     message: &QueueMessage,
     clock: &(dyn Fn() -> Instant + Sync),
@@ -141,7 +141,7 @@ async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
             Ok(Ok(file)) => {
                 match invocation(batches, &file, etag, told.own, clock, stop_at).await {
                     Ok(again_in) => again_in.map(|delay_s| (file, delay_s)),
-                    // One that fails keeps no other from its turn.
+                    // A file that fails does not keep the others from their turn.
                     Err(error) => {
                         outcome = Err(error);
                         None
@@ -149,7 +149,7 @@ async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
                 }
             }
             Ok(Err(why)) => {
-                // The key may hold anything, and stays out of the log.
+                // The key may be anything, so it stays out of the log.
                 tracing::warn!(id = message.message_id, why, "a file is refused");
                 None
             }
@@ -169,10 +169,10 @@ async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
     outcome
 }
 
-/// Works at a file for a turn, where the message is one of this function's `own`; in how many seconds the file is to be told of
+/// Works on a file for a turn, if the message is this function's `own`. Returns after how many seconds the file must be announced
 /// again.
 async fn invocation(
-    batches: &Batches,
+    batches: &BatchWorker,
     file: &File,
     etag: &str,
     own: bool,
@@ -193,10 +193,10 @@ async fn invocation(
         return Ok(Some(0));
     }
     let worked = batches.work(file, etag, clock, stop_at).await?;
-    Ok((worked == Invocation::Later).then_some(0))
+    Ok((worked == BatchEnd::Later).then_some(0))
 }
 
-/// The file that a notification tells of, or why it is none of ours.
+/// The file that a notification announces, or why revtrail does not take it.
 fn file(
     bucket: &str,
     told: &Notification,
@@ -221,7 +221,7 @@ fn file(
         .ok_or("its name is not inbox/<marketplace>/redemptions/<name>, or begins with a dot"))
 }
 
-/// What is not UTF-8 comes as U+FFFD, which no file's name may hold.
+/// What is not UTF-8 becomes U+FFFD, which no file's name may have.
 fn decode(key: &str) -> String {
     let bytes = key.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());

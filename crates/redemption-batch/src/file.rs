@@ -1,15 +1,15 @@
-//! Names of files: which are files of redemptions, whose they are, and where the results of one lie.
+//! Names of files: which are files of redemptions, whose files they are, and where the results of a file are stored.
 
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_files::Format;
 
-/// The folder that files come into. Whatever results are written lies elsewhere, so no result is ever taken for a file.
+/// The folder that files come into. Results are stored elsewhere, so no result is ever taken for a file.
 pub const INBOX: &str = "inbox";
 const OUTBOX: &str = "outbox";
-/// The folder of a marketplace in which files of redemptions lie.
+/// The folder of a marketplace that has its files of redemptions.
 pub const REDEMPTIONS: &str = "redemptions";
 
-/// Compared without regard to case.
+/// The endings of file names that are known, with format and compression. They are compared without regard to case.
 const ENDINGS: [(&str, Format, bool); 6] = [
     (".csv", Format::Csv, false),
     (".jsonl", Format::JsonLines, false),
@@ -19,31 +19,32 @@ const ENDINGS: [(&str, Format, bool); 6] = [
     (".ndjson.gz", Format::JsonLines, true),
 ];
 
-/// A file that was put into the inbox of a marketplace, by its name.
+/// A file that was put into the inbox of a marketplace, as its name describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// Where it lies, like `inbox/shop/redemptions/week-7.csv.gz`.
+    /// The path of the file, like `inbox/shop/redemptions/week-7.csv.gz`.
     pub key: String,
-    /// Whose it is.
+    /// The marketplace that the file belongs to.
     pub marketplace: MarketplaceId,
-    /// How it is read; or why it is not, in a sentence for whoever put it there: then its batch fails, and says so.
+    /// How the file is read. Otherwise why it is not read, in a sentence for whoever put it there; then its batch fails and says
+    /// so.
     pub kind: Result<Kind, String>,
-    /// Where it lies in the folder of its marketplace, like `redemptions/week-7.csv.gz`.
+    /// The path of the file in the folder of its marketplace, like `redemptions/week-7.csv.gz`.
     path: String,
 }
 
 /// How a file of redemptions is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
-    /// How records stand in it.
+    /// The format of the records in the file.
     pub format: Format,
-    /// It is compressed.
+    /// True if the file is compressed with gzip.
     pub gzipped: bool,
 }
 
 impl File {
-    /// The file that lies there. `None` where no marketplace can own it, or where it is not complete: its own name, or that of a
-    /// folder that it lies in, begins with a dot.
+    /// The file at a path. `None` if no marketplace can own it, or if it is not complete. A file is not complete while its own
+    /// name, or that of a folder around it, begins with a dot.
     pub fn at(key: &str) -> Option<Self> {
         let (marketplace, path) = key
             .strip_prefix(INBOX)?
@@ -61,7 +62,7 @@ impl File {
         })
     }
 
-    /// Where a result of this file lies.
+    /// The path of a result of this file.
     pub fn result(&self, name: &str) -> String {
         format!("{OUTBOX}/{}/{}/{name}", self.marketplace, self.path)
     }
@@ -72,7 +73,7 @@ fn kind(marketplace: &str, path: &str) -> Result<Kind, String> {
     if path.contains(char::is_control) {
         return Err("its name holds control characters: rename it".to_owned());
     }
-    // What is not UTF-8 was read as this character.
+    // This character replaces what is not UTF-8.
     if path.contains(char::REPLACEMENT_CHARACTER) {
         return Err("its name is not UTF-8: rename it".to_owned());
     }

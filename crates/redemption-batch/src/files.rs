@@ -1,4 +1,4 @@
-//! Where files and results lie: in a folder of this machine, or in a bucket of S3.
+//! Where files and results are stored: in a folder of this machine, or in a bucket of S3.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,27 +13,28 @@ use sha2::{Digest, Sha256};
 #[cfg(feature = "lambda")]
 pub use crate::bucket::Bucket;
 
-/// Why a file cannot be read, or a result not be written.
+/// Why a file cannot be read, or a result cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
-    /// It is not there any more.
+    /// The file no longer exists.
     #[error("the file is gone")]
     Vanished,
-    /// Its content is another one than was told of.
+    /// The content of the file is not the one that was announced.
     #[error("the file was overwritten")]
     Overwritten,
-    /// It was written into while it was read, and its time set back: which rows were read of which content cannot be said.
+    /// The file was written to while it was read, and its time was set back. Nobody can say which rows were read of which
+    /// content.
     #[error("the file was written into while it was read: put it there again under another name")]
     Mixed,
-    /// What holds it does not work: the same may be tried again.
-    // Its name may hold anything, and stays out of the log.
+    /// The storage does not work; the same call may be tried again.
+    // The file's name may be anything, so it stays out of the log.
     #[error("failed to {what} a file: {why}")]
     Failed {
-        /// What was tried.
+        /// The operation that was tried.
         what: &'static str,
-        /// With which file.
+        /// The key of the file.
         key: String,
-        /// Why not.
+        /// Why the operation failed.
         why: String,
     },
 }
@@ -48,19 +49,19 @@ impl FilesError {
     }
 }
 
-/// Where files and results lie. Cheap to clone.
+/// Where files and results are stored. It is cheap to clone.
 #[derive(Debug, Clone)]
 pub enum Files {
-    /// On this machine.
+    /// A folder on this machine.
     Folder(Folder),
-    /// In AWS.
+    /// A bucket in AWS.
     #[cfg(feature = "lambda")]
     Bucket(Bucket),
 }
 
 impl Files {
-    /// Opens a file, if its content is still the one with this ETag. Blocks, and so does the reader; a failure inside it is a
-    /// [`FilesError`] too.
+    /// Opens a file if its content is still the one with this ETag. The call blocks, and so does the reader. A failure inside the
+    /// reader is a [`FilesError`] too.
     ///
     /// # Errors
     /// The file is gone, overwritten, or cannot be read.
@@ -72,10 +73,10 @@ impl Files {
         }
     }
 
-    /// Whether a file is there with the content of this ETag.
+    /// True if the file exists with the content of this ETag.
     ///
     /// # Errors
-    /// [`FilesError::Failed`]: it cannot be said now.
+    /// [`FilesError::Failed`] if this cannot be found out now.
     pub async fn holds(&self, key: &str, etag: &str) -> Result<bool, FilesError> {
         let is = match self {
             Self::Folder(folder) => {
@@ -93,14 +94,14 @@ impl Files {
         }
     }
 
-    /// Begins to write a result, which is there once it is finished.
+    /// Begins to write a result, which exists once it is finished.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The result cannot be written.
     pub fn write(&self, key: &str, media_type: &'static str) -> Result<Writing, FilesError> {
         match self {
             Self::Folder(folder) => {
-                // A folder tells it by the name.
+                // In a folder, the file's name shows the type.
                 let _ = media_type;
                 Ok(Writing::Folder(folder.write(key)?))
             }
@@ -113,18 +114,18 @@ impl Files {
 /// A result that is being written.
 #[derive(Debug)]
 pub enum Writing {
-    /// On this machine.
+    /// A file on this machine.
     Folder(ResultFile),
-    /// In AWS.
+    /// An upload to AWS.
     #[cfg(feature = "lambda")]
     Bucket(crate::bucket::Upload),
 }
 
 impl Writing {
-    /// Adds bytes.
+    /// Adds bytes to the result.
     ///
     /// # Errors
-    /// They cannot be written.
+    /// The bytes cannot be written.
     pub async fn add(&mut self, bytes: &[u8]) -> Result<(), FilesError> {
         match self {
             Self::Folder(draft) => draft.add(bytes),
@@ -133,10 +134,10 @@ impl Writing {
         }
     }
 
-    /// Makes the result be there, in place of one that was there.
+    /// Publishes the result, which replaces an earlier one of the same name.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The result cannot be written.
     pub async fn finish(self) -> Result<(), FilesError> {
         match self {
             Self::Folder(draft) => draft.finish(),
@@ -146,22 +147,22 @@ impl Writing {
     }
 }
 
-/// How long after its last change a file counts as settled. Within it another change may leave no trace: file systems tell times
-/// in steps, of 2 s at the worst.
+/// How long after its last change a file counts as settled. Until then another change may leave no trace, because file systems
+/// keep times in steps, of 2 s at the worst.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
-/// Bytes that are read at once.
+/// How many bytes are read at once.
 const BUFFER_BYTES: usize = 128 << 10;
 
-/// A folder with the same keys as a bucket. Cheap to clone.
+/// A folder with the same keys as a bucket. It is cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Folder {
     root: PathBuf,
-    /// ETags of settled files, by what tells without reading that a file is the same.
+    /// The ETags of settled files, with the metadata by which a file is recognised as unchanged without reading it.
     known: Arc<Mutex<HashMap<String, (Looks, String)>>>,
 }
 
-/// Device, inode, size, and the times of the last change of the content and of anything: nobody sets the last one at will, so a
-/// file that takes another's place differs in it, whatever its size and its own time.
+/// Device, inode, size, and the times of the last change of the content and of the metadata. Nobody can set the last one at will,
+/// so a file that replaces another differs in it, whatever its size and its own time.
 type Looks = [i64; 7];
 
 #[cfg(unix)]
@@ -192,7 +193,7 @@ fn looks(about: &fs::Metadata) -> Looks {
     [0, 0, about.len() as i64, made, made_ns, written, written_ns]
 }
 
-/// The last change lies so far back that the next one will be seen.
+/// True if the last change is so old that the next one will be noticed.
 fn is_settled(looks: &Looks) -> bool {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let changed = Duration::from_secs(looks[5].max(0) as u64);
@@ -213,12 +214,13 @@ impl Folder {
         }
     }
 
-    /// Where a file lies.
+    /// The path of a file on this machine.
     pub fn path(&self, key: &str) -> PathBuf {
         self.root.join(key)
     }
 
-    /// The ETag of a file's content: its hash. A file that nothing happened to since it was read is not read again. Blocks.
+    /// The ETag of a file's content, which is its hash. A file that did not change since it was read is not read again. The call
+    /// blocks.
     ///
     /// # Errors
     /// The file is gone, changes while it is read, or cannot be read.
@@ -276,7 +278,7 @@ impl Folder {
         }
         let file = fs::File::open(path).map_err(failed)?;
         let opened = file.metadata().map_err(failed)?;
-        // Device and inode.
+        // Compares device and inode.
         if looks(&named)[..2] != looks(&opened)[..2] {
             return Err(FilesError::Overwritten);
         }
@@ -299,7 +301,7 @@ impl Folder {
         let path = self.path(key);
         let folder = path.parent().unwrap_or(&self.root);
         fs::create_dir_all(folder).map_err(failed)?;
-        // Two who write the same each write their own.
+        // Two workers that write the same result each write a draft of their own.
         let draft = folder.join(format!(".{}", random_hex()));
         Ok(ResultFile {
             key: key.to_owned(),
@@ -310,8 +312,8 @@ impl Folder {
     }
 }
 
-/// A file that is held against its ETag as it is read. Nothing is handed over that was read after the file was written into; what
-/// no size and no time tells of, the hash tells at the end.
+/// A file that is checked against its ETag while it is read. Bytes that were read after somebody wrote to the file are not handed
+/// over. A change that neither size nor time shows is found by the hash at the end.
 #[derive(Debug)]
 pub(crate) struct Checked {
     file: fs::File,
@@ -320,7 +322,7 @@ pub(crate) struct Checked {
     hash: Sha256,
 }
 
-/// Size and time of the last change of the content. A file that was only renamed is read to its end.
+/// The size and the time of the last change of the content. A file that was only renamed is read to its end.
 fn written(about: &fs::Metadata) -> [i64; 3] {
     let [_, _, size, modified, modified_ns, ..] = looks(about);
     [size, modified, modified_ns]
@@ -340,7 +342,7 @@ impl Read for Checked {
     }
 }
 
-/// A file beside the one that it becomes.
+/// A draft beside the file that it becomes.
 #[derive(Debug)]
 pub struct ResultFile {
     key: String,
@@ -360,7 +362,7 @@ impl ResultFile {
     }
 
     fn finish(self) -> Result<(), FilesError> {
-        // On disk before its batch is said to be done.
+        // The result must be on disk before its batch counts as done.
         self.file
             .sync_all()
             .and_then(|()| fs::rename(&self.draft, &self.path))

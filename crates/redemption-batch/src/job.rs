@@ -1,13 +1,13 @@
 //! One batch: its file is read on a thread of its own, a chunk at a time, taken in, and checkpointed.
 //!
-//! Whoever works at a batch begins where its checkpoint stands. What is done again, because a worker died between taking a chunk in
-//! and moving the checkpoint, or because two work at once, has the same answers: each row is taken in under its place in the
-//! batch, and held against the time at which the batch was received.
+//! Whoever works on a batch begins at its checkpoint. Some rows may be done again, because a worker died between taking a chunk
+//! in and moving the checkpoint, or because two work at once. They get the same answers, because each row is taken in under its
+//! place in the batch, and checked against the time at which the batch was received.
 
 use revtrail_core::promotion::redemption::Redemption;
-use revtrail_core::record::{AcceptanceWindow, Problem};
+use revtrail_core::record::{AcceptanceWindow, RecordProblem};
 use revtrail_core::value::time::{Instant, Retention};
-use revtrail_files::{Fault, Records};
+use revtrail_files::{FileFault, Records};
 use revtrail_store::batches::{Batch, BatchState, RowCounts};
 use revtrail_store::market::Market;
 use revtrail_store::promotions::redeem::{Arrival, PromotionRecord, Taken};
@@ -18,51 +18,52 @@ use crate::file::{File, Kind};
 use crate::files::{Files, FilesError};
 use crate::rows::rows;
 
-/// Turns in a row without a row after which a batch fails: then reading up to the checkpoint takes longer than a call may.
+/// How many turns in a row may take in no row before the batch fails. By then, reading up to the checkpoint takes longer than a
+/// call may.
 const STALLS_MAX: u32 = 3;
-/// How often the clock is looked at while the file is read up to the checkpoint.
+/// How often the clock is checked while the file is read up to the checkpoint.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Why a turn ended early. The batch stands as its checkpoint says, and may be gone on with.
+/// Why a turn ended early. The batch is at its checkpoint, and another turn may go on with it.
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
-    /// The table.
+    /// The table failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What holds the file, or the results.
+    /// The storage of the file, or of the results, failed.
     #[error(transparent)]
     Files(#[from] FilesError),
-    /// The thread that reads.
+    /// The thread that reads the file died.
     #[error("the reader of the file died")]
     Reader,
 }
 
-/// How a turn at a batch ended.
+/// How a turn on a batch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Invocation {
+pub enum BatchEnd {
     /// The batch is done, or has failed.
     Ended,
-    /// The file is gone, or another one: the batch has failed, and goes on when the same content is there again.
+    /// The file is gone, or has another content. The batch has failed, and goes on when the same content is there again.
     Interrupted,
-    /// Time was up, or enough rows were taken; the batch waits to be gone on with.
+    /// Time was up, or enough rows were taken in. The batch waits for its next turn.
     Later,
 }
 
-/// How much at once; what may differ between a test and a deployment, and nothing else.
+/// How much is done at once. This is all that may differ between a test and a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// Most rows of a chunk: what is done again after a worker died.
+    /// The most rows of a chunk, which is what is done again after a worker died.
     pub chunk_rows: usize,
-    /// Most bytes of a chunk, where it is more than one row: all of it may have to be kept as rejected, in one transaction, and a
-    /// quote takes two bytes there.
+    /// The most bytes of a chunk that has more than one row. All of the chunk may have to be stored as rejected, in one
+    /// transaction, where a quote takes two bytes.
     pub chunk_bytes: usize,
-    /// Rows of a turn, after which others may have theirs. Whoever goes on reads up to the checkpoint again, a million rows in
-    /// about a second; so a turn is some minutes of taking rows in.
+    /// How many rows a turn takes in before others have their turn. The next turn reads up to the checkpoint again, a million
+    /// rows in about a second. So a turn should be some minutes of taking rows in.
     pub invocation_rows: u64,
 }
 
 impl BatchLimits {
-    /// What is deployed.
+    /// The limits of a deployment.
     pub const DEFAULT: Self = Self {
         chunk_rows: 500,
         chunk_bytes: 1 << 20,
@@ -70,16 +71,16 @@ impl BatchLimits {
     };
 }
 
-/// The batches over a table and the place where files lie. Cheap to clone.
+/// The batches over a table, and the place where files are stored. It is cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Batches {
-    /// The table.
+pub struct BatchWorker {
+    /// The table that the batches are stored in.
     pub store: Store,
     /// The deployment's retention.
     pub retention: Retention,
-    /// Where files lie.
+    /// Where the files are stored.
     pub files: Files,
-    /// How much at once.
+    /// How much is done at once.
     pub limits: BatchLimits,
 }
 
@@ -88,10 +89,10 @@ struct Read {
     row: u64,
     line: u64,
     text: String,
-    redemption: Result<Redemption, Problem>,
+    redemption: Result<Redemption, RecordProblem>,
 }
 
-/// What the reader says next.
+/// What the reader sends next.
 enum Next {
     Chunk(Vec<Read>),
     End(End),
@@ -100,11 +101,11 @@ enum Next {
 /// How the reading ended.
 enum End {
     Whole,
-    /// The file is at fault.
+    /// The file cannot be read to its end, and why.
     Broken(String),
-    /// The file is not what it was.
+    /// The file is no longer what it was.
     Gone(FilesError),
-    /// What holds the file is.
+    /// The storage of the file failed.
     Failed(FilesError),
 }
 
@@ -118,8 +119,8 @@ impl From<FilesError> for End {
     }
 }
 
-impl Batches {
-    /// The batches as they are deployed.
+impl BatchWorker {
+    /// The batches with the limits of a deployment.
     pub fn new(store: Store, retention: Retention, files: Files) -> Self {
         Self {
             store,
@@ -129,17 +130,18 @@ impl Batches {
         }
     }
 
-    /// Works at the batch of a file and its ETag until it has ended or the clock shows `stop_at`. One that has ended is left alone.
+    /// Works on the batch of a file and its ETag until it has ended or the clock shows `stop_at`. A batch that has ended is left
+    /// alone.
     ///
     /// # Errors
-    /// The table, or what holds the file: the same may be tried again.
+    /// The table, or the storage of the file, failed: the same call may be tried again.
     pub async fn work(
         &self,
         file: &File,
         etag: &str,
         clock: &(dyn Fn() -> Instant + Sync),
         stop_at: Instant,
-    ) -> Result<Invocation, BatchError> {
+    ) -> Result<BatchEnd, BatchError> {
         let market = self.store.market(&file.marketplace, self.retention);
         let mut batch = market
             .batches()
@@ -166,7 +168,7 @@ impl Batches {
                 return Ok(ended_invocation(&batch));
             }
             if batch.tally.rows - begun_at >= self.limits.invocation_rows {
-                return Ok(Invocation::Later);
+                return Ok(BatchEnd::Later);
             }
             let next = match tokio::time::timeout(LOOK, reader.recv()).await {
                 Ok(next) => Some(next.ok_or(BatchError::Reader)?),
@@ -187,12 +189,13 @@ impl Batches {
         }
     }
 
-    /// Reads a file from a batch's checkpoint on, on a thread of its own, one chunk ahead.
+    /// Reads a file from the batch's checkpoint on, on a thread of its own, one chunk ahead.
     fn read(&self, file: &File, kind: Kind, batch: &Batch) -> mpsc::Receiver<Next> {
         let (sender, receiver) = mpsc::channel(1);
         let (files, key, limits) = (self.files.clone(), file.key.clone(), self.limits);
         let (etag, skip, ended) = (batch.etag.clone(), batch.tally.rows, batch.has_ended());
-        // The time of the batch and not of the turn: whether a row is let in must not change when it is read again.
+        // The time is that of the batch and not of the turn: whether a row is accepted must not change when the row is read
+        // again.
         let acceptance_window = AcceptanceWindow {
             now: batch.started_at,
             retention: self.retention,
@@ -209,14 +212,14 @@ impl Batches {
                     limits,
                     &sender,
                 );
-                // Nobody listens where the turn is over.
+                // If the turn is over, nobody receives this.
                 drop(sender.blocking_send(Next::End(end)));
             });
         }
         receiver
     }
 
-    /// What looks broken may have been overwritten while it was read.
+    /// Checks a file again that looks broken, because it may have been overwritten while it was read.
     async fn looked_at_again(&self, file: &File, etag: &str, end: End) -> Result<End, FilesError> {
         match end {
             End::Broken(_) if !self.files.holds(&file.key, etag).await? => {
@@ -226,8 +229,8 @@ impl Batches {
         }
     }
 
-    /// Ends a batch whose file was read, with its results beside it. Results of a file that is not what it was would take the place
-    /// of those of its new content.
+    /// Ends a batch whose file was read, with its results beside it. If the file has changed, no results are written, because
+    /// they would replace those of its new content.
     async fn finish(
         &self,
         market: &Market,
@@ -269,7 +272,7 @@ impl Batches {
         }
     }
 
-    /// `rejected.csv`, and then `result.json`: where that is, all is.
+    /// Writes `rejected.csv`, and then `result.json`. Where the second exists, both do.
     async fn write_results(
         &self,
         market: &Market,
@@ -298,7 +301,7 @@ impl Batches {
         Ok(result.finish().await?)
     }
 
-    /// Leaves a batch to the next turn; one in which nobody gets on is given up.
+    /// Leaves a batch to the next turn. A batch in which no turn gets on is given up.
     async fn later(
         &self,
         market: &Market,
@@ -306,9 +309,9 @@ impl Batches {
         batch: Batch,
         moved: bool,
         now: Instant,
-    ) -> Result<Invocation, BatchError> {
+    ) -> Result<BatchEnd, BatchError> {
         if moved {
-            return Ok(Invocation::Later);
+            return Ok(BatchEnd::Later);
         }
         let stalls = batch.stalls + 1;
         if stalls < STALLS_MAX {
@@ -316,9 +319,9 @@ impl Batches {
                 stalls,
                 ..batch.clone()
             };
-            // Where another moved it, it did not stall.
+            // If another worker moved the batch, the batch did not stall.
             market.batches().move_batch(&batch, to, "", now).await?;
-            return Ok(Invocation::Later);
+            return Ok(BatchEnd::Later);
         }
         let why = format!(
             "reading the {} rows that were taken before takes longer than a call may: split the file into smaller ones",
@@ -326,18 +329,18 @@ impl Batches {
         );
         self.finish(market, file, batch, End::Broken(why), now)
             .await?;
-        Ok(Invocation::Ended)
+        Ok(BatchEnd::Ended)
     }
 }
 
-fn ended_invocation(batch: &Batch) -> Invocation {
+fn ended_invocation(batch: &Batch) -> BatchEnd {
     match batch.interrupted {
-        true => Invocation::Interrupted,
-        false => Invocation::Ended,
+        true => BatchEnd::Interrupted,
+        false => BatchEnd::Ended,
     }
 }
 
-/// Has a batch go on whose file is there again.
+/// Lets a batch go on whose file is there again.
 async fn resume(market: &Market, mut batch: Batch, now: Instant) -> Result<Batch, StoreError> {
     while batch.interrupted {
         let to = Batch {
@@ -359,7 +362,7 @@ async fn resume(market: &Market, mut batch: Batch, now: Instant) -> Result<Batch
     Ok(batch)
 }
 
-/// The batch as another left it.
+/// The batch as another worker left it.
 async fn again(market: &Market, batch: &Batch, now: Instant) -> Result<Batch, StoreError> {
     let stands = market.batches().batch_by_id(&batch.batch_id, now).await?;
     stands.ok_or(StoreError::Contended {
@@ -367,7 +370,7 @@ async fn again(market: &Market, batch: &Batch, now: Instant) -> Result<Batch, St
     })
 }
 
-/// Takes a chunk in, but for the rows that another has taken, and moves the checkpoint.
+/// Takes a chunk in, except for rows that another worker has taken in, and moves the checkpoint.
 async fn take(
     market: &Market,
     mut batch: Batch,
@@ -398,7 +401,7 @@ async fn take(
     }
 }
 
-/// Takes rows in; says what the batch counts then, and the lines of `rejected.csv` that they make.
+/// Takes rows in. Returns what the batch counts afterwards, and the lines of `rejected.csv` that the rows make.
 async fn outcomes(
     market: &Market,
     batch: &Batch,
@@ -463,8 +466,8 @@ fn read(
     let rows = rows(bytes, kind.format, kind.gzipped);
     match rows.and_then(|mut rows| read_rows(&mut rows, skip, acceptance_window, limits, to)) {
         Ok(()) => End::Whole,
-        Err(Fault::Content(why)) => End::Broken(why),
-        Err(Fault::Source(error)) => match error.downcast::<FilesError>() {
+        Err(FileFault::Content(why)) => End::Broken(why),
+        Err(FileFault::Source(error)) => match error.downcast::<FilesError>() {
             Ok(error) => error.into(),
             Err(error) => End::Failed(FilesError::failed("read", key, error)),
         },
@@ -477,9 +480,9 @@ fn read_rows<R: std::io::Read>(
     acceptance_window: AcceptanceWindow,
     limits: BatchLimits,
     to: &mpsc::Sender<Next>,
-) -> Result<(), Fault> {
+) -> Result<(), FileFault> {
     for row in 0..skip {
-        // Now and then, or reading up to a checkpoint goes on after its turn.
+        // The channel is checked now and then. Otherwise reading up to a checkpoint would go on after its turn.
         let unheard = row % 1_000 == 0 && to.is_closed();
         if unheard || !rows.skip()? {
             return Ok(());
@@ -490,7 +493,7 @@ fn read_rows<R: std::io::Read>(
     loop {
         let line = match rows.next_line() {
             Ok(Some(line)) => line,
-            // Rows before a fault are taken.
+            // Rows before a fault are taken in.
             end => {
                 send(chunk);
                 return end.map(drop);

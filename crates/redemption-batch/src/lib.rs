@@ -1,5 +1,5 @@
-//! Redemptions by files: each file is a batch, taken in a chunk at a time, to be gone on with wherever it was left. Telling of a
-//! file twice, two workers at once, or killing one anywhere changes no figure.
+//! Redemptions by files. Each file is a batch, which is taken in a chunk at a time and goes on wherever it was left. No figure
+//! changes if a file is announced twice, if two workers work at once, or if a worker is killed anywhere.
 
 #[cfg(feature = "lambda")]
 pub mod bucket;
@@ -9,4 +9,4 @@ pub mod files;
 mod job;
 pub mod rows;
 
-pub use job::{BatchError, BatchLimits, Batches, Invocation};
+pub use job::{BatchEnd, BatchError, BatchLimits, BatchWorker};

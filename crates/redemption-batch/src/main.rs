@@ -1,10 +1,10 @@
-//! The redemption-batch function on Lambda, called by the queue that S3 tells of files.
+//! The redemption-batch function on Lambda, called by the queue to which S3 announces files.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use redemption_batch::bucket::Bucket;
 use redemption_batch::envelope::FileMessage;
 use redemption_batch::files::Files;
-use redemption_batch::{Batches, envelope};
+use redemption_batch::{BatchWorker, envelope};
 use revtrail_aws::queue::{Queue, Sending};
 use revtrail_aws::{clock::Clock, environment};
 use revtrail_core::value::time::Instant;
@@ -15,7 +15,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let (bucket, queue) = (Bucket::from_env()?, Queue::from_env()?);
     let files = Files::Bucket(bucket.clone());
-    let batches = Batches::new(
+    let batches = BatchWorker::new(
         environment::store_from_env()?,
         environment::retention_from_env()?,
         files,
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Error> {
             queue.send(later, how).await
         };
         let answer = envelope::answer(&batches, name, event, &|| Clock::REAL.now(), stop_at, send);
-        // On the heap: the compiler gives up on the layout of what nests as deep as the SDK.
+        // The future is on the heap, because the compiler gives up on the layout of futures that nest as deep as the SDK's.
         Ok::<_, Error>(Box::pin(answer).await?)
     };
     lambda_runtime::run(service_fn(answer)).await

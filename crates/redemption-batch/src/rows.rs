@@ -1,11 +1,11 @@
-//! What a file of redemptions must have; files are read in `revtrail-files`.
+//! What a file of redemptions must have. The reader of files itself is in `revtrail-files`.
 
 use std::io::Read;
 
-use revtrail_files::{Fault, Format, Layout, NotUtf8, Records, Rules};
+use revtrail_files::{FileFault, FileRules, Format, Layout, NotUtf8, Records};
 
-/// Half a file of another encoding would be taken otherwise, and its corrected copy would conflict with it.
-const RULES: Rules = Rules {
+/// Half a file in another encoding would be read as other texts, and its corrected copy would conflict with them.
+const RULES: FileRules = FileRules {
     needed: &["redemption_id", "promotion_id", "customer_id"],
     not_utf8: NotUtf8::FailsFile,
 };
@@ -14,6 +14,6 @@ const RULES: Rules = Rules {
 ///
 /// # Errors
 /// As [`Records::open`].
-pub fn rows<R: Read>(bytes: R, format: Format, gzipped: bool) -> Result<Records<R>, Fault> {
+pub fn rows<R: Read>(bytes: R, format: Format, gzipped: bool) -> Result<Records<R>, FileFault> {
     Records::open(bytes, Some(Layout { format, gzipped }), RULES)
 }

@@ -11,7 +11,7 @@ use redemption_batch::rows::rows;
 use revtrail_core::promotion::redemption::Redemption;
 use revtrail_core::record::AcceptanceWindow;
 use revtrail_core::value::time::{Instant, Retention};
-use revtrail_files::{Fault, Format};
+use revtrail_files::{FileFault, Format};
 
 /// The most that this process may ever hold, in KiB, whatever the file.
 const HELD_KIB_MAX: u64 = 64 << 10;
@@ -85,8 +85,8 @@ fn count(bytes: Repeated, format: Format, gzipped: bool) -> (usize, usize, Resul
                 Ok(_) => good += 1,
                 Err(_) => bad += 1,
             },
-            Err(Fault::Content(why)) => return (good, bad, Err(why)),
-            Err(Fault::Source(error)) => panic!("{error}"),
+            Err(FileFault::Content(why)) => return (good, bad, Err(why)),
+            Err(FileFault::Source(error)) => panic!("{error}"),
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};
-use revtrail_web::list::Asked;
+use revtrail_web::list::PageRequest;
 use revtrail_web::problem::Problem;
 use serde_json::json;
 
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let mut query = call.query();
-    let asked = Asked::json(&mut query);
+    let asked = PageRequest::json(&mut query);
     query.done()?;
     let market = call.market()?;
     let batches = |after, limit| market.batches().list(after, limit, call.now);

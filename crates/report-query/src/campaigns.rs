@@ -1,4 +1,4 @@
-//! Campaigns: what people told of them, and their report, which is a sum of daily aggregates.
+//! Campaigns: what people said about them, and their report, which is a sum of daily aggregates.
 
 mod csv;
 pub(crate) mod purchases;
@@ -22,7 +22,7 @@ use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::csv::Style;
 use revtrail_web::etag::tagged;
-use revtrail_web::list::{Asked, Place};
+use revtrail_web::list::{PageRequest, Position};
 use revtrail_web::problem::Problem;
 use revtrail_web::query::Query;
 use serde::Serialize;
@@ -30,7 +30,7 @@ use serde::Serialize;
 use crate::period::Period;
 use crate::{Freshness, Report, versions};
 
-/// The daily aggregates of a period. Each adds up by itself, so their sum does.
+/// The daily aggregates of a period. In each of them, counted is credited plus uncredited, so the same holds for their sum.
 pub(crate) async fn aggregates(
     market: &Market,
     period: Period,
@@ -69,7 +69,7 @@ fn filter(query: &mut Query<'_>) -> Filter {
     }
 }
 
-/// A column of a report, and whether it descends.
+/// The column that a report is sorted by, and whether the order is descending.
 pub(crate) fn sort(
     query: &mut Query<'_>,
     columns: &[&'static str],
@@ -88,7 +88,7 @@ pub(crate) fn sort(
         .unwrap_or(default)
 }
 
-/// What a row of a report is sorted by, and by whose money all of it: it stays that currency's on the next page.
+/// The value that a row of a report is sorted by, and the currency of all such values. The next page keeps that currency.
 pub(crate) type Sorted = (Option<Currency>, Option<SortValue>);
 
 #[derive(Serialize)]
@@ -108,7 +108,7 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     let filter = filter(&mut query);
     let (column, descending) = sort(&mut query, &CampaignRow::COLUMNS, ("revenue", true));
     let with_revenue = query.flag("revenue");
-    let asked: Asked<Sorted> = Asked::json_or_csv(&mut query, &call, MARKETING)?;
+    let asked: PageRequest<Sorted> = PageRequest::json_or_csv(&mut query, &call, MARKETING)?;
     query.done()?;
     let freshness = Freshness::of(&market, &call).await?;
     let catalog = market.campaigns().catalog_shown().await?;
@@ -131,11 +131,11 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
         ));
     }
     let rows = std::mem::take(&mut report.campaigns);
-    let place = |row: &CampaignRow| Place {
+    let place = |row: &CampaignRow| Position {
         value: (by.currency, row.sort_value(&by)),
         id: row.campaign_id.as_str().to_owned(),
     };
-    let compare = |row: &CampaignRow, place: &Place<Sorted>| {
+    let compare = |row: &CampaignRow, place: &Position<Sorted>| {
         let row = (row.sort_value(&by), row.campaign_id.as_str());
         by.compare(&row, &(place.value.1.clone(), place.id.as_str()))
     };
@@ -156,7 +156,7 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, &report))
 }
 
-/// A campaign that is known, by its id in the path.
+/// The campaign named in the path, which must be known.
 async fn known(call: &Call, market: &Market) -> Result<Campaign, Problem> {
     let id = call.id("id", CampaignId::new)?;
     market.campaigns().campaign(&id).await?.ok_or_else(|| {

@@ -44,7 +44,7 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
         )
     });
     let orders: Vec<Value> = orders.collect::<Result<_, _>>()?;
-    // What the customer is called stands in the orders; the latest word counts.
+    // The customer's name and addresses are in their orders; the latest order counts.
     let mut copies: Vec<&Order> = decided.iter().map(|(order, _)| *order).collect();
     copies.sort_by(|a, b| {
         (b.updated_at.unwrap_or(b.placed_at), &b.order_id)

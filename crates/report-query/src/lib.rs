@@ -1,4 +1,4 @@
-//! The report-query function: everything that is read.
+//! The report-query function answers everything that is only read.
 
 mod batches;
 mod campaigns;
@@ -22,10 +22,10 @@ use serde_json::json;
 
 use crate::period::Period;
 
-/// Changed customers are counted up to here.
+/// Up to how many changed customers are counted.
 const PENDING_MAX: usize = 1_000;
 
-/// What this function answers.
+/// The routes that this function answers.
 pub fn routes() -> Vec<Route> {
     let mut routes = revtrail_web::routes! {
         GET "/settings",                         READERS           => marketplaces::settings;
@@ -72,23 +72,23 @@ async fn health(_: Call) -> Result<Response, Problem> {
 /// How fresh a report is; every report carries it.
 #[derive(Serialize)]
 struct Freshness {
-    /// All facts accepted before are in the figures; `null` before the first run.
+    /// All facts accepted before this time are in the figures; `null` before the first run.
     as_of: Option<Instant>,
-    /// Changed customers that wait for the next run.
+    /// How many changed customers wait for the next run.
     pending: usize,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pending_more: bool,
-    /// How figures must be read to be as fresh as that.
+    /// How figures must be read to be as fresh as this says.
     #[serde(skip)]
     reading: Reading,
 }
 
-/// So long after figures moved an eventual read shows them: DynamoDB's replicas are at most a second or two behind, as a rule
-/// some milliseconds.
+/// How many milliseconds after figures moved an eventual read shows them. DynamoDB's replicas are at most a second or two behind,
+/// and usually some milliseconds.
 const REPLICATED_MS: i64 = 10_000;
 
 impl Freshness {
-    /// To be read before the figures: they are as fresh as that, or fresher.
+    /// Must be read before the figures, which are then at least this fresh.
     async fn of(market: &Market, call: &Call) -> Result<Self, Problem> {
         let meta = market.meta().await?;
         let pending = market.intake().pending(PENDING_MAX, call.now).await?;
@@ -106,23 +106,23 @@ impl Freshness {
     }
 }
 
-/// A report: its figures, of which days they are, and how fresh.
+/// A report: its figures, the days that they are of, and how fresh they are.
 #[derive(Serialize)]
 struct Report<T> {
     #[serde(flatten)]
     figures: T,
-    /// As it was used.
+    /// The period that the figures are of.
     period: Period,
     #[serde(flatten)]
     freshness: Freshness,
 }
 
-/// The earliest time of a single fact that users see; decisions look further back, at facts that are kept unseen.
+/// The earliest time of a single fact that users see. Decisions look further back, at facts that are kept but not shown.
 fn seen_from(call: &Call) -> Instant {
     call.now.minus_ms(call.app.retention().ms())
 }
 
-/// The settings' versions of the tenant, which exists.
+/// The versions of the settings of the tenant, which exists.
 async fn versions(
     market: &Market,
 ) -> Result<revtrail_core::attribution::settings::Versions, Problem> {

@@ -1,4 +1,4 @@
-//! Marketplaces and their settings, as they are on record.
+//! Marketplaces and their settings, as they are stored.
 
 use revtrail_core::attribution::settings::Version;
 use revtrail_web::answer::json;

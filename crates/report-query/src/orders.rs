@@ -1,4 +1,4 @@
-//! Single orders: as they stand from the moment they are accepted, and why they were credited as they were.
+//! Single orders: as they are from the moment they are accepted, and why they were credited as they were.
 
 mod csv;
 pub(crate) mod list;
@@ -23,14 +23,14 @@ use serde_json::{Value, json};
 
 use crate::{seen_from, versions};
 
-/// All that a customer's facts are decided by, intake markers not yet planned included.
+/// Everything that the orders of a customer are decided by besides facts, including intake markers that are not planned yet.
 pub(crate) struct Rulebook {
     catalog: Catalog,
     versions: Versions,
     look_back_ms: i64,
 }
 
-/// A customer's facts, and all that they are decided by.
+/// A customer's facts, and everything that their orders are decided by.
 pub(crate) struct Known<'r> {
     pub(crate) facts: CustomerFacts,
     catalog: Cow<'r, Catalog>,
@@ -48,7 +48,7 @@ impl Rulebook {
         })
     }
 
-    /// None where there is too much of a customer to be read.
+    /// Reads a customer; `None` if the facts of the customer are too many to be read.
     pub(crate) async fn customer(
         &self,
         market: &Market,
@@ -81,7 +81,7 @@ impl Known<'_> {
         )
     }
 
-    /// The orders with who earned them, newest first.
+    /// The orders with the campaigns that earned them, newest first.
     pub(crate) fn decided(&self) -> Vec<(&Order, OrderLine)> {
         let world = self.world();
         let timeline = world.timeline(&self.facts.events);
@@ -99,7 +99,7 @@ impl Known<'_> {
     }
 }
 
-/// An order as it stands, and who earned it. Analysts see no email, phone and names.
+/// An order as it is, and the campaign that earned it. Analysts see no email, phone and names.
 pub(crate) fn shown(
     order: &Order,
     credit: Option<&LineCredit>,
@@ -125,13 +125,13 @@ pub(crate) fn shown(
     Ok(body)
 }
 
-/// A bot, as a rule. The figures of the last run stand; `GET reports/reconciliation` lists the customer.
+/// The customer is usually a bot. The figures of the last run remain, and `GET reports/reconciliation` lists the customer.
 pub(crate) fn too_large() -> Problem {
     let detail = "this customer has more than 32 MiB of facts, which nothing is decided from any more: the last run's figures stand";
     Problem::conflict("timeline_too_large", detail)
 }
 
-/// The order in the path, decided from its customer's facts.
+/// The order named in the path, decided from its customer's facts.
 async fn with_decided<T>(
     call: &Call,
     then: impl FnOnce(&Order, &OrderLine, &Known<'_>) -> Result<T, Problem>,

@@ -1,24 +1,25 @@
 //! The period of a report: whole local days, of which only the visible ones are shown.
 
 use revtrail_core::attribution::settings::Versions;
-use revtrail_core::record::{Code, Problem as Bad};
+use revtrail_core::record::{Code, RecordProblem as Bad};
 use revtrail_core::value::time::Day;
 use revtrail_web::call::Call;
 use revtrail_web::query::Query;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-/// Days from `first` to `last`, both included; empty where `last` is before `first`.
+/// The days from `first` to `last`, both included; there are none if `last` is before `first`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Period {
     pub(crate) first: Day,
     pub(crate) last: Day,
 }
 
-/// Days of a period that is not told.
+/// How many days a period has if the query does not give it.
 const DEFAULT_DAYS: u32 = 30;
 
 impl Period {
-    /// `from` included, `to` excluded; both absent: the last 30 days with today; one absent: 30 days from the other.
+    /// Reads `from` (included) and `to` (excluded). Without both: the last 30 days with today. Without one: 30 days from the
+    /// other.
     pub(crate) fn read(query: &mut Query<'_>, call: &Call, versions: &Versions) -> Self {
         let today = call.now.day(versions.newest().settings.timezone);
         let (from, to) = match (query.day("from"), query.day("to")) {
@@ -39,13 +40,13 @@ impl Period {
         }
     }
 
-    /// All visible days, unless a period is told.
+    /// Reads a period; without one, all visible days.
     pub(crate) fn read_or_all(query: &mut Query<'_>, call: &Call, versions: &Versions) -> Self {
         if [query.text("from"), query.text("to")] != [None, None] {
             return Self::read(query, call, versions);
         }
         let today = call.now.day(versions.newest().settings.timezone);
-        // Orders may be placed up to ten minutes ahead, in a zone that was in force before.
+        // Orders may be placed up to ten minutes ahead of the clock, in a time zone that was in force before.
         Self {
             first: call.app.retention().first_visible(today),
             last: today.plus(2),
@@ -58,7 +59,7 @@ impl Period {
 }
 
 impl Serialize for Period {
-    /// `from` included and `to` excluded, as they are asked for; of days that are not seen any more nothing is left.
+    /// Writes `from` (included) and `to` (excluded), as they are asked for. Days that are no longer visible are left out.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let to = self.last.plus(1);
         let mut period = serializer.serialize_struct("Period", 2)?;

@@ -1,4 +1,4 @@
-//! Promotions in figures: the page of all. They show everything from the 202 on, and read sums only.
+//! The figures of promotions: the page of all promotions. They show every record as soon as it is accepted, and read sums only.
 
 pub(crate) mod dashboard;
 pub(crate) mod lists;
@@ -20,7 +20,7 @@ use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::csv::{self, Style};
 use revtrail_web::etag::tagged;
-use revtrail_web::list::{Asked, Place};
+use revtrail_web::list::{PageRequest, Position};
 use revtrail_web::problem::Problem;
 use revtrail_web::query::Query;
 use serde::Serialize;
@@ -29,10 +29,10 @@ use serde_json::{Value, json};
 use crate::campaigns::{Sorted, sort};
 use crate::versions;
 
-/// Who gets promotions as CSV: all who see them but analysts.
+/// Who gets promotions as CSV: every role that sees them, except analysts.
 pub(crate) const CSV: Access = Access::Roles(&[Role::Admin, Role::Marketer, Role::Partner]);
 
-/// The promotion of the path.
+/// The promotion named in the path.
 pub(crate) async fn known(call: &Call, market: &Market) -> Result<Promotion, Problem> {
     let id = call.id("id", PromotionId::new)?;
     let found = market.promotions().promotion(&id).await?;
@@ -61,7 +61,7 @@ struct CapUse {
     usage: Option<String>,
 }
 
-/// What a promotion's limits, orders and rewards come to.
+/// The money of a promotion: its limits, orders and rewards.
 #[derive(Debug, Serialize)]
 struct PromotionMoney {
     budget: Option<BudgetUse>,
@@ -99,9 +99,9 @@ impl PromotionMoney {
     }
 }
 
-/// A promotion in the list.
+/// The row of a promotion in the list.
 #[derive(Debug, Serialize)]
-struct Row {
+struct PromotionRow {
     promotion_id: PromotionId,
     name: String,
     kind: PromotionKind,
@@ -113,7 +113,7 @@ struct Row {
     money: PromotionMoney,
 }
 
-/// The share of assignments that were redeemed; a dash before anything was told.
+/// The share of assignments that were redeemed; `None` before any record came in, which shows as a dash.
 fn redemption_rate(figures: CellFigures, any: bool) -> Option<String> {
     rate(figures.redeemed, figures.assigned).filter(|_| any)
 }
@@ -126,8 +126,8 @@ fn total(figures: &PromotionFigures) -> CellFigures {
     }
 }
 
-impl Row {
-    /// A row whose counts are of a part; budget, cap, result and worst case are the whole promotion's.
+impl PromotionRow {
+    /// A row whose counts are of a part of a promotion. Budget, cap, result and worst case are those of the whole promotion.
     fn new(promotion: &Promotion, figures: &PromotionFigures, part: CellFigures) -> Self {
         Self {
             promotion_id: promotion.promotion_id.clone(),
@@ -156,7 +156,7 @@ const COLUMNS: [&str; 11] = [
     "worst_case",
 ];
 
-fn sort_value(row: &Row, by: &Sorting) -> Option<SortValue> {
+fn sort_value(row: &PromotionRow, by: &Sorting) -> Option<SortValue> {
     let decimal = |text: &Option<String>| {
         let number = text.as_deref().and_then(Money::stored);
         number.map(SortValue::Number)
@@ -182,8 +182,8 @@ fn sort_value(row: &Row, by: &Sorting) -> Option<SortValue> {
     }
 }
 
-/// Whose money rows are sorted by where the settings name no currency: that of the most rows, ties by code.
-fn most_rows(rows: &[Row]) -> Option<Currency> {
+/// The currency to sort rows by if the settings name none: that of the most rows, and of equals the first by its code.
+fn most_rows(rows: &[PromotionRow]) -> Option<Currency> {
     let mut counts: BTreeMap<Currency, usize> = BTreeMap::new();
     for row in rows {
         let sums = [row.money.result.as_ref(), row.money.worst_case.as_ref()];
@@ -193,13 +193,13 @@ fn most_rows(rows: &[Row]) -> Option<Currency> {
             *counts.entry(currency).or_default() += 1;
         }
     }
-    // Of equals `max_by_key` takes the last.
+    // If several are equal, `max_by_key` takes the last.
     let most = counts.into_iter().rev().max_by_key(|(_, rows)| *rows);
     most.map(|(currency, _)| currency)
 }
 
-/// Which promotions, and which part of them.
-struct Wanted<'q> {
+/// Which promotions are asked for, and which part of them.
+struct PromotionFilter<'q> {
     name: Option<String>,
     kind: Option<PromotionKind>,
     segment: Option<SegmentName>,
@@ -207,7 +207,7 @@ struct Wanted<'q> {
     metadata: Vec<(&'q str, &'q str)>,
 }
 
-impl<'q> Wanted<'q> {
+impl<'q> PromotionFilter<'q> {
     fn read(query: &mut Query<'q>) -> Self {
         let kind = |text: &str| {
             let found = PromotionKind::NAMES
@@ -250,9 +250,9 @@ impl<'q> Wanted<'q> {
 pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let wanted = Wanted::read(&mut query);
+    let wanted = PromotionFilter::read(&mut query);
     let (column, descending) = sort(&mut query, &COLUMNS, ("promotion_id", false));
-    let asked: Asked<Sorted> = Asked::json_or_csv(&mut query, &call, CSV)?;
+    let asked: PageRequest<Sorted> = PageRequest::json_or_csv(&mut query, &call, CSV)?;
     query.done()?;
     let mut figures = market.promotions().promotions_figures().await?;
     let mut rows = Vec::new();
@@ -274,7 +274,7 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
         } else {
             total(&figures)
         };
-        rows.push(Row::new(&promotion, &figures, part));
+        rows.push(PromotionRow::new(&promotion, &figures, part));
     }
     let set = versions(&market).await?.newest().settings.currency;
     let before = asked.after.as_ref().map(|place| place.value.0);
@@ -289,11 +289,11 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     if let Some(style) = asked.csv {
         return Ok(as_csv(style, &rows));
     }
-    let place = |row: &Row| Place {
+    let place = |row: &PromotionRow| Position {
         value: (by.currency, sort_value(row, &by)),
         id: row.promotion_id.as_str().to_owned(),
     };
-    let compare = |row: &Row, place: &Place<Sorted>| {
+    let compare = |row: &PromotionRow, place: &Position<Sorted>| {
         let row = (sort_value(row, &by), row.promotion_id.as_str());
         by.compare(&row, &(place.value.1.clone(), place.id.as_str()))
     };
@@ -314,7 +314,7 @@ fn sum(breakdown: &Breakdown, takes: impl Fn(&TierAndSegment) -> bool) -> CellFi
     sum
 }
 
-fn as_csv(style: Style, rows: &[Row]) -> Response {
+fn as_csv(style: Style, rows: &[PromotionRow]) -> Response {
     let sums = rows
         .iter()
         .flat_map(|row| [&row.money.result, &row.money.worst_case]);

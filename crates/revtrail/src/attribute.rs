@@ -1,5 +1,5 @@
-//! `revtrail attribute`: the rules of revtrail over files (rule 7.4). Reading, facts, writing and the table are in the files
-//! beside; who earned an order is decided in `revtrail-core`.
+//! `revtrail attribute`: the rules of revtrail over files (rule 7.4). The files beside this one have the reading, the facts, the
+//! writing and the table. `revtrail-core` decides which campaign earned an order.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -107,12 +107,12 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Which outputs a person watches: colours go to the one, the progress bar to the other.
+/// Which outputs a person watches. Colours go to standard output, and the progress bar to standard error.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Watched {
-    /// Standard output is a terminal.
+    /// True if standard output is a terminal.
     pub out: bool,
-    /// Standard error is a terminal.
+    /// True if standard error is a terminal.
     pub err: bool,
 }
 
@@ -142,7 +142,7 @@ impl Failure {
     }
 }
 
-/// Runs on the standard output and error of this process.
+/// Runs with the standard output and the standard error of this process.
 pub fn on_this_terminal(args: &AttributeArgs) -> Exit {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let watched = Watched {
@@ -164,7 +164,7 @@ pub fn run(
         Err(failure) => {
             let exit = failure.exit();
             if exit != Exit::Clean {
-                // Nobody is left to tell where standard error is gone.
+                // If standard error is gone, nobody is left to be told.
                 let _ = writeln!(err, "revtrail attribute: {failure}");
             }
             exit
@@ -190,7 +190,7 @@ fn attribute(
     let versions = Versions::only(settings);
     let world = World::new(&catalog, &versions, None);
     let decided = Decided::of(&facts, &world);
-    let report = Report {
+    let report = FileReport {
         figures: report(&decided, &catalog, world.newest())?,
         hints: Hints::new(
             &decided.sums,
@@ -207,7 +207,7 @@ fn attribute(
         Output::write_all(path, out, |to| write_explanations(to, &decided, &world))?;
     }
     let rejected = rejects.finish()?;
-    // The table makes way to standard error where a file goes to standard output.
+    // The table moves to standard error if a file goes to standard output.
     if outputs(args).any(|(_, path)| is_standard_output(path)) {
         print_report(args, &report, world.newest(), err, false)?;
     } else {
@@ -215,7 +215,7 @@ fn attribute(
     }
     let mut summary = facts.summary(&rejected, args.rejects.is_some(), started.elapsed());
     summary.extend(report.hints.hints.iter().map(|hint| format!("{hint}\n")));
-    // The figures are out; a summary that nobody can read fails nothing.
+    // The figures are already written, so a summary that nobody can read is no failure.
     let _ = err.write_all(summary.as_bytes());
     let allowed = args.max_rejects.unwrap_or(0);
     Ok(if rejected.rows > allowed {
@@ -227,7 +227,7 @@ fn attribute(
 
 /// The report of a run: the figures, and why they can be zero.
 #[derive(Serialize)]
-struct Report {
+struct FileReport {
     #[serde(flatten)]
     figures: CampaignReport,
     #[serde(flatten)]
@@ -251,7 +251,7 @@ fn report(
 /// Prints the report as a table or as JSON.
 fn print_report(
     args: &AttributeArgs,
-    report: &Report,
+    report: &FileReport,
     newest: &Settings,
     to: &mut dyn Write,
     colours: bool,
@@ -270,7 +270,8 @@ fn print_report(
         })
 }
 
-/// A preset by its bare name keeps currencies apart; anything else is a file. Trouble with either is usage (rule 7.4).
+/// Reads the settings. A preset by its bare name keeps currencies apart; anything else is a file. Trouble with either is usage
+/// (rule 7.4).
 fn read_settings(name: &str) -> Result<Settings, Failure> {
     if let Some(preset) = Preset::parse(name) {
         return Ok(preset.settings());
@@ -294,12 +295,13 @@ fn read_settings(name: &str) -> Result<Settings, Failure> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let value = serde_json::from_str(text).map_err(|error| usage(format!("no JSON: {error}")))?;
     Settings::read(&value, WINDOW_MS_MAX).map_err(|problems| {
-        let line = |p: &revtrail_core::record::Problem| format!("--settings {name}: {}", p.detail);
+        let line =
+            |p: &revtrail_core::record::RecordProblem| format!("--settings {name}: {}", p.detail);
         Failure::Usage(problems.iter().map(line).collect())
     })
 }
 
-/// Over the bytes of all files as they lie on disk; so a missing file is found before any is read.
+/// A progress bar over the bytes of all files as they are on disk. So a missing file is found before any file is read.
 fn progress(args: &AttributeArgs, watched: bool) -> Result<ProgressBar, Failure> {
     let mut bytes = 0;
     for (_, path) in inputs(args).filter(|(_, path)| !is_standard_input(path)) {

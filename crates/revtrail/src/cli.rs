@@ -1,4 +1,4 @@
-//! The command line as clap reads it: one subcommand a line. What a subcommand takes stands with the subcommand.
+//! The command line as clap reads it: one subcommand on each line. The arguments of a subcommand are in its own file.
 
 use clap::{Parser, Subcommand};
 

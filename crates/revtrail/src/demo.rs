@@ -1,5 +1,6 @@
 //! The sample marketplace of `serve --demo`: campaigns on three channels over the last weeks, a few thousand customers, refunds,
-//! late opens, machines, an excluded tag; promotions. The same every time but for the dates. It comes in as any marketplace's facts do.
+//! late opens, opens by machines, an excluded tag, and promotions. The sample is the same every time, except for its dates. Its
+//! facts come in as those of any marketplace do.
 
 mod promotions;
 
@@ -22,15 +23,16 @@ use revtrail_store::table::fault::Cause;
 use revtrail_store::{Store, StoreError};
 use serde_json::json;
 
-/// The sample marketplace.
+/// The id of the sample marketplace.
 pub(crate) const MARKETPLACE: &str = "demo";
-/// An order whose explanation is worth a look.
+/// The id of an order whose explanation is interesting.
 pub(crate) const AN_ORDER: &str = "order-00001";
 
 const CUSTOMERS: u64 = 2_400;
 const CALL: usize = 500;
 
-/// Name, channel, tags, days ago, share of customers in percent, triggered.
+/// The name, channel and tags of a campaign, how many days ago it was sent, its share of customers in percent, and if it is
+/// triggered.
 type Planned = (
     &'static str,
     Channel,
@@ -117,13 +119,13 @@ impl Dice {
     }
 }
 
-/// All facts of the sample.
+/// All facts of the sample marketplace.
 struct SampleShop {
     events: Vec<Event>,
     orders: Vec<Order>,
 }
 
-/// Loads the sample where the marketplace does not exist yet, and runs the attributor once.
+/// Loads the sample if the marketplace does not exist yet, and runs the attributor once.
 ///
 /// # Errors
 /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -292,7 +294,7 @@ fn message(
     if !dice.percent(if channel == Channel::Email { 34 } else { 18 }) {
         return Ok(());
     }
-    // Most open within hours, some days later.
+    // Most customers open within hours, some of them days later.
     let wait = if dice.percent(15) {
         3 * DAY_MS + dice.ms(4 * DAY_MS)
     } else {

@@ -1,4 +1,4 @@
-//! What `revtrail serve` tells a person to try first: calls that work when they are pasted one after the other.
+//! The calls that `revtrail serve` suggests to a person. They work when they are pasted one after the other.
 
 use revtrail_core::attribution::settings::Preset;
 use revtrail_core::value::time::Instant;
@@ -6,24 +6,25 @@ use serde_json::{Value, json};
 
 use crate::demo;
 
-/// The marketplace of the hints: not a shop's own, since its first order fixes what the settings say of all orders before it.
+/// The marketplace of the hints. It is not the shop's own, because its first order fixes the settings for all orders before it.
 pub const MARKETPLACE: &str = "try";
 
 /// A call to try, and what it is for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hint {
-    /// A sentence.
+    /// What the call is for, as a sentence.
     pub says: String,
-    /// Like `GET`.
+    /// The HTTP method, like `GET`.
     pub method: &'static str,
-    /// Behind the host.
+    /// The part of the address after the host.
     pub path: String,
-    /// JSON; none with `GET`.
+    /// The body, as JSON; `None` with `GET`.
     pub body: Option<Value>,
 }
 
 impl Hint {
-    /// As a line for a shell. `host` is like `http://127.0.0.1:8080`, `auth` the header with the key, as the shell reads it.
+    /// The call as a line for a shell. `host` is like `http://127.0.0.1:8080`; `auth` is the header with the key, as the shell
+    /// reads it.
     pub fn curl(&self, host: &str, auth: &str) -> String {
         let url = format!("'{host}{}'", self.path);
         match &self.body {
@@ -36,7 +37,7 @@ impl Hint {
     }
 }
 
-/// The period of the last `days` days with today, as parameters.
+/// The last `days` days with today, as parameters of a period.
 fn period(now: Instant, days: u32) -> String {
     let tomorrow = now.day(Preset::Redbox.settings().timezone).plus(1);
     format!("from={}&to={tomorrow}", tomorrow.minus(days))
@@ -51,7 +52,7 @@ fn get(says: &str, path: String) -> Hint {
     }
 }
 
-/// For the sample marketplace.
+/// Hints for the sample marketplace.
 pub fn of_the_sample(now: Instant) -> Vec<Hint> {
     let m = format!("/v1/marketplaces/{}", demo::MARKETPLACE);
     let weeks = period(now, 42);
@@ -71,7 +72,7 @@ pub fn of_the_sample(now: Instant) -> Vec<Hint> {
     ]
 }
 
-/// For somebody who begins with nothing: settings, facts of a campaign, an order, a run, a report.
+/// Hints for somebody who begins with nothing: settings, facts of a campaign, an order, a run, a report.
 pub fn from_nothing(now: Instant) -> Vec<Hint> {
     let m = format!("/v1/marketplaces/{MARKETPLACE}");
     let send = |says: &str, method, path: String, body| Hint {

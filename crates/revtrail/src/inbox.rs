@@ -1,5 +1,5 @@
-//! The inbox of `revtrail serve`: files in `DIR/inbox/<marketplace>/redemptions/` are taken in as a bucket's are, and their results
-//! lie in `DIR/outbox/…`.
+//! The inbox of `revtrail serve`: files in `DIR/inbox/<marketplace>/redemptions/` are taken in like those of a bucket, and their
+//! results are written to `DIR/outbox/…`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use redemption_batch::file::{File, INBOX, REDEMPTIONS};
 use redemption_batch::files::{Files, FilesError, Folder};
-use redemption_batch::{BatchError, BatchLimits, Batches, Invocation};
+use redemption_batch::{BatchEnd, BatchError, BatchLimits, BatchWorker};
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
@@ -17,20 +17,20 @@ use revtrail_store::{Store, StoreError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-/// How often the inbox is looked into.
+/// How often the inbox is checked for files.
 const LOOK: Duration = Duration::from_secs(1);
-/// Batches are asked for in pages of so many when the process starts.
+/// How many batches a page has when unfinished ones are looked for after the process started.
 const PAGE: usize = 100;
-/// Files that are taken in at once, at most one of each marketplace. Each holds some MiB, and one of tokio's 512 threads that may
-/// block.
+/// How many files are taken in at once, at most one of each marketplace. Each takes some MiB, and one of the 512 threads of tokio
+/// that may block.
 const TURNS_AT_ONCE: usize = 64;
-/// Rows after which a file gives its turn to one that waits: about a minute.
+/// After how many rows a file gives its turn to one that waits: about a minute.
 const INVOCATION_ROWS: u64 = 100_000;
-/// In place of an ETag, where a link or something else that holds no content of its own has the name of a file.
+/// What replaces the ETag if a link, or something else without content of its own, has the name of a file.
 const NO_CONTENT: &str = "none";
 
-/// Looks into the inbox for as long as the process lives. A file that fails is tried again at the next look, and keeps no other
-/// from its turn.
+/// Checks the inbox for as long as the process lives. A file that fails is tried again at the next look, and does not keep the
+/// others from their turn.
 pub(crate) async fn watch(store: Store, retention: Retention, clock: Clock, root: PathBuf) {
     let mut inbox = Inbox::new(store, retention, clock, root);
     let mut looks = tokio::time::interval(LOOK);
@@ -43,16 +43,16 @@ pub(crate) async fn watch(store: Store, retention: Retention, clock: Clock, root
     }
 }
 
-/// What lies in a folder.
+/// One entry of a folder.
 struct Entry {
     key: String,
-    /// A folder that can be looked into.
+    /// True for a folder that can be read.
     folder: bool,
-    /// A file that can be read: no link, no device, and a name in UTF-8.
+    /// True for a file that can be read: it is no link and no device, and its name is UTF-8.
     regular: bool,
 }
 
-/// The inbox in a folder. Each marketplace has a worker of its own, which takes its files one after the other.
+/// The inbox in a folder. Each marketplace has a worker of its own, which takes its files in one after the other.
 #[derive(Debug)]
 pub struct Inbox {
     shared: Arc<Shared>,
@@ -62,7 +62,7 @@ pub struct Inbox {
 /// What the workers share.
 #[derive(Debug)]
 struct Shared {
-    batches: Batches,
+    batches: BatchWorker,
     folder: Folder,
     clock: Clock,
     turns: Semaphore,
@@ -71,11 +71,11 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// ETags of files whose batches have ended.
+    /// The ETags of files whose batches have ended, by the keys of the files.
     ended: HashMap<String, String>,
-    /// What the log said last of a file or a folder: it does not say the same at every look.
+    /// What was last logged about a file or a folder, so that the log does not say the same at every look.
     logged: HashMap<String, String>,
-    /// Marketplaces whose unfinished batches were looked at.
+    /// The marketplaces whose unfinished batches were looked at.
     taken_up: HashSet<MarketplaceId>,
 }
 
@@ -83,12 +83,12 @@ impl Inbox {
     /// The inbox below `root`.
     pub fn new(store: Store, retention: Retention, clock: Clock, root: PathBuf) -> Self {
         let folder = Folder::new(root);
-        let batches = Batches {
+        let batches = BatchWorker {
             limits: BatchLimits {
                 invocation_rows: INVOCATION_ROWS,
                 ..BatchLimits::DEFAULT
             },
-            ..Batches::new(store, retention, Files::Folder(folder.clone()))
+            ..BatchWorker::new(store, retention, Files::Folder(folder.clone()))
         };
         let shared = Shared {
             batches,
@@ -103,10 +103,10 @@ impl Inbox {
         }
     }
 
-    /// Looks at what is there, and sets the workers of those marketplaces to it that have none at work.
+    /// Checks what is there, and starts workers for those marketplaces that have none at work.
     ///
     /// # Errors
-    /// The table: it does not say which marketplaces there are.
+    /// The table does not answer which marketplaces exist.
     pub async fn look(&mut self) -> Result<(), StoreError> {
         let known = self.shared.batches.store.marketplaces().await?;
         let known: BTreeSet<MarketplaceId> = known.into_iter().map(|m| m.marketplace_id).collect();
@@ -122,7 +122,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Waits until all workers are through with what was there at the last look.
+    /// Waits until all workers are done with what was there at the last look.
     pub async fn idle(&mut self) {
         for (_, worker) in self.workers.drain() {
             drop(worker.await);
@@ -141,7 +141,7 @@ impl Shared {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Logs what is wrong with a file or a folder, unless that is what was logged of it last.
+    /// Logs what is wrong with a file or a folder, unless the last log about it says the same.
     fn warn(&self, key: &str, what: &str) {
         let before = self.seen().logged.insert(key.to_owned(), what.to_owned());
         if before.as_deref() != Some(what) {
@@ -149,7 +149,7 @@ impl Shared {
         }
     }
 
-    /// The files that are there, by marketplace; folders of marketplaces are made where there are none. Blocks.
+    /// The files that are there, by marketplace. Missing folders of marketplaces are made. The call blocks.
     fn find(&self, known: &BTreeSet<MarketplaceId>) -> BTreeMap<MarketplaceId, Vec<(File, bool)>> {
         let mut found = BTreeMap::new();
         for id in known {
@@ -179,7 +179,7 @@ impl Shared {
         found
     }
 
-    /// The files in a folder and below, each with whether it can be read.
+    /// Collects the files in a folder and below it, each with whether it can be read.
     fn collect(&self, folder: &str, files: &mut Vec<(File, bool)>) {
         for entry in self.list(folder) {
             if entry.folder {
@@ -194,7 +194,7 @@ impl Shared {
         }
     }
 
-    /// What lies in a folder, sorted. Names that begin with a dot are not complete yet.
+    /// The entries of a folder, sorted, without those that are not complete yet, whose names begin with a dot.
     fn list(&self, folder: &str) -> Vec<Entry> {
         let entry = |entry: io::Result<std::fs::DirEntry>| {
             let (name, kind) =
@@ -219,7 +219,7 @@ impl Shared {
         entries
     }
 
-    /// Takes a marketplace's files in, one after the other.
+    /// Takes the files of a marketplace in, one after the other.
     async fn work_off(self: Arc<Self>, id: MarketplaceId, files: Vec<(File, bool)>) {
         let is_new = self.seen().taken_up.insert(id.clone());
         if is_new && let Err(error) = self.take_up(&id).await {
@@ -230,14 +230,14 @@ impl Shared {
             if let Err(error) = self.take(&file, regular).await {
                 let what = format!("failed, and will be tried again: {error}");
                 self.warn(&file.key, &what);
-                // Should the file go before that, nothing else would point at its batch.
+                // If the file goes before that, nothing else points at its batch.
                 self.seen().taken_up.remove(&id);
             }
         }
     }
 
-    /// Ends the unfinished batches of files that are not what they were: nothing else will ever point at them. The others are
-    /// found where they lie.
+    /// Ends the unfinished batches of files that have changed or are gone, because nothing else will ever point at them. The
+    /// other batches are found by their files.
     async fn take_up(&self, id: &MarketplaceId) -> Result<(), BatchError> {
         let market = self.batches.store.market(id, self.batches.retention);
         let mut after = None;
@@ -261,7 +261,7 @@ impl Shared {
     async fn take(&self, file: &File, regular: bool) -> Result<(), BatchError> {
         let etag = match self.etag(file, regular).await {
             Ok(etag) => etag,
-            // The next look tells what is there.
+            // The next look finds what is there by then.
             Err(FilesError::Vanished | FilesError::Overwritten) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
@@ -270,9 +270,9 @@ impl Shared {
         }
         loop {
             match self.turn(file, &etag).await? {
-                Invocation::Later => {}
-                Invocation::Interrupted => return Ok(()),
-                Invocation::Ended => {
+                BatchEnd::Later => {}
+                BatchEnd::Interrupted => return Ok(()),
+                BatchEnd::Ended => {
                     let mut seen = self.seen();
                     seen.logged.remove(&file.key);
                     seen.ended.insert(file.key.clone(), etag);
@@ -291,8 +291,8 @@ impl Shared {
         etag.unwrap_or(Err(FilesError::Vanished))
     }
 
-    async fn turn(&self, file: &File, etag: &str) -> Result<Invocation, BatchError> {
-        // Nobody closes it.
+    async fn turn(&self, file: &File, etag: &str) -> Result<BatchEnd, BatchError> {
+        // The semaphore is never closed.
         let _turn = self.turns.acquire().await;
         let clock = || self.clock.now();
         self.batches.work(file, etag, &clock, Instant::MAX).await

@@ -95,51 +95,51 @@ fn parse_retention(text: &str) -> Result<Retention, String> {
 /// Why the service does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The folder.
+    /// The folder cannot be used.
     #[error("failed to use {path}: {source}; --data names a folder that revtrail may write to")]
     Folder {
-        /// Which.
+        /// The path of the folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// Another process.
+    /// Another process uses the folder.
     #[error("{0} is in use by another revtrail: stop that one, or give another --data")]
     InUse(PathBuf),
-    /// The database in it.
+    /// The database in the folder cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The file of the admin key.
+    /// The file of the admin key cannot be used.
     #[error("failed to use {path}: {source}; it holds the admin key")]
     KeyFile {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The admin key. The key itself stays out of the text.
+    /// The admin key is not acceptable. The key itself stays out of the text.
     #[error("the admin key {from} {why}")]
     AdminKey {
-        /// Where it stands.
+        /// Where the key comes from.
         from: String,
-        /// What is wrong with it, and what to do.
+        /// What is wrong with the key, and what to do.
         why: String,
     },
-    /// The port.
+    /// The address cannot be listened on.
     #[error("failed to listen on {address}: {source}; give another --port or --bind")]
     Listen {
-        /// Where.
+        /// The address that was asked for.
         address: SocketAddr,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The table.
+    /// The table failed.
     #[error("the database failed: {0}")]
     Store(#[from] StoreError),
-    /// What it was kept for.
+    /// The figures were made with another retention.
     #[error(transparent)]
     Retention(#[from] OtherRetention),
-    /// The server.
+    /// The server failed.
     #[error("the server failed: {0}")]
     Io(#[from] std::io::Error),
 }
@@ -176,10 +176,10 @@ pub fn on_this_terminal(args: &ServeArgs) -> ExitCode {
     }
 }
 
-/// Serves until the process is told to stop. `out` gets what a person should know; the listening line comes last.
+/// Serves until the process is told to stop. `out` gets what a person should know; the line with the address comes last.
 ///
 /// # Errors
-/// What keeps the service from starting, or broke it.
+/// What keeps the service from starting, or what ended it.
 pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), ServeError> {
     let clock = args.now.map_or(Clock::REAL, Clock::starting_at);
     let given = given_key(args)?;
@@ -221,7 +221,7 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         Some(name) => format!("{name}:{}", address.port()),
         None => address.to_string(),
     };
-    // Who gave a key knows it, and where output goes nobody knows.
+    // Whoever gave a key knows it, and nobody knows who reads the output.
     let shown = given.map_or(key.as_str(), |_| "<the admin key that you gave>");
     greet(out, &reached, shown, args, now)?;
     axum::serve(listener, router)
@@ -235,14 +235,14 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
     Ok(())
 }
 
-/// The key of `--demo`, and the only one that may be short.
+/// The key of `--demo`. It is the only key that may be short.
 const DEMO_KEY: &str = "demo";
-/// So many characters nobody finds by trying.
+/// The fewest characters of a key; nobody finds so many by trying.
 const KEY_CHARS_MIN: usize = 16;
-/// The exit code for what was asked for wrongly, as clap has it.
+/// The exit code for wrong arguments, the same as clap's.
 const USAGE: u8 = 2;
 
-/// The admin key that was given, if one was.
+/// The admin key that was given; `None` if none was.
 fn given_key(args: &ServeArgs) -> Result<Option<String>, ServeError> {
     match (&args.admin_key, &args.admin_key_file) {
         (Some(key), _) => checked_key(key, "of --admin-key or REVTRAIL_ADMIN_KEY").map(Some),
@@ -275,7 +275,7 @@ fn checked_key(key: &str, from: &str) -> Result<String, ServeError> {
             "has {length} characters: give one of at least {KEY_CHARS_MIN}, or none, and one is made up"
         )));
     }
-    // Others cannot be sent in a header.
+    // Other characters cannot be sent in a header.
     if !key.chars().all(|c| c.is_ascii_graphic()) {
         let why = "holds blanks or characters beyond ASCII: give one of letters, digits and signs";
         return Err(bad(why.to_owned()));
@@ -283,7 +283,7 @@ fn checked_key(key: &str, from: &str) -> Result<String, ServeError> {
     Ok(key.to_owned())
 }
 
-/// The key that an earlier process made up and left there; made up now where there is none.
+/// The key that an earlier process made and left in the file; a new one if there is none.
 fn kept_key(path: &Path) -> Result<String, ServeError> {
     let failed = |source| key_file(path, source);
     if path.try_exists().map_err(failed)? {
@@ -303,7 +303,7 @@ fn kept_key(path: &Path) -> Result<String, ServeError> {
     Ok(key)
 }
 
-/// Opens the database, and holds its folder against a second process as long as the file lives.
+/// Opens the database. The returned file keeps a second process out of the folder for as long as it is open.
 fn open(data: Option<&Path>) -> Result<(Embedded, Option<File>), ServeError> {
     let Some(folder) = data else {
         return Ok((Embedded::memory()?, None));
@@ -321,8 +321,8 @@ fn open(data: Option<&Path>) -> Result<(Embedded, Option<File>), ServeError> {
     }
 }
 
-/// Calls that a killed process left open will not close: their customers are folded at the next tick, and their intake markers may go.
-/// Runs that it left unplanned will not end; units are still there, and the first tick works them off.
+/// Calls that a killed process left open will never close. Their customers are folded at the next tick, and then their intake
+/// markers may go. Runs that the process left unplanned will not end. Their jobs still exist, and the first tick works on them.
 async fn recover_after_crash(
     store: &Store,
     retention: Retention,
@@ -335,7 +335,7 @@ async fn recover_after_crash(
             marker.closed = true;
             market.intake().put_marker(&marker).await?;
         }
-        // Those that are planned go on.
+        // Runs that are planned go on.
         let runs = market.runs().open_runs().await?;
         for run in runs.iter().filter(|run| run.planned_at.is_none()) {
             market
@@ -347,7 +347,7 @@ async fn recover_after_crash(
     Ok(())
 }
 
-/// How long a job message is worked on before the next has its turn.
+/// For how many milliseconds a job message is worked on before the next one has its turn.
 const TURN_MS: i64 = 1_000;
 
 /// The queue of this process. Marketplaces take turns, so that none waits for all the work of another.
@@ -375,8 +375,8 @@ impl LocalQueue {
     }
 }
 
-/// Works off job messages, one after the other: of runs that are asked for, and of a tick every hour; the first tick comes at once and
-/// takes up what was left.
+/// Works on job messages, one after the other: those of runs that are asked for, and those of a tick every hour. The first tick
+/// comes at once and takes up what an earlier process left.
 async fn attribute(
     store: Store,
     retention: Retention,
@@ -395,7 +395,7 @@ async fn attribute(
                     Ok(messages) => messages.into_iter().for_each(|message| queue.push(message)),
                     Err(error) => tracing::error!(%error, "a tick failed"),
                 }
-                // By the service's own clock, which may not be the machine's.
+                // The time is that of the service's own clock, which may not be the machine's.
                 let (embedded, now) = (embedded.clone(), clock.now());
                 let swept = tokio::task::spawn_blocking(move || embedded.sweep(now)).await;
                 if let Ok(Err(error)) = swept {

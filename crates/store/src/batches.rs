@@ -1,7 +1,8 @@
 //! Batches of redemptions: which files came, how far each is taken in, and what was rejected of it.
 //!
-//! A batch is a file's name and the ETag of its content. Its record is the durable checkpoint: it moves together with what was
-//! rejected since the last one, in one transaction under the version that was read, so that of two workers only one moves it.
+//! A batch is a file's name and the ETag of its content. Its record is the durable checkpoint. The checkpoint moves together with
+//! what was rejected since the last one, in one transaction under the version that was read, so that of two workers only one
+//! moves it.
 
 use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -17,24 +18,24 @@ use crate::table::item::{Item, NewItem, data, expired, number, text};
 use crate::table::keys;
 use crate::table::write::Transacted;
 
-/// Most bytes of a piece of what was rejected: below an item's 400 KB, whatever it holds.
+/// The most bytes of a piece of the rejected rows, so that it stays below an item's 400 KB, whatever it holds.
 const PIECE_BYTES_MAX: usize = 256 << 10;
 
-/// How a batch stands.
+/// The state of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchState {
-    /// Its file is there, and none of it is taken yet.
+    /// The file is there, and none of its rows is taken in yet.
     Received,
-    /// Some of it is taken.
+    /// Some rows are taken in.
     Running,
-    /// All of it is taken, and the results lie beside it.
+    /// All rows are taken in, and the results are stored beside the file.
     Done,
-    /// It cannot be read to its end, and the batch says why; what was taken before stays.
+    /// The file cannot be read to its end, and the batch says why. The rows taken in before stay.
     Failed,
 }
 
-/// What became of the rows of a batch: `rows` is the sum of the others.
+/// What became of the rows of a batch; `rows` is the sum of the other counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct RowCounts {
@@ -45,45 +46,45 @@ pub struct RowCounts {
     pub rejected: u64,
 }
 
-/// A batch, with its checkpoint: as many rows are taken as `tally` counts.
+/// A batch, with its checkpoint: as many rows are taken in as `tally` counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
-    /// Of the file's name and its ETag.
+    /// The id of the batch, made from the file's name and its ETag.
     pub batch_id: String,
-    /// Where the file lies, like `inbox/shop/redemptions/week-7.csv`.
+    /// The path of the file, like `inbox/shop/redemptions/week-7.csv`.
     pub file: String,
-    /// How it stands.
+    /// The state of the batch.
     pub state: BatchState,
-    /// What became of the rows that were taken.
+    /// What became of the rows that were taken in.
     #[serde(flatten)]
     pub tally: RowCounts,
-    /// Why it failed.
+    /// Why the batch failed.
     pub detail: Option<String>,
-    /// When it was received.
+    /// When the file was received.
     pub started_at: Instant,
-    /// When it was done, or failed.
+    /// When the batch was done, or failed.
     pub finished_at: Option<Instant>,
-    /// Which content of the file.
+    /// The ETag of the file's content.
     pub etag: String,
-    /// Turns in a row in which nobody got beyond the checkpoint.
+    /// How many turns in a row did not get beyond the checkpoint.
     #[serde(default, skip_serializing)]
     pub stalls: u32,
-    /// It failed because its file was gone or overwritten: it goes on where the same content is there again.
+    /// True if the batch failed because its file was gone or overwritten. It goes on if the same content is there again.
     #[serde(default, skip_serializing)]
     pub interrupted: bool,
-    /// Of the record; raised by every move.
+    /// The version of the record, which every move raises.
     #[serde(skip)]
     pub version: i64,
 }
 
 impl Batch {
-    /// Done or failed: nothing more will happen to it, unless it was interrupted.
+    /// True if the batch is done or failed: nothing more happens to it, unless it was interrupted.
     pub fn has_ended(&self) -> bool {
         matches!(self.state, BatchState::Done | BatchState::Failed)
     }
 }
 
-/// What stands in the table: what the interface shows, and what it does not.
+/// The record as it is stored: what the interface shows, and what it does not show.
 #[derive(Serialize)]
 struct Stored<'b> {
     #[serde(flatten)]
@@ -100,10 +101,10 @@ fn read_batch(item: &Item) -> Result<Batch, StoreError> {
     })
 }
 
-/// The id of a batch: the same file with the same content is the same batch, however often it is told of.
+/// The id of a batch. The same file with the same content is the same batch, however often it is announced.
 pub fn batch_id(file: &str, etag: &str) -> String {
     let mut hash = Sha256::new();
-    // The length tells where the one ends and the other begins.
+    // The length shows where the name ends and the ETag begins.
     hash.update((file.len() as u64).to_be_bytes());
     hash.update(file);
     hash.update(etag);
@@ -135,7 +136,7 @@ impl Market {
 }
 
 impl Batches<'_> {
-    /// The batch of a file and its content; it is put on record where it is not yet.
+    /// The batch of a file and its content. A batch that is new is put on record.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -189,7 +190,7 @@ impl Batches<'_> {
         })
     }
 
-    /// A batch.
+    /// The batch of an id; `None` if there is none.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -208,7 +209,7 @@ impl Batches<'_> {
             .transpose()
     }
 
-    /// A page of batches, newest first, from after one, and where to go on.
+    /// A page of batches, newest first, starting after one, and the place where the next page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -232,8 +233,9 @@ impl Batches<'_> {
         Ok((batches, next))
     }
 
-    /// Moves a batch on, with what was rejected since; `None` where another moved it since it was read. What changed nothing is
-    /// counted among the redemptions that came in on the day of `now`; what was taken is counted already.
+    /// Moves a batch on, together with what was rejected since; `None` if another worker moved it since it was read. Rows that
+    /// changed nothing are counted among the redemptions that came in on the day of `now`. The rows that were taken in are
+    /// already counted.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -284,7 +286,7 @@ impl Batches<'_> {
         })
     }
 
-    /// A write of a batch under its version, which it raises.
+    /// A write of a batch under its version, which the write raises.
     fn put_batch(self, batch: &Batch) -> crate::table::write::Write {
         let stored = Stored {
             batch,
@@ -300,7 +302,8 @@ impl Batches<'_> {
             .put_write(item, Some(Condition::version(batch.version)))
     }
 
-    /// A page of what was rejected of a batch, in the order of its rows, from after a piece, and where to go on.
+    /// A page of what was rejected of a batch, in the order of its rows, starting after a piece, and the place where the next
+    /// page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -315,7 +318,7 @@ impl Batches<'_> {
             .store
             .page(&pk, &Range::All, Reading::STRONG, after, None)
             .await?;
-        // Of a batch of the same content that expired.
+        // The other items belong to an expired batch of the same content.
         let own = items.iter().filter(|item| !expired(item, batch.started_at));
         Ok((own.map(data).collect::<Result<_, _>>()?, next))
     }

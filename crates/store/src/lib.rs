@@ -1,6 +1,7 @@
-//! The one table of revtrail, through the SDK's client. The only crate that knows DynamoDB.
+//! The one table of revtrail, reached through the SDK's client. No other crate knows DynamoDB.
 //!
-//! [`Store`] is the table; [`market::Market`] is one marketplace in it, and all that is a tenant's is reached through one.
+//! [`Store`] is the table; [`market::Market`] is one marketplace in it. Everything that belongs to a tenant is reached through a
+//! `Market`.
 
 /// The table itself: keys, items, conditions, transactions, and the client that they go through.
 pub mod table {
@@ -20,7 +21,7 @@ pub mod table {
 
 pub mod market;
 
-/// Facts of customers, what they add up to, and what of them no fold has seen yet.
+/// Facts of customers, what the facts add up to, and the intake markers of facts that no fold has seen yet.
 pub mod ledger {
     pub mod contribution;
     pub mod daily;

@@ -1,4 +1,5 @@
-//! One marketplace in the table, and what it is as a whole. What is stored of it stands in the rooms beside this.
+//! One marketplace in the table, and what holds for it as a whole. Everything else that is stored of it is in the modules beside
+//! this one.
 
 pub mod access;
 pub mod campaigns;
@@ -20,10 +21,11 @@ use crate::table::item::{NewItem, text};
 use crate::table::keys;
 use crate::table::write::{Transacted, Write};
 
-/// How often a change that meets another is tried again before the caller is told to.
+/// How often a change that meets another is tried again before the caller is told about it.
 pub(crate) const TRIES_MAX: usize = 8;
 
-/// One marketplace in the table. Everything that is a tenant's is reached through one, so no key of another can be made.
+/// One marketplace in the table. Everything that belongs to a tenant is reached through a `Market`, so no key of another tenant
+/// can be made.
 #[derive(Debug, Clone)]
 pub struct Market {
     pub(crate) store: Store,
@@ -31,33 +33,34 @@ pub struct Market {
     pub(crate) retention: Retention,
 }
 
-/// What a marketplace is as a whole.
+/// What holds for a marketplace as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Meta {
-    /// It holds an order, or is about to.
+    /// True if the marketplace has an order, or is about to have one.
     pub has_orders: bool,
-    /// All facts accepted before are in the figures.
+    /// The time that the figures are as of: all facts accepted before it are in them.
     pub as_of: Option<Instant>,
-    /// When it was last raised because figures moved.
+    /// When `as_of` was last raised because figures moved.
     pub moved_at: Option<Instant>,
-    /// All facts accepted before are in jobs, or folded.
+    /// All facts accepted before this time are in jobs, or folded.
     pub planned_to: Option<Instant>,
-    /// Settings come into force from here on: figures of before are made, and nobody would find all whom a change of them touches.
+    /// Settings come into force no earlier than this. Figures before it are made, and nobody would find everybody whom a change
+    /// touches.
     pub settled_to: Option<Instant>,
-    /// Some daily aggregates lie in several shards, or did.
+    /// True if some daily aggregates are spread over several shards, or were.
     pub striped: bool,
-    /// Some messages carry codes.
+    /// True if some messages carry codes.
     pub coded: bool,
-    /// What is stored of some customers may have been folded by an older [`FOLD_VERSION`].
+    /// True if some stored contributions may come from an older [`FOLD_VERSION`].
     pub outdated: bool,
 }
 
-/// What became of creating a marketplace.
+/// How creating a marketplace ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created {
-    /// It is new, with the first version of its settings.
+    /// The marketplace is new, with the first version of its settings.
     New(Version),
-    /// There is one.
+    /// The marketplace existed before.
     Exists(Marketplace),
 }
 
@@ -73,7 +76,7 @@ impl Store {
 }
 
 impl Market {
-    /// Which marketplace.
+    /// The id of the marketplace.
     pub fn id(&self) -> &MarketplaceId {
         &self.id
     }
@@ -126,7 +129,7 @@ impl Market {
         }
     }
 
-    /// What the marketplace is as a whole.
+    /// What holds for the marketplace as a whole.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -148,7 +151,7 @@ impl Market {
         })
     }
 
-    /// Says that nobody is folded by an older version, or that a job stands that folds everybody.
+    /// A write that records that no contribution comes from an older version, or that a job waits that folds everybody.
     fn raise_fold_version(&self, condition: Option<Condition>) -> Write {
         let values = vec![(":f", AttributeValue::S(FOLD_VERSION.to_owned()))];
         self.store.update_write(
@@ -159,8 +162,9 @@ impl Market {
         )
     }
 
-    /// Asks, once, for a fold of everybody where some may have been folded by an older version. Until then the daily aggregates hold what the
-    /// stored contributions say, whatever version made them, so each fold takes away what was added. True where this call asked.
+    /// Asks, once, for a fold of everybody if some customers may have been folded by an older version. Until then the daily
+    /// aggregates hold what the stored contributions say, whatever version made them, so each fold takes away what was added.
+    /// True if this call asked.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -177,7 +181,7 @@ impl Market {
         ))
     }
 
-    /// Marks that the marketplace holds orders: from here on versions of the settings no longer replace each other.
+    /// Marks that the marketplace has orders. From then on, a new version of the settings no longer replaces the older ones.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -185,7 +189,7 @@ impl Market {
         self.mark("has_orders").await
     }
 
-    /// Marks that daily aggregates lie in several shards, before they do.
+    /// Marks that daily aggregates are spread over several shards; called before they are.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -206,7 +210,7 @@ impl Market {
             .map(drop)
     }
 
-    /// Raises the time up to which all accepted facts are in jobs, or folded.
+    /// Raises the time before which all accepted facts are in jobs, or folded.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -215,7 +219,8 @@ impl Market {
             .await
     }
 
-    /// Raises the time before which settings cannot come into force any more, whatever the clock of who saves them shows.
+    /// Raises the time before which settings can no longer come into force, whatever the clock of the caller that saves them
+    /// shows.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -224,7 +229,7 @@ impl Market {
             .await
     }
 
-    /// Raises the time that figures are as of, after they moved.
+    /// Raises the time that the figures are as of, after they moved.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -233,7 +238,7 @@ impl Market {
         self.raise("as_of", moved, at, Some((":m", now))).await
     }
 
-    /// Raises both, where nothing waits and nothing moved.
+    /// Raises both times, if no work waits and no figure moved.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.

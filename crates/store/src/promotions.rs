@@ -1,4 +1,4 @@
-//! Promotions as they stand, what changed of them, and their figures. What comes in for them stands in `accounts`.
+//! Promotions as they are now, their changes, and their figures. The records that come in for them are taken in by `redeem`.
 
 pub mod distributions;
 pub mod lists;
@@ -31,14 +31,14 @@ use crate::table::write::Transacted;
 
 pub use crate::table::keys::promotion_shard_of;
 
-/// A change of a promotion, as it is kept.
+/// A change of a promotion, as it is logged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoggedChange {
-    /// When.
+    /// When the change was made.
     pub at: Instant,
-    /// Who: the key's name.
+    /// The name of the key that made the change.
     pub by: String,
-    /// What.
+    /// The change itself.
     #[serde(flatten)]
     pub change: FieldChange,
 }
@@ -48,27 +48,27 @@ pub struct LoggedChange {
 pub struct PromotionFigures {
     /// Successful assignments.
     pub assigned: i64,
-    /// Of these, redeemed at least once.
+    /// Assignments that were redeemed at least once.
     pub redeemed: i64,
-    /// Successful redemptions that stand.
+    /// Successful redemptions that were not taken back.
     pub redemptions: i64,
-    /// Failed ones.
+    /// Failed redemptions.
     pub failures: i64,
-    /// Successful ones that were taken back.
+    /// Successful redemptions that were taken back.
     pub rolled_back: i64,
-    /// Assignments with a code: successful, failed.
+    /// Assignments with a code: successful ones, failed ones.
     pub publications: [i64; 2],
-    /// Messages with a code: delivered, failed.
+    /// Messages with a code: delivered ones, failed ones.
     pub messages: [i64; 2],
-    /// Vouchers made.
+    /// Vouchers that were made.
     pub vouchers: i64,
-    /// Uses that are left of vouchers that are not disabled.
+    /// Uses that are left of the vouchers that are not disabled.
     pub open_uses: i128,
     /// Vouchers that are not disabled and have no limit.
     pub unlimited: i64,
-    /// Rewards of the redemptions that stand.
+    /// The rewards of the successful redemptions that were not taken back.
     pub rewards: Sums,
-    /// Amounts of the counted orders that they name, each once.
+    /// The amounts of the counted orders that these redemptions name, each order once.
     pub orders: Sums,
 }
 
@@ -99,7 +99,7 @@ impl PromotionFigures {
         }
     }
 
-    /// Whether a redemption was ever taken in.
+    /// True if a redemption was ever taken in.
     pub fn any(&self) -> bool {
         self.redemptions + self.failures + self.rolled_back > 0
     }
@@ -109,23 +109,23 @@ impl PromotionFigures {
         self.rewards.get(currency)
     }
 
-    /// What is left of the vouchers' uses; `None` where they bound nothing.
+    /// How many uses are left of the vouchers; `None` if the vouchers do not bound the uses.
     pub fn bounding_uses(&self) -> Option<i128> {
         (self.vouchers > 0 && self.unlimited == 0).then_some(self.open_uses)
     }
 
-    /// Orders less rewards; `None` where that cannot be held exactly.
+    /// The amounts of the orders less the rewards; `None` if the result cannot be held exactly.
     pub fn result(&self) -> Option<Sums> {
         self.orders.checked_sub(&self.rewards)
     }
 }
 
-/// The figures of a promotion, taken apart.
+/// The figures of a promotion, broken down.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Breakdown {
-    /// By step and segment.
+    /// The figures by tier and segment.
     pub cells: BTreeMap<TierAndSegment, CellFigures>,
-    /// By day.
+    /// The figures by day.
     pub days: BTreeMap<Day, DayFigures>,
 }
 
@@ -150,7 +150,7 @@ impl Breakdown {
     }
 }
 
-/// The step and the segment in a key: the length of the first, and both.
+/// Reads the tier and the segment from a key, which has the length of the first and then both.
 fn read_cell(text: &str) -> Option<TierAndSegment> {
     let (length, both) = text.split_once('/')?;
     let (tier, segment) = both.split_at_checked(length.parse().ok()?)?;
@@ -162,7 +162,7 @@ fn read_cell(text: &str) -> Option<TierAndSegment> {
     ))
 }
 
-/// Entries of a quarantine read at once.
+/// How many entries of a quarantine are read at once.
 const WAITING_AT_ONCE: i32 = 100;
 
 /// Promotions of one marketplace, as they are stored. Reached by [`Market::promotions`].
@@ -179,7 +179,7 @@ impl Market {
 }
 
 impl Promotions<'_> {
-    /// A promotion.
+    /// The promotion of an id; `None` if there is none.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -217,11 +217,11 @@ impl Promotions<'_> {
         items.iter().map(data).collect()
     }
 
-    /// Makes a promotion, or replaces it, and logs what changed. True where it is new; then what waits for it should be taken in
-    /// by [`redeem::Redemptions::admit_waiting`].
+    /// Makes a promotion, or replaces it, and logs what changed. True if the promotion is new. In that case the records that wait
+    /// for it should be taken in by [`redeem::Redemptions::admit_waiting`].
     ///
     /// # Errors
-    /// As every call of the table; the same may be told again.
+    /// As every call of the table; the same call may be made again.
     pub async fn put_promotion(
         self,
         id: &PromotionId,
@@ -236,10 +236,10 @@ impl Promotions<'_> {
         }
     }
 
-    /// The same for what `tell` makes of the promotion that stands.
+    /// Does the same with what `tell` makes of the current promotion.
     ///
     /// # Errors
-    /// As every call of the table; inside, what `tell` says.
+    /// As every call of the table; the inner error is that of `tell`.
     pub async fn tell_promotion<E>(
         self,
         id: &PromotionId,
@@ -292,8 +292,8 @@ impl Promotions<'_> {
         })
     }
 
-    /// Puts what is left of cap and budget, of what was used until now, into the head, and empties the shards; what redeems under an
-    /// older version of the promotion is refused, reads it again and finds the new limits.
+    /// Puts what is left of the cap and the budget, after what was used until now, into the root, and empties the shards. A
+    /// redeem under an older version of the promotion is refused. It reads the promotion again and finds the new limits.
     async fn refill(
         self,
         promotion: &Promotion,
@@ -327,7 +327,7 @@ impl Promotions<'_> {
         Ok(())
     }
 
-    /// Raises the version of a promotion for a change of its vouchers, so that what redeems meanwhile is read again.
+    /// Raises the version of a promotion because its vouchers change, so that a concurrent redeem reads them again.
     pub(crate) async fn touch_promotion(
         self,
         id: &PromotionId,
@@ -348,7 +348,7 @@ impl Promotions<'_> {
         Ok(Some(promotion))
     }
 
-    /// Logs a change; nobody can edit what is logged.
+    /// Logs a change. Nobody can edit the log.
     pub(crate) fn log(
         self,
         id: &PromotionId,
@@ -366,7 +366,7 @@ impl Promotions<'_> {
         changes.at(&key).data(&logged).require_absent();
     }
 
-    /// Changes of a promotion, newest first, from after a place; and where to go on.
+    /// Changes of a promotion, newest first, starting after a place; and the place where the next page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -411,7 +411,7 @@ impl Promotions<'_> {
         }
     }
 
-    /// The figures of all promotions that have some, told or not.
+    /// The figures of all promotions that have figures, including promotions that nobody has defined yet.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -450,7 +450,7 @@ impl Promotions<'_> {
         Ok(figures)
     }
 
-    /// The figures of a promotion by step and segment, and by day.
+    /// The figures of a promotion by tier and segment, and by day.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -474,7 +474,7 @@ impl Promotions<'_> {
         Ok(breakdown)
     }
 
-    /// Promotions that something waits for.
+    /// The promotions that records wait for.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.

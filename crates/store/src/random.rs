@@ -1,9 +1,10 @@
-//! Names by lot.
+//! Random names.
 
-/// Random hexadecimal digits, 16 bytes of them, for names that must not be guessed or meet.
+/// Sixteen random bytes as 32 hexadecimal digits, for names that must not be guessed and must not collide.
 pub fn random_hex() -> String {
     let mut bytes = [0_u8; 16];
-    // The system's source of randomness does not fail on any system revtrail runs on; without it nothing here is safe.
+    // The system's source of randomness does not fail on any system that revtrail runs on. Without randomness no key here is
+    // safe.
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
     hex(&bytes)
 }

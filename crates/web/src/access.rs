@@ -1,4 +1,4 @@
-//! Who calls, and whether they may. Which role may call which route stands with the routes.
+//! Who calls, and whether they may. The routes themselves list which roles may call them.
 
 use base64::Engine;
 use base64::alphabet;
@@ -16,57 +16,57 @@ use crate::problem::Problem;
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Anybody, without a key.
+    /// Anybody may call it without a key.
     Open,
-    /// Any key.
+    /// Any key may call it.
     AnyKey,
-    /// A key with one of these roles.
+    /// A key with one of these roles may call it.
     Roles(&'static [Role]),
 }
 
-/// What only administrators do.
+/// Routes that only administrators may call.
 pub const ADMIN: Access = Access::Roles(&[Role::Admin]);
-/// Facts of shops and mail tools.
+/// Routes for the facts of shops and mail tools.
 pub const INTAKE: Access = Access::Roles(&[Role::Admin, Role::Ingest]);
-/// Facts of promotions: partners report them too.
+/// Routes for the facts of promotions, which partners report too.
 pub const REPORTING: Access = Access::Roles(&[Role::Admin, Role::Partner, Role::Ingest]);
-/// What marketers do, and who bought.
+/// Routes for the work of marketers, and for lists of who bought.
 pub const MARKETING: Access = Access::Roles(&[Role::Admin, Role::Marketer]);
-/// Reports.
+/// Routes for reports.
 pub const READERS: Access = Access::Roles(&[Role::Admin, Role::Marketer, Role::Analyst]);
-/// Reports of promotions.
+/// Routes for reports of promotions.
 pub const PROMOTIONS: Access =
     Access::Roles(&[Role::Admin, Role::Marketer, Role::Analyst, Role::Partner]);
 
-/// The key of a call.
+/// The key with which a call is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The key's id; `deployment` for the deployment's key.
+    /// The id of the key; `deployment` for the deployment's key.
     pub key_id: String,
-    /// The key's name.
+    /// The name of the key.
     pub name: String,
-    /// The key's role; admin for the deployment's key.
+    /// The role of the key; the deployment's key is an administrator.
     pub role: Role,
     /// True for the deployment's key, which is good for every marketplace.
     pub deployment: bool,
-    /// The key's marketplaces; empty for the deployment's key.
+    /// The marketplaces that the key is good for; empty for the deployment's key.
     pub marketplaces: Vec<MarketplaceId>,
 }
 
 impl Caller {
-    /// True where this key is good for a marketplace (that may not exist).
+    /// True where this key is good for a marketplace. The marketplace need not exist.
     pub fn sees(&self, marketplace: &MarketplaceId) -> bool {
         self.deployment || self.marketplaces.contains(marketplace)
     }
 }
 
-/// How a Basic password is encoded, with padding or without.
+/// How a Basic password is encoded: base64 with or without padding.
 const BASIC: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Finds out who calls. One answer for all causes of failure.
+/// Finds out who calls. The answer is the same for all causes of failure.
 pub(crate) async fn identify(
     app: &App,
     headers: &HeaderMap,
@@ -86,7 +86,7 @@ pub(crate) async fn identify(
         .ok_or_else(Problem::unauthorized)
 }
 
-/// The secret of an `Authorization` header: a bearer token, or where `basic` allows it a Basic password.
+/// The secret in an `Authorization` header: a bearer token or, where `basic` allows it, a Basic password.
 fn authorization(value: &[u8], basic: bool) -> Option<String> {
     let (scheme, rest) = std::str::from_utf8(value).ok()?.trim().split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {
@@ -101,8 +101,9 @@ fn authorization(value: &[u8], basic: bool) -> Option<String> {
     None
 }
 
-/// Lets a caller into a marketplace, `None` being an id no marketplace can have. Another's and an absent one look the
-/// same, but for the deployment's key, which gets 404; or passes, where the route may create the marketplace.
+/// Checks that a caller may enter a marketplace. `None` is an id that no marketplace can have. A key is answered the same for
+/// another's marketplace and for one that does not exist. The deployment's key instead gets 404, or passes where the route may
+/// create it.
 pub(crate) async fn enter(
     app: &App,
     caller: &Caller,

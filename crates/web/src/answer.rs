@@ -1,4 +1,4 @@
-//! Answers that are no failure and no CSV.
+//! Answers of calls that succeeded, except CSV.
 
 use axum::body::HttpBody;
 use axum::response::{IntoResponse, Response};
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::problem::Problem;
 
-/// A JSON answer that nobody may cache; 500 where the body cannot be written as JSON.
+/// A JSON answer that must not be cached; 500 where the body cannot be written as JSON.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let text = match serde_json::to_string(body) {
         Ok(text) => text,
@@ -21,7 +21,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     response
 }
 
-/// A JSON answer with `Location`, whose segments are encoded by [`crate::encoding::path_segment`].
+/// A JSON answer with `Location`. The segments of the location are already encoded by [`crate::encoding::path_segment`].
 pub fn located(status: StatusCode, location: &str, body: &impl Serialize) -> Response {
     let mut response = json(status, body);
     if let Ok(location) = HeaderValue::from_str(location) {
@@ -30,10 +30,10 @@ pub fn located(status: StatusCode, location: &str, body: &impl Serialize) -> Res
     response
 }
 
-/// Most bytes of an answer on Lambda: it gives 6 MB, as a JSON text, in which quotes and ends of lines count twice.
+/// The most bytes of an answer on Lambda. Lambda allows 6 MB as a JSON text, in which quotes and line ends count twice.
 pub const LAMBDA_BYTES_MAX: u64 = 4_500_000;
 
-/// An answer, or in its place why Lambda would not give it.
+/// The answer, or a problem in its place where it is too large for Lambda.
 pub fn within(bytes_max: u64, response: Response) -> Response {
     match response.body().size_hint().exact() {
         Some(bytes) if bytes > bytes_max => Problem::answer_too_large().into_response(),
@@ -41,7 +41,7 @@ pub fn within(bytes_max: u64, response: Response) -> Response {
     }
 }
 
-/// 204.
+/// An answer with status 204 and no body.
 pub fn no_content() -> Response {
     StatusCode::NO_CONTENT.into_response()
 }

@@ -1,4 +1,4 @@
-//! A route: one method of one path, who may call it, and what answers. Each function has the table of its own.
+//! A route: one method of one path, who may call it, and the handler that answers. Each function crate has its own table.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use crate::access::Access;
 use crate::call::{Call, Response};
 use crate::problem::Problem;
 
-/// The table of a function's routes below `/v1/marketplaces/{marketplace}`: method, path, who may call it, `query` where the
-/// handler reads the query, and the handler.
+/// Makes the table of a function's routes below `/v1/marketplaces/{marketplace}`. A line has the method, the path, who may call
+/// it, `query` where the handler reads the query, and the handler.
 #[macro_export]
 macro_rules! routes {
     (@query $route:expr) => { $route };
@@ -26,12 +26,12 @@ macro_rules! routes {
     };
 }
 
-/// The name of the path parameter that is the tenant.
+/// The name of the path parameter that names the marketplace.
 pub(crate) const MARKETPLACE: &str = "marketplace";
 
 type Handler = dyn Fn(Call) -> BoxFuture<'static, Result<Response, Problem>> + Send + Sync;
 
-/// One method of one path: who may call it, and what answers.
+/// One method of one path: who may call it, and the handler that answers.
 #[derive(Clone)]
 pub struct Route {
     pub(crate) method: Method,
@@ -44,7 +44,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// A route. In the path `{name}` is a parameter; `{marketplace}` is the tenant, which the caller must be let into.
+    /// Makes a route. In the path, `{name}` is a parameter, and the caller's key must be good for `{marketplace}`.
     pub fn new<F, Fut>(method: Method, path: &'static str, access: Access, handler: F) -> Self
     where
         F: Fn(Call) -> Fut + Send + Sync + 'static,
@@ -61,40 +61,40 @@ impl Route {
         }
     }
 
-    /// The deployment's key may call this for a marketplace that does not exist.
+    /// Allows the deployment's key to call this route for a marketplace that does not exist yet.
     pub fn creates_marketplace(mut self) -> Self {
         self.creates_marketplace = true;
         self
     }
 
-    /// The key may come as `?key=` or as a Basic password too: providers of webhooks know no better.
+    /// Allows the key also as `?key=` or as a Basic password, since providers of webhooks offer no other way.
     pub fn key_in_url_too(mut self) -> Self {
         self.key_in_url_too = true;
         self
     }
 
-    /// The handler reads the query, and refuses what it does not know; else there must be none.
+    /// Marks that the handler reads the query and refuses unknown parameters. On any other route every parameter is refused.
     pub fn reads_query(mut self) -> Self {
         self.reads_query = true;
         self
     }
 
-    /// Whether its handler reads the query.
+    /// True where the handler reads the query.
     pub fn takes_query(&self) -> bool {
         self.reads_query
     }
 
-    /// Who may call it.
+    /// Who may call the route.
     pub fn access(&self) -> Access {
         self.access
     }
 
-    /// The method.
+    /// The HTTP method of the route.
     pub fn method(&self) -> &Method {
         &self.method
     }
 
-    /// The path with its parameters, as given.
+    /// The path with its parameters, as it was given to [`Route::new`].
     pub fn path(&self) -> &'static str {
         self.path
     }

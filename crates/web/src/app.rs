@@ -1,4 +1,4 @@
-//! What every call shares: the store, the clock, the retention, and short memories of keys and marketplaces.
+//! What every call shares: the store, the clock, the retention, and short-lived caches of keys and marketplaces.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,12 +13,12 @@ use sha2::Sha256;
 use crate::access::Caller;
 use revtrail_aws::clock::Clock;
 
-/// How long a key is believed without asking the table, in milliseconds: half of the 60 s in which a revocation acts.
+/// How long a cached key is trusted without asking the table, in milliseconds. It is half of the 60 s in which a revocation acts.
 const KEY_BELIEVED_MS: i64 = 30_000;
-/// Keys and marketplaces remembered at most: a few hundred bytes each, so a few MB; a full memory starts afresh.
+/// The most entries of each cache. An entry takes a few hundred bytes, so all take a few MB. A full cache is emptied.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// The state of the HTTP functions; cheap to clone.
+/// The state that all calls of the HTTP functions share. It is cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
 
@@ -27,18 +27,18 @@ struct Inner {
     clock: Clock,
     retention: Retention,
     deployment_hash: String,
-    /// A signature of nothing, under the deployment's key: what is signed is added to it.
+    /// A signature under the deployment's key that has signed nothing yet. A clone of it signs each text.
     signature: Hmac<Sha256>,
     keys: Mutex<HashMap<String, (Instant, AccessKey)>>,
     marketplaces: Mutex<HashSet<MarketplaceId>>,
 }
 
 impl App {
-    /// The state over a store. `deployment_key` is the admin key good for every marketplace: every function of a deployment has
-    /// it, so what one signs another knows again, and so does a process that starts tomorrow.
+    /// The state over a store. `deployment_key` is the admin key that is good for every marketplace. Every function of a
+    /// deployment has it, so what one function signs another can verify, and so can a process that starts tomorrow.
     ///
     /// # Panics
-    /// Never: HMAC takes keys of any length.
+    /// Never, since HMAC accepts keys of any length.
     pub fn new(store: Store, clock: Clock, retention: Retention, deployment_key: &str) -> Self {
         let signature = Hmac::new_from_slice(deployment_key.as_bytes());
         Self(Arc::new(Inner {
@@ -55,7 +55,7 @@ impl App {
     /// The state of a function on Lambda, from its environment.
     ///
     /// # Errors
-    /// A variable that is missing or makes no sense.
+    /// `BadEnvironment` where a variable is missing or makes no sense.
     #[cfg(feature = "lambda")]
     pub fn from_env() -> Result<Self, revtrail_aws::environment::BadEnvironment> {
         use revtrail_aws::environment;
@@ -68,22 +68,22 @@ impl App {
         ))
     }
 
-    /// The table.
+    /// The store, which reads and writes the table.
     pub fn store(&self) -> &Store {
         &self.0.store
     }
 
-    /// The deployment's retention.
+    /// The retention of the deployment.
     pub fn retention(&self) -> Retention {
         self.0.retention
     }
 
-    /// What the clock shows; handlers take `Call::now` instead, which stands still for a call.
+    /// The current time of the clock. Handlers use `Call::now` instead, which stays the same during a call.
     pub fn now(&self) -> Instant {
         self.0.clock.now()
     }
 
-    /// A signature under the deployment's key of these parts, each with its length before it; more may be added.
+    /// A signature of these parts under the deployment's key, each preceded by its length. The caller may add more parts.
     pub(crate) fn sign(&self, parts: &[&str]) -> Hmac<Sha256> {
         let mut signature = self.0.signature.clone();
         let length = |n: usize| (n as u64).to_be_bytes();
@@ -95,13 +95,13 @@ impl App {
         signature
     }
 
-    /// A secret that follows from the deployment's key and a random text: it need not be stored to be told again.
+    /// A secret that is derived from the deployment's key and a random text. It is not stored, since it can be derived again.
     pub fn secret(&self, purpose: &str, of: &str) -> String {
         let parts = ["secret", purpose, of];
         hex::encode(self.sign(&parts).finalize().into_bytes())
     }
 
-    /// Whose secret this is; `None` where it is nobody's. Unknown secrets are not remembered, so a new key works at once.
+    /// The caller who has this secret; `None` where nobody has it. Unknown secrets are not cached, so a new key works at once.
     pub(crate) async fn caller(
         &self,
         secret: &str,
@@ -153,7 +153,7 @@ impl App {
         Ok(found)
     }
 
-    /// True where the marketplace exists; that it does is remembered, for marketplaces are never deleted.
+    /// True where the marketplace exists. A marketplace that exists is cached, since marketplaces are never deleted.
     pub(crate) async fn marketplace_exists(&self, id: &MarketplaceId) -> Result<bool, StoreError> {
         let known = &self.0.marketplaces;
         if known

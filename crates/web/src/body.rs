@@ -1,15 +1,15 @@
-//! Bodies of calls: the one reader of JSON and text. What a record must hold is `core`'s.
+//! Bodies of calls: the one reader of JSON and text. Crate `core` decides what a record must contain.
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use revtrail_core::record::{Code, Problem as RecordProblem, Record};
+use revtrail_core::record::{Code, Record, RecordProblem};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::call::Call;
 use crate::problem::Problem;
 
-/// Most records of one call.
+/// The most records of one call.
 const RECORDS_MAX: usize = 1000;
 
 enum Media {
@@ -52,8 +52,9 @@ fn unreadable(error: &serde_json::Error) -> Problem {
     Problem::unreadable(format!("the body is no JSON: {error}"))
 }
 
-/// The records of lines: one that is no JSON, or no UTF-8, spoils no other. Where none is UTF-8 the body is something else.
-fn lines(body: &[u8]) -> Result<Records<'_>, Problem> {
+/// The records of a body of lines. A line that is not JSON or not UTF-8 affects no other line. Where no line is UTF-8, the whole
+/// body is something else and is refused.
+fn lines(body: &[u8]) -> Result<BodyRecords<'_>, Problem> {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
     let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let lines: Vec<_> = lines
@@ -75,9 +76,9 @@ fn lines(body: &[u8]) -> Result<Records<'_>, Problem> {
     Ok(record.collect())
 }
 
-type Records<'a> = Vec<Result<&'a str, RecordProblem>>;
+type BodyRecords<'a> = Vec<Result<&'a str, RecordProblem>>;
 
-fn few(records: Records<'_>) -> Result<Records<'_>, Problem> {
+fn few(records: BodyRecords<'_>) -> Result<BodyRecords<'_>, Problem> {
     if records.len() > RECORDS_MAX {
         let detail = format!("{} records: a call takes at most 1,000", records.len());
         return Err(Problem::too_large(detail));
@@ -112,19 +113,20 @@ impl Call {
         media_type(&self.headers)
     }
 
-    /// The body as text, without the byte order mark that some programs begin UTF-8 with.
+    /// The body as text, without the byte order mark that some programs put before UTF-8.
     ///
     /// # Errors
-    /// 400 where it is not UTF-8.
+    /// 400 where the body is not UTF-8.
     pub fn text(&self) -> Result<&str, Problem> {
         text(&self.body)
     }
 
-    /// The records of an intake body, in order: each the text of a JSON object for `Record::from_json`, or why it is none. One
-    /// that begins like an object is passed on unread: who reads it finds out, and it is read once.
+    /// The records of an intake body, in order. Each is the text of a JSON object for `Record::from_json`, or the problem why it
+    /// is not one. A text that begins like an object is passed on without parsing, so that it is parsed only once, by its reader.
     ///
     /// # Errors
-    /// 413 for too many, 415 for another media type, 400 for a body that cannot be read. Nothing is taken then.
+    /// 413 for too many records, 415 for another media type, 400 for a body that cannot be read. In these cases no record is
+    /// accepted.
     pub fn records(&self) -> Result<Vec<Result<&str, RecordProblem>>, Problem> {
         if let Media::Lines = media(&self.headers)? {
             return few(lines(&self.body)?);
@@ -138,10 +140,10 @@ impl Call {
         Ok(vec![Ok(one_object(text)?)])
     }
 
-    /// The one JSON object of the body; a single line of NDJSON is one too.
+    /// The one JSON object of the body. A single line of NDJSON is accepted too.
     ///
     /// # Errors
-    /// 415 for another media type, 400 for anything that is no JSON object.
+    /// 415 for another media type, 400 for anything that is not a JSON object.
     pub fn json_object(&self) -> Result<&str, Problem> {
         media(&self.headers)?;
         one_object(self.text()?)
@@ -150,16 +152,16 @@ impl Call {
     /// The one record of the body.
     ///
     /// # Errors
-    /// As [`Call::json_object`].
+    /// The same as [`Call::json_object`].
     pub fn record(&self) -> Result<Record<'_>, Problem> {
         let text = self.json_object()?;
         Record::from_json(text).map_err(|bad| Problem::invalid(vec![bad]))
     }
 
-    /// The fields of the one object of the body, none where the body is empty; those it must not have are problems.
+    /// The fields of the one object of the body; an empty body has none. A problem is returned for each field that is not known.
     ///
     /// # Errors
-    /// As [`Call::json_object`].
+    /// The same as [`Call::json_object`].
     pub fn fields(
         &self,
         known: &[&str],
@@ -178,7 +180,7 @@ impl Call {
         Ok(fields)
     }
 
-    /// The same body in one spelling, to tell whether two bodies say the same; as it is where it is no JSON.
+    /// The body in a form in which two bodies that say the same are equal. A body that is not JSON is left as it is.
     pub(crate) fn plain_body(&self) -> Vec<u8> {
         let text = text(&self.body).unwrap_or_default();
         let text = if text.is_empty() { "{}" } else { text };
@@ -188,7 +190,7 @@ impl Call {
         }
     }
 
-    /// For calls that are refused for something else: what is told before that of their bodies.
+    /// Checks whether the body of a call can be read. A call that is refused for another reason is first refused for this one.
     ///
     /// # Errors
     /// 415 for a media type that no route takes, 400 for a body that cannot be read.

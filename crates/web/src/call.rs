@@ -1,4 +1,4 @@
-//! A call as its handler gets it: the caller known, the marketplace entered, the body read. What a body says stands in `body`.
+//! A call as its handler gets it: caller and access are checked, and the body is read. Module `body` parses the body.
 
 pub use axum::response::Response;
 use bytes::Bytes;
@@ -18,31 +18,31 @@ use crate::cursor::Seal;
 use crate::problem::Problem;
 use crate::query::{self, Query};
 
-/// The header by which a caller names a call.
+/// The header with which a caller names a call.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// A call that was let in.
+/// A call that was accepted.
 pub struct Call {
-    /// What every call shares.
+    /// The state that all calls share.
     pub app: App,
-    /// The receiver's clock, read once for the whole call.
+    /// The time of the receiver's clock, read once for the whole call.
     pub now: Instant,
-    /// The headers.
+    /// The headers of the request.
     pub headers: HeaderMap,
-    /// The body; at most [`crate::dispatch::BODY_BYTES_MAX`].
+    /// The body of the request; at most [`crate::dispatch::BODY_BYTES_MAX`] bytes.
     pub body: Bytes,
     pub(crate) caller: Option<Caller>,
     pub(crate) marketplace: Option<MarketplaceId>,
     pub(crate) path: String,
     pub(crate) route: &'static str,
-    /// Parameters of the query that the route takes besides those its handler asks for.
+    /// Parameters of the query that the route takes besides those that its handler reads.
     pub(crate) known: &'static [&'static str],
     pub(crate) params: Vec<(&'static str, Option<String>)>,
     pub(crate) query: Vec<(String, String)>,
 }
 
 impl Call {
-    /// The tenant; it exists, but where the route creates it.
+    /// The marketplace of the call. It exists, except on the route that creates it.
     ///
     /// # Errors
     /// 422 for a malformed id on a route that creates marketplaces; 404 on a route without `{marketplace}`.
@@ -55,16 +55,16 @@ impl Call {
         })
     }
 
-    /// The tenant's part of the table.
+    /// The marketplace's part of the table.
     ///
     /// # Errors
-    /// As [`Call::marketplace`].
+    /// The same as [`Call::marketplace`].
     pub fn market(&self) -> Result<Market, Problem> {
         let marketplace = self.marketplace()?;
         Ok(self.app.store().market(marketplace, self.app.retention()))
     }
 
-    /// Who calls.
+    /// Whose key makes the call.
     ///
     /// # Errors
     /// 500 on a route with [`Access::Open`].
@@ -74,10 +74,10 @@ impl Call {
             .ok_or_else(|| Problem::internal(&"an open route asks who calls"))
     }
 
-    /// For what only some roles of the route may have, like CSV.
+    /// Checks the role for something that only some roles of the route may have, like CSV.
     ///
     /// # Errors
-    /// 403 for the other roles.
+    /// 403 for all other roles.
     pub fn must_be(&self, access: Access) -> Result<(), Problem> {
         let role = self.caller()?.role;
         match access {
@@ -89,7 +89,7 @@ impl Call {
     /// A parameter of the path, decoded.
     ///
     /// # Errors
-    /// 404 where it is not UTF-8, or the path has no such parameter.
+    /// 404 where the parameter is not UTF-8, or where the path has no such parameter.
     pub fn param(&self, name: &str) -> Result<&str, Problem> {
         self.params
             .iter()
@@ -98,10 +98,10 @@ impl Call {
             .ok_or_else(|| Problem::not_found(format!("nothing has this {name}")))
     }
 
-    /// The id in the path of what revtrail named itself.
+    /// An id in the path that revtrail itself assigned.
     ///
     /// # Errors
-    /// 404 for what is longer than any such id: the table refuses keys above 1,024 bytes.
+    /// 404 for a text that is longer than any such id. The table refuses keys above 1,024 bytes.
     pub fn own_id(&self, name: &str) -> Result<&str, Problem> {
         let id = self.param(name)?;
         if id.len() > ID_BYTES_MAX {
@@ -110,34 +110,34 @@ impl Call {
         Ok(id)
     }
 
-    /// An id of the path.
+    /// An id in the path.
     ///
     /// # Errors
-    /// 404 for a text that is no id, for nothing can be named so.
+    /// 404 for a text that is not a valid id, since nothing can have such an id.
     pub fn id<T>(&self, name: &str, new: impl Fn(&str) -> Result<T, BadId>) -> Result<T, Problem> {
         let text = self.param(name)?;
         new(text).map_err(|why| Problem::not_found(format!("nothing has this {name}: {why}")))
     }
 
-    /// An id of the path, on a route that may name something by it.
+    /// An id in the path of a route that may create something with this id.
     ///
     /// # Errors
-    /// 422 `bad_id` for a text that is no id.
+    /// 422 `bad_id` for a text that is not a valid id.
     pub fn new_id<T>(
         &self,
         name: &str,
         new: impl Fn(&str) -> Result<T, BadId>,
     ) -> Result<T, Problem> {
         new(self.param(name)?).map_err(|why| {
-            let problem = record::Problem::of(name, Code::BadId, format!("{name}: {why}"));
+            let problem = record::RecordProblem::of(name, Code::BadId, format!("{name}: {why}"));
             Problem::invalid(vec![problem])
         })
     }
 
-    /// What names this call to the caller, where it has an `Idempotency-Key`: what it makes is made once.
+    /// The identity of this call, if the caller gave an `Idempotency-Key`. What such a call makes is made only once.
     ///
     /// # Errors
-    /// 422 for a key that does not have 1 to 128 bytes, or is given twice.
+    /// 422 for a key that does not have 1 to 128 bytes, or that is given twice.
     pub fn once(&self) -> Result<Option<Once>, Problem> {
         let mut keys = self.headers.get_all(IDEMPOTENCY_KEY).iter();
         let Some(key) = keys.next() else {
@@ -145,7 +145,7 @@ impl Call {
         };
         if keys.next().is_some() || !(1..=ID_BYTES_MAX).contains(&key.len()) {
             let detail = "Idempotency-Key has 1 to 128 bytes, and is given once";
-            let problem = record::Problem::of(IDEMPOTENCY_KEY, Code::UnknownValue, detail);
+            let problem = record::RecordProblem::of(IDEMPOTENCY_KEY, Code::UnknownValue, detail);
             return Err(Problem::invalid(vec![problem]));
         }
         let mut of = vec![self.caller()?.key_id.as_str(), self.route];
@@ -167,17 +167,17 @@ impl Call {
         }))
     }
 
-    /// The path as it came, still encoded.
+    /// The path as the client sent it, still encoded.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Reads the query.
+    /// The query, to be read parameter by parameter.
     pub fn query(&self) -> Query<'_> {
         Query::new(&self.query, self.seal(), self.known)
     }
 
-    /// What signs the cursors of this list: for this route with these ids and filters alone.
+    /// The seal that signs the cursors of this list. It is valid only for this route with these ids and filters.
     pub(crate) fn seal(&self) -> Seal {
         let ids = self.params.iter().map(|(_, id)| id.as_deref());
         let mut list = vec!["cursor", self.route];
@@ -186,7 +186,7 @@ impl Call {
         Seal(self.app.sign(&list))
     }
 
-    /// Which times of facts are let in now.
+    /// Which times of facts are accepted now.
     pub fn acceptance_window(&self) -> AcceptanceWindow {
         AcceptanceWindow {
             now: self.now,

@@ -1,4 +1,4 @@
-//! Reports as CSV: who asks for it, and cells that no spreadsheet takes for a formula (rule 5).
+//! Reports as CSV: which calls ask for it, and cells that no spreadsheet reads as a formula (rule 5).
 
 use std::borrow::Cow;
 
@@ -14,9 +14,9 @@ use crate::query::Query;
 /// How a CSV is written.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Style {
-    /// Texts as they are, also those that a spreadsheet takes for a formula: for programs.
+    /// True where texts are written unchanged, even those that a spreadsheet reads as a formula. This is meant for programs.
     raw: bool,
-    /// With a byte order mark, by which Excel knows UTF-8.
+    /// True where a byte order mark is written, by which Excel recognises UTF-8.
     excel: bool,
 }
 
@@ -24,7 +24,7 @@ impl Style {
     /// Reads `raw` and `excel`; `None` where the call does not ask for CSV.
     ///
     /// # Errors
-    /// 403 where it does, and its role is not one of those who may have it.
+    /// 403 where the call asks for CSV and its role may not have it.
     pub fn read(
         query: &mut Query<'_>,
         call: &Call,
@@ -42,34 +42,34 @@ impl Style {
     }
 }
 
-/// One cell.
+/// One cell of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cell<'a> {
-    /// Text, of which a leading `= + - @` tab or CR is disarmed by an apostrophe.
+    /// A text. An apostrophe is put before a leading `= + - @` tab or CR, so that it is no formula.
     Text(Cow<'a, str>),
     /// A number, as it is printed.
     Number(Cow<'a, str>),
-    /// Nothing.
+    /// A cell without content.
     Empty,
 }
 
 impl<'a> Cell<'a> {
-    /// A text.
+    /// A cell with a text.
     pub fn text(text: impl Into<Cow<'a, str>>) -> Self {
         Self::Text(text.into())
     }
 
-    /// A number, a rate, an amount: what a program printed and no person wrote.
+    /// A cell with a number, a rate or an amount, which was printed by a program and not written by a person.
     pub fn number(number: impl Into<Cow<'a, str>>) -> Self {
         Self::Number(number.into())
     }
 
-    /// A text that may be absent.
+    /// A cell with a text that may be absent.
     pub fn maybe_text(text: Option<impl Into<Cow<'a, str>>>) -> Self {
         text.map_or(Self::Empty, Self::text)
     }
 
-    /// A number that may be absent.
+    /// A cell with a number that may be absent.
     pub fn maybe_number(number: Option<impl Into<Cow<'a, str>>>) -> Self {
         number.map_or(Self::Empty, Self::number)
     }
@@ -87,7 +87,7 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// A CSV document in the making.
+/// A CSV document that is being written.
 pub struct Table {
     writer: ::csv::Writer<Vec<u8>>,
     style: Style,
@@ -95,7 +95,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with its header.
+    /// Starts a table with its header.
     pub fn new<'a>(style: Style, columns: impl IntoIterator<Item = &'a str>) -> Self {
         let start = if style.excel { "\u{feff}" } else { "" };
         let mut table = Self {
@@ -107,7 +107,7 @@ impl Table {
         table
     }
 
-    /// Adds a row of as many cells as there are columns; another number fails the answer.
+    /// Adds a row, which must have as many cells as there are columns. Otherwise the whole answer fails.
     pub fn row<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) {
         for cell in cells {
             if let Err(error) = self.writer.write_field(cell.printed(self.style).as_bytes()) {
@@ -119,7 +119,7 @@ impl Table {
         }
     }
 
-    /// The answer, as a file to save; 500 where a row was not written, for no part is ever shown as the whole.
+    /// The answer, as a file to save. It is 500 where a row could not be written, so that a part is never shown as the whole.
     pub fn answer(self, file_name: &str) -> Response {
         if let Some(error) = self.failure {
             return Problem::internal(&error).into_response();

@@ -1,5 +1,5 @@
-//! Cursors: a place in a list, signed for this one list, so that a cursor that was made up, changed or brought from another
-//! list is none. What a place is stands in [`crate::list`].
+//! Cursors: a place in a list, signed for this one list. So a cursor that was made up, changed or taken from another list is
+//! refused. Module [`crate::list`] says what a place is.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -8,22 +8,22 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::Sha256;
 
-/// How much of a signature is kept: 128 bits.
+/// How many bytes of a signature are kept: 128 bits.
 const TAG_BYTES: usize = 16;
 
-/// Signs the places of one list, and checks them.
+/// Signs the places of one list, and checks their signatures.
 #[derive(Debug, Clone)]
 pub(crate) struct Seal(pub(crate) Hmac<Sha256>);
 
 impl Seal {
-    /// The cursor of a place: its signature and its JSON text.
+    /// The cursor of a place: its signature followed by its JSON text.
     pub(crate) fn close(&self, place: &impl Serialize) -> serde_json::Result<String> {
         let place = serde_json::to_vec(place)?;
         let tag = self.0.clone().chain_update(&place).finalize().into_bytes();
         Ok(BASE64_URL_SAFE_NO_PAD.encode([&tag[..TAG_BYTES], &place].concat()))
     }
 
-    /// The place of a cursor; nothing is read of one whose signature is not this list's. It is compared in constant time.
+    /// The place of a cursor. A cursor with another signature is not read at all. Signatures are compared in constant time.
     pub(crate) fn open<T: DeserializeOwned>(&self, cursor: &str) -> Option<T> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
         let (tag, place) = bytes.split_at_checked(TAG_BYTES)?;

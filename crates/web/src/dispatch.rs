@@ -1,5 +1,5 @@
-//! One router of all routes, and the door every call passes: in this order 404, 401, 403, 405, 413, then the handler. Where a
-//! handler reads no query, there must be none: that is 422, and so behind 415 and 400.
+//! One router of all routes, and the checks that every call passes, in this order: 404, 401, 403, 405, 413, then the handler.
+//! Where a handler reads no query, a call must have none. That check gives 422, so it comes after 415 and 400.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -25,15 +25,15 @@ use crate::encoding::segment_text;
 use crate::problem::Problem;
 use crate::query;
 
-/// Most bytes of a body: a Lambda request holds 6 MB, and quotes are escaped in it.
+/// The most bytes of a body. A request to Lambda holds 6 MB, in which quotes are escaped.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
-/// How much of a body that is too large is read and dropped: who is still sending would not see an answer otherwise.
+/// How many bytes of a too large body are read and dropped. A client that is still sending would not see the answer otherwise.
 const DROPPED_BYTES_MAX: usize = 64 << 20;
 
 /// Makes one router of the routes of any number of functions.
 ///
 /// # Panics
-/// At start, where two routes have the same method and path, or axum cannot tell two paths apart.
+/// At the start, where two routes have the same method and path, or where axum cannot distinguish two paths.
 pub fn router(routes: Vec<Route>, app: App) -> Router {
     let mut paths: BTreeMap<String, Vec<Route>> = BTreeMap::new();
     for route in routes {
@@ -51,7 +51,7 @@ pub fn router(routes: Vec<Route>, app: App) -> Router {
     router.fallback(async || Problem::not_found("there is no such route"))
 }
 
-/// The path with parameters named by place, so that routes of one path may name them differently.
+/// The path with its parameters named by their position, so that routes of one path may name them differently.
 fn shape(path: &str) -> String {
     let named = |(place, segment): (usize, &str)| match segment.starts_with('{') {
         true => format!("{{p{place}}}"),
@@ -72,7 +72,7 @@ async fn answer(app: App, routes: Arc<[Route]>, request: Request) -> Response {
     }
 }
 
-/// The door. Where the path lacks the method, its first route says whether a key is needed.
+/// Checks a call and passes it to its handler. Where the path lacks the method, its first route decides whether to need a key.
 async fn serve(app: App, routes: &[Route], request: Request) -> Result<Response, Problem> {
     let now = app.now();
     let (parts, body) = request.into_parts();
@@ -142,7 +142,7 @@ async fn serve(app: App, routes: &[Route], request: Request) -> Result<Response,
     (route.handler)(call).await
 }
 
-/// The route of a method; HEAD is GET, whose body axum leaves out.
+/// The route for a method. HEAD is treated as GET, whose body axum then leaves out.
 fn find<'r>(routes: &'r [Route], method: &Method) -> Option<&'r Route> {
     let method = match *method {
         Method::HEAD => &Method::GET,
@@ -160,7 +160,7 @@ fn allow(routes: &[Route]) -> String {
     methods.join(", ")
 }
 
-/// The parameters of a path, each cut from the path as it came and then decoded; `None` where it is no text.
+/// The parameters of a path. Each is cut from the path as it was sent and then decoded; `None` where it does not decode to text.
 fn params(pattern: &'static str, path: &str) -> Vec<(&'static str, Option<String>)> {
     let name = |segment: &'static str| segment.strip_prefix('{')?.strip_suffix('}');
     pattern

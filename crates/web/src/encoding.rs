@@ -1,10 +1,10 @@
-//! Text encodings of paths: ids in segments, and the path as a client sent it.
+//! How paths encode text: ids in segments, and the path as a client sent it.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// What a segment of a path cannot hold as it is.
+/// The characters that a segment of a path cannot hold as they are.
 const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -16,11 +16,11 @@ pub fn path_segment(text: &str) -> String {
     utf8_percent_encode(text, IN_SEGMENT).to_string()
 }
 
-/// What a segment of a path says: percent-encoded, or `~` and base64url without padding. `None` where that is not UTF-8, or
-/// what follows `~` is no base64url.
+/// The text of a segment of a path: it is percent-encoded, or is `~` followed by base64url without padding. `None` where the text
+/// is not UTF-8, or where what follows `~` is not base64url.
 ///
-/// An HTTP API of API Gateway decodes paths before it routes them, so an id with `/` reaches a function only in the second
-/// way; and so does one that begins with `~`, for the `%7E` that tells it from an encoded one comes as `~`.
+/// An HTTP API of API Gateway decodes paths before it routes them. So an id with `/` reaches a function only in the second way.
+/// So does an id that begins with `~`, because the `%7E` that distinguishes it from an encoded one arrives as `~`.
 pub(crate) fn segment_text(segment: &str) -> Option<String> {
     match segment.strip_prefix('~') {
         Some(encoded) => String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(encoded).ok()?).ok(),
@@ -28,11 +28,11 @@ pub(crate) fn segment_text(segment: &str) -> Option<String> {
     }
 }
 
-/// The path as the client sent it, from the path in an event of Lambda. An HTTP API with explicit routes has decoded it
-/// once, and puts the name of a stage before it; a function URL, or anything that has no routes, passes it on.
+/// The path as the client sent it, from the path in an event of Lambda. An HTTP API with explicit routes has decoded the path
+/// once, and puts the name of a stage before it. A function URL, or anything else without routes, passes the path on unchanged.
 ///
-/// So no id is decoded twice: `%2541` is `%41`. What an HTTP API has lost cannot be brought back: it tells `%2F` from `/`
-/// no more, and lets no id with a `/` or `?` through to a route.
+/// So no id is decoded twice: `%2541` is read as `%41`. What an HTTP API has lost cannot be restored: it does not distinguish
+/// `%2F` from `/` any more, and it routes no id that contains `/` or `?`.
 pub fn path_as_sent(told: &str, route_key: Option<&str>, stage: Option<&str>) -> String {
     let path = match stage.filter(|stage| *stage != "$default") {
         Some(stage) => told
@@ -80,7 +80,7 @@ mod tests {
     fn a_path_of_lambda_is_what_the_client_sent() {
         let routed = Some("GET /o/{id}");
         for (told, route_key, stage, sent) in [
-            // An HTTP API: decoded, so that decoding it once more must not change it.
+            // An HTTP API has decoded the path, so decoding it once more must not change it.
             ("/o/a#b", routed, Some("$default"), "/o/a%23b"),
             ("/o/🙂", routed, Some("$default"), "/o/%F0%9F%99%82"),
             ("/o/%41", routed, Some("$default"), "/o/%2541"),
@@ -90,7 +90,7 @@ mod tests {
             ("/v1/o/a", routed, Some("v1"), "/o/a"),
             ("/v1", routed, Some("v1"), "/v1"),
             ("/v10/o", routed, Some("v1"), "/v10/o"),
-            // A function URL: as it came.
+            // A function URL passes the path on as it came.
             (
                 "/o/a%2Fb%23%25",
                 Some("$default"),

@@ -1,4 +1,4 @@
-//! Entity tags: who changes a thing may say which state of it they have seen, and is refused where another was faster.
+//! Entity tags: a caller may say which state of a thing they want to change, and is refused if somebody else was faster.
 
 use http::HeaderValue;
 use http::header::{ETAG, IF_MATCH};
@@ -15,7 +15,7 @@ fn tag(shown: &impl Serialize) -> String {
     format!("\"{}\"", hex::encode(&hash[..16]))
 }
 
-/// An answer with the tag of what it shows.
+/// Adds to an answer the tag of what it shows.
 pub fn tagged(mut response: Response, shown: &impl Serialize) -> Response {
     if let Ok(tag) = HeaderValue::try_from(tag(shown)) {
         response.headers_mut().insert(ETAG, tag);
@@ -24,10 +24,10 @@ pub fn tagged(mut response: Response, shown: &impl Serialize) -> Response {
 }
 
 impl Call {
-    /// Holds the thing that stands, `None` where there is none, against `If-Match`.
+    /// Compares the current thing with `If-Match`; `current` is `None` where there is no such thing.
     ///
     /// # Errors
-    /// 412 where it is in another state than the caller has seen.
+    /// 412 where the thing is in another state than the caller has seen.
     pub fn if_match(&self, current: Option<&impl Serialize>) -> Result<(), Problem> {
         let mut asked = self.headers.get_all(IF_MATCH).iter().peekable();
         if asked.peek().is_none() {

@@ -1,4 +1,4 @@
-//! A router on Lambda, with paths as clients sent them.
+//! Runs a router on Lambda, with paths as clients sent them.
 
 use axum::Router;
 use http::Uri;
@@ -13,7 +13,7 @@ use crate::encoding::{path_as_sent, path_segment};
 /// Answers calls until Lambda stops this process.
 ///
 /// # Errors
-/// What the runtime says.
+/// The error of the Lambda runtime.
 pub async fn run(router: Router) -> Result<(), Error> {
     lambda_http::tracing::init_default_subscriber();
     let router = MapRequest::new(router, as_sent);
@@ -21,7 +21,7 @@ pub async fn run(router: Router) -> Result<(), Error> {
     lambda_http::run(MapResponse::new(router, within)).await
 }
 
-/// The runtime reads the path as an address, and so loses ids: `..` is resolved away, and `#` cuts the rest off.
+/// Restores the path. The runtime parses it as an address, and so loses ids: `..` is resolved away, and `#` cuts off the rest.
 fn as_sent(mut request: Request) -> Request {
     let Some(RequestContext::ApiGatewayV2(context)) = request.request_context_ref() else {
         return request;

@@ -1,7 +1,7 @@
 //! What the HTTP functions of revtrail share: who may call what, bodies of records, problems, queries, CSV.
 //!
-//! A function crate lists its [`api::Route`]s; [`dispatch::router`] makes one `axum::Router` of the lists of one
-//! function (Lambda) or of all (one machine). The rules of the facts are `core`'s, the table is `store`'s.
+//! A function crate lists its [`api::Route`]s. [`dispatch::router`] makes one `axum::Router` of the lists: on Lambda of the list
+//! of one function, on a single machine of all lists. Crate `core` has the rules of the facts, and crate `store` has the table.
 
 pub mod access;
 pub mod answer;

@@ -1,4 +1,4 @@
-//! Lists by pages: every list is read, continued and answered in the same way. Which rows there are stands with the list.
+//! Lists in pages: every list is read, continued and answered in the same way. The handler of a list decides which rows it has.
 
 use std::cmp::Ordering;
 
@@ -12,38 +12,38 @@ use crate::csv::Style;
 use crate::problem::Problem;
 use crate::query::{LIMIT_MAX, Query};
 
-/// Where a list goes on: behind the row with this value, by which the list is sorted, and this id. No count: rows that come, go
-/// or move elsewhere in the list neither repeat another row nor hide one.
+/// The place after which a list continues: the sort value and the id of the last row that was shown. It is not a count of rows.
+/// So rows that are added, removed or moved in the list neither repeat another row nor hide one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place<V = ()> {
-    /// What the list is sorted by; nothing where the id says it all.
+pub struct Position<V = ()> {
+    /// The value by which the list is sorted; empty where the id alone decides the order.
     pub value: V,
-    /// Of the row that was shown last.
+    /// The id of the row that was shown last.
     pub id: String,
 }
 
-/// What of a list is asked for.
+/// The page of a list that a call asks for.
 #[derive(Debug)]
-pub struct Asked<V = ()> {
-    /// The page before ended here.
-    pub after: Option<Place<V>>,
-    /// Rows of a page; a CSV is one page.
+pub struct PageRequest<V = ()> {
+    /// The place where the page before ended; `None` for the first page.
+    pub after: Option<Position<V>>,
+    /// The most rows of a page. A CSV is one page.
     pub limit: usize,
-    /// How the CSV is written, where that is asked for.
+    /// How the CSV is written; `None` where the call asks for JSON.
     pub csv: Option<Style>,
 }
 
-/// Rows of one page, and where the next begins; `None` where there is none.
+/// The rows of one page, and the place after which the next page starts.
 #[derive(Debug)]
 pub struct Page<T, V = ()> {
-    /// In the list's order.
+    /// The rows, in the order of the list.
     pub rows: Vec<T>,
-    /// The last row's place.
-    pub next: Option<Place<V>>,
+    /// The place of the last row; `None` where there is no next page.
+    pub next: Option<Position<V>>,
 }
 
-impl<V: DeserializeOwned> Asked<V> {
-    /// Reads `limit` and `cursor`, of a list that is JSON only.
+impl<V: DeserializeOwned> PageRequest<V> {
+    /// Reads `limit` and `cursor`, for a list that is only shown as JSON.
     pub fn json(query: &mut Query<'_>) -> Self {
         Self {
             after: query.cursor(),
@@ -52,7 +52,7 @@ impl<V: DeserializeOwned> Asked<V> {
         }
     }
 
-    /// Reads `limit` and `cursor`, and how CSV is written where the call asks for it.
+    /// Reads `limit` and `cursor`, and the style of the CSV where the call asks for CSV.
     ///
     /// # Errors
     /// 403 where the call asks for CSV and its role may not have it.
@@ -71,20 +71,20 @@ impl<V: DeserializeOwned> Asked<V> {
     }
 }
 
-impl<V: Clone> Asked<V> {
-    /// Gathers a page from parts of a list, each read from behind a place, until there are as many rows as asked for. `shown`
-    /// leaves out what is filtered.
+impl<V: Clone> PageRequest<V> {
+    /// Gathers a page from parts of a list until it has as many rows as were asked for. Each part is read from a place on.
+    /// `shown` returns `None` for rows that a filter leaves out.
     ///
     /// # Errors
-    /// Those of reading a part.
+    /// The problem of the part that could not be read.
     pub async fn gather<T, R, F, Fut>(
         &self,
         part: F,
         shown: impl Fn(T) -> Option<R>,
     ) -> Result<Page<R, V>, Problem>
     where
-        F: Fn(Option<Place<V>>, usize) -> Fut,
-        Fut: Future<Output = Result<(Vec<T>, Option<Place<V>>), Problem>>,
+        F: Fn(Option<Position<V>>, usize) -> Fut,
+        Fut: Future<Output = Result<(Vec<T>, Option<Position<V>>), Problem>>,
     {
         let mut rows = Vec::new();
         let mut next = self.after.clone();
@@ -99,12 +99,13 @@ impl<V: Clone> Asked<V> {
         }
     }
 
-    /// A page of rows that are all there, in the list's order. `place` is a row's, `compare` tells how a row stands to a place.
+    /// Makes a page of rows that are all in memory, in the list's order. `place` returns the place of a row, and `compare`
+    /// compares a row with a place.
     pub fn page_of<T>(
         &self,
         mut rows: Vec<T>,
-        place: impl Fn(&T) -> Place<V>,
-        compare: impl Fn(&T, &Place<V>) -> Ordering,
+        place: impl Fn(&T) -> Position<V>,
+        compare: impl Fn(&T, &Position<V>) -> Ordering,
     ) -> Page<T, V> {
         if let Some(after) = &self.after {
             let start = rows.partition_point(|row| compare(row, after).is_le());
@@ -117,11 +118,11 @@ impl<V: Clone> Asked<V> {
     }
 }
 
-impl Asked {
-    /// [`Asked::gather`] for the lists of the store, which is in the order of their ids.
+impl PageRequest {
+    /// Does the same as [`PageRequest::gather`] for lists of the store, which are in the order of their ids.
     ///
     /// # Errors
-    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    /// 503 where the table is busy, see [`StoreError::is_busy`]; 500 for any other failure of the table.
     pub async fn gather_by_id<T, R, F, Fut>(
         &self,
         part: F,
@@ -131,11 +132,11 @@ impl Asked {
         F: Fn(Option<String>, usize) -> Fut,
         Fut: Future<Output = Result<(Vec<T>, Option<String>), StoreError>>,
     {
-        let part = |after: Option<Place>, limit| {
+        let part = |after: Option<Position>, limit| {
             let part = part(after.map(|place| place.id), limit);
             async {
                 let (rows, next) = part.await?;
-                Ok((rows, next.map(|id| Place { value: (), id })))
+                Ok((rows, next.map(|id| Position { value: (), id })))
             }
         };
         self.gather(part, shown).await
@@ -143,7 +144,7 @@ impl Asked {
 }
 
 impl<T, V: Serialize> Page<T, V> {
-    /// The cursor of the next page, as the answer tells it.
+    /// The cursor of the next page, as the answer shows it.
     ///
     /// # Errors
     /// 500 where the place cannot be written as JSON.

@@ -1,4 +1,4 @@
-//! RFC 7396: what a merge patch makes of a JSON text. Values are kept as they are written, so no amount passes through a float.
+//! RFC 7396: applies a merge patch to a JSON text. Values are kept as they are written, so no amount passes through a float.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 
 type Fields<'t> = BTreeMap<String, &'t RawValue>;
 
-/// A JSON text, changed by a patch: objects are merged field by field, `null` takes a field out, anything else replaces. A
-/// text that is no JSON is as good as none.
+/// Applies a patch to a JSON text. Objects are merged field by field, `null` removes a field, and any other value replaces the
+/// old one. A text that is not JSON counts as absent.
 pub fn merge(target: &str, patch: &str) -> String {
     let Ok(patched) = serde_json::from_str::<Fields<'_>>(patch) else {
         return patch.to_owned();
@@ -55,7 +55,7 @@ mod tests {
             (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"a":1,"e":null}"#),
             (r#"[1,2]"#, r#"{"a":"b","c":null}"#, r#"{"a":"b"}"#),
             ("{}", r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
-            // Numbers as they are written, names as they are escaped.
+            // Numbers stay as they are written, and names stay as they are escaped.
             (
                 r#"{"v":123456789012345.123456}"#,
                 r#"{"w":0.10}"#,

@@ -1,4 +1,4 @@
-//! Failures as they leave: RFC 9457 `application/problem+json`. Which call meets which failure stands elsewhere.
+//! Failures as they are sent: RFC 9457 `application/problem+json`. The callers decide which failure a call gets.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -11,7 +11,7 @@ use revtrail_store::StoreError;
 use revtrail_store::market::access::Role;
 use serde::Serialize;
 
-/// When a busy answer may be asked again, in seconds.
+/// How long to wait before a call with a busy answer is repeated, in seconds.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
 /// A call that failed: the status, a sentence, and what is wrong with which field.
@@ -40,30 +40,30 @@ impl Problem {
         }
     }
 
-    /// 401: no key, or none that is known; the same for all causes.
+    /// 401: the call has no key or an unknown key. The answer is the same for all causes.
     pub fn unauthorized() -> Self {
         let detail = "this needs a key: Authorization: Bearer <key>";
         Self::new(StatusCode::UNAUTHORIZED, detail)
     }
 
-    /// 403: a marketplace that is another's or does not exist; which of the two is not told.
+    /// 403: the marketplace belongs to others or does not exist. The answer does not say which of the two.
     pub fn forbidden() -> Self {
         let detail = "this key is not good for this marketplace";
         Self::new(StatusCode::FORBIDDEN, detail)
     }
 
-    /// 403: the marketplace is the key's, the route not its role's.
+    /// 403: the key is good for the marketplace, but its role may not call the route.
     pub fn role_forbidden(role: Role) -> Self {
         let detail = format!("a key with the role {} may not do this", role.name());
         Self::new(StatusCode::FORBIDDEN, detail)
     }
 
-    /// 404.
+    /// 404: there is no such thing.
     pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// 405; `allow` lists the methods there are.
+    /// 405: the path has no such method. `allow` lists the methods it has.
     pub fn method_not_allowed(allow: String) -> Self {
         let detail = format!("this route takes {allow}");
         Self {
@@ -72,35 +72,35 @@ impl Problem {
         }
     }
 
-    /// 412: the thing is not as the caller believes.
+    /// 412: the thing is in another state than the caller believes.
     pub fn precondition_failed() -> Self {
         let detail = "somebody was faster: read it again, and then say what is to be changed with the new ETag in If-Match";
         Self::new(StatusCode::PRECONDITION_FAILED, detail)
     }
 
-    /// 413.
+    /// 413: the body is too large.
     pub fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
-    /// 422: the answer would be larger than a function may give.
+    /// 422: the answer would be larger than a function may return.
     pub fn answer_too_large() -> Self {
         let detail = "this answer would be larger than a function may give: ask for fewer rows with limit, or for a shorter period";
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
-    /// 415.
+    /// 415: the body has a media type or a coding that the route does not take.
     pub fn media_type(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
-    /// 400: a body or cursor that cannot be read at all.
+    /// 400: a body or a cursor cannot be read at all.
     pub fn unreadable(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// 422: what is wrong with each field, all at once.
-    pub fn invalid(problems: Vec<record::Problem>) -> Self {
+    /// 422: says what is wrong with each field, all at once.
+    pub fn invalid(problems: Vec<record::RecordProblem>) -> Self {
         let detail = match problems.as_slice() {
             [one] => one.detail.clone(),
             many => format!("{} fields are wrong", many.len()),
@@ -130,20 +130,20 @@ impl Problem {
         }
     }
 
-    /// 503: the same call may be made again, after `Retry-After`.
+    /// 503: the same call may be repeated after the time in `Retry-After`.
     pub fn busy() -> Self {
         let detail = "something behind this service is busy: repeat this call in a second";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
-    /// 500. Logs the cause, once and here, and tells the caller nothing of it.
+    /// 500: a failure inside revtrail. The cause is logged here, once, and the caller is not told it.
     pub fn internal(cause: &dyn Display) -> Self {
         tracing::error!(%cause, "a call failed");
         let detail = "something failed here; the call may be repeated";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     }
 
-    /// The HTTP status.
+    /// The HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
         self.status
     }

@@ -1,7 +1,7 @@
-//! The part of an address after `?`, read value by value, and the cursor in it.
+//! The query: the part of an address after `?`, which is read parameter by parameter, with the cursor in it.
 //!
-//! An empty value is an absent one: forms send empty fields. Its name is a name all the same: one that the route does not know,
-//! or that is given twice, is refused, be a value empty or not.
+//! An empty value counts as an absent one, since forms send empty fields. The name of a parameter is checked even where its value
+//! is empty: a name that the route does not know, or that is given twice, is refused.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +14,19 @@ use serde::de::DeserializeOwned;
 use crate::cursor::Seal;
 use crate::problem::Problem;
 
-/// Most rows of one page.
+/// The most rows of one page.
 pub const LIMIT_MAX: usize = 1000;
-/// Rows of one page where nothing is said.
+/// The number of rows of one page where no limit is given.
 pub const LIMIT_DEFAULT: usize = 50;
 
-/// Splits and decodes; bytes that are no UTF-8 become U+FFFD.
+/// Splits and decodes the query. Bytes that are not UTF-8 become U+FFFD.
 pub(crate) fn pairs(query: Option<&str>) -> Vec<(String, String)> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .into_owned()
         .collect()
 }
 
-/// What makes a list another one: all parameters that say something, in any order, but where to go on and how far.
+/// The parameters that define which list is read: all that have a value, in a fixed order, except where to continue and how far.
 pub(crate) fn filters(pairs: &[(String, String)]) -> Vec<&str> {
     let mut filters: Vec<_> = pairs
         .iter()
@@ -39,15 +39,15 @@ pub(crate) fn filters(pairs: &[(String, String)]) -> Vec<&str> {
         .collect()
 }
 
-/// Reads the query; what is wrong is gathered and told by [`Query::done`], all at once. What is asked for is what the route
-/// knows.
+/// Reads the query. Problems are collected, and [`Query::done`] returns all of them at once. The route knows exactly the
+/// parameters that are read here.
 #[must_use = "a query that is not done refuses nothing"]
 pub struct Query<'a> {
     pairs: &'a [(String, String)],
     seal: Seal,
-    /// Names that were asked for; those that end in a dot begin others.
+    /// The names that were read. A name that ends in a dot stands for all names that begin with it.
     known: Vec<String>,
-    problems: Vec<record::Problem>,
+    problems: Vec<record::RecordProblem>,
     bad_cursor: bool,
 }
 
@@ -62,7 +62,7 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// A text, whatever it says.
+    /// A text with any content.
     pub fn text(&mut self, name: &str) -> Option<&'a str> {
         self.known.push(name.to_owned());
         let found = self.pairs.iter().find(|(given, _)| given == name);
@@ -71,7 +71,7 @@ impl<'a> Query<'a> {
             .filter(|value| !value.is_empty())
     }
 
-    /// The values whose names begin so, like `metadata.`; the names without that beginning.
+    /// The parameters whose names begin with a prefix, like `metadata.`. The prefix is cut from the names.
     pub fn prefixed(&mut self, prefix: &str) -> Vec<(&'a str, &'a str)> {
         self.known.push(prefix.to_owned());
         let pairs = self.pairs.iter().filter(|(_, value)| !value.is_empty());
@@ -80,7 +80,7 @@ impl<'a> Query<'a> {
             .collect()
     }
 
-    /// A value that `parse` must take; else `code`, and a sentence that says what was `expected`.
+    /// A value that `parse` must accept. Otherwise it is a problem with `code`, and a sentence that says what was `expected`.
     pub fn read<T>(
         &mut self,
         name: &str,
@@ -92,7 +92,7 @@ impl<'a> Query<'a> {
         let value = parse(text);
         if value.is_none() {
             let detail = format!("{name}: {text:?} is not {expected}");
-            self.wrong(record::Problem::of(name, code, detail));
+            self.wrong(record::RecordProblem::of(name, code, detail));
         }
         value
     }
@@ -103,7 +103,7 @@ impl<'a> Query<'a> {
         self.read(name, Code::BadTime, expected, Day::parse)
     }
 
-    /// An instant; a space is taken for the `+` of an offset that was not encoded.
+    /// An instant. A space is read as the `+` of an offset, which the client did not encode.
     pub fn instant(&mut self, name: &str) -> Option<Instant> {
         let expected = "a time with an offset, like 2026-11-20T10:15:00Z";
         self.read(name, Code::BadTime, expected, |text| {
@@ -111,19 +111,19 @@ impl<'a> Query<'a> {
         })
     }
 
-    /// A channel.
+    /// A channel, by its name.
     pub fn channel(&mut self, name: &str) -> Option<Channel> {
         let expected = "one of email, push, sms";
         self.read(name, Code::UnknownChannel, expected, Channel::parse)
     }
 
-    /// An id.
+    /// An id that `new` accepts.
     pub fn id<T>(&mut self, name: &str, new: impl Fn(&str) -> Result<T, BadId>) -> Option<T> {
         let expected = "an id: 1 to 128 bytes without control characters";
         self.read(name, Code::BadId, expected, |text| new(text).ok())
     }
 
-    /// `true` or `false`; absent is false.
+    /// `true` or `false`; an absent parameter is false.
     pub fn flag(&mut self, name: &str) -> bool {
         self.read(name, Code::UnknownValue, "true or false", |text| {
             text.parse().ok()
@@ -131,7 +131,7 @@ impl<'a> Query<'a> {
         .unwrap_or(false)
     }
 
-    /// How many rows a page has, from `limit`: 1 to [`LIMIT_MAX`].
+    /// The number of rows of a page, from `limit`: 1 to [`LIMIT_MAX`].
     pub fn limit(&mut self) -> usize {
         self.read("limit", Code::UnknownValue, "1 to 1000", |text| {
             text.parse().ok().filter(|n| (1..=LIMIT_MAX).contains(n))
@@ -139,7 +139,7 @@ impl<'a> Query<'a> {
         .unwrap_or(LIMIT_DEFAULT)
     }
 
-    /// Where `cursor` says to continue: the place of a [`crate::list::Page`] of this list.
+    /// The place from which `cursor` continues. It was the place of a [`crate::list::Page`] of this list.
     pub fn cursor<T: DeserializeOwned>(&mut self) -> Option<T> {
         let cursor = self.text("cursor")?;
         let place = self.seal.open(cursor);
@@ -147,8 +147,8 @@ impl<'a> Query<'a> {
         place
     }
 
-    /// Intake markers something else that is wrong.
-    pub fn wrong(&mut self, problem: record::Problem) {
+    /// Adds another problem.
+    pub fn wrong(&mut self, problem: record::RecordProblem) {
         self.problems.push(problem);
     }
 
@@ -157,8 +157,8 @@ impl<'a> Query<'a> {
         self.known.iter().any(is)
     }
 
-    /// Names that the route does not know, and those that are given twice.
-    fn unknown_parameters(&self) -> Vec<record::Problem> {
+    /// A problem for each parameter that the route does not know, and for each that is given twice.
+    fn unknown_parameters(&self) -> Vec<record::RecordProblem> {
         let mut given: BTreeMap<&str, usize> = BTreeMap::new();
         for (name, _) in self.pairs {
             *given.entry(name).or_default() += 1;
@@ -175,7 +175,11 @@ impl<'a> Query<'a> {
                 (true, 1) => return None,
                 (true, _) => format!("{name:?} is given {times} times: give it once"),
             };
-            Some(record::Problem::of(name, Code::UnknownParameter, detail))
+            Some(record::RecordProblem::of(
+                name,
+                Code::UnknownParameter,
+                detail,
+            ))
         };
         given.into_iter().filter_map(wrong).collect()
     }
@@ -183,7 +187,7 @@ impl<'a> Query<'a> {
     /// Ends the reading.
     ///
     /// # Errors
-    /// 400 for a bad cursor, else 422 with all that is wrong.
+    /// 400 for a bad cursor, otherwise 422 with all problems.
     pub fn done(mut self) -> Result<(), Problem> {
         if self.bad_cursor {
             let detail = "this cursor is of another list, or none: begin again without it";
@@ -205,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    /// The seal of a list, as [`Call::seal`] makes it.
+    /// The seal of a list, made like [`Call::seal`] makes it.
     fn seal(path: &str, pairs: &[(String, String)]) -> Seal {
         let mut signature = Hmac::new_from_slice(b"a key").unwrap();
         signature.update([&[path], &*filters(pairs)].concat().join("\n").as_bytes());

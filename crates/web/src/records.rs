@@ -1,8 +1,8 @@
-//! The answer of intake: what became of each record. How a body is cut into records stands in `body`.
+//! The answer of an intake route: what became of each record. Module `body` cuts a body into records.
 
 use axum::response::Response;
 use http::StatusCode;
-use revtrail_core::record::{Problem as RecordProblem, Record};
+use revtrail_core::record::{Record, RecordProblem};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,23 +11,23 @@ use crate::answer::json;
 /// What became of the records of one call.
 #[derive(Debug, Default, Serialize)]
 pub struct Intake {
-    /// Taken, and durable.
+    /// The number of records that were accepted and stored durably.
     pub accepted: usize,
-    /// Here before.
+    /// The number of records that were stored before.
     pub duplicates: usize,
-    /// Of those accepted the copies that changed nothing; `None` where the route knows no copies.
+    /// The number of accepted copies that changed nothing; `None` on a route where records have no copies.
     #[serde(skip_serializing_if = "Option::is_none")]
     older: Option<usize>,
-    /// Waiting for their promotion; `None` where the route knows no quarantine.
+    /// The number of records that wait for their promotion; `None` on a route without a quarantine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<usize>,
     rejected: Vec<Rejected>,
-    /// Fields that no record of this kind has, by name.
+    /// The names of fields that no record of this kind has.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignored_fields: Vec<String>,
 }
 
-/// Most ignored fields that an answer names.
+/// The most ignored fields that an answer names.
 const IGNORED_MAX: usize = 10;
 
 #[derive(Debug, Serialize)]
@@ -37,7 +37,7 @@ struct Rejected {
     problem: RecordProblem,
 }
 
-/// Adds the names of a record's unknown fields, each once, up to [`IGNORED_MAX`].
+/// Adds the names of a record's unknown fields, each once, up to [`IGNORED_MAX`] names.
 fn name_ignored(names: &mut Vec<String>, record: &Record<'_>, known: &[&str]) {
     for name in record.unknown_fields(known) {
         if names.len() < IGNORED_MAX && !names.contains(&name) {
@@ -46,7 +46,7 @@ fn name_ignored(names: &mut Vec<String>, record: &Record<'_>, known: &[&str]) {
     }
 }
 
-/// The answer to a call of one record, with the names of what was ignored of it, if there is any.
+/// The answer to a call with one record. It names the fields that were ignored, if there are any.
 pub fn one_answer(mut body: Value, record: &Record<'_>, known: &[&str]) -> Response {
     let mut ignored = Vec::new();
     name_ignored(&mut ignored, record, known);
@@ -57,7 +57,7 @@ pub fn one_answer(mut body: Value, record: &Record<'_>, known: &[&str]) -> Respo
 }
 
 impl Intake {
-    /// For routes that know a quarantine.
+    /// The empty answer of a route that has a quarantine.
     pub fn with_quarantine() -> Self {
         Self {
             quarantined: Some(0),
@@ -65,7 +65,7 @@ impl Intake {
         }
     }
 
-    /// For routes that know copies, of which one stands.
+    /// The empty answer of a route where records have copies, of which one is current.
     pub fn with_copies() -> Self {
         Self {
             older: Some(0),
@@ -73,20 +73,20 @@ impl Intake {
         }
     }
 
-    /// Adds a copy that was taken and changed nothing, since a later one stands.
+    /// Adds a copy that was accepted and changed nothing, since a later one is current.
     pub fn older(&mut self) {
         self.accepted += 1;
         *self.older.get_or_insert(0) += 1;
     }
 
-    /// Names what a record has beside the fields that are known, be the record taken or not: a slip of the pen is seen so.
+    /// Notes the fields of a record that are not known, whether it is accepted or not, so that the sender can see mistyped names.
     pub fn ignore(&mut self, record: &Record<'_>, known: &[&str]) {
         if self.ignored_fields.len() < IGNORED_MAX {
             name_ignored(&mut self.ignored_fields, record, known);
         }
     }
 
-    /// Rejects the record with this place in the body, counted from 0.
+    /// Rejects the record at this index of the body, counted from 0.
     pub fn reject(&mut self, index: usize, problem: RecordProblem) {
         self.rejected.push(Rejected { index, problem });
     }
@@ -96,18 +96,18 @@ impl Intake {
         *self.quarantined.get_or_insert(0) += 1;
     }
 
-    /// Whether this is answered 202: some record was taken or known, or there was none.
+    /// True where the call is answered 202: at least one record was accepted or known before, or the body had none.
     pub fn is_taken(&self) -> bool {
         let taken = self.accepted + self.duplicates + self.quarantined.unwrap_or(0);
         taken > 0 || self.rejected.is_empty()
     }
 
-    /// How many were rejected.
+    /// The number of rejected records.
     pub fn rejected(&self) -> usize {
         self.rejected.len()
     }
 
-    /// 202; 422 with the same body where there were records and all were rejected.
+    /// The answer: 202, or 422 with the same body where there were records and all were rejected.
     pub fn answer(mut self) -> Response {
         self.rejected.sort_by_key(|rejected| rejected.index);
         let status = if self.is_taken() {

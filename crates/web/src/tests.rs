@@ -1,4 +1,4 @@
-//! The door as callers see it: toy routes behind the router, on an embedded table.
+//! Tests the checks of every call as callers see them: small test routes behind the router, on an embedded table.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -34,7 +34,7 @@ struct Shop {
     router: Router,
     app: App,
     now_ms: Arc<AtomicI64>,
-    /// Keys of the marketplace `a`.
+    /// The secrets of keys that are good for the marketplace `a`.
     admin: String,
     analyst: String,
     analyst_id: String,
@@ -50,7 +50,7 @@ async fn shop() -> Shop {
         let settings = Preset::Redbox.settings();
         market.create(id, settings, "test", now).await.unwrap();
     }
-    // `gone` is a marketplace that a key names and nobody made.
+    // `gone` is a marketplace that a key names and that nobody created.
     let a = ["a", "gone"].map(|id| MarketplaceId::new(id).unwrap());
     let key = async |role, of| store.create_key("k", role, of, now).await.unwrap();
     let (_, admin) = key(Role::Admin, &a[..]).await;
@@ -141,7 +141,7 @@ fn routes() -> Vec<Route> {
     ]
 }
 
-/// Takes records with an `id`; one with the id `again` is a duplicate.
+/// Accepts records with an `id`. A record with the id `again` is a duplicate.
 async fn intake(call: Call) -> Result<Response, Problem> {
     let mut intake = Intake::default();
     for (index, record) in call.records()?.into_iter().enumerate() {
@@ -195,14 +195,14 @@ async fn who_is_let_in_and_in_which_order() {
     let b = "/v1/marketplaces/b";
     let absent = "/v1/marketplaces/absent";
     for (method, path, key, status) in [
-        // No such route comes before everything.
+        // A route that does not exist is refused before everything else.
         ("GET", "/nothing".to_owned(), "", 404),
         ("GET", format!("{a}/settings/"), &root, 404),
         ("GET", "/v1/marketplaces//settings".to_owned(), &root, 404),
         ("GET", "/healthz".to_owned(), "", 200),
         ("GET", "/healthz".to_owned(), "Bearer wrong", 200),
         ("POST", "/healthz".to_owned(), "", 405),
-        // Then the key, whatever the marketplace, the method and the body.
+        // Then the key is checked, whatever the marketplace, the method and the body.
         ("GET", "/v1/marketplaces".to_owned(), "", 401),
         ("GET", "/v1/marketplaces".to_owned(), &ingest, 200),
         ("GET", format!("{a}/settings"), "", 401),
@@ -212,7 +212,7 @@ async fn who_is_let_in_and_in_which_order() {
         ("GET", format!("{a}/settings"), "Bearer ", 401),
         ("GET", format!("{a}/settings"), "Basic YTpi", 401),
         ("GET", format!("{a}/settings?key={}", shop.analyst), "", 401),
-        // Then the marketplace and the role.
+        // Then the marketplace and the role are checked.
         ("GET", format!("{a}/settings"), &analyst, 200),
         ("HEAD", format!("{a}/settings"), &analyst, 200),
         ("GET", format!("{a}/settings"), &ingest, 403),
@@ -244,12 +244,12 @@ async fn who_is_let_in_and_in_which_order() {
             &admin,
             403,
         ),
-        // Then the method, without looking at the role.
+        // Then the method is checked, without looking at the role.
         ("DELETE", format!("{a}/settings"), &ingest, 405),
         ("OPTIONS", format!("{a}/settings"), &ingest, 405),
         ("DELETE", format!("{b}/settings"), &ingest, 403),
         ("GET", absent.to_owned(), &root, 404),
-        // Only the deployment's key makes marketplaces.
+        // Only the deployment's key may create marketplaces.
         ("PUT", absent.to_owned(), &root, 201),
         ("PUT", absent.to_owned(), &admin, 403),
         ("PUT", "/v1/marketplaces/gone".to_owned(), &admin, 403),
@@ -311,7 +311,7 @@ async fn a_webhook_brings_its_key_as_it_can() {
         (&in_url, "", 200),
         (&in_url, "Bearer wrong", 401),
         (&format!("{path}?key=wrong"), "", 401),
-        // The key is a parameter that the route knows, once, and the only one.
+        // The key is the only parameter that the route knows, and it may be given once.
         (&format!("{in_url}&key=x"), "", 422),
         (&format!("{in_url}&sign=x"), "", 422),
         (&in_url, basic.as_str(), 200),
@@ -418,7 +418,7 @@ async fn intake_bodies() {
     let full = format!("[{}]", vec!["{\"id\":\"x\"}"; 1000].join(","));
     let over = format!("[{}]", vec!["{\"id\":\"x\"}"; 1001].join(","));
     let over_lines = "{\"id\":\"x\"}\n".repeat(1001);
-    // The rejected, as (index, code).
+    // The rejected records, as (index, code).
     type Rejected = &'static [(usize, &'static str)];
     let took = |accepted: usize, duplicates: usize, rejected: Rejected| {
         Some((accepted, duplicates, rejected))
@@ -561,7 +561,7 @@ async fn a_body_has_at_most_4_mib() {
 
 #[test]
 fn an_intake_counts_its_quarantine_and_sorts_its_rejections() {
-    let problem = || revtrail_core::record::Problem::whole(Code::Conflict, "differs");
+    let problem = || revtrail_core::record::RecordProblem::whole(Code::Conflict, "differs");
     let mut intake = Intake::with_quarantine();
     intake.quarantined = Some(1);
     intake.reject(4, problem());

@@ -12,7 +12,7 @@ use clap::Parser;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::Method;
-use redemption_batch::{BatchLimits, Invocation};
+use redemption_batch::{BatchEnd, BatchLimits};
 use revtrail::attribute::{Exit, Watched, run};
 use revtrail::cli::{Cli, Command};
 use revtrail_core::value::time::Instant;
@@ -154,7 +154,7 @@ async fn batch(name: &str, bytes: &[u8]) -> Value {
     let clock = || Instant::parse(NOW).unwrap();
     let batches = batches(&service.store, &root, BatchLimits::DEFAULT);
     let turn = batches.work(&file, &etag, &clock, Instant::MAX).await;
-    assert_eq!(turn.unwrap(), Invocation::Ended);
+    assert_eq!(turn.unwrap(), BatchEnd::Ended);
     service.get("/v1/marketplaces/m/batches").await["batches"][0].take()
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use clap::Parser;
 use redemption_batch::file::File;
 use redemption_batch::files::{Files, FilesError};
-use redemption_batch::{BatchLimits, Batches, Invocation, envelope};
+use redemption_batch::{BatchEnd, BatchLimits, BatchWorker, envelope};
 use revtrail::cli::{Cli, Command};
 use revtrail::inbox::Inbox;
 use revtrail::serve;
@@ -252,7 +252,7 @@ async fn case_04_nothing_that_is_put_into_the_inbox_is_passed_over() {
 }
 
 /// Delivers messages of the queue until none is left but those that wait; these.
-async fn deliver(batches: &Batches, bodies: Vec<String>) -> Vec<(String, String)> {
+async fn deliver(batches: &BatchWorker, bodies: Vec<String>) -> Vec<(String, String)> {
     let (mut queue, mut waiting) = (VecDeque::from(bodies), Vec::new());
     while let Some(body) = queue.pop_front() {
         let sent = Mutex::new(Vec::new());
@@ -285,7 +285,7 @@ fn notification(key: &str, etag: &str) -> String {
     .to_string()
 }
 
-fn batches_of(world: &World, limits: BatchLimits) -> Batches {
+fn batches_of(world: &World, limits: BatchLimits) -> BatchWorker {
     batches(&world.store(), &world.root, limits)
 }
 
@@ -339,7 +339,7 @@ async fn interrupted(
     let small = batches(&line.store(), &root, limits);
     for _ in 0..chunks {
         let turned = small.work(&file, &etag, &now, Instant::MAX).await.unwrap();
-        assert_eq!(turned, Invocation::Later);
+        assert_eq!(turned, BatchEnd::Later);
     }
     match overwritten {
         true => drop(root.put("a.csv", b"another file")),
@@ -347,7 +347,7 @@ async fn interrupted(
     }
     for _ in 0..2 {
         let turned = small.work(&file, &etag, &now, Instant::MAX).await.unwrap();
-        assert_eq!(turned, Invocation::Interrupted);
+        assert_eq!(turned, BatchEnd::Interrupted);
     }
     let id = &MarketplaceId::new("m").unwrap();
     let store = line.store();
@@ -370,7 +370,7 @@ async fn undisturbed(before: &Embedded) -> Vec<Value> {
     let (line, root) = (FaultClient::over(before.copy().unwrap()), Root::new());
     let file = root.put("a.csv", FILE.as_bytes());
     let turned = turn(&batches(&line.store(), &root, SMALL), &root, &file).await;
-    assert_eq!(turned.unwrap(), Invocation::Ended);
+    assert_eq!(turned.unwrap(), BatchEnd::Ended);
     held(&service(&line), &root, &file).await
 }
 
@@ -382,7 +382,7 @@ async fn case_06_an_interrupted_batch_goes_on_when_its_content_is_back() {
         for overwritten in [false, true] {
             let (line, root, file) = interrupted(&before, chunks, overwritten).await;
             let small = batches(&line.store(), &root, SMALL);
-            assert_eq!(turn(&small, &root, &file).await.unwrap(), Invocation::Ended);
+            assert_eq!(turn(&small, &root, &file).await.unwrap(), BatchEnd::Ended);
             let what = format!("after {chunks} chunks, overwritten {overwritten}");
             assert_eq!(
                 held(&service(&line), &root, &file).await,
@@ -394,7 +394,7 @@ async fn case_06_an_interrupted_batch_goes_on_when_its_content_is_back() {
             let etag = root.folder().etag(&file.key).unwrap();
             fs::remove_file(root.0.join(&file.key)).unwrap();
             let again = small.work(&file, &etag, &now, Instant::MAX).await;
-            assert_eq!(again.unwrap(), Invocation::Ended, "{what}");
+            assert_eq!(again.unwrap(), BatchEnd::Ended, "{what}");
             assert_eq!(
                 held(&service(&line), &root, &file).await,
                 expected,
@@ -419,7 +419,7 @@ fn case_06_a_worker_that_dies_when_it_goes_on_changes_nothing() {
                 let got_through = first.is_ok() && line.calls().len() < at;
                 line.clear();
                 let then = turn(&batches(&line.store(), &root, SMALL), &root, &file).await;
-                assert_eq!(then.unwrap(), Invocation::Ended);
+                assert_eq!(then.unwrap(), BatchEnd::Ended);
                 (got_through, held(&service(&line), &root, &file).await)
             });
             assert_eq!(now_held, expected, "{fault:?} at call {at}");
@@ -449,7 +449,7 @@ async fn case_06_a_file_that_comes_back_is_found_by_a_look() {
     };
     let small = batches_of(&world, small);
     let first = small.work(&file, &etag, &now, Instant::MAX);
-    assert_eq!(first.await.unwrap(), Invocation::Later);
+    assert_eq!(first.await.unwrap(), BatchEnd::Later);
     let path = world.root.0.join(key);
     let away = world.root.0.join("away");
     let state = |listed: Vec<(String, Value, u64, String)>| {

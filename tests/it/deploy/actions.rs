@@ -11,7 +11,7 @@ use axum::body::Body;
 use hourly_attributor::{Attributor, JobLimits};
 use http::{Method, Request};
 use http_body_util::BodyExt;
-use redemption_batch::{Batches, Invocation};
+use redemption_batch::{BatchEnd, BatchWorker};
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::Store;
@@ -69,7 +69,7 @@ struct World {
     recorders: Vec<Recorder>,
     routers: Vec<Router>,
     attributor: Attributor,
-    batches: Batches,
+    batches: BatchWorker,
     root: Root,
     now: Instant,
 }
@@ -186,7 +186,7 @@ impl World {
             );
             let clock = || self.now;
             let worked = self.batches.work(&file, &etag, &clock, Instant::MAX);
-            assert_eq!(worked.await.unwrap(), Invocation::Ended);
+            assert_eq!(worked.await.unwrap(), BatchEnd::Ended);
         }
     }
 

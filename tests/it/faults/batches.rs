@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use http::Method;
 use redemption_batch::file::File;
 use redemption_batch::files::{Files, Folder};
-use redemption_batch::{BatchError, BatchLimits, Batches, Invocation, envelope};
+use redemption_batch::{BatchEnd, BatchError, BatchLimits, BatchWorker, envelope};
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::table::embedded::{self, Embedded, TABLE};
 use revtrail_store::{Store, random_hex};
@@ -64,10 +64,10 @@ impl Drop for Root {
     }
 }
 
-pub fn batches(store: &Store, root: &Root, limits: BatchLimits) -> Batches {
-    Batches {
+pub fn batches(store: &Store, root: &Root, limits: BatchLimits) -> BatchWorker {
+    BatchWorker {
         limits,
-        ..Batches::new(
+        ..BatchWorker::new(
             store.clone(),
             Retention::DEFAULT,
             Files::Folder(root.folder()),
@@ -89,15 +89,15 @@ async fn promotion(service: &Service, id: &str) {
 }
 
 /// Works at a file until its batch has ended; turns end after so many looks at the clock, which goes on by a millisecond at each.
-async fn work_off(batches: &Batches, root: &Root, file: &File, looks: i64) -> usize {
+async fn work_off(batches: &BatchWorker, root: &Root, file: &File, looks: i64) -> usize {
     let etag = root.folder().etag(&file.key).unwrap();
     let ms = AtomicI64::new(now().ms());
     let clock = || Instant::from_ms(ms.fetch_add(1, Ordering::SeqCst));
     for turn in 1..1_000 {
         let stop_at = Instant::from_ms(ms.load(Ordering::SeqCst)).plus_ms(looks);
         match batches.work(file, &etag, &clock, stop_at).await.unwrap() {
-            Invocation::Ended | Invocation::Interrupted => return turn,
-            Invocation::Later => {}
+            BatchEnd::Ended | BatchEnd::Interrupted => return turn,
+            BatchEnd::Later => {}
         }
     }
     panic!("it is handed over without an end");
@@ -340,7 +340,7 @@ pub const SMALL: BatchLimits = BatchLimits {
     ..BatchLimits::DEFAULT
 };
 
-pub async fn turn(batches: &Batches, root: &Root, file: &File) -> Result<Invocation, BatchError> {
+pub async fn turn(batches: &BatchWorker, root: &Root, file: &File) -> Result<BatchEnd, BatchError> {
     let etag = root.folder().etag(&file.key).unwrap();
     batches.work(file, &etag, &now, Instant::MAX).await
 }
@@ -359,7 +359,7 @@ async fn crash(before: &Embedded, faults: &[(usize, Fault)]) -> (Vec<Value>, Vec
         let store = line.store();
         ended = matches!(
             turn(&batches(&store, &root, SMALL), &root, &file).await,
-            Ok(Invocation::Ended)
+            Ok(BatchEnd::Ended)
         );
         if ended {
             break;
@@ -430,7 +430,7 @@ async fn two(before: &Embedded, turns: &[usize]) -> Vec<Value> {
     let driver = drive(&gates, &over, turns);
     let (one, other, ()) = tokio::join!(worker(0), worker(1), driver);
     for turned in [one, other] {
-        assert!(matches!(turned, Ok(Invocation::Ended)), "{turned:?}");
+        assert!(matches!(turned, Ok(BatchEnd::Ended)), "{turned:?}");
     }
     let tripwire = Tripwire::over(database.clone());
     let store = Store::new(embedded::client(tripwire.clone()), TABLE);
@@ -485,14 +485,14 @@ async fn a_file_that_is_not_what_it_was_fails_its_batch_and_leaves_the_results_a
         .work(&file, &etag, &clock, now().plus_ms(3))
         .await
         .unwrap();
-    assert_eq!(turned, Invocation::Later);
+    assert_eq!(turned, BatchEnd::Later);
     let header = FILE.lines().next().unwrap();
     root.put("a.csv", format!("{header}\nr-9,p-1,zoe,,,\n").as_bytes());
     work_off(&small, &root, &file, ALL).await;
     let result = root.result(&file, "result.json");
     assert_eq!(
         small.work(&file, &etag, &now, Instant::MAX).await.unwrap(),
-        Invocation::Interrupted
+        BatchEnd::Interrupted
     );
     let list = service.get(&format!("{M}/batches")).await;
     let states: Vec<_> = list["batches"]
@@ -519,7 +519,7 @@ async fn a_file_that_is_not_what_it_was_fails_its_batch_and_leaves_the_results_a
     std::fs::remove_file(root.0.join(&gone.key)).unwrap();
     assert_eq!(
         small.work(&gone, &etag, &now, Instant::MAX).await.unwrap(),
-        Invocation::Interrupted
+        BatchEnd::Interrupted
     );
     let list = service.get(&format!("{M}/batches")).await;
     let batch = list["batches"]
@@ -795,7 +795,7 @@ async fn a_batch_that_nobody_gets_on_with_fails_and_says_what_to_do() {
     }
     assert_eq!(
         turns,
-        [[Invocation::Later; 5].as_slice(), &[Invocation::Ended]].concat()
+        [[BatchEnd::Later; 5].as_slice(), &[BatchEnd::Ended]].concat()
     );
     let batch = newest(&service).await;
     assert_eq!((counts(&batch)[0], &batch["state"]), (3, &json!("failed")));

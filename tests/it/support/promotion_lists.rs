@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use redemption_batch::file::File;
 use redemption_batch::files::{Files, Folder};
-use redemption_batch::{Batches, Invocation};
+use redemption_batch::{BatchEnd, BatchWorker};
 use serde_json::{Map, Value, json};
 
 use crate::http::worlds::segment;
@@ -143,13 +143,13 @@ pub async fn upload(service: &Service, name: &str, text: &str) -> Value {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, text).unwrap();
     let files = Files::Folder(folder.clone());
-    let batches = Batches::new(service.store.clone(), service.retention, files);
+    let batches = BatchWorker::new(service.store.clone(), service.retention, files);
     let etag = folder.etag(&file.key).unwrap();
     let now = service.now();
     let turn = batches
         .work(&file, &etag, &|| now, now.plus_ms(60_000))
         .await;
-    assert_eq!(turn.unwrap(), Invocation::Ended);
+    assert_eq!(turn.unwrap(), BatchEnd::Ended);
     let listed = all(service, "/v1/marketplaces/m/batches", "batches", 1_000).await;
     let of_it = |batch: &&Value| batch["file"].as_str().unwrap().ends_with(name);
     let mut batch = listed.iter().find(of_it).cloned().unwrap();

@@ -1,4 +1,4 @@
-//! Campaigns, and all of a marketplace's campaigns as decisions see them (rule 3.3).
+//! Campaigns, and the catalog: all campaigns of a marketplace as decisions see them (rule 3.3).
 
 use std::collections::BTreeSet;
 
@@ -6,33 +6,33 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::attribution::event::{Channel, Event};
-use crate::record::{Code, Problem, Record};
+use crate::record::{Code, Record, RecordProblem};
 use crate::value::id::CampaignId;
 use crate::value::time::Instant;
 
-/// A campaign as it stands now: campaign facts are not versioned.
+/// A campaign as it is now. The facts of a campaign have no versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Campaign {
-    /// One in the marketplace.
+    /// The id of the campaign, unique in the marketplace.
     pub campaign_id: CampaignId,
-    /// For people; the id where nobody named it.
+    /// A name for people to read; it is the id where nobody gave a name.
     pub name: String,
-    /// For exclusion and filters.
+    /// Tags, which settings use to exclude campaigns and reports use as filters.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// When it was sent, as told.
+    /// When the campaign was sent, as a person or a file stated it, in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Instant>,
-    /// Sent to each customer at a time of its own.
+    /// True where the campaign is sent to each customer at a different time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub triggered: bool,
-    /// Free.
+    /// Any further fields that the sender wants to keep with the campaign.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
-    /// Its earliest event of any kind, ever.
+    /// When the earliest event of any kind happened, out of all events ever received, in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_event_at: Option<Instant>,
-    /// The channels of its events, ever.
+    /// The channels of all events ever received.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub channels: BTreeSet<Channel>,
 }
@@ -47,11 +47,11 @@ const FIELDS: [&str; 6] = [
     "metadata",
 ];
 
-/// Most tags a campaign has.
+/// The most tags a campaign may have.
 const TAGS_MAX: usize = 100;
-/// Longest name of anything, in bytes.
+/// The longest name of a campaign or a promotion, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
-/// Most metadata of anything, in bytes of its JSON.
+/// The longest metadata of a campaign or a promotion, in bytes of its JSON.
 pub const METADATA_BYTES_MAX: usize = 32_768;
 
 impl Campaign {
@@ -70,18 +70,18 @@ impl Campaign {
         }
     }
 
-    /// Understands the facts a person or a file gives of a campaign; what events tell of it is empty.
+    /// Reads the facts that a person or a file states of a campaign. What is learned from events is left empty.
     ///
     /// # Errors
-    /// All bad fields.
-    pub fn read(campaign_id: CampaignId, record: &Record<'_>) -> Result<Self, Vec<Problem>> {
+    /// A problem for each bad field.
+    pub fn read(campaign_id: CampaignId, record: &Record<'_>) -> Result<Self, Vec<RecordProblem>> {
         let mut campaign = Self::named_by_id(campaign_id);
         let mut problems = Vec::new();
         match record.text("name") {
             Ok(Some(name)) if (1..=NAME_BYTES_MAX).contains(&name.len()) => {
                 campaign.name = name.into_owned()
             }
-            Ok(Some(_)) => problems.push(Problem::of(
+            Ok(Some(_)) => problems.push(RecordProblem::of(
                 "name",
                 Code::UnknownValue,
                 "name has 1 to 256 bytes",
@@ -104,14 +104,14 @@ impl Campaign {
         if let Some(raw) = record.raw("metadata") {
             match serde_json::from_str(raw) {
                 Ok(_) if raw.len() > METADATA_BYTES_MAX => {
-                    problems.push(Problem::of(
+                    problems.push(RecordProblem::of(
                         "metadata",
                         Code::UnknownValue,
                         "metadata has at most 32 KiB",
                     ));
                 }
                 Ok(metadata) => campaign.metadata = metadata,
-                Err(_) => problems.push(Problem::of(
+                Err(_) => problems.push(RecordProblem::of(
                     "metadata",
                     Code::WrongType,
                     "metadata is an object",
@@ -125,26 +125,30 @@ impl Campaign {
         }
     }
 
-    /// Understands what a call says of a campaign: as [`Campaign::read`], which ignores what a file has beside, but a slip of the pen
-    /// in a name is refused.
+    /// Reads what a call says of a campaign. It reads as [`Campaign::read`] does, but while that ignores unknown fields, since
+    /// files have them, this refuses them, since in a call they are mistyped names.
     ///
     /// # Errors
-    /// All bad fields; `unknown_field` for each that no campaign has, `unknown_value` for the id of another campaign.
-    pub fn read_known(campaign_id: CampaignId, record: &Record<'_>) -> Result<Self, Vec<Problem>> {
+    /// A problem for each bad field; `unknown_field` for each field that no campaign has, `unknown_value` for the id of another
+    /// campaign.
+    pub fn read_known(
+        campaign_id: CampaignId,
+        record: &Record<'_>,
+    ) -> Result<Self, Vec<RecordProblem>> {
         let unknown = record.unknown_fields(&FIELDS);
-        let mut problems: Vec<Problem> = unknown
+        let mut problems: Vec<RecordProblem> = unknown
             .iter()
             .map(|name| {
                 let detail = format!(
                     "{name} is no field of a campaign; there are {}",
                     FIELDS.join(", ")
                 );
-                Problem::of(name, Code::UnknownField, detail)
+                RecordProblem::of(name, Code::UnknownField, detail)
             })
             .collect();
         match record.text("campaign_id") {
             Ok(id) if id.as_deref().is_none_or(|id| id == campaign_id.as_str()) => {}
-            _ => problems.push(Problem::of(
+            _ => problems.push(RecordProblem::of(
                 "campaign_id",
                 Code::UnknownValue,
                 "campaign_id is not the one in the address: leave it out, or write the same",
@@ -158,7 +162,7 @@ impl Campaign {
         Err(problems)
     }
 
-    /// The send time: `sent_at` if told, else the earliest event; a triggered campaign has none.
+    /// The send time: `sent_at` where it was stated, otherwise the earliest event. A triggered campaign has none.
     pub fn send_time(&self) -> Option<Instant> {
         if self.triggered {
             None
@@ -167,7 +171,7 @@ impl Campaign {
         }
     }
 
-    /// What people told of it, as it is shown.
+    /// What people stated of the campaign, as it is shown.
     pub fn shown(&self) -> Value {
         serde_json::json!({
             "campaign_id": self.campaign_id, "name": self.name, "tags": self.tags, "sent_at": self.sent_at,
@@ -175,15 +179,15 @@ impl Campaign {
         })
     }
 
-    /// Takes in that there is an event on a channel at a time.
+    /// Records that the campaign has an event on a channel at a time.
     pub fn observe(&mut self, at: Instant, channel: Channel) {
         self.first_event_at = Some(self.first_event_at.map_or(at, |first| first.min(at)));
         self.channels.insert(channel);
     }
 }
 
-fn read_tags(record: &Record<'_>) -> Result<Vec<String>, Problem> {
-    let wrong = || Problem::of("tags", Code::WrongType, "tags is a list of texts");
+fn read_tags(record: &Record<'_>) -> Result<Vec<String>, RecordProblem> {
+    let wrong = || RecordProblem::of("tags", Code::WrongType, "tags is a list of texts");
     let tags: Vec<String> = match record {
         Record::Row(..) => record.free_list("tags"),
         Record::Json(_) => match record.raw("tags") {
@@ -193,7 +197,7 @@ fn read_tags(record: &Record<'_>) -> Result<Vec<String>, Problem> {
     };
     let good = |tag: &String| !tag.is_empty() && tag.len() <= crate::value::id::ID_BYTES_MAX;
     if tags.len() > TAGS_MAX || !tags.iter().all(good) {
-        return Err(Problem::of(
+        return Err(RecordProblem::of(
             "tags",
             Code::UnknownValue,
             "tags: at most 100, each of 1 to 128 bytes",
@@ -202,33 +206,33 @@ fn read_tags(record: &Record<'_>) -> Result<Vec<String>, Problem> {
     Ok(tags)
 }
 
-/// A campaign's place in its [`Catalog`]. The order of places is the order of the ids' bytes.
+/// The index of a campaign in its [`Catalog`]. Indexes sort as the bytes of the ids do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CampaignIx(u32);
 
 impl CampaignIx {
-    /// As an index into a slice in the catalog's order.
+    /// The index into a slice that has the catalog's order.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// All campaigns of a marketplace, in the order of their ids' bytes.
+/// All campaigns of a marketplace, in the order of the bytes of their ids.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     campaigns: Vec<Campaign>,
 }
 
 impl Catalog {
-    /// Sorts the campaigns. Of two with one id the first stays.
+    /// Sorts the campaigns. Where two have the same id, the first is kept.
     pub fn new(mut campaigns: Vec<Campaign>) -> Self {
         campaigns.sort_by(|a, b| a.campaign_id.cmp(&b.campaign_id));
         campaigns.dedup_by(|later, first| later.campaign_id == first.campaign_id);
         Self { campaigns }
     }
 
-    /// This catalog with what events tell: unknown campaigns appear, earliest events and channels are taken in.
-    /// `None` where the events tell nothing new.
+    /// This catalog with what the events show: unknown campaigns are added, and earliest events and channels are updated.
+    /// `None` where the events show nothing new.
     pub fn witnessing<'e>(&self, events: impl IntoIterator<Item = &'e Event>) -> Option<Self> {
         let mut grown: Option<Self> = None;
         for event in events {
@@ -258,7 +262,7 @@ impl Catalog {
         grown
     }
 
-    /// The place of a campaign.
+    /// The index of the campaign with this id, if there is one.
     pub fn place(&self, id: &CampaignId) -> Option<CampaignIx> {
         self.campaigns
             .binary_search_by(|c| c.campaign_id.cmp(id))
@@ -266,17 +270,17 @@ impl Catalog {
             .map(|i| CampaignIx(i as u32))
     }
 
-    /// The campaign at a place of this catalog.
+    /// The campaign at an index of this catalog.
     pub fn at(&self, place: CampaignIx) -> &Campaign {
         &self.campaigns[place.index()]
     }
 
-    /// The campaign of an id.
+    /// The campaign with this id, if there is one.
     pub fn get(&self, id: &CampaignId) -> Option<&Campaign> {
         self.place(id).map(|place| self.at(place))
     }
 
-    /// All of them, with their places.
+    /// All campaigns with their indexes.
     pub fn iter(&self) -> impl Iterator<Item = (CampaignIx, &Campaign)> {
         self.campaigns
             .iter()
@@ -284,12 +288,12 @@ impl Catalog {
             .map(|(i, campaign)| (CampaignIx(i as u32), campaign))
     }
 
-    /// How many campaigns.
+    /// The number of campaigns.
     pub fn len(&self) -> usize {
         self.campaigns.len()
     }
 
-    /// True where there is none.
+    /// True where there is no campaign.
     pub fn is_empty(&self) -> bool {
         self.campaigns.is_empty()
     }

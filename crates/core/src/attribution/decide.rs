@@ -1,5 +1,5 @@
-//! Who earned the order: the gates, the winner, the count and the amount (rules 4.2 to 4.4). The only place of these rules.
-//! A pure function of facts; explaining a decision is in `explain`, summing decisions in `fold`.
+//! Who earned an order: the gates, the winner, whether the order counts, and its amount (rules 4.2 to 4.4). Only this module has
+//! these rules. It is a pure function of facts. Module `explain` explains a decision, and module `fold` adds decisions up.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,30 +12,31 @@ use crate::attribution::settings::{
 use crate::value::money::Money;
 use crate::value::time::{DAY_MS, Instant};
 
-/// A message without a `sent` event takes its campaign's send time where that is at most this much earlier, in milliseconds.
+/// How far before the first event of a message its campaign's send time may lie to serve a message without a `sent` event,
+/// in milliseconds.
 pub const SEND_TIME_BEFORE_MS_MAX: i64 = 30 * DAY_MS;
 
 /// What a decision needs of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Touchpoint<'a> {
-    /// Whose message.
+    /// The campaign of the message, as its index in the catalog.
     pub campaign: CampaignIx,
-    /// Where.
+    /// The channel of the message.
     pub channel: Channel,
-    /// Which message; none sorts first.
+    /// The id of the message. A touchpoint without one sorts first.
     pub message: Option<&'a str>,
-    /// When.
+    /// When the event happened, in UTC.
     pub at: Instant,
-    /// What.
+    /// What happened to the message.
     pub kind: EventKind,
-    /// An open or click made by a machine.
+    /// True for an open or click that was made by a machine.
     pub machine: bool,
-    /// A push open from an app below 5.1.
+    /// True for a push open from an app below version 5.1.
     pub app_too_old: bool,
 }
 
 impl<'a> Touchpoint<'a> {
-    /// The touchpoint of an event whose campaign stands at a place of the catalog.
+    /// The touchpoint of an event. `campaign` is the index of its campaign in the catalog.
     pub fn of(event: &'a Event, campaign: CampaignIx) -> Self {
         Self {
             campaign,
@@ -54,40 +55,40 @@ impl<'a> Touchpoint<'a> {
     }
 }
 
-/// One customer's events, by message and then by time. Built once for all of the customer's orders.
+/// The touchpoints of one customer, sorted by message and then by time. It is built once and serves all orders of the customer.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline<'a> {
     touchpoints: Vec<Touchpoint<'a>>,
 }
 
 impl<'a> Timeline<'a> {
-    /// Sorts the touchpoints; their order on entry means nothing.
+    /// Sorts the touchpoints, so their order in the argument does not matter.
     pub fn new(mut touchpoints: Vec<Touchpoint<'a>>) -> Self {
         touchpoints.sort_unstable();
         Self { touchpoints }
     }
 
-    /// Each message's events, oldest first.
+    /// The touchpoints of each message, oldest first.
     pub fn messages(&self) -> impl Iterator<Item = &[Touchpoint<'a>]> {
         self.touchpoints.chunk_by(Touchpoint::same_message)
     }
 }
 
-/// Settings held against the campaigns: who is excluded, and when each campaign was sent.
+/// Settings combined with the campaigns: which campaigns are excluded, and when each was sent.
 #[derive(Debug, Clone)]
 pub struct Rules<'a> {
-    /// The settings.
+    /// The settings in force.
     pub settings: &'a Settings,
-    /// The campaigns.
+    /// All campaigns of the marketplace.
     pub catalog: &'a Catalog,
     excluded: Vec<bool>,
     channels: [Option<&'a ChannelRule>; 3],
-    /// Send times of campaigns that can supersede, oldest first.
+    /// The send times of campaigns that can supersede others, oldest first.
     sends: Vec<(Instant, CampaignIx)>,
 }
 
 impl<'a> Rules<'a> {
-    /// Holds settings against campaigns.
+    /// Combines settings with campaigns.
     pub fn new(settings: &'a Settings, catalog: &'a Catalog) -> Self {
         let excluded: Vec<bool> = catalog
             .iter()
@@ -114,7 +115,7 @@ impl<'a> Rules<'a> {
         self.excluded[campaign.index()]
     }
 
-    /// True where an event enters no figure: an ignored machine, or a push open from an app below 5.1.
+    /// True where an event enters no figure: it comes from an ignored machine, or is a push open from an app below version 5.1.
     pub fn is_ignored(&self, touchpoint: &Touchpoint<'_>) -> bool {
         touchpoint.app_too_old || self.ignores(touchpoint)
     }
@@ -124,7 +125,7 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// What became of a message as a candidate. In the order of the gates.
+/// What became of a message as a candidate. The variants are in the order of the gates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "rule 4.2 has their table")]
@@ -145,36 +146,37 @@ pub enum CandidateOutcome {
 /// The event that connects a message to a sale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Touch {
-    /// When.
+    /// When the event happened, in UTC.
     pub at: Instant,
-    /// What.
+    /// What kind of event it was.
     pub kind: EventKind,
 }
 
-/// A message of the customer, before the gates.
+/// A message of the customer, before the gates judge it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a> {
-    /// Whose.
+    /// The campaign of the message, as its index in the catalog.
     pub campaign: CampaignIx,
-    /// Where.
+    /// The channel of the message.
     pub channel: Channel,
-    /// Which.
+    /// The id of the message, where its events state one.
     pub message: Option<&'a str>,
-    /// When it was sent (rule 4.2).
+    /// When the message was sent, in UTC (rule 4.2).
     pub sent_at: Instant,
 }
 
-/// A message that passed all gates.
+/// A message that passed all gates, with its touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credit<'a> {
-    /// Which message.
+    /// The message that passed.
     pub message: Message<'a>,
-    /// What connects it.
+    /// The event that connects the message to the order.
     pub touch: Touch,
 }
 
 impl Credit<'_> {
-    /// The greatest wins (rule 4.3). Places sort as ids, channels as their names do.
+    /// The key by which candidates compare: the greatest wins (rule 4.3). Indexes of campaigns sort as ids do, and channels as
+    /// their names do.
     fn rank(&self, winner: Winner) -> (Instant, Instant, CampaignIx, Option<&str>, Channel) {
         let (sent, touched) = (self.message.sent_at, self.touch.at);
         let (first, second) = match winner {
@@ -191,7 +193,7 @@ impl Credit<'_> {
     }
 }
 
-/// Why an order is not counted; the first that holds.
+/// Why an order is not counted. Where several reasons apply, the first is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "rule 4.4 has them")]
@@ -202,7 +204,7 @@ pub enum NotCounted {
 }
 
 impl NotCounted {
-    /// The reason as text.
+    /// The name of the reason, as the interface spells it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Status => "status",
@@ -212,20 +214,20 @@ impl NotCounted {
     }
 }
 
-/// Who earned an order, whether it counts, and for how much.
+/// Who earned an order, whether the order counts, and for how much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision<'a> {
-    /// The winner; decided for orders that do not count too.
+    /// The message that earned the order. It is decided also for orders that do not count.
     pub credit: Option<Credit<'a>>,
-    /// Why it does not count; `None` where it does.
+    /// Why the order does not count; `None` where it does.
     pub not_counted: Option<NotCounted>,
-    /// What it is worth under the refund policy.
+    /// What the order is worth under the refund setting.
     pub amount: Money,
-    /// What its campaign has of its refund.
+    /// The part of the refund that is shown for its campaign.
     pub refunded: Money,
 }
 
-/// Decides an order: the settings in `rules` must be those in force at its `placed_at`. `look_back_ms` is `None` in file runs.
+/// Decides an order. The settings in `rules` must be those in force at its `placed_at`. Runs over files have no `look_back_ms`.
 pub fn decide<'a>(
     order: &Order,
     timeline: &Timeline<'a>,
@@ -268,20 +270,21 @@ fn winner<'a>(
         })
 }
 
-/// One message as a candidate: what it is, its touch where one was chosen, and what became of it.
+/// One message as a candidate: the message, its touch where one was chosen, and what became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate<'a> {
-    /// Which message.
+    /// The message that was judged.
     pub message: Message<'a>,
-    /// The touch; `None` where a gate before it stopped the message.
+    /// The touch; `None` where a gate before the choice of the touch stopped the message.
     pub touch: Option<Touch>,
-    /// What became of it.
+    /// What became of the message: the gate that stopped it, or how it compared with the other candidates.
     pub outcome: CandidateOutcome,
-    /// The campaign that ended its run.
+    /// The later campaign that ended the run of this message's campaign, if one did.
     pub superseded_by: Option<CampaignIx>,
 }
 
-/// Every candidate of an order: best first, then those stopped at a gate, newest sent first. None where linking is off.
+/// All candidates of an order: first those that passed, the best first, then those that a gate stopped, the newest sent first.
+/// There are none where linking is off.
 pub fn candidates<'a>(
     order: &Order,
     timeline: &Timeline<'a>,
@@ -338,7 +341,7 @@ pub fn candidates<'a>(
     best_first.chain(stopped).collect()
 }
 
-/// A message's events in the look-back before `placed_at` and those after it; `None` where there is none.
+/// The touchpoints of a message in the look-back before `placed_at`, and those after it; `None` where the look-back has none.
 fn seen<'m, 'a>(
     touchpoints: &'m [Touchpoint<'a>],
     placed_at: Instant,
@@ -353,8 +356,8 @@ fn seen<'m, 'a>(
     (first < touchpoints.len()).then(|| &touchpoints[first..])
 }
 
-/// The message of some events: sent at its first event of any kind, or, where none says `sent`, at its campaign's
-/// send time if that is earlier by at most 30 days.
+/// The message of some touchpoints. It was sent at its first event of any kind. Where no event says `sent`, it was sent at the
+/// send time of its campaign, if that is earlier by at most 30 days.
 fn message<'a>(touchpoints: &[Touchpoint<'a>], catalog: &Catalog) -> Message<'a> {
     let first = touchpoints[0];
     let told = touchpoints
@@ -377,14 +380,14 @@ fn message<'a>(touchpoints: &[Touchpoint<'a>], catalog: &Catalog) -> Message<'a>
     }
 }
 
-/// Where a message was stopped: the gate's outcome, the touch if it was chosen by then, and by whom it was superseded.
+/// Where a message was stopped: the outcome of the gate, the touch if it was chosen by then, and the campaign that superseded it.
 struct Stop {
     outcome: CandidateOutcome,
     touch: Option<Touch>,
     by: Option<CampaignIx>,
 }
 
-/// The gates, in the order of rule 4.2; the first that stops a message is its outcome.
+/// Runs the gates in the order of rule 4.2. The first gate that stops a message gives its outcome.
 fn judge(
     touchpoints: &[Touchpoint<'_>],
     placed_at: Instant,
@@ -445,7 +448,8 @@ fn judge(
     }
 }
 
-/// The two campaigns sent last, at or before an order, that can supersede: two, since none supersedes itself.
+/// The two campaigns that can supersede and were sent last, at or before an order. Two are enough, since a campaign never
+/// supersedes itself.
 struct Senders([Option<(Instant, CampaignIx)>; 2]);
 
 impl Senders {
@@ -480,7 +484,7 @@ impl Senders {
         }
     }
 
-    /// Keeps the latest of two different campaigns, of each its latest.
+    /// Adds a send. The two latest different campaigns are kept, each with its latest send.
     fn take(&mut self, sender: (Instant, CampaignIx)) {
         let [first, second] = &mut self.0;
         match *first {
@@ -494,7 +498,7 @@ impl Senders {
         }
     }
 
-    /// The latest other campaign that was sent after an instant.
+    /// The latest campaign other than `own` that was sent after an instant.
     fn after(&self, sent_at: Instant, own: CampaignIx) -> Option<CampaignIx> {
         let (at, campaign) = self
             .0
@@ -529,7 +533,8 @@ pub fn count(order: &Order, settings: &Settings) -> (Option<NotCounted>, Money) 
     (not_counted, amount)
 }
 
-/// What of an order's refund its campaign has (rule 5): all of it where the order counts, or would but for its refund; else nothing.
+/// The part of an order's refund that is shown for its campaign (rule 5). It is the whole refund where the order counts, or would
+/// count if it were not refunded; otherwise it is zero.
 fn refunded(order: &Order, settings: &Settings) -> Money {
     let status = settings.counted_statuses.contains(&order.status);
     let fits = settings

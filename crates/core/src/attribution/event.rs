@@ -1,12 +1,12 @@
-//! Message events: what happened to a message (rule 3.1).
+//! Message events: reports of what happened to a message (rule 3.1).
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{AcceptanceWindow, Code, Problem, Record};
+use crate::record::{AcceptanceWindow, Code, Record, RecordProblem};
 use crate::value::id::{CampaignId, CustomerId, EventId, MessageId, PromotionId, VoucherCode};
 use crate::value::time::Instant;
 
-/// Where a message goes.
+/// The channel on which a message is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -17,10 +17,10 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// All channels; their order is the order of their names too.
+    /// All channels. Their order is also the order of their names.
     pub const ALL: [Self; 3] = [Self::Email, Self::Push, Self::Sms];
 
-    /// The channel's name.
+    /// The name of the channel, as the interface spells it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Email => "email",
@@ -29,13 +29,14 @@ impl Channel {
         }
     }
 
-    /// The channel of a name.
+    /// The channel with this name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|channel| channel.name() == name)
     }
 }
 
-/// What happened. The order serves the touch: of several at one instant the greatest connects (rule 4.3).
+/// What happened to a message. The order of the variants chooses the touch: of several events at one instant, the greatest
+/// connects the message to the order (rule 4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -49,7 +50,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// All kinds.
+    /// All kinds, in ascending order.
     pub const ALL: [Self; 6] = [
         Self::Bounced,
         Self::Failed,
@@ -59,7 +60,7 @@ impl EventKind {
         Self::Clicked,
     ];
 
-    /// The kind's name.
+    /// The name of the kind, as the interface spells it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bounced => "bounced",
@@ -71,49 +72,49 @@ impl EventKind {
         }
     }
 
-    /// The kind of a name.
+    /// The kind with this name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// One message event, understood.
+/// One message event whose fields are all valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
-    /// One in the customer.
+    /// The id of the event, unique for the customer.
     pub event_id: EventId,
-    /// What happened.
+    /// What happened to the message.
     pub kind: EventKind,
-    /// Where.
+    /// The channel of the message.
     pub channel: Channel,
-    /// Of which campaign.
+    /// The campaign that the message belongs to.
     pub campaign_id: CampaignId,
-    /// To whom.
+    /// The customer to whom the message was sent.
     pub customer_id: CustomerId,
-    /// Which message; events without one form one message of their own.
+    /// The id of the message. Events of a campaign on a channel that have no message id together form one message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<MessageId>,
-    /// When.
+    /// When the event happened, in UTC.
     pub occurred_at: Instant,
-    /// Where a click led.
+    /// The address that a click led to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// An open or click made by a machine. Always false on other kinds.
+    /// True for an open or click that was made by a machine. It is always false for other kinds.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub machine: bool,
-    /// The promotion whose code the message carried.
+    /// The promotion of the voucher code that the message carried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promotion_id: Option<PromotionId>,
-    /// The code the message carried.
+    /// The voucher code that the message carried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voucher_code: Option<VoucherCode>,
-    /// The app's version, as written.
+    /// The version of the app, as the sender wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app_version: Option<String>,
 }
 
-/// The fields of an event; what else a record has is ignored.
+/// The fields of an event. Any other field of a record is ignored.
 pub const FIELDS: [&str; 14] = [
     "event_id",
     "kind",
@@ -131,7 +132,7 @@ pub const FIELDS: [&str; 14] = [
     "app_version",
 ];
 
-/// The columns of an events file that must be there.
+/// The columns that an events file must have.
 pub const NEEDED: [&str; 6] = [
     "event_id",
     "kind",
@@ -142,18 +143,18 @@ pub const NEEDED: [&str; 6] = [
 ];
 
 impl Event {
-    /// Understands a record; without a door (file runs) any time is let in.
+    /// Reads a record. Without an acceptance window, as in runs over files, any time is accepted.
     ///
     /// # Errors
-    /// The first bad field in the order of rule 3.1.
+    /// The problem of the first bad field, in the order of rule 3.1.
     pub fn read(
         record: &Record<'_>,
         acceptance_window: Option<&AcceptanceWindow>,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, RecordProblem> {
         let event_id = record.needed_id("event_id", EventId::new)?;
         let kind = record.needed("kind")?;
         let kind = EventKind::parse(&kind).ok_or_else(|| {
-            Problem::of(
+            RecordProblem::of(
                 "kind",
                 Code::UnknownKind,
                 format!(
@@ -163,7 +164,7 @@ impl Event {
         })?;
         let channel = record.needed("channel")?;
         let channel = Channel::parse(&channel).ok_or_else(|| {
-            Problem::of(
+            RecordProblem::of(
                 "channel",
                 Code::UnknownChannel,
                 format!("channel: {channel:?} is none of email, push, sms"),
@@ -186,7 +187,7 @@ impl Event {
             && (!text.starts_with(|c: char| c.is_ascii_digit())
                 || text.len() > crate::value::id::ID_BYTES_MAX)
         {
-            return Err(Problem::of(
+            return Err(RecordProblem::of(
                 "app_version",
                 Code::BadVersion,
                 format!("app_version: {text:?} is no version like 5.1"),
@@ -208,7 +209,7 @@ impl Event {
         })
     }
 
-    /// True for a push open from an app below 5.1: it counts for no figure and is no touch.
+    /// True for a push open from an app below version 5.1. Such an open counts for no figure and is no touch.
     pub fn app_too_old(&self) -> bool {
         self.kind == EventKind::Opened
             && self.channel == Channel::Push
@@ -219,7 +220,8 @@ impl Event {
     }
 }
 
-/// Compares number by number: 5.10 is above 5.9, a missing part is 0, what follows the first other character is ignored.
+/// True where a version is 5.1 or above. Versions are compared number by number, so 5.10 is above 5.9. A missing part is 0, and
+/// everything after the first other character is ignored.
 fn at_least_5_1(version: &str) -> bool {
     let mut parts = [0_u64; 2];
     let mut rest = version;

@@ -12,62 +12,62 @@ use crate::value::id::{CampaignId, CustomerId, OrderId};
 use crate::value::money::Currency;
 use crate::value::time::Instant;
 
-/// Most candidates shown.
+/// The most candidates that an explanation shows.
 const CANDIDATES_MAX: usize = 1_000;
 
-/// An order's decision, whole.
+/// The complete explanation of one order's decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// Which order.
+    /// The id of the order.
     pub order_id: OrderId,
-    /// Whose.
+    /// The customer who placed the order.
     pub customer_id: CustomerId,
-    /// When it was placed.
+    /// When the order was placed, in UTC.
     pub placed_at: Instant,
-    /// Where it stands.
+    /// The current status of the order.
     pub status: Status,
-    /// What it brings in, if it counts.
+    /// The amount that the order adds to revenue, if it counts.
     pub amount: String,
-    /// Of the amount.
+    /// The currency of the amount.
     pub currency: Currency,
-    /// Whether it enters revenue.
+    /// True where the order enters revenue.
     pub counted: bool,
-    /// Why it is not counted, else why nobody earned it, else nothing.
+    /// Why the order is not counted. If it is counted, why nobody earned it; `None` where somebody did.
     pub reason: Option<&'static str>,
-    /// Who earned it.
+    /// The campaign that earned the order, if any did.
     pub credited_to: Option<LineCredit>,
-    /// Best first, then those stopped at a gate, newest sent first; at most 1,000.
+    /// The candidates: first those that passed all gates, the best first, then the others, the newest sent first; at most 1,000.
     pub candidates: Vec<ShownCandidate>,
-    /// How many there are.
+    /// The number of all candidates, including those not shown.
     pub candidates_total: usize,
-    /// What a sale is, in words.
+    /// What counts as a sale, in words.
     pub sale_formula: String,
-    /// The version in force when the order was placed.
+    /// The version of the settings in force when the order was placed.
     pub settings_version: u32,
 }
 
 /// One message of the customer, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ShownCandidate {
-    /// Whose message.
+    /// The campaign of the message.
     pub campaign_id: CampaignId,
-    /// Where.
+    /// The channel of the message.
     pub channel: Channel,
-    /// Which.
+    /// The id of the message, where it has one.
     pub message_id: Option<String>,
-    /// When it was sent.
+    /// When the message was sent, in UTC.
     pub sent_at: Instant,
-    /// What would connect it to the order.
+    /// The kind of event that would connect the message to the order.
     pub touch_kind: Option<EventKind>,
-    /// When that happened.
+    /// When that event happened, in UTC.
     pub touch_at: Option<Instant>,
-    /// What became of it.
+    /// What became of the message at the gates.
     pub outcome: CandidateOutcome,
-    /// The campaign that ended its run.
+    /// The later campaign that ended the run of this message's campaign, if one did.
     pub superseded_by: Option<CampaignId>,
 }
 
-/// Why an order does not count, else why nobody earned it (rule 7.4, API).
+/// Why an order does not count, or, where it counts, why nobody earned it (rule 7.4, API).
 pub fn reason(
     not_counted: Option<crate::attribution::decide::NotCounted>,
     credited: bool,
@@ -81,7 +81,7 @@ pub fn reason(
     }
 }
 
-/// Explains an order from its customer's timeline.
+/// Explains an order from the timeline of its customer.
 pub fn explain(order: &Order, timeline: &Timeline<'_>, world: &World<'_>) -> Explanation {
     let rules = world.rules_at(order.placed_at);
     let decision = world.decide(order, timeline);

@@ -3,8 +3,8 @@
 use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::settings::{ChannelRule, Settings, WindowFrom};
 
-/// What a sale is on some channels, like “an order within 7 days of the send, after an open of or a click in an email”.
-/// Channels that never earn are left out; with none left, it says so.
+/// What counts as a sale on some channels, like “an order within 7 days of the send, after an open of or a click in an email”.
+/// Channels that never earn are left out. Where none is left, the text says so.
 pub fn sale_formula(settings: &Settings, channels: impl IntoIterator<Item = Channel>) -> String {
     if !settings.link {
         return "no order is connected to a campaign: linking is off".to_owned();

@@ -1,13 +1,13 @@
-//! Orders and which copy of one stands (rule 3.2).
+//! Orders, and which of several copies of an order is current (rule 3.2).
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{AcceptanceWindow, Code, Problem, Record};
+use crate::record::{AcceptanceWindow, Code, Record, RecordProblem};
 use crate::value::id::{CustomerId, OrderId};
 use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
 
-/// Where an order stands, in the order of its life.
+/// The status of an order. The variants follow the life of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -51,7 +51,7 @@ impl Status {
         Self::Complete,
     ];
 
-    /// The status's name.
+    /// The name of the status, as the interface spells it.
     pub fn name(self) -> &'static str {
         match self {
             Self::AbandonedShoppingCart => "ABANDONED_SHOPPING_CART",
@@ -68,7 +68,7 @@ impl Status {
         }
     }
 
-    /// The status of a name, in any case.
+    /// The status with this name, in upper or lower case.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
@@ -76,84 +76,86 @@ impl Status {
     }
 }
 
-/// One line of an order; free for the shop to fill.
+/// One line of an order. The shop may fill its fields as it likes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct OrderItem {
-    /// What it cost, as the shop wrote it.
+    /// What the item cost, as the shop wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<String>,
     /// The shop's id of the article.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The article's name.
+    /// The name of the article.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// How many.
+    /// How many of the article were ordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<Quantity>,
 }
 
-/// How many of an item, as the shop wrote it.
+/// The quantity of an item, as the shop wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Quantity {
-    /// A JSON number.
+    /// The shop wrote a JSON number.
     Number(serde_json::Number),
-    /// A text.
+    /// The shop wrote a text.
     Text(String),
 }
 
-/// One copy of an order, understood. The fields stand in the order of their names, so that its JSON has sorted keys.
+/// One copy of an order whose fields are all valid. The fields are declared in the order of their names, so that the JSON has
+/// sorted keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// Codes used.
+    /// The coupon codes that were used for the order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub coupon_codes: Vec<String>,
-    /// Of all its amounts. Does not change.
+    /// The currency of all amounts of the order. It never changes.
     pub currency: Currency,
-    /// Who bought: the customer that the first copy came with, see [`Order::of_customer`].
+    /// The customer who bought: it is the customer that the first copy named, see [`Order::of_customer`].
     pub customer_id: CustomerId,
-    /// The customer that this copy was sent with, where that is another: customers were merged in the shop. Copies are compared
+    /// The customer that this copy named, where that is another one, because the shop merged two customers. Copies are compared
     /// by what was sent.
     #[serde(skip)]
     pub sent_with: Option<CustomerId>,
-    /// Of the customer.
+    /// The e-mail address of the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// Of the customer.
+    /// The first name of the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_name: Option<String>,
-    /// What was bought.
+    /// The items that were bought.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<OrderItem>,
-    /// Of the customer.
+    /// The last name of the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_name: Option<String>,
-    /// One in the marketplace.
+    /// The id of the order, unique in the marketplace.
     pub order_id: OrderId,
-    /// Of the customer.
+    /// The phone number of the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
-    /// When it was placed. Does not change.
+    /// When the order was placed, in UTC. It never changes.
     pub placed_at: Instant,
-    /// How much was given back, as it was sent: a shop that edits an order can say more than its total, see [`Order::refund`].
+    /// How much was paid back, as the shop sent it. It can be more than the total after the shop edits an order, see
+    /// [`Order::refund`].
     pub refunded_total: Money,
-    /// App or website.
+    /// Where the order was placed, such as the app or the website.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Where it stands.
+    /// The current status of the order.
     pub status: Status,
-    /// What it is worth.
+    /// The total amount of the order.
     pub total: Money,
-    /// When this copy was made.
+    /// When this copy was made, in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Instant>,
 }
 
-/// Most bytes of an order as it is stored: an item of the table has 409,600.
+/// The most bytes of a stored order. An item of the table holds 409,600.
 const ORDER_BYTES_MAX: usize = 390_000;
 
-/// The fields of an order; what else a record has is ignored.
+/// The fields of an order. Any other field of a record is ignored.
 pub const FIELDS: [&str; 15] = [
     "order_id",
     "customer_id",
@@ -172,7 +174,7 @@ pub const FIELDS: [&str; 15] = [
     "last_name",
 ];
 
-/// The columns of an orders file that must be there.
+/// The columns that an orders file must have.
 pub const NEEDED: [&str; 6] = [
     "order_id",
     "customer_id",
@@ -183,19 +185,19 @@ pub const NEEDED: [&str; 6] = [
 ];
 
 impl Order {
-    /// Understands a record; without a door (file runs) any time is let in.
+    /// Reads a record. Without an acceptance window, as in runs over files, any time is accepted.
     ///
     /// # Errors
-    /// The first bad field in the order of rule 3.2.
+    /// The problem of the first bad field, in the order of rule 3.2.
     pub fn read(
         record: &Record<'_>,
         acceptance_window: Option<&AcceptanceWindow>,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, RecordProblem> {
         let order_id = record.needed_id("order_id", OrderId::new)?;
         let customer_id = record.needed_id("customer_id", CustomerId::new)?;
         let status = record.needed("status")?;
         let status = Status::parse(&status).ok_or_else(|| {
-            Problem::of(
+            RecordProblem::of(
                 "status",
                 Code::UnknownStatus,
                 format!(
@@ -233,25 +235,29 @@ impl Order {
             total,
             updated_at,
         };
-        // Free texts are cut one by one; all of them, or characters that need an escape, can still be more than is stored.
+        // Each free text is cut by itself. Together, or with characters that need an escape, they can still be too long to store.
         while order.standing().len() > ORDER_BYTES_MAX
             && (order.items.pop().is_some() || order.coupon_codes.pop().is_some())
         {}
         Ok(order)
     }
 
-    /// Holds a copy against what is known of its order since the first copy (rule 3.2): those two do not change.
+    /// Compares a copy with the currency and time of the first copy (rule 3.2), since neither may change.
     ///
     /// # Errors
-    /// `immutable_field` of the first that differs.
-    pub fn check_unchanged(&self, currency: Currency, placed_at: Instant) -> Result<(), Problem> {
-        // What is known is not told: who may send orders may not read them.
+    /// `immutable_field` for the first of the two that differs.
+    pub fn check_unchanged(
+        &self,
+        currency: Currency,
+        placed_at: Instant,
+    ) -> Result<(), RecordProblem> {
+        // The message does not show what is stored: whoever may send orders may not necessarily read them.
         let changed = |field: &str, sent: &dyn std::fmt::Display| {
             let detail = format!(
                 "{field} of a known order does not change, and this copy says {sent}: send what the first copy said, \
                  or another order_id where it is another order"
             );
-            Err(Problem::of(field, Code::ImmutableField, detail))
+            Err(RecordProblem::of(field, Code::ImmutableField, detail))
         };
         if self.currency != currency {
             changed("currency", &self.currency)
@@ -262,8 +268,8 @@ impl Order {
         }
     }
 
-    /// This copy as one of the customer that the order came with first (rule 3.2): whatever customer a later copy is sent with,
-    /// the order stays where it was, and a refund finds it there.
+    /// This copy, assigned to the customer that the first copy named (rule 3.2). Whatever customer a later copy names, the order
+    /// stays with the first one, so that a refund finds it there.
     pub fn of_customer(mut self, first: &CustomerId) -> Self {
         if self.customer_id != *first {
             let sent = std::mem::replace(&mut self.customer_id, first.clone());
@@ -273,7 +279,7 @@ impl Order {
         self
     }
 
-    /// The refund of an order (rule 4.4): all of it where the status is REFUNDED, and never more than all of it.
+    /// The refund of an order (rule 4.4): the whole total where the status is REFUNDED, and otherwise never more than the total.
     pub fn refund(&self) -> Money {
         if self.status == Status::Refunded {
             self.total
@@ -282,8 +288,8 @@ impl Order {
         }
     }
 
-    /// A text that is greater the later a copy stands, byte by byte: of two copies of an order the one with the greater
-    /// text stands, and equal texts are equal copies. It ends with the copy itself as it was sent, see [`Order::from_standing`].
+    /// A text that orders the copies of an order byte by byte: the copy with the greatest text is current, and equal texts are
+    /// equal copies. The text ends with the copy itself as it was sent, see [`Order::from_standing`].
     pub fn standing(&self) -> String {
         let at = self.updated_at.unwrap_or(self.placed_at);
         let copy = match &self.sent_with {
@@ -298,13 +304,13 @@ impl Order {
         )
     }
 
-    /// The copy in a text made by [`Order::standing`], as it was sent; `None` where it is none.
+    /// The copy in a text made by [`Order::standing`], as it was sent; `None` where the text holds none.
     pub fn from_standing(text: &str) -> Option<Self> {
         serde_json::from_str(text.get(STANDING_BYTES..)?).ok()
     }
 }
 
-/// What stands before the copy in [`Order::standing`]: time 24, status 2, refund in millionths 22 bytes.
+/// The bytes before the copy in [`Order::standing`]: 24 of the time, 2 of the status, 22 of the refund in millionths.
 const STANDING_BYTES: usize = 24 + 2 + 22;
 
 fn read_items(record: &Record<'_>) -> Vec<OrderItem> {
@@ -342,7 +348,7 @@ fn read_quantity(item: &Record<'_>) -> Option<Quantity> {
 mod tests {
     use super::*;
 
-    fn order(more: &str) -> Result<Order, Problem> {
+    fn order(more: &str) -> Result<Order, RecordProblem> {
         let text = format!(
             r#"{{"order_id":"o","customer_id":"c","status":"pending","total":"10.00","currency":"USD","placed_at":"2026-11-20T10:00:00Z"{more}}}"#
         );
@@ -351,7 +357,7 @@ mod tests {
 
     #[test]
     fn which_copy_stands() {
-        // Each copy stands against all above it.
+        // Each copy replaces all copies above it.
         let copies = [
             r#","source":"website""#,
             "",
@@ -362,7 +368,7 @@ mod tests {
             r#","updated_at":"2026-11-20T10:00:00.001Z""#,
             r#","updated_at":"2026-11-20T10:00:01Z","status":"READY""#,
             r#","updated_at":"2026-11-20T10:00:01Z","status":"READY","customer_id":"d""#,
-            // A greater refund is told by what was sent, be it more than the total.
+            // The refunds are compared as they were sent, even where they are more than the total.
             r#","updated_at":"2026-11-20T10:00:01Z","status":"READY","refunded_total":"11""#,
             r#","updated_at":"2026-11-20T10:00:01Z","status":"READY","refunded_total":"12","total":"1""#,
         ];

@@ -1,7 +1,7 @@
-//! Whom a change reaches: which orders have to be decided again when a campaign or the settings change.
+//! Whom a change reaches: which orders must be decided again when a campaign or the settings change.
 //!
-//! The mirror of `decide`: what that looks at backwards from an order, this follows forwards from a change. A rule that makes a
-//! decision look further must make a change reach further, so the two share their constants.
+//! This module mirrors `decide`: that looks backwards from an order, and this looks forwards from a change. If a decision comes
+//! to look further, a change must reach further too, so the two modules share their constants.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,25 +10,25 @@ use crate::attribution::decide::SEND_TIME_BEFORE_MS_MAX;
 use crate::attribution::settings::{Supersede, Versions};
 use crate::value::time::Instant;
 
-/// Which orders are decided again, by when they were placed; both ends included.
+/// Which orders are decided again, by the time they were placed; both ends are included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reattribution {
-    /// From here.
+    /// The earliest placing time, in UTC.
     pub from: Instant,
-    /// To here; `None` up to the last.
+    /// The latest placing time, in UTC; `None` where there is no end.
     pub to: Option<Instant>,
-    /// Settings changed, and no campaign: redemptions follow them too.
+    /// True where the settings changed and not a campaign. Redemptions depend on the settings too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub settings: bool,
 }
 
 impl Reattribution {
-    /// True for an order placed then.
+    /// True where an order placed at this time is decided again.
     pub fn takes(&self, placed_at: Instant) -> bool {
         placed_at >= self.from && self.to.is_none_or(|to| placed_at <= to)
     }
 
-    /// A time that holds both.
+    /// One range that contains both ranges.
     pub fn both(self, other: Self) -> Self {
         let to = self.to.zip(other.to).map(|(a, b)| a.max(b));
         Self {
@@ -38,13 +38,13 @@ impl Reattribution {
         }
     }
 
-    /// The orders of other customers that a change of a campaign can touch; `None` where it touches none.
+    /// The orders of other customers that a change of a campaign can affect; `None` where it affects none.
     ///
-    /// A send time that moves from `a` to `b` supersedes messages sent before either, so it touches orders from the
-    /// earlier of the two up to the later and the longest window; also messages without a `sent` event, which lie up to
-    /// [`SEND_TIME_BEFORE_MS_MAX`] after it. Where a window starts at the event, or tags change, the touch can be at any time: up to now.
-    /// A campaign heard of for the first time has no messages but those of customers who are in units already, so it
-    /// touches others only by superseding them.
+    /// A send time that moves from `a` to `b` supersedes messages sent before either of the two. So the change affects orders
+    /// from the earlier of the two up to the later one plus the longest window. It also affects messages without a `sent` event,
+    /// which lie up to [`SEND_TIME_BEFORE_MS_MAX`] after it. Where a window starts at the event, or where tags change, the touch
+    /// can be at any time, so there is no end. A campaign that is seen for the first time has messages only of customers who are
+    /// in jobs already, so it affects other customers only by superseding their messages.
     pub fn after_change(
         stood: Option<&Campaign>,
         stands: &Campaign,
@@ -87,7 +87,7 @@ impl Reattribution {
             .map(|settings| settings.longest_window_ms())
             .max()
             .unwrap_or(0);
-        // Losing a send time, or gaining one, moves messages that may lie anywhere after.
+        // A send time that is lost or gained moves messages that may lie at any time after it.
         let open_ended =
             known.len() == 1 || settings().any(|settings| settings.any_window_from_event());
         Some(Self {

@@ -1,4 +1,4 @@
-//! Settings of a marketplace: what can be set (rule 4.1).
+//! The settings of a marketplace: what can be set (rule 4.1).
 
 mod presets;
 mod read;
@@ -16,25 +16,25 @@ use crate::value::time::Span;
 pub use presets::Preset;
 pub use versions::{Version, Versions};
 
-/// Which of the candidates wins.
+/// Which candidate earns an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Winner {
-    /// The message sent last.
+    /// The message that was sent last.
     LastSent,
-    /// The message touched last.
+    /// The message that was touched last.
     LastInteraction,
 }
 
-/// Whose later campaign ends the run of an earlier one.
+/// Which later campaign ends the run of an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Supersede {
-    /// Nobody's.
+    /// No campaign does.
     None,
-    /// One sent to the same customer.
+    /// A campaign that was sent to the same customer.
     Customer,
-    /// One sent by the marketplace to anybody.
+    /// A campaign that the marketplace sent to anybody.
     Marketplace,
 }
 
@@ -42,77 +42,77 @@ pub enum Supersede {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refunds {
-    /// A wholly refunded order drops out.
+    /// A fully refunded order is not counted.
     DropOrder,
-    /// Nothing.
+    /// A refund changes nothing.
     Gross,
-    /// It is taken off.
+    /// The refund is subtracted from the amount of the order.
     Net,
 }
 
-/// Whether machines' opens and clicks are engagement.
+/// Whether opens and clicks made by machines are engagement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MachineEvents {
-    /// They enter no figure and connect nothing.
+    /// Machine events enter no figure and connect no message to an order.
     Ignore,
-    /// They are as good as a person's.
+    /// Machine events are treated like those of a person.
     Count,
 }
 
-/// Where a window starts.
+/// The instant at which the window of a message starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WindowFrom {
-    /// At the send of the message.
+    /// The window starts when the message is sent.
     Sent,
-    /// At the touch.
+    /// The window starts at the touch.
     Event,
 }
 
-/// What connects a message of a channel to a sale, and for how long.
+/// What connects a message of one channel to a sale, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelRule {
-    /// The kinds that connect: any of sent, delivered, opened, clicked; at least one.
+    /// The kinds of event that connect: at least one of sent, delivered, opened and clicked.
     pub connect_on: BTreeSet<EventKind>,
-    /// How long.
+    /// How long after its start the window ends.
     pub window: Span,
-    /// From when.
+    /// The instant at which the window starts.
     pub window_from: WindowFrom,
 }
 
 /// One complete set of settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Shows or hides revenue in reports; read from the newest version.
+    /// True where reports show revenue. The newest version decides this for all reports.
     pub enabled: bool,
-    /// Off: orders are kept and connected to nothing.
+    /// True where orders are connected to campaigns. If false, orders are stored and nobody earns them.
     pub link: bool,
-    /// Where days begin.
+    /// The time zone that decides where a day begins.
     pub timezone: chrono_tz::Tz,
-    /// Orders of another currency are not counted; `None` keeps every currency apart.
+    /// The only currency whose orders are counted. With `None`, orders of all currencies are counted, each currency apart.
     pub currency: Option<Currency>,
-    /// A channel left out never earns.
+    /// What connects a message on each channel. A channel that is left out never earns an order.
     pub channels: BTreeMap<Channel, ChannelRule>,
-    /// Which candidate wins.
+    /// Which candidate earns an order.
     pub winner: Winner,
-    /// Whose later campaign ends an earlier one's run.
+    /// Which later campaign ends the run of an earlier one.
     pub supersede: Supersede,
-    /// Campaigns with one of these tags step aside.
+    /// Campaigns that carry one of these tags never earn an order.
     pub excluded_tags: Vec<String>,
-    /// Orders of another status are not counted.
+    /// The statuses whose orders are counted.
     pub counted_statuses: BTreeSet<Status>,
-    /// What a refund does.
+    /// What a refund does to revenue.
     pub refunds: Refunds,
-    /// Whether machines count.
+    /// Whether opens and clicks made by machines are engagement.
     pub machine_events: MachineEvents,
-    /// How a mail provider's webhook names our ids: provider → field → where it is found.
+    /// How the webhook of a mail provider names the ids of revtrail: provider → field → the place where its value is found.
     #[serde(default)]
     pub providers: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Settings {
-    /// The longest window, in milliseconds; 0 where no channel earns.
+    /// The longest window of any channel, in milliseconds; 0 where no channel earns.
     pub fn longest_window_ms(&self) -> i64 {
         self.channels
             .values()
@@ -121,14 +121,14 @@ impl Settings {
             .unwrap_or(0)
     }
 
-    /// True where a channel's window starts at the touch.
+    /// True where the window of any channel starts at the touch.
     pub fn any_window_from_event(&self) -> bool {
         self.channels
             .values()
             .any(|rule| rule.window_from == WindowFrom::Event)
     }
 
-    /// True where one of the tags is excluded.
+    /// True where at least one of the tags is excluded.
     pub fn excludes(&self, tags: &[String]) -> bool {
         tags.iter().any(|tag| self.excluded_tags.contains(tag))
     }

@@ -1,4 +1,4 @@
-//! Daily aggregates: the sums that every report is made of. What a fact adds to which figure stands here and nowhere else.
+//! Daily aggregates: the sums that every report is made of. Only this module says which figure a fact adds to.
 
 use std::collections::BTreeMap;
 
@@ -9,43 +9,43 @@ use crate::attribution::event::Channel;
 use crate::attribution::order::Status;
 use crate::value::money::{Currency, Money, Sums};
 
-/// An engagement figure that events move.
+/// A figure of engagement, which events increase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counter {
-    /// Any event at all: it gives a campaign its row.
+    /// All events of any kind; one event is enough to give a campaign its row.
     Events,
-    /// Messages delivered.
+    /// Messages that were delivered.
     Deliveries,
-    /// Opens, repeated ones too.
+    /// Opens, including repeated opens of one message.
     Opens,
-    /// Messages opened.
+    /// Messages that were opened at least once.
     UniqueOpens,
-    /// E-mails bounced.
+    /// E-mails that bounced.
     Bounces,
-    /// E-mails with any event that enters a figure.
+    /// E-mails with at least one event that enters a figure.
     Emails,
-    /// Clicks, repeated ones too.
+    /// Clicks, including repeated clicks in one message.
     Clicks,
-    /// Messages clicked.
+    /// Messages that were clicked at least once.
     UniqueClicks,
 }
 
-/// How many counters there are.
+/// The number of counters.
 pub const COUNTERS: usize = 8;
 
-/// The figures of a campaign on a channel.
+/// The figures of one campaign on one channel.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Figures {
-    /// By [`Counter`].
+    /// The value of each [`Counter`], at the place of its variant.
     #[serde(rename = "g")]
     pub counters: [i64; COUNTERS],
-    /// Credited orders, counted or not.
+    /// The number of credited orders, whether they are counted or not.
     #[serde(rename = "o", default, skip_serializing_if = "is_zero")]
     pub orders: i64,
-    /// Buyers, each at the first purchase.
+    /// The number of buyers; a customer counts at their first purchase from the campaign.
     #[serde(rename = "b", default, skip_serializing_if = "is_zero")]
     pub purchasers: i64,
-    /// What was earned, by currency.
+    /// What the campaign earned, by currency.
     #[serde(rename = "e", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub earned: BTreeMap<Currency, Earned>,
 }
@@ -53,13 +53,13 @@ pub struct Figures {
 /// What a campaign earned in one currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Earned {
-    /// Counted orders.
+    /// The number of counted orders.
     #[serde(rename = "n")]
     pub purchases: i64,
-    /// Their amounts.
+    /// The sum of the amounts of the counted orders.
     #[serde(rename = "r")]
     pub revenue: Money,
-    /// Refunds of the credited orders that count, or would but for their refund.
+    /// The refunds of credited orders that count, or that would count if they were not refunded.
     #[serde(rename = "f", default, skip_serializing_if = "Money::is_zero_ref")]
     pub refunded: Money,
 }
@@ -75,17 +75,17 @@ fn is_zero(n: &i64) -> bool {
 }
 
 impl Figures {
-    /// A counter's sum.
+    /// The value of one counter.
     pub fn counter(&self, counter: Counter) -> i64 {
         self.counters[counter as usize]
     }
 
-    /// Counted orders, all currencies.
+    /// The number of counted orders in all currencies.
     pub fn purchases(&self) -> i64 {
         self.earned.values().map(|earned| earned.purchases).sum()
     }
 
-    /// Adds other figures.
+    /// Adds other figures to these.
     pub fn add(&mut self, other: &Self) {
         self.add_times(other, 1);
     }
@@ -110,12 +110,12 @@ fn times(amount: Money, sign: i64) -> Money {
     if sign < 0 { -amount } else { amount }
 }
 
-/// So many orders, worth so much.
+/// A number of orders, and the sum of what they are worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally(pub i64, pub Money);
 
 impl Tally {
-    /// Adds another tally.
+    /// Adds another tally to this one.
     pub fn add(&mut self, other: Self) {
         self.0 += other.0;
         self.1 += other.1;
@@ -125,28 +125,28 @@ impl Tally {
 /// Tallies by currency.
 pub type Tallies = BTreeMap<Currency, Tally>;
 
-/// Counts of a call's records, by what became of them; summed on the daily aggregate of the day of arrival.
+/// What became of the records of one call, as counts. The daily aggregate of the day of arrival sums them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct IntakeCounts {
-    /// Records.
+    /// All records of the call.
     #[serde(rename = "n", default, skip_serializing_if = "is_zero")]
     pub received: i64,
-    /// Records stored as new facts.
+    /// Records that were stored as new facts.
     #[serde(rename = "s", default, skip_serializing_if = "is_zero")]
     pub stored: i64,
-    /// Records equal to what stood.
+    /// Records that are equal to what was stored already.
     #[serde(rename = "d", default, skip_serializing_if = "is_zero")]
     pub duplicates: i64,
-    /// Copies of orders that are not, or no longer, the standing one.
+    /// Copies of orders that are not, or are no longer, the current copy.
     #[serde(rename = "o", default, skip_serializing_if = "is_zero")]
     pub older_copies: i64,
-    /// Records rejected.
+    /// Records that were rejected.
     #[serde(rename = "r", default, skip_serializing_if = "is_zero")]
     pub rejected: i64,
 }
 
 impl IntakeCounts {
-    /// Adds other counts.
+    /// Adds other counts to these.
     pub fn add(&mut self, other: &Self) {
         self.add_times(other, 1);
     }
@@ -160,32 +160,32 @@ impl IntakeCounts {
     }
 }
 
-/// What an order adds to the figures, under `C`, the name of a campaign.
+/// What an order adds to the figures. `C` is how a campaign is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderFigures<C> {
-    /// Of all its amounts.
+    /// The currency of all amounts of the order.
     pub currency: Currency,
-    /// Where it stands.
+    /// The current status of the order.
     pub status: Status,
-    /// What it is worth.
+    /// The total of the order.
     pub total: Money,
-    /// What of its refund its campaign has.
+    /// The part of the refund that is shown for the campaign.
     pub refunded: Money,
-    /// What it brings in, if it counts.
+    /// The amount that the order adds to revenue, if the order counts.
     pub amount: Money,
-    /// Why it does not count.
+    /// The reason why the order does not count, if it does not.
     pub not_counted: Option<NotCounted>,
-    /// Who earned it.
+    /// The campaign that earned the order, and the channel it did so on.
     pub credit: Option<(C, Channel)>,
-    /// The customer's first counted order for that campaign.
+    /// True where this is the customer's first counted order for that campaign.
     pub first_purchase: bool,
 }
 
-/// The sums of a day, or of many days. `C` names a campaign: its id in storage, its place in file runs.
+/// The sums of one day or of many days. `C` is how a campaign is named: by its id in storage, by its index in runs over files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(serialize = "C: Serialize", deserialize = "C: Deserialize<'de> + Ord"))]
 pub struct Aggregate<C> {
-    /// By campaign and channel.
+    /// The figures by campaign and channel.
     #[serde(
         rename = "r",
         with = "pairs",
@@ -193,7 +193,7 @@ pub struct Aggregate<C> {
         skip_serializing_if = "BTreeMap::is_empty"
     )]
     pub rows: BTreeMap<(C, Channel), Figures>,
-    /// Orders by status, in all currencies.
+    /// The orders by status and currency, with their number and totals.
     #[serde(
         rename = "s",
         with = "pairs",
@@ -201,24 +201,24 @@ pub struct Aggregate<C> {
         skip_serializing_if = "BTreeMap::is_empty"
     )]
     pub statuses: BTreeMap<(Status, Currency), Tally>,
-    /// Counted orders.
+    /// The counted orders.
     #[serde(rename = "c", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counted: Tallies,
-    /// Counted orders that nobody earned.
+    /// The counted orders that no campaign earned.
     #[serde(rename = "u", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub uncredited: Tallies,
-    /// Orders that do not count, by reason.
+    /// The number of orders that do not count, by reason.
     #[serde(rename = "x", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub not_counted: BTreeMap<NotCounted, i64>,
-    /// Records of orders that arrived.
+    /// The records of orders that arrived.
     #[serde(rename = "io", default)]
     pub orders_in: IntakeCounts,
-    /// Records of events that arrived.
+    /// The records of events that arrived.
     #[serde(rename = "ie", default)]
     pub events_in: IntakeCounts,
 }
 
-/// Maps with keys that are no JSON texts, as lists of pairs.
+/// Writes maps as lists of pairs, since their keys are not JSON texts.
 mod pairs {
     use std::collections::BTreeMap;
 
@@ -256,12 +256,12 @@ impl<C> Default for Aggregate<C> {
 }
 
 impl<C: Ord + Clone> Aggregate<C> {
-    /// One more on a counter.
+    /// Adds one to a counter of a campaign on a channel.
     pub fn add_counter(&mut self, campaign: C, channel: Channel, counter: Counter) {
         self.rows.entry((campaign, channel)).or_default().counters[counter as usize] += 1;
     }
 
-    /// One more order.
+    /// Adds one order to all figures that it belongs to.
     pub fn add_order(&mut self, order: &OrderFigures<C>) {
         self.statuses
             .entry((order.status, order.currency))
@@ -296,12 +296,12 @@ impl<C: Ord + Clone> Aggregate<C> {
         }
     }
 
-    /// Adds another daily aggregate, figure by figure.
+    /// Adds another daily aggregate to this one, figure by figure.
     pub fn add(&mut self, other: &Self) {
         self.add_times(other, 1);
     }
 
-    /// Takes another daily aggregate away, figure by figure: a difference may be negative.
+    /// Subtracts another daily aggregate from this one, figure by figure. The difference may be negative.
     pub fn subtract(&mut self, other: &Self) {
         self.add_times(other, -1);
     }
@@ -343,7 +343,7 @@ impl<C: Ord + Clone> Aggregate<C> {
         self.events_in.add_times(&other.events_in, sign);
     }
 
-    /// What all campaigns earned together, by currency.
+    /// What all campaigns together earned, by currency.
     pub fn credited(&self) -> Tallies {
         let mut credited = Tallies::new();
         for (&currency, earned) in self.rows.values().flat_map(|figures| &figures.earned) {
@@ -356,7 +356,7 @@ impl<C: Ord + Clone> Aggregate<C> {
         credited
     }
 
-    /// The invariant of rule 5: counted = credited + uncredited, in count and in money, per currency.
+    /// The invariant of rule 5: counted = credited + uncredited, both in number and in money, for each currency.
     pub fn adds_up(&self) -> bool {
         let mut both = self.credited();
         for (&currency, &tally) in &self.uncredited {
@@ -367,12 +367,12 @@ impl<C: Ord + Clone> Aggregate<C> {
     }
 }
 
-/// The number of orders in tallies.
+/// The number of orders in all the tallies.
 pub fn orders_of(tallies: &Tallies) -> i64 {
     tallies.values().map(|tally| tally.0).sum()
 }
 
-/// The amounts in tallies.
+/// The amounts in the tallies, by currency.
 pub fn amounts_of(tallies: &Tallies) -> Sums {
     tallies
         .iter()

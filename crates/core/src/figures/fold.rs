@@ -1,4 +1,4 @@
-//! The fold: a customer's timeline into entries, and entries into a contribution by day. Every report is a sum of contributions.
+//! The fold: it makes entries of a customer's timeline and a contribution of the entries. Reports are sums of contributions.
 
 use std::collections::BTreeMap;
 
@@ -14,25 +14,25 @@ use crate::value::id::{CampaignId, MessageId, OrderId};
 use crate::value::money::{Currency, Money};
 use crate::value::time::{Day, Instant};
 
-/// Names the rules by which facts become a contribution. Whoever changes the fold so that the same facts give another one raises it,
-/// as a text: everybody who was folded by a lesser one is folded again, once. Since 2 a campaign's `refunded` is of orders that count,
-/// or would but for their refund.
+/// The version of the fold. Whoever changes the fold so that the same facts give another contribution raises this text. Then
+/// every customer who was folded by a lesser version is folded again, once. Since version 2, a campaign's `refunded` covers the
+/// orders that count, or that would count if they were not refunded.
 pub const FOLD_VERSION: &str = "2";
 
-/// All that decisions depend on besides a customer's own facts.
+/// Everything that decisions depend on besides a customer's own facts.
 #[derive(Debug)]
 pub struct World<'a> {
-    /// The campaigns, as they stand.
+    /// The campaigns as they are now.
     pub catalog: &'a Catalog,
-    /// The settings, by version.
+    /// All versions of the settings.
     pub versions: &'a Versions,
-    /// How far back anything decided looks; `None` in file runs.
+    /// How far back any decision looks, in milliseconds; `None` in runs over files, where nothing limits it.
     pub look_back_ms: Option<i64>,
     rules: Vec<Rules<'a>>,
 }
 
 impl<'a> World<'a> {
-    /// Holds every version of the settings against the campaigns.
+    /// Combines every version of the settings with the campaigns.
     pub fn new(catalog: &'a Catalog, versions: &'a Versions, look_back_ms: Option<i64>) -> Self {
         let rules = versions
             .all()
@@ -52,17 +52,17 @@ impl<'a> World<'a> {
         &self.rules[self.versions.place_at(at)]
     }
 
-    /// The newest settings.
+    /// The newest version of the settings.
     pub fn newest(&self) -> &'a Settings {
         &self.versions.newest().settings
     }
 
-    /// A fact's day, fixed by the zone in force at its instant.
+    /// The day of a fact, by the time zone that is in force at the instant of the fact.
     pub fn day(&self, at: Instant) -> Day {
         at.day(self.rules_at(at).settings.timezone)
     }
 
-    /// The timeline of a customer's events; those of campaigns that the catalog does not know are left out,
+    /// The timeline of a customer's events. Events of campaigns that the catalog does not know are left out,
     /// see [`Catalog::witnessing`].
     pub fn timeline<'e>(&self, events: impl IntoIterator<Item = &'e Event>) -> Timeline<'e> {
         let touchpoint = |event: &'e Event| {
@@ -74,7 +74,7 @@ impl<'a> World<'a> {
         Timeline::new(events.into_iter().filter_map(touchpoint).collect())
     }
 
-    /// Decides an order under the rules in force when it was placed.
+    /// Decides who earned an order, by the rules in force when the order was placed.
     pub fn decide<'t>(&self, order: &Order, timeline: &Timeline<'t>) -> Decision<'t> {
         decide(
             order,
@@ -84,7 +84,7 @@ impl<'a> World<'a> {
         )
     }
 
-    /// True where nothing of the same sort lies in the look-back before `at`; `last` is the latest before.
+    /// True where nothing of the same kind lies in the look-back before `at`. `last` is the latest of that kind before `at`.
     fn is_first(&self, last: Option<Instant>, at: Instant) -> bool {
         match (last, self.look_back_ms) {
             (None, _) => true,
@@ -94,17 +94,17 @@ impl<'a> World<'a> {
     }
 }
 
-/// One thing a customer adds to the figures of a day.
+/// One thing that a customer adds to the figures of one day.
 #[derive(Debug)]
 pub enum FoldEntry<'f, 'a> {
-    /// One more on a counter.
+    /// One more on a counter of a campaign on a channel.
     Counter(Day, CampaignIx, Channel, Counter),
-    /// An order, decided; and whether it is the customer's first purchase of the campaign that earned it.
+    /// A decided order, and whether it is the customer's first purchase from the campaign that earned it.
     Order(Day, &'f Order, Decision<'a>, bool),
 }
 
 impl Aggregate<CampaignIx> {
-    /// Adds an entry, whatever its day: for sums over all days, as in file runs.
+    /// Adds an entry and ignores its day. This serves sums over all days, as runs over files make them.
     pub fn add_entry(&mut self, entry: &FoldEntry<'_, '_>) {
         match *entry {
             FoldEntry::Counter(_, campaign, channel, counter) => {
@@ -126,7 +126,7 @@ impl Aggregate<CampaignIx> {
     }
 }
 
-/// Folds a customer's facts into entries: events first, then orders by (`placed_at`, `order_id`).
+/// Folds a customer's facts into entries: first the events, then the orders by (`placed_at`, `order_id`).
 pub fn fold<'f, 'a>(
     timeline: &Timeline<'a>,
     orders: &'f [Order],
@@ -160,7 +160,7 @@ fn fold_message<'f, 'a>(
     world: &World<'_>,
     each: &mut impl FnMut(FoldEntry<'f, 'a>),
 ) {
-    // The latest of each sort so far: any, delivered, opened, clicked, bounced.
+    // The latest time of each kind so far: any event, delivered, opened, clicked, bounced.
     let mut last = [None; 5];
     for touchpoint in touchpoints {
         let day = world.day(touchpoint.at);
@@ -208,53 +208,53 @@ fn fold_message<'f, 'a>(
 /// What one customer adds to every day that is folded.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Contribution {
-    /// By day; a day without anything is absent.
+    /// The part of each day. A day to which the customer adds nothing is absent.
     pub days: BTreeMap<Day, DayPart>,
 }
 
 /// What one customer adds to one day.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DayPart {
-    /// Engagement by campaign and channel.
+    /// The counters of engagement by campaign and channel.
     #[serde(rename = "g", default, skip_serializing_if = "Vec::is_empty")]
     pub counters: Vec<(CampaignId, Channel, [i64; COUNTERS])>,
-    /// Orders placed that day, by (`placed_at`, `order_id`).
+    /// The orders placed on that day, by (`placed_at`, `order_id`).
     #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
     pub orders: Vec<OrderLine>,
 }
 
-/// One order as the last run decided it: what the figures, the purchase list and the explanation must agree on.
+/// One order as the last run decided it. The figures, the list of purchases and the explanation must agree on this line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderLine {
-    /// Which order.
+    /// The id of the order.
     #[serde(rename = "i")]
     pub order_id: OrderId,
-    /// When it was placed.
+    /// When the order was placed, in UTC.
     #[serde(rename = "p")]
     pub placed_at: Instant,
-    /// Of all its amounts.
+    /// The currency of all amounts of the order.
     #[serde(rename = "y")]
     pub currency: Currency,
-    /// Where it stands.
+    /// The current status of the order.
     #[serde(rename = "s")]
     pub status: Status,
-    /// What it is worth.
+    /// The total of the order.
     #[serde(rename = "t")]
     pub total: Money,
-    /// What of its refund its campaign has. In lines of before this was ruled it is every refund, and so the daily aggregates had it:
-    /// what a fold takes away is what was added.
+    /// The part of the refund that is shown for the campaign. A line from before fold version 2 holds the whole refund, and the
+    /// daily aggregates were given the same: a fold subtracts exactly what was added.
     #[serde(rename = "f", default, skip_serializing_if = "is_nothing")]
     pub refunded: Money,
-    /// What it brings in, if it counts.
+    /// The amount that the order adds to revenue, if the order counts.
     #[serde(rename = "a")]
     pub amount: Money,
-    /// Why it does not count.
+    /// The reason why the order does not count, if it does not.
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub not_counted: Option<NotCounted>,
-    /// Who earned it.
+    /// The campaign and the touch that earned the order, if any did.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub credit: Option<LineCredit>,
-    /// The customer's first purchase of that campaign.
+    /// True where the order is the customer's first purchase from that campaign.
     #[serde(rename = "b", default, skip_serializing_if = "std::ops::Not::not")]
     pub first_purchase: bool,
 }
@@ -263,25 +263,25 @@ fn is_nothing(amount: &Money) -> bool {
     amount.is_zero()
 }
 
-/// Who earned an order, and by what.
+/// The campaign and the touch that earned an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineCredit {
-    /// Whose message.
+    /// The campaign that earned the order.
     pub campaign_id: CampaignId,
-    /// Where.
+    /// The channel of the message.
     pub channel: Channel,
-    /// Which message.
+    /// The message that earned the order, where its id is known.
     pub message_id: Option<MessageId>,
-    /// What connects it to the order.
+    /// The kind of event that connects the message to the order.
     pub touch_kind: EventKind,
-    /// When that happened.
+    /// When that event happened, in UTC.
     pub touch_at: Instant,
-    /// When the message was sent.
+    /// When the message was sent, in UTC.
     pub sent_at: Instant,
 }
 
 impl LineCredit {
-    /// A decision's credit, with the campaign's id in place of its place.
+    /// The credit of a decision, with the id of the campaign instead of its index in the catalog.
     pub fn of(credit: &crate::attribution::decide::Credit<'_>, catalog: &Catalog) -> Self {
         Self {
             campaign_id: catalog.at(credit.message.campaign).campaign_id.clone(),
@@ -298,7 +298,7 @@ impl LineCredit {
 }
 
 impl OrderLine {
-    /// The line of a decided order.
+    /// Makes the line of a decided order.
     pub fn of(
         order: &Order,
         decision: &Decision<'_>,
@@ -339,7 +339,7 @@ impl OrderLine {
 }
 
 impl DayPart {
-    /// What this part adds to its day's daily aggregate.
+    /// What this part adds to the daily aggregate of its day.
     pub fn aggregate(&self) -> Aggregate<CampaignId> {
         let mut aggregate = Aggregate::default();
         for (campaign, channel, counters) in &self.counters {
@@ -357,7 +357,7 @@ impl DayPart {
 }
 
 impl Contribution {
-    /// Folds a customer's facts; days before `from` are left out.
+    /// Folds a customer's facts. Days before `from` are left out.
     pub fn of(timeline: &Timeline<'_>, orders: &[Order], world: &World<'_>, from: Day) -> Self {
         let mut counters: BTreeMap<(Day, CampaignIx, Channel), [i64; COUNTERS]> = BTreeMap::new();
         let mut days: BTreeMap<Day, DayPart> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! Why figures can be zero though there are orders: what the orders and the settings, or the orders and the events, do not have in
-//! common. In fields, and in words that end in what to do.
+//! Why figures can be zero although there are orders: the orders and the settings, or the orders and the events, may not match.
+//! The findings are given in fields, and in sentences that end in what to do.
 
 use serde::Serialize;
 
@@ -8,23 +8,23 @@ use crate::attribution::order::Status;
 use crate::attribution::settings::Settings;
 use crate::figures::daily::Aggregate;
 
-/// What the orders of a report have in common with its settings and its events.
+/// How the orders of a report match its settings and its events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Hints {
-    /// The statuses that orders have, in the order of an order's life.
+    /// The statuses that occur among the orders, in the order of an order's life.
     pub statuses_seen: Vec<Status>,
-    /// Orders whose status counts, whatever else keeps them from counting.
+    /// The number of orders with a status that counts, even if another reason keeps them from counting.
     pub orders_of_counted_statuses: i64,
-    /// Customers who have orders.
+    /// The number of customers who have orders.
     pub customers_with_orders: usize,
-    /// Those of them who have no event at all.
+    /// The number of those customers who have no event at all.
     pub customers_without_event: usize,
-    /// In words: what may be wrong, if anything, and what to do.
+    /// In words: what may be wrong, if anything, and what to do about it.
     pub hints: Vec<String>,
 }
 
 impl Hints {
-    /// Of the sums of all orders; `customers` have orders, and so many of them `without_event`.
+    /// Makes the hints from the sums of all orders. `customers` have orders, and `without_event` of them have no event.
     pub fn new<C>(
         sums: &Aggregate<C>,
         newest: &Settings,
@@ -39,7 +39,7 @@ impl Hints {
             .filter(|(_, tally)| tally.0 != 0)
             .map(|((status, _), _)| *status)
             .collect();
-        // One after the other in the daily aggregate, for each currency.
+        // The daily aggregate has one entry for each currency, so equal statuses follow each other.
         statuses_seen.dedup();
         let counted = orders - by_status.copied().unwrap_or(0);
         let mut hints = Vec::new();

@@ -1,4 +1,4 @@
-//! Reports, made from daily aggregates: the campaign table, orders by status, reconciliation (rule 5).
+//! Reports that are made from daily aggregates: the campaign table, orders by status, and the reconciliation (rule 5).
 
 use std::collections::BTreeMap;
 
@@ -18,40 +18,40 @@ use crate::value::id::CampaignId;
 use crate::value::money::{Currency, Money, Sums, rate};
 use crate::value::time::{Day, Instant};
 
-/// The figures of a row or of the totals that engagement gives.
+/// The figures of a row or of the totals that come from engagement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Engagement {
-    /// Messages delivered, all channels.
+    /// Messages delivered on all channels.
     pub deliveries: i64,
-    /// Opens.
+    /// Opens, including repeated opens of one message.
     pub opens: i64,
-    /// Messages opened.
+    /// Messages that were opened at least once.
     pub unique_opens: i64,
-    /// Messages opened / delivered, over e-mail and push; `None` where more were opened than delivered, for then the sender
-    /// does not report deliveries.
+    /// Messages opened / messages delivered, over e-mail and push. It is `None` where more messages were opened than delivered,
+    /// because then the sender does not report deliveries.
     pub open_rate: Option<String>,
-    /// E-mails bounced.
+    /// E-mails that bounced.
     pub bounces: i64,
-    /// E-mails bounced / with any event.
+    /// E-mails that bounced / e-mails with any event.
     pub bounce_rate: Option<String>,
-    /// Clicks.
+    /// Clicks, including repeated clicks in one message.
     pub clicks: i64,
-    /// Messages clicked.
+    /// Messages that were clicked at least once.
     pub unique_clicks: i64,
 }
 
-/// The figures of a row or of the totals that credits give; left out where revenue is hidden.
+/// The figures of a row or of the totals that come from credits. They are left out where revenue is hidden.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sales {
-    /// Counted orders credited.
+    /// The number of counted orders that are credited.
     pub purchases: i64,
-    /// Buyers.
+    /// The number of buyers.
     pub purchasers: i64,
-    /// What the purchases brought in.
+    /// What the purchases brought in, by currency.
     pub revenue: Sums,
-    /// Refunds of the credited orders that count, or would but for their refund.
+    /// The refunds of credited orders that count, or that would count if they were not refunded.
     pub refunded: Sums,
-    /// Revenue / purchases, per currency.
+    /// Revenue / purchases, for each currency.
     pub average_check: BTreeMap<Currency, String>,
     /// Purchases / unique opens.
     pub purchase_to_open_rate: Option<String>,
@@ -59,7 +59,7 @@ pub struct Sales {
     pub purchase_to_click_rate: Option<String>,
 }
 
-/// The figures of one campaign, day or total, by channel.
+/// The figures of one campaign, one day or the totals, by channel.
 #[derive(Debug, Clone, Default)]
 struct ByChannel([Figures; 3]);
 
@@ -130,28 +130,28 @@ impl ByChannel {
     }
 }
 
-/// One campaign in a report.
+/// The row of one campaign in a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CampaignRow {
-    /// Which.
+    /// The id of the campaign.
     pub campaign_id: CampaignId,
-    /// As of now.
+    /// The name of the campaign, as it is now.
     pub name: String,
-    /// As of now.
+    /// The tags of the campaign, as they are now.
     pub tags: Vec<String>,
-    /// The channels of its events, as of now.
+    /// The channels on which the campaign has events, as of now.
     pub channels: Vec<Channel>,
-    /// Its send time, as of now.
+    /// When the campaign was sent, as known now, in UTC.
     pub sent_at: Option<Instant>,
-    /// Carries an excluded tag, as of now.
+    /// True where the campaign carries an excluded tag, as of now.
     pub excluded: bool,
-    /// From events.
+    /// The figures that come from events.
     #[serde(flatten)]
     pub engagement: Engagement,
-    /// From credits; `None` where revenue is hidden.
+    /// The figures that come from credits; `None` where revenue is hidden.
     #[serde(flatten)]
     pub sales: Option<Sales>,
-    /// What a sale is, in words; `None` where revenue is hidden.
+    /// What counts as a sale, in words; `None` where revenue is hidden.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sale_formula: Option<String>,
 }
@@ -159,35 +159,35 @@ pub struct CampaignRow {
 /// One day of one campaign.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DayRow {
-    /// Which day.
+    /// The calendar day, in the marketplace's time zone.
     pub date: Day,
-    /// From events.
+    /// The figures that come from events.
     #[serde(flatten)]
     pub engagement: Engagement,
-    /// From credits; `None` where revenue is hidden.
+    /// The figures that come from credits; `None` where revenue is hidden.
     #[serde(flatten)]
     pub sales: Option<Sales>,
 }
 
-/// The sums over all rows.
+/// The sums over all rows of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// Campaigns with a row.
+    /// The number of campaigns that have a row.
     pub campaigns: usize,
-    /// From events.
+    /// The figures that come from events.
     #[serde(flatten)]
     pub engagement: Engagement,
-    /// From credits; `None` where revenue is hidden.
+    /// The figures that come from credits; `None` where revenue is hidden.
     #[serde(flatten)]
     pub sales: Option<Sales>,
 }
 
-/// So many orders, worth so much.
+/// A number of orders, and the sum of what they brought in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PurchaseFigures {
-    /// How many.
+    /// The number of orders.
     pub purchases: i64,
-    /// How much.
+    /// What the orders brought in, by currency.
     pub revenue: Sums,
 }
 
@@ -200,34 +200,35 @@ impl PurchaseFigures {
     }
 }
 
-/// counted = credited + uncredited, in count and money, per currency. Never filtered.
+/// The balance counted = credited + uncredited, in number and in money, for each currency. No filter applies to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Balance {
     /// All counted orders.
     pub counted: PurchaseFigures,
-    /// Those somebody earned.
+    /// The counted orders that a campaign earned.
     pub credited: PurchaseFigures,
-    /// Those nobody earned.
+    /// The counted orders that no campaign earned.
     pub uncredited: PurchaseFigures,
 }
 
-/// The campaign report, all rows.
+/// The campaign report with all its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CampaignReport {
-    /// Over all rows.
+    /// The sums over all rows.
     pub totals: Totals,
-    /// In order of the ids' bytes until sorted otherwise.
+    /// The rows, in the order of the bytes of their ids until somebody sorts them.
     pub campaigns: Vec<CampaignRow>,
-    /// `None` where revenue is hidden.
+    /// The balance of counted orders; `None` where revenue is hidden.
     #[serde(flatten)]
     pub balance: Option<Balance>,
-    /// Whose money rows are sorted by: the settings' currency, else the one with the most purchases in the totals, ties by code.
-    /// `None` where there is no money, or it is hidden.
+    /// The currency whose money the rows are sorted by. It is the currency of the settings. Without one it is the currency with
+    /// the most purchases in the totals, and between equals the first by code. It is `None` where there is no money or where
+    /// money is hidden.
     #[serde(skip)]
     pub sort_currency: Option<Currency>,
 }
 
-/// The figures do not add up: the report must not be shown.
+/// The error for figures that do not add up. Such a report must not be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the sums do not add up: counted orders are not credited plus uncredited ones")]
 pub struct DoesNotAddUp;
@@ -235,11 +236,11 @@ pub struct DoesNotAddUp;
 /// Which rows a campaign report shows.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Only the part of one channel.
+    /// Only the figures of this channel.
     pub channel: Option<Channel>,
     /// Only campaigns that carry this tag.
     pub tag: Option<String>,
-    /// Only campaigns whose name holds this, in any case.
+    /// Only campaigns whose name contains this text, in upper or lower case.
     pub name: Option<String>,
 }
 
@@ -261,11 +262,11 @@ impl Filter {
     }
 }
 
-/// Makes the campaign report from the sums of a period. `campaign` finds a campaign as it stands now; one that it does not
+/// Makes the campaign report from the sums of a period. `campaign` finds a campaign as it is now. A campaign that it does not
 /// find is shown by its id.
 ///
 /// # Errors
-/// [`DoesNotAddUp`] where counted orders are not credited plus uncredited ones.
+/// [`DoesNotAddUp`] where counted orders are not the sum of credited and uncredited ones.
 pub fn campaign_report<'c, C: Ord + Clone>(
     sums: &Aggregate<C>,
     campaign: impl Fn(&C) -> std::borrow::Cow<'c, Campaign>,
@@ -309,7 +310,7 @@ pub fn campaign_report<'c, C: Ord + Clone>(
         let any = earned.filter(|(_, sum)| {
             sum.purchases != 0 || !sum.revenue.is_zero() || !sum.refunded.is_zero()
         });
-        // Of equals `max_by_key` takes the last.
+        // Between equals `max_by_key` takes the last, so the order is reversed to make that the first by code.
         any.rev()
             .max_by_key(|(_, sum)| sum.purchases)
             .map(|(currency, _)| currency)
@@ -352,7 +353,7 @@ fn campaign_row(
     }
 }
 
-/// One campaign's row and its days. A campaign without anything in the period has a row of zeros and no days.
+/// The row of one campaign and the rows of its days. A campaign without any figures in the period has a row of zeros and no days.
 pub fn one_campaign(
     days: &BTreeMap<Day, Aggregate<CampaignId>>,
     campaign: &Campaign,
@@ -412,7 +413,7 @@ impl CampaignRow {
         "sale_formula",
     ];
 
-    /// What the row is sorted by; `None` where it has no such value, or no money in that currency.
+    /// The value that the row is sorted by. It is `None` where the row has no such value, or no money in that currency.
     pub fn sort_value(&self, by: &Sorting) -> Option<SortValue> {
         let text = |text: &str| Some(SortValue::Text(text.to_owned()));
         let count = |count: i64| Some(SortValue::Number(count.into()));
@@ -456,38 +457,38 @@ impl CampaignRow {
     }
 }
 
-/// Sorts rows by a column of [`CampaignRow::COLUMNS`]; absent values last, ties by campaign id.
+/// Sorts rows by a column of [`CampaignRow::COLUMNS`]. Absent values come last, and equal values are sorted by campaign id.
 pub fn sort_rows(rows: &mut Vec<CampaignRow>, by: &Sorting) {
     by.sort(rows, |row| (row.sort_value(by), row.campaign_id.clone()));
 }
 
-/// So many orders, in all currencies.
+/// A number of orders in all currencies, and the sum of their totals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
 pub struct OrdersAmount {
-    /// How many.
+    /// The number of orders.
     pub orders: i64,
-    /// Their totals.
+    /// The sum of their totals, by currency.
     pub amount: Sums,
 }
 
 /// The orders of one status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StatusRow {
-    /// Which status.
+    /// The status of these orders.
     pub status: Status,
-    /// Its orders.
+    /// The number and totals of these orders.
     #[serde(flatten)]
     pub orders: OrdersAmount,
 }
 
-/// Orders by status over a period.
+/// The orders of a period by status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OrdersReport {
-    /// Those that have orders, in the order of an order's life.
+    /// The statuses that have orders, in the order of an order's life.
     pub statuses: Vec<StatusRow>,
-    /// Of [`Status::IN_TOTAL`].
+    /// The orders in a status of [`Status::IN_TOTAL`].
     pub total: OrdersAmount,
-    /// Apart.
+    /// The cancelled orders, which are not part of the total.
     pub cancelled: OrdersAmount,
 }
 
@@ -522,9 +523,9 @@ pub fn orders_report<C>(sums: &Aggregate<C>) -> OrdersReport {
 /// uncredited; received = stored + duplicates + older copies + rejected, by day of arrival.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reconciliation {
-    /// Orders.
+    /// Where every order went.
     pub orders: OrdersReconciled,
-    /// Events.
+    /// Where every event went.
     pub events: EventsReconciled,
 }
 
@@ -537,7 +538,7 @@ pub struct OrdersReconciled {
     pub older_copies: i64,
     pub rejected: i64,
     pub stored: i64,
-    /// Orders stored for the first time, by day of arrival; `stored` is by the day they were placed.
+    /// Orders stored for the first time, by day of arrival. `stored` instead goes by the day on which orders were placed.
     pub arrived: i64,
     pub counted: i64,
     pub credited: i64,

@@ -1,4 +1,4 @@
-//! In which order the rows of a report stand: by one column, and money by one currency for the whole report (rule 5, API.md).
+//! The order of the rows of a report: by one column, and for money by one currency in the whole report (rule 5, API.md).
 
 use std::cmp::Ordering;
 
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::value::money::{Currency, Money};
 
-/// What rows are sorted by.
+/// What the rows of a report are sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sorting {
     /// A column of the report.
     pub column: &'static str,
-    /// The greatest value first.
+    /// True where the greatest value comes first.
     pub descending: bool,
-    /// Whose money, where the column is money: amounts of two currencies are never compared.
+    /// The currency to compare, where the column is money: amounts of two currencies are never compared.
     pub currency: Option<Currency>,
 }
 
@@ -23,12 +23,13 @@ pub struct Sorting {
 pub enum SortValue {
     /// A count, a rate or an amount.
     Number(Money),
-    /// Anything else, by its bytes.
+    /// Any other value, which is compared by its bytes.
     Text(String),
 }
 
 impl Sorting {
-    /// The order of two rows, each a value and an id: absent values come last either way, and ties go by id.
+    /// The order of two rows, each given as a value and an id. Absent values come last in either direction, and equal values are
+    /// ordered by id.
     pub fn compare<I: Ord>(
         &self,
         (a, a_id): &(Option<SortValue>, I),
@@ -42,7 +43,7 @@ impl Sorting {
         by_value.then_with(|| a_id.cmp(b_id))
     }
 
-    /// Sorts rows; `place` says of each its value and its id.
+    /// Sorts rows. `place` returns the value and the id of each row.
     pub fn sort<T, I: Ord>(&self, rows: &mut Vec<T>, place: impl Fn(&T) -> (Option<SortValue>, I)) {
         let mut placed: Vec<_> = rows.drain(..).map(|row| (place(&row), row)).collect();
         placed.sort_by(|(a, _), (b, _)| self.compare(a, b));

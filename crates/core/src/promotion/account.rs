@@ -1,7 +1,7 @@
-//! What one customer was offered and used of one promotion, and what that adds to the promotion's figures (rule 6).
+//! The promotion account: what one customer was offered and used of one promotion, and what that adds to its figures (rule 6).
 //!
-//! A promotion account is to promotions what a timeline is to campaigns: a set of facts. [`Account::figures`] is a pure function of it, so
-//! which fact came first does not matter, and every figure of a promotion is a sum over promotion accounts.
+//! A promotion account is to promotions what a timeline is to campaigns: a set of facts. [`Account::figures`] is a pure function
+//! of it. So it does not matter which fact came first, and every figure of a promotion is a sum over promotion accounts.
 
 use std::collections::BTreeMap;
 
@@ -11,111 +11,111 @@ use crate::promotion::redemption::Outcome;
 use crate::value::id::{AssignmentId, RedemptionId, SegmentName, TierId, VoucherCode};
 use crate::value::time::{Day, Instant};
 
-/// An assignment, as far as it matters to figures.
+/// The parts of an assignment that matter to figures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
-    /// Which.
+    /// The id of the assignment.
     #[serde(rename = "i")]
     pub assignment_id: AssignmentId,
-    /// When the offer was made.
+    /// When the offer was made, in UTC.
     #[serde(rename = "t")]
     pub at: Instant,
-    /// Its step.
+    /// The tier that was offered, of a tiered promotion.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub tier_id: Option<TierId>,
-    /// Its segment.
+    /// The segment of the customer when the offer was made.
     #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<SegmentName>,
-    /// Its code.
+    /// The voucher code that was given.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub voucher_code: Option<VoucherCode>,
-    /// A failed one is no offer.
+    /// Whether the assignment succeeded. A failed assignment is not an offer.
     #[serde(rename = "o", default)]
     pub result: Outcome,
 }
 
-/// A redemption, as far as it matters to figures.
+/// The parts of a redemption that matter to figures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Use {
-    /// Which.
+    /// The id of the redemption.
     #[serde(rename = "i")]
     pub redemption_id: RedemptionId,
-    /// When it happened.
+    /// When the promotion was used, in UTC.
     #[serde(rename = "t")]
     pub at: Instant,
-    /// The calendar day of that, in the marketplace's zone of that time.
+    /// The calendar day of the use, in the marketplace's time zone at that time.
     #[serde(rename = "d")]
     pub day: Day,
-    /// Its code.
+    /// The voucher code that was used.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub voucher_code: Option<VoucherCode>,
-    /// Its step, where it was told.
+    /// The tier that was used, where the redemption states it.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub tier_id: Option<TierId>,
-    /// The assignment it names.
+    /// The assignment that the redemption names.
     #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
     pub assignment_id: Option<AssignmentId>,
-    /// Whether it went well.
+    /// Whether the use succeeded.
     #[serde(rename = "o", default)]
     pub result: Outcome,
-    /// It was taken back.
+    /// True where the redemption was rolled back.
     #[serde(rename = "b", default, skip_serializing_if = "std::ops::Not::not")]
     pub rolled_back: bool,
 }
 
 impl Use {
-    /// A success that stands.
+    /// True for a successful redemption that was not rolled back.
     fn counts(&self) -> bool {
         self.result == Outcome::Success && !self.rolled_back
     }
 }
 
-/// All that one customer was offered and used of one promotion.
+/// Everything that one customer was offered and used of one promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Account {
-    /// Assignments, in order of arrival.
+    /// The assignments, in order of arrival.
     #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
     pub offers: Vec<Offer>,
-    /// Redemptions, in order of arrival.
+    /// The redemptions, in order of arrival.
     #[serde(rename = "r", default, skip_serializing_if = "Vec::is_empty")]
     pub uses: Vec<Use>,
 }
 
-/// What a figure is of: the step and the segment of the assignment.
+/// What a figure is grouped by: the tier and the segment of the assignment.
 pub type TierAndSegment = (Option<TierId>, Option<SegmentName>);
 
-/// Figures of a step and a segment.
+/// The figures of one tier and segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CellFigures {
-    /// Successful assignments.
+    /// The number of successful assignments.
     pub assigned: i64,
-    /// Of these, redeemed at least once.
+    /// How many of these assignments were redeemed at least once.
     pub redeemed: i64,
-    /// Successful redemptions that stand.
+    /// The number of successful redemptions that were not rolled back.
     pub redemptions: i64,
 }
 
-/// Figures of a day.
+/// The figures of one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DayFigures {
-    /// Successful assignments whose first redemption that stands was on this day.
+    /// Successful assignments whose first redemption that was not rolled back happened on this day.
     pub redeemed: i64,
-    /// Successful redemptions that stand.
+    /// Successful redemptions that were not rolled back.
     pub success: i64,
-    /// Failed ones.
+    /// Failed redemptions.
     pub failure: i64,
 }
 
 /// What a promotion account adds to the figures of its promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AccountFigures {
-    /// By step and segment.
+    /// The figures by tier and segment.
     pub cells: BTreeMap<TierAndSegment, CellFigures>,
-    /// By day.
+    /// The figures by calendar day.
     pub days: BTreeMap<Day, DayFigures>,
-    /// Successes that were taken back.
+    /// The number of successful redemptions that were rolled back.
     pub rolled_back: i64,
-    /// Assignments with a code, successful and failed.
+    /// The number of assignments with a code: first the successful ones, then the failed ones.
     pub publications: [i64; 2],
 }
 
@@ -164,8 +164,8 @@ impl Account {
         figures
     }
 
-    /// The successful assignment that a redemption belongs to: the one it names, else the customer's earliest, those with its
-    /// code first.
+    /// The successful assignment that a redemption belongs to. It is the one that the redemption names. If it names none, it is
+    /// the customer's earliest, where assignments with its code come first.
     fn belongs_to(&self, used: &Use) -> Option<&Offer> {
         let mut offers = self
             .offers
@@ -179,14 +179,14 @@ impl Account {
         offers.min_by_key(|offer| (!has_its_code(offer), offer.at, &offer.assignment_id))
     }
 
-    /// True where an assignment of this id is here, successful or not.
+    /// True where the account has an assignment with this id, successful or not.
     pub fn knows(&self, assignment: &AssignmentId) -> bool {
         self.offers
             .iter()
             .any(|offer| offer.assignment_id == *assignment)
     }
 
-    /// True where a successful assignment gave this code.
+    /// True where a successful assignment gave this code to the customer.
     pub fn holds_code(&self, code: &VoucherCode) -> bool {
         let gives = |offer: &&Offer| {
             offer.result == Outcome::Success && offer.voucher_code.as_ref() == Some(code)
@@ -194,7 +194,7 @@ impl Account {
         self.offers.iter().find(gives).is_some()
     }
 
-    /// Redemptions that went well and stand.
+    /// The number of successful redemptions that were not rolled back.
     pub fn successes(&self) -> i64 {
         self.uses.iter().filter(|used| used.counts()).count() as i64
     }
@@ -209,7 +209,7 @@ impl AccountFigures {
         self.cells.entry(cell).or_default()
     }
 
-    /// What has to be added to `before` so that it becomes this.
+    /// The difference that must be added to `before` to give these figures.
     pub fn minus(&self, before: &Self) -> Self {
         let mut difference = self.clone();
         for (cell, was) in &before.cells {

@@ -1,43 +1,43 @@
-//! Why a redeem is refused, which flags a redemption carries, from when on a promotion is tracked, and what a second record of a
-//! known id is (rule 6). What limits refuse and flag stands in [`limits`](super::limits).
+//! Why a redeem is refused, which flags a redemption carries, from when on a promotion is tracked, and what a second record with
+//! a known id means (rule 6). Module [`limits`](super::limits) says what limits refuse and flag.
 
 use std::collections::BTreeSet;
 
 use crate::promotion::Promotion;
 use crate::promotion::limits::{Cost, is_of_another_currency};
 use crate::promotion::redemption::{Flag, Redemption, Refusal, Stated};
-use crate::record::{Code, Problem};
+use crate::record::{Code, RecordProblem};
 use crate::value::id::CustomerId;
 use crate::value::time::Instant;
 
-/// The voucher of a code, as it is now.
+/// The state of the voucher of a code, as it is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct VoucherState {
-    /// The promotion has such a voucher.
+    /// True where the promotion has a voucher with this code.
     pub exists: bool,
-    /// It is not redeemed any more.
+    /// True where the voucher may not be redeemed any more.
     pub disabled: bool,
-    /// Successful assignments gave its code to somebody.
+    /// True where a successful assignment gave the code to any customer.
     pub assigned: bool,
 }
 
-/// What is known of that which a redemption names, as it is now.
+/// What is known now of the things that a redemption names.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'a> {
-    /// Its promotion.
+    /// The promotion of the redemption.
     pub promotion: &'a Promotion,
-    /// The voucher of its code; `None` where it names no code.
+    /// The voucher of the code; `None` where the redemption names no code.
     pub voucher: Option<VoucherState>,
-    /// A successful assignment gave the code to its customer.
+    /// True where a successful assignment gave the code to the customer of the redemption.
     pub holds_code: bool,
-    /// The assignment that it names is of its promotion and its customer.
+    /// True where the named assignment belongs to the promotion and the customer of the redemption.
     pub knows_assignment: bool,
-    /// Whose the order is that it names; `None` where there is no such order.
+    /// The customer of the order that the redemption names; `None` where there is no such order.
     pub buyer: Option<&'a CustomerId>,
 }
 
 impl Surroundings<'_> {
-    /// Its code is of others.
+    /// True where the code was given to other customers and not to this one.
     fn is_of_others(&self) -> bool {
         self.voucher.is_some_and(|voucher| voucher.assigned) && !self.holds_code
     }
@@ -51,7 +51,7 @@ impl Surroundings<'_> {
     }
 }
 
-/// Why a redeem is refused before any limit is looked at: the first reason that holds.
+/// Why a redeem is refused before any limit is checked. The first reason that holds is given.
 pub fn refusal(at: Instant, known: &Surroundings<'_>) -> Option<Refusal> {
     let voucher = known.voucher;
     let reasons = [
@@ -71,8 +71,9 @@ pub fn refusal(at: Instant, known: &Surroundings<'_>) -> Option<Refusal> {
     first.map(|(_, reason)| reason)
 }
 
-/// The flags of a success that happened `at` and cost `cost`: those of limits as they were found at its arrival, all others as they
-/// hold now. It is the same for a redemption that was reported and for one that was asked for here, and stays when it is taken back.
+/// The flags of a success that happened `at` and cost `cost`. Flags of limits are kept as they were at arrival, and all others
+/// are set as they hold now. The flags are the same for a reported redemption and a redeem call, and a rollback does not change
+/// them.
 pub fn flags(
     redemption: &Redemption,
     at: Instant,
@@ -117,11 +118,11 @@ pub fn flags(
     now.chain(of_limits).collect()
 }
 
-/// A promotion is tracked from a time on.
+/// Checks that a promotion was already tracked when it was used.
 ///
 /// # Errors
-/// `before_tracking`: it was redeemed before that.
-pub fn tracked(at: Instant, promotion: &Promotion) -> Result<(), Problem> {
+/// `before_tracking` where it was used before `tracking_from`.
+pub fn tracked(at: Instant, promotion: &Promotion) -> Result<(), RecordProblem> {
     if at >= promotion.tracking_from {
         return Ok(());
     }
@@ -129,21 +130,25 @@ pub fn tracked(at: Instant, promotion: &Promotion) -> Result<(), Problem> {
         "redeemed_at: {at} is before {}, from when on this promotion is tracked",
         promotion.tracking_from
     );
-    Err(Problem::of("redeemed_at", Code::BeforeTracking, detail))
+    Err(RecordProblem::of(
+        "redeemed_at",
+        Code::BeforeTracking,
+        detail,
+    ))
 }
 
-/// What a second record of a known id is.
+/// What a second record with a known id means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Copy {
-    /// Nothing that both state differs: the first stands.
+    /// No field that both records state differs. The first record is kept.
     Duplicate,
-    /// This field differs: the first stands.
+    /// This field differs. The first record is kept.
     Conflict(&'static str),
-    /// The first waits in quarantine, and this one says something else or more: it takes its place.
+    /// The first record waits in quarantine, and this one states something different or more. It replaces the first.
     Replaces,
 }
 
-/// What a second record of a known id is, by what both state.
+/// Compares a second record with the known one, by the fields that both state.
 pub fn copy(known: &Stated, copy: &Stated, waits: bool) -> Copy {
     let pairs = || known.iter().zip(copy);
     let differs = pairs().find_map(|((field, known), (_, copy))| {
@@ -187,7 +192,7 @@ mod tests {
         Redemption::read(&Record::from_json(&json).unwrap(), &acceptance_window).unwrap()
     }
 
-    /// All that is wrong at once: a voucher is none, off, and of others, before the promotion starts and after it ends.
+    /// Everything is wrong at once: the voucher does not exist, is disabled and is of others, and the time does not fit.
     #[test]
     fn the_first_reason_that_holds_is_the_reason() {
         let timed = r#"{"starts_at":"2026-11-20T10:00:00Z","ends_at":"2026-11-20T11:00:00Z"}"#;
@@ -300,7 +305,7 @@ mod tests {
                 knows_assignment,
                 buyer: order,
             };
-            // What older versions stored of other flags is of no account.
+            // Other flags that older versions stored are ignored.
             let stored =
                 BTreeSet::from([Flag::OverCap, Flag::OutsideTimeframe, Flag::WrongCustomer]);
             let expected: BTreeSet<Flag> = [Flag::OverCap].into_iter().chain(flag).collect();

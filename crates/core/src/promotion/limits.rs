@@ -1,22 +1,22 @@
-//! What a success costs, and what it takes of its limits: those of its customer, its voucher, the cap and the budget (rule 6).
+//! What a success costs and takes of its limits: those of the customer, the voucher, the cap and the budget (rule 6).
 
 use std::collections::BTreeSet;
 
 use crate::promotion::Promotion;
 use crate::promotion::pool::{Pool, Took};
 use crate::promotion::redemption::{Flag, Outcome, Redemption, Refusal};
-use crate::record::{Code, Problem};
+use crate::record::{Code, RecordProblem};
 use crate::value::money::{Currency, Money};
 
-/// What a success costs, and in which currency.
+/// What a success costs: an amount and its currency.
 pub type Cost = (Money, Currency);
 
-/// What a redemption costs: its reward, in its own currency or the promotion's; a success that tells none costs the value of an
-/// amount, and nothing where the promotion gives something else.
+/// What a redemption costs. It is the reward, in the redemption's own currency or else the promotion's. A success without a
+/// reward costs the value of the promotion where that is an amount, and nothing where the promotion gives something else.
 ///
 /// # Errors
-/// `missing`: neither the reward nor the promotion has a currency.
-pub fn cost(redemption: &Redemption, promotion: &Promotion) -> Result<Option<Cost>, Problem> {
+/// `missing` where neither the redemption nor the promotion has a currency.
+pub fn cost(redemption: &Redemption, promotion: &Promotion) -> Result<Option<Cost>, RecordProblem> {
     let Some(amount) = redemption.reward_amount else {
         let succeeded = redemption.result == Outcome::Success;
         let value = promotion.cost_of_a_use(redemption.tier_id.as_ref());
@@ -24,7 +24,7 @@ pub fn cost(redemption: &Redemption, promotion: &Promotion) -> Result<Option<Cos
     };
     match redemption.currency.or(promotion.reward_currency()) {
         Some(currency) => Ok(Some((amount, currency))),
-        None => Err(Problem::of(
+        None => Err(RecordProblem::of(
             "currency",
             Code::Missing,
             "currency is needed beside reward_amount: this promotion has none",
@@ -32,11 +32,14 @@ pub fn cost(redemption: &Redemption, promotion: &Promotion) -> Result<Option<Cos
     }
 }
 
-/// What a redeem costs.
+/// What a redeem call costs.
 ///
 /// # Errors
-/// `missing` as [`cost`]; `other_currency`: the budget is of another one.
-pub fn cost_of_redeem(asked: &Redemption, promotion: &Promotion) -> Result<Option<Cost>, Problem> {
+/// `missing` as for [`cost`]; `other_currency` where the budget has another currency.
+pub fn cost_of_redeem(
+    asked: &Redemption,
+    promotion: &Promotion,
+) -> Result<Option<Cost>, RecordProblem> {
     let cost = cost(asked, promotion)?;
     match (cost, promotion.budget) {
         (Some((_, currency)), Some(budget)) if currency != budget.currency => {
@@ -44,19 +47,19 @@ pub fn cost_of_redeem(asked: &Redemption, promotion: &Promotion) -> Result<Optio
                 "currency: this use costs {currency}, and the promotion's budget is of {}: redeem with a reward in {}",
                 budget.currency, budget.currency
             );
-            Err(Problem::of("currency", Code::OtherCurrency, detail))
+            Err(RecordProblem::of("currency", Code::OtherCurrency, detail))
         }
         _ => Ok(cost),
     }
 }
 
-/// True where something is spent that the budget, being of another currency, does not know.
+/// True where the redemption costs something that the budget cannot count, because the budget has another currency.
 pub fn is_of_another_currency(cost: Option<Cost>, promotion: &Promotion) -> bool {
     cost.zip(promotion.budget)
         .is_some_and(|((_, currency), budget)| currency != budget.currency)
 }
 
-/// What a cost takes of the budget: nothing, where it is of another currency.
+/// What a cost takes from the budget. It is zero where the budget has another currency.
 pub fn spends(cost: Option<Cost>, promotion: &Promotion) -> Money {
     match (cost, promotion.budget) {
         (Some((amount, currency)), Some(budget)) if currency == budget.currency => amount,
@@ -64,21 +67,21 @@ pub fn spends(cost: Option<Cost>, promotion: &Promotion) -> Money {
     }
 }
 
-/// A limit that successes use up, in the order in which a refusal names them.
+/// A limit that successful redemptions use up. The variants are in the order in which a refusal names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Limit {
-    /// `limit_per_customer`.
+    /// The limit for one customer, `limit_per_customer`.
     Customer,
-    /// The voucher's own.
+    /// The number of uses that the voucher itself allows.
     Voucher,
-    /// Of the promotion's successes.
+    /// The number of successful redemptions that the promotion allows.
     Cap,
-    /// Of what the promotion may cost.
+    /// The most that the promotion may cost.
     Budget,
 }
 
 impl Limit {
-    /// Why a redeem is refused that finds nothing left of it.
+    /// Why a redeem is refused when nothing is left of this limit.
     pub fn refusal(self) -> Refusal {
         match self {
             Self::Customer => Refusal::CustomerLimitReached,
@@ -88,7 +91,7 @@ impl Limit {
         }
     }
 
-    /// How a reported redemption is flagged that found nothing left of it.
+    /// How a reported redemption is flagged when nothing was left of this limit.
     pub fn flag(self) -> Flag {
         match self {
             Self::Customer => Flag::OverCustomerLimit,
@@ -99,38 +102,38 @@ impl Limit {
     }
 }
 
-/// What is left for a redemption; of what has no limit there is none.
+/// What is left of each limit for a redemption; `None` where there is no such limit.
 #[derive(Debug, Clone, Default)]
 pub struct Limits {
-    /// Successes that its customer may still have; below nothing where there are too many.
+    /// How many more successes the customer may have. It is below zero where they have too many.
     pub customer: Option<i64>,
-    /// Uses of its voucher.
+    /// How many more times the voucher may be used.
     pub voucher: Option<Pool>,
-    /// Successes of the promotion.
+    /// How many more successes the promotion may have.
     pub cap: Option<Pool>,
-    /// What the promotion may still cost.
+    /// How much more the promotion may cost.
     pub budget: Option<Pool>,
 }
 
-/// What came of taking a use.
+/// The result of taking one use from the limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taking {
-    /// There was enough of everything, and it is taken.
+    /// Enough was left of every limit, and the use was taken.
     Enough,
-    /// These had not enough: under [`Limits::take`] the first of them, and nothing is taken; under [`Limits::honour`] all of them,
-    /// and all is taken, below nothing.
+    /// Too little was left of these limits. After [`Limits::take`] they are only the first such limit, and nothing was taken.
+    /// After [`Limits::honour`] they are all such limits, and everything was taken, so that less than nothing is left.
     Short(BTreeSet<Limit>),
-    /// Not known before all shards of these are read; nothing is taken.
+    /// The result is unknown until all shards of these limits are read. Nothing was taken.
     Unread(BTreeSet<Limit>),
 }
 
 impl Limits {
-    /// Takes one use of everything and `spends` of the budget, or nothing.
+    /// Takes one use of every limit and `spends` of the budget, or nothing at all.
     pub fn take(&mut self, spends: Money) -> Taking {
         self.use_up(spends, false)
     }
 
-    /// The same for a use that the till has honoured: what is not there is taken too.
+    /// Takes a use that the shop has already honoured, even where too little is left.
     pub fn honour(&mut self, spends: Money) -> Taking {
         self.use_up(spends, true)
     }
@@ -220,7 +223,7 @@ mod tests {
     #[test]
     fn a_use_takes_of_everything_or_of_nothing_and_what_was_honoured_takes_all_the_same() {
         use Limit::{Budget, Cap, Customer, Voucher};
-        // What is left for the customer, of the voucher, the cap and the budget; what is spent; which limits are short.
+        // The columns: what is left for the customer, of voucher, cap and budget; what is spent; which limits are short.
         for (customer, voucher, cap, budget, spends, short) in [
             (Some(1), 1, 1, 5, 5, vec![]),
             (None, 1, 1, 5, 0, vec![]),
@@ -229,7 +232,7 @@ mod tests {
             (None, 0, 1, 4, 5, vec![Voucher, Budget]),
             (None, 1, 0, 5, 5, vec![Cap]),
             (None, 1, 1, -3, 5, vec![Budget]),
-            // What costs nothing is over no budget.
+            // A use that costs nothing is never over the budget.
             (None, 1, 1, -3, 0, vec![]),
         ] {
             let before = left(customer, voucher, cap, budget);

@@ -1,14 +1,15 @@
-//! What is left of a limit, spread over shards: from where a use takes its part, so that N tries at a limit of L give exactly
-//! min(N, L), and tries at once seldom meet. Arithmetic only; what is stored where stands with the promotions.
+//! What is left of a limit, spread over shards, and from which of them a use takes its part. N tries at a limit of L succeed
+//! exactly min(N, L) times, and tries at the same time seldom meet. This module only calculates; the store decides which item
+//! holds what.
 //!
-//! A limit lies in a head and in shards. A use takes from its own shard; an empty shard draws from the head, more than it needs
-//! where there is plenty: a quarter of a shard's fair share, so that little is left over in other shards at the end. Only a use
-//! that finds the head and then all shards empty is refused; uses move from the head to shards only, so none can slip past
-//! a reader who goes the same way.
+//! A limit lies in a root (the field `head`) and in shards. A use takes from its own shard. An empty shard draws from the root.
+//! Where plenty is left, it draws more than it needs: a quarter of a shard's fair share, so that little is left over in other
+//! shards at the end. A use is refused only after it found the root and then all shards empty. Uses move only from the root to
+//! shards, so a reader who goes the same way misses none of them.
 
 use crate::value::money::Money;
 
-/// What lies in one place: as it was read, and what this transaction does to it.
+/// What is left in one place: as it was read, and what this transaction does to it.
 #[derive(Debug, Clone, Copy, Default)]
 struct Level {
     read: Money,
@@ -45,12 +46,12 @@ impl Level {
     }
 }
 
-/// What is written of one place of a limit.
+/// What is written to one place of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LevelChange {
-    /// What is added, negative where a use takes it.
+    /// What is added; it is negative where a use takes something.
     pub add: Money,
-    /// What must lie there when it is written; `None` where nothing is taken.
+    /// What must at least be left there at the time of the write; `None` where nothing is taken.
     pub at_least: Option<Money>,
 }
 
@@ -60,32 +61,32 @@ impl LevelChange {
     }
 }
 
-/// A limit, as a transaction sees it.
+/// A limit as one transaction sees it.
 #[derive(Debug, Clone)]
 pub struct Pool {
     head: Level,
-    /// By shard; of those that were not read there is none.
+    /// The shards by their number; `None` for a shard that was not read.
     shards: Vec<Option<Level>>,
     own: usize,
-    /// It lies in the head alone.
+    /// True where the whole limit lies in the root and there are no shards.
     whole: bool,
-    /// The uses are counted one by one: what is drawn is a whole number.
+    /// True where uses are counted one by one, so that a shard draws a whole number.
     counted: bool,
 }
 
-/// From where a use took its part.
+/// The result of taking an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Took {
-    /// There was enough.
+    /// Enough was left, and the amount was taken.
     Enough,
-    /// There was not: nothing was taken.
+    /// Too little was left, and nothing was taken.
     Nothing,
-    /// Not known before all shards are read: nothing was taken.
+    /// The result is unknown until all shards are read, and nothing was taken.
     Unknown,
 }
 
 impl Pool {
-    /// A limit of which the head and, of its `shards` shards, the own one were read.
+    /// A limit with `shards` shards, of which the root and the caller's own shard were read.
     pub fn new(head: Money, shards: u8, own: u8, in_own: Money, counted: bool) -> Self {
         let level = |shard| (shard == own).then(|| Level::of(in_own));
         Self {
@@ -97,7 +98,7 @@ impl Pool {
         }
     }
 
-    /// A limit that lies in its head alone.
+    /// A limit that lies in its root alone.
     pub fn unspread(head: Money) -> Self {
         Self {
             head: Level::of(head),
@@ -108,12 +109,12 @@ impl Pool {
         }
     }
 
-    /// Another shard, as it was read after the head.
+    /// Adds another shard, which was read after the root.
     pub fn with_shard(&mut self, shard: u8, left: Money) {
         self.shards[usize::from(shard)].get_or_insert(Level::of(left));
     }
 
-    /// All that is left, as far as it was read.
+    /// Everything that is left in the places that were read.
     pub fn left(&self) -> Money {
         let shards = self.shards.iter().flatten().map(|shard| shard.left());
         shards.fold(self.head.left(), |sum, left| sum + left)
@@ -123,7 +124,7 @@ impl Pool {
         self.shards[self.own].get_or_insert_default()
     }
 
-    /// Takes an amount, where there is enough.
+    /// Takes an amount, if enough is left.
     pub fn take(&mut self, amount: Money) -> Took {
         if self.whole {
             if self.head.left() < amount {
@@ -173,8 +174,8 @@ impl Pool {
         Took::Enough
     }
 
-    /// Takes an amount though there is not enough, for a use that was honoured already: shards are emptied, the head goes
-    /// below nothing.
+    /// Takes an amount even where too little is left, for a use that was honoured already. The shards are emptied, and the root
+    /// goes below zero.
     pub fn overdraw(&mut self, amount: Money) {
         let mut need = amount;
         for shard in self.shards.iter_mut().flatten() {
@@ -187,22 +188,22 @@ impl Pool {
         self.head.give(-need);
     }
 
-    /// Gives an amount back.
+    /// Gives an amount back to the root.
     pub fn give_back(&mut self, amount: Money) {
         self.head.give(amount);
     }
 
-    /// Whether more was used than there was.
+    /// True where more was used than there was.
     pub fn is_overdrawn(&self) -> bool {
         self.head.left() < Money::ZERO
     }
 
-    /// What happened to the head.
+    /// What is written to the root.
     pub fn head_change(&self) -> LevelChange {
         self.head.change()
     }
 
-    /// What happened to shards, those of which something did.
+    /// What is written to each shard that changed.
     pub fn shard_changes(&self) -> impl Iterator<Item = (u8, LevelChange)> + '_ {
         let levels = (0_u8..).zip(&self.shards);
         let changes = levels.filter_map(|(shard, level)| Some((shard, level.as_ref()?.change())));
@@ -222,7 +223,7 @@ mod tests {
 
     #[test]
     fn where_a_use_takes_its_part() {
-        // head, own shard, the other shards (none: not read), amount, outcome, head and own shard afterwards
+        // The columns: root, own shard, the other shards (`None`: not read), amount, outcome, then root and own shard afterwards.
         for (head, own, others, amount, outcome, head_after, own_after) in [
             ("100", "0", None, "1", Took::Enough, "97", "2"),
             ("97", "2", None, "1", Took::Enough, "97", "1"),

@@ -1,4 +1,4 @@
-//! What a person says of a promotion, read field by field; everything that is wrong with it is named at once (rule 6).
+//! The reader of a submitted promotion: it reads field by field, and names everything that is wrong at once (rule 6).
 
 use std::borrow::Cow;
 
@@ -7,16 +7,16 @@ use serde_json::{Map, Value};
 
 use super::{Budget, Promotion, PromotionKind, TYPES, Tier, Type, ValidationRule};
 use crate::attribution::campaign::{METADATA_BYTES_MAX, NAME_BYTES_MAX};
-use crate::record::{Code, FREE_ITEMS_MAX, Problem, Record};
+use crate::record::{Code, FREE_ITEMS_MAX, Record, RecordProblem};
 use crate::value::id::{PromotionId, RuleId, TierId};
 use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
 
-/// Most bytes of a promotion as JSON: what changed of one field is kept twice, and a stored item has 400 KB.
+/// The most bytes of a promotion as JSON. A change of one field is kept with both values, and a stored item has at most 400 KB.
 const PROMOTION_BYTES_MAX: usize = 180_000;
-/// Longest text of a rule or a description, in bytes.
+/// The longest text of a validation rule or a description, in bytes.
 const TEXT_BYTES_MAX: usize = 4_000;
-/// The most percent there are.
+/// The highest percentage that a voucher can give.
 const PERCENT_MAX: i64 = 100;
 
 /// The fields of a promotion.
@@ -39,30 +39,30 @@ const FIELDS: [&str; 17] = [
     "description",
     "metadata",
 ];
-/// What a promotion is shown with beside them: it may be sent back as it was shown, and says nothing.
+/// Further fields with which a promotion is shown. They are accepted so that it can be sent back as it was shown, and ignored.
 const SHOWN: [&str; 2] = ["promotion_id", "created_at"];
-/// What a voucher gives: beside the other fields, or in an object of its own.
+/// The fields that say what a voucher gives. They are either beside the other fields or in the object `voucher`.
 const VOUCHER_FIELDS: [&str; 3] = ["type", "value", "currency"];
 
-/// What a person tells of a promotion; what is not told of it is filled in by [`PromotionInput::promotion`].
+/// A promotion as a person submits it. [`PromotionInput::promotion`] fills in what was not submitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PromotionInput {
     promotion: Promotion,
-    /// From when on redemptions are tracked, where that was told.
+    /// The instant from which redemptions are tracked, where it was submitted.
     pub tracking_from: Option<Instant>,
 }
 
 impl PromotionInput {
-    /// Understands the body of a promotion; what its voucher gives may stand in an object `voucher` too.
+    /// Reads the body of a promotion. What its voucher gives may also be in an object `voucher`.
     ///
     /// # Errors
-    /// All bad fields, and all that a promotion does not have.
+    /// A problem for each bad field; `unknown_field` for each field that no promotion has.
     pub fn read(
         promotion_id: PromotionId,
         record: &Record<'_>,
         now: Instant,
-    ) -> Result<Self, Vec<Problem>> {
-        let mut reader = Reader(Vec::new());
+    ) -> Result<Self, Vec<RecordProblem>> {
+        let mut reader = PromotionReader(Vec::new());
         reader.unknown_fields("", record, &FIELDS, &SHOWN);
         if let Some(id) = reader.keep(record.text("promotion_id")).flatten()
             && id != promotion_id.as_str()
@@ -116,8 +116,9 @@ impl PromotionInput {
         }
     }
 
-    /// The promotion that stands after this was told: an absent `tracking_from` keeps its value or, where there is none yet,
-    /// is the time it is made or the earliest redemption that waits for it; a rule that changed gets the next version.
+    /// The promotion that results from this input. An absent `tracking_from` keeps its value. If it has none yet, it becomes the
+    /// time of creation or of the earliest redemption that waits for the promotion. A validation rule that changed gets the next
+    /// version.
     pub fn promotion(
         &self,
         stands: Option<&Promotion>,
@@ -142,7 +143,7 @@ impl PromotionInput {
     }
 }
 
-/// What a voucher gives, and by which names its value and its currency were told.
+/// What a voucher gives, and the names under which its value and its currency were submitted.
 struct Gives {
     of: Option<Type>,
     value: Option<Money>,
@@ -151,16 +152,17 @@ struct Gives {
     currency_field: String,
 }
 
-/// Reads fields, and keeps what is wrong.
-struct Reader(Vec<Problem>);
+/// Reads fields and collects what is wrong with them.
+struct PromotionReader(Vec<RecordProblem>);
 
-impl Reader {
-    fn keep<T>(&mut self, read: Result<T, Problem>) -> Option<T> {
+impl PromotionReader {
+    fn keep<T>(&mut self, read: Result<T, RecordProblem>) -> Option<T> {
         read.map_err(|problem| self.0.push(problem)).ok()
     }
 
     fn wrong(&mut self, field: &str, detail: impl Into<String>) {
-        self.0.push(Problem::of(field, Code::UnknownValue, detail));
+        self.0
+            .push(RecordProblem::of(field, Code::UnknownValue, detail));
     }
 
     fn limit(&mut self, field: &str, length: usize, most: usize) {
@@ -169,7 +171,7 @@ impl Reader {
         }
     }
 
-    /// Names the fields that are none of those of an object; `inside` is the object's place, like `budget.`.
+    /// Reports the fields of an object that are not known. `inside` is the prefix that names the object, like `budget.`.
     fn unknown_fields(
         &mut self,
         inside: &str,
@@ -181,12 +183,13 @@ impl Reader {
             if !known.contains(&name) && !shown.contains(&name) {
                 let detail = format!("{name} is none of {}", known.join(", "));
                 let field = format!("{inside}{name}");
-                self.0.push(Problem::of(&field, Code::UnknownField, detail));
+                self.0
+                    .push(RecordProblem::of(&field, Code::UnknownField, detail));
             }
         }
     }
 
-    /// An object inside, whose fields are known.
+    /// Reads the object in a field, of which all fields must be known.
     fn object<'a>(
         &mut self,
         record: &Record<'a>,
@@ -198,23 +201,23 @@ impl Reader {
         Some(object)
     }
 
-    /// A field that is told by another name.
-    fn named<T>(&mut self, name: &str, read: Result<T, Problem>) -> Option<T> {
-        self.keep(read.map_err(|problem| Problem {
+    /// Keeps the result of reading a field that was submitted under another name.
+    fn named<T>(&mut self, name: &str, read: Result<T, RecordProblem>) -> Option<T> {
+        self.keep(read.map_err(|problem| RecordProblem {
             field: Some(name.to_owned()),
             ..problem
         }))
     }
 
-    /// A part of the object `field`, named by its place.
-    fn inside<T>(&mut self, field: &str, read: Result<T, Problem>) -> Option<T> {
-        self.keep(read.map_err(|problem| Problem {
+    /// Keeps the result of reading a part of the object `field`, and names the part by its dotted path.
+    fn inside<T>(&mut self, field: &str, read: Result<T, RecordProblem>) -> Option<T> {
+        self.keep(read.map_err(|problem| RecordProblem {
             field: problem.field.map(|inner| format!("{field}.{inner}")),
             ..problem
         }))
     }
 
-    /// What a voucher gives: each part stands in the object `voucher`, or beside it.
+    /// Reads what a voucher gives. Each part is either in the object `voucher` or beside it.
     fn gives(&mut self, record: &Record<'_>) -> Gives {
         let voucher = self.object(record, "voucher", &VOUCHER_FIELDS);
         let inside = |field| {
@@ -246,7 +249,7 @@ impl Reader {
         }
     }
 
-    /// What fields say together.
+    /// Checks the fields that depend on each other.
     fn check(&mut self, promotion: &Promotion, gives: &Gives) {
         if let (Some(starts_at), Some(ends_at)) = (promotion.starts_at, promotion.ends_at)
             && ends_at < starts_at
@@ -274,7 +277,7 @@ impl Reader {
                 _ => {}
             }
         }
-        let bad = |problem: &Problem| {
+        let bad = |problem: &RecordProblem| {
             problem
                 .field
                 .as_deref()
@@ -285,36 +288,41 @@ impl Reader {
             && !self.0.iter().any(bad)
         {
             let detail = "an amount needs a currency: give currency, or a budget in one";
-            self.0
-                .push(Problem::of(&gives.currency_field, Code::Missing, detail));
+            self.0.push(RecordProblem::of(
+                &gives.currency_field,
+                Code::Missing,
+                detail,
+            ));
         }
         match serde_json::to_string(promotion).map(|text| text.len()) {
             Ok(bytes) if bytes > PROMOTION_BYTES_MAX => {
                 let detail = format!(
                     "this promotion has {bytes} bytes as JSON, and may have {PROMOTION_BYTES_MAX}"
                 );
-                self.0.push(Problem::whole(Code::UnknownValue, detail));
+                self.0
+                    .push(RecordProblem::whole(Code::UnknownValue, detail));
             }
             Ok(_) => {}
             Err(why) => {
                 let detail = format!("this promotion is no JSON: {why}");
-                self.0.push(Problem::whole(Code::UnknownValue, detail));
+                self.0
+                    .push(RecordProblem::whole(Code::UnknownValue, detail));
             }
         }
     }
 
-    /// The objects of a list, each read by `one`; a text alone stands for an object with that `id`.
+    /// Reads the objects of a list, each with `one`. A text by itself is read as an object with that `id`.
     fn list<T>(
         &mut self,
         record: &Record<'_>,
         field: &str,
         id: &str,
         known: &[&str],
-        one: impl Fn(&Record<'_>) -> Result<T, Problem>,
+        one: impl Fn(&Record<'_>) -> Result<T, RecordProblem>,
     ) -> Vec<T> {
         let raw = record.raw(field).unwrap_or("[]");
         let Ok(values) = serde_json::from_str::<Vec<&RawValue>>(raw) else {
-            let problem = Problem::of(field, Code::WrongType, format!("{field} is a list"));
+            let problem = RecordProblem::of(field, Code::WrongType, format!("{field} is a list"));
             self.0.push(problem);
             return Vec::new();
         };
@@ -336,7 +344,7 @@ impl Reader {
                 Ok(entry) => entry,
                 Err(problem) => {
                     self.0
-                        .push(Problem::of(&here, problem.code, problem.detail));
+                        .push(RecordProblem::of(&here, problem.code, problem.detail));
                     continue;
                 }
             };
@@ -352,7 +360,7 @@ impl Reader {
             let field = match (record.raw("tier_id"), record.raw("id")) {
                 (Some(_), Some(_)) => {
                     let detail = "id stands there beside tier_id: give one of them";
-                    return Err(Problem::of("id", Code::UnknownValue, detail));
+                    return Err(RecordProblem::of("id", Code::UnknownValue, detail));
                 }
                 (Some(_), None) => "tier_id",
                 (None, _) => "id",
@@ -368,7 +376,7 @@ impl Reader {
     }
 
     fn rules(&mut self, record: &Record<'_>) -> Vec<ValidationRule> {
-        // The version is counted here; a rule may be sent back as it was shown.
+        // The version is counted here and not read, but a validation rule may be sent back as it was shown.
         let known = ["id", "name", "text", "version"];
         let rules = self.list(record, "validation_rules", "id", &known, |record| {
             Ok(ValidationRule {
@@ -409,7 +417,7 @@ impl Reader {
             self.wrong("metadata", "metadata has at most 32 KiB");
         }
         let metadata = serde_json::from_str(raw)
-            .map_err(|_| Problem::of("metadata", Code::WrongType, "metadata is an object"));
+            .map_err(|_| RecordProblem::of("metadata", Code::WrongType, "metadata is an object"));
         self.keep(metadata).unwrap_or_default()
     }
 }

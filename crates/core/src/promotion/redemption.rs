@@ -1,9 +1,9 @@
-//! Assignments, redemptions and rollbacks: who got an offer, who acted on it, and who took that back (rule 6).
-//! What they add up to stands in `account`.
+//! Assignments, redemptions and rollbacks: who got an offer, who used it, and who took a use back (rule 6).
+//! Module `account` says what they add up to.
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{AcceptanceWindow, Problem, Record};
+use crate::record::{AcceptanceWindow, Record, RecordProblem};
 use crate::value::id::{
     AssignmentId, CustomerId, OrderId, PromotionId, RedemptionId, RollbackId, SegmentName, TierId,
     VoucherCode,
@@ -11,7 +11,7 @@ use crate::value::id::{
 use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
 
-/// How an assignment or a redemption went.
+/// Whether an assignment or a redemption succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -24,7 +24,7 @@ pub enum Outcome {
 const OUTCOMES: [(&str, Outcome); 2] =
     [("success", Outcome::Success), ("failure", Outcome::Failure)];
 
-/// How an offer was assigned.
+/// Who assigned an offer: a person or a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -34,43 +34,44 @@ pub enum AssignedBy {
     Api,
 }
 
-/// What a record says, field by field; `None` where it says nothing. Of a field with a fixed default it always says something, and
-/// of one whose default is the time of arrival only where it was told: no copy arrives when another did.
+/// What a record states, field by field; `None` where it states nothing. A field with a fixed default always states a value. A
+/// field whose default is the time of arrival states a value only where the sender gave one, since two copies never arrive at the
+/// same time.
 pub type Stated = Vec<(&'static str, Option<String>)>;
 
 fn said(value: &Option<impl ToString>) -> Option<String> {
     value.as_ref().map(ToString::to_string)
 }
 
-/// Who got an offer, as it was told; an assignment with a code is a publication. A time that was not told is not filled in here.
+/// Who got an offer, as it was submitted. An assignment with a code is a publication. A time that is missing is not filled in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
-    /// One in the marketplace.
+    /// The id of the assignment, unique in the marketplace.
     pub assignment_id: AssignmentId,
-    /// Of what.
+    /// The promotion that is offered.
     pub promotion_id: PromotionId,
-    /// To whom.
+    /// The customer who got the offer.
     pub customer_id: CustomerId,
-    /// Which step of a tiered promotion.
+    /// The tier of a tiered promotion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier_id: Option<TierId>,
-    /// What the customer was taken for when the offer was made.
+    /// The segment to which the customer belonged when the offer was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<SegmentName>,
-    /// The code that was given.
+    /// The voucher code that the customer was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voucher_code: Option<VoucherCode>,
-    /// When; the time of arrival where it is not told.
+    /// When the offer was made, in UTC; the time of arrival counts where none was submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned_at: Option<Instant>,
-    /// A failed one is no offer.
+    /// Whether the assignment succeeded. A failed assignment is not an offer.
     pub result: Outcome,
-    /// By hand or by a program.
+    /// Whether a person or a program made the assignment.
     pub channel: AssignedBy,
 }
 
 impl Assignment {
-    /// The fields of a record; what else it has is ignored.
+    /// The fields of a submitted assignment. Any other field is ignored.
     pub const FIELDS: [&str; 9] = [
         "assignment_id",
         "promotion_id",
@@ -83,14 +84,14 @@ impl Assignment {
         "channel",
     ];
 
-    /// Understands a record.
+    /// Reads a submitted assignment.
     ///
     /// # Errors
-    /// The first bad field, in the order of rule 6.
+    /// The problem of the first bad field, in the order of rule 6.
     pub fn read(
         record: &Record<'_>,
         acceptance_window: &AcceptanceWindow,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, RecordProblem> {
         Ok(Self {
             assignment_id: record.needed_id("assignment_id", AssignmentId::new)?,
             promotion_id: record.needed_id("promotion_id", PromotionId::new)?,
@@ -109,7 +110,7 @@ impl Assignment {
         })
     }
 
-    /// What it says, to be compared with a copy.
+    /// What the record states, to be compared with a copy.
     pub fn stated(&self) -> Stated {
         vec![
             ("promotion_id", Some(self.promotion_id.to_string())),
@@ -124,47 +125,48 @@ impl Assignment {
     }
 }
 
-/// Who acted on an offer, as it was told.
+/// Who used an offer, as it was submitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redemption {
-    /// One in the marketplace.
+    /// The id of the redemption, unique in the marketplace.
     pub redemption_id: RedemptionId,
-    /// Of what.
+    /// The promotion that was used.
     pub promotion_id: PromotionId,
-    /// By whom.
+    /// The customer who used it.
     pub customer_id: CustomerId,
-    /// With which code.
+    /// The voucher code that was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voucher_code: Option<VoucherCode>,
-    /// On which step.
+    /// The tier that was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier_id: Option<TierId>,
-    /// On which assignment; where it is not told the earliest that fits.
+    /// The assignment that was used. Where none was submitted, it is the earliest that fits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assignment_id: Option<AssignmentId>,
-    /// For which order.
+    /// The order for which the promotion was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_id: Option<OrderId>,
-    /// When; the time of arrival where it is not told.
+    /// When the promotion was used, in UTC; the time of arrival counts where none was submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redeemed_at: Option<Instant>,
-    /// Whether it went well.
+    /// Whether the use succeeded.
     pub result: Outcome,
-    /// Why not.
+    /// Why the use failed, as a code of the sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_code: Option<String>,
-    /// What the customer got for it, of the promotion's currency where none is told.
+    /// The reward that the customer got. It is in the promotion's currency where `currency` is not submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reward_amount: Option<Money>,
-    /// The reward's currency.
+    /// The currency of the reward.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,
-    /// It says of itself that it was taken back, as an export does; only a copy of one that was may say so.
+    /// True where the record itself says that it was rolled back, as an export does. Only a copy of a redemption that was rolled
+    /// back may say so.
     #[serde(skip)]
     pub is_rolled_back: bool,
 }
 
-/// The results that a reported redemption may have: how it went, and whether it was taken back since.
+/// The results that a reported redemption may have: whether it succeeded, and whether it was rolled back since.
 const RESULTS: [(&str, (Outcome, bool)); 3] = [
     ("success", (Outcome::Success, false)),
     ("failure", (Outcome::Failure, false)),
@@ -172,7 +174,7 @@ const RESULTS: [(&str, (Outcome, bool)); 3] = [
 ];
 
 impl Redemption {
-    /// The fields of a reported record; what else it has is ignored.
+    /// The fields of a reported redemption. Any other field is ignored.
     pub const FIELDS: [&str; 12] = [
         "redemption_id",
         "promotion_id",
@@ -187,7 +189,7 @@ impl Redemption {
         "reward_amount",
         "currency",
     ];
-    /// The fields of a redeem call; what else its body has is ignored.
+    /// The fields of the body of a redeem call. Any other field is ignored.
     pub const REDEEM_FIELDS: [&str; 7] = [
         "redemption_id",
         "customer_id",
@@ -198,14 +200,14 @@ impl Redemption {
         "currency",
     ];
 
-    /// Understands a reported record.
+    /// Reads a reported redemption.
     ///
     /// # Errors
-    /// The first bad field, in the order of rule 6.
+    /// The problem of the first bad field, in the order of rule 6.
     pub fn read(
         record: &Record<'_>,
         acceptance_window: &AcceptanceWindow,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, RecordProblem> {
         let redemption_id = record.needed_id("redemption_id", RedemptionId::new)?;
         let promotion_id = record.needed_id("promotion_id", PromotionId::new)?;
         let customer_id = record.needed_id("customer_id", CustomerId::new)?;
@@ -232,15 +234,15 @@ impl Redemption {
         })
     }
 
-    /// Understands the body of a redeem call, whose promotion and code stand in the address.
+    /// Reads the body of a redeem call, whose path names the promotion and the code.
     ///
     /// # Errors
-    /// The first bad field.
+    /// The problem of the first bad field.
     pub fn read_redeem(
         record: &Record<'_>,
         promotion_id: PromotionId,
         voucher_code: VoucherCode,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, RecordProblem> {
         Ok(Self {
             redemption_id: record.needed_id("redemption_id", RedemptionId::new)?,
             promotion_id,
@@ -258,7 +260,7 @@ impl Redemption {
         })
     }
 
-    /// What it says, to be compared with a copy.
+    /// What the record states, to be compared with a copy.
     pub fn stated(&self) -> Stated {
         vec![
             ("promotion_id", Some(self.promotion_id.to_string())),
@@ -276,25 +278,25 @@ impl Redemption {
     }
 }
 
-/// Taking a redemption back.
+/// The rollback of a redemption, which takes it back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rollback {
-    /// One for a redemption.
+    /// The id of the rollback. A redemption has at most one rollback.
     pub rollback_id: RollbackId,
-    /// Why, for people.
+    /// The reason of the rollback, for people to read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 impl Rollback {
-    /// The fields of a record; what else it has is ignored.
+    /// The fields of a submitted rollback. Any other field is ignored.
     pub const FIELDS: [&str; 3] = ["redemption_id", "rollback_id", "reason"];
 
-    /// Understands a record.
+    /// Reads a submitted rollback.
     ///
     /// # Errors
-    /// The bad field.
-    pub fn read(record: &Record<'_>) -> Result<Self, Problem> {
+    /// The problem of the first bad field.
+    pub fn read(record: &Record<'_>) -> Result<Self, RecordProblem> {
         Ok(Self {
             rollback_id: record.needed_id("rollback_id", RollbackId::new)?,
             reason: record.free_text("reason"),
@@ -312,13 +314,13 @@ fn checked(
     record: &Record<'_>,
     field: &str,
     acceptance_window: &AcceptanceWindow,
-) -> Result<Option<Instant>, Problem> {
+) -> Result<Option<Instant>, RecordProblem> {
     let at = record.instant(field)?;
     at.map_or(Ok(()), |at| acceptance_window.check(field, at))
         .map(|()| at)
 }
 
-/// What is to be known of a success: the till has honoured it, so it is taken in and marked.
+/// What is unusual about a successful redemption. The shop has already honoured it, so it is accepted and flagged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each name is the flag itself")]
@@ -337,7 +339,7 @@ pub enum Flag {
 }
 
 impl Flag {
-    /// It is of a limit: it tells what was left at arrival, while the others tell what holds now.
+    /// True for the flag of a limit. Such a flag says what was left at arrival, while all other flags say what holds now.
     pub fn is_of_arrival(self) -> bool {
         matches!(
             self,
@@ -346,7 +348,7 @@ impl Flag {
     }
 }
 
-/// Why a redeem is refused: the first that holds, in this order.
+/// Why a redeem is refused. Where several reasons hold, the first in this order is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each name is the reason itself")]
@@ -363,7 +365,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The reason as text, like `cap_reached`.
+    /// The name of the reason as the interface spells it, like `cap_reached`.
     pub fn name(self) -> &'static str {
         match self {
             Self::VoucherNotFound => "voucher_not_found",

@@ -1,5 +1,5 @@
-//! What a promotion comes to in money: what orders bring, what rewards take, and what it can still cost (rule 6).
-//! A figure that cannot be held exactly is none.
+//! The result of a promotion in money: what orders bring in, what rewards cost, and what the promotion can still cost (rule 6).
+//! A figure that cannot be held exactly is left out.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use crate::attribution::settings::Versions;
 use crate::promotion::Promotion;
 use crate::value::money::{Currency, Money, Sums};
 
-/// What an order adds to the result of a promotion whose redemptions name it: its amount, where it counts. An order of another
-/// customer adds too, as whatever else a till has honoured; its redemption is flagged.
+/// What an order adds to the result of a promotion whose redemptions name it: its amount, where the order counts. The order of
+/// another customer adds its amount too, since the shop honoured the use. In that case the redemption is flagged.
 pub fn adds(order: &Order, versions: &Versions) -> Option<(Currency, Money)> {
     let (not_counted, amount) = decide::count(order, &versions.at(order.placed_at).settings);
     not_counted.is_none().then_some((order.currency, amount))
 }
 
-/// The most that the promotion can still cost: by currency the smallest of what is left of the budget, of the cap and of the uses
-/// of its vouchers. `None` where nothing bounds it, and where what bounds it cannot be held exactly.
+/// The most that the promotion can still cost. In each currency it is the least of what is left of the budget, of the cap and of
+/// the uses of the vouchers. `None` where nothing bounds the cost, or where a bound cannot be held exactly.
 pub fn worst_case(
     promotion: &Promotion,
     spent: Money,
@@ -25,13 +25,13 @@ pub fn worst_case(
     open_uses: Option<i128>,
 ) -> Option<Sums> {
     let mut bounds: BTreeMap<Currency, Option<Money>> = BTreeMap::new();
-    // What cannot be held is more than anything that can.
+    // An amount that cannot be held is more than any amount that can, so it never is the least.
     let mut bound = |currency, amount: Option<Money>| {
         let least = bounds.entry(currency).or_insert(amount);
         *least = [*least, amount].into_iter().flatten().min();
     };
     if let Some(budget) = promotion.budget {
-        // What cannot be held was overspent by far.
+        // An amount that cannot be held means that the budget was overspent by far.
         let left = budget.amount.checked_sub(spent).unwrap_or_default();
         bound(budget.currency, Some(left.max(Money::ZERO)));
     }
@@ -64,7 +64,7 @@ mod tests {
         let budget = r#""budget":{"amount":"12","currency":"EUR"}"#;
         let in_usd = r#""budget":{"amount":"12","currency":"USD"}"#;
         let with = |parts: &[&str]| format!("{{{}}}", parts.join(","));
-        // The promotion, what was spent and how often it was used, open uses; the bounds as JSON, `none` where there is no figure.
+        // The columns: the promotion, what was spent, the number of uses, open uses; the bounds as JSON, or `none`.
         for (body, spent, successes, open, worst) in [
             (with(&[five]), "0", 0, None, "none"),
             (with(&[budget]), "10", 2, None, r#"{"EUR":"2.00"}"#),

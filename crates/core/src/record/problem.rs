@@ -1,8 +1,8 @@
-//! What is wrong with a record: a code of the interface, the field, and a sentence for a person.
+//! What is wrong with a record: a code of the interface, the name of the field, and a sentence for a person.
 
 use serde::{Deserialize, Serialize};
 
-/// What is wrong with a record or a field; the codes of the interface.
+/// What is wrong with a record or a field. These are the codes of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each name is the code itself")]
@@ -31,7 +31,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// The code as text, like `too_old`.
+    /// The code as the interface spells it, like `too_old`.
     pub fn text(self) -> String {
         match serde_json::to_value(self) {
             Ok(serde_json::Value::String(text)) => text,
@@ -40,19 +40,19 @@ impl Code {
     }
 }
 
-/// One problem: which code, in which field, and a sentence that says what to do.
+/// One problem: its code, the field that has it, and a sentence that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
-    /// What is wrong.
+pub struct RecordProblem {
+    /// What is wrong, as a code of the interface.
     pub code: Code,
-    /// Where: the field's name, dotted inside objects; `None` where it is the record itself.
+    /// The name of the field that is wrong, dotted inside objects; `None` where the record itself is wrong.
     pub field: Option<String>,
-    /// A sentence for a person.
+    /// A sentence that tells a person what is wrong and what to do.
     pub detail: String,
 }
 
-impl Problem {
-    /// A problem with a field.
+impl RecordProblem {
+    /// Makes a problem of one field.
     pub fn of(field: &str, code: Code, detail: impl Into<String>) -> Self {
         Self {
             code,
@@ -61,7 +61,7 @@ impl Problem {
         }
     }
 
-    /// A problem with the record as a whole.
+    /// Makes a problem of the record as a whole.
     pub fn whole(code: Code, detail: impl Into<String>) -> Self {
         Self {
             code,

@@ -1,4 +1,4 @@
-//! Identifiers as types. What a text must be to name something lives here; where an id is stored does not.
+//! Identifiers as types. This module decides which texts are valid ids, and not where an id is stored.
 //!
 //! # Example
 //!
@@ -17,22 +17,22 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Greatest length of an id, in bytes (rule 2).
+/// The greatest length of an id, in bytes (rule 2).
 pub const ID_BYTES_MAX: usize = 128;
 
-/// Why a text is no id.
+/// Why a text is not a valid id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadId {
-    /// No byte at all.
+    /// The text is empty.
     #[error("an id has at least 1 byte")]
     Empty,
-    /// Longer than [`ID_BYTES_MAX`]; the length in bytes.
+    /// The text is longer than [`ID_BYTES_MAX`]. The number is its length in bytes.
     #[error("an id has at most 128 bytes, this one has {0}")]
     TooLong(usize),
-    /// A control character (Unicode category Cc) inside.
+    /// The text contains a control character (Unicode category Cc).
     #[error("an id holds no control characters")]
     ControlCharacter,
-    /// Not `[a-z0-9][a-z0-9-]{0,63}`.
+    /// The text does not match `[a-z0-9][a-z0-9-]{0,63}`.
     #[error("a marketplace id is 1 to 64 of a-z 0-9 -, beginning with a letter or digit")]
     NotAMarketplace,
 }
@@ -65,15 +65,15 @@ fn check_marketplace(text: &str) -> Result<(), BadId> {
 macro_rules! id_types {
     ($($(#[$doc:meta])* $name:ident by $check:ident;)*) => {$(
         $(#[$doc])*
-        /// Compared byte for byte; cheap to clone.
+        /// Ids are compared byte for byte, and they are cheap to clone.
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Takes the text as it stands: never trimmed, never case-folded.
+            /// Takes the text exactly as it is: it is never trimmed and never case-folded.
             ///
             /// # Errors
-            /// What rule 2 forbids, see [`BadId`].
+            /// The [`BadId`] that says what rule 2 forbids in this text.
             pub fn new(text: &str) -> Result<Self, BadId> {
                 $check(text)?;
                 Ok(Self(text.into()))
@@ -119,33 +119,33 @@ macro_rules! id_types {
 }
 
 id_types! {
-    /// The tenant.
+    /// A marketplace: one tenant of the deployment.
     MarketplaceId by check_marketplace;
-    /// What a marketer sends.
+    /// A campaign: the messages that a marketer plans and reports together.
     CampaignId by check;
-    /// Who gets messages and places orders.
+    /// A customer: somebody who gets messages and places orders.
     CustomerId by check;
-    /// One message of a campaign to a customer on a channel.
+    /// One message of a campaign to one customer on one channel.
     MessageId by check;
-    /// One report of what happened to a message; one in the customer.
+    /// One report of what happened to a message; the id is unique for the customer.
     EventId by check;
-    /// A purchase; one in the marketplace.
+    /// An order; the id is unique in the marketplace.
     OrderId by check;
-    /// A coupon campaign or bonus.
+    /// A promotion, such as a coupon campaign or a bonus.
     PromotionId by check;
-    /// One code of a promotion.
+    /// The code of one voucher of a promotion.
     VoucherCode by check;
-    /// A step of a tiered promotion.
+    /// A tier of a tiered promotion.
     TierId by check;
-    /// A rule of a promotion, in words.
+    /// A validation rule of a promotion, which is written in words.
     RuleId by check;
-    /// A group of customers, as the offer named it.
+    /// A segment: a group of customers, by the name that the offer gave it.
     SegmentName by check;
-    /// Who got an offer; one in the marketplace.
+    /// One offer of a promotion to a customer; the id is unique in the marketplace.
     AssignmentId by check;
-    /// Who acted on an offer; one in the marketplace.
+    /// One use of an offer by a customer; the id is unique in the marketplace.
     RedemptionId by check;
-    /// Who took a redemption back, and when; one for a redemption.
+    /// The rollback of a redemption; a redemption has at most one.
     RollbackId by check;
 }
 

@@ -1,4 +1,4 @@
-//! Exact money: amounts, currencies, sums by currency, averages and rates. Never a binary float.
+//! Exact money: amounts, currencies, sums by currency, averages and rates. No binary float is ever used.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,14 +7,14 @@ use iso_currency::Currency as Iso;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A text that is no amount.
+/// The error for a text that is not an amount.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is no amount: digits without leading zeros, optionally a point and 1 to 6 digits, below 10^15"
 )]
 pub struct BadMoney(pub String);
 
-/// An exact amount of an unnamed currency; negative only in differences.
+/// An exact amount whose currency is kept elsewhere. Only a difference can be negative.
 ///
 /// # Example
 ///
@@ -30,13 +30,13 @@ pub struct BadMoney(pub String);
 pub struct Money(Decimal);
 
 impl Money {
-    /// Nothing.
+    /// The amount 0.
     pub const ZERO: Self = Self(Decimal::ZERO);
 
-    /// Parses `0|[1-9]\d*`, optionally `.` and 1 to 6 digits, below 10^15.
+    /// Parses an amount: `0|[1-9]\d*`, then optionally `.` and 1 to 6 digits, with a value below 10^15.
     ///
     /// # Errors
-    /// [`BadMoney`] for anything else: signs, exponents, spaces, leading zeros.
+    /// [`BadMoney`] for anything else, such as signs, exponents, spaces or leading zeros.
     pub fn parse(text: &str) -> Result<Self, BadMoney> {
         let (whole, fraction) = match text.split_once('.') {
             Some((whole, fraction)) => (whole, Some(fraction)),
@@ -54,21 +54,21 @@ impl Money {
         }
     }
 
-    /// True for nothing.
+    /// True where the amount is 0.
     pub fn is_zero(self) -> bool {
         self.0.is_zero()
     }
 
-    /// In millionths: exact, since an amount has at most 6 decimals.
+    /// The amount in millionths. The result is exact, since an amount has at most 6 decimals.
     pub fn micros(self) -> i128 {
         let amount = self.0.normalize();
         amount.mantissa() * 10_i128.pow(6_u32.saturating_sub(amount.scale()))
     }
 
-    /// So many millionths; `None` where they are more than an amount can hold exactly.
+    /// The amount of so many millionths; `None` where the amount cannot hold them exactly.
     fn of_micros(micros: i128) -> Option<Self> {
         let exact = Decimal::try_from_i128_with_scale(micros, 6);
-        // A whole number has room for six digits more.
+        // A whole number is stored without decimals, so it may have six digits more.
         let whole = || Decimal::try_from_i128_with_scale(micros / 1_000_000, 0).ok();
         let amount = exact
             .ok()
@@ -76,39 +76,39 @@ impl Money {
         Some(Self(amount.normalize()))
     }
 
-    /// The sum; `None` where it cannot be held exactly.
+    /// The sum of both amounts; `None` where it cannot be held exactly.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         Self::of_micros(self.micros().checked_add(other.micros())?)
     }
 
-    /// The difference; `None` where it cannot be held exactly.
+    /// The amount minus `other`; `None` where the difference cannot be held exactly.
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.checked_add(-other)
     }
 
-    /// So many times this; `None` where it cannot be held exactly.
+    /// The amount times `count`; `None` where the product cannot be held exactly.
     pub fn checked_times(self, count: i128) -> Option<Self> {
         Self::of_micros(self.micros().checked_mul(count)?)
     }
 
-    /// The whole number of it, for counts that went the way of amounts.
+    /// The whole part of the amount. It reads a count that was handled as an amount.
     pub fn whole(self) -> i64 {
         i64::try_from(self.0.trunc().mantissa() / 10_i128.pow(self.0.trunc().scale()))
             .unwrap_or(i64::MAX)
     }
 
-    /// Reads a number that was stored, negative ones too.
+    /// Reads a number from storage, where it may also be negative.
     pub fn stored(text: &str) -> Option<Self> {
         text.parse().ok().map(Self)
     }
 
-    /// A part of this, cut to the 6 decimals an amount may have.
+    /// The amount divided by `of`, cut to the 6 decimals that an amount may have.
     pub fn part(self, of: i64) -> Self {
         let part = self.micros() / i128::from(of.max(1));
         Decimal::try_from_i128_with_scale(part, 6).map_or(Self::ZERO, |part| Self(part.normalize()))
     }
 
-    /// As text with at least the currency's minor digits and no trailing zeros beyond them.
+    /// The amount as text with at least the minor digits of the currency, and without trailing zeros beyond them.
     pub fn in_currency(self, currency: Currency) -> String {
         let mut amount = self.0.normalize();
         if amount.scale() < currency.minor_digits() {
@@ -117,7 +117,7 @@ impl Money {
         amount.to_string()
     }
 
-    /// This sum over `count`, rounded half-even to the currency's minor digits; `None` where `count` is 0.
+    /// The amount divided by `count`, rounded half-even to the minor digits of the currency; `None` where `count` is 0.
     pub fn average(self, count: i64, currency: Currency) -> Option<Self> {
         let digits = currency.minor_digits().min(6);
         let divisor = i128::from(count) * 10_i128.pow(6 - digits);
@@ -132,7 +132,7 @@ impl Money {
 }
 
 impl From<i64> for Money {
-    /// A count, where counts and amounts go the same way.
+    /// Makes an amount of a count, for code that handles counts and amounts in the same way.
     fn from(count: i64) -> Self {
         Self(Decimal::from(count))
     }
@@ -184,7 +184,7 @@ impl Serialize for Money {
 }
 
 impl<'de> Deserialize<'de> for Money {
-    /// Reads what [`Serialize`] wrote, sums and differences too: wider than [`Money::parse`].
+    /// Reads what [`Serialize`] wrote, which includes sums and differences. So it accepts more than [`Money::parse`].
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         text.parse().map(Self).map_err(serde::de::Error::custom)
@@ -206,7 +206,7 @@ impl<'de> Deserialize<'de> for Money {
 pub struct Currency(Iso);
 
 impl Currency {
-    /// Three upper-case letters from ISO 4217; `None` for anything else.
+    /// Parses a code of three upper-case letters from ISO 4217; `None` for anything else.
     pub fn parse(code: &str) -> Option<Self> {
         let shape = code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase());
         if shape {
@@ -216,12 +216,12 @@ impl Currency {
         }
     }
 
-    /// The three letters.
+    /// The three letters of the ISO 4217 code.
     pub fn code(self) -> &'static str {
         self.0.code()
     }
 
-    /// Digits after the point: JPY 0, EUR 2, KWD 3.
+    /// The number of digits after the point: 0 for JPY, 2 for EUR, 3 for KWD.
     pub fn minor_digits(self) -> u32 {
         self.0.exponent().map_or(0, u32::from)
     }
@@ -266,7 +266,7 @@ impl<'de> Deserialize<'de> for Currency {
     }
 }
 
-/// Sums that are never added across currencies. As JSON `{"EUR":"1234.50"}`: a currency whose sum is zero is absent.
+/// Sums by currency, which are never added across currencies. The JSON form is `{"EUR":"1234.50"}`; a sum of zero is left out.
 ///
 /// # Example
 ///
@@ -281,7 +281,7 @@ impl<'de> Deserialize<'de> for Currency {
 pub struct Sums(BTreeMap<Currency, Money>);
 
 impl Sums {
-    /// Adds an amount.
+    /// Adds an amount to the sum of its currency.
     pub fn add(&mut self, currency: Currency, amount: Money) {
         let sum = self.0.entry(currency).or_default();
         *sum += amount;
@@ -290,14 +290,14 @@ impl Sums {
         }
     }
 
-    /// Adds other sums, currency by currency.
+    /// Adds other sums to these, currency by currency.
     pub fn add_all(&mut self, other: &Self) {
         for (currency, amount) in other.iter() {
             self.add(currency, amount);
         }
     }
 
-    /// These less others, currency by currency; `None` where a difference cannot be held exactly.
+    /// These sums minus the others, currency by currency; `None` where a difference cannot be held exactly.
     pub fn checked_sub(&self, other: &Self) -> Option<Self> {
         let mut rest = self.clone();
         for (currency, amount) in other.iter() {
@@ -309,12 +309,12 @@ impl Sums {
         Some(rest)
     }
 
-    /// The sum in a currency.
+    /// The sum in one currency; zero where there is none.
     pub fn get(&self, currency: Currency) -> Money {
         self.0.get(&currency).copied().unwrap_or_default()
     }
 
-    /// The sums that are not zero, in order of the currency's code.
+    /// The sums that are not zero, in the order of the currency codes.
     pub fn iter(&self) -> impl Iterator<Item = (Currency, Money)> + '_ {
         self.0.iter().map(|(&currency, &amount)| (currency, amount))
     }
@@ -345,14 +345,14 @@ impl<'de> Deserialize<'de> for Sums {
     }
 }
 
-/// `part / whole` as text with 4 decimals, half-even (`"0.3200"`); `None` where `whole` is 0.
+/// `part / whole` as text with 4 decimals, rounded half-even (`"0.3200"`); `None` where `whole` is 0.
 pub fn rate(part: i64, whole: i64) -> Option<String> {
     share(Money::from(part), Money::from(whole))
 }
 
-/// As [`rate`], of amounts.
+/// Does the same as [`rate`], for two amounts.
 pub fn share(part: Money, whole: Money) -> Option<String> {
-    // Whole numbers, so that nothing is rounded before the end.
+    // The division is done with whole numbers, so that nothing is rounded before the end.
     let (part, whole) = (part.micros().checked_mul(10_000)?, whole.micros());
     if whole <= 0 {
         return None;
@@ -363,7 +363,7 @@ pub fn share(part: Money, whole: Money) -> Option<String> {
         .map(|share| format!("{share:.4}"))
 }
 
-/// `part / whole`, of a whole above 0, rounded half-even to a whole number.
+/// `part / whole`, rounded half-even to a whole number. `whole` must be above 0.
 fn half_even(part: i128, whole: i128) -> i128 {
     let (quotient, rest) = (part.div_euclid(whole), part.rem_euclid(whole));
     let up = match (2 * rest).cmp(&whole) {
@@ -458,7 +458,7 @@ mod tests {
             (3, 20_000, "0.0002"),
             (3, 2, "1.5000"),
             (0, 5, "0.0000"),
-            // Half-even of the exact share: 0.00005 and a little more than it.
+            // The first exact share is 0.00005, which is rounded to the even digit. The second is a little more than that.
             (1, 20_000, "0.0000"),
             (50_000_000_000_001, 1_000_000_000_000_000_000, "0.0001"),
             (i64::MAX, 1, "9223372036854775807.0000"),

@@ -1,16 +1,16 @@
-//! Instants, windows and calendar days. No clock is read here or anywhere in this crate: time is an argument.
+//! Instants, spans and calendar days. No clock is read here or anywhere else in this crate: the time is an argument.
 
 use std::fmt;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, Timelike};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// One hour, in milliseconds.
+/// The length of one hour, in milliseconds.
 pub const HOUR_MS: i64 = 3_600_000;
-/// One day of 24 hours, in milliseconds.
+/// The length of one day of 24 hours, in milliseconds.
 pub const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// A moment, as UTC to the millisecond; between the years 0000 and 9999.
+/// A moment in UTC, exact to the millisecond, between the years 0000 and 9999.
 ///
 /// # Example
 ///
@@ -25,44 +25,44 @@ pub const DAY_MS: i64 = 24 * HOUR_MS;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(i64);
 
-/// A text that is no RFC 3339 time with an offset.
+/// The error for a text that is not an RFC 3339 time with an offset.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no RFC 3339 time with an offset: write it like 2026-11-20T10:15:00Z")]
 pub struct BadTime(pub String);
 
-/// 0000-01-01T00:00:00.000Z, in milliseconds of the epoch.
+/// 0000-01-01T00:00:00.000Z, in milliseconds since the epoch.
 const FIRST_MS: i64 = -62_167_219_200_000;
-/// 9999-12-31T23:59:59.999Z, in milliseconds of the epoch.
+/// 9999-12-31T23:59:59.999Z, in milliseconds since the epoch.
 const LAST_MS: i64 = 253_402_300_799_999;
 
 impl Instant {
-    /// The last there is.
+    /// The last instant that can be represented.
     pub const MAX: Self = Self(LAST_MS);
 
-    /// From milliseconds since 1970-01-01T00:00:00Z, held between the years 0000 and 9999.
+    /// Makes an instant from milliseconds since 1970-01-01T00:00:00Z, limited to the years 0000 to 9999.
     pub fn from_ms(epoch_ms: i64) -> Self {
         Self(epoch_ms.clamp(FIRST_MS, LAST_MS))
     }
 
-    /// Milliseconds since 1970-01-01T00:00:00Z.
+    /// The milliseconds since 1970-01-01T00:00:00Z.
     pub fn ms(self) -> i64 {
         self.0
     }
 
-    /// This instant and `ms` milliseconds.
+    /// The instant `ms` milliseconds later.
     pub fn plus_ms(self, ms: i64) -> Self {
         Self::from_ms(self.0.saturating_add(ms))
     }
 
-    /// This instant less `ms` milliseconds.
+    /// The instant `ms` milliseconds earlier.
     pub fn minus_ms(self, ms: i64) -> Self {
         Self::from_ms(self.0.saturating_sub(ms))
     }
 
-    /// Parses the `date-time` of RFC 3339, section 5.6, and nothing looser; digits after the millisecond are cut.
+    /// Parses the `date-time` of RFC 3339, section 5.6, and nothing looser. Digits after the millisecond are cut.
     ///
-    /// RFC 3339 lets `T` and `Z` be in lower case, so they may be here. A second is 00 to 59: a leap second, which the grammar
-    /// knows, cannot be kept as UTC in milliseconds. `-00:00` is UTC.
+    /// RFC 3339 allows `T` and `Z` in lower case, so this function does too. A second is 00 to 59: the grammar knows a leap
+    /// second, but UTC in milliseconds cannot hold one. `-00:00` is read as UTC.
     ///
     /// # Errors
     /// [`BadTime`] for anything else, and for instants outside the years 0000 to 9999.
@@ -73,7 +73,7 @@ impl Instant {
             .ok_or_else(|| BadTime(text.to_owned()))
     }
 
-    /// The calendar day of this instant in a zone.
+    /// The calendar day of this instant in a time zone.
     pub fn day(self, zone: chrono_tz::Tz) -> Day {
         Day(self.utc().with_timezone(&zone).date_naive())
     }
@@ -83,7 +83,7 @@ impl Instant {
     }
 }
 
-/// Milliseconds of the epoch of a `date-time`; `None` where the text is none.
+/// The milliseconds since the epoch of a `date-time`; `None` where the text is not one.
 fn parse_ms(text: &[u8]) -> Option<i64> {
     let (date_time, rest) = text.split_at_checked(b"2026-11-20T10:15:00".len())?;
     let separators = [4, 7, 10, 13, 16].map(|at| date_time[at].to_ascii_uppercase());
@@ -107,7 +107,7 @@ fn parse_ms(text: &[u8]) -> Option<i64> {
     Some(local.and_utc().timestamp_millis() + i64::from(fraction_ms) - offset_ms(offset)?)
 }
 
-/// How far ahead of UTC an offset is, in milliseconds: `Z`, or a sign, 00 to 23 hours, 00 to 59 minutes.
+/// How far ahead of UTC an offset is, in milliseconds. An offset is `Z`, or a sign, 00 to 23 hours and 00 to 59 minutes.
 fn offset_ms(text: &[u8]) -> Option<i64> {
     let (sign, hours, minutes) = match text {
         b"Z" | b"z" => return Some(0),
@@ -120,14 +120,14 @@ fn offset_ms(text: &[u8]) -> Option<i64> {
     Some(sign * i64::from(60 * hours + minutes) * 60_000)
 }
 
-/// The number that some ASCII digits write, at most nine of them; `None` for anything else.
+/// The number that some ASCII digits write, of at most nine digits; `None` for anything else.
 fn digits(text: &[u8]) -> Option<u32> {
     let all = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     all.then(|| text.iter().fold(0, |n, b| 10 * n + u32::from(b - b'0')))
 }
 
 impl fmt::Display for Instant {
-    /// Always 24 bytes, so that texts sort as instants do.
+    /// Writes always 24 bytes, so that the texts sort as the instants do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let t = self.utc();
         write!(
@@ -150,18 +150,18 @@ impl fmt::Debug for Instant {
     }
 }
 
-/// The first day that can be written.
+/// The first day that can be written as `YYYY-MM-DD`.
 const FIRST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(0, 1, 1) {
     Some(day) => day,
     None => NaiveDate::MIN,
 };
-/// The last day that can be written.
+/// The last day that can be written as `YYYY-MM-DD`.
 const LAST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(9999, 12, 31) {
     Some(day) => day,
     None => NaiveDate::MAX,
 };
 
-/// A calendar day in a marketplace's zone, like 2026-11-20.
+/// A calendar day in the time zone of a marketplace, like 2026-11-20.
 ///
 /// # Example
 ///
@@ -194,7 +194,7 @@ impl Day {
         }
     }
 
-    /// The day `n` days before, not before 0000-01-01.
+    /// The day `n` days earlier, but not before 0000-01-01.
     pub fn minus(self, n: u32) -> Self {
         Self(
             self.0
@@ -203,7 +203,7 @@ impl Day {
         )
     }
 
-    /// The day `n` days after, not after 9999-12-31: a day's text always has ten bytes, and sorts as the day does.
+    /// The day `n` days later, but not after 9999-12-31. So the text of a day always has ten bytes and sorts as the day does.
     pub fn plus(self, n: u32) -> Self {
         Self(
             self.0
@@ -212,12 +212,12 @@ impl Day {
         )
     }
 
-    /// Days from `earlier` to this day.
+    /// The number of days from `earlier` to this day.
     pub fn since(self, earlier: Self) -> i64 {
         self.0.signed_duration_since(earlier.0).num_days()
     }
 
-    /// An instant after which this day has ended in every zone of the world, for expiry.
+    /// An instant at which this day is over in every time zone of the world. It serves as a time of expiry.
     pub fn over_everywhere(self) -> Instant {
         Instant::from_ms(
             self.0
@@ -247,7 +247,7 @@ impl fmt::Debug for Day {
     }
 }
 
-/// How long: `"<n>h"`, `"<n>d"` or `"<n>w"`; keeps the unit it was written in. A week is 168 hours.
+/// A length of time: `"<n>h"`, `"<n>d"` or `"<n>w"`. It keeps the unit it was written in. A week is 168 hours.
 ///
 /// # Example
 ///
@@ -272,7 +272,7 @@ enum Unit {
 }
 
 impl Span {
-    /// `count` hours.
+    /// A span of `count` hours.
     pub const fn hours(count: u32) -> Self {
         Self {
             count,
@@ -280,7 +280,7 @@ impl Span {
         }
     }
 
-    /// `count` days of 24 hours.
+    /// A span of `count` days of 24 hours.
     pub const fn days(count: u32) -> Self {
         Self {
             count,
@@ -288,7 +288,7 @@ impl Span {
         }
     }
 
-    /// Parses `"<n>h"`, `"<n>d"`, `"<n>w"`, `n` from 1 to 999,999 without leading zero; `None` for anything else.
+    /// Parses `"<n>h"`, `"<n>d"` or `"<n>w"` with `n` from 1 to 999,999 and no leading zero; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let unit = match text.as_bytes().last()? {
             b'h' => Unit::Hour,
@@ -308,7 +308,7 @@ impl Span {
         Some(Self { count, unit })
     }
 
-    /// Length in milliseconds.
+    /// The length in milliseconds.
     pub const fn ms(self) -> i64 {
         self.count as i64
             * match self.unit {
@@ -318,7 +318,7 @@ impl Span {
             }
     }
 
-    /// In words: `24 hours`, `1 week`.
+    /// The length in words, like `24 hours` or `1 week`.
     pub fn words(self) -> String {
         let unit = match self.unit {
             Unit::Hour => "hour",
@@ -341,10 +341,11 @@ impl fmt::Display for Span {
     }
 }
 
-/// A day that one no longer sees another still may: zones are up to 26 hours apart, and clocks differ.
+/// How many days longer another reader may still see a day that one reader no longer sees: time zones are up to 26 hours apart,
+/// and clocks differ.
 pub const LEAVING_DAYS: u32 = 2;
 
-/// How long facts are seen, and what follows from it (rule 2).
+/// How long facts are visible, and the periods that follow from it (rule 2).
 ///
 /// # Example
 ///
@@ -363,36 +364,37 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// 90 days.
+    /// A retention of 90 days.
     pub const DEFAULT: Self = Self { days: 90 };
 
-    /// A retention of at least 30 days; `None` for less.
+    /// A retention of 30 to 36,500 days; `None` for any other number.
     pub fn days(days: u32) -> Option<Self> {
         (30..=36_500).contains(&days).then_some(Self { days })
     }
 
-    /// Length in milliseconds.
+    /// The length of the retention in milliseconds.
     pub fn ms(self) -> i64 {
         i64::from(self.days) * DAY_MS
     }
 
-    /// A third of the retention, in milliseconds: nothing that is decided looks further back than that.
+    /// A third of the retention, in milliseconds. No decision looks further back than this.
     pub fn look_back_ms(self) -> i64 {
         self.ms() / 3
     }
 
-    /// How long a fact is kept, in milliseconds: a folded day's first purchase asks whether an order one look-back
-    /// before it was credited, and that order's decision looks one look-back further; two more days are for late runs.
+    /// How long a fact is kept, in milliseconds. The first purchase of a folded day asks whether an order up to one look-back
+    /// earlier was credited. The decision on that order looks back one look-back more. Two more days are for late runs.
     pub fn keep_ms(self) -> i64 {
         self.ms() + 2 * self.look_back_ms() + (i64::from(LEAVING_DAYS) + 2) * DAY_MS
     }
 
-    /// The first day that reports show on the day `today`.
+    /// The first day that reports show when the current day is `today`.
     pub fn first_visible(self, today: Day) -> Day {
         today.minus(self.days)
     }
 
-    /// The first day that folds add up on the day `today`: a report in another zone, or by another clock, may still show it.
+    /// The first day that is folded when the current day is `today`. A report in another time zone, or by another clock, may
+    /// still show it.
     pub fn first_folded(self, today: Day) -> Day {
         self.first_visible(today).minus(LEAVING_DAYS)
     }
@@ -453,13 +455,13 @@ mod tests {
             "0000-01-01T00:00:00+01:00",
             "9999-12-31T23:59:59-00:01",
             "+12026-11-20T10:15:00Z",
-            // A second is 00 to 59, whatever day it is.
+            // A second is 00 to 59, on every day.
             "2026-11-20T10:15:60Z",
             "2016-12-31T23:59:60Z",
             "2026-11-20T10:15:61Z",
             "2026-11-20T10:60:00Z",
             "2026-11-20T24:00:00Z",
-            // Between date and time stands a T, around them nothing.
+            // A T separates the date from the time, and no space surrounds them.
             "2026-11-20 10:15:00Z",
             "2026-11-20_10:15:00Z",
             "2026-11-20T10:15:00 Z",
@@ -467,7 +469,7 @@ mod tests {
             "2026-11-20T10:15:00Z ",
             "2026-11-20T10:15:00Z\n",
             "2026-11-20T10:15:00ZZ",
-            // Signs, digits and separators are ASCII.
+            // Signs, digits and separators must be ASCII.
             "2026-11-20T10:15:00\u{2212}02:00",
             "2026-11-20T10:15:00\u{ff0b}02:00",
             "2026-11-20T10:15:00+02\u{ff1a}00",
@@ -484,7 +486,7 @@ mod tests {
             "2026-11-20T10:15:00+-1:00",
             "2026-11-20T10:15:00UTC",
             "2026-11-20T10:15:00Z+00:00",
-            // No part is left out, shortened or written another way.
+            // No part may be left out, shortened or written in another way.
             "2026-11-20T10:15Z",
             "2026-11-20T10Z",
             "2026-11-20T1:15:00Z",

@@ -1,4 +1,4 @@
-//! Campaigns as CSV, for a spreadsheet: revenue columns only when asked for, one column a currency.
+//! Campaigns as CSV, for a spreadsheet. Revenue columns are in it only if they are asked for, with one column for each currency.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +45,7 @@ fn engagement(seen: &Engagement) -> [Cell<'_>; 8] {
     ]
 }
 
-/// The columns of sales in some currencies, in the order of [`sales`].
+/// The columns of sales in these currencies, in the order of [`sales`].
 fn sales_columns(currencies: &BTreeSet<Currency>) -> Vec<String> {
     let fixed = [
         "purchases",

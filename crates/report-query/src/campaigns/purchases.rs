@@ -1,10 +1,10 @@
-//! The purchases behind a campaign's row: who bought, and what.
+//! The purchases behind a campaign's row: which customers bought, and what.
 
 use revtrail_store::ledger::purchases::PurchaseRow;
 use revtrail_web::access::MARKETING;
 use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};
-use revtrail_web::list::Asked;
+use revtrail_web::list::PageRequest;
 use revtrail_web::problem::Problem;
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let period = Period::read(&mut query, &call, &versions);
     let channel = query.channel("channel");
     let with_revenue = query.flag("revenue");
-    let asked = Asked::json_or_csv(&mut query, &call, MARKETING)?;
+    let asked = PageRequest::json_or_csv(&mut query, &call, MARKETING)?;
     query.done()?;
     let campaign = known(&call, &market).await?;
     let freshness = Freshness::of(&market, &call).await?;
@@ -56,7 +56,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, &report))
 }
 
-/// A purchase as it is shown; without its money where revenue is hidden.
+/// A purchase as it is shown; without money if revenue is hidden.
 fn purchase(row: &PurchaseRow, enabled: bool) -> Value {
     let (line, credit) = (&row.line, row.line.credit.as_ref());
     let mut shown = json!({

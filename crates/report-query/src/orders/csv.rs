@@ -1,4 +1,4 @@
-//! Orders as CSV, for a spreadsheet: amounts only when asked for, one column a currency.
+//! Orders as CSV, for a spreadsheet. Amounts are in it only if they are asked for, with one column for each currency.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use revtrail_web::call::Response;
 use revtrail_web::csv::{Cell, Style, Table};
 use serde::Serialize;
 
-use super::list::Listed;
+use super::list::ListedOrder;
 
-/// The list of orders; amounts only when asked for.
-pub(crate) fn list(style: Style, orders: &[(Listed, Order)], with_revenue: bool) -> Response {
+/// The list of orders, with amounts only if they are asked for.
+pub(crate) fn list(style: Style, orders: &[(ListedOrder, Order)], with_revenue: bool) -> Response {
     let currencies: BTreeSet<Currency> = orders
         .iter()
         .map(|(_, order)| order.currency)

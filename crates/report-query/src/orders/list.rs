@@ -12,7 +12,7 @@ use revtrail_store::market::Market;
 use revtrail_web::access::MARKETING;
 use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};
-use revtrail_web::list::{Asked, Page, Place};
+use revtrail_web::list::{Page, PageRequest, Position};
 use revtrail_web::problem::Problem;
 use serde_json::{Value, json};
 
@@ -20,14 +20,14 @@ use super::{Rulebook, csv, shown};
 use crate::period::Period;
 use crate::{PENDING_MAX, seen_from, versions};
 
-/// Most orders read at the same time.
+/// How many orders are read at the same time.
 const AT_ONCE: usize = 100;
 
-/// Where an order stands in the list: by its day, then by when it was placed, then by its id.
+/// The place of an order in the list: by its day, then by the time when it was placed, then by its id.
 type At = (Day, Instant);
 
-/// An order for the list: where it stands in time, and who earned it.
-pub(super) struct Listed {
+/// An order for the list: its place in time, and the campaign that earned it.
+pub(super) struct ListedOrder {
     day: Day,
     placed_at: Instant,
     order_id: OrderId,
@@ -36,7 +36,7 @@ pub(super) struct Listed {
     pub(super) counted: bool,
 }
 
-impl Listed {
+impl ListedOrder {
     fn of(day: Day, customer_id: &CustomerId, line: &OrderLine) -> Self {
         Self {
             day,
@@ -48,32 +48,32 @@ impl Listed {
         }
     }
 
-    fn place(&self) -> Place<At> {
-        Place {
+    fn place(&self) -> Position<At> {
+        Position {
             value: (self.day, self.placed_at),
             id: self.order_id.as_str().to_owned(),
         }
     }
 
-    /// Where it stands in its day.
+    /// The place of the order within its day.
     fn time(&self) -> (Instant, &OrderId) {
         (self.placed_at, &self.order_id)
     }
 }
 
-/// What of the order list is asked for.
-struct Wanted {
+/// Which orders of the list are asked for.
+struct OrderFilter {
     period: Period,
     status: Option<Status>,
     customer: Option<CustomerId>,
-    asked: Asked<At>,
+    asked: PageRequest<At>,
 }
 
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let versions = versions(&market).await?;
     let mut query = call.query();
-    let wanted = Wanted {
+    let wanted = OrderFilter {
         period: Period::read(&mut query, &call, &versions),
         status: query.read(
             "status",
@@ -82,7 +82,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
             Status::parse,
         ),
         customer: query.id("customer_id", CustomerId::new),
-        asked: Asked::json_or_csv(&mut query, &call, MARKETING)?,
+        asked: PageRequest::json_or_csv(&mut query, &call, MARKETING)?,
     };
     let with_revenue = query.flag("revenue");
     query.done()?;
@@ -91,24 +91,24 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
         return Ok(csv::list(style, &page.rows, with_revenue));
     }
     let show =
-        |(one, order): &(Listed, Order)| shown(order, one.credit.as_ref(), one.counted, &call);
+        |(one, order): &(ListedOrder, Order)| shown(order, one.credit.as_ref(), one.counted, &call);
     let orders: Vec<Value> = page.rows.iter().map(show).collect::<Result<_, _>>()?;
     let next_cursor = page.next_cursor(&call)?;
     let body = json!({ "orders": orders, "period": wanted.period, "next_cursor": next_cursor });
     Ok(json(StatusCode::OK, &body))
 }
 
-impl Wanted {
+impl OrderFilter {
     /// The first orders from the cursor on, newest first.
     async fn find(
         &self,
         market: &Market,
         call: &Call,
-    ) -> Result<Page<(Listed, Order), At>, Problem> {
+    ) -> Result<Page<(ListedOrder, Order), At>, Problem> {
         let limit = self.asked.limit;
         let after = self.asked.after.as_ref();
         let after = after.and_then(|at| Some((at.value, OrderId::new(&at.id).ok()?)));
-        let mut waiting: BTreeMap<Day, Vec<Listed>> = BTreeMap::new();
+        let mut waiting: BTreeMap<Day, Vec<ListedOrder>> = BTreeMap::new();
         for one in self.waiting(market, call).await? {
             waiting.entry(one.day).or_default().push(one);
         }
@@ -123,7 +123,7 @@ impl Wanted {
         };
         let last = after.as_ref().map_or(last, |((day, _), _)| last.min(*day));
         let days: BTreeSet<Day> = waiting.keys().chain(aggregates.keys()).copied().collect();
-        // One more than are asked for says whether there are more.
+        // One order more than asked for shows whether there are more.
         let at_once = AT_ONCE.min(limit.saturating_add(1));
         let mut found = Vec::new();
         for day in days
@@ -146,19 +146,21 @@ impl Wanted {
                 let oldest = page
                     .last()
                     .map(|row| (row.line.placed_at, &row.line.order_id));
-                let newer = |one: &Listed| oldest.is_none_or(|oldest| one.time() > oldest);
+                let newer = |one: &ListedOrder| oldest.is_none_or(|oldest| one.time() > oldest);
                 let older = waiting.split_off(waiting.partition_point(newer));
                 let mut listed = std::mem::replace(&mut waiting, older);
                 let new = page
                     .iter()
                     .filter(|row| !known.contains(&row.line.order_id));
-                listed.extend(new.map(|row| Listed::of(day, &row.customer_id, &row.line)));
+                listed.extend(new.map(|row| ListedOrder::of(day, &row.customer_id, &row.line)));
                 listed.sort_by(|a, b| b.time().cmp(&a.time()));
                 while !listed.is_empty() {
                     let rest = listed.split_off(listed.len().min(at_once));
                     for one in self.standing(market, listed, call).await? {
                         if found.len() == limit {
-                            let next = found.last().map(|(last, _): &(Listed, Order)| last.place());
+                            let next = found
+                                .last()
+                                .map(|(last, _): &(ListedOrder, Order)| last.place());
                             return Ok(Page { rows: found, next });
                         }
                         found.push(one);
@@ -176,14 +178,14 @@ impl Wanted {
         })
     }
 
-    /// The standing copies of some orders that are seen and asked for, in the same order.
+    /// The standing copies of those orders that are visible and asked for, in the same order.
     async fn standing(
         &self,
         market: &Market,
-        listed: Vec<Listed>,
+        listed: Vec<ListedOrder>,
         call: &Call,
-    ) -> Result<Vec<(Listed, Order)>, Problem> {
-        let id = |one: &Listed| (one.customer_id.clone(), one.order_id.clone());
+    ) -> Result<Vec<(ListedOrder, Order)>, Problem> {
+        let id = |one: &ListedOrder| (one.customer_id.clone(), one.order_id.clone());
         let ids: Vec<_> = listed.iter().map(id).collect();
         let copies = market.facts().orders(&ids, call.now).await?;
         let mut copies: HashMap<OrderId, Order> = copies
@@ -192,12 +194,13 @@ impl Wanted {
             .filter(|order| self.status.is_none_or(|status| status == order.status))
             .map(|order| (order.order_id.clone(), order))
             .collect();
-        let with_copy = |one: Listed| copies.remove(&one.order_id).map(|order| (one, order));
+        let with_copy = |one: ListedOrder| copies.remove(&one.order_id).map(|order| (one, order));
         Ok(listed.into_iter().filter_map(with_copy).collect())
     }
 
-    /// The orders of one customer, or of all that wait for the next run: they are listed from the moment they are accepted.
-    async fn waiting(&self, market: &Market, call: &Call) -> Result<Vec<Listed>, Problem> {
+    /// The orders of one customer, or of all customers who wait for the next run. They are listed from the moment they are
+    /// accepted.
+    async fn waiting(&self, market: &Market, call: &Call) -> Result<Vec<ListedOrder>, Problem> {
         let rules = Rulebook::of(market, call).await?;
         let customers = match &self.customer {
             Some(customer) => vec![customer.clone()],
@@ -214,7 +217,7 @@ impl Wanted {
             let world = known.world();
             let decided = known.decided();
             let one = |(order, line): &(&Order, OrderLine)| {
-                Listed::of(world.day(order.placed_at), &customer, line)
+                ListedOrder::of(world.day(order.placed_at), &customer, line)
             };
             listed.extend(decided.iter().map(one));
         }

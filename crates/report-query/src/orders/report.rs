@@ -39,7 +39,7 @@ pub(crate) async fn statuses(call: Call) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, &report))
 }
 
-/// A reconciliation, and the customers whose last contribution stands since their facts cannot be folded.
+/// A reconciliation, and the customers who are parked.
 #[derive(Serialize)]
 struct Reconciled {
     #[serde(flatten)]

@@ -1,4 +1,4 @@
-//! The dashboard of one promotion: its figures, taken apart.
+//! The dashboard of one promotion: its figures, broken down.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use super::lists::change;
 use super::{PromotionMoney, known, redemption_rate, total};
 
-/// Changes on the dashboard.
+/// How many changes the dashboard shows.
 const CHANGES: usize = 10;
 
-/// A breakdown by one half of the cells' names, in order of the keys; what has none comes first.
+/// A breakdown by the tier or by the segment of the cells, in order of the keys. Cells without one come first.
 fn by<K: Ord + Clone + Serialize>(
     breakdown: &Breakdown,
     any: bool,

@@ -1,4 +1,4 @@
-//! The lists of a promotion, the quarantine, and the feed of redemptions: by pages, filtered, as JSON or CSV.
+//! The lists of a promotion, the quarantine, and the feed of redemptions: in pages, filtered, as JSON or CSV.
 
 use revtrail_core::promotion::redemption::Outcome;
 use revtrail_core::record::Code;
@@ -12,7 +12,7 @@ use revtrail_store::promotions::redeem::{AssignmentFact, RedemptionFact};
 use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::csv::{Cell, Style, Table};
-use revtrail_web::list::{Asked, Page, Place};
+use revtrail_web::list::{Page, PageRequest, Position};
 use revtrail_web::problem::Problem;
 use revtrail_web::query::Query;
 use serde::Serialize;
@@ -21,15 +21,15 @@ use serde_json::{Value, json};
 use super::{CSV, known};
 use crate::seen_from;
 
-/// So long after its arrival a redemption may still be on its way into the feed: no call takes longer.
+/// For how many milliseconds after its arrival a redemption may be on its way into the feed; no call takes longer.
 const FEED_SETTLES_MS: i64 = 60_000;
 
-/// A column of a list: its name, and whether it holds numbers.
+/// A column of a list: its name, and whether its values are numbers.
 type Column = (&'static str, bool);
 
 fn answer<V: Serialize>(
     call: &Call,
-    asked: &Asked<V>,
+    asked: &PageRequest<V>,
     columns: &[Column],
     page: &Page<Value, V>,
     file_name: &str,
@@ -69,7 +69,7 @@ fn cell(value: &Value, numbers: bool) -> Cell<'_> {
 pub(crate) async fn vouchers(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
+    let asked: PageRequest = PageRequest::json_or_csv(&mut query, &call, CSV)?;
     let code = query.id("voucher_code", VoucherCode::new);
     query.done()?;
     let promotion = known(&call, &market).await?.promotion_id;
@@ -95,11 +95,11 @@ pub(crate) async fn vouchers(call: Call) -> Result<Response, Problem> {
     answer(&call, &asked, &columns, &page, "vouchers.csv")
 }
 
-/// A list that is held in the promotion: in the order of what names its entries, by pages as all lists are.
-fn held(asked: &Asked, named_by: &str, mut rows: Vec<Value>) -> Page<Value> {
+/// A list that is stored in the promotion itself, sorted by the name of its entries, in pages like all lists.
+fn held(asked: &PageRequest, named_by: &str, mut rows: Vec<Value>) -> Page<Value> {
     let name = |row: &Value| row[named_by].as_str().unwrap_or_default().to_owned();
     rows.sort_by_key(name);
-    let place = |row: &Value| Place {
+    let place = |row: &Value| Position {
         value: (),
         id: name(row),
     };
@@ -109,7 +109,7 @@ fn held(asked: &Asked, named_by: &str, mut rows: Vec<Value>) -> Page<Value> {
 pub(crate) async fn rules(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
+    let asked: PageRequest = PageRequest::json_or_csv(&mut query, &call, CSV)?;
     query.done()?;
     let promotion = known(&call, &market).await?;
     let rows = promotion.validation_rules.iter().map(|rule| json!(rule));
@@ -126,7 +126,7 @@ pub(crate) async fn rules(call: Call) -> Result<Response, Problem> {
 pub(crate) async fn metadata(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
+    let asked: PageRequest = PageRequest::json_or_csv(&mut query, &call, CSV)?;
     query.done()?;
     let promotion = known(&call, &market).await?;
     let rows = promotion.metadata.iter();
@@ -139,7 +139,7 @@ pub(crate) async fn metadata(call: Call) -> Result<Response, Problem> {
 pub(crate) async fn changes(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
+    let asked: PageRequest = PageRequest::json_or_csv(&mut query, &call, CSV)?;
     query.done()?;
     let promotion = known(&call, &market).await?.promotion_id;
     let part = |after, limit| {
@@ -162,8 +162,8 @@ pub(crate) fn change(logged: &LoggedChange) -> Value {
     json!(logged)
 }
 
-/// Which redemptions.
-struct Wanted {
+/// Which redemptions are asked for.
+struct ListFilter {
     result: Option<Outcome>,
     rolled_back: bool,
     customer: Option<CustomerId>,
@@ -171,7 +171,7 @@ struct Wanted {
     flagged: bool,
 }
 
-impl Wanted {
+impl ListFilter {
     fn read(query: &mut Query<'_>) -> Self {
         let result = |text: &str| match text {
             "success" => Some((Some(Outcome::Success), false)),
@@ -209,8 +209,8 @@ impl Wanted {
 pub(crate) async fn redemptions(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
-    let wanted = Wanted::read(&mut query);
+    let asked: PageRequest = PageRequest::json_or_csv(&mut query, &call, CSV)?;
+    let wanted = ListFilter::read(&mut query);
     query.done()?;
     let promotion = known(&call, &market).await?.promotion_id;
     let from = seen_from(&call);
@@ -248,7 +248,7 @@ const REDEMPTION: [Column; 16] = [
 pub(crate) fn redemption(fact: &RedemptionFact) -> Value {
     let submitted = &fact.submitted;
     let refusal = fact.refusal.map(|refusal| refusal.name());
-    // What waits for its promotion may wait for a currency too.
+    // A redemption that waits for its promotion may wait for a currency too.
     let of_reward = submitted.reward_amount.and(fact.reward);
     let currency = submitted
         .currency
@@ -280,7 +280,7 @@ pub(crate) fn redemption(fact: &RedemptionFact) -> Value {
 pub(crate) async fn publications(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
+    let asked: PageRequest = PageRequest::json_or_csv(&mut query, &call, CSV)?;
     let customer = query.id("customer_id", CustomerId::new);
     let code = query.id("voucher_code", VoucherCode::new);
     query.done()?;
@@ -328,7 +328,7 @@ fn assignment(fact: &AssignmentFact) -> Value {
 pub(crate) async fn distributions(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
+    let asked: PageRequest = PageRequest::json_or_csv(&mut query, &call, CSV)?;
     let customer = query.id("customer_id", CustomerId::new);
     let code = query.id("voucher_code", VoucherCode::new);
     query.done()?;
@@ -366,18 +366,19 @@ fn distribution(message: &Distribution) -> Value {
     })
 }
 
-/// Where the list of what waits goes on: the id is of a promotion, the value of what waits for it; none is its beginning.
-type Waits = Place<Option<String>>;
+/// The place where the quarantine goes on. The id is that of a promotion, and the value is that of a waiting record; `None` is
+/// the beginning.
+type QuarantineCursor = Position<Option<String>>;
 
 pub(crate) async fn quarantine(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let asked: Asked<Option<String>> = Asked::json_or_csv(&mut query, &call, CSV)?;
+    let asked: PageRequest<Option<String>> = PageRequest::json_or_csv(&mut query, &call, CSV)?;
     let only = query.id("promotion_id", PromotionId::new);
     query.done()?;
     let mut awaited = market.promotions().awaited(call.now).await?;
     awaited.retain(|id| only.as_ref().is_none_or(|only| only == id));
-    let part = |at: Option<Waits>, limit| part(&market, &awaited, at, limit, call.now);
+    let part = |at: Option<QuarantineCursor>, limit| part(&market, &awaited, at, limit, call.now);
     let page = asked.gather(part, |one| Some(waiting(&one))).await?;
     let columns = [
         ("kind", false),
@@ -390,14 +391,14 @@ pub(crate) async fn quarantine(call: Call) -> Result<Response, Problem> {
     answer(&call, &asked, &columns, &page, "quarantine.csv")
 }
 
-/// What waits for one promotion after the other.
+/// A part of the waiting records, promotion by promotion.
 async fn part(
     market: &Market,
     awaited: &[PromotionId],
-    at: Option<Waits>,
+    at: Option<QuarantineCursor>,
     limit: usize,
     now: Instant,
-) -> Result<(Vec<Waiting>, Option<Waits>), Problem> {
+) -> Result<(Vec<Waiting>, Option<QuarantineCursor>), Problem> {
     let (from, after) = at.map_or_else(Default::default, |at| (at.id, at.value));
     let mut rest = awaited.iter().filter(|id| id.as_str() >= from.as_str());
     let Some(promotion) = rest.next() else {
@@ -408,7 +409,7 @@ async fn part(
         .lists()
         .waiting_for(promotion, after, limit, now)
         .await?;
-    let place = |promotion: &PromotionId, value: Option<String>| Place {
+    let place = |promotion: &PromotionId, value: Option<String>| Position {
         value,
         id: promotion.as_str().to_owned(),
     };
@@ -453,7 +454,7 @@ fn waiting(waiting: &Waiting) -> Value {
 pub(crate) async fn feed(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
     let mut query = call.query();
-    let asked: Asked = Asked::json_or_csv(&mut query, &call, CSV)?;
+    let asked: PageRequest = PageRequest::json_or_csv(&mut query, &call, CSV)?;
     let since = query.instant("since");
     query.done()?;
     let from = since.unwrap_or(seen_from(&call)).max(seen_from(&call));

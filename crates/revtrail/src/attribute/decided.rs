@@ -1,4 +1,4 @@
-//! Facts into decided orders and their sums, customer by customer. The rules are in `revtrail-core`.
+//! Turns facts into decided orders and their sums, customer by customer. The rules are in `revtrail-core`.
 
 use revtrail_core::attribution::campaign::CampaignIx;
 use revtrail_core::attribution::decide::{Decision, Timeline};
@@ -9,21 +9,21 @@ use revtrail_core::figures::fold::{FoldEntry, World, fold};
 
 use super::facts::FileFacts;
 
-/// Every order with its decision, and what they add up to.
+/// Every order with its decision, and what the orders add up to.
 #[derive(Debug, Default)]
 pub(crate) struct Decided<'f> {
-    /// In order of the ids' bytes.
+    /// The orders, sorted by the bytes of their ids.
     pub(crate) orders: Vec<DecidedOrder<'f>>,
-    /// Over all days.
+    /// The sums over all days.
     pub(crate) sums: Aggregate<CampaignIx>,
-    /// Customers who have orders.
+    /// How many customers have orders.
     pub(crate) customers: usize,
-    /// Those of them who have no event.
+    /// How many of these customers have no event.
     pub(crate) without_event: usize,
     timelines: Vec<Timeline<'f>>,
 }
 
-/// One order and who earned it.
+/// One order, and the campaign that earned it.
 #[derive(Debug)]
 pub(crate) struct DecidedOrder<'f> {
     pub(crate) order: &'f Order,
@@ -32,7 +32,7 @@ pub(crate) struct DecidedOrder<'f> {
 }
 
 impl<'f> Decided<'f> {
-    /// Decides all orders. Events and orders both lie by customer, so one walk along both meets every customer once.
+    /// Decides all orders. Events and orders are both sorted by customer, so one walk along both meets every customer once.
     pub(crate) fn of(facts: &'f FileFacts, world: &World<'_>) -> Self {
         let mut decided = Self::default();
         let mut events = facts
@@ -73,7 +73,7 @@ impl<'f> Decided<'f> {
         self.timelines.push(timeline);
     }
 
-    /// The timeline an order was decided on.
+    /// The timeline that an order was decided on.
     pub(crate) fn timeline(&self, decided: &DecidedOrder<'f>) -> &Timeline<'f> {
         &self.timelines[decided.timeline]
     }

@@ -1,4 +1,4 @@
-//! Records into the facts that stand: which copy counts when rows repeat, and what is rejected (rules 3.1 to 3.3).
+//! Turns records into the facts that count: which copy counts when rows repeat, and what is rejected (rules 3.1 to 3.3).
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -8,21 +8,21 @@ use indicatif::ProgressBar;
 use revtrail_core::attribution::campaign::{Campaign, Catalog};
 use revtrail_core::attribution::event::{self, Event};
 use revtrail_core::attribution::order::{self, Order};
-use revtrail_core::record::{Code, Problem, Record};
+use revtrail_core::record::{Code, Record, RecordProblem};
 use revtrail_core::value::id::{CampaignId, OrderId};
 use revtrail_files::SUBSTITUTE;
 
 use super::read::each_record;
 use super::table::{grouped, plural};
-use super::write::{Rejected, Rejects};
+use super::write::{RejectedRow, Rejects};
 use super::{AttributeArgs, Failure};
 
-/// What stands after all rows of all files.
+/// The facts that count after all rows of all files.
 #[derive(Debug, Default)]
 pub(crate) struct FileFacts {
-    /// By customer and id.
+    /// The events, sorted by customer and id.
     pub(crate) events: Vec<Event>,
-    /// By customer and id.
+    /// The orders, sorted by customer and id.
     pub(crate) orders: Vec<Order>,
     campaigns: BTreeMap<CampaignId, Campaign>,
     event_duplicates: usize,
@@ -31,7 +31,7 @@ pub(crate) struct FileFacts {
 }
 
 impl FileFacts {
-    /// Reads all files, in the order of the command line: rows in file order count as arrival.
+    /// Reads all files, in the order of the command line. Rows count as arriving in the order of their files.
     pub(crate) fn read(
         args: &AttributeArgs,
         bar: &ProgressBar,
@@ -65,24 +65,24 @@ impl FileFacts {
         Ok(facts)
     }
 
-    /// A later row of a campaign replaces an earlier one whole, as `PUT` does.
-    fn take_campaign(&mut self, record: &Record<'_>) -> Result<(), Problem> {
+    /// Takes in a campaign. A later row of a campaign replaces the whole earlier one, as `PUT` does.
+    fn take_campaign(&mut self, record: &Record<'_>) -> Result<(), RecordProblem> {
         let id = record.needed_id("campaign_id", CampaignId::new)?;
         let mut campaign = Campaign::read(id.clone(), record).map_err(together)?;
-        // Tags decide; a name is shown only.
+        // Tags decide about credit, but a name is only shown.
         if campaign.tags.iter().any(|tag| tag.contains(SUBSTITUTE)) {
             let detail = "tags: a tag holds no control character";
-            return Err(Problem::of("tags", Code::WrongType, detail));
+            return Err(RecordProblem::of("tags", Code::WrongType, detail));
         }
         campaign.name = campaign.name.replace(SUBSTITUTE, "\u{fffd}");
         self.campaigns.insert(id, campaign);
         Ok(())
     }
 
-    /// The first event of an id of a customer stands.
+    /// Keeps the first event of each id of a customer.
     fn keep_first_events(&mut self) {
         let read = self.events.len();
-        // A stable sort: of equal ids the first arrival stays first.
+        // The sort is stable, so of equal ids the first arrival stays first.
         self.events
             .sort_by(|a, b| (&a.customer_id, &a.event_id).cmp(&(&b.customer_id, &b.event_id)));
         self.events.dedup_by(|later, first| {
@@ -95,7 +95,7 @@ impl FileFacts {
         &mut self,
         copy: Order,
         places: &mut HashMap<OrderId, usize>,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), RecordProblem> {
         let Some(&place) = places.get(&copy.order_id) else {
             places.insert(copy.order_id.clone(), self.orders.len());
             self.orders.push(copy);
@@ -116,14 +116,14 @@ impl FileFacts {
         Ok(())
     }
 
-    /// The campaigns of the files, and those that only events know.
+    /// The campaigns of the files, and those that only events name.
     pub(crate) fn catalog(&self) -> Catalog {
         let told = Catalog::new(self.campaigns.values().cloned().collect());
         told.witnessing(&self.events).unwrap_or(told)
     }
 
-    /// What was read and rejected, in words.
-    pub(crate) fn summary(&self, rejected: &Rejected, written: bool, took: Duration) -> String {
+    /// How much was read and rejected, in words.
+    pub(crate) fn summary(&self, rejected: &RejectedRow, written: bool, took: Duration) -> String {
         let mut text = format!(
             "attributed {}{} by {}{} in {}.{:02} s\n",
             plural(self.orders.len(), "order"),
@@ -157,13 +157,13 @@ impl FileFacts {
     }
 }
 
-/// One rejection a record: the first problem's code, all problems in words.
-fn together(problems: Vec<Problem>) -> Problem {
+/// Makes one rejection of a record's problems: the code of the first problem, and all problems in words.
+fn together(problems: Vec<RecordProblem>) -> RecordProblem {
     let details: Vec<&str> = problems.iter().map(|p| p.detail.as_str()).collect();
     let detail = details.join("; ");
     match problems.into_iter().next() {
-        Some(first) => Problem { detail, ..first },
-        None => Problem::whole(Code::WrongType, detail),
+        Some(first) => RecordProblem { detail, ..first },
+        None => RecordProblem::whole(Code::WrongType, detail),
     }
 }
 
@@ -188,7 +188,7 @@ fn each_fact(
     needed: &'static [&'static str],
     bar: &ProgressBar,
     rejects: &mut Rejects,
-    take: impl FnMut(&Record<'_>) -> Result<(), Problem>,
+    take: impl FnMut(&Record<'_>) -> Result<(), RecordProblem>,
 ) -> Result<(), Failure> {
     each_record(path, needed, bar, take, |line, problem| {
         rejects.add(path, line, problem)

@@ -1,4 +1,4 @@
-//! Which files a run names, and that none of its outputs is another of them. Files are compared, not texts: a path has many
+//! Which files a run names, and that no output is one of the other files. Files are compared, not texts, because a path has many
 //! spellings, and a file has many paths.
 
 use std::fs;
@@ -8,7 +8,7 @@ use revtrail_core::attribution::settings::Preset;
 
 use super::{AttributeArgs, Failure};
 
-/// As many links are followed to where a new file would lie, as systems do.
+/// How many links are followed to the place of a new file; systems have the same limit.
 const LINKS_MAX: usize = 40;
 
 pub(crate) fn is_standard_input(path: impl AsRef<Path>) -> bool {
@@ -29,7 +29,7 @@ fn is_one_of(path: &Path, names: [&str; 4]) -> bool {
     names.iter().any(|name| path == Path::new(name))
 }
 
-/// The outputs that are named, each with its option.
+/// The outputs that the arguments name, each with its option.
 pub(crate) fn outputs(args: &AttributeArgs) -> impl Iterator<Item = (&'static str, &PathBuf)> {
     let credits = args.credits.iter().map(|path| ("--credits", path));
     let explain = args.explain.iter().map(|path| ("--explain", path));
@@ -37,7 +37,7 @@ pub(crate) fn outputs(args: &AttributeArgs) -> impl Iterator<Item = (&'static st
     credits.chain(explain).chain(rejects)
 }
 
-/// The inputs with records, each with its option.
+/// The inputs with records that the arguments name, each with its option.
 pub(crate) fn inputs(args: &AttributeArgs) -> impl Iterator<Item = (&'static str, &PathBuf)> {
     let events = args.events.iter().map(|path| ("--events", path));
     let orders = args.orders.iter().map(|path| ("--orders", path));
@@ -45,10 +45,10 @@ pub(crate) fn inputs(args: &AttributeArgs) -> impl Iterator<Item = (&'static str
     events.chain(orders).chain(campaigns)
 }
 
-/// Checks that no output overwrites an input or another output, and that standard input is read once.
+/// Checks that no output overwrites an input or another output, and that standard input is read only once.
 ///
 /// # Errors
-/// [`Failure::Usage`].
+/// [`Failure::Usage`] if one of them is the case.
 pub(crate) fn check(args: &AttributeArgs) -> Result<(), Failure> {
     let settings = PathBuf::from(&args.settings);
     let settings = Preset::parse(&args.settings).is_none().then_some(settings);
@@ -63,17 +63,18 @@ pub(crate) fn check(args: &AttributeArgs) -> Result<(), Failure> {
         problems.push("--rejects needs a file: its rows are written while others are read".into());
     }
     let named = |option: &str, path: &Path| format!("{option} {}", path.display());
-    let input = |(option, path): (_, &PathBuf)| (named(option, path), Place::of_input(path));
-    let mut taken: Vec<(String, Place)> = inputs.into_iter().map(input).collect();
+    let input = |(option, path): (_, &PathBuf)| (named(option, path), FileIdentity::of_input(path));
+    let mut taken: Vec<(String, FileIdentity)> = inputs.into_iter().map(input).collect();
     // The report goes to standard output, unless a file goes there.
     let of_report = match outputs(args).any(|(_, path)| is_standard_output(path)) {
         _ if args.json => Some("--json"),
         true => None,
         false => Some("the report"),
     };
-    let of_report = of_report.map(|name| (name.to_owned(), Place::of_output(Path::new("-"))));
+    let of_report =
+        of_report.map(|name| (name.to_owned(), FileIdentity::of_output(Path::new("-"))));
     let of_files =
-        outputs(args).map(|(option, path)| (named(option, path), Place::of_output(path)));
+        outputs(args).map(|(option, path)| (named(option, path), FileIdentity::of_output(path)));
     for (output, place) in of_report.into_iter().chain(of_files) {
         if let Some((other, _)) = taken.iter().find(|(_, other)| other.is(&place)) {
             problems.push(format!(
@@ -88,14 +89,14 @@ pub(crate) fn check(args: &AttributeArgs) -> Result<(), Failure> {
     }
 }
 
-/// Where a file lies, or would lie.
-struct Place {
+/// What identifies a file that exists, or that would be made.
+struct FileIdentity {
     path: PathBuf,
-    /// Device and inode of a file that is there, on systems that tell.
+    /// The device and the inode of a file that exists, on systems that give them.
     inode: Option<(u64, u64)>,
 }
 
-impl Place {
+impl FileIdentity {
     fn of(path: &Path) -> Self {
         let path = resolve(path);
         Self {
@@ -104,7 +105,7 @@ impl Place {
         }
     }
 
-    /// A standard stream is the file that the shell connects it with; a terminal, a pipe or /dev/null is nobody's file.
+    /// A standard stream is the file that the shell connects it with. A terminal, a pipe or /dev/null is no such file.
     fn of_standard(stream: &str) -> Self {
         match fs::metadata(stream) {
             Ok(found) if found.is_file() => Self::of(Path::new(stream)),
@@ -147,7 +148,7 @@ fn inode(_: &Path) -> Option<(u64, u64)> {
     None
 }
 
-/// The one path of a file, without links, also of one that is not there yet.
+/// The one path of a file without links, also of a file that does not exist yet.
 pub(crate) fn resolve(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {

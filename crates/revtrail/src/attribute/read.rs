@@ -1,37 +1,38 @@
-//! Files into records with their lines, by the one reader of files. What a record means is not known here.
+//! Turns files into records with their lines, through the one reader of files. This module does not know what a record means.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
 use indicatif::ProgressBar;
-use revtrail_core::record::{Problem, Record};
-use revtrail_files::{Fault, Layout, NotUtf8, Records, Rules, what_is};
+use revtrail_core::record::{Record, RecordProblem};
+use revtrail_files::{FileFault, FileRules, Layout, NotUtf8, Records, what_is};
 
 use super::Failure;
 use super::paths::is_standard_input;
 
-/// As much of a file is looked at where its name says nothing, in bytes.
+/// How many bytes of a file are looked at if its name does not show the layout.
 const BEGINNING_BYTES: u64 = 512;
 
-/// Calls `take` with every record of a file, and `reject` with what is wrong with one and the line it starts on; the first line is 1.
+/// Calls `take` with every record of a file, and `reject` with each problem and the line on which its record starts; the first
+/// line is 1.
 ///
 /// # Errors
-/// A name that tells no layout; a file that cannot be read to its end; a CSV header without one of the `needed` columns.
+/// The name does not show the layout, the file cannot be read to its end, or a CSV header is without one of the `needed` columns.
 pub(crate) fn each_record(
     path: &Path,
     needed: &'static [&'static str],
     bar: &ProgressBar,
-    mut take: impl FnMut(&Record<'_>) -> Result<(), Problem>,
-    mut reject: impl FnMut(u64, &Problem) -> Result<(), Failure>,
+    mut take: impl FnMut(&Record<'_>) -> Result<(), RecordProblem>,
+    mut reject: impl FnMut(u64, &RecordProblem) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let failed = |source| Failure::Read {
         path: path.into(),
         source,
     };
     let fault = |fault| match fault {
-        Fault::Source(source) => failed(source),
-        Fault::Content(detail) => content(path, detail),
+        FileFault::Source(source) => failed(source),
+        FileFault::Content(detail) => content(path, detail),
     };
     let (bytes, layout): (Box<dyn Read>, _) = if is_standard_input(path) {
         (Box::new(io::stdin()), None)
@@ -42,7 +43,7 @@ pub(crate) fn each_record(
         )
     };
     // Bad rows never stop a file run.
-    let rules = Rules {
+    let rules = FileRules {
         needed,
         not_utf8: NotUtf8::SpoilsField,
     };
@@ -62,7 +63,7 @@ fn content(path: &Path, detail: impl Into<String>) -> Failure {
     }
 }
 
-/// By its name; what is no plain file, like a pipe of the shell's, is known by its content.
+/// The layout of a file, by its name. If it is not a plain file, like a pipe of the shell, its content shows the layout.
 fn layout_of(path: &Path) -> Result<Option<Layout>, Failure> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let layout = Layout::of_name(&name);
@@ -70,7 +71,7 @@ fn layout_of(path: &Path) -> Result<Option<Layout>, Failure> {
         return Ok(layout);
     }
     let mut beginning = Vec::new();
-    // Where it cannot be read, its name is told.
+    // If the file cannot be read, the error names it.
     let _ =
         File::open(path).and_then(|file| file.take(BEGINNING_BYTES).read_to_end(&mut beginning));
     let unknown = "its name must end in .csv, .jsonl or .ndjson, each also with .gz";

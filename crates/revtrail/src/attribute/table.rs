@@ -1,4 +1,4 @@
-//! The campaign report as a table for people. Colours only where asked for; figures come from `revtrail-core`.
+//! The campaign report as a table for people. Colours are used only if they are asked for. The figures come from `revtrail-core`.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,14 @@ use revtrail_core::figures::report::{
 use revtrail_core::figures::sort::Sorting;
 use revtrail_core::value::money::{Currency, Sums};
 
-/// Longer texts are cut with an ellipsis.
+/// How many characters a text has at most; longer ones are cut with an ellipsis.
 const TEXT_CHARS_MAX: usize = 40;
 
 const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
 
-/// Rows by revenue, the greatest first; totals; the balance; what a sale is.
+/// The table: rows by revenue, the greatest first; then totals, the balance, and what a sale is.
 pub(crate) fn render(report: &CampaignReport, newest: &Settings, colours: bool) -> String {
     let paint = |style: &'static str| if colours { style } else { "" };
     let mut rows = report.campaigns.clone();
@@ -71,7 +71,7 @@ pub(crate) fn render(report: &CampaignReport, newest: &Settings, colours: bool) 
 
 /// Which columns this report needs.
 struct Columns {
-    /// A name differs from its id.
+    /// True if some name differs from its id.
     names: bool,
     /// How many columns of text come first.
     texts: usize,
@@ -163,7 +163,7 @@ fn amount(sums: &Sums, currency: Currency) -> String {
     grouped(&sums.get(currency).in_currency(currency))
 }
 
-/// Text columns to the left, figures to the right.
+/// Aligns columns of text to the left, and figures to the right.
 fn aligned(cells: &[String], widths: &[usize], texts: usize) -> String {
     let padded = cells
         .iter()
@@ -189,7 +189,7 @@ fn widths(lines: &[Vec<String>]) -> Vec<usize> {
     (0..columns).map(width).collect()
 }
 
-/// Names are free text: what would steer a terminal is shown as `�`.
+/// Replaces characters that would steer a terminal by `�`, because names are free text.
 fn printable(text: &str) -> String {
     let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     let mut printable: String = text.chars().map(shown).take(TEXT_CHARS_MAX).collect();
@@ -200,7 +200,7 @@ fn printable(text: &str) -> String {
     printable
 }
 
-/// `48901.5` → `48,901.5`.
+/// Groups digits: `48901.5` becomes `48,901.5`.
 pub(crate) fn grouped(number: &str) -> String {
     let (sign, digits) = match number.strip_prefix('-') {
         Some(digits) => ("-", digits),
@@ -217,14 +217,14 @@ pub(crate) fn grouped(number: &str) -> String {
     text + rest
 }
 
-/// `1 order`, `155,848 orders`.
+/// A count with its noun: `1 order`, `155,848 orders`.
 pub(crate) fn plural(count: impl ToString, one: &str) -> String {
     let count = count.to_string();
     let end = if count == "1" { "" } else { "s" };
     format!("{} {one}{end}", grouped(&count))
 }
 
-/// A rate with 4 decimals in per cent with 1, half-even; `–` for none.
+/// A rate with 4 decimals, in percent with 1 decimal, rounded half-even; `–` if there is no rate.
 fn percent(rate: Option<&str>) -> String {
     let digits = rate.map(|rate| rate.replace('.', ""));
     let Some(basis_points) = digits.and_then(|digits| digits.parse::<u64>().ok()) else {

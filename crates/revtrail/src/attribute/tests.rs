@@ -18,7 +18,7 @@ const ORDERS: &str = "order_id,customer_id,status,total,currency,placed_at\n";
 const ORDER: &str = "o1,c1,COMPLETE,10,USD,2026-11-20T11:00:00Z\n";
 const CREDITED: &str = "o1,c1,spring,email,,clicked,2026-11-20T10:00:00.000Z,2026-11-20T10:00:00.000Z,10.00,USD,true,\n";
 
-/// A folder of its own, gone at the end.
+/// A folder of its own for each test, deleted at the end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -34,7 +34,7 @@ impl Folder {
         folder
     }
 
-    /// Runs as from the command line, where `@` stands for the folder.
+    /// Runs as from the command line; `@` in the line means the folder.
     fn run(&self, line: &str) -> (Exit, String, String) {
         let line = line.replace('@', &format!("{}/", self.0.display()));
         let words = ["revtrail", "attribute"].into_iter().chain(line.split(' '));

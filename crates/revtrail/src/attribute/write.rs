@@ -1,4 +1,4 @@
-//! The files a run writes: credits, explanations, rejected rows. Texts are exact, lines end in LF.
+//! The files that a run writes: credits, explanations, rejected rows. The texts are exact, and lines end in LF.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use revtrail_core::attribution::explain::{Explanation, explain, reason};
 use revtrail_core::figures::fold::World;
-use revtrail_core::record::Problem;
+use revtrail_core::record::RecordProblem;
 use serde::Serialize;
 
 use super::Failure;
 use super::decided::{Decided, DecidedOrder};
 use super::paths::{is_standard_output, resolve};
 
-/// A file being written under another name: it appears under its own when it is complete.
+/// A file that is written under another name. It appears under its own name when it is complete.
 #[derive(Debug)]
 pub(crate) struct Output {
     path: PathBuf,
@@ -24,7 +24,7 @@ pub(crate) struct Output {
 
 impl Output {
     fn create(path: &Path) -> Result<Self, Failure> {
-        // Behind a link the file is written, and the link stays.
+        // If the path is a link, the file behind it is written, and the link stays.
         let real = resolve(path);
         let (file, part) = open(&real).map_err(failed(path))?;
         Ok(Self {
@@ -42,7 +42,7 @@ impl Output {
         fs::rename(&self.part, &self.path).map_err(failed(&self.path))
     }
 
-    /// Writes a whole file, or to `out` where the path is `-`.
+    /// Writes a whole file, or writes to `out` if the path is `-`.
     pub(crate) fn write_all(
         path: &Path,
         out: &mut dyn Write,
@@ -73,15 +73,14 @@ impl Write for Output {
 impl Drop for Output {
     fn drop(&mut self) {
         if self.part != self.path {
-            // Gone already where the file is complete.
+            // The file is already gone if it was completed.
             let _ = fs::remove_file(&self.part);
         }
     }
 }
 
-/// Opens a new file beside the one that it will be, with a name that nobody gives: another run writes to another, and no file that
-/// is there already is touched.
-/// What is no plain file, like /dev/null, must not be replaced by one, and is opened itself.
+/// Opens a new file beside the final one, with a random name. So another run writes to another file, and no file that already
+/// exists is touched. A path that is not a plain file, like /dev/null, must not be replaced by one, and is opened itself.
 fn open(path: &Path) -> io::Result<(File, PathBuf)> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Ok((File::create(path)?, path.to_owned()));
@@ -119,7 +118,7 @@ const CREDITS: [&str; 12] = [
     "reason",
 ];
 
-/// Who earned each order, one row an order.
+/// Writes which campaign earned each order, one row for each order.
 pub(crate) fn write_credits(
     to: &mut dyn Write,
     decided: &Decided<'_>,
@@ -170,7 +169,7 @@ fn write_credit<W: Write>(
     Ok(())
 }
 
-/// An explanation as `GET …/attribution` answers it: in a file run the decision and the run are one.
+/// An explanation as `GET …/attribution` answers it. In a file run, the decision and the run are the same.
 #[derive(Serialize)]
 struct Explained {
     #[serde(flatten)]
@@ -178,7 +177,7 @@ struct Explained {
     decided: &'static str,
 }
 
-/// Why each order was decided as it was, one JSON object a line.
+/// Writes why each order was decided as it was, one JSON object on each line.
 pub(crate) fn write_explanations(
     to: &mut dyn Write,
     decided: &Decided<'_>,
@@ -195,22 +194,22 @@ pub(crate) fn write_explanations(
     Ok(())
 }
 
-/// Rows that could not be used: counted, and written where `--rejects` says.
+/// The rows that could not be used: they are counted, and written to the file that `--rejects` names.
 #[derive(Debug)]
 pub(crate) struct Rejects {
     csv: Option<csv::Writer<Output>>,
-    rejected: Rejected,
+    rejected: RejectedRow,
 }
 
 /// How many rows were rejected.
 #[derive(Debug, Default)]
-pub(crate) struct Rejected {
+pub(crate) struct RejectedRow {
     pub(crate) rows: u64,
     pub(crate) by_code: BTreeMap<String, u64>,
 }
 
 impl Rejects {
-    /// Begins the file, if there is to be one.
+    /// Begins the file, if `path` names one.
     pub(crate) fn new(path: Option<&Path>) -> Result<Self, Failure> {
         let csv = match path {
             None => None,
@@ -223,12 +222,17 @@ impl Rejects {
         };
         Ok(Self {
             csv,
-            rejected: Rejected::default(),
+            rejected: RejectedRow::default(),
         })
     }
 
-    /// Takes in a row of a file.
-    pub(crate) fn add(&mut self, file: &Path, line: u64, problem: &Problem) -> Result<(), Failure> {
+    /// Takes in a rejected row of a file.
+    pub(crate) fn add(
+        &mut self,
+        file: &Path,
+        line: u64,
+        problem: &RecordProblem,
+    ) -> Result<(), Failure> {
         let code = problem.code.text();
         if let Some(csv) = &mut self.csv {
             let (file, line) = (file.to_string_lossy(), line.to_string());
@@ -241,7 +245,7 @@ impl Rejects {
     }
 
     /// Completes the file.
-    pub(crate) fn finish(self) -> Result<Rejected, Failure> {
+    pub(crate) fn finish(self) -> Result<RejectedRow, Failure> {
         if let Some(mut csv) = self.csv {
             csv.flush().map_err(failed(&csv.get_ref().path))?;
             if let Ok(output) = csv.into_inner() {

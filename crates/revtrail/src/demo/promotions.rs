@@ -1,5 +1,5 @@
-//! The promotions of the sample: a code for everybody who is welcomed, an offer in two steps that a till redeems, and one that has
-//! not begun. Their facts are records, as a partner would send them.
+//! The promotions of the sample: a code for every customer who is welcomed, an offer with two tiers that a till redeems, and one
+//! that has not begun. Their facts are records, as a partner would send them.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use revtrail_core::attribution::event::{Event, EventKind};
 use revtrail_core::attribution::order::{Order, Status};
 use revtrail_core::promotion::PromotionInput;
 use revtrail_core::promotion::redemption::{Assignment, Redemption, Rollback};
-use revtrail_core::record::{AcceptanceWindow, Problem, Record};
+use revtrail_core::record::{AcceptanceWindow, Record, RecordProblem};
 use revtrail_core::value::id::{CustomerId, PromotionId, RedemptionId, VoucherCode};
 use revtrail_core::value::time::{DAY_MS, HOUR_MS, Instant};
 use revtrail_store::StoreError;
@@ -22,10 +22,10 @@ const WELCOME: &str = "welcome-gift";
 const WARMERS: &str = "winter-warmers";
 const FRIDAY: &str = "black-friday";
 const BY: &str = "demo";
-/// Records of a call.
+/// How many records one call has.
 const CALL: usize = 500;
 
-/// Every message of a welcome carries a code of its customer's own.
+/// Adds codes: every message of a welcome carries a code of its customer's own.
 pub(super) fn add_codes(events: &mut [Event]) {
     for event in events {
         if event.campaign_id.as_str() == "welcome" {
@@ -39,7 +39,7 @@ fn code_of(customer: &CustomerId) -> String {
     customer.as_str().replace("customer-", "WELCOME-")
 }
 
-/// Tells the promotions, who got them and who used them.
+/// Defines the promotions, and submits which customers got them and used them.
 pub(super) async fn load(
     market: &Market,
     acceptance_window: &AcceptanceWindow,
@@ -181,7 +181,7 @@ async fn make(
 async fn take_in(
     market: &Market,
     records: &[Value],
-    entry: impl Fn(&Record<'_>) -> Result<PromotionRecord, Problem>,
+    entry: impl Fn(&Record<'_>) -> Result<PromotionRecord, RecordProblem>,
     now: Instant,
 ) -> Result<(), StoreError> {
     for some in records.chunks(CALL) {
@@ -199,6 +199,6 @@ async fn take_in(
     Ok(())
 }
 
-fn wrong(problem: Problem) -> StoreError {
+fn wrong(problem: RecordProblem) -> StoreError {
     refused(problem.detail)
 }

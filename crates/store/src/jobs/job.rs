@@ -1,5 +1,5 @@
-//! Jobs: which customers wait to be folded, and which orders wait to be decided again. A job is the truth; the
-//! message that points at it is not, and may be lost or doubled.
+//! Jobs: which customers wait to be folded, and which orders wait to be decided again. The job is the truth. The job message that
+//! points at it is not, and may be lost or delivered twice.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::reach::Reattribution;
@@ -18,42 +18,42 @@ use crate::table::item::{Item, NewItem, data, expired, number, text};
 use crate::table::keys;
 use crate::table::write::{Transacted, Write};
 
-/// Lists read at once in a walk through all of them: each has at most some hundred KB.
+/// How many lists are read at once in a walk through all of them; each list has at most some hundred KB.
 const LISTS_AT_ONCE: i32 = 8;
 
-/// Most customers of a job: with ids of 128 bytes their list is still below an item's 400 KB.
+/// The most customers of a job. Even with ids of 128 bytes their list stays below an item's 400 KB.
 pub const JOB_CUSTOMERS_MAX: usize = 2_500;
 
-/// A pointer to work, as it goes through the queue. It carries no truth: lost, doubled or late it changes no figure, for what
-/// waits stands in the table, and every tick points at it again.
+/// A pointer to work, as it goes through the queue. A job message carries no truth. If it is lost, doubled or late, no figure
+/// changes, because the work that waits is stored in the table, and every tick points at it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum JobMessage {
-    /// Plan what changed in a marketplace.
+    /// Plans what changed in a marketplace.
     Plan {
-        /// Which.
+        /// The marketplace to plan.
         marketplace: MarketplaceId,
-        /// The run that was asked for and is on record already; none where a schedule asks.
+        /// The run that was asked for and is already on record; `None` if a schedule asks.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         run_id: Option<String>,
     },
-    /// Take in what waited for promotions that are there.
+    /// Takes in the records that waited for promotions that exist by now.
     Admit {
-        /// Which.
+        /// The marketplace of the promotions.
         marketplace: MarketplaceId,
     },
-    /// Work a job off.
+    /// Works on a job.
     Work {
-        /// Whose.
+        /// The marketplace of the job.
         marketplace: MarketplaceId,
-        /// Which job.
+        /// The job to work on.
         #[serde(rename = "unit_id")]
         job_id: String,
     },
 }
 
 impl JobMessage {
-    /// Whose work it points at.
+    /// The marketplace whose work the message points at.
     pub fn marketplace(&self) -> &MarketplaceId {
         match self {
             Self::Plan { marketplace, .. }
@@ -63,31 +63,31 @@ impl JobMessage {
     }
 }
 
-/// A job of work, as far as it is small: whom it concerns stands in a list of its own, see [`Jobs::job_list`].
+/// A job without its list: the customers whom it concerns are stored in a list of their own, see [`Jobs::job_list`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Its name: hexadecimal digits.
+    /// The name of the job, in hexadecimal digits.
     #[serde(skip)]
     pub job_id: String,
-    /// When it was planned: its folds see every fact accepted before.
+    /// When the job was planned. Its folds see every fact that was accepted before.
     #[serde(rename = "t")]
     pub at: Instant,
-    /// The run that planned it; none for work that settings or campaigns asked for, until a run takes it over.
+    /// The run that planned the job; `None` for work that settings or campaigns asked for, until a run takes it over.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
-    /// Where its folds move the daily aggregates.
+    /// The shard of the daily aggregates that the job's folds change.
     #[serde(rename = "s", default)]
     pub shard: u8,
-    /// The version of the rules when it was planned: all its folds go by these or newer ones.
+    /// The version of the rules when the job was planned; all its folds use this version or a newer one.
     #[serde(rename = "v", default)]
     pub rules: i64,
-    /// What to do.
+    /// What the job does.
     #[serde(rename = "w")]
     pub work: Work,
-    /// Before that: where counting redemptions anew goes on.
+    /// Before its work, the job counts redemptions anew; this is the place where that goes on.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub recomputed: Option<RedemptionPlace>,
-    /// How often it was written.
+    /// The version of the stored job, which every write raises.
     #[serde(skip)]
     version: i64,
 }
@@ -95,52 +95,54 @@ pub struct Job {
 /// What a job asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Work {
-    /// Fold the customers of the job's list, from a place in it on.
+    /// Folds the customers of the job's list, starting at a place in it.
     #[serde(rename = "c")]
     Fold {
-        /// Those before are folded.
+        /// The place of the next customer; those before are folded.
         #[serde(rename = "n", default)]
         next: usize,
     },
-    /// Plan folds of the customers of the orders placed in a time.
+    /// Plans folds of the customers of the orders that were placed in a period.
     #[serde(rename = "d")]
     Reattribution {
-        /// Which time.
+        /// The period, and what it asks for.
         #[serde(rename = "s")]
         span: Reattribution,
-        /// Where the walk through its orders goes on; none at its beginning.
+        /// The place where the walk through the orders goes on; `None` at its beginning.
         #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
         place: Option<RowPlace>,
     },
-    /// Plan folds of everybody: settings that were replaced before the first order leave nothing behind.
+    /// Plans folds of everybody, because settings that were replaced before the first order leave nothing behind to find
+    /// customers by.
     #[serde(rename = "y")]
     ReattributeAll {
-        /// The lists up to this one are done.
+        /// The walk is done up to this list; `None` at its beginning.
         #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
         after: Option<ListPlace>,
     },
-    /// Compare what is stored of customers with what their facts add up to.
+    /// Compares what is stored of customers with what their facts add up to.
     #[serde(rename = "v")]
     Verify {
-        /// The lists up to this one are done.
+        /// The walk is done up to this list; `None` at its beginning.
         #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
         after: Option<ListPlace>,
-        /// How many customers are left to be compared; none: all of them.
+        /// How many customers are left to be compared; `None` if all are compared.
         #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
         left: Option<usize>,
     },
 }
 
-/// A place in a walk through the lists of all jobs: from a list whose name is drawn by lot, so that a sample is one, once around.
+/// A place in a walk through the lists of all jobs. The walk starts at a random shard, so that a sample is random, and goes
+/// around once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListPlace {
-    /// How many shards were begun.
+    /// How many shards of the walk were begun.
     #[serde(rename = "n")]
     shards: usize,
-    /// The shard that comes first.
+    /// The shard that the walk started with, as an index.
     #[serde(rename = "f")]
     first: usize,
-    /// The last list seen in the shard; none at its beginning.
+    /// The last list that was read in the shard; `None` at its beginning.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     after: Option<String>,
 }
@@ -148,16 +150,16 @@ pub struct ListPlace {
 /// A place in a walk through the redemptions of all promotions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedemptionPlace {
-    /// Those of the promotions before this one are done.
+    /// The promotion that the walk is at; the redemptions of all promotions before it are done.
     #[serde(rename = "p")]
     pub promotion: PromotionId,
-    /// And of this one those up to here.
+    /// The place in this promotion's redemptions up to which they are done; `None` at its beginning.
     #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 
 impl Job {
-    /// A job with a name of its own.
+    /// A new job with a name of its own.
     pub fn new(work: Work, run_id: Option<String>, shard: u8, rules: i64, at: Instant) -> Self {
         Self {
             job_id: random_hex()[..16].to_owned(),
@@ -171,47 +173,47 @@ impl Job {
         }
     }
 
-    /// The name of the run that planned it; none is empty.
+    /// The name of the run that planned the job; empty if no run did.
     pub(crate) fn run_name(&self) -> &str {
         self.run_id.as_deref().unwrap_or_default()
     }
 
-    /// True for work that was asked for and no run has taken over.
+    /// True for work that was asked for and that no run has taken over.
     pub fn is_asked(&self) -> bool {
         self.run_id.is_none()
     }
 }
 
 impl Work {
-    /// The orders of a time, all of them.
+    /// Work that decides all orders of a period again.
     pub fn reattribute(span: Reattribution) -> Self {
         Self::Reattribution { span, place: None }
     }
 }
 
-/// What folds of a job moved. Counted in the transactions that moved it, so each change once, whoever dies.
+/// What the folds of a job moved. It is counted in the transactions that moved it, so each change counts once, whoever dies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Progress {
-    /// Customers folded whom their run had not folded before.
+    /// Customers who were folded and whom their run had not folded before.
     pub customers: i64,
-    /// Orders decided that their run had not decided before.
+    /// Orders that were decided and that their run had not decided before.
     pub orders: i64,
     /// Orders whose credit, amount or count changed.
     pub credits_changed: i64,
-    /// What entered the campaigns' revenue, less what left it.
+    /// The revenue that entered campaigns, less the revenue that left them.
     pub revenue_moved: Sums,
     /// Customers who were parked.
     pub parked: i64,
-    /// Customers compared.
+    /// Customers who were compared.
     pub checked: i64,
-    /// Those whose stored contribution is not what the facts add up to.
+    /// Compared customers whose stored contribution is not what the facts add up to.
     pub differences: i64,
 }
 
 const MOVED_PREFIX: &str = "moved_";
 
 impl Progress {
-    /// The counters, by the names of their attributes.
+    /// The counts, by the names of their attributes.
     fn counts(&self) -> [(&'static str, i64); 6] {
         [
             ("customers", self.customers),
@@ -223,7 +225,7 @@ impl Progress {
         ]
     }
 
-    /// What stands in an item.
+    /// Reads the counts that are stored in an item.
     pub(crate) fn of(item: &Item) -> Self {
         let count = |name| number(item, name).unwrap_or(0);
         let moved = |(name, value): (&String, &AttributeValue)| -> Option<(Currency, Money)> {
@@ -242,7 +244,7 @@ impl Progress {
         }
     }
 
-    /// The update that adds all this, and one to a counter, to an item.
+    /// The update expression, with its values, that adds all these counts to an item, and one to another counter of it.
     pub(crate) fn addition(&self, one_more: &str) -> (String, Vec<(String, AttributeValue)>) {
         let counts = self
             .counts()
@@ -272,14 +274,14 @@ impl Progress {
     }
 }
 
-/// Jobs of one marketplace that wait. Reached by [`Market::jobs`].
+/// The jobs of one marketplace that wait. Reached by [`Market::jobs`].
 #[derive(Debug, Clone, Copy)]
 pub struct Jobs<'m> {
     market: &'m Market,
 }
 
 impl Market {
-    /// Jobs of one marketplace that wait.
+    /// The jobs of the marketplace that wait.
     pub fn jobs(&self) -> Jobs<'_> {
         Jobs { market: self }
     }
@@ -299,7 +301,7 @@ impl Jobs<'_> {
             .put_write(self.job_item(job), Some(Condition::absent()))
     }
 
-    /// Writes a job that folds some customers: their list first.
+    /// Writes a job that folds some customers. Their list is written first, so that no job is without its list.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -332,7 +334,7 @@ impl Jobs<'_> {
         list.as_ref().map_or(Ok(Vec::new()), data)
     }
 
-    /// A job that waits; none where it is done.
+    /// A job that waits; `None` if it is done.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -359,8 +361,8 @@ impl Jobs<'_> {
             .collect()
     }
 
-    /// Puts jobs that a run has taken over in place of those that were asked for, in one transaction. False where one of these
-    /// is gone: another plan took it over.
+    /// Replaces jobs that were asked for by the jobs of the run that takes them over, in one transaction. False if one of the
+    /// replaced jobs is gone, because another plan took it over.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -378,7 +380,7 @@ impl Jobs<'_> {
         ))
     }
 
-    /// Writes what is left of a job, for whoever goes on with it. Nothing where it is done already.
+    /// Writes the rest of a job, for whoever goes on with it. Does nothing if the job is already done.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -405,8 +407,8 @@ impl Jobs<'_> {
             .map(drop)
     }
 
-    /// Counts what a part of a verification found and writes what is left of it, in one: so each part is counted once. False where
-    /// another worker was faster, and goes on with it.
+    /// Counts what a part of a verification found and writes what is left of it, in one transaction, so that each part is counted
+    /// once. False if another worker was faster and goes on with the verification.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -433,7 +435,7 @@ impl Jobs<'_> {
             .await
     }
 
-    /// A write that counts what folds of a job moved; it fails where the job is done, and with it its transaction.
+    /// A write that counts what the folds of a job moved. If the job is done, the write fails, and its transaction with it.
     pub(crate) fn count_write(self, job: &Job, progress: &Progress) -> Write {
         let (expression, values) = progress.addition("v");
         let values = values
@@ -447,7 +449,7 @@ impl Jobs<'_> {
         )
     }
 
-    /// Counts what moved no daily aggregate: customers parked. Nothing where the job is done.
+    /// Counts what moved no daily aggregate: customers who were parked. Does nothing if the job is done.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -472,10 +474,11 @@ impl Jobs<'_> {
             .map(drop)
     }
 
-    /// Deletes a job that is done and adds what it moved to its run, in one transaction: so it is added once.
+    /// Deletes a job that is done and adds what it moved to its run, in one transaction, so that it is added once.
     ///
     /// # Errors
-    /// As every call of the table: [`StoreError::is_busy`] says whether to try again. [`StoreError::Contended`] where others count on it all the time.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again. [`StoreError::Contended`] if others keep
+    /// counting on the job.
     pub async fn job_done(self, job: &Job) -> Result<(), StoreError> {
         let key = keys::job(&self.market.id, &job.job_id);
         let mut runless = false;
@@ -491,7 +494,7 @@ impl Jobs<'_> {
             }
             match self.market.store.transact(writes).await? {
                 Transacted::Done => return Ok(()),
-                // The run's record is expired.
+                // The record of the run has expired.
                 Transacted::Cancelled(faults) => runless = faults.get(1) == Some(&Fault::Condition),
             }
         }
@@ -500,7 +503,7 @@ impl Jobs<'_> {
         })
     }
 
-    /// The lists of some jobs after a place in the walk through all of them, and the place behind; none where the walk is over.
+    /// The lists of some jobs after a place in the walk through all lists, and the next place; `None` if the walk is over.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -539,7 +542,7 @@ impl Jobs<'_> {
 }
 
 impl ListPlace {
-    /// The beginning of a walk that begins at a shard drawn by lot.
+    /// The beginning of a walk, at a random shard.
     pub fn anywhere() -> Self {
         let first = keys::LIST_SHARDS.find(&random_hex()[..1]).unwrap_or(0);
         Self {
@@ -549,7 +552,7 @@ impl ListPlace {
         }
     }
 
-    /// Behind a list of the page that was read from here.
+    /// The place after a list; the list is of the page that was read from this place.
     pub fn behind(&self, list: &str) -> Self {
         Self {
             after: Some(list.to_owned()),

@@ -1,4 +1,5 @@
-//! Customers who are parked: their facts cannot be folded, so their last contribution stands until they can. They are listed, not lost.
+//! Parked customers: their facts cannot be folded, so their last contribution stays until they can. A list of them makes sure
+//! that nobody is forgotten.
 
 use revtrail_core::value::id::CustomerId;
 use revtrail_core::value::time::Instant;
@@ -14,20 +15,20 @@ use crate::table::keys;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ParkedFor {
-    /// The timeline is above what is read of one.
+    /// The timeline has more bytes than are read of one.
     TimelineTooLarge,
-    /// What it adds up to, or an item of it, is not what the table takes or gives.
+    /// The table cannot store what the facts add up to, or an item of the customer cannot be read.
     NotStorable,
 }
 
 /// A customer who is parked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
-    /// Who.
+    /// The customer who is parked.
     pub customer_id: CustomerId,
-    /// When it was last tried.
+    /// When a fold of the customer was last tried.
     pub at: Instant,
-    /// Why.
+    /// Why the customer cannot be folded.
     pub reason: ParkedFor,
 }
 
@@ -60,7 +61,7 @@ impl ParkedCustomers<'_> {
             .map(drop)
     }
 
-    /// A customer is folded again.
+    /// Removes a customer from the parked ones, because they were folded again.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -71,7 +72,7 @@ impl ParkedCustomers<'_> {
             .await
     }
 
-    /// All who are parked, by id.
+    /// All parked customers, in the order of their ids.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.

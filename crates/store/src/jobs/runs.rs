@@ -16,7 +16,7 @@ use crate::table::item::{Item, NewItem, data, expired, number, text};
 use crate::table::keys;
 use crate::table::write::{Transacted, Write};
 
-/// How a run stands.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -29,38 +29,38 @@ pub enum RunState {
 /// One run of the attributor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Run {
-    /// Its name; sorts by when it started.
+    /// The name of the run; names sort by the time when the runs started.
     pub run_id: String,
-    /// How it stands.
+    /// The state of the run.
     pub state: RunState,
-    /// When it started.
+    /// When the run started.
     pub started_at: Instant,
-    /// When it was done, or failed.
+    /// When the run was done, or failed.
     pub finished_at: Option<Instant>,
-    /// Units planned.
+    /// How many jobs the run planned.
     #[serde(rename = "units")]
     pub jobs: i64,
-    /// Units done.
+    /// How many of these jobs are done.
     #[serde(rename = "units_done")]
     pub jobs_done: i64,
-    /// Customers folded, each once, however often.
+    /// Customers folded by the run, each counted once, however often they were folded.
     pub customers: i64,
-    /// Orders decided, each once, however often.
+    /// Orders decided by the run, each counted once, however often it was decided.
     pub orders: i64,
     /// Orders whose credit, amount or count changed.
     pub credits_changed: i64,
-    /// What entered the campaigns' revenue, less what left it.
+    /// The revenue that entered campaigns, less the revenue that left them.
     pub revenue_moved: Sums,
-    /// Customers who were parked.
+    /// Customers whom the run parked.
     pub parked: i64,
-    /// What went wrong on the way.
+    /// How many errors the run met.
     pub errors: i64,
-    /// What a verification found.
+    /// What a verification found; `None` if the run has none.
     pub verify: Option<Verified>,
-    /// When everything that it is to do stood in jobs.
+    /// When everything that the run must do was stored in jobs.
     #[serde(skip)]
     pub planned_at: Option<Instant>,
-    /// A verification was asked for and is not planned yet.
+    /// The verification that was asked for and is not planned yet.
     #[serde(skip)]
     pub verify_next: Option<Sample>,
 }
@@ -68,9 +68,9 @@ pub struct Run {
 /// What a verification found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verified {
-    /// Customers compared.
+    /// Customers who were compared.
     pub checked: i64,
-    /// Those whose stored contribution, or purchase rows, are not what the facts add up to.
+    /// Compared customers whose stored contribution, or purchase rows, are not what the facts add up to.
     pub differences: i64,
 }
 
@@ -78,16 +78,16 @@ pub struct Verified {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sample {
-    /// Up to [`SAMPLE_CUSTOMERS`] of them, drawn by lot.
+    /// Up to [`SAMPLE_CUSTOMERS`] of them, chosen at random.
     Sample,
-    /// All.
+    /// All customers.
     All,
 }
 
-/// Customers of a sample.
+/// How many customers a sample has.
 pub const SAMPLE_CUSTOMERS: usize = 1_000;
 
-/// A run's fixed part; its counters are attributes, so that they can be added to.
+/// The fixed part of a run. Its counters are attributes of the item, so that they can be added to.
 #[derive(Serialize, Deserialize)]
 struct Fixed {
     started_at: Instant,
@@ -95,7 +95,7 @@ struct Fixed {
     verify: Option<Sample>,
 }
 
-/// The name of a new run; sorts by when it starts.
+/// The name of a new run; names sort by the time when the runs start.
 pub fn new_run_id(now: Instant) -> String {
     format!("{now}-{}", &random_hex()[..8])
 }
@@ -147,7 +147,7 @@ impl Market {
 }
 
 impl Runs<'_> {
-    /// Puts a new run on record, running.
+    /// Puts a new run on record, in the state of running.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -165,8 +165,8 @@ impl Runs<'_> {
         }
     }
 
-    /// The same with a name from [`new_run_id`], and with the marker of the call that asks for it. False where nothing was put
-    /// on record: that call was met meanwhile.
+    /// The same, with a name from [`new_run_id`] and with the marker of the call that asks for the run. False if nothing was put
+    /// on record, because the same call arrived before.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -198,7 +198,7 @@ impl Runs<'_> {
         ))
     }
 
-    /// The runs that have not ended, by when they started.
+    /// The runs that have not ended, in the order in which they started.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -217,7 +217,7 @@ impl Runs<'_> {
         Ok(runs)
     }
 
-    /// A run.
+    /// The run of a name; `None` if there is none.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -231,7 +231,7 @@ impl Runs<'_> {
             .transpose()
     }
 
-    /// A page of runs, newest first, from after a run, and where to go on.
+    /// A page of runs, newest first, starting after a run, and the place where the next page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -247,7 +247,7 @@ impl Runs<'_> {
         Ok((kept.map(read_run).collect::<Result<_, _>>()?, next))
     }
 
-    /// Changes a run that is on record; nothing where it is not.
+    /// Changes a run that is on record. Does nothing if the run is not on record.
     async fn update_run(
         self,
         run_id: &str,
@@ -262,7 +262,8 @@ impl Runs<'_> {
             .map(drop)
     }
 
-    /// Records that a run plans so many jobs; before they are written, so that no more can be done than were planned.
+    /// Records that a run plans this many jobs. This is recorded before the jobs are written, so that no more can be done than
+    /// were planned.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -271,7 +272,7 @@ impl Runs<'_> {
         self.update_run(run_id, "ADD units :u", jobs).await
     }
 
-    /// Records that everything a run is to do stands in jobs.
+    /// Records that everything that a run must do is stored in jobs.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -316,7 +317,7 @@ impl Runs<'_> {
             .await
     }
 
-    /// Plans the verification of a run: one job, in the transaction that records it. False where another planned it.
+    /// Plans the verification of a run: one job, in the transaction that records it. False if another call has planned it.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -338,7 +339,7 @@ impl Runs<'_> {
         ))
     }
 
-    /// A write that adds what a job moved to its run, which must be on record.
+    /// A write that adds what a job moved to its run. The run must be on record.
     pub(crate) fn add_to_run(self, run_id: &str, moved: &Progress) -> Write {
         let (expression, values) = moved.addition("units_done");
         let values = values

@@ -1,5 +1,5 @@
-//! Contributions as they are stored, and the one write that matters: replacing customers' contributions and moving the daily aggregates
-//! and purchase rows by the difference, in one transaction under versions.
+//! Contributions as they are stored, and the one write that matters: it replaces customers' contributions and moves the daily
+//! aggregates and purchase rows by the difference, in one transaction, each under its version.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -19,28 +19,29 @@ use crate::table::item::{Item, NewItem, data, number, text, unreadable};
 use crate::table::keys;
 use crate::table::write::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted, Write};
 
-/// Length of a month's name, like 2026-11.
+/// The length of a month's name, like 2026-11.
 const MONTH_BYTES: usize = 7;
-/// A transaction that is too large is made of fewer items, down to these: below them no more than ten daily aggregates lie in one.
+/// A transaction that is too large is rebuilt with fewer items, but no fewer than these: at most ten of them are daily
+/// aggregates.
 const ITEMS_MAX_LEAST: usize = 12;
-/// A head whose days have more than this many bytes gives its older days to pieces: a write unit is 1 KB, and what else lies in a
-/// head has up to 220 bytes.
+/// The most bytes of days in a root; above them, the root gives its older days to chunks. A write unit is 1 KB, and what else a
+/// root holds has up to 220 bytes.
 const ROOT_BYTES_MAX: usize = 800;
-/// What a head keeps of its newest days when it gives days away.
+/// How many bytes of its newest days a root keeps when it gives days to chunks.
 const ROOT_BYTES_KEPT: usize = 500;
 
-/// So many runs are remembered in a head, the last ones. Runs overlap where one takes longer than the time to the next, or
-/// somebody asks for one; a run counts a customer twice only where three others folded them between two of its own folds.
+/// How many runs a root remembers: the last ones. Runs overlap if one takes longer than the time until the next, or if somebody
+/// asks for one. A run counts a customer twice only if three other runs folded the customer between two of its own folds.
 const RUNS_KEPT: usize = 3;
 
-/// What the daily aggregates hold of a customer, and where it lies.
+/// What the daily aggregates hold of a customer, and which items store it.
 #[derive(Debug, Clone, Default)]
 pub struct StoredContribution {
-    /// Of the head; 0 where there is none.
+    /// The version of the root; 0 if there is none.
     pub version: i64,
-    /// The job that folded it last.
+    /// The job that folded the customer last.
     pub job_id: String,
-    /// The runs that folded it last, newest first, each with how many of the customer's orders it counted.
+    /// The runs that folded the customer last, newest first, each with how many of the customer's orders it counted.
     runs: Vec<(String, i64)>,
     days: BTreeMap<Day, StoredPart>,
 }
@@ -51,25 +52,25 @@ struct StoredPart {
     place: ChangePosition,
 }
 
-/// Which item a day lies in.
+/// Which item stores a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ChangePosition {
     Head,
-    /// With the other days of its month.
+    /// The day is in a chunk with the other days of its month.
     Month,
-    /// Alone: it is large, and a month of such days would not fit into an item.
+    /// The day is in a chunk of its own: it is large, and a month of such days would not fit into one item.
     Day,
 }
 
-/// A day above this many bytes of JSON lies alone: 31 smaller ones, compressed, stay far below an item's 400 KB.
+/// A day with more bytes of JSON than this is stored alone. 31 smaller days, compressed, stay far below an item's 400 KB.
 const ALONE_BYTES_MIN: usize = 20_000;
 
-/// The days in one item.
+/// The days that one item holds.
 #[derive(Serialize, Deserialize)]
 struct Days(BTreeMap<Day, DayPart>);
 
 impl StoredContribution {
-    /// Takes in the head or a piece.
+    /// Takes in the root or a chunk.
     pub(crate) fn take(&mut self, item: &Item) -> Result<(), StoreError> {
         let place = match text(item, "sk").strip_prefix(keys::CHUNK_PREFIX) {
             None => ChangePosition::Head,
@@ -92,7 +93,7 @@ impl StoredContribution {
         Ok(())
     }
 
-    /// What the daily aggregates hold of the customer, from a day on.
+    /// What the daily aggregates hold of the customer, from this day on.
     pub fn since(&self, first: Day) -> Contribution {
         Contribution {
             days: self
@@ -103,7 +104,7 @@ impl StoredContribution {
         }
     }
 
-    /// An order as the last run decided it.
+    /// An order as the last fold decided it.
     pub fn line(&self, order: &revtrail_core::value::id::OrderId) -> Option<&OrderLine> {
         self.days
             .values()
@@ -112,27 +113,27 @@ impl StoredContribution {
     }
 }
 
-/// A customer's new contribution, and the stored one it replaces.
+/// A customer's new contribution, and the stored one that it replaces.
 #[derive(Debug)]
 pub struct Move {
-    /// Whose.
+    /// The customer whose contribution it is.
     pub customer: CustomerId,
-    /// As it stood before the first fact was read.
+    /// The contribution that was stored before the first fact was read.
     pub stored: StoredContribution,
-    /// What the facts add up to, as far as it is folded.
+    /// What the facts add up to, for the days that are folded.
     pub new: Contribution,
 }
 
 /// How a move ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Moved {
-    /// All are where they belong, but for these: another changed them in the meantime, and they are to be folded again.
+    /// All customers were moved except these: another worker changed them in the meantime, and they must be folded again.
     Again(Vec<CustomerId>),
-    /// The job is done: another worker had it, and what is left of it here is nobody's.
-    UnitDone,
+    /// The job is done: another worker had it too, and nothing is left to do for this one.
+    JobDone,
 }
 
-/// One change that cannot be cut further.
+/// One change that cannot be divided further.
 #[derive(Debug)]
 enum DayChange {
     Gauges(
@@ -143,7 +144,7 @@ enum DayChange {
             [i64; COUNTERS],
         )>,
     ),
-    /// What stood, and what stands.
+    /// An order's line on a day: the stored one, and the one that replaces it.
     Order(Day, Option<Box<OrderLine>>, Option<Box<OrderLine>>),
 }
 
@@ -163,19 +164,19 @@ struct PendingMove {
     changes: VecDeque<DayChange>,
 }
 
-/// What one transaction does to a customer.
+/// What one transaction changes of a customer.
 struct MoveStep {
     customer: usize,
     changes: usize,
     stored: StoredContribution,
 }
 
-/// One transaction being put together.
+/// One transaction that is being built.
 #[derive(Default)]
 struct MoveBatch {
     steps: Vec<MoveStep>,
     writes: Vec<Write>,
-    /// For each write the customer it belongs to.
+    /// For each write, the index of the customer that it belongs to.
     owners: Vec<usize>,
     bytes: usize,
     differences: BTreeMap<Day, Aggregate<CampaignId>>,
@@ -195,10 +196,10 @@ impl Market {
 }
 
 impl Contributions<'_> {
-    /// Moves customers to their new contributions, as many in a transaction as fit. A difference that fits into none moves in
-    /// steps; after each of them the daily aggregates are the sum of the contributions. A customer without any difference still
-    /// gets a new version, so that a worker that froze with an older fold can no longer write it. Each transaction counts on the
-    /// job what it moved.
+    /// Moves customers to their new contributions, as many in one transaction as fit. A difference that fits into no transaction
+    /// is moved in steps, and after each step the daily aggregates are the sum of the contributions. A customer without any
+    /// difference still gets a new version, so that a worker that froze with an older fold can no longer write it. Each
+    /// transaction also counts, on the job, what it moved.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again. What moved before stays moved.
@@ -229,7 +230,8 @@ impl Contributions<'_> {
                 .await?;
             let aggregate_bytes: Vec<usize> = aggregates.iter().map(Write::bytes).collect();
             writes.extend(aggregates);
-            // How large the daily aggregates are is known only now: fewer days, then.
+            // The size of the daily aggregates is known only now. If the transaction is too large, it is made again with fewer
+            // days.
             let bytes: usize = writes.iter().map(Write::bytes).sum();
             if bytes > TRANSACTION_BYTES_MAX && items_max > ITEMS_MAX_LEAST {
                 items_max = (items_max / 2).max(ITEMS_MAX_LEAST);
@@ -269,10 +271,10 @@ impl Contributions<'_> {
                     }
                     let (job_fault, rules_fault) = (faults.iter().rev().nth(1), faults.last());
                     if job_fault == Some(&Fault::Condition) {
-                        return Ok(Moved::UnitDone);
+                        return Ok(Moved::JobDone);
                     }
                     if rules_fault == Some(&Fault::Condition) {
-                        // The rules changed: everybody who is left is folded again, under the new ones.
+                        // The rules changed, so everybody who is left must be folded again under the new ones.
                         again.extend(pending.into_iter().flatten().map(|one| one.customer));
                         return Ok(Moved::Again(again));
                     }
@@ -297,7 +299,8 @@ impl Contributions<'_> {
         Ok(Moved::Again(again))
     }
 
-    /// The next transaction: customers in order, whole ones as long as they fit; the first is cut into a step if it does not.
+    /// The next transaction: customers in order, whole ones as long as they fit. If the first does not fit, a step is cut from
+    /// it.
     fn batch(
         self,
         job: &Job,
@@ -321,7 +324,7 @@ impl Contributions<'_> {
                     return batch;
                 }
                 if take <= 1 {
-                    // One change is a head, a piece or two, two rows and a daily aggregate: it always fits.
+                    // One change is a root, a chunk or two, two rows and a daily aggregate, so it always fits.
                     batch.add(step, writes, &differences);
                     return batch;
                 }
@@ -342,7 +345,7 @@ impl Contributions<'_> {
         batch
     }
 
-    /// The writes of a step but for the daily aggregates', and what it adds to these.
+    /// The writes of a step except those of the daily aggregates, and what the step adds to the daily aggregates.
     fn step_writes(
         self,
         pending: &PendingMove,
@@ -390,7 +393,7 @@ impl Contributions<'_> {
         (writes, differences)
     }
 
-    /// The head, always, under its version; and the pieces that changed.
+    /// Writes of the root, always and under its version, and of the chunks that changed.
     fn contribution_writes(
         self,
         customer: &CustomerId,
@@ -430,13 +433,13 @@ impl Contributions<'_> {
 }
 
 impl StoredContribution {
-    /// What a whole fold adds to the counts of its run: the customer and their orders, but for what the run counted before.
+    /// What a whole fold adds to the counts of its run: the customer and their orders, less what the run has counted before.
     fn not_counted_by(&self, run: &str, orders: i64) -> (i64, i64) {
         let before = self.runs.iter().find(|(name, _)| name == run);
         before.map_or((1, orders), |(_, counted)| (0, (orders - counted).max(0)))
     }
 
-    /// Remembers in the head what a run has counted, in the transaction that counts it.
+    /// Remembers in the root what a run has counted, in the transaction that counts it.
     fn remember(&mut self, run: &str, orders: i64) {
         let counted = self.runs.iter().position(|(name, _)| name == run);
         let counted = counted.map_or(0, |place| self.runs.remove(place).1);
@@ -487,9 +490,9 @@ impl StoredContribution {
         }
     }
 
-    /// Puts every day where it belongs: a head that grew too large gives its older days to pieces, a day that grew too large
-    /// lies alone, and days leave the head that no fold adds up any more, in whatever zone: one that still did would add them a
-    /// second time.
+    /// Puts every day where it belongs. A root that grew too large gives its older days to chunks, and a day that grew too large
+    /// is stored alone. Days that no fold adds up any more, in whatever time zone, leave the root. A day that a fold still adds
+    /// up must stay, because the fold would add it a second time.
     fn tidy(&mut self, first_folded: Day) {
         let forgotten_before = first_folded.minus(LEAVING_DAYS);
         self.days
@@ -611,7 +614,7 @@ impl MoveBatch {
             .count();
         let items = self.writes.len() + writes.len() + self.differences.len() + new_days;
         let bytes: usize = writes.iter().map(Write::bytes).sum();
-        // Two more: the job counts, the rules are checked.
+        // Two more items: one counts on the job, and one checks the rules.
         items + 2 <= items_max && self.bytes + bytes <= TRANSACTION_BYTES_MAX / 2
     }
 

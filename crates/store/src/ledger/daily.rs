@@ -1,4 +1,4 @@
-//! daily aggregates: the figures of local days.
+//! Daily aggregates: the figures of local days.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,19 +17,21 @@ use crate::table::item::{Item, NewItem, data, expired, item_bytes, number, text,
 use crate::table::keys;
 use crate::table::write::{TRANSACTION_ITEMS_MAX, Transacted, Write};
 
-/// Most transactions in a row that may fail without anything moving on.
+/// The most transactions in a row that may fail without any progress.
 pub(crate) const FAILURES_MAX: usize = 50;
 
-/// A daily aggregate above this many bytes takes no more: what comes goes to the next shard, whose daily aggregate is just another part of the sum.
-/// About 6,000 campaigns of a day, compressed; eight times as many in all.
+/// A daily aggregate with more bytes than this takes no more. What comes next goes to the next shard, whose daily aggregate is
+/// just another part of the sum. The limit holds about 6,000 campaigns of a day, compressed, and all shards hold eight times as
+/// many.
 const AGGREGATE_BYTES_MAX: usize = 300_000;
-/// Most bytes of the intake markers that take others' places in one transaction, which has 4 MB and holds some daily aggregates.
+/// The most bytes of the intake markers that replace others in one transaction, which has 4 MB and also holds some daily
+/// aggregates.
 const SUCCESSORS_BYTES_MAX: usize = 1_000_000;
 
-/// Most daily aggregates of a transaction that absorbs intake markers: those of outages that lasted for weeks.
+/// The most daily aggregates in a transaction that absorbs intake markers. Only outages that lasted for weeks need so many.
 const AGGREGATES_MAX: usize = 7;
 
-/// The daily aggregates that a worker has in hand, with the versions it last saw, so that a daily aggregate is read once and not at every step.
+/// The daily aggregates that a worker holds, with the versions it last saw, so that each is read once and not at every step.
 #[derive(Debug)]
 pub struct AggregateCache {
     shard: u8,
@@ -43,11 +45,12 @@ struct CachedAggregate {
     bytes: usize,
 }
 
-/// By shard the version since which that one's daily aggregate of the day holds what this one gave it, or lacks what this one took. Shards
-/// are read one by one, and a merge can lie between two reads: then one of the two shows an older version than the other knows.
+/// For each other shard, the version since which the daily aggregate of that shard reflects a merge with this one: it has
+/// received what this one gave, or lacks what this one took. Shards are read one by one, and a merge can happen between two
+/// reads. Then one of the two shards has an older version than the other knows of.
 type Merged = BTreeMap<u8, i64>;
 
-/// A daily aggregate as it is stored; where none is, the empty one of version 0.
+/// A daily aggregate as it is stored; if none is stored, the empty one of version 0.
 #[derive(Debug, Clone, Default)]
 struct StoredAggregate {
     version: i64,
@@ -56,7 +59,7 @@ struct StoredAggregate {
 }
 
 impl AggregateCache {
-    /// Nothing in hand yet; what comes lies in this shard.
+    /// An empty cache. What it writes goes to this shard first.
     pub fn of(shard: u8) -> Self {
         Self {
             shard,
@@ -79,13 +82,13 @@ impl Market {
 }
 
 impl Daily<'_> {
-    /// When what belongs to a day is no longer seen.
+    /// When the figures of a day are no longer shown to anybody.
     pub(crate) fn unseen_at(self, day: Day) -> Instant {
         day.over_everywhere()
             .plus_ms(self.market.retention.ms() + 2 * DAY_MS)
     }
 
-    /// Takes the daily aggregates of days in hand, in the first shard from the desk's own on where there is room.
+    /// Reads the daily aggregates of days into the cache, from the first shard with room, starting at the cache's own shard.
     async fn fetch(
         self,
         cache: &mut AggregateCache,
@@ -120,7 +123,8 @@ impl Daily<'_> {
                     .aggregates
                     .get(day)
                     .is_some_and(|on| on.bytes > AGGREGATE_BYTES_MAX);
-                // Once around, and everything is full: then it is written where it is, and the table says what it thinks of it.
+                // After one round all shards are full. Then the aggregate is written where it is, and the table decides whether
+                // it fits.
                 full && *shard != cache.shard
             });
         }
@@ -144,7 +148,7 @@ impl Daily<'_> {
         Ok(writes)
     }
 
-    /// A write that puts a daily aggregate in the place of the one whose version it has.
+    /// A write that replaces a daily aggregate, under the version that was read.
     fn put_aggregate(self, shard: u8, day: Day, stored: &StoredAggregate) -> Write {
         let mut item = NewItem::at(&keys::aggregate(&self.market.id, shard, day))
             .number("v", stored.version + 1)
@@ -158,13 +162,13 @@ impl Daily<'_> {
             .put_write(item, Some(Condition::version(stored.version)))
     }
 
-    /// Moves what lies of quiet days (those before `day`) in other shards to the first, a day in one transaction. A day that
-    /// moves meanwhile is left for another time.
+    /// Moves the parts of quiet days (those before `day`) from the other shards to the first, one day in one transaction. A day
+    /// that changes in the meantime is left for another time.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn merge_quiet(self, day: Day) -> Result<(), StoreError> {
-        // DynamoDB takes no empty text for a key; no day lies before this one.
+        // DynamoDB takes no empty text as a key, and no day sorts before this text.
         let range = Range::Between("0".to_owned(), day.minus(1).to_string());
         let mut shards: BTreeMap<Day, Vec<(u8, StoredAggregate)>> = BTreeMap::new();
         for shard in 1..keys::AGGREGATE_SHARDS {
@@ -193,7 +197,8 @@ impl Daily<'_> {
             };
             let mut writes = Vec::new();
             for (shard, mut part) in parts {
-                // Emptied, not deleted: a version that begins again at 1 could be taken for the one that a frozen worker knows.
+                // The part is emptied, not deleted. A version that starts again at 1 could be taken for the one that a frozen
+                // worker knows.
                 first.aggregate.add(&std::mem::take(&mut part.aggregate));
                 first.merged.insert(shard, part.version + 1);
                 part.merged.insert(0, first.version + 1);
@@ -208,7 +213,7 @@ impl Daily<'_> {
         Ok(())
     }
 
-    /// Takes over that the writes of [`Daily::aggregate_writes`] were made, and how large the daily aggregates are now.
+    /// Records in the cache that the writes of [`Daily::aggregate_writes`] were made, and how large the daily aggregates are now.
     pub(crate) fn aggregates_written(
         cache: &mut AggregateCache,
         differences: &BTreeMap<Day, Aggregate<CampaignId>>,
@@ -222,7 +227,7 @@ impl Daily<'_> {
         }
     }
 
-    /// Forgets the daily aggregates whose writes were at fault; `faults` are those of the daily aggregates, in the order of `differences`.
+    /// Forgets the daily aggregates whose writes failed; `faults` has theirs, in the order of `differences`.
     pub(crate) fn aggregates_at_fault(
         cache: &mut AggregateCache,
         differences: &BTreeMap<Day, Aggregate<CampaignId>>,
@@ -238,8 +243,8 @@ impl Daily<'_> {
         }
     }
 
-    /// Deletes intake markers and, in the same transactions, adds the counts of the closed ones to the daily aggregates of their days of arrival.
-    /// An intake marker that is gone already was counted by who deleted it.
+    /// Deletes intake markers and, in the same transactions, adds the counts of the closed ones to the daily aggregates of their
+    /// days of arrival. An intake marker that is already gone was counted by whoever deleted it.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -294,7 +299,8 @@ impl Daily<'_> {
         Ok(())
     }
 
-    /// The first intake markers that fit into a transaction with what takes their places and their daily aggregates, and what they add to these.
+    /// The first intake markers that fit into one transaction with their successors and their daily aggregates, and what they add
+    /// to these.
     fn absorbable<'n>(
         self,
         markers: &[&'n IntakeMarker],
@@ -336,9 +342,9 @@ impl Daily<'_> {
         (batch, successors, differences)
     }
 
-    /// The daily aggregates of some days, both ends included; days without anything are absent.
+    /// The daily aggregates of some days, both ends included; days without figures are absent.
     ///
-    /// Of all shards: one may be negative, their sum is not.
+    /// Each is the sum of all shards. One shard may be negative, but the sum is not.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -366,7 +372,7 @@ impl Daily<'_> {
             if days.values().all(are_of_one_time) {
                 return Ok(days.into_iter().map(sum_of_day).collect());
             }
-            // A merge went through between the reads: it is done by now, and a strong read sees all of it.
+            // A merge happened between the reads. It is complete by now, and a strong read sees all of it.
             reading = Reading::STRONG;
         }
         Err(StoreError::Contended {
@@ -389,7 +395,7 @@ fn read_aggregate(item: &Item) -> Result<(Day, StoredAggregate), StoreError> {
     Ok((day, stored))
 }
 
-/// True where no daily aggregate of a day is older than another one knows it.
+/// True if no part of a day's aggregate is older than another part knows it to be.
 fn are_of_one_time(aggregates: &BTreeMap<u8, StoredAggregate>) -> bool {
     let version_of = |shard| aggregates.get(shard).map_or(0, |stored| stored.version);
     let mut known = aggregates.values().flat_map(|stored| &stored.merged);

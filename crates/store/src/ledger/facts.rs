@@ -1,8 +1,8 @@
-//! Facts: events and orders of customers, each written once or under the rule of the standing copy (rule 3).
+//! Facts: events and orders of customers. An event is written once, and an order under the rule of the standing copy (rule 3).
 
 use revtrail_core::attribution::event::{Channel, Event, EventKind};
 use revtrail_core::attribution::order::Order;
-use revtrail_core::record::Problem;
+use revtrail_core::record::RecordProblem;
 use revtrail_core::value::id::{
     CampaignId, CustomerId, EventId, MessageId, OrderId, PromotionId, VoucherCode,
 };
@@ -18,31 +18,32 @@ use crate::table::fault::StoreError;
 use crate::table::item::{Item, NewItem, data, expired, item_bytes, text, unreadable};
 use crate::table::keys;
 
-/// What became of an event.
+/// How storing an event ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventOutcome {
-    /// A new fact.
+    /// The event is a new fact.
     Stored,
-    /// The customer has an event of that id; this one, and it stands.
+    /// The customer already has an event of that id: this one, which is kept.
     Duplicate(Box<Event>),
 }
 
-/// What became of a copy of an order.
+/// How storing a copy of an order ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderOutcome {
-    /// A new fact.
+    /// The order is a new fact.
     Stored,
-    /// It stands now, in place of an older copy.
+    /// The copy replaced an older one and is current now.
     Newer,
-    /// A later copy stands.
+    /// A later copy is current.
     Older,
-    /// An equal copy stands.
+    /// An equal copy is current.
     Duplicate,
-    /// A known order that differs in what never changes.
-    Immutable(Problem),
+    /// The order is known, and the copy differs in what never changes.
+    Immutable(RecordProblem),
 }
 
-/// An event as it is stored: its customer and id are in the key. Short names, since a fold reads every event of a customer.
+/// An event as it is stored; its customer and its id are in the key. The names are short because a fold reads every event of a
+/// customer.
 #[derive(Serialize, Deserialize)]
 struct EventItem {
     k: EventKind,
@@ -97,10 +98,10 @@ impl EventItem {
     }
 }
 
-/// What never changes of an order, as the first copy said it: whose it is too, whatever customer a later copy is sent with.
+/// What never changes of an order, as the first copy said it. This includes the customer, whatever customer a later copy names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pointer {
-    /// Where the order lies.
+    /// The customer in whose partition the order is stored.
     pub customer_id: CustomerId,
     currency: Currency,
     placed_at: Instant,
@@ -115,29 +116,29 @@ impl Pointer {
         }
     }
 
-    /// A copy of the order, as one of the customer whose it is.
+    /// The copy, as an order of the customer whom the order belongs to.
     ///
     /// # Errors
-    /// `immutable_field` where it differs in what never changes.
-    pub fn take(&self, copy: &Order) -> Result<Order, Problem> {
+    /// `immutable_field` if the copy differs in what never changes.
+    pub fn take(&self, copy: &Order) -> Result<Order, RecordProblem> {
         copy.check_unchanged(self.currency, self.placed_at)?;
         Ok(copy.clone().of_customer(&self.customer_id))
     }
 }
 
-/// Most bytes of a customer's timeline that anybody reads: some 150,000 events.
+/// The most bytes of a customer's timeline that anybody reads at once: some 150,000 events.
 pub const TIMELINE_BYTES_MAX: usize = 32 << 20;
 
-/// All facts of a customer, and the contribution that stood before the first of them was read.
+/// All facts of a customer, and the contribution that was stored before the first of them was read.
 #[derive(Debug, Clone, Default)]
 pub struct CustomerFacts {
     /// What the daily aggregates hold of this customer, with its version.
     pub stored: StoredContribution,
-    /// Events, in no order.
+    /// The events, in no order.
     pub events: Vec<Event>,
-    /// Standing copies of orders, in no order.
+    /// The standing copies of the orders, in no order.
     pub orders: Vec<Order>,
-    /// How much was read.
+    /// How many bytes were read.
     pub bytes: usize,
 }
 
@@ -155,12 +156,12 @@ impl Market {
 }
 
 impl Facts<'_> {
-    /// When a fact of a time is no longer kept.
+    /// When a fact of this time is no longer kept.
     fn gone_at(self, at: Instant) -> Instant {
         at.plus_ms(self.market.retention.keep_ms())
     }
 
-    /// Stores an event, unless the customer has one of that id.
+    /// Stores an event, unless the customer already has one of that id.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -193,7 +194,7 @@ impl Facts<'_> {
         Ok(data::<EventItem>(item)?.event(id, of.clone()))
     }
 
-    /// Stores a copy of an order, where it stands against the one there is. Whose it is tells [`Facts::order_pointer`].
+    /// Stores a copy of an order, if it supersedes the stored copy. [`Facts::order_pointer`] says whose order it is.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -228,11 +229,12 @@ impl Facts<'_> {
         )
     }
 
-    /// What never changes of an order: as it was stored before or, where this copy is the first, as this copy says it. It is no
-    /// fact, and comes before the marker of the call that stores one: that one must name the customer whose order it is.
+    /// What never changes of an order: as it was stored before or, if this copy is the first, as this copy says it. The pointer
+    /// is no fact. It is written before the intake marker of the call that stores the order, because the marker must name the
+    /// customer whom the order belongs to.
     ///
-    /// A later copy finds it by reading, for half a read unit: a refused put is paid as a write. What an eventual read does not see
-    /// yet, the put meets.
+    /// A later copy finds the pointer by a read, for half a read unit, because a refused put costs as much as a write. If an
+    /// eventual read does not see the pointer yet, the put meets it.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -301,8 +303,8 @@ impl Facts<'_> {
             .collect()
     }
 
-    /// All facts of a customer, read strongly, the contribution's version before the first fact; `None` where they are more than
-    /// `bytes_max` bytes.
+    /// All facts of a customer, read strongly, with the contribution's version from before the first fact; `None` if the facts
+    /// have more than `bytes_max` bytes.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -315,7 +317,7 @@ impl Facts<'_> {
         let mut facts = CustomerFacts::default();
         let pk = keys::customer(&self.market.id, id);
         let mut after = None;
-        // The head sorts first, and pages come one after the other.
+        // The root sorts first, and the pages are read one after the other.
         loop {
             let page = self
                 .market
@@ -341,7 +343,7 @@ impl CustomerFacts {
         if sk == keys::ROOT || sk.starts_with(keys::CHUNK_PREFIX) {
             self.stored.take(item)?;
         } else if expired(item, now) {
-            // The table deletes it days late; for readers it is gone.
+            // The table deletes the item days late, but readers ignore it now.
         } else if let Some(event) = sk.strip_prefix(keys::EVENT_PREFIX) {
             let event_id = EventId::new(event).map_err(|why| unreadable(item, why))?;
             self.events
@@ -353,7 +355,7 @@ impl CustomerFacts {
     }
 }
 
-/// An order as it is stored: a copy as it was sent, in the partition of the customer whose it is.
+/// An order as it is stored: a copy as it was sent, in the partition of the customer whom the order belongs to.
 pub(crate) fn read_order(item: &Item) -> Result<Order, StoreError> {
     let sent = Order::from_standing(text(item, "d"));
     let sent = sent.ok_or_else(|| unreadable(item, "it is no order"))?;

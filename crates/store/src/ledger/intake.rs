@@ -1,5 +1,5 @@
-//! Intake markers: what one ingest call touched. Written open before its facts and closed after them, before the answer, so that a
-//! fact can never be stored without the attributor hearing of its customer.
+//! Intake markers: which customers one call of ingest touched. A marker is written open before the facts of its call, and closed
+//! after them, before the answer. So no fact can be stored without the attributor hearing of its customer.
 
 use std::collections::BTreeSet;
 
@@ -20,37 +20,38 @@ use crate::table::item::{Item, NewItem, data, text};
 use crate::table::keys::{self, MARKER_SHARDS};
 use revtrail_core::attribution::reach::Reattribution;
 
-/// An open intake marker older than this belongs to a call that died; it may be deleted once its customers are in jobs.
+/// The age, in milliseconds, above which an open intake marker belongs to a call that died. It may be deleted once its customers
+/// are in jobs.
 pub const OPEN_MARKER_AGE_MS_MAX: i64 = 15 * 60 * 1000;
 
-/// What one ingest call touched.
+/// What one call of ingest touched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntakeMarker {
-    /// The call's name.
+    /// The name of the call.
     #[serde(skip)]
     pub call: String,
-    /// When it arrived.
+    /// When the call arrived.
     #[serde(rename = "t")]
     pub at: Instant,
-    /// Its facts are stored, and its counts final.
+    /// True once the facts are stored and the counts are final.
     #[serde(rename = "z", default)]
     pub closed: bool,
-    /// Open: whoever the call may change; closed: whoever it changed.
+    /// In an open marker, everybody whom the call may change; in a closed one, everybody whom it changed.
     #[serde(rename = "c", default)]
     pub customers: BTreeSet<CustomerId>,
-    /// Closed: what the call's stored events tell of their campaigns.
+    /// In a closed marker, what the stored events of the call say about their campaigns.
     #[serde(rename = "g", default)]
     pub campaigns: Vec<Observed>,
-    /// Closed: the call's orders.
+    /// In a closed marker, the counts of the call's orders.
     #[serde(rename = "o", default)]
     pub orders_in: IntakeCounts,
-    /// Closed: the call's events.
+    /// In a closed marker, the counts of the call's events.
     #[serde(rename = "e", default)]
     pub events_in: IntakeCounts,
-    /// The latest time of its events, where that is not before the call.
+    /// The latest time of the call's events, if it is not before the call.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     ahead_to: Option<Instant>,
-    /// It was planned before, and will be until none of its facts is ahead of the clock.
+    /// The marker was planned before, and is planned again until none of its facts is ahead of the clock.
     #[serde(rename = "n", default, skip_serializing_if = "std::ops::Not::not")]
     again: bool,
 }
@@ -72,25 +73,26 @@ impl IntakeMarker {
         }
     }
 
-    /// The same of a call whose latest event is of this time.
+    /// The same marker, of a call whose latest event is of this time.
     pub fn with_events_to(mut self, latest: Instant) -> Self {
         self.ahead_to = Some(latest).filter(|latest| *latest >= self.at);
         self
     }
 
-    /// True where the planner may delete it, once its customers are in jobs.
+    /// True if the planner may delete the marker, once its customers are in jobs.
     pub fn may_go(&self, now: Instant) -> bool {
         let done = self.closed || self.at < now.minus_ms(OPEN_MARKER_AGE_MS_MAX);
         done && !(self.again && self.is_ahead(now))
     }
 
-    /// True where settings that are saved from `now` on can be in force at one of its events: an order that is ahead is decided again
-    /// when they are saved, but nobody would find the customer of an event.
+    /// True if settings that are saved from `now` on can be in force at one of the marker's events. An order that is ahead of the
+    /// clock is decided again when settings are saved, but nobody would find the customer of an event.
     fn is_ahead(&self, now: Instant) -> bool {
         self.at > now || self.ahead_to.is_some_and(|to| to >= now)
     }
 
-    /// What takes its place when it goes, so that its customers are folded once more when it is no longer ahead.
+    /// The marker that replaces this one, so that its customers are folded once more when none of its events is ahead of the
+    /// clock.
     pub(crate) fn successor(&self, now: Instant) -> Option<Self> {
         let nothing = IntakeCounts::default();
         let needed = self.is_ahead(now) && !self.customers.is_empty();
@@ -105,7 +107,7 @@ impl IntakeMarker {
         })
     }
 
-    /// True where some of its facts may be in no figure yet.
+    /// True if some facts of the marker may not be in any figure yet.
     fn is_new(&self) -> bool {
         !self.again
     }
@@ -115,21 +117,21 @@ impl IntakeMarker {
     }
 }
 
-/// What of one marketplace came in and no run has planned yet. Reached by [`Market::intake`].
+/// What came into one marketplace and no run has planned yet. Reached by [`Market::intake`].
 #[derive(Debug, Clone, Copy)]
 pub struct IntakeMarkers<'m> {
     market: &'m Market,
 }
 
 impl Market {
-    /// What of one marketplace came in and no run has planned yet.
+    /// What came into the marketplace and no run has planned yet.
     pub fn intake(&self) -> IntakeMarkers<'_> {
         IntakeMarkers { market: self }
     }
 }
 
 impl IntakeMarkers<'_> {
-    /// Writes an intake marker as it stands, open or closed.
+    /// Writes an intake marker as it is, open or closed.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -141,7 +143,7 @@ impl IntakeMarkers<'_> {
             .map(drop)
     }
 
-    /// A page of a shard's intake markers, open and closed, from after a call, and where to go on.
+    /// A page of one shard's intake markers, open and closed, starting after a call, and the place where the next page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -172,7 +174,7 @@ impl IntakeMarkers<'_> {
         ))
     }
 
-    /// What the intake markers tell of campaigns, put together; they are not held.
+    /// What the intake markers say about campaigns, put together page by page, so that not all markers are in memory.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -214,18 +216,18 @@ impl IntakeMarkers<'_> {
 /// Changed customers who wait for the next run.
 #[derive(Debug, Clone, Default)]
 pub struct Pending {
-    /// At most as many as were asked for.
+    /// The customers; at most as many as were asked for.
     pub customers: BTreeSet<CustomerId>,
-    /// There are more.
+    /// True if more customers wait.
     pub more: bool,
 }
 
-/// Intake markers read at once where it is enough to know some customers.
+/// How many intake markers are read at once where it is enough to know some customers.
 const MARKERS_AT_ONCE: i32 = 25;
 
 impl IntakeMarkers<'_> {
-    /// The customers who wait for the next run: those of intake markers and of jobs, and those whose orders wait to be decided again; up
-    /// to `max` of them.
+    /// The customers who wait for the next run, up to `max` of them. They are those of intake markers and of jobs, and those
+    /// whose orders wait to be decided again.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -255,7 +257,7 @@ impl IntakeMarkers<'_> {
                     let list = self.market.jobs().job_list(&job.job_id).await?;
                     pending.take(list.into_iter().skip(next), max);
                 }
-                // Every campaign that changes asks for one: they are walked through as a run will, all at once.
+                // Every change of a campaign asks for one. They are walked through as a run will do it, all at once.
                 Work::Reattribution { span, place: None } => {
                     asked = Some(asked.map_or(span, |all| all.both(span)));
                 }
@@ -306,7 +308,7 @@ impl IntakeMarkers<'_> {
 }
 
 impl IntakeMarkers<'_> {
-    /// True where a customer may have to be folded: an intake marker or a job names him, or one could that does not say whom.
+    /// True if a customer may have to be folded: an intake marker or a job names them, or a job that names nobody may reach them.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.

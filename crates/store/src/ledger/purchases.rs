@@ -1,4 +1,4 @@
-//! Purchase rows: the orders of local days in lists, by who earned them.
+//! Purchase rows: the orders of local days, in lists by the campaign that earned them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
@@ -18,20 +18,20 @@ use crate::table::keys;
 use crate::table::write::Write;
 use revtrail_core::attribution::reach::Reattribution;
 
-/// Rows held of a day that is read by time: some 10 MB. All its lists share them.
+/// The most rows held of a day that is read by time: some 10 MB. All lists of the day share them.
 const ROWS_IN_HAND: usize = 20_000;
-/// Fewest rows of a list read at once there.
+/// The fewest rows of a list that are read at once there.
 const LIST_ROWS_MIN: usize = 10;
-/// Lists whose first rows are read at the same time.
+/// How many lists have their first rows read at the same time.
 const LISTS_AT_ONCE: usize = 16;
 
-/// A stored order as the last run decided it, under the campaign that earned it.
+/// A stored order as the last run decided it, in the list of the campaign that earned it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PurchaseRow {
-    /// Who bought.
+    /// The customer who bought.
     #[serde(rename = "c")]
     pub customer_id: CustomerId,
-    /// The order, decided.
+    /// The order, as it was decided.
     #[serde(rename = "l")]
     pub line: OrderLine,
 }
@@ -79,7 +79,7 @@ impl<'m> Purchases<'m> {
         )
     }
 
-    /// True where the purchase rows of a customer are those of a contribution.
+    /// True if the stored purchase rows of a customer are those that follow from a contribution.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -103,8 +103,8 @@ impl<'m> Purchases<'m> {
         Ok(lines.is_empty())
     }
 
-    /// The orders that a campaign earned (or nobody, for `None`) on some days; a page of them, at most `limit`, newest first,
-    /// from after the sort key `after`, and where to go on.
+    /// A page of the orders that a campaign earned (or that nobody earned, for `None`) on some days: at most `limit` of them,
+    /// newest first, starting after the sort key `after`. With it comes the place where the next page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -117,7 +117,7 @@ impl<'m> Purchases<'m> {
         reading: Reading,
         now: Instant,
     ) -> Result<(Vec<(String, PurchaseRow)>, Option<String>), StoreError> {
-        // A day's rows begin with the day and "/": "0" is the next byte.
+        // The rows of a day begin with the day and "/". The byte after "/" is "0".
         let range = Range::Between(days.start().to_string(), format!("{}0", days.end()));
         let reading = Reading {
             newest_first: true,
@@ -143,7 +143,8 @@ impl<'m> Purchases<'m> {
         Ok((rows, next))
     }
 
-    /// What a campaign earned on some days, at most `limit` rows, newest first, from after a sort key; and where to go on.
+    /// What a campaign earned on some days: at most `limit` rows, newest first, after a sort key; and the place where the next
+    /// page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -156,7 +157,8 @@ impl<'m> Purchases<'m> {
         reading: Reading,
         now: Instant,
     ) -> Result<(Vec<PurchaseRow>, Option<String>), StoreError> {
-        // The table goes on from a full page, whether there is more or not: one row more tells.
+        // After a full page the table always names a next place, even if nothing is left. One more row shows whether there is
+        // more.
         let one_more = i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX);
         let page = self.of_campaign(Some(campaign), days, after, Some(one_more), reading, now);
         let (mut rows, mut next) = page.await?;
@@ -167,7 +169,8 @@ impl<'m> Purchases<'m> {
         Ok((rows.into_iter().map(|(_, row)| row).collect(), next))
     }
 
-    /// The orders of days as the last run decided them, from a place on; the daily aggregates of the days say who earned any.
+    /// The orders of days as the last run decided them, starting at a place. The daily aggregates of the days say which campaigns
+    /// earned any.
     pub fn rows(
         self,
         aggregates: &BTreeMap<Day, Aggregate<CampaignId>>,
@@ -190,7 +193,8 @@ impl<'m> Purchases<'m> {
         }
     }
 
-    /// The orders of a day as the last run decided them, newest first, those before `before`; some of them, or so many at a time.
+    /// The orders of a day as the last run decided them, newest first, those before `before`. The caller asks for them a few at a
+    /// time.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -229,7 +233,7 @@ impl<'m> Purchases<'m> {
     }
 }
 
-/// Who earned orders of a day, nobody among them.
+/// The campaigns that earned orders of a day; `None` among them if some orders were earned by nobody.
 fn earners(aggregate: &Aggregate<CampaignId>) -> BTreeSet<Option<CampaignId>> {
     let rows = aggregate
         .rows
@@ -248,21 +252,22 @@ pub struct PurchaseRows<'m> {
     after: Option<String>,
 }
 
-/// A place in a walk through the orders of days. An order that moves to a list before it is one that was just decided.
+/// A place in a walk through the orders of days. The walk misses an order that moves to an earlier list, but that one was just
+/// decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowPlace {
     #[serde(rename = "d")]
     day: Day,
-    /// Whose list is next.
+    /// The campaign whose list is next; `None` for the orders that nobody earned.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     campaign: Option<CampaignId>,
-    /// The last row seen in it; none at its beginning.
+    /// The last row that was read of the list; `None` at its beginning.
     #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
     after: Option<String>,
 }
 
 impl PurchaseRows<'_> {
-    /// The next page, which can be empty; none after the last.
+    /// The next page, which can be empty; `None` after the last.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -288,14 +293,14 @@ impl PurchaseRows<'_> {
         Ok(Some(rows.into_iter().map(|(_, row)| row).collect()))
     }
 
-    /// Leaves out what is left of the list that the last page was of.
+    /// Skips the rest of the list that the last page came from.
     fn leave_list(&mut self) {
         if self.after.take().is_some() {
             self.lists.pop_front();
         }
     }
 
-    /// Where it goes on; none at the end.
+    /// The place where the walk goes on; `None` at the end.
     pub fn place(&self) -> Option<RowPlace> {
         let (day, campaign) = self.lists.front()?;
         Some(RowPlace {
@@ -306,13 +311,14 @@ impl PurchaseRows<'_> {
     }
 }
 
-/// The orders of a day, read strongly, newest first: the lists of who earned them, each by its newest row that was not given yet.
+/// The orders of a day, read strongly, newest first. The lists of the day are merged, each by its newest row that was not given
+/// yet.
 #[derive(Debug)]
 pub struct NewestFirst<'m> {
     lists: BTreeMap<(String, Option<CampaignId>), RowList<'m>>,
 }
 
-/// What is in hand of a list.
+/// The rows of one list that were read and not given yet.
 #[derive(Debug, Clone)]
 struct RowList<'m> {
     market: &'m Market,
@@ -325,7 +331,7 @@ struct RowList<'m> {
 }
 
 impl NewestFirst<'_> {
-    /// The next rows, so many of them if there are.
+    /// The next rows; as many as were asked for, if there are so many.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -344,7 +350,7 @@ impl NewestFirst<'_> {
 }
 
 impl RowList<'_> {
-    /// Reads on where nothing is in hand. The key of the newest row in hand.
+    /// Reads the next rows of a list if none of it are in memory. Gives the key of the newest row in memory.
     async fn fill(&mut self, earner: Option<&CampaignId>) -> Result<Option<String>, StoreError> {
         while self.rows.is_empty() && !self.over {
             let (days, after, limit) = (self.day..=self.day, self.after.take(), Some(self.limit));
@@ -362,7 +368,7 @@ impl RowList<'_> {
     }
 }
 
-/// The customers of the orders placed in a time: found through the daily aggregates and purchase rows, never by a scan.
+/// The customers of the orders placed in a period, found through daily aggregates and purchase rows, never by a scan.
 #[derive(Debug)]
 pub struct OrdersInRange<'m> {
     span: Reattribution,
@@ -370,7 +376,7 @@ pub struct OrdersInRange<'m> {
 }
 
 impl<'m> Purchases<'m> {
-    /// Those whose orders a change touches, from a place on.
+    /// The customers whose orders a change touches, starting at a place.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -384,10 +390,11 @@ impl<'m> Purchases<'m> {
         if let Some(versions) = self.market.settings().versions().await? {
             let day = |at: Instant| at.day(versions.at(at).settings.timezone);
             let first_folded = self.market.retention.first_folded(day(now));
-            // Days are named by the zone in force at the order's own instant, and zones lie up to 26 hours apart.
+            // Days are named by the zone in force at the order's own instant, and zones are up to 26 hours apart.
             let mut first = day(span.from).minus(2);
             if first < first_folded {
-                // An order that nobody sees any more can be the purchase that made a visible one not the customer's first.
+                // An order that nobody sees any more can be the purchase because of which a visible one is not the customer's
+                // first.
                 first = first_folded;
                 let look_back_ms = self.market.retention.look_back_ms();
                 span.to = span.to.map(|to| to.plus_ms(look_back_ms));
@@ -410,7 +417,7 @@ impl<'m> Purchases<'m> {
 }
 
 impl OrdersInRange<'_> {
-    /// The customers of the next page of orders, which can be nobody; none after the last.
+    /// The customers of the next page of orders, which can be nobody; `None` after the last page.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -419,7 +426,7 @@ impl OrdersInRange<'_> {
         if let Some(oldest) = rows.iter().flatten().last()
             && oldest.line.placed_at < self.span.from
         {
-            // Newest first: what lies behind is older still.
+            // The rows are sorted newest first, so what follows is older still.
             self.rows.leave_list();
         }
         let touched = |row: &PurchaseRow| self.span.takes(row.line.placed_at);
@@ -430,7 +437,7 @@ impl OrdersInRange<'_> {
         Ok(rows.map(customers))
     }
 
-    /// Where it goes on; none at the end.
+    /// The place where the walk goes on; `None` at the end.
     pub fn place(&self) -> Option<RowPlace> {
         self.rows.place()
     }

@@ -14,7 +14,7 @@ use crate::table::item::{NewItem, data, number};
 use crate::table::keys;
 use crate::table::write::Transacted;
 
-/// What a key may do; which routes that is stands with the routes.
+/// What a key may do. The routes themselves say which roles may call them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the interface has their table")]
@@ -47,7 +47,7 @@ impl Role {
         }
     }
 
-    /// The role of a name.
+    /// The role with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
@@ -56,20 +56,20 @@ impl Role {
 /// An access key, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessKey {
-    /// To name it by; no secret.
+    /// The id of the key, to name it by; it is no secret.
     pub key_id: String,
-    /// For people.
+    /// The name of the key, for people.
     pub name: String,
-    /// What it may do.
+    /// What the key may do.
     pub role: Role,
-    /// Where.
+    /// The marketplaces where the key may do it.
     pub marketplaces: Vec<MarketplaceId>,
-    /// When it was made.
+    /// When the key was made.
     pub created_at: Instant,
 }
 
 impl AccessKey {
-    /// A new key; how it is named is drawn.
+    /// A new key with a random id.
     pub fn new(name: &str, role: Role, marketplaces: &[MarketplaceId], now: Instant) -> Self {
         Self {
             key_id: format!("k_{}", &random_hex()[..16]),
@@ -81,20 +81,20 @@ impl AccessKey {
     }
 }
 
-/// A key in a marketplace's list: how to find it by id.
+/// A key in a marketplace's list: the hash by which a key of a known id is found.
 #[derive(Serialize, Deserialize)]
-struct Listed {
+struct ListedKey {
     hash: String,
 }
 
-/// A marketplace in the list.
+/// A marketplace in the list of marketplaces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marketplace {
-    /// Which.
+    /// The id of the marketplace.
     pub marketplace_id: MarketplaceId,
-    /// For people.
+    /// The name of the marketplace, for people.
     pub name: String,
-    /// When it was made.
+    /// When the marketplace was made.
     pub created_at: Instant,
 }
 
@@ -103,7 +103,7 @@ pub fn key_hash(secret: &str) -> String {
     hex(&Sha256::digest(secret.as_bytes()))
 }
 
-/// A retention that is not the one that figures were made with.
+/// A retention that differs from the one that the figures were made with.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "what is stored was made with a retention of {current} days, and figures would be wrong with {given}: begin with {current} again, or with nothing stored"
@@ -114,11 +114,12 @@ pub struct OtherRetention {
 }
 
 impl Store {
-    /// Holds a deployment to the retention that its figures were made with: with a shorter one folds would forget days whose
-    /// figures stand, and count them again when it is longer; with a longer one days would be seen of which a part is gone.
+    /// Holds a deployment to the retention that its figures were made with. With a shorter one, folds would forget days whose
+    /// figures remain, and would count them again once the retention is longer. With a longer one, days would be shown of which a
+    /// part is gone.
     ///
     /// # Errors
-    /// As every call of the table; inside, that it is another one.
+    /// As every call of the table; the inner error says that the retention is another one.
     pub async fn hold_retention(
         &self,
         retention: Retention,
@@ -133,7 +134,7 @@ impl Store {
         Ok(same.then_some(()).ok_or(OtherRetention { current, given }))
     }
 
-    /// The key of a secret's hash.
+    /// The key whose secret has this hash.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -144,7 +145,7 @@ impl Store {
             .transpose()
     }
 
-    /// Makes a key with a secret that is drawn, told once and not stored.
+    /// Makes a key with a random secret. The secret is given to the caller once, and not stored.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -165,8 +166,8 @@ impl Store {
         }
     }
 
-    /// Puts a key on record, of whose secret only a hash is stored, with the marker of the call that makes it. False where
-    /// nothing was made: that call was met meanwhile.
+    /// Puts a key on record, with only a hash of its secret, and with the marker of the call that makes the key. False if nothing
+    /// was made, because the same call arrived before.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -184,7 +185,7 @@ impl Store {
         writes.extend(once.map(|(once, marker)| self.marker_write(once, marker)));
         for marketplace in &key.marketplaces {
             let listed = NewItem::at(&keys::listed_key(marketplace, &key.key_id))
-                .data(&Listed { hash: hash.clone() });
+                .data(&ListedKey { hash: hash.clone() });
             writes.push(self.put_write(listed, None));
         }
         Ok(matches!(self.transact(writes).await?, Transacted::Done))
@@ -200,7 +201,7 @@ impl Store {
             .query(&keys::key_list(marketplace), &Range::All, Reading::STRONG)
             .await?
         {
-            hashes.push(keys::access_key(&data::<Listed>(&item)?.hash));
+            hashes.push(keys::access_key(&data::<ListedKey>(&item)?.hash));
         }
         let mut found: Vec<AccessKey> = self
             .get_all(&hashes, true)
@@ -212,7 +213,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Takes a key's right to a marketplace away; with the last one the key goes. False where there is no such key.
+    /// Takes a key's right to a marketplace away; with its last right the key is deleted. False if there is no such key.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -225,7 +226,7 @@ impl Store {
         let Some(item) = self.get(&listed, true).await? else {
             return Ok(false);
         };
-        let at = keys::access_key(&data::<Listed>(&item)?.hash);
+        let at = keys::access_key(&data::<ListedKey>(&item)?.hash);
         let mut writes = vec![self.delete_write(&listed, None)];
         if let Some(item) = self.get(&at, true).await? {
             let mut key: AccessKey = data(&item)?;
@@ -245,7 +246,7 @@ impl Store {
         }
     }
 
-    /// A marketplace of the list.
+    /// A marketplace in the list; `None` if it is not there.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -256,7 +257,7 @@ impl Store {
             .transpose()
     }
 
-    /// True where the list holds a marketplace.
+    /// True if the list has this marketplace.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -264,7 +265,7 @@ impl Store {
         Ok(self.marketplace(id).await?.is_some())
     }
 
-    /// All marketplaces, by id.
+    /// All marketplaces, in the order of their ids.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.

@@ -1,4 +1,4 @@
-//! Campaigns of a marketplace: what people tell of them, and what events told.
+//! The campaigns of a marketplace: what people said about them, and what their events said.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -31,7 +31,7 @@ impl Market {
 }
 
 impl Campaigns<'_> {
-    /// All campaigns, as they stand.
+    /// All campaigns, as they are now.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -39,7 +39,7 @@ impl Campaigns<'_> {
         self.read_catalog(Reading::STRONG).await
     }
 
-    /// All campaigns as a reader may see them, a change perhaps a moment late: at half the price. Nothing is decided by it.
+    /// All campaigns as a reader may see them. A change may show a moment late, at half the price. No decision uses this.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -58,7 +58,7 @@ impl Campaigns<'_> {
         ))
     }
 
-    /// All campaigns, as they will stand once what waits in intake markers is taken in.
+    /// All campaigns, as they will be once everything that waits in intake markers is taken in.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -92,8 +92,8 @@ impl Campaigns<'_> {
             .transpose()
     }
 
-    /// Replaces what people tell of a campaign; what events told of it stays. Orders that the change touches are decided again.
-    /// True where the campaign is new.
+    /// Replaces what people said about a campaign; what its events said stays. Orders that the change touches are decided again.
+    /// True if the campaign is new.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -109,10 +109,10 @@ impl Campaigns<'_> {
         }
     }
 
-    /// The same for what `tell` makes of the campaign that stands.
+    /// Does the same with what `tell` makes of the current campaign.
     ///
     /// # Errors
-    /// As every call of the table; inside, what `tell` says.
+    /// As every call of the table; the inner error is that of `tell`.
     pub async fn tell_campaign<E>(
         self,
         id: &CampaignId,
@@ -130,8 +130,8 @@ impl Campaigns<'_> {
         self.change_campaign(id, change, now).await
     }
 
-    /// Takes in what events tell of a campaign: it is made where it does not exist, its earliest event and its channels
-    /// grow. Orders that the change touches are decided again.
+    /// Takes in what events say about a campaign. A campaign that does not exist is made. Its earliest event becomes earlier, and
+    /// its channels become more. Orders that the change touches are decided again.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -174,7 +174,8 @@ impl Campaigns<'_> {
                     .store
                     .put_write(NewItem::at(&key).data(&campaign), Some(condition)),
             ];
-            // Under the settings that stand when it changes: others may ask for other orders.
+            // The reach is worked out under the settings of the moment of the change, because other settings may reach other
+            // orders.
             let versions = self.market.settings().versions().await?;
             if let Some(versions) = &versions {
                 let next = keys::settings_version(&self.market.id, versions.newest().version + 1);
@@ -205,19 +206,19 @@ impl Campaigns<'_> {
     }
 }
 
-/// What events told of a campaign: per channel the earliest.
+/// What events said about a campaign: the earliest event of each channel.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Observed {
-    /// Which campaign.
+    /// The id of the campaign.
     #[serde(rename = "g")]
     pub campaign_id: CampaignId,
-    /// The earliest event on each channel.
+    /// The time of the earliest event on each channel.
     #[serde(rename = "t")]
     pub first_at: BTreeMap<revtrail_core::attribution::event::Channel, Instant>,
 }
 
 impl Observed {
-    /// True where the catalog holds all this.
+    /// True if the catalog already has all of this.
     pub fn is_known(&self, catalog: &Catalog) -> bool {
         catalog.get(&self.campaign_id).is_some_and(|campaign| {
             let mut told = campaign.clone();
@@ -233,7 +234,7 @@ impl Observed {
     }
 }
 
-/// Puts together what events tell of campaigns.
+/// Puts together what events say about campaigns.
 pub fn observed<'e>(
     events: impl IntoIterator<Item = &'e revtrail_core::attribution::event::Event>,
 ) -> Vec<Observed> {
@@ -244,7 +245,7 @@ pub fn observed<'e>(
     merge_observed(events.into_iter().map(one))
 }
 
-/// Puts together what several calls told of campaigns.
+/// Puts together what several calls said about campaigns.
 pub fn merge_observed(all: impl IntoIterator<Item = Observed>) -> Vec<Observed> {
     let mut merged: BTreeMap<CampaignId, Observed> = BTreeMap::new();
     for seen in all {

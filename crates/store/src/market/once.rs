@@ -1,9 +1,9 @@
 //! Calls that name themselves by an `Idempotency-Key`: what such a call makes is made once, and for a day the first answer is
-//! told again.
+//! given again.
 //!
-//! What is made in one transaction has its marker in that transaction. What takes several has it before the first of them; all
-//! that is drawn by lot follows from the marker's seed, so whoever goes on makes the same and nothing more. A marker holds no
-//! secret: one that is told again is derived again.
+//! What is made in one transaction has its marker in that transaction. What takes several transactions has its marker before the
+//! first of them. Everything random follows from the marker's seed, so whoever goes on makes the same and nothing more. A marker
+//! holds no secret: a secret that is part of the answer is derived from the seed again.
 
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{DAY_MS, Instant};
@@ -24,24 +24,24 @@ const REMEMBERED_MS: i64 = DAY_MS;
 /// A call that names itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Once {
-    /// Where.
+    /// The marketplace that the call is for.
     pub marketplace: MarketplaceId,
-    /// A hash of who calls, on which route, and the name that they gave the call.
+    /// A hash of the caller, the route, and the name that the caller gave the call.
     pub name: String,
-    /// A hash of what the call says.
+    /// A hash of the body of the call.
     pub body: String,
 }
 
 /// What is remembered of a call that named itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marker {
-    /// The hash of what the first call said.
+    /// The hash of the body of the first call.
     body: String,
-    /// When the first call came.
+    /// When the first call arrived.
     pub begun_at: Instant,
-    /// Hexadecimal digits that were drawn for the first call, and stand for no secret by themselves.
+    /// Random hexadecimal digits, drawn for the first call. By themselves they reveal no secret.
     pub seed: String,
-    /// What was answered, without secrets; `None` until all is made.
+    /// The answer, without secrets; `None` until everything is made.
     pub answer: Option<Value>,
 }
 
@@ -56,7 +56,7 @@ impl Marker {
         }
     }
 
-    /// The same, answered.
+    /// The same marker, with its answer.
     pub fn answered(self, answer: Value) -> Self {
         Self {
             answer: Some(answer),
@@ -68,16 +68,16 @@ impl Marker {
 /// What is known of a call by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Met {
-    /// Nothing.
+    /// The name is new.
     New,
-    /// It was made before, or is being made.
+    /// The same call was made before, or is being made.
     Same(Marker),
-    /// The name was given to a call that said something else.
+    /// The name belongs to a call with another body.
     Other,
 }
 
 impl Store {
-    /// What is known of a call.
+    /// What is known of a call, by its name.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -101,13 +101,14 @@ impl Store {
             .expires(marker.begun_at.plus_ms(REMEMBERED_MS))
     }
 
-    /// A marker for the transaction that makes the thing; it is cancelled where the call was met meanwhile.
+    /// A write of the marker, for the transaction that makes the thing. The transaction is cancelled if the same call arrived
+    /// before.
     pub(crate) fn marker_write(&self, once: &Once, marker: &Marker) -> Write {
         let new = Condition::absent_or_expired(marker.begun_at);
         self.put_write(Self::marker(once, marker), Some(new))
     }
 
-    /// Remembers a call before what it makes. False where it was met meanwhile.
+    /// Remembers a call before it makes anything. False if the same call arrived before.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -117,7 +118,7 @@ impl Store {
         Ok(matches!(put, PutOutcome::Done(_)))
     }
 
-    /// Remembers what was answered, when all is made. Whoever made the same answers the same.
+    /// Remembers the answer, once everything is made. Whoever makes the same answers the same.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -125,7 +126,7 @@ impl Store {
         self.put(Self::marker(once, marker), None).await.map(drop)
     }
 
-    /// Forgets a call whose making failed, so that the next of its name makes it anew.
+    /// Forgets a call that failed to make its thing, so that the next call of that name makes it anew.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.

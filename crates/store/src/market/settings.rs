@@ -14,7 +14,7 @@ use crate::table::item::{NewItem, data, number};
 use crate::table::keys;
 use crate::table::write::{Transacted, Write};
 
-/// The version of the rules (campaigns and settings) that a fold goes by.
+/// The version of the rules (campaigns and settings) that a fold uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RulesSeen {
     shard: u8,
@@ -22,29 +22,30 @@ pub struct RulesSeen {
 }
 
 impl RulesSeen {
-    /// Raised by every change, in all shards at once.
+    /// The version, which every change raises in all shards at once.
     pub fn version(self) -> i64 {
         self.version
     }
 }
 
-/// Settings that were saved.
+/// The result of saving settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Saved {
-    /// The newest version: a new one, or the one that says the same.
+    /// The newest version: a new one, or the old one if it says the same.
     pub version: Version,
-    /// What the newest version said before.
+    /// The settings of the newest version before the call.
     pub before: Settings,
 }
 
-/// Versions of the settings of one marketplace, and of the rules that they make with campaigns. Reached by [`Market::settings`].
+/// The versions of the settings of one marketplace, and of the rules that settings and campaigns make. Reached by
+/// [`Market::settings`].
 #[derive(Debug, Clone, Copy)]
 pub struct SettingsVersions<'m> {
     market: &'m Market,
 }
 
 impl Market {
-    /// Versions of the settings of one marketplace, and of the rules that they make with campaigns.
+    /// The versions of the settings of the marketplace, and of the rules that settings and campaigns make.
     pub fn settings(&self) -> SettingsVersions<'_> {
         SettingsVersions { market: self }
     }
@@ -57,8 +58,8 @@ impl SettingsVersions<'_> {
         self.market.store.put_write(item, condition)
     }
 
-    /// The version of the rules, to be read before them: a fold under older rules than stand when it is written is refused,
-    /// so that no re-decision can miss an order that is on its way into the purchase rows.
+    /// The version of the rules; it must be read before the rules. A fold is refused if the rules changed before it is written,
+    /// so that no re-attribution can miss an order that is on its way into the purchase rows.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -89,7 +90,7 @@ impl SettingsVersions<'_> {
             .collect()
     }
 
-    /// A condition that the rules are those that were seen.
+    /// A condition that the rules are still those that were seen.
     pub(crate) fn check_rules(self, seen: RulesSeen) -> Write {
         self.market.store.check_write(
             &keys::rules(&self.market.id, seen.shard),
@@ -116,10 +117,11 @@ impl SettingsVersions<'_> {
         ))
     }
 
-    /// All versions of the settings of a marketplace that exists: it is made with its first.
+    /// All versions of the settings of a marketplace that exists, which is made together with its first version.
     ///
     /// # Errors
-    /// As every call of the table; [`StoreError::Unreadable`] where no version is in force, which no write of revtrail leaves behind.
+    /// As every call of the table; [`StoreError::Unreadable`] if no version is in force, which no write of revtrail leaves
+    /// behind.
     pub async fn versions_there(self) -> Result<Versions, StoreError> {
         let none = || StoreError::Unreadable {
             family: keys::settings(&self.market.id),
@@ -128,11 +130,12 @@ impl SettingsVersions<'_> {
         self.versions().await?.ok_or_else(none)
     }
 
-    /// Saves what `change` makes of the newest version as a new version, unless that says the same. Before the marketplace holds its first order the new
-    /// version replaces the others; else orders placed from `now` on are decided again.
+    /// Saves what `change` makes of the newest version as a new version, unless both say the same. Before the marketplace has its
+    /// first order, the new version replaces the others. Afterwards, orders placed from `now` on are decided again.
     ///
     /// # Errors
-    /// As every call of the table: [`StoreError::is_busy`] says whether to try again. [`StoreError::Contended`] where others save at the same time. Inside, what `change` says.
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again. [`StoreError::Contended`] if others save at
+    /// the same time. The inner error is that of `change`.
     pub async fn save_settings<E>(
         self,
         change: impl Fn(&Version) -> Result<Settings, E>,
@@ -163,7 +166,7 @@ impl SettingsVersions<'_> {
             let mut writes = self.raise_rules();
             writes.push(self.put_version(&version, Some(Condition::absent())));
             if meta.has_orders {
-                // Functions may have decided under the version before for as long as they keep it: see the ten minutes of rule 4.1.
+                // Functions may have decided under the old version for as long as they keep it: see the ten minutes of rule 4.1.
                 let reattribute = Reattribution {
                     from: version.saved_at,
                     to: None,

@@ -1,8 +1,8 @@
 //! Distributions: messages that carried a code, and how far they got (rule 6).
 //!
-//! One event of a message says that it carries a code; what became of the message other events may say that do not repeat it, before
-//! or after. So a message remembers its codes before its events are looked through, and an event is stored before its message is
-//! asked for codes: of two that come at once, one sees the other.
+//! One event of a message says that the message carries a code. Other events, before or after, may say what became of the message
+//! without repeating the code. So a message's codes are remembered before its events are looked through, and an event is stored
+//! before its message is asked for codes. Of two events that come at once, one sees the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,34 +24,34 @@ use crate::table::item::{data, expired, number, text};
 use crate::table::keys::{self, promotion_shard_of};
 use crate::table::write::Transacted;
 
-/// Messages moved on at the same time.
+/// How many messages are moved on at the same time.
 const AT_ONCE: usize = 16;
 
-/// A message with a code, as far as it got.
+/// A message with a code, and how far it got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distribution {
-    /// To whom.
+    /// The customer to whom the message was sent.
     pub customer_id: CustomerId,
-    /// Of which campaign.
+    /// The campaign of the message.
     pub campaign_id: CampaignId,
-    /// On which channel.
+    /// The channel of the message.
     pub channel: Channel,
-    /// Which message.
+    /// The id of the message.
     pub message_id: Option<MessageId>,
-    /// With which code.
+    /// The code that the message carried.
     pub voucher_code: VoucherCode,
-    /// The time of the event of it that came in first.
+    /// The time of that event of the message that came in first.
     pub at: Instant,
-    /// It was delivered.
+    /// True if the message was delivered.
     #[serde(default)]
     pub delivered: bool,
-    /// It bounced or failed.
+    /// True if the message bounced or failed.
     #[serde(default)]
     pub failed: bool,
 }
 
 impl Distribution {
-    /// How far it got: `delivered`, else `failed`, else `sent`.
+    /// How far the message got: `delivered`, else `failed`, else `sent`.
     pub fn state(&self) -> &'static str {
         match (self.delivered, self.failed) {
             (true, _) => "delivered",
@@ -78,12 +78,12 @@ impl Market {
 }
 
 impl Distributions<'_> {
-    /// Takes in what stored events tell of messages with a code; the same again changes nothing.
+    /// Takes in what stored events say about messages with a code. Taking in the same events again changes nothing.
     ///
     /// # Errors
-    /// As every call of the table; the same may be told again.
+    /// As every call of the table; the same call may be made again.
     pub async fn distribute(self, events: &[&Event], now: Instant) -> Result<(), StoreError> {
-        // Once marked it is only read: an item bears a thousand writes a second.
+        // Once it is marked, the item is only read, because one item bears only a thousand writes a second.
         if !self.market.meta().await?.coded {
             if events.iter().all(|event| coded(event).is_none()) {
                 return Ok(());
@@ -134,7 +134,7 @@ impl Distributions<'_> {
         Ok(())
     }
 
-    /// Adds to the codes that a message carried; gives all of them.
+    /// Adds to the codes that a message carried, and returns all of them.
     async fn remember_codes(
         self,
         message: &str,
@@ -176,8 +176,8 @@ impl Distributions<'_> {
             .plus_ms(self.market.retention.keep_ms())
     }
 
-    /// Moves a message with a code on by what events tell, and the counts with it. Whoever makes it looks through all events of
-    /// the message.
+    /// Moves a message with a code on by what its events say, and the counts with it. The call that creates the distribution
+    /// looks through all events of the message.
     async fn move_on(
         self,
         message: &str,
@@ -223,7 +223,8 @@ impl Distributions<'_> {
                 .data(&distribution)
                 .expires(expires)
                 .next_version(version.unwrap_or(0));
-            // It stays in the list where it came in first, as long as the last that is known of it.
+            // The message keeps its place in the list, by the event that came in first, as long as its latest known event is
+            // kept.
             let listed =
                 keys::listed_distribution(&self.market.id, promotion, distribution.at, &name);
             changes.at(&listed).expires(expires);
@@ -252,7 +253,7 @@ impl Distributions<'_> {
         })
     }
 
-    /// What all stored events of a message tell.
+    /// The kinds of all stored events of a message.
     async fn kinds_of(
         self,
         event: &Event,
@@ -277,7 +278,7 @@ impl Distributions<'_> {
         Ok(kinds)
     }
 
-    /// Marks that some messages carry codes, before any is remembered: other events are asked for theirs from then on.
+    /// Marks that some messages carry codes, before any code is remembered. From then on, all other events are checked for codes.
     async fn mark_coded(self) -> Result<(), StoreError> {
         let values = vec![(":a", AttributeValue::Bool(true))];
         let key = keys::meta(&self.market.id);
@@ -294,7 +295,7 @@ fn coded(event: &Event) -> Option<Coded> {
     event.promotion_id.clone().zip(event.voucher_code.clone())
 }
 
-/// A name for a message: a hash, for a key holds one id.
+/// The name of a message: a hash, because a key can hold only one id.
 fn message_name(event: &Event) -> String {
     hash(&[
         event.customer_id.as_str(),

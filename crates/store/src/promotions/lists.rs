@@ -1,5 +1,5 @@
-//! Lists of redemptions, publications, distributions, of what waits in quarantine, and the feed: keys in order, and the facts they
-//! point at. A list is spread over shards and merged here.
+//! Lists of redemptions, publications and distributions, of the records that wait in quarantine, and the feed. A list has keys in
+//! order, which point at the facts. It is spread over shards, and merged here.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,7 +20,7 @@ use crate::table::fault::StoreError;
 use crate::table::item::{Item, data, expired, number, text};
 use crate::table::keys::{self, Key, PROMOTION_SHARDS};
 
-/// Which part of a list.
+/// Which part of a list to read.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub(crate) prefix: String,
@@ -29,7 +29,7 @@ pub(crate) struct Part {
     pub(crate) limit: usize,
 }
 
-/// What redemptions name, as it lies in the table.
+/// The items that redemptions refer to, as they are stored.
 struct Around(HashMap<Key, Item>);
 
 fn voucher_key(market: &Market, fact: &RedemptionFact) -> Option<Key> {
@@ -50,7 +50,7 @@ fn account_key(market: &Market, fact: &RedemptionFact) -> Key {
 }
 
 impl Around {
-    /// The voucher of a redemption's code, where it names one.
+    /// The voucher of a redemption's code; `None` if the redemption names no code.
     fn voucher(&self, market: &Market, fact: &RedemptionFact) -> Option<VoucherState> {
         voucher_key(market, fact).map(|key| voucher_state(self.0.get(&key)))
     }
@@ -59,7 +59,7 @@ impl Around {
         self.0.get(key).map(data).transpose()
     }
 
-    /// The flags of a redemption: of a success, that is, whose promotion is there.
+    /// The flags of a redemption. Only a success whose promotion exists has any.
     fn flags(&self, market: &Market, fact: &RedemptionFact) -> Result<BTreeSet<Flag>, StoreError> {
         let submitted = &fact.submitted;
         let promotion = self.read(&keys::promotion(&market.id, &submitted.promotion_id))?;
@@ -97,7 +97,7 @@ impl Around {
     }
 }
 
-/// Something that waits for its promotion.
+/// A record that waits for its promotion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waiting {
     /// An assignment.
@@ -106,18 +106,18 @@ pub enum Waiting {
     Redemption(RedemptionFact),
 }
 
-/// Redemptions that came in on a day.
+/// Counts of redemptions that came in during a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RedemptionsIn {
-    /// All.
+    /// All redemptions that came in.
     pub received: i64,
-    /// Known ones.
+    /// Those that were already known.
     pub duplicates: i64,
     /// Those that found their promotion.
     pub matched: i64,
-    /// Those that wait for it.
+    /// Those that wait for their promotion.
     pub quarantined: i64,
-    /// Those that were not taken.
+    /// Those that were rejected.
     pub rejected: i64,
 }
 
@@ -135,7 +135,7 @@ impl Market {
 }
 
 impl Lists<'_> {
-    /// A part of a list that is spread over shards, and where to go on.
+    /// A part of a list that is spread over shards, and the place where the next part starts.
     pub(crate) async fn merged(
         self,
         shards: Vec<String>,
@@ -212,7 +212,7 @@ impl Lists<'_> {
         self.merged(shards.collect(), &part).await
     }
 
-    /// Redemptions of a promotion, latest first, from after a place; and where to go on.
+    /// Redemptions of a promotion, latest first, starting after a place; and the place where the next page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -229,7 +229,7 @@ impl Lists<'_> {
         Ok((self.redemptions_at(&items, now).await?, next))
     }
 
-    /// The redemptions that entries point at by the last part of their keys, in the entries' order.
+    /// The redemptions that entries of a list point at by the last part of their keys, in the order of the entries.
     async fn redemptions_at(
         self,
         entries: &[Item],
@@ -246,7 +246,7 @@ impl Lists<'_> {
         self.redemption_facts(&wanted, now).await
     }
 
-    /// The redemptions of some keys that did not expire, in the keys' order, with the flags that hold now.
+    /// The redemptions of some keys, in the order of the keys, with the flags that hold now. Expired ones are left out.
     async fn redemption_facts(
         self,
         wanted: &[Key],
@@ -260,7 +260,8 @@ impl Lists<'_> {
         Ok(facts)
     }
 
-    /// Reads what redemptions name. A customer's promotion account is asked only where they name an assignment or a code that is somebody's.
+    /// Reads what redemptions refer to. A customer's promotion account is read only for an assignment, or for a code that
+    /// somebody was given.
     async fn around(self, facts: &[RedemptionFact]) -> Result<Around, StoreError> {
         let id = &self.market.id;
         let mut wanted = BTreeSet::new();
@@ -286,7 +287,7 @@ impl Lists<'_> {
         Ok(around)
     }
 
-    /// The facts of some keys that did not expire, in the keys' order.
+    /// The facts of some keys, in the order of the keys, without expired ones.
     async fn facts_at<T: DeserializeOwned>(
         self,
         wanted: &[Key],
@@ -295,7 +296,7 @@ impl Lists<'_> {
         self.items_at(wanted, now).await?.iter().map(data).collect()
     }
 
-    /// The items of some keys that did not expire, in the keys' order.
+    /// The items of some keys, in the order of the keys, without expired ones.
     pub(crate) async fn items_at(
         self,
         wanted: &[Key],
@@ -309,7 +310,7 @@ impl Lists<'_> {
         Ok(items.filter(|item| !expired(item, now)).cloned().collect())
     }
 
-    /// Assignments with a code, latest first, from after a place; and where to go on.
+    /// Assignments with a code, latest first, starting after a place; and the place where the next page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -334,7 +335,7 @@ impl Lists<'_> {
         Ok((self.facts_at(&wanted, now).await?, next))
     }
 
-    /// Messages with a code, latest first, from after a place; and where to go on.
+    /// Messages with a code, latest first, starting after a place; and the place where the next page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -356,8 +357,8 @@ impl Lists<'_> {
         Ok((self.facts_at(&wanted, now).await?, next))
     }
 
-    /// The feed of redemptions in order of arrival, from a time or from after a place: each with when it came in or was taken back;
-    /// and where to go on.
+    /// The feed of redemptions in order of arrival, starting at a time or after a place; and the place where the next page
+    /// starts. Each redemption comes with the time when it came in or was taken back.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -389,7 +390,7 @@ impl Lists<'_> {
         Ok((items.iter().filter_map(entry).collect(), next))
     }
 
-    /// What waits for a promotion, in order of arrival, from after a place; and where to go on.
+    /// Records that wait for a promotion, in order of arrival, starting after a place; and the place where the next page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -411,7 +412,7 @@ impl Lists<'_> {
         Ok((self.waiting(&items, now).await?, next))
     }
 
-    /// What entries of the quarantine point at; an entry whose fact expired goes.
+    /// The records that entries of the quarantine point at. An entry whose record expired is deleted.
     pub(crate) async fn waiting(
         self,
         entries: &[Item],
@@ -429,7 +430,7 @@ impl Lists<'_> {
         facts.iter().map(read).collect()
     }
 
-    /// The fact that an entry of the quarantine points at.
+    /// The key of the fact that an entry of the quarantine points at.
     fn waiting_fact(self, entry: &Item) -> Option<Key> {
         let mut parts = text(entry, "sk").splitn(4, '/').skip(2);
         let (what, id) = (parts.next()?, parts.next()?);
@@ -466,7 +467,7 @@ impl Lists<'_> {
         Ok(facts)
     }
 
-    /// Redemptions that came in, by day of arrival.
+    /// Counts of the redemptions that came in, by day of arrival.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.

@@ -1,4 +1,4 @@
-//! What orders add to the result of the promotions whose redemptions name them: each order once, as it counts now.
+//! What orders add to the results of the promotions whose redemptions name them. Each order adds once, by how it counts now.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join;
@@ -18,16 +18,16 @@ use crate::table::item::{Item, data, number, text};
 use crate::table::keys::{self, Key, promotion_shard_of};
 use crate::table::write::Transacted;
 
-/// Items of one transaction: each promotion has a link and a shard.
+/// The most items of one transaction; each promotion needs a link and a shard.
 const LINKS_AT_ONCE: usize = 90;
 
-/// What redemptions of a promotion that name an order add to its result.
+/// What redemptions of a promotion that name an order add to the promotion's result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Link {
-    /// Successes that stand and name the order.
+    /// How many successes that were not taken back name the order.
     #[serde(rename = "n")]
     pub(crate) named: i64,
-    /// What the order adds now, where it counts.
+    /// What the order adds now; `None` if it does not count.
     #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
     pub(crate) adds: Option<(Currency, Money)>,
 }
@@ -46,7 +46,7 @@ impl Market {
 }
 
 impl OrderLinks<'_> {
-    /// Counts the orders anew that were ahead of the clock.
+    /// Counts the orders again that were ahead of the clock.
     pub(super) async fn settle_orders_ahead(self, now: Instant) -> Result<(), StoreError> {
         let pk = keys::orders_ahead(&self.market.id);
         let items = self
@@ -60,11 +60,11 @@ impl OrderLinks<'_> {
         Ok(())
     }
 
-    /// Moves the results of the promotions whose redemptions name an order, after a copy of it came in; the same again changes
-    /// nothing.
+    /// Moves the results of the promotions whose redemptions name an order, after a copy of the order came in. Doing the same
+    /// again changes nothing.
     ///
     /// # Errors
-    /// As every call of the table; the same may be done again.
+    /// As every call of the table; the same call may be made again.
     pub async fn settle_order(self, order: &OrderId, now: Instant) -> Result<(), StoreError> {
         let pk = keys::order_links(&self.market.id, order);
         let shard = promotion_shard_of(order.as_str());
@@ -122,7 +122,7 @@ impl OrderLinks<'_> {
                 .transact(changes.writes(&self.market.store))
                 .await?
             {
-                // There may be more.
+                // More links may be left, so the loop goes on.
                 Transacted::Done => {}
                 Transacted::Cancelled(_) => backoff(attempt).await,
             }
@@ -153,7 +153,7 @@ pub(crate) fn add_link(
     total.add("n", 1);
 }
 
-/// Remembers an order that is ahead of the clock: settings that are saved before its time decide whether it counts.
+/// Remembers an order that is ahead of the clock, because settings that are saved before its time decide whether it counts.
 pub(super) fn remember_ahead(market: &Market, order: &Order, now: Instant, changes: &mut Changes) {
     if order.placed_at > now {
         changes

@@ -1,8 +1,9 @@
-//! Assignments, redemptions and rollbacks come in: each in one transaction with its customer's promotion account, the sums of its promotion
-//! and what it uses of limits. What promotion accounts add up to stands in `core`, where a use takes its part of a limit in `pool`.
+//! Assignments, redemptions and rollbacks come in. One transaction stores each of them, and moves its customer's promotion
+//! account, the sums of its promotion and what it uses of limits. `core` says what promotion accounts add up to, and how a use
+//! takes its part of a limit.
 //!
-//! Everything is read first, then planned in memory, then written under the conditions that what was read still stands; what meets
-//! another call is read and planned again.
+//! Everything is read first, then planned in memory, and then written on condition that what was read has not changed. A
+//! transaction plan that meets another call is read and planned again.
 
 mod limits;
 mod load;
@@ -19,7 +20,7 @@ use revtrail_core::promotion::account::Use;
 use revtrail_core::promotion::redemption::{
     Assignment, Flag, Outcome, Redemption, Refusal, Rollback,
 };
-use revtrail_core::record::{Code, Problem};
+use revtrail_core::record::{Code, RecordProblem};
 use revtrail_core::value::id::{PromotionId, RedemptionId};
 use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::{Day, Instant};
@@ -36,11 +37,11 @@ use crate::table::item::{Item, data, expired};
 use crate::table::keys::{self, Key, promotion_shard_of};
 use crate::table::write::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted, Write};
 
-/// Records of one transaction: each changes up to eight items of its own, and all share some.
+/// How many records one transaction has. Each changes up to eight items of its own, and all share some items.
 const CHUNK: usize = 11;
-/// Redemptions counted anew between two looks at the clock.
+/// How many redemptions are counted anew between two looks at the clock.
 const RECOMPUTED_AT_ONCE: usize = 100;
-/// Adds to the counts of what came in.
+/// The update that adds to the counts of the redemptions that came in.
 const COUNT: &str = "ADD rc :rc, du :du, rj :rj";
 /// How often a chunk that meets others is read and planned again.
 pub(crate) const TRIES_MAX: usize = 100;
@@ -48,109 +49,110 @@ pub(crate) const TRIES_MAX: usize = 100;
 /// A record that comes in.
 #[derive(Debug, Clone)]
 pub enum PromotionRecord {
-    /// Who got an offer.
+    /// An assignment: a customer got an offer.
     Assigned(Assignment),
-    /// Who acted on it, as reported.
+    /// A redemption, as it was reported: a customer acted on an offer.
     Redeemed(Redemption),
 }
 
-/// A record, and where it came from: the same record from the same place gives the same answer again, so that a batch that died
+/// A record, and where it came from. The same record from the same source gets the same answer again, so that a batch that died
 /// counts its rows as it did before.
 #[derive(Debug, Clone)]
 pub struct Arrival {
-    /// What came.
+    /// The record that came in.
     pub entry: PromotionRecord,
-    /// The place, like a batch and a line.
+    /// The source, like a batch and a line; `None` if the record came through a call.
     pub source: Option<String>,
 }
 
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
-    /// A new fact.
+    /// The record is a new fact.
     Accepted,
-    /// The same record was here before.
+    /// The same record came in before.
     Duplicate,
-    /// A new fact that waits for its promotion.
+    /// The record is a new fact that waits for its promotion.
     Quarantined,
-    /// Not taken, and why: `conflict`, `before_tracking`.
-    Rejected(Problem),
+    /// The record was not taken in, and why: `conflict`, `before_tracking`.
+    Rejected(RecordProblem),
 }
 
-/// What became of a redeem.
+/// How a redeem ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Redeemed {
     /// One use was taken.
     Success,
-    /// Nothing was taken.
+    /// No use was taken, and why.
     Refused(Refusal),
-    /// There is a redemption of this id that says something else.
+    /// There is a redemption with this id that says something else.
     Conflict,
     /// There is no such promotion.
     NoPromotion,
-    /// Not taken, and why: a reward without a currency, `before_tracking`.
-    Rejected(Problem),
+    /// The redeem was not taken in, and why: a reward without a currency, `before_tracking`.
+    Rejected(RecordProblem),
 }
 
-/// What became of a rollback.
+/// How a rollback ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RolledBack {
-    /// It is taken back, now or before by the same rollback.
+    /// The redemption is taken back, by this call or by the same rollback before.
     Done,
     /// There is no such redemption.
     Unknown,
-    /// It was no success.
+    /// The redemption was no success.
     NotASuccess,
-    /// Another rollback took it back.
+    /// Another rollback took the redemption back.
     Already,
-    /// The rollback of this id, which took it back, says something else.
+    /// The rollback of this id, which took the redemption back, says something else.
     Conflict,
 }
 
-/// How a redemption came.
+/// How a redemption came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Way {
-    /// It happened elsewhere and was told.
+    /// The redemption happened elsewhere and was reported.
     Reported,
-    /// It was asked for here.
+    /// The redemption was asked for here.
     Redeem,
 }
 
 /// A redemption as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedemptionFact {
-    /// What was told.
+    /// The redemption as its sender submitted it.
     #[serde(rename = "told")]
     pub submitted: Redemption,
-    /// When it happened.
+    /// When the redemption happened.
     pub at: Instant,
-    /// When it came in.
+    /// When the redemption came in.
     pub arrived_at: Instant,
-    /// How it came.
+    /// How the redemption came in.
     pub way: Way,
-    /// Why it was refused.
+    /// Why the redemption was refused; `None` if it was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
-    /// As it is stored the limits that had not enough when it came (older versions stored more); as it is listed all its flags.
+    /// In the stored fact, the limits that were too low when the redemption came in (older versions stored more); in a list, all
+    /// flags.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub flags: BTreeSet<Flag>,
-    /// What it cost: what a success took of the budget and of the result, and what its rollback gives back.
+    /// What the redemption cost: what a success took of the budget and of the result, and what its rollback gives back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reward: Option<(Money, Currency)>,
-    /// By whom and when it was taken back.
+    /// The rollback that took the redemption back, and when that happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<(Rollback, Instant)>,
-    /// It waits for its promotion; why it still does, where the promotion is there.
+    /// Present while the redemption waits for its promotion. If the promotion exists, this says why the redemption still waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<Waits>,
-    /// It is counted, but in no promotion account: its customer's was full.
+    /// True if the redemption is counted but is in no promotion account, because its customer's account was full.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     loose: bool,
-    /// Where it came from.
+    /// The source of the redemption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<String>,
-    /// Where those came from whose place in quarantine it took.
+    /// The sources of the redemptions that this one replaced in quarantine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     earlier: Vec<String>,
 }
@@ -158,25 +160,26 @@ pub struct RedemptionFact {
 /// An assignment as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssignmentFact {
-    /// What was told.
+    /// The assignment as its sender submitted it.
     #[serde(rename = "told")]
     pub submitted: Assignment,
-    /// When it happened.
+    /// When the assignment happened.
     pub at: Instant,
-    /// When it came in.
+    /// When the assignment came in.
     pub arrived_at: Instant,
-    /// It waits for its promotion.
+    /// Present while the assignment waits for its promotion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<Waits>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<String>,
-    /// Where those came from whose place in quarantine it took.
+    /// The sources of the assignments that this one replaced in quarantine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     earlier: Vec<String>,
 }
 
 impl AssignmentFact {
-    /// What a copy is compared with: what waits was told at a time, be it that of its arrival.
+    /// What a copy is compared with. An assignment that waits counts as submitted with its time, even if that is the time of its
+    /// arrival.
     fn as_submitted(&self) -> Cow<'_, Assignment> {
         match self.waits {
             None => Cow::Borrowed(&self.submitted),
@@ -187,24 +190,24 @@ impl AssignmentFact {
         }
     }
 
-    /// Where it, and those whose place it took, came from.
+    /// The sources of the assignment and of those that it replaced.
     fn sources(&self) -> Vec<String> {
         self.earlier.iter().chain(&self.source).cloned().collect()
     }
 }
 
-/// That a fact waits for its promotion.
+/// The mark of a fact that waits for its promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waits {
-    /// Its place among the records of its call.
+    /// The place of the fact among the records of its call.
     pub place: usize,
-    /// Why it is not taken in though the promotion is there.
+    /// Why the fact is not taken in although the promotion exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<Problem>,
+    pub problem: Option<RecordProblem>,
 }
 
 impl RedemptionFact {
-    /// How it ended: a refusal is a failure.
+    /// How the redemption ended; a refusal is a failure.
     pub fn result(&self) -> Outcome {
         match self.refusal {
             Some(_) => Outcome::Failure,
@@ -229,7 +232,8 @@ impl RedemptionFact {
         }
     }
 
-    /// What a report of it says: a redeem that was refused failed, and why; what waits was told at a time, be it that of its arrival.
+    /// What a report of the redemption would say. A refused redeem is a failure with its reason. A redemption that waits counts
+    /// as submitted with its time, even if that is the time of its arrival.
     fn as_submitted(&self) -> Cow<'_, Redemption> {
         match (self.refusal, &self.waits) {
             (None, None) => Cow::Borrowed(&self.submitted),
@@ -245,7 +249,7 @@ impl RedemptionFact {
         }
     }
 
-    /// Where it, and those whose place it took, came from.
+    /// The sources of the redemption and of those that it replaced.
     fn sources(&self) -> Vec<String> {
         self.earlier.iter().chain(&self.source).cloned().collect()
     }
@@ -272,7 +276,7 @@ fn day_of(versions: &Versions, at: Instant) -> Day {
     at.day(versions.at(at).settings.timezone)
 }
 
-/// One thing to be planned.
+/// One request to be planned.
 #[derive(Debug, Clone)]
 enum PromotionRequest {
     Arrival {
@@ -284,16 +288,16 @@ enum PromotionRequest {
         redemption: RedemptionId,
         rollback: Rollback,
     },
-    /// Something that waits is taken in.
+    /// Takes in a record that waits.
     Admit {
         entry: PromotionRecord,
         place: usize,
     },
-    /// The settings that hold at its time changed: its day, and what its order adds.
+    /// The settings that hold at the redemption's time changed, so its day may change, and what its order adds.
     Redate(Redemption),
 }
 
-/// What became of it.
+/// How a request ended.
 #[derive(Debug, Clone)]
 enum Done {
     Taken(Taken),
@@ -315,10 +319,10 @@ impl Market {
 }
 
 impl<'m> Redemptions<'m> {
-    /// Takes in records in their order; says of each, in the same order, what became of it.
+    /// Takes in records in their order, and says of each, in the same order, what became of it.
     ///
     /// # Errors
-    /// As every call of the table: what is taken stays, and the same records may come again.
+    /// As every call of the table: what is taken in stays, and the same records may come again.
     pub async fn take_in(
         self,
         arrivals: &[Arrival],
@@ -341,7 +345,7 @@ impl<'m> Redemptions<'m> {
         taken.collect()
     }
 
-    /// Takes one use, where all limits allow it, in one atomic step; the same again gives the same answer and takes nothing more.
+    /// Takes one use if all limits allow it, in one atomic step. The same call again gets the same answer and takes nothing more.
     ///
     /// # Errors
     /// As every call of the table; the same call may be made again.
@@ -356,7 +360,7 @@ impl<'m> Redemptions<'m> {
         }
     }
 
-    /// Takes a redemption back, and gives what it used back.
+    /// Takes a redemption back, and gives back what it used.
     ///
     /// # Errors
     /// As every call of the table; the same call may be made again.
@@ -379,7 +383,7 @@ impl<'m> Redemptions<'m> {
         }
     }
 
-    /// A redemption, by its id.
+    /// The redemption of an id; `None` if there is none.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -397,7 +401,7 @@ impl<'m> Redemptions<'m> {
         seen.as_ref().map(data).transpose()
     }
 
-    /// Takes in what waits for promotions that are there, as long as there is time; true where nothing of it is left.
+    /// Takes in records that wait for promotions that exist, as long as there is time. True if none of them is left.
     ///
     /// # Errors
     /// As every call of the table: what is taken in stays so.
@@ -453,9 +457,9 @@ impl<'m> Redemptions<'m> {
         Ok(true)
     }
 
-    /// Counts redemptions anew whose day, or whose order's amount, follows from settings that changed: those from a time on, or all.
-    /// Settings replace each other before the first order, and facts are up to ten minutes ahead of the clock. Where time is up
-    /// before all were looked at, the place to go on from.
+    /// Counts redemptions anew whose day, or whose order's amount, depends on settings that changed: all of them, or those from a
+    /// time on. A change may reach all of them, because settings replace each other before the first order, and facts may be up
+    /// to ten minutes ahead of the clock. If time is up before all were looked at, the answer is the place to go on from.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -531,7 +535,7 @@ impl<'m> Redemptions<'m> {
             .map(drop)
     }
 
-    /// The same as a write, for a transaction with what keeps it from being counted twice.
+    /// The same count as a write, for the transaction with that which keeps it from being counted twice.
     pub(crate) async fn redemptions_counted(
         self,
         duplicates: usize,
@@ -586,7 +590,7 @@ impl<'m> Redemptions<'m> {
                     done.extend(more);
                     size = CHUNK;
                 }
-                // It does not fit into a transaction.
+                // The chunk does not fit into one transaction.
                 None if size > 1 => size = size.div_ceil(2),
                 None => match &chunk[0] {
                     PromotionRequest::Arrival { .. } | PromotionRequest::Admit { .. } => {
@@ -606,7 +610,7 @@ impl<'m> Redemptions<'m> {
         Ok(done)
     }
 
-    /// Some jobs in one transaction; `None` where they do not fit into one.
+    /// Makes some requests in one transaction; `None` if they do not fit into one.
     async fn do_chunk(
         self,
         jobs: &[PromotionRequest],
@@ -637,7 +641,7 @@ impl<'m> Redemptions<'m> {
             }
             match self.market.store.transact(writes).await? {
                 Transacted::Done => return Ok(Some(done)),
-                // Somebody changed what was read, or is about to.
+                // Another call changed what was read, or is about to.
                 Transacted::Cancelled(_) => backoff(attempt).await,
             }
         }
@@ -646,7 +650,7 @@ impl<'m> Redemptions<'m> {
         })
     }
 
-    /// Reads all that jobs may touch.
+    /// Reads everything that the requests may touch.
     async fn load(
         self,
         jobs: &[PromotionRequest],
@@ -668,7 +672,7 @@ impl<'m> Redemptions<'m> {
         });
         let (rolled, by): (Vec<Key>, Vec<Key>) = rolled.unzip();
         transaction.read(&[rolled.as_slice(), &by].concat()).await?;
-        // What a rollback is about stands in the redemption.
+        // The redemption says which promotion and customer its rollback is about.
         for key in &rolled {
             known.extend(
                 transaction
@@ -698,7 +702,7 @@ impl<'m> Redemptions<'m> {
         let rest: Vec<Key> = orders.into_iter().chain(beside).collect();
         transaction.read(&rest).await?;
         if !all_shards.is_empty() {
-            // The head first, then all shards: what moves, moves from the head to shards.
+            // The root is read first, then all shards, because amounts only move from the root to shards.
             let heads: Vec<Key> = all_shards
                 .iter()
                 .map(|pool| pool.head(self.market))
@@ -721,7 +725,7 @@ impl PromotionRecord {
     }
 }
 
-/// A plan answers what was asked; another answer is ours to mend, and no till is told anything about it.
+/// The error for a plan with the wrong kind of answer. This is a bug of revtrail, so the caller learns nothing else about it.
 fn answered_otherwise(asked: &'static str, done: Option<&Done>) -> StoreError {
     StoreError::Refused {
         op: asked,
@@ -729,26 +733,26 @@ fn answered_otherwise(asked: &'static str, done: Option<&Done>) -> StoreError {
     }
 }
 
-/// Why an assignment is not taken that moves redemptions of a hundred tiers and segments to its own.
-fn too_far() -> Problem {
+/// Why an assignment is rejected that would move redemptions of a hundred tiers and segments to its own.
+fn too_far() -> RecordProblem {
     let detail = "this customer's redemptions of the promotion name too many tiers and segments for one assignment to take them all";
-    Problem::of("promotion_id", Code::Conflict, detail)
+    RecordProblem::of("promotion_id", Code::Conflict, detail)
 }
 
-/// Lets others go first, the longer the more often they came first.
+/// Waits so that other calls can go first; the wait grows with each attempt.
 pub(crate) async fn backoff(attempt: usize) {
     let most_ms = attempt.saturating_sub(3).min(50) as u64;
     if most_ms == 0 {
         return tokio::task::yield_now().await;
     }
     let mut dice = [0_u8; 1];
-    // Without randomness they wait equally long, which is worse but not wrong.
+    // Without randomness all calls wait equally long, which is slower but not wrong.
     let _ = getrandom::fill(&mut dice);
     let ms = 1 + u64::from(dice[0]) % most_ms;
     tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
 }
 
-/// A number of an item; nothing where there is none.
+/// A numeric attribute of an item; zero if there is none.
 pub(crate) fn amount(item: Option<&Item>, attribute: &str) -> Money {
     item.and_then(|item| item.get(attribute))
         .and_then(|value| value.as_n().ok())

@@ -1,4 +1,4 @@
-//! Vouchers: made from codes or generated, disabled, listed. Who uses one stands in `accounts`.
+//! Vouchers: made from given codes or generated, disabled, listed. Their uses are taken by `redeem`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,26 +21,27 @@ use crate::table::item::{Item, data, number, text, unreadable};
 use crate::table::keys::{self, Key, PROMOTION_SHARDS, promotion_shard_of};
 use crate::table::write::Transacted;
 
-/// Codes of one transaction: each is a voucher and an entry of its code, and one item counts them.
+/// How many codes one transaction has. Each is a voucher and an entry of its code, and one more item counts them.
 const CODES_AT_ONCE: usize = 45;
-/// How often codes are drawn anew because all that were drawn exist: beyond, the code is too short for what is asked for.
+/// How often codes are drawn again because all drawn ones exist. After so many draws, the pattern is too short for the number
+/// asked for.
 const DRAWS_MAX: usize = 60;
 
-/// A voucher, as it stands and as it is shown.
+/// A voucher, as it is now and as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Voucher {
-    /// Its code.
+    /// The code of the voucher.
     #[serde(rename = "voucher_code")]
     pub code: VoucherCode,
-    /// How often it may be used; any number of times where there is none.
+    /// How often the voucher may be used; `None` if there is no limit.
     pub limit: Option<i64>,
-    /// How often it was.
+    /// How often the voucher was used.
     pub uses: i64,
-    /// It is not redeemed any more.
+    /// True if the voucher can no longer be redeemed.
     pub disabled: bool,
-    /// Somebody was given it.
+    /// True if the voucher was given to a customer.
     pub assigned: bool,
-    /// When it was made.
+    /// When the voucher was made.
     #[serde(rename = "created_at")]
     pub made_at: Instant,
 }
@@ -48,33 +49,33 @@ pub struct Voucher {
 /// A voucher that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewVoucher {
-    /// Its code.
+    /// The code of the voucher.
     pub code: VoucherCode,
-    /// Its limit; the promotion's where there is none.
+    /// How often the voucher may be used; `None` for the promotion's own limit.
     pub limit: Option<i64>,
 }
 
 /// How codes are drawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
-    /// How many.
+    /// How many codes to draw.
     pub count: usize,
-    /// What they begin with.
+    /// The text that the codes begin with.
     pub prefix: String,
-    /// How many characters follow.
+    /// How many characters follow the prefix.
     pub length: usize,
-    /// Of which.
+    /// The characters that are drawn from.
     pub charset: Vec<char>,
-    /// The limit of each; the promotion's where there is none.
+    /// How often each voucher may be used; `None` for the promotion's own limit.
     pub limit: Option<i64>,
 }
 
-/// How many vouchers were made, and how many were there.
+/// How many vouchers were made, and how many existed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Made {
-    /// New ones.
+    /// Vouchers that are new.
     pub created: usize,
-    /// Known codes of this promotion; they stay as they are.
+    /// Codes that the promotion already had; their vouchers stay as they are.
     pub existing: usize,
 }
 
@@ -82,12 +83,13 @@ pub struct Made {
 struct Making<'c> {
     promotion: &'c Promotion,
     by: &'c str,
-    /// Only of codes that no promotion has.
+    /// True if only codes are used that no promotion has.
     new_to_all: bool,
     now: Instant,
-    /// The call's entry in the change log: one, however many transactions it takes.
+    /// The name of the call's entry in the change log. There is one entry, however many transactions the call takes.
     name: String,
-    /// What was made by this call is its own, whoever made it: another at the same time, or one before that died.
+    /// True if what a call of this name made counts as this call's own, even if another call made it at the same time or died
+    /// before.
     once: bool,
 }
 
@@ -114,7 +116,7 @@ impl<'c> Making<'c> {
     }
 }
 
-/// Bytes by lot that follow from a seed: whoever has the seed draws the same.
+/// Random bytes that follow from a seed: whoever has the seed draws the same bytes.
 struct Lot {
     seed: String,
     drawn: u64,
@@ -128,10 +130,10 @@ impl Lot {
     }
 }
 
-/// What became of a change of a voucher.
+/// How changing a voucher ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
-    /// It stands so.
+    /// The voucher is now like this.
     Done(Voucher),
     /// There is no such voucher.
     Unknown,
@@ -151,7 +153,8 @@ impl Market {
 }
 
 impl Vouchers<'_> {
-    /// Makes vouchers of codes; a code may be of other promotions too. Uses that were reported before it was made count.
+    /// Makes vouchers of given codes. Other promotions may have the same codes. Uses that were reported before a voucher was made
+    /// count.
     ///
     /// # Errors
     /// As every call of the table: what is made stays, and the same may be asked for again.
@@ -163,7 +166,7 @@ impl Vouchers<'_> {
         now: Instant,
         once: Option<&Marker>,
     ) -> Result<Made, StoreError> {
-        // Of a code that is there twice the first stands.
+        // If a code is given twice, the first one counts.
         let mut distinct: BTreeMap<&VoucherCode, &NewVoucher> = BTreeMap::new();
         for voucher in new {
             distinct.entry(&voucher.code).or_insert(voucher);
@@ -182,7 +185,7 @@ impl Vouchers<'_> {
         Ok(made)
     }
 
-    /// Makes vouchers with drawn codes that are new to the marketplace; fewer than were asked for where the pattern has no more.
+    /// Makes vouchers with random codes that are new to the marketplace; fewer than were asked for, if the pattern has no more.
     ///
     /// # Errors
     /// As every call of the table: what is made stays.
@@ -199,7 +202,7 @@ impl Vouchers<'_> {
             seed: call.name.clone(),
             drawn: 0,
         };
-        // A code is drawn once: the call's own would count again.
+        // A code is drawn only once, because the call's own voucher would be counted again.
         let mut seen: BTreeSet<VoucherCode> = BTreeSet::new();
         let mut created = 0;
         let mut draws = 0;
@@ -223,7 +226,8 @@ impl Vouchers<'_> {
         Ok(created)
     }
 
-    /// Makes those vouchers of a chunk that do not exist, says how many of them are the call's, and logs how many its call made with those `before`.
+    /// Makes those vouchers of a chunk that do not exist, and says how many of the chunk's vouchers are the call's own. Logs how
+    /// many the call has made, including the `before` of earlier chunks.
     async fn make_chunk(
         self,
         call: &Making<'_>,
@@ -329,7 +333,7 @@ impl Vouchers<'_> {
         Ok(item.as_ref().map(data).transpose()?.unwrap_or_default())
     }
 
-    /// A voucher of a promotion.
+    /// The voucher of a promotion with this code; `None` if there is none.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -348,7 +352,7 @@ impl Vouchers<'_> {
         Ok(self.with_uses(promotion, &items).await?.pop())
     }
 
-    /// Vouchers as they are stored, with what their shards counted.
+    /// Reads stored vouchers and adds the uses that their shards counted.
     async fn with_uses(
         self,
         promotion: &PromotionId,
@@ -383,7 +387,7 @@ impl Vouchers<'_> {
         Ok(vouchers)
     }
 
-    /// Vouchers of a promotion in order of their codes, from after one; and where to go on.
+    /// Vouchers of a promotion in the order of their codes, starting after one; and the place where the next page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -402,15 +406,15 @@ impl Vouchers<'_> {
             limit,
         };
         let (mut items, next) = self.market.lists().merged(shards.collect(), &part).await?;
-        // Uses of codes that are no vouchers lie there too.
+        // The partition also has uses of codes that are not vouchers.
         items.retain(|item| item.contains_key("d"));
         Ok((self.with_uses(promotion, &items).await?, next))
     }
 
-    /// Disables a voucher or enables it, changes its limit, and logs it.
+    /// Disables or enables a voucher, changes its limit, and logs the change.
     ///
     /// # Errors
-    /// As every call of the table; the same may be told again.
+    /// As every call of the table; the same call may be made again.
     pub async fn change_voucher(
         self,
         promotion: &PromotionId,
@@ -468,7 +472,7 @@ impl Vouchers<'_> {
             if was == is && was_disabled == is_disabled {
                 return Ok(Changed::Done(voucher));
             }
-            // All that was read must still stand: what is left, and what was used, goes back into the head.
+            // Nothing of what was read may have changed, because what is left and what was used go back into the root.
             let change = changes
                 .at(&head)
                 .data(&is)
@@ -543,10 +547,10 @@ impl Vouchers<'_> {
 }
 
 impl Pattern {
-    /// A code; none where the pattern makes no id.
+    /// Draws a code; `None` if the pattern makes no valid id.
     fn draw(&self, lot: &mut Lot) -> Option<VoucherCode> {
         let mut code = self.prefix.clone();
-        // Of bytes beyond the largest multiple of the charset's length none is used: each character is as likely as the others.
+        // Bytes beyond the largest multiple of the charset's length are skipped, so that each character is equally likely.
         let fair = 256 - 256 % self.charset.len().clamp(1, 256);
         let mut drawn = 0;
         while drawn < self.length {

@@ -1,4 +1,5 @@
-//! Changes of a transaction, gathered item by item: several reasons to change one item become one write, as DynamoDB demands.
+//! The changes of a transaction, gathered by item. Several reasons to change one item become one write, because DynamoDB demands
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,11 +15,11 @@ use crate::table::item::{Packed, TTL_ATTRIBUTE, key_item};
 use crate::table::keys::Key;
 use crate::table::write::Write;
 
-/// All changes of a transaction.
+/// All changes of a transaction, by the key of the item.
 #[derive(Debug, Default)]
 pub(crate) struct Changes(BTreeMap<Key, ItemChange>);
 
-/// What changes of an item, and what must hold for that.
+/// What changes in an item, and what must hold for the change to be made.
 #[derive(Debug, Default)]
 pub(crate) struct ItemChange {
     add: BTreeMap<String, Money>,
@@ -31,17 +32,17 @@ pub(crate) struct ItemChange {
 }
 
 impl Changes {
-    /// The change of an item.
+    /// The change of the item at a key; a new, empty one where the item was not changed yet.
     pub(crate) fn at(&mut self, key: &Key) -> &mut ItemChange {
         self.0.entry(key.clone()).or_default()
     }
 
-    /// How many items.
+    /// How many items change.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// As writes of a transaction.
+    /// Turns the changes into the writes of a transaction.
     pub(crate) fn writes(self, store: &Store) -> Vec<Write> {
         let write = |(key, change): (Key, ItemChange)| change.write(&key, store);
         let says_something = |(_, change): &(Key, ItemChange)| !change.is_empty();
@@ -54,7 +55,7 @@ impl Changes {
 }
 
 impl ItemChange {
-    /// Adds to a number that may not be there yet.
+    /// Adds an amount to a numeric attribute, which may not exist yet.
     pub(crate) fn add(&mut self, attribute: &str, amount: impl Into<Money>) -> &mut Self {
         let amount = amount.into();
         if !amount.is_zero() {
@@ -76,7 +77,7 @@ impl ItemChange {
         self.set(attribute, AttributeValue::Bool(true))
     }
 
-    /// The item's value, as JSON text in `d`.
+    /// Sets the item's value, as JSON text in `d`.
     pub(crate) fn data(&mut self, value: &impl Serialize) -> &mut Self {
         match serde_json::to_string(value) {
             Ok(json) => self.set("d", AttributeValue::S(json)),
@@ -84,7 +85,7 @@ impl ItemChange {
         }
     }
 
-    /// The item's value, compressed into `z` where it is large.
+    /// Sets the item's value, compressed into `z` where it is large.
     pub(crate) fn packed(&mut self, value: &impl Serialize) -> &mut Self {
         match Packed::new(value) {
             Ok(Packed::Text(json)) => self.remove("z").set("d", AttributeValue::S(json)),
@@ -109,13 +110,13 @@ impl ItemChange {
         self
     }
 
-    /// The item goes, whatever else is said of it.
+    /// Deletes the item, whatever other changes were asked for.
     pub(crate) fn delete(&mut self) -> &mut Self {
         self.delete = true;
         self
     }
 
-    /// A number must be at least so much.
+    /// Requires that a numeric attribute is at least this much.
     pub(crate) fn require_least(&mut self, attribute: &str, least: Money) -> &mut Self {
         self.least.insert(attribute.to_owned(), least);
         self
@@ -125,7 +126,7 @@ impl ItemChange {
         self.require(attribute, Some(AttributeValue::N(number.to_string())))
     }
 
-    /// An attribute must be what was read; `None` where there was none.
+    /// Requires that an attribute still has the value that was read; `None` where the item had no such attribute.
     pub(crate) fn require(&mut self, attribute: &str, value: Option<AttributeValue>) -> &mut Self {
         self.equal.insert(attribute.to_owned(), value);
         self
@@ -135,7 +136,7 @@ impl ItemChange {
         self.require("pk", None)
     }
 
-    /// The version must be what was read, 0 for none, and becomes the next.
+    /// Requires that the version is the one that was read (0 where the item did not exist), and raises it by one.
     pub(crate) fn next_version(&mut self, read: i64) -> &mut Self {
         let current = (read > 0).then(|| AttributeValue::N(read.to_string()));
         self.require("v", current).number("v", read + 1)
@@ -228,7 +229,7 @@ impl ItemChange {
     }
 }
 
-/// The placeholders of an expression.
+/// The placeholders for attribute names and values in an expression.
 #[derive(Default)]
 struct Names {
     names: BTreeMap<String, String>,

@@ -1,4 +1,5 @@
-//! The table through the SDK's client: reads through all pages, and plain writes. What stands behind the client is not known here.
+//! The table through the SDK's client: reads through all pages, and plain writes. This module does not know what answers the
+//! client.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,14 +18,14 @@ use super::item::{Item, NewItem, TTL_ATTRIBUTE, key_item, key_of, text};
 use super::keys::Key;
 use super::retry;
 
-/// What became of a conditional put; with the item that stood before.
+/// How a conditional put ended; a put that was refused gives the item that was stored before.
 #[derive(Debug)]
 pub(crate) enum PutOutcome {
     Done(Option<Item>),
     Refused(Item),
 }
 
-/// Which part of a partition.
+/// Which sort keys of a partition to read.
 #[derive(Debug, Clone)]
 pub(crate) enum Range {
     All,
@@ -32,14 +33,14 @@ pub(crate) enum Range {
 }
 
 impl Range {
-    /// All that begins with a prefix.
+    /// All sort keys that begin with a prefix.
     pub(crate) fn prefix(prefix: &str) -> Self {
         Self::Between(prefix.to_owned(), last(prefix))
     }
 }
 
-/// Comes after all sort keys that begin with a prefix: they go on with at most a few ids, and an id has 128 bytes, 32 of the
-/// last characters there are.
+/// A text that sorts after all sort keys that begin with a prefix. After the prefix, a sort key has at most a few ids of 128
+/// bytes each; 32 of the last character that exists are as long as one id.
 pub(crate) fn last(prefix: &str) -> String {
     format!("{prefix}{}", "\u{10ffff}".repeat(130))
 }
@@ -52,29 +53,29 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Everything written before is seen.
+    /// A strongly consistent read: it sees everything that was written before.
     pub const STRONG: Self = Self {
         strong: true,
         newest_first: false,
     };
-    /// What was written a moment before may not be seen yet; half the price.
+    /// An eventually consistent read: it may miss what was written a moment ago, and costs half as much.
     pub const EVENTUAL: Self = Self {
         strong: false,
         newest_first: false,
     };
 }
 
-/// The one table. Cheap to clone.
+/// The one table. It is cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) client: Client,
-    /// For plain writes.
+    /// The client for plain writes, which repeats fewer of them.
     writer: Client,
     pub(crate) table: Arc<str>,
 }
 
 impl Store {
-    /// The table of a name behind a client.
+    /// The table of this name, behind this client.
     pub fn new(client: Client, table: &str) -> Self {
         let client = retry::what_was_refused(&client);
         Self {
@@ -84,7 +85,7 @@ impl Store {
         }
     }
 
-    /// Creates the table with its TTL attribute, where it does not exist yet, and waits until it is active.
+    /// Creates the table with its TTL attribute if it does not exist yet, and waits until it is active.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -146,7 +147,7 @@ impl Store {
             .await
         {
             Ok(_) => Ok(()),
-            // It was enabled before.
+            // TTL was enabled before.
             Err(error)
                 if error
                     .as_service_error()
@@ -172,7 +173,7 @@ impl Store {
             .item)
     }
 
-    /// Puts an item; `old` asks for the item that stood.
+    /// Puts an item; `old` asks for the item that was stored before.
     pub(crate) async fn put(
         &self,
         item: NewItem,
@@ -209,8 +210,8 @@ impl Store {
         }
     }
 
-    /// Changes an item by an update expression; without a condition, one that is not there is made. False where the condition
-    /// does not hold.
+    /// Changes an item by an update expression. Without a condition, an item that does not exist is created. The answer is false
+    /// where the condition does not hold.
     pub(crate) async fn update(
         &self,
         key: &Key,
@@ -241,7 +242,7 @@ impl Store {
         }
     }
 
-    /// Deletes an item, whether it is there or not.
+    /// Deletes an item, whether it exists or not.
     pub(crate) async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         let delete = self
             .client
@@ -271,8 +272,9 @@ impl Store {
         }
     }
 
-    /// One page of a part of a partition, from after a sort key, and where to go on. An empty page can still go on; a range that ends
-    /// before it begins holds nothing, nor does one that was left already: the table would refuse to say so.
+    /// One page of a part of a partition, starting after a sort key, and the place where the next page starts. An empty page can
+    /// have a next one. A range that ends before it begins is empty, and so is a range that `after` has passed; the table itself
+    /// would refuse both.
     pub(crate) async fn page(
         &self,
         pk: &str,
@@ -324,7 +326,7 @@ impl Store {
         Ok((page.items.unwrap_or_default(), next))
     }
 
-    /// A page of a partition, newest first, and where to go on; nowhere where nothing is left.
+    /// A page of a partition, newest first, and the place where the next page starts; `None` where nothing is left.
     pub(crate) async fn newest(
         &self,
         pk: &str,
@@ -335,7 +337,8 @@ impl Store {
             newest_first: true,
             ..Reading::STRONG
         };
-        // The table goes on from a full page, whether there is more or not: one item more tells.
+        // After a full page the table always names a next place, even if nothing is left. One more item shows whether there is
+        // more.
         let one_more = i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX);
         let page = self.page(pk, &Range::All, reading, after, Some(one_more));
         let (mut items, mut next) = page.await?;
@@ -346,7 +349,7 @@ impl Store {
         Ok((items, next))
     }
 
-    /// The items of some keys, in no order, those that exist.
+    /// Those items of some keys that exist, in no order.
     pub(crate) async fn get_all(
         &self,
         keys: &[Key],
@@ -387,7 +390,7 @@ impl Store {
         Ok(items)
     }
 
-    /// The items of some keys, those that exist, read strongly, by their keys.
+    /// Those items of some keys that exist, by their keys, read strongly.
     pub(crate) async fn get_map(&self, keys: &[Key]) -> Result<HashMap<Key, Item>, StoreError> {
         let items = self.get_all(keys, true).await?;
         Ok(items

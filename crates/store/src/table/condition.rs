@@ -1,4 +1,4 @@
-//! What a write requires of the item that stands.
+//! What a write requires of the item that is stored.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use revtrail_core::value::time::Instant;
 
 use super::item::{Item, TTL_ATTRIBUTE};
 
-/// What a write requires of the item that stands.
+/// What a write requires of the item that is stored.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Condition {
     pub(super) expression: String,
@@ -38,7 +38,7 @@ impl Condition {
         }
     }
 
-    /// The version is what was read; 0 is an item that does not exist.
+    /// The version is the one that was read; version 0 means that the item does not exist.
     pub(crate) fn version(version: i64) -> Self {
         if version == 0 {
             Self::absent()
@@ -55,7 +55,7 @@ impl Condition {
         }
     }
 
-    /// No such attribute stands, or a lesser text.
+    /// The item has no such attribute, or has a lesser text in it.
     pub(crate) fn absent_or_less(attribute: &str, value: &str) -> Self {
         Self {
             expression: "attribute_not_exists(#a) OR #a < :a".to_owned(),
@@ -64,7 +64,7 @@ impl Condition {
         }
     }
 
-    /// Nothing stands there, or what expired and lingers.
+    /// The item does not exist, or it expired and the table has not deleted it yet.
     pub(crate) fn absent_or_expired(now: Instant) -> Self {
         let seconds = AttributeValue::N(now.ms().div_euclid(1000).to_string());
         Self {
@@ -82,7 +82,7 @@ impl Condition {
         (!self.values.is_empty()).then(|| self.values.clone())
     }
 
-    /// The condition's values and those of an update beside it.
+    /// The values of the condition, together with those of an update expression that it accompanies.
     pub(super) fn values_with(&self, more: Vec<(&str, AttributeValue)>) -> Option<Item> {
         let mut values = self.values.clone();
         values.extend(

@@ -1,5 +1,5 @@
-//! What the store takes for granted of what stands behind the SDK's client, as one table of cases. Tests play it on the embedded
-//! database, and on Amazon's own DynamoDB Local: where the two differ, a test on the embedded one proves nothing.
+//! What the store expects of a table, as one list of cases. Tests play the list on the embedded database and on Amazon's own
+//! DynamoDB Local. Where the two differ, a test on the embedded database proves nothing.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -13,8 +13,8 @@ use crate::table::item::{Item, NewItem, data, number, text};
 use crate::table::keys::Key;
 use crate::table::write::{Transacted, Write};
 
-/// The case, what is done, and what comes of it. Items lie in a partition of the case's own, under the names in the program;
-/// they are made with `d` = their name and `v` = 1.
+/// The case, what is done, and what comes of it. Each case has a partition of its own, and its items have the names used in the
+/// program. An item is created with `d` = its name and `v` = 1.
 const CASES: &[(&str, &str)] = &[
     (
         "put where nothing stands",
@@ -114,10 +114,10 @@ const CASES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Plays all cases on a store whose table is there; says how many.
+/// Plays all cases on a store whose table exists; gives the number of cases.
 ///
 /// # Panics
-/// Where a case comes out differently.
+/// A case has another outcome than expected.
 pub async fn play(store: &Store) -> usize {
     for (place, (name, case)) in CASES.iter().enumerate() {
         let place = Place {
@@ -130,12 +130,12 @@ pub async fn play(store: &Store) -> usize {
             assert_eq!(got, expected.trim(), "{name}: {step}");
         }
     }
-    // It is there: making it again changes nothing.
+    // The table exists, and creating it again changes nothing.
     store.create_table().await.unwrap();
     CASES.len()
 }
 
-/// A case's partition.
+/// The partition of one case.
 struct Place<'s> {
     store: &'s Store,
     pk: String,
@@ -157,7 +157,7 @@ fn told(done: Result<Transacted, StoreError>) -> String {
     }
 }
 
-/// A refusal is one for good: were it worth repeating, functions would repeat it for ever.
+/// A refusal must be permanent: if it counted as worth repeating, the functions would repeat the call for ever.
 fn refused(error: &StoreError) -> String {
     if error.is_busy() {
         format!("busy: {error}")
@@ -196,7 +196,7 @@ impl Place<'_> {
         NewItem::at(&self.key(name)).text("d", name).number("v", 1)
     }
 
-    /// An item of that many KB; what it holds does not compress.
+    /// An item of this many KB, whose content does not compress.
     fn big(&self, name: &str, kb: usize) -> NewItem {
         self.item(name).text("f", "x".repeat(kb * 1000))
     }

@@ -1,4 +1,4 @@
-//! The embedded database behind the SDK's client: an HTTP client that hands requests to it in this process, without a socket.
+//! The embedded database behind the SDK's client: an HTTP client hands the requests to it in this process, without a socket.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -20,14 +20,14 @@ use serde_json::{Value, json};
 use crate::table::client::Store;
 use crate::table::fault::StoreError;
 
-/// The name of the table.
+/// The name of the table in the embedded database.
 pub const TABLE: &str = "revtrail";
 
 /// The embedded database: dynoxide over SQLite.
 #[derive(Clone)]
 pub struct Embedded {
     database: Database,
-    /// What SQLite opens once more to read what is in here: a path, or a name in memory.
+    /// What SQLite opens a second time to read the content: a path, or the name of a database in memory.
     name: String,
 }
 
@@ -40,40 +40,40 @@ impl std::fmt::Debug for Embedded {
 /// Why a file is not opened as the database.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It is somebody else's.
+    /// The file belongs to another program.
     #[error(
         "{path} is no database of revtrail: {what}. Move it away, or give a folder of revtrail's own"
     )]
     NotOurs {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// What it is.
+        /// What the file is instead, as part of a sentence.
         what: String,
     },
-    /// It was cut off, or written over.
+    /// The file was cut off or overwritten.
     #[error("{path} is damaged ({why}): put back a copy of it, or move it away and begin anew")]
     Damaged {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// What SQLite says.
+        /// What SQLite says about the damage.
         why: String,
     },
-    /// It cannot be used as it is.
+    /// The file cannot be used as it is.
     #[error(
         "failed to open {path}: {why}; revtrail must be able to read and write it and its folder"
     )]
     Failed {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system or SQLite says.
+        /// What the system or SQLite says about the failure.
         why: String,
     },
 }
 
-/// What every file of SQLite begins with, and the bytes of its header.
+/// The bytes that every SQLite file begins with.
 const SQLITE_BEGINS: &[u8] = b"SQLite format 3\0";
 const HEADER_BYTES: usize = 100;
-/// The tables in which dynoxide keeps its own books.
+/// The tables in which dynoxide keeps its own records.
 const DYNOXIDE_TABLES: [&str; 2] = ["_config", "_tables"];
 
 fn failed(path: &Path, why: impl ToString) -> OpenError {
@@ -93,8 +93,8 @@ fn not_opened(path: &Path, error: &rusqlite::Error) -> OpenError {
     }
 }
 
-/// How many bytes a file of SQLite has at least, by its header (<https://sqlite.org/fileformat.html>). What a log beside it still
-/// holds is not known.
+/// How many bytes an SQLite file must have, by its header (<https://sqlite.org/fileformat.html>). What a log beside the file
+/// still holds is not counted.
 fn bytes_needed(path: &Path, header: &[u8]) -> u64 {
     let Ok(header) = <&[u8; HEADER_BYTES]>::try_from(header) else {
         return HEADER_BYTES as u64;
@@ -102,7 +102,7 @@ fn bytes_needed(path: &Path, header: &[u8]) -> u64 {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     let logged = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
-    // The number of pages counts where it was written with the last change.
+    // The number of pages in the header is valid only if the last change wrote it.
     if logged || header[24..28] != header[92..96] {
         return HEADER_BYTES as u64;
     }
@@ -114,7 +114,7 @@ fn bytes_needed(path: &Path, header: &[u8]) -> u64 {
     page_bytes * u64::from(pages)
 }
 
-/// Looks at a file before anything is written into it: dynoxide would make its tables in the database of any program.
+/// Checks a file before anything is written to it, because dynoxide would create its tables in the database of any program.
 fn check_ours(path: &Path) -> Result<(), OpenError> {
     let not_ours = |what: &str| OpenError::NotOurs {
         path: path.to_owned(),
@@ -132,7 +132,7 @@ fn check_ours(path: &Path) -> Result<(), OpenError> {
         }));
     }
     let mut header = Vec::new();
-    // As it is used later: a file that cannot be written is no database to run on.
+    // The file is opened as it will be used later: revtrail cannot run on a database that it cannot write to.
     let mut both = std::fs::OpenOptions::new();
     both.read(true)
         .write(true)
@@ -183,7 +183,8 @@ fn check_ours(path: &Path) -> Result<(), OpenError> {
     {
         return Err(theirs(&tables));
     }
-    // Of another program that uses dynoxide. None yet: a process died when it had just made the file.
+    // Other tables belong to another program that uses dynoxide. No table at all means that a process died just after it created
+    // the file.
     let kept = names("SELECT table_name FROM _tables ORDER BY table_name").map_err(not_read)?;
     match kept.is_empty() || kept.iter().any(|name| name == TABLE) {
         true => Ok(()),
@@ -192,20 +193,20 @@ fn check_ours(path: &Path) -> Result<(), OpenError> {
 }
 
 impl Embedded {
-    /// In memory: gone with the last clone.
+    /// A database in memory, which is gone with the last clone.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// SQLite fails.
     pub fn memory() -> Result<Self, StoreError> {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let made = MADE.fetch_add(1, Ordering::Relaxed);
         Self::open(format!("file:revtrail-{made}?mode=memory&cache=shared"))
     }
 
-    /// In a file, which is made where it does not exist. Every write is on disk before it is answered.
+    /// A database in a file, which is created if it does not exist. Every write is on disk before it is answered.
     ///
     /// # Errors
-    /// What there is is no database of revtrail, or it cannot be used. It stays as it was found.
+    /// What the path holds is no database of revtrail, or it cannot be used. It stays as it was found.
     pub fn file(path: &Path) -> Result<Self, OpenError> {
         check_ours(path)?;
         let name = path.to_string_lossy().into_owned();
@@ -221,10 +222,11 @@ impl Embedded {
         Ok(Self { database, name })
     }
 
-    /// Deletes the items whose time is over at `now`, as DynamoDB does by itself, by the machine's clock; says how many.
+    /// Deletes the items whose time is over at `now`, as DynamoDB does by itself by its own clock; gives the number of deleted
+    /// items.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// SQLite fails.
     pub fn sweep(&self, now: Instant) -> Result<usize, StoreError> {
         let over = json!({
             "TableName": TABLE, "ProjectionExpression": "pk, sk", "FilterExpression": "expires_at <= :now",
@@ -232,7 +234,7 @@ impl Embedded {
         });
         let mut swept = 0;
         for key in self.scan(&over)? {
-            // Unless it was written anew in the meantime.
+            // The item stays if it was written anew in the meantime.
             let delete = json!({
                 "TableName": TABLE, "Key": key, "ConditionExpression": over["FilterExpression"],
                 "ExpressionAttributeValues": over["ExpressionAttributeValues"],
@@ -248,10 +250,11 @@ impl Embedded {
         Ok(swept)
     }
 
-    /// The same items in a database of its own, in memory: where tests begin again and again. SQLite copies its pages.
+    /// A copy of all items in a database of its own, in memory, for tests that begin from the same state many times. SQLite
+    /// copies its pages.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// SQLite fails.
     pub fn copy(&self) -> Result<Self, StoreError> {
         let copy = Self::memory()?;
         copy.database.restore_from(&self.name).map_err(opening)?;
@@ -323,7 +326,7 @@ impl HttpConnector for Embedded {
         HttpConnectorFuture::new(async move {
             let body = request.into_body();
             let work = move || embedded.answer(&operation, body.bytes().unwrap_or_default());
-            // SQLite waits for the disk: not on the threads that serve requests. A test's one thread may wait.
+            // SQLite waits for the disk, so it must not run on the threads that serve requests. A test's only thread may wait.
             let several = tokio::runtime::Handle::current().runtime_flavor()
                 != tokio::runtime::RuntimeFlavor::CurrentThread;
             let (status, answer) = if several {
@@ -341,7 +344,7 @@ impl HttpConnector for Embedded {
     }
 }
 
-/// The SDK's client over a connector that needs no network: the embedded database, or a test's around it.
+/// The SDK's client over a connector that needs no network: the embedded database itself, or a test's wrapper around it.
 pub fn client(connector: impl HttpConnector + 'static) -> Client {
     let connector = SharedHttpConnector::new(connector);
     let config = aws_sdk_dynamodb::Config::builder()
@@ -358,20 +361,20 @@ pub fn client(connector: impl HttpConnector + 'static) -> Client {
     Client::from_conf(config)
 }
 
-/// A store with its table on an embedded database.
+/// A store whose table is in an embedded database.
 ///
 /// # Errors
-/// What SQLite says.
+/// SQLite fails.
 pub async fn store(embedded: Embedded) -> Result<Store, StoreError> {
     let store = Store::new(client(embedded), TABLE);
     store.create_table().await?;
     Ok(store)
 }
 
-/// A store in memory.
+/// A store whose table is in memory.
 ///
 /// # Errors
-/// What SQLite says.
+/// SQLite fails.
 pub async fn memory() -> Result<Store, StoreError> {
     store(Embedded::memory()?).await
 }
@@ -389,7 +392,7 @@ mod tests {
         run(put.as_bytes(), |q| embedded.database.put_item(q)).unwrap();
     }
 
-    /// All items, and the table itself.
+    /// All items, and the description of the table itself.
     fn held(embedded: &Embedded) -> (Vec<Value>, Value) {
         let table = json!({ "TableName": TABLE });
         let told = run(table.to_string().as_bytes(), |q| {
@@ -406,7 +409,7 @@ mod tests {
         let file = Embedded::file(&folder.join("revtrail.db")).unwrap();
         for original in [Embedded::memory().unwrap(), file] {
             store(original.clone()).await.unwrap();
-            // More than a page of SQLite's.
+            // More items than fit into one page of SQLite.
             (0..300).for_each(|n| put(&original, &format!("{n:03}")));
             let before = held(&original);
             assert_eq!(before.0.len(), 300);

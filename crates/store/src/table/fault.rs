@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::CancellationReason;
 use aws_sdk_dynamodb::types::error::TransactionCanceledException;
 
-/// What stands behind an error: the SDK's own, or a sentence.
+/// What is behind an error: the SDK's own error, or a sentence.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the table answered, with the SDK's error behind it.
@@ -17,50 +17,50 @@ struct Answer {
     sdk: Cause,
 }
 
-/// Why the table did not do what it was asked to.
+/// Why the table did not do what it was asked to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Throttled, timed out or unreachable: the same call may be made again.
     #[error("the table is busy, {op} may be repeated: {source}")]
     Busy {
-        /// Which call.
+        /// The operation that failed, like `TransactWriteItems`.
         op: &'static str,
-        /// What the SDK said.
+        /// The SDK's error.
         source: Cause,
     },
-    /// Another call changed the same thing at the same time, too often: the same call may be made again.
+    /// Other calls changed the same item at the same time, too often: the same call may be made again.
     #[error("{op} met too many changes at the same time and may be repeated")]
     Contended {
-        /// Which call.
+        /// The operation that failed, like `TransactWriteItems`.
         op: &'static str,
     },
-    /// The table refused the call: repeating it will not help.
+    /// The table refused the call, and repeating it will not help.
     #[error("the table refused {op}: {source}")]
     Refused {
-        /// Which call.
+        /// The operation that was refused, like `TransactWriteItems`.
         op: &'static str,
-        /// What the SDK said, or why it was not even asked.
+        /// The SDK's error, or why the SDK was not even asked.
         source: Cause,
     },
-    /// A stored item is not what this version writes.
+    /// A stored item is not in a form that this version writes.
     #[error("an item of {family} cannot be read: {source}")]
     Unreadable {
-        /// Where it lies: its partition, without the id of a customer or order.
+        /// The partition of the item, without the id of a customer or an order.
         family: String,
-        /// What is wrong.
+        /// What is wrong with the item.
         source: Cause,
     },
-    /// A value cannot be written as JSON, so nothing is stored: repeating the call will not help.
+    /// A value cannot be written as JSON, so nothing is stored. Repeating the call will not help.
     #[error("a value cannot be stored: {source}")]
     Unwritable {
-        /// What is wrong with it.
+        /// What is wrong with the value.
         #[from]
         source: serde_json::Error,
     },
 }
 
 impl StoreError {
-    /// True where the same call may be made again.
+    /// True if the same call may be made again.
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Busy { .. } | Self::Contended { .. })
     }
@@ -102,18 +102,18 @@ where
     }
 }
 
-/// Why one write of a cancelled transaction was at fault.
+/// Why one write of a cancelled transaction failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It was not.
+    /// This write was not at fault.
     None,
-    /// Its condition failed.
+    /// The write's condition failed.
     Condition,
-    /// It met another transaction, or was throttled: worth another try.
+    /// The write met another transaction or was throttled, so it is worth another try.
     Passing,
 }
 
-/// What was at fault with each write of a transaction; `None` where it is something that no repetition mends.
+/// The fault of each write of a transaction; `None` if one of the faults is such that no repetition helps.
 pub(crate) fn faults(cancelled: &TransactionCanceledException) -> Option<Vec<Fault>> {
     let fault = |reason: &CancellationReason| match reason.code().unwrap_or("None") {
         "None" => Some(Fault::None),

@@ -1,4 +1,4 @@
-//! Items: what is stored under a key, how a value becomes attributes, and back.
+//! Items: what is stored under a key, how a value becomes attributes, and how it is read back.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -14,36 +14,38 @@ use super::keys::{self, Key};
 
 /// The table's TTL attribute, in epoch seconds.
 pub const TTL_ATTRIBUTE: &str = "expires_at";
-/// JSON texts up to here are stored as they are: a write unit is 1 KB.
+/// JSON texts of up to this many bytes are stored uncompressed, because a write unit is 1 KB and they fit into one.
 const PACKED_BYTES_MIN: usize = 900;
 
-/// A stored item.
+/// A stored item: its attributes by name.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// The first byte of what is compressed, so that another format can come after it. Before there was one, what is compressed began
-/// with its first block of RFC 1951; no block begins with this byte, whose type is the reserved one.
+/// The first byte of a compressed value. It names the format, so that another format can follow later. Older compressed values
+/// have no such byte and begin with their first block of RFC 1951. No block begins with this byte, because its block type is the
+/// reserved one.
 const DEFLATED_JSON: u8 = 0b0000_0111;
-/// The bits of a first byte that tell a format from a block.
+/// The bits of a first byte that distinguish a format from a block.
 const IS_FORMAT: u8 = 0b0000_0110;
 
-/// An item being put together. A value that cannot be written as JSON is remembered and fails the call that would store it.
+/// An item that is being built. A value that cannot be written as JSON is remembered, and fails the call that would store the
+/// item.
 #[derive(Debug)]
 pub(crate) struct NewItem {
     pub(super) item: Item,
     pub(super) unwritable: Option<serde_json::Error>,
 }
 
-/// A value as it is stored.
+/// A value in the form in which it is stored.
 pub(crate) enum Packed {
-    /// Its JSON text, for `d`.
+    /// The JSON text, for `d`.
     Text(String),
-    /// Its JSON text, compressed behind its format, for `z`.
+    /// The JSON text, compressed, behind the byte of its format, for `z`.
     Compressed(Vec<u8>),
 }
 
 impl Packed {
-    /// Compressed where the JSON text is above a write unit's 1 KB: figures and lists of orders shrink to a fifth or less, and so do
-    /// what they cost and how far they are from an item's 400 KB.
+    /// The value is compressed where its JSON text is larger than a write unit of 1 KB. Figures and lists of orders shrink to a
+    /// fifth or less. So does their cost, and they stay further below the 400 KB limit of an item.
     pub(crate) fn new(value: &impl Serialize) -> Result<Self, serde_json::Error> {
         let json = serde_json::to_string(value)?;
         if json.len() <= PACKED_BYTES_MIN {
@@ -80,7 +82,7 @@ impl NewItem {
         self.set(name, AttributeValue::N(number.to_string()))
     }
 
-    /// A value as JSON text in an attribute.
+    /// Puts a value as JSON text into an attribute.
     pub(crate) fn json(mut self, name: &str, value: &impl Serialize) -> Self {
         match serde_json::to_string(value) {
             Ok(json) => self.text(name, json),
@@ -91,12 +93,12 @@ impl NewItem {
         }
     }
 
-    /// The item's value, as JSON text in the attribute `d`.
+    /// Sets the item's value, as JSON text in the attribute `d`.
     pub(crate) fn data(self, value: &impl Serialize) -> Self {
         self.json("d", value)
     }
 
-    /// The item's value, in `d` or compressed in `z`.
+    /// Sets the item's value, in `d` or compressed in `z`.
     pub(crate) fn packed(mut self, value: &impl Serialize) -> Self {
         match Packed::new(value) {
             Ok(Packed::Text(json)) => self.text("d", json),
@@ -109,7 +111,7 @@ impl NewItem {
     }
 
     pub(crate) fn expires(self, at: Instant) -> Self {
-        // Rounded up: an item never goes before its time.
+        // The time is rounded up, so that the table never deletes an item too early.
         self.number(TTL_ATTRIBUTE, at.ms().div_euclid(1000) + 1)
     }
 
@@ -118,7 +120,7 @@ impl NewItem {
     }
 }
 
-/// About what DynamoDB takes an item for: names and values.
+/// About the size that DynamoDB counts for an item, in bytes: its names and values.
 pub(crate) fn item_bytes(item: &Item) -> usize {
     let of = |(name, value): (&String, &AttributeValue)| {
         name.len()
@@ -138,7 +140,7 @@ pub(crate) fn key_item(key: &Key) -> Item {
     ])
 }
 
-/// Where an item lies.
+/// The key of an item.
 pub(crate) fn key_of(item: &Item) -> Key {
     let [pk, sk] = ["pk", "sk"].map(|name| text(item, name).to_owned());
     Key { pk, sk }
@@ -154,7 +156,7 @@ pub(crate) fn number(item: &Item, name: &str) -> Option<i64> {
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
-/// The value in `d`, or compressed in `z`.
+/// Reads the value in `d`, or the compressed one in `z`.
 pub(crate) fn data<T: DeserializeOwned>(item: &Item) -> Result<T, StoreError> {
     let Some(AttributeValue::B(packed)) = item.get("z") else {
         return serde_json::from_str(text(item, "d")).map_err(|why| unreadable(item, why));
@@ -178,7 +180,7 @@ pub(crate) fn unreadable(item: &Item, why: impl Into<Cause>) -> StoreError {
     }
 }
 
-/// True where an item's time is over: the table deletes it days later, readers drop it now.
+/// True if an item's time is over: the table deletes such an item days later, but readers ignore it now.
 pub(crate) fn expired(item: &Item, now: Instant) -> bool {
     number(item, TTL_ATTRIBUTE).is_some_and(|seconds| seconds.saturating_mul(1000) <= now.ms())
 }
@@ -194,7 +196,8 @@ mod tests {
         ])
     }
 
-    /// What is compressed is read back, be it from before there was a format; a format of later is told, not guessed at.
+    /// A compressed value is read back, even one from before formats were named. A later format is reported as unknown, not
+    /// guessed at.
     #[test]
     fn what_is_compressed_names_its_format() {
         let value: Vec<u32> = (0..1_000).collect();
@@ -219,7 +222,7 @@ mod tests {
         assert!(why.contains("newer version"), "{why}");
     }
 
-    /// A map whose keys are no texts is no JSON: the item remembers it, and is stored by nobody.
+    /// A map whose keys are not texts cannot be JSON. The item remembers the error, and no call stores it.
     #[test]
     fn what_cannot_be_written_is_remembered() {
         let no_json = HashMap::from([(vec![1], 2)]);

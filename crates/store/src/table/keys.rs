@@ -1,8 +1,8 @@
-//! Every key of the table, and no other file spells one.
+//! Every key of the table is spelled in this file, and nowhere else.
 //!
-//! A key is its fixed parts, each of an alphabet without `/` or of fixed width, and at most one free id, which stands last:
-//! so two different ids never meet, whatever characters they hold, and nothing needs escaping. Where a key holds a time,
-//! its text is of fixed width and sorts as the time does.
+//! A key consists of fixed parts and at most one free id, which comes last. Each fixed part has an alphabet without `/`, or a
+//! fixed width. So two different ids never share a key, whatever characters they hold, and nothing needs escaping. A time in a
+//! key is a text of fixed width that sorts as the time does.
 
 use revtrail_core::value::id::{
     AssignmentId, CampaignId, CustomerId, EventId, MarketplaceId, OrderId, PromotionId,
@@ -10,19 +10,20 @@ use revtrail_core::value::id::{
 };
 use revtrail_core::value::time::{Day, Instant};
 
-/// The partition of the list of marketplaces; not of one marketplace.
+/// The partition of the list of marketplaces, which belongs to no marketplace.
 pub const MARKETPLACES: &str = "marketplaces";
 
-/// Shards that intake markers are spread over. A shard bears about 500 calls a second, each two writes of the partition's 1,000: a million
-/// events in ten minutes, each in a call of its own, are 1,667. Every report, explanation and plan reads all shards.
+/// How many shards the intake markers are spread over. A shard bears about 500 calls a second, because a call writes its marker
+/// twice and a partition takes 1,000 writes a second. A million events in ten minutes, each in a call of its own, are 1,667 calls
+/// a second. Every report, explanation and plan reads all shards.
 pub const MARKER_SHARDS: u8 = 4;
 
-/// A partition key and a sort key.
+/// The key of an item: a partition key and a sort key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// Partition key.
+    /// The partition key.
     pub pk: String,
-    /// Sort key.
+    /// The sort key.
     pub sk: String,
 }
 
@@ -30,27 +31,27 @@ fn key(pk: String, sk: impl Into<String>) -> Key {
     Key { pk, sk: sk.into() }
 }
 
-/// A marketplace in the list.
+/// A marketplace in the list of marketplaces.
 pub fn marketplace(id: &MarketplaceId) -> Key {
     key(MARKETPLACES.to_owned(), id.as_str())
 }
 
-/// The retention that a deployment's figures are made with; not of one marketplace.
+/// The retention that a deployment's figures are made with. It belongs to no marketplace.
 pub fn retention() -> Key {
     key("retention".to_owned(), "retention")
 }
 
-/// An access key by its hash; not of one marketplace.
+/// An access key, by its hash. It belongs to no marketplace.
 pub fn access_key(hash: &str) -> Key {
     key(format!("key/{hash}"), "key")
 }
 
-/// The marketplace that a partition belongs to, for the tripwire; `None` for the list of marketplaces and access keys.
+/// The marketplace that a partition belongs to, for the tripwire; `None` for the list of marketplaces and for access keys.
 pub fn marketplace_of(pk: &str) -> Option<&str> {
     pk.strip_prefix("m/")?.split('/').next()
 }
 
-/// Whose partition it is and of what, without the id that it may end in: that one may be a person's address.
+/// The marketplace of a partition and what it holds, without the id at its end, because that id may be a person's address.
 pub fn family(pk: &str) -> &str {
     pk.match_indices('/').nth(2).map_or(pk, |(at, _)| &pk[..at])
 }
@@ -59,16 +60,17 @@ fn part(id: &MarketplaceId, rest: &str) -> String {
     format!("m/{id}/{rest}")
 }
 
-/// What a marketplace is as a whole: whether it holds orders, and when its figures are as of.
+/// What holds for a marketplace as a whole: whether it has orders, and the time that its figures are as of.
 pub fn meta(id: &MarketplaceId) -> Key {
     key(part(id, "meta"), "meta")
 }
 
-/// Most shards: a day's daily aggregates are spread over them, so that workers at once do not meet. A report reads all of them.
+/// The most shards that a day's daily aggregate is spread over, so that concurrent workers do not collide. A report reads all of
+/// them.
 pub const AGGREGATE_SHARDS: u8 = 8;
 
-/// The version of what decisions depend on besides facts: campaigns and settings. Every change raises it in all shards, a
-/// fold checks it in its own.
+/// The version of the rules, which are what decisions depend on besides facts: campaigns and settings. Every change raises the
+/// version in all shards, and a fold checks it in its own shard.
 pub fn rules(id: &MarketplaceId, shard: u8) -> Key {
     key(part(id, &format!("v/{shard}")), "v")
 }
@@ -83,12 +85,12 @@ pub fn listed_key(id: &MarketplaceId, key_id: &str) -> Key {
     key(key_list(id), key_id)
 }
 
-/// The partition of the settings' versions.
+/// The partition of the versions of the settings.
 pub fn settings(id: &MarketplaceId) -> String {
     part(id, "s")
 }
 
-/// A version of the settings.
+/// One version of the settings.
 pub fn settings_version(id: &MarketplaceId, version: u32) -> Key {
     key(settings(id), format!("{version:010}"))
 }
@@ -98,13 +100,13 @@ pub fn campaigns(id: &MarketplaceId) -> String {
     part(id, "g")
 }
 
-/// A campaign.
+/// The key of a campaign.
 pub fn campaign(id: &MarketplaceId, campaign: &CampaignId) -> Key {
     key(campaigns(id), campaign.as_str())
 }
 
-/// The partition of all that is a customer's. Its sort keys are so made that the head comes first: a reader that goes
-/// through the partition has seen the version before the first fact.
+/// The partition of everything that belongs to a customer. Its sort keys are chosen so that the root comes first: a reader that
+/// goes through the partition sees the version before the first fact.
 pub fn customer(id: &MarketplaceId, customer: &CustomerId) -> String {
     part(id, &format!("c/{customer}"))
 }
@@ -115,21 +117,21 @@ pub(crate) fn customer_of(pk: &str) -> Option<&str> {
     rest.strip_prefix("c/")
 }
 
-/// What sorts first in a customer's partition: the head of the contribution, with its version.
+/// The first sort key in a customer's partition: the root of the contribution, with its version.
 pub const ROOT: &str = "a";
-/// What the keys of a contribution's older pieces begin with.
+/// The prefix of the keys of a contribution's chunks, which hold the older days.
 pub const CHUNK_PREFIX: &str = "b/";
-/// What the keys of events begin with.
+/// The prefix of the keys of events.
 pub const EVENT_PREFIX: &str = "e/";
-/// What the keys of orders begin with.
+/// The prefix of the keys of orders.
 pub const ORDER_PREFIX: &str = "o/";
 
-/// The head of a customer's contribution.
+/// The root of a customer's contribution.
 pub fn root(id: &MarketplaceId, of: &CustomerId) -> Key {
     key(customer(id, of), ROOT)
 }
 
-/// A piece of a customer's contribution, named by its month or, where a day lies alone, by that day.
+/// A chunk of a customer's contribution. Its name is its month, or its day if the day is stored alone.
 pub fn chunk(id: &MarketplaceId, of: &CustomerId, name: &str) -> Key {
     key(customer(id, of), format!("{CHUNK_PREFIX}{name}"))
 }
@@ -144,17 +146,17 @@ pub fn order(id: &MarketplaceId, of: &CustomerId, order: &OrderId) -> Key {
     key(customer(id, of), format!("{ORDER_PREFIX}{order}"))
 }
 
-/// From an order's id to what never changes of it.
+/// From an order's id to the fields of the order that never change.
 pub fn order_pointer(id: &MarketplaceId, order: &OrderId) -> Key {
     key(part(id, &format!("o/{order}")), "o")
 }
 
-/// The partition of a shard of intake markers.
+/// The partition of one shard of the intake markers.
 pub fn markers(id: &MarketplaceId, shard: u8) -> String {
     part(id, &format!("n/{shard}"))
 }
 
-/// Which of some shards a name falls into.
+/// The shard that a name falls into, of this many.
 fn shard(name: &str, shards: u8) -> u8 {
     let hash = name
         .bytes()
@@ -162,30 +164,30 @@ fn shard(name: &str, shards: u8) -> u8 {
     hash % shards
 }
 
-/// The intake marker of an ingest call.
+/// The intake marker of a call of ingest.
 pub fn marker(id: &MarketplaceId, call: &str) -> Key {
     key(markers(id, shard(call, MARKER_SHARDS)), call)
 }
 
-/// The partition of the jobs.
+/// The partition of the jobs that wait.
 pub fn jobs(id: &MarketplaceId) -> String {
     part(id, "w")
 }
 
-/// A job of work.
+/// A job that waits.
 pub fn job(id: &MarketplaceId, job: &str) -> Key {
     key(jobs(id), job)
 }
 
-/// Shards that the lists of jobs are spread over, by the first digit of the job's name.
+/// The shards that the lists of jobs are spread over, by the first digit of the job's name.
 pub const LIST_SHARDS: &str = "0123456789abcdef";
 
-/// The partition of a shard of the lists of customers that jobs fold, or folded.
+/// The partition of one shard of the lists of customers, whom jobs fold or have folded.
 pub fn job_lists(id: &MarketplaceId, shard: &str) -> String {
     part(id, &format!("j/{shard}"))
 }
 
-/// The list of the customers of a job, whose name is hexadecimal digits.
+/// The list of the customers of a job, whose name consists of hexadecimal digits.
 pub fn job_list(id: &MarketplaceId, job: &str) -> Key {
     let shard = LIST_SHARDS
         .find(|shard| job.starts_with(shard))
@@ -203,17 +205,17 @@ pub fn parked_customer(id: &MarketplaceId, customer: &CustomerId) -> Key {
     key(parked(id), customer.as_str())
 }
 
-/// The partition of a shard of the daily aggregates.
+/// The partition of one shard of the daily aggregates.
 pub fn aggregates(id: &MarketplaceId, shard: u8) -> String {
     part(id, &format!("d/{shard}"))
 }
 
-/// The daily aggregate of a day, as far as it lies in a shard.
+/// The part of a day's aggregate that is stored in one shard.
 pub fn aggregate(id: &MarketplaceId, shard: u8, day: Day) -> Key {
     key(aggregates(id, shard), day.to_string())
 }
 
-/// The partition of the orders that a campaign earned, or that nobody earned.
+/// The partition of the orders that a campaign earned, or that no campaign earned.
 pub fn purchases(id: &MarketplaceId, campaign: Option<&CampaignId>) -> String {
     match campaign {
         Some(campaign) => part(id, &format!("p/0/{campaign}")),
@@ -221,7 +223,7 @@ pub fn purchases(id: &MarketplaceId, campaign: Option<&CampaignId>) -> String {
     }
 }
 
-/// A stored order in the list of the campaign that earned it.
+/// A stored order in the list of the campaign that earned it, or of those that nobody earned.
 pub fn purchase(
     id: &MarketplaceId,
     campaign: Option<&CampaignId>,
@@ -250,16 +252,16 @@ pub fn open_run(id: &MarketplaceId, run: &str) -> Key {
     key(open_runs(id), run)
 }
 
-/// A run.
+/// The key of a run.
 pub fn run(id: &MarketplaceId, run: &str) -> Key {
     key(runs(id), run)
 }
 
-/// Shards of a promotion: what is counted of it is spread over them, and so is what is left of its limits, so that calls at once
-/// do not meet. Its lists are spread over as many shards.
+/// How many shards a promotion has. Its counts and what is left of its limits are spread over them, so that concurrent calls do
+/// not collide. Its lists are spread over as many shards.
 pub const PROMOTION_SHARDS: u8 = 8;
 
-/// The shard, or the shard, that a name falls into.
+/// The shard of a promotion that a name falls into.
 pub fn promotion_shard_of(name: &str) -> u8 {
     shard(name, PROMOTION_SHARDS)
 }
@@ -269,17 +271,17 @@ pub fn promotions(id: &MarketplaceId) -> String {
     part(id, "a")
 }
 
-/// A promotion.
+/// The key of a promotion.
 pub fn promotion(id: &MarketplaceId, promotion: &PromotionId) -> Key {
     key(promotions(id), promotion.as_str())
 }
 
-/// The partition of what changed of a promotion.
+/// The partition of the changes of a promotion.
 pub fn promotion_changes(id: &MarketplaceId, promotion: &PromotionId) -> String {
     part(id, &format!("h/c/{promotion}"))
 }
 
-/// A change of a promotion; `name` is of fixed width and tells apart those of one time.
+/// A change of a promotion; `name` has a fixed width and distinguishes the changes of one instant.
 pub fn promotion_change(
     id: &MarketplaceId,
     promotion: &PromotionId,
@@ -289,32 +291,32 @@ pub fn promotion_change(
     key(promotion_changes(id, promotion), format!("{at}/{name}"))
 }
 
-/// What is left of a promotion's cap and budget and in no shard.
+/// What is left of a promotion's cap and budget and was not given to any shard.
 pub fn promotion_pool(id: &MarketplaceId, promotion: &PromotionId) -> Key {
     key(part(id, &format!("h/p/{promotion}")), "p")
 }
 
-/// The partition of a shard of the totals of all promotions.
+/// The partition of one shard of the totals of all promotions.
 pub fn promotion_totals(id: &MarketplaceId, shard: u8) -> String {
     part(id, &format!("y/{shard}"))
 }
 
-/// A shard of a promotion: totals, and what it may use of cap and budget.
+/// One shard of a promotion: its totals, and what the shard may use of the cap and the budget.
 pub fn promotion_total(id: &MarketplaceId, shard: u8, promotion: &PromotionId) -> Key {
     key(promotion_totals(id, shard), promotion.as_str())
 }
 
-/// The partition of a shard of a promotion's figures by step and segment, by day, and by voucher.
+/// The partition of one shard of a promotion's figures by tier and segment, by day, and by voucher.
 pub fn promotion_figures(id: &MarketplaceId, shard: u8, promotion: &PromotionId) -> String {
     part(id, &format!("z/{shard}/{promotion}"))
 }
 
-/// What the keys of figures by step and segment begin with.
+/// The prefix of the keys of figures by tier and segment.
 pub const CELL_PREFIX: &str = "c/";
-/// What the keys of figures by day begin with.
+/// The prefix of the keys of figures by day.
 pub const DAY_PREFIX: &str = "d/";
 
-/// Figures of a step and a segment. Two ids in one text: the length of the first stands before it.
+/// The figures of a tier and a segment. The key holds two ids in one text, so the length of the first comes before it.
 pub fn promotion_cell(
     id: &MarketplaceId,
     shard: u8,
@@ -328,13 +330,13 @@ pub fn promotion_cell(
     key(promotion_figures(id, shard, promotion), sk)
 }
 
-/// Figures of a day.
+/// The figures of a day.
 pub fn promotion_day(id: &MarketplaceId, shard: u8, promotion: &PromotionId, day: Day) -> Key {
     let sk = format!("{DAY_PREFIX}{day}");
     key(promotion_figures(id, shard, promotion), sk)
 }
 
-/// What a shard holds of a voucher that is used often.
+/// What one shard holds of a voucher that is used often.
 pub fn voucher_shard(
     id: &MarketplaceId,
     shard: u8,
@@ -344,7 +346,7 @@ pub fn voucher_shard(
     key(promotion_figures(id, shard, promotion), format!("v/{code}"))
 }
 
-/// The partition of a shard of a promotion's vouchers.
+/// The partition of one shard of a promotion's vouchers.
 pub fn vouchers(id: &MarketplaceId, shard: u8, promotion: &PromotionId) -> String {
     part(id, &format!("e/{shard}/{promotion}"))
 }
@@ -367,7 +369,7 @@ pub fn assignment(id: &MarketplaceId, assignment: &AssignmentId) -> Key {
     key(part(id, &format!("f/a/{assignment}")), "f")
 }
 
-/// Whether a partition is of an assignment.
+/// True if a partition belongs to an assignment.
 pub(crate) fn is_assignment(id: &MarketplaceId, pk: &str) -> bool {
     pk.starts_with(&part(id, "f/a/"))
 }
@@ -382,31 +384,31 @@ pub fn rollback(id: &MarketplaceId, rollback: &RollbackId) -> Key {
     key(part(id, &format!("f/b/{rollback}")), "f")
 }
 
-/// The partition of what a customer was offered and used.
+/// The partition of a customer's promotion accounts.
 pub fn accounts(id: &MarketplaceId, customer: &CustomerId) -> String {
     part(id, &format!("b/{customer}"))
 }
 
-/// What a customer was offered and used of a promotion.
+/// A customer's account of one promotion.
 pub fn account(id: &MarketplaceId, customer: &CustomerId, promotion: &PromotionId) -> Key {
     key(accounts(id, customer), promotion.as_str())
 }
 
-/// How many successes of a promotion stand beside a customer's promotion account, which is full.
+/// How many successes of a promotion are counted outside a customer's promotion account, because the account is full.
 pub fn beside_account(id: &MarketplaceId, customer: &CustomerId, promotion: &PromotionId) -> Key {
     key(part(id, &format!("bx/{customer}")), promotion.as_str())
 }
 
-/// The partition of a shard of a promotion's lists.
+/// The partition of one shard of a promotion's lists.
 pub fn promotion_lists(id: &MarketplaceId, shard: u8, promotion: &PromotionId) -> String {
     part(id, &format!("h/{shard}/{promotion}"))
 }
 
-/// What the keys of the list of redemptions begin with.
+/// The prefix of the keys of the list of redemptions.
 pub const REDEMPTIONS_PREFIX: &str = "r/";
-/// What the keys of the list of publications begin with.
+/// The prefix of the keys of the list of publications.
 pub const PUBLICATIONS_PREFIX: &str = "a/";
-/// What the keys of the list of distributions begin with.
+/// The prefix of the keys of the list of distributions.
 pub const DISTRIBUTIONS_PREFIX: &str = "m/";
 
 /// A redemption in the list of its promotion.
@@ -440,7 +442,7 @@ pub fn message(id: &MarketplaceId, message: &str) -> Key {
     key(part(id, &format!("m/{message}")), "m")
 }
 
-/// A message with a code, named by a hash.
+/// A message with a code of a promotion; the message is named by a hash.
 pub fn distribution(id: &MarketplaceId, promotion: &PromotionId, message: &str) -> Key {
     let shard = promotion_shard_of(message);
     key(
@@ -462,12 +464,13 @@ pub fn listed_distribution(
     )
 }
 
-/// The partition of a shard of the feed of redemptions in order of arrival.
+/// The partition of one shard of the feed of redemptions, in order of arrival.
 pub fn feed(id: &MarketplaceId, shard: u8) -> String {
     part(id, &format!("l/{shard}"))
 }
 
-/// A redemption in the feed, by its place among those of its call; it is there again when it is taken back.
+/// A redemption in the feed, by its place among the redemptions of its call. A redemption that is taken back is entered a second
+/// time.
 pub fn fed(id: &MarketplaceId, at: Instant, place: FeedPlace, redemption: &RedemptionId) -> Key {
     let place = match place {
         FeedPlace::In(place) => format!("{place:06}"),
@@ -482,28 +485,28 @@ pub fn fed(id: &MarketplaceId, at: Instant, place: FeedPlace, redemption: &Redem
 /// How a redemption came into the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedPlace {
-    /// It came in, in this place among those of its call.
+    /// The redemption came in, at this place among those of its call.
     In(usize),
-    /// It was taken back.
+    /// The redemption was taken back.
     Back,
 }
 
-/// The partition of the promotions that are waited for.
+/// The partition of the promotions that records wait for.
 pub fn awaited(id: &MarketplaceId) -> String {
     part(id, "t")
 }
 
-/// A promotion that is waited for.
+/// A promotion that records wait for.
 pub fn awaited_promotion(id: &MarketplaceId, promotion: &PromotionId) -> Key {
     key(awaited(id), promotion.as_str())
 }
 
-/// The partition of what waits for a promotion.
+/// The partition of the records that wait for one promotion.
 pub fn quarantine(id: &MarketplaceId, promotion: &PromotionId) -> String {
     part(id, &format!("t/{promotion}"))
 }
 
-/// An assignment or a redemption that waits for its promotion: the `place`-th record of a call.
+/// An assignment or a redemption that waits for its promotion; it was record number `place` of its call.
 pub fn quarantined(
     id: &MarketplaceId,
     promotion: &PromotionId,
@@ -519,35 +522,35 @@ pub fn quarantined(
     )
 }
 
-/// The partition of an order: what never changes of it, and which promotions' redemptions name it.
+/// The partition of an order: what never changes of it, and the promotions whose redemptions name it.
 pub fn order_links(id: &MarketplaceId, order: &OrderId) -> String {
     part(id, &format!("o/{order}"))
 }
 
-/// What the keys of an order's links to promotions begin with.
+/// The prefix of the keys of an order's links to promotions.
 pub const LINK_PREFIX: &str = "p/";
 
-/// That redemptions of a promotion name an order.
+/// The link that says that redemptions of a promotion name an order.
 pub fn order_link(id: &MarketplaceId, order: &OrderId, promotion: &PromotionId) -> Key {
     key(order_links(id, order), format!("{LINK_PREFIX}{promotion}"))
 }
 
-/// The partition of the orders ahead of the clock that redemptions name.
+/// The partition of the orders that redemptions name and that are ahead of the clock.
 pub fn orders_ahead(id: &MarketplaceId) -> String {
     part(id, "3")
 }
 
-/// An order ahead of the clock that redemptions name.
+/// An order that redemptions name and that is ahead of the clock.
 pub fn order_ahead(id: &MarketplaceId, order: &OrderId) -> Key {
     key(orders_ahead(id), order.as_str())
 }
 
-/// The partition of a shard of the counts of redemptions that came in.
+/// The partition of one shard of the counts of redemptions that came in.
 pub fn redemptions_in(id: &MarketplaceId, shard: u8) -> String {
     part(id, &format!("1/{shard}"))
 }
 
-/// Redemptions that came in on a day.
+/// The count of the redemptions that came in on a day.
 pub fn redemptions_in_on(id: &MarketplaceId, shard: u8, day: Day) -> Key {
     key(redemptions_in(id, shard), day.to_string())
 }
@@ -557,32 +560,32 @@ pub fn batches(id: &MarketplaceId) -> String {
     part(id, "2/b")
 }
 
-/// A batch; its id is hexadecimal digits.
+/// A batch, whose id consists of hexadecimal digits.
 pub fn batch(id: &MarketplaceId, batch: &str) -> Key {
     key(batches(id), batch)
 }
 
-/// The partition of the list of batches by when they came.
+/// The partition of the list of batches, by the time they came.
 pub fn batch_list(id: &MarketplaceId) -> String {
     part(id, "2/l")
 }
 
-/// A batch in the list.
+/// A batch in the list of batches.
 pub fn listed_batch(id: &MarketplaceId, at: Instant, batch: &str) -> Key {
     key(batch_list(id), format!("{at}/{batch}"))
 }
 
-/// The partition of what was rejected of a batch.
+/// The partition of the rejected rows of a batch.
 pub fn batch_rejects(id: &MarketplaceId, batch: &str) -> String {
     part(id, &format!("2/r/{batch}"))
 }
 
-/// A piece of what was rejected of a chunk, by the chunk's first row.
+/// A piece of the rejected rows of a chunk of a file, by the chunk's first row.
 pub fn batch_reject(id: &MarketplaceId, batch: &str, row: u64, chunk: usize) -> Key {
     key(batch_rejects(id, batch), format!("{row:020}/{chunk:04}"))
 }
 
-/// A call that named itself; its name is hexadecimal digits.
+/// A call that named itself; the name consists of hexadecimal digits.
 pub fn once(id: &MarketplaceId, name: &str) -> Key {
     key(part(id, &format!("4/{name}")), "4")
 }

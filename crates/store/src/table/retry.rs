@@ -13,18 +13,20 @@ use aws_smithy_runtime_api::client::retries::classifiers::{
 
 use crate::table::fault::{Fault, faults};
 
-/// The same client, that also sends again what met a transaction on its way, and a transaction of which the table had no room for
-/// some items: all of it was refused, and only for now. The SDK takes neither for that.
+/// The same client, which also repeats two kinds of refusals: a call that met a transaction on its way, and a transaction for
+/// some of whose items the table had no capacity. In both cases all of it was refused, and only for now, but the SDK does not
+/// repeat them.
 pub(crate) fn what_was_refused(client: &Client) -> Client {
     let config = client.config().to_builder();
     Client::from_conf(config.retry_classifier(RefusedForNow).build())
 }
 
-/// The same client for plain writes: it sends one again only where it was refused for now.
+/// The same client for plain writes: it repeats a write only if the write was refused for now.
 ///
-/// A write whose answer was lost may be done. Sent again, a condition would meet the write itself, so that what this call
-/// stored would be told as a duplicate of another's; and what is added would be added twice. So it ends as it is, unknown: the
-/// call fails, and whoever repeats it finds the intake marker that it left. Transactions carry a token, and reads do nothing.
+/// A write whose answer was lost may be done. If it were sent again, its condition would meet the write itself, and this call
+/// would report what it stored as a duplicate of another's; an addition would be made twice. So such a write ends as unknown: the
+/// call fails, and whoever repeats it finds the intake marker that it left. Transactions carry a token, and reads change nothing,
+/// so both may be repeated.
 pub(crate) fn only_refused(client: &Client) -> Client {
     let config = client.config().to_builder();
     Client::from_conf(config.retry_classifier(OnlyRefused).build())
@@ -94,7 +96,7 @@ impl ClassifyRetry for OnlyRefused {
         "only what was refused"
     }
 
-    /// After all others, whose verdict it looks at.
+    /// This classifier runs after all others, because it looks at their verdict.
     fn priority(&self) -> RetryClassifierPriority {
         RetryClassifierPriority::run_after(RefusedForNow.priority())
     }

@@ -13,12 +13,12 @@ use super::fault::{Fault, StoreError, failed, faults};
 use super::item::{NewItem, key_item};
 use super::keys::Key;
 
-/// Most items of a transaction (DynamoDB's limit).
+/// The most items of a transaction (DynamoDB's limit).
 pub(crate) const TRANSACTION_ITEMS_MAX: usize = 100;
-/// Most bytes of a transaction: DynamoDB takes 4 MiB; an eighth is left for names and keys.
+/// The most bytes of a transaction: DynamoDB takes 4 MiB, and an eighth of that is left for names and keys.
 pub(crate) const TRANSACTION_BYTES_MAX: usize = 3_500_000;
 
-/// What an update of a few attributes has at most.
+/// The most bytes of an update of a few attributes.
 const UPDATE_BYTES: usize = 256;
 
 /// One write of a transaction.
@@ -29,8 +29,8 @@ pub(crate) struct Write {
 }
 
 impl Write {
-    /// A write of one kind: what the SDK built of it, and where that stands among the kinds. What cannot be built fails the
-    /// transaction, so that none goes without it.
+    /// A write of one kind: what the SDK built of it, and which kind that is. A write that cannot be built fails the whole
+    /// transaction, so that the transaction never goes out without it.
     pub(crate) fn new<T>(
         built: Result<T, BuildError>,
         into: impl FnOnce(TransactWriteItemBuilder, T) -> TransactWriteItemBuilder,
@@ -46,7 +46,7 @@ impl Write {
         Self { item, bytes }
     }
 
-    /// The same write, that cannot be made where a value of it cannot be written as JSON.
+    /// The same write; it fails its transaction if one of its values could not be written as JSON.
     pub(crate) fn unless(mut self, unwritable: Option<serde_json::Error>) -> Self {
         if let Some(error) = unwritable {
             self.item = Err(error.into());
@@ -63,12 +63,12 @@ impl Write {
 #[derive(Debug)]
 pub(crate) enum Transacted {
     Done,
-    /// Nothing was written; a fault for each write, in their order.
+    /// Nothing was written. There is a fault for each write, in the order of the writes.
     Cancelled(Vec<Fault>),
 }
 
 impl Store {
-    /// A put for a transaction.
+    /// A put as a write of a transaction.
     pub(crate) fn put_write(&self, item: NewItem, condition: Option<Condition>) -> Write {
         let bytes = item.bytes();
         let condition = condition.unwrap_or_default();
@@ -82,7 +82,7 @@ impl Store {
         Write::new(put, TransactWriteItemBuilder::put, bytes).unless(item.unwritable)
     }
 
-    /// A delete for a transaction.
+    /// A delete as a write of a transaction.
     pub(crate) fn delete_write(&self, key: &Key, condition: Option<Condition>) -> Write {
         let condition = condition.unwrap_or_default();
         let delete = Delete::builder()
@@ -96,7 +96,7 @@ impl Store {
         Write::new(delete, TransactWriteItemBuilder::delete, bytes)
     }
 
-    /// A condition alone, for a transaction.
+    /// A condition alone as a write of a transaction.
     pub(crate) fn check_write(&self, key: &Key, condition: Condition) -> Write {
         let check = ConditionCheck::builder()
             .table_name(&*self.table)
@@ -109,7 +109,7 @@ impl Store {
         Write::new(check, TransactWriteItemBuilder::condition_check, bytes)
     }
 
-    /// An update for a transaction.
+    /// An update as a write of a transaction.
     pub(crate) fn update_write(
         &self,
         key: &Key,
@@ -129,7 +129,7 @@ impl Store {
         Write::new(update, TransactWriteItemBuilder::update, UPDATE_BYTES)
     }
 
-    /// Writes all or nothing. At most [`TRANSACTION_ITEMS_MAX`] items.
+    /// Makes all writes or none. They may be at most [`TRANSACTION_ITEMS_MAX`] items.
     pub(crate) async fn transact(&self, writes: Vec<Write>) -> Result<Transacted, StoreError> {
         let count = writes.len();
         let items = writes.into_iter().map(|write| write.item);
@@ -151,7 +151,7 @@ impl Store {
         let Some(mut faults) = faults(cancelled) else {
             return Err(failed("TransactWriteItems", error));
         };
-        // One reason a write; fewer would be read as a conflict of the rest.
+        // Each write needs one reason. If there are fewer, the writes without one are treated as conflicts.
         faults.resize(count, Fault::Passing);
         Ok(Transacted::Cancelled(faults))
     }

@@ -20,7 +20,7 @@ impl Preset {
     /// All presets.
     pub const ALL: [Self; 3] = [Self::Redbox, Self::YespoV1, Self::YespoV2];
 
-    /// The preset's name.
+    /// The name of the preset, as the interface spells it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Redbox => "redbox",
@@ -29,12 +29,12 @@ impl Preset {
         }
     }
 
-    /// The preset of a name.
+    /// The preset with this name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|preset| preset.name() == name)
     }
 
-    /// Its settings; currencies are kept apart.
+    /// The settings of the preset. No currency is set, so currencies are kept apart.
     pub fn settings(self) -> Settings {
         let redbox = self == Self::Redbox;
         let rule = |kinds: &[EventKind]| ChannelRule {

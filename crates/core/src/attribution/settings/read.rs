@@ -1,4 +1,4 @@
-//! Settings as they come in: every unknown field and value is named at once (rule 4.1).
+//! The reader of submitted settings. It names every unknown field and value at once (rule 4.1).
 
 use std::collections::BTreeMap;
 
@@ -7,33 +7,33 @@ use serde_json::{Map, Value};
 use super::{ChannelRule, Preset, Settings};
 use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::order::Status;
-use crate::record::{Code, Problem};
+use crate::record::{Code, RecordProblem};
 use crate::value::id::ID_BYTES_MAX;
 use crate::value::money::Currency;
 use crate::value::time::{HOUR_MS, Span};
 
-/// Most bytes of settings as JSON: a stored item has 400 KB.
+/// The most bytes of settings as JSON. A stored item has at most 400 KB.
 const SETTINGS_BYTES_MAX: usize = 300_000;
-/// Most excluded tags.
+/// The most excluded tags.
 const EXCLUDED_TAGS_MAX: usize = 1_000;
-/// Most providers.
+/// The most mail providers.
 const PROVIDERS_MAX: usize = 50;
-/// Longest text of a provider, in bytes: a verification key is a few hundred.
+/// The longest text of a provider, in bytes. A verification key has a few hundred.
 const PROVIDER_BYTES_MAX: usize = 4_096;
 
 impl Settings {
-    /// Understands a settings object. `window_ms_max` is the longest window allowed: the look-back, in files 52 weeks.
+    /// Reads a settings object. `window_ms_max` is the longest window allowed: the look-back, or 52 weeks in runs over files.
     ///
     /// # Errors
-    /// Every unknown field and value at once; `currency` where a preset needs one.
-    pub fn read(value: &Value, window_ms_max: i64) -> Result<Self, Vec<Problem>> {
+    /// A problem for every unknown field and value; one for `currency` where a preset needs it.
+    pub fn read(value: &Value, window_ms_max: i64) -> Result<Self, Vec<RecordProblem>> {
         let Value::Object(fields) = value else {
-            return Err(vec![Problem::whole(
+            return Err(vec![RecordProblem::whole(
                 Code::WrongType,
                 "settings are a JSON object",
             )]);
         };
-        let mut reader = Reader {
+        let mut reader = SettingsReader {
             prefix: String::new(),
             problems: Vec::new(),
         };
@@ -81,7 +81,7 @@ impl Settings {
             let detail = format!("currency: {} needs one, like \"USD\"", preset.name());
             reader
                 .problems
-                .push(Problem::of("currency", Code::Missing, detail));
+                .push(RecordProblem::of("currency", Code::Missing, detail));
         }
         if let Some(value) = present(fields, "channels") {
             settings.channels = reader.channels(value, window_ms_max);
@@ -147,7 +147,7 @@ impl Settings {
             let detail = format!(
                 "these settings have {bytes} bytes as JSON, and may have {SETTINGS_BYTES_MAX}"
             );
-            let problem = Problem::whole(Code::UnknownValue, detail);
+            let problem = RecordProblem::whole(Code::UnknownValue, detail);
             reader.problems.push(problem);
         }
         if reader.problems.is_empty() {
@@ -162,18 +162,18 @@ fn by_name<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
     serde_json::from_value(Value::String(name.to_owned())).ok()
 }
 
-/// `null` = left out.
+/// The value of a field. A `null` is the same as a field that is left out.
 fn present<'v>(fields: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
     fields.get(name).filter(|value| !value.is_null())
 }
 
-/// Collects every problem of an object, under the dotted name of where it stands.
-struct Reader {
+/// Collects every problem of an object. `prefix` is the dotted name of the place where the object is.
+struct SettingsReader {
     prefix: String,
-    problems: Vec<Problem>,
+    problems: Vec<RecordProblem>,
 }
 
-impl Reader {
+impl SettingsReader {
     fn name(&self, field: &str) -> String {
         if self.prefix.is_empty() {
             field.to_owned()
@@ -189,7 +189,7 @@ impl Reader {
             Code::Missing => format!("{name} is needed: {expected}"),
             _ => format!("{name} is {expected}"),
         };
-        self.problems.push(Problem::of(&name, code, detail));
+        self.problems.push(RecordProblem::of(&name, code, detail));
     }
 
     fn unknown_fields(&mut self, fields: &Map<String, Value>, known: &[&str]) {

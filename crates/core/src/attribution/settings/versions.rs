@@ -1,4 +1,4 @@
-//! Versions of the settings, and which is in force when (rule 4.1).
+//! The versions of the settings, and which version is in force at which time (rule 4.1).
 
 use serde::{Deserialize, Serialize};
 
@@ -8,20 +8,20 @@ use crate::value::time::Instant;
 /// One saved version of the settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
-    /// From 1.
+    /// The number of the version, counted from 1.
     pub version: u32,
-    /// In force from here on, unless replaced.
+    /// When the version was saved, in UTC. It is in force from then on, unless it was replaced.
     pub saved_at: Instant,
-    /// The key's name.
+    /// The name of the access key that saved the version.
     pub saved_by: String,
-    /// Replaced before the marketplace held its first order: in force for no instant.
+    /// True where the version was replaced before the marketplace had its first order. Such a version was never in force.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replaced: bool,
-    /// What was saved.
+    /// The settings that were saved.
     pub settings: Settings,
 }
 
-/// All versions of a marketplace's settings, oldest first; at least one is not replaced.
+/// All versions of a marketplace's settings, oldest first. At least one is not replaced.
 #[derive(Debug, Clone)]
 pub struct Versions(Vec<Version>);
 
@@ -35,7 +35,7 @@ impl Versions {
             .then_some(Self(versions))
     }
 
-    /// One version that covers everything, as in file runs.
+    /// A single version that is in force at all times, as in runs over files.
     pub fn only(settings: Settings) -> Self {
         Self(vec![Version {
             version: 1,
@@ -46,17 +46,18 @@ impl Versions {
         }])
     }
 
-    /// All of them, oldest first.
+    /// All versions, oldest first.
     pub fn all(&self) -> &[Version] {
         &self.0
     }
 
-    /// The newest.
+    /// The newest version.
     pub fn newest(&self) -> &Version {
         &self.0[self.0.len() - 1]
     }
 
-    /// The place in [`Versions::all`] of the version in force at an instant: the last saved by then; the first covers what was before.
+    /// The index in [`Versions::all`] of the version in force at an instant. It is the last version saved by then. The first
+    /// version also covers the time before it.
     pub fn place_at(&self, at: Instant) -> usize {
         let standing = |i: &usize| !self.0[*i].replaced;
         let saved = (0..self.0.len())

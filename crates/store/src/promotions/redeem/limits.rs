@@ -1,4 +1,4 @@
-//! Lays out for `core` what is left of a redemption's limits, and keeps what `core` made of it.
+//! Gives `core` what is left of a redemption's limits, and keeps what `core` made of it.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,8 @@ use super::load::{PoolOf, TransactionPlan};
 use crate::table::fault::StoreError;
 
 impl TransactionPlan<'_> {
-    /// Takes what a success uses: all of it or, where a limit has not enough, nothing; but what a till has honoured already, all of
-    /// it. Says which limits had not enough.
+    /// Takes what a success uses: all of it or, if one limit is too low, nothing. A redemption that a till has already honoured
+    /// always takes all of it. The answer says which limits were too low.
     pub(super) fn use_up(
         &mut self,
         fact: &RedemptionFact,
@@ -29,7 +29,7 @@ impl TransactionPlan<'_> {
             Taking::Enough => BTreeSet::new(),
             Taking::Short(short) if honoured => short,
             Taking::Short(short) => return Ok(short),
-            // Nothing of this plan is written: it is made again with all shards.
+            // Nothing of this plan is written. It is made again after all shards were read.
             Taking::Unread(unread) => {
                 self.unknown
                     .extend(unread.into_iter().map(|limit| PoolOf::new(limit, fact)));
@@ -84,7 +84,7 @@ impl TransactionPlan<'_> {
         self.name_order(fact, -1)
     }
 
-    /// What is left for a redemption.
+    /// What is left of each limit that applies to a redemption.
     fn limits(
         &mut self,
         fact: &RedemptionFact,
@@ -108,7 +108,7 @@ impl TransactionPlan<'_> {
         })
     }
 
-    /// Keeps what is left afterwards. What a customer may still have follows from the promotion account.
+    /// Keeps what is left afterwards. The customer's own limit needs no place, because it follows from the promotion account.
     fn keep(&mut self, fact: &RedemptionFact, limits: Limits) -> Result<(), StoreError> {
         let id = &fact.submitted.promotion_id;
         if let Some(code) = &fact.submitted.voucher_code {
@@ -120,7 +120,7 @@ impl TransactionPlan<'_> {
         Ok(())
     }
 
-    /// A success that names an order, more or less.
+    /// Counts one more success that names an order, or one fewer.
     pub(super) fn name_order(
         &mut self,
         fact: &RedemptionFact,
@@ -135,7 +135,7 @@ impl TransactionPlan<'_> {
         open.link.adds = match &open.order {
             _ if open.link.named == 0 => None,
             Some(order) => adds(order, &versions),
-            // What expired adds what it added.
+            // An expired order keeps adding what it added before.
             None => open.link.adds,
         };
         Ok(())

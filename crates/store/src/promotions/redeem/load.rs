@@ -1,4 +1,4 @@
-//! What was read for some jobs, and what they make of it; nothing is written before all of it is planned.
+//! What was read for some requests, and what they make of it. Nothing is written before all requests are planned.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -25,7 +25,7 @@ use crate::table::fault::StoreError;
 use crate::table::item::{Item, data, expired, item_bytes, number};
 use crate::table::keys::{self, Key, PROMOTION_SHARDS};
 
-/// A limit: of a promotion, or of one of its vouchers.
+/// What a limit belongs to: a promotion, or one of its vouchers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct PoolOf {
     pub(super) promotion: PromotionId,
@@ -33,7 +33,7 @@ pub(super) struct PoolOf {
 }
 
 impl PoolOf {
-    /// The limit that a redemption meets.
+    /// The owner of the limit that a redemption meets.
     pub(super) fn new(limit: Limit, fact: &RedemptionFact) -> Self {
         let code = fact.submitted.voucher_code.as_ref();
         Self {
@@ -58,7 +58,7 @@ impl PoolOf {
     }
 }
 
-/// What a job is about.
+/// What a request is about.
 pub(super) struct Subject {
     pub(super) promotion_id: PromotionId,
     pub(super) customer_id: CustomerId,
@@ -135,8 +135,9 @@ impl Subject {
     }
 }
 
-/// Most bytes of a promotion account as it is stored; an item has 400 KB, and the records of a chunk must find room. Thousands of redemptions of
-/// one promotion by one customer: a till that sells to nobody by name. What comes beyond is counted and belongs to no assignment.
+/// The most bytes of a promotion account as it is stored. An item has 400 KB, and the records of a chunk must still find room.
+/// The limit holds thousands of redemptions of one promotion by one customer, as of a till that does not ask for names. What
+/// comes beyond is counted, but belongs to no assignment.
 const ACCOUNT_BYTES_MAX: usize = 250_000;
 
 fn is_full(account: &Item) -> bool {
@@ -149,15 +150,15 @@ pub(super) struct OpenAccount {
     pub(super) before: AccountFigures,
     pub(super) version: i64,
     pub(super) changed: bool,
-    /// It takes no more.
+    /// True if the account takes no more.
     pub(super) full: bool,
-    /// Successes that stand beside it, as they were and as they become, and the version of their count.
+    /// How many successes are counted outside the account: before the plan, and after it. Their count has a version of its own.
     pub(super) beside: [i64; 2],
     pub(super) beside_version: i64,
 }
 
 impl OpenAccount {
-    /// Successes that stand.
+    /// Successes that were not taken back.
     pub(super) fn successes(&self) -> i64 {
         self.account.successes() + self.beside[1]
     }
@@ -165,7 +166,7 @@ impl OpenAccount {
 
 /// A voucher, as it was and as it becomes.
 pub(super) struct OpenVoucher {
-    /// It was made; else only its uses are known.
+    /// The stored voucher; `None` if it was not made yet and only its uses are known.
     pub(super) made: Option<StoredVoucher>,
     pub(super) disabled: bool,
     pub(super) was_assigned: bool,
@@ -173,7 +174,7 @@ pub(super) struct OpenVoucher {
     pub(super) pool: Option<Pool>,
     pub(super) uses: i64,
     pub(super) opened: i64,
-    /// What is opened depends on what lies in the head.
+    /// True if the number of opened uses depends on what is in the root.
     pub(super) by_head: bool,
 }
 
@@ -187,7 +188,8 @@ impl OpenVoucher {
     }
 }
 
-/// The voucher of a code, by the item where it lies or would lie: uses and assignments may be there before it is made.
+/// The voucher of a code, by the item where it is or would be stored. The item may have uses and assignments before the voucher
+/// is made.
 pub(crate) fn voucher_state(item: Option<&Item>) -> VoucherState {
     let has = |attribute| item.is_some_and(|item| item.contains_key(attribute));
     VoucherState {
@@ -200,20 +202,21 @@ pub(crate) fn voucher_state(item: Option<&Item>) -> VoucherState {
 /// A voucher as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredVoucher {
-    /// How often it may be used; any number of times where there is none.
+    /// How often the voucher may be used; `None` if there is no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<i64>,
     pub(crate) made_at: Instant,
-    /// The call that made it, where it named itself: whoever goes on with it knows its own.
+    /// The call that made the voucher, if that call named itself. Whoever goes on with the call recognises its own vouchers by
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) made_by: Option<String>,
 }
 
-/// From this limit on a voucher's uses are spread over shards.
+/// The smallest limit for which a voucher's uses are spread over shards.
 const SPREAD_LIMIT_MIN: i64 = 100;
 
 impl StoredVoucher {
-    /// Its uses are spread over shards, for many may want it at once.
+    /// True if the voucher's uses are spread over shards, because many customers may want it at once.
     pub(crate) fn is_spread(&self) -> bool {
         self.limit.is_none_or(|limit| limit >= SPREAD_LIMIT_MIN)
     }
@@ -223,17 +226,17 @@ pub(super) struct OpenLink {
     pub(super) link: Link,
     pub(super) before: Link,
     pub(super) version: i64,
-    /// The order's standing copy, as it lies in the table.
+    /// The order's standing copy, as it is stored.
     pub(super) standing: Option<AttributeValue>,
     pub(super) order: Option<Order>,
 }
 
-/// All that was read for some jobs, and what they change.
+/// Everything that was read for some requests, and what they change.
 pub(super) struct TransactionPlan<'m> {
     pub(super) market: &'m Market,
     pub(super) shard: u8,
     pub(super) now: Instant,
-    /// The place of the record that is planned, among those of its call.
+    /// The place of the record that is being planned, among those of its call.
     pub(super) place: usize,
     pub(super) items: HashMap<Key, Item>,
     pub(super) versions: Option<Versions>,
@@ -246,11 +249,11 @@ pub(super) struct TransactionPlan<'m> {
     pub(super) links: BTreeMap<(OrderId, PromotionId), OpenLink>,
     pub(super) facts: BTreeMap<Key, (RedemptionFact, i64)>,
     pub(super) assignments: BTreeMap<Key, (AssignmentFact, i64)>,
-    /// What is counted beside full promotion accounts: by promotion, what it was and what it becomes.
+    /// What is counted outside full promotion accounts: for each promotion, the state before the plan and the state after it.
     pub(super) loose: Vec<(PromotionId, Account, Account)>,
-    /// Limits of which all shards were read.
+    /// The limits for which all shards were read.
     pub(super) whole: BTreeSet<PoolOf>,
-    /// Limits of which all shards have to be read.
+    /// The limits for which all shards must still be read.
     pub(super) unknown: BTreeSet<PoolOf>,
 }
 
@@ -297,8 +300,8 @@ impl<'m> TransactionPlan<'m> {
         Ok(())
     }
 
-    /// Where successes are counted that a full promotion account does not hold; `None` where the promotion account, which was read, has much room: it
-    /// grows only, give or take how well it packs.
+    /// The key of the count of the successes that a full promotion account does not hold; `None` if the account, which was read,
+    /// has much room left. An account only grows, except that it may compress a little better.
     pub(super) fn beside_account(&self, subject: &Subject) -> Option<Key> {
         let (customer, promotion) = (&subject.customer_id, &subject.promotion_id);
         let account = self
@@ -318,7 +321,7 @@ impl<'m> TransactionPlan<'m> {
         amount(self.items.get(key), attribute)
     }
 
-    /// A redemption that is stored, and its version.
+    /// A stored redemption, and its version.
     pub(super) fn fact(&mut self, key: &Key) -> Result<Option<(RedemptionFact, i64)>, StoreError> {
         if let Some(known) = self.facts.get(key) {
             return Ok(Some(known.clone()));
@@ -328,7 +331,7 @@ impl<'m> TransactionPlan<'m> {
             .transpose()
     }
 
-    /// The version of an item, whether it expired or not; 0 where there is none.
+    /// The version of an item, whether it is expired or not; 0 if there is none.
     pub(super) fn version(&self, key: &Key) -> i64 {
         let item = self.items.get(key);
         item.and_then(|item| number(item, "v")).unwrap_or(0)
@@ -341,7 +344,7 @@ impl<'m> TransactionPlan<'m> {
             .data(&fact)
             .expires(expires)
             .next_version(version);
-        // Written once: what changes it again in this transaction stands on the same version.
+        // The fact is written once: a second change in this transaction is made under the same version.
         self.facts.insert(key, (fact, version));
     }
 
@@ -447,7 +450,7 @@ impl<'m> TransactionPlan<'m> {
         pool
     }
 
-    /// The cap's pool, and the budget's, where the promotion has them.
+    /// Opens the pools of the promotion's cap and budget, if it has them.
     pub(super) fn open_pools(&mut self, promotion: &Promotion) {
         let id = &promotion.promotion_id;
         let of = PoolOf {
@@ -464,7 +467,7 @@ impl<'m> TransactionPlan<'m> {
         }
     }
 
-    /// The key of an order, where its pointer was read.
+    /// The key of an order, if the order's pointer was read.
     pub(super) fn order_key(&self, order: &OrderId) -> Result<Option<Key>, StoreError> {
         let pointer = self.items.get(&keys::order_pointer(&self.market.id, order));
         pointer
@@ -475,7 +478,7 @@ impl<'m> TransactionPlan<'m> {
             .transpose()
     }
 
-    /// An assignment that is stored, and its version.
+    /// A stored assignment, and its version.
     pub(super) fn assignment(
         &self,
         key: &Key,

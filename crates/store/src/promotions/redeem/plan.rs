@@ -1,4 +1,4 @@
-//! What becomes of a record: `core` judges it by what was read, and what follows is laid down here as changes.
+//! What becomes of a record: `core` judges it by what was read, and this module turns the outcome into changes.
 
 use revtrail_core::promotion::Promotion;
 use revtrail_core::promotion::account::{Account, Offer, Use};
@@ -7,7 +7,7 @@ use revtrail_core::promotion::limits::{Limit, cost, cost_of_redeem};
 use revtrail_core::promotion::redemption::{
     Assignment, Outcome, Redemption, Refusal, Rollback, Stated,
 };
-use revtrail_core::record::{Code, Problem};
+use revtrail_core::record::{Code, RecordProblem};
 use revtrail_core::value::id::{PromotionId, RedemptionId};
 use revtrail_core::value::time::{DAY_MS, Instant};
 
@@ -94,7 +94,7 @@ impl TransactionPlan<'_> {
         self.place_assignment(key, fact, version)
     }
 
-    /// Takes an assignment in that waits, where it still does and says what was read.
+    /// Takes in an assignment that waits, if it still waits and still says what was read.
     fn admit_assignment(&mut self, submitted: &Assignment) -> Result<Taken, StoreError> {
         let key = keys::assignment(&self.market.id, &submitted.assignment_id);
         let known = self.assignment(&key)?;
@@ -194,7 +194,7 @@ impl TransactionPlan<'_> {
     ) {
         let id = &self.market.id;
         let entry = keys::quarantined(id, promotion, arrived_at, self.place, redeemed, record);
-        // No fact that waits now is kept longer, by whatever clock it came.
+        // No fact that waits now is kept longer than this, whatever clock set its time.
         let over = self.now.plus_ms(self.market.retention.keep_ms() + DAY_MS);
         self.changes.at(&entry).mark("q").expires(over);
         self.changes
@@ -252,7 +252,7 @@ impl TransactionPlan<'_> {
             from: known.source.as_ref(),
             earlier: &known.earlier,
         };
-        // A rollback is of the redemption, whatever copy of it stands; only a success has one.
+        // A rollback belongs to the redemption, whatever copy of it is current. Only a success has a rollback.
         let was_taken_back = known.rolled_back.is_some();
         if (submitted.is_rolled_back && !was_taken_back)
             || (was_taken_back && submitted.result == Outcome::Failure)
@@ -267,7 +267,7 @@ impl TransactionPlan<'_> {
         self.place_redemption(key, fact, version, Some(&known))
     }
 
-    /// Takes a redemption in that waits, where it still does and says what was read.
+    /// Takes in a redemption that waits, if it still waits and still says what was read.
     fn admit_redemption(&mut self, submitted: &Redemption) -> Result<Taken, StoreError> {
         let key = keys::redemption(&self.market.id, &submitted.redemption_id);
         let known = self.fact(&key)?;
@@ -292,7 +292,7 @@ impl TransactionPlan<'_> {
         Ok(Taken::Accepted)
     }
 
-    /// Counts a redemption that comes in, or lets it wait for its promotion; `instead` of one that waits.
+    /// Counts a redemption that comes in, or lets it wait for its promotion; `instead` is the waiting one that it replaces.
     fn place_redemption(
         &mut self,
         key: Key,
@@ -303,7 +303,8 @@ impl TransactionPlan<'_> {
         let id = fact.submitted.promotion_id.clone();
         let promotion = self.promotion(&id)?;
         if let Some((promotion, _)) = &promotion {
-            // By a clock that is behind the one by which the promotion was made: what comes in now does not come before that.
+            // This clock may be behind the one by which the promotion was made. What comes in now cannot have happened before
+            // that.
             if fact.submitted.redeemed_at.is_none() {
                 fact.at = fact.at.max(promotion.created_at);
             }
@@ -344,7 +345,7 @@ impl TransactionPlan<'_> {
         Ok(())
     }
 
-    /// Counts a redemption that its till has honoured, and flags the limits that had not enough.
+    /// Counts a redemption that its till has honoured, and flags the limits that were too low.
     fn count_redemption(
         &mut self,
         key: Key,
@@ -360,13 +361,13 @@ impl TransactionPlan<'_> {
         self.enter(key, fact, version)
     }
 
-    /// What waits and cannot be taken in goes on waiting, and says why.
+    /// Lets a record that cannot be taken in go on waiting, with the reason.
     fn go_on_waiting(
         &mut self,
         key: Key,
         mut fact: RedemptionFact,
         version: i64,
-        problem: &Problem,
+        problem: &RecordProblem,
     ) {
         if let Some(waits) = &mut fact.waits
             && waits.problem.as_ref() != Some(problem)
@@ -382,7 +383,7 @@ impl TransactionPlan<'_> {
         let Some((promotion, _)) = self.promotion(&submitted.promotion_id)? else {
             return Ok(Redeemed::NoPromotion);
         };
-        // Whether it was asked for here or reported: the same is answered the same.
+        // The same redemption gets the same answer, whether it was asked for here or reported.
         if let Some((fact, _)) = known {
             let copy = admission::copy(&fact.submitted.stated(), &submitted.stated(), false);
             return Ok(match fact.refusal {
@@ -391,7 +392,8 @@ impl TransactionPlan<'_> {
                 None => Redeemed::Success,
             });
         }
-        // By a clock behind the one by which it was made: not before it was tracked either.
+        // This clock may be behind the one by which the promotion was made. A redeem now cannot be before the promotion was
+        // tracked.
         let made = self.now.max(promotion.created_at);
         let mut fact = RedemptionFact::new(submitted.clone(), Way::Redeem, self.now);
         match tracked(made, &promotion).and_then(|()| cost_of_redeem(submitted, &promotion)) {
@@ -434,7 +436,7 @@ impl TransactionPlan<'_> {
             Some(code) => Some(self.voucher(&submitted.promotion_id, code)?.state()),
             None => None,
         };
-        // No refusal asks for the assignment or the order.
+        // No refusal depends on the assignment or on the order.
         let known = Surroundings {
             promotion,
             voucher,
@@ -571,7 +573,7 @@ impl TransactionPlan<'_> {
     }
 }
 
-/// A promotion account of one redemption, and no assignment.
+/// A promotion account with one redemption and no assignment.
 fn alone(used: Use) -> Account {
     Account {
         uses: vec![used],
@@ -579,22 +581,22 @@ fn alone(used: Use) -> Account {
     }
 }
 
-/// What there is of an id, when a second record of it comes.
+/// What is known of an id when a second record with it comes.
 struct Second<'a> {
-    /// The id's field.
+    /// The name of the id's field.
     id: &'static str,
-    /// What the first says.
+    /// What the first record says.
     known: Stated,
-    /// It waits for its promotion.
+    /// True if the first record waits for its promotion.
     waits: bool,
-    /// Where it came from.
+    /// The source of the first record.
     from: Option<&'a String>,
-    /// Where those came from whose place it took.
+    /// The sources of the records that the first one replaced.
     earlier: &'a [String],
 }
 
 impl Second<'_> {
-    /// What becomes of the second record; `None` where it takes the place of the first.
+    /// What becomes of the second record; `None` if it replaces the first.
     fn is(&self, copy: &Stated, source: Option<&String>) -> Option<Taken> {
         if source.is_some_and(|source| self.earlier.contains(source)) {
             return Some(Taken::Quarantined);
@@ -608,15 +610,15 @@ impl Second<'_> {
         }
     }
 
-    fn conflict(&self, field: &str) -> Problem {
+    fn conflict(&self, field: &str) -> RecordProblem {
         let id = self.id;
         let detail = format!("{id}: there is one with this id whose {field} is another; it stands");
-        Problem::of(id, Code::Conflict, detail)
+        RecordProblem::of(id, Code::Conflict, detail)
     }
 }
 
-/// Why a record is not taken that says of itself that it was taken back.
-fn never_taken_in() -> Problem {
+/// Why a record is rejected that says of itself that it was taken back.
+fn never_taken_in() -> RecordProblem {
     let detail = "result: \"rolled_back\" is said of a redemption that is known: send it as a success, then its rollback";
-    Problem::of("result", Code::UnknownValue, detail)
+    RecordProblem::of("result", Code::UnknownValue, detail)
 }

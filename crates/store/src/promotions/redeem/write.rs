@@ -1,4 +1,4 @@
-//! From what was planned to the changes of items, one for each item.
+//! Turns what was planned into changes of items, one for each item.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::table::fault::StoreError;
 use crate::table::keys;
 
 impl TransactionPlan<'_> {
-    /// Everything that changed, as changes of items.
+    /// Everything that was planned, as changes of items.
     pub(super) fn close(mut self) -> Result<Changes, StoreError> {
         let id = &self.market.id;
         let mut moved: BTreeSet<PromotionId> = BTreeSet::new();
@@ -80,7 +80,7 @@ impl TransactionPlan<'_> {
                 }
             }
             if open.by_head {
-                // Whether a use that is given back opens one depends on how many are overdrawn, and the other way round.
+                // Whether giving a use back opens one depends on how many are overdrawn, and so does the reverse.
                 let read = self.items.get(&head).and_then(|item| item.get("l"));
                 self.changes.at(&head).require("l", read.cloned());
             }
@@ -137,7 +137,7 @@ impl TransactionPlan<'_> {
     }
 }
 
-/// Writes what was taken of a place, on condition that it is there.
+/// Writes what was taken from one place, on condition that the place still holds enough.
 fn take(taken: LevelChange, attribute: &str, change: &mut ItemChange) {
     change.add(attribute, taken.add);
     if let Some(least) = taken.at_least {
