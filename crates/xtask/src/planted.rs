@@ -346,7 +346,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "a_use_taken_that_is_not_there",
         file: "crates/store/src/promotions/redeem/write.rs",
         text: "change.require_least(attribute, least)",
-        with: "{ let _ = (least, &change); }",
+        with: "{ let _ = least; change }",
         found_by: LAST_USE,
     },
     Mutant {
