@@ -196,7 +196,11 @@ pub async fn compare(service: &Service, world: &naive::World, rng: &mut Rng) {
             .unwrap()
             .iter()
             .for_each(|(class, n)| assert_eq!(&classes["orders"][class], n, "{class}"));
-        assert_eq!(n("orders", "received"), world.orders.len() as i64 + 1);
+        assert_eq!(
+            n("orders", "received"),
+            world.orders.len() as i64 + 1,
+            "{classes}"
+        );
     }
     assert_eq!(
         n("orders", "received"),
