@@ -3,6 +3,7 @@
 
 pub mod envelope;
 mod fold;
+mod message;
 mod plan;
 mod settle;
 mod verify;
@@ -135,7 +136,7 @@ impl Attributor {
             // A job that is gone is done.
             None => Ok(Vec::new()),
             // Work that was asked for is only taken over by the plan of a run.
-            Some(job) if job.is_asked() => Ok(vec![plan::message_plan(&market, None)]),
+            Some(job) if job.is_asked() => Ok(vec![message::message_plan(&market, None)]),
             Some(job) => {
                 let worked = self.work(&market, &job, until).await;
                 if worked.is_err()
@@ -169,7 +170,7 @@ impl Attributor {
                 let mut rest = job.clone();
                 rest.recomputed = Some(recomputed);
                 market.jobs().hand_over(&rest, job.work.clone()).await?;
-                return Ok(vec![plan::message(market, job)]);
+                return Ok(vec![message::message(market, job)]);
             }
         }
         let (invocation, mut messages) = match job.work.clone() {
@@ -189,7 +190,7 @@ impl Attributor {
             }
         };
         match invocation {
-            JobEnd::HandedOver => messages.push(plan::message(market, job)),
+            JobEnd::HandedOver => messages.push(message::message(market, job)),
             JobEnd::Done => messages.extend(settle::settle_after(market, job, until).await?),
         }
         Ok(messages)

@@ -18,6 +18,7 @@ use revtrail_store::market::Market;
 use revtrail_store::market::campaigns::merge_observed;
 use revtrail_store::table::keys::MARKER_SHARDS;
 
+use crate::message::{message, message_plan};
 use crate::settle::settle;
 use crate::{AttributorError, JobEnd, JobLimits, Until};
 
@@ -152,22 +153,6 @@ async fn plan_run(
     }
     messages.extend(settle(market, until).await?);
     Ok(messages)
-}
-
-/// The message that points at a job.
-pub(crate) fn message(market: &Market, job: &Job) -> JobMessage {
-    JobMessage::Work {
-        marketplace: market.id().clone(),
-        job_id: job.job_id.clone(),
-    }
-}
-
-/// The message that asks for a plan.
-pub(crate) fn message_plan(market: &Market, run_id: Option<&str>) -> JobMessage {
-    JobMessage::Plan {
-        marketplace: market.id().clone(),
-        run_id: run_id.map(str::to_owned),
-    }
 }
 
 /// The messages that point at the jobs of runs. Jobs that plan others come first, because they leave out customers whom a waiting

@@ -4,7 +4,7 @@ use revtrail_store::jobs::job::{Job, JobMessage, Work};
 use revtrail_store::jobs::runs::{Run, RunState, SAMPLE_CUSTOMERS, Sample};
 use revtrail_store::market::Market;
 
-use crate::plan::{message, message_plan};
+use crate::message::{message, message_plan};
 use crate::{AttributorError, Until};
 
 /// The milliseconds after which a run that is not planned has died. What it did not plan is in intake markers, or in jobs that

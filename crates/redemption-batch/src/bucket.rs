@@ -11,7 +11,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPa
 use revtrail_aws::environment::{BadEnvironment, credentials, https, needed, region, timeouts};
 use tokio::runtime::Handle;
 
-use crate::files::FilesError;
+use crate::fault::FilesError;
 
 /// The bytes of a range that is read, and of a part that is written. S3 takes parts from 5 MiB on, and at most 10,000 of them.
 const PART_BYTES: usize = 8 << 20;

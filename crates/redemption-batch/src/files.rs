@@ -12,42 +12,7 @@ use sha2::{Digest, Sha256};
 
 #[cfg(feature = "lambda")]
 pub use crate::bucket::Bucket;
-
-/// Why a file cannot be read, or a result cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub enum FilesError {
-    /// The file no longer exists.
-    #[error("the file is gone")]
-    Vanished,
-    /// The content of the file is not the one that was announced.
-    #[error("the file was overwritten")]
-    Overwritten,
-    /// The file was written to while it was read, and its time was set back. Nobody can say which rows were read of which
-    /// content.
-    #[error("the file was written into while it was read: put it there again under another name")]
-    Mixed,
-    /// The storage does not work; the same call may be tried again.
-    // The file's name may be anything, so it stays out of the log.
-    #[error("failed to {what} a file: {why}")]
-    Failed {
-        /// The operation that was tried.
-        what: &'static str,
-        /// The key of the file.
-        key: String,
-        /// Why the operation failed.
-        why: String,
-    },
-}
-
-impl FilesError {
-    pub(crate) fn failed(what: &'static str, key: &str, why: impl ToString) -> Self {
-        Self::Failed {
-            what,
-            key: key.to_owned(),
-            why: why.to_string(),
-        }
-    }
-}
+use crate::fault::FilesError;
 
 /// Where files and results are stored. It is cheap to clone.
 #[derive(Debug, Clone)]

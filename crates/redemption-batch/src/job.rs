@@ -14,8 +14,9 @@ use revtrail_store::promotions::redeem::{Arrival, PromotionRecord, Taken};
 use revtrail_store::{Store, StoreError};
 use tokio::sync::mpsc;
 
+use crate::fault::FilesError;
 use crate::file::{File, Kind};
-use crate::files::{Files, FilesError};
+use crate::files::Files;
 use crate::rows::rows;
 
 /// How many turns in a row may take in no row before the batch fails. By then, reading up to the checkpoint takes longer than a

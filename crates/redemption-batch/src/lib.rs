@@ -4,6 +4,7 @@
 #[cfg(feature = "lambda")]
 pub mod bucket;
 pub mod envelope;
+pub mod fault;
 pub mod file;
 pub mod files;
 mod job;

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use redemption_batch::fault::FilesError;
 use redemption_batch::file::{File, INBOX, REDEMPTIONS};
-use redemption_batch::files::{Files, FilesError, Folder};
+use redemption_batch::files::{Files, Folder};
 use redemption_batch::{BatchEnd, BatchError, BatchLimits, BatchWorker};
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::id::MarketplaceId;

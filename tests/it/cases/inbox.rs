@@ -12,8 +12,9 @@ use std::sync::atomic::AtomicI64;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
+use redemption_batch::fault::FilesError;
 use redemption_batch::file::File;
-use redemption_batch::files::{Files, FilesError};
+use redemption_batch::files::Files;
 use redemption_batch::{BatchEnd, BatchLimits, BatchWorker, envelope};
 use revtrail::cli::{Cli, Command};
 use revtrail::inbox::Inbox;
