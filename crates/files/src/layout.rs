@@ -1,5 +1,12 @@
 //! The layout of records in a file, as far as its name tells.
 
+/// The endings that a name may have, in any case; each may have `.gz` behind it.
+pub const ENDINGS: [(&str, Format); 3] = [
+    (".csv", Format::Csv),
+    (".jsonl", Format::JsonLines),
+    (".ndjson", Format::JsonLines),
+];
+
 /// The format of the records in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -32,12 +39,8 @@ impl Layout {
     pub fn of_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
         let plain = name.strip_suffix(".gz");
-        let format = match plain.unwrap_or(&name).rsplit_once('.')?.1 {
-            "csv" => Format::Csv,
-            "jsonl" | "ndjson" => Format::JsonLines,
-            _ => return None,
-        };
-        Some(Self {
+        let ends = |(ending, _): &&(&str, Format)| plain.unwrap_or(&name).ends_with(ending);
+        ENDINGS.iter().find(ends).map(|&(_, format)| Self {
             format,
             gzipped: plain.is_some(),
         })

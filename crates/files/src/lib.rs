@@ -12,7 +12,7 @@ mod records;
 mod row;
 
 pub use content::what_is;
-pub use layout::{Format, Layout};
+pub use layout::{ENDINGS, Format, Layout};
 pub use records::{FileRules, Line, NotUtf8, Records, Spoilt};
 
 /// The longest record, in bytes. What is stored of a fact has at most 400 KB.

@@ -1,23 +1,13 @@
 //! Names of files: which are files of redemptions, whose files they are, and where the results of a file are stored.
 
 use revtrail_core::value::id::MarketplaceId;
-use revtrail_files::Format;
+use revtrail_files::{ENDINGS, Layout};
 
 /// The folder that files come into. Results are stored elsewhere, so no result is ever taken for a file.
 pub const INBOX: &str = "inbox";
 const OUTBOX: &str = "outbox";
 /// The folder of a marketplace that has its files of redemptions.
 pub const REDEMPTIONS: &str = "redemptions";
-
-/// The endings of file names that are known, with format and compression. They are compared without regard to case.
-const ENDINGS: [(&str, Format, bool); 6] = [
-    (".csv", Format::Csv, false),
-    (".jsonl", Format::JsonLines, false),
-    (".ndjson", Format::JsonLines, false),
-    (".csv.gz", Format::Csv, true),
-    (".jsonl.gz", Format::JsonLines, true),
-    (".ndjson.gz", Format::JsonLines, true),
-];
 
 /// A file that was put into the inbox of a marketplace, as its name describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,18 +18,9 @@ pub struct File {
     pub marketplace: MarketplaceId,
     /// How the file is read. Otherwise why it is not read, in a sentence for whoever put it there; then its batch fails and says
     /// so.
-    pub kind: Result<Kind, String>,
+    pub kind: Result<Layout, String>,
     /// The path of the file in the folder of its marketplace, like `redemptions/week-7.csv.gz`.
     path: String,
-}
-
-/// How a file of redemptions is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind {
-    /// The format of the records in the file.
-    pub format: Format,
-    /// True if the file is compressed with gzip.
-    pub gzipped: bool,
 }
 
 impl File {
@@ -68,7 +49,7 @@ impl File {
     }
 }
 
-fn kind(marketplace: &str, path: &str) -> Result<Kind, String> {
+fn kind(marketplace: &str, path: &str) -> Result<Layout, String> {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     if path.contains(char::is_control) {
         return Err("its name holds control characters: rename it".to_owned());
@@ -87,20 +68,21 @@ fn kind(marketplace: &str, path: &str) -> Result<Kind, String> {
     if name.is_empty() {
         return Err("its name ends in /, as that of a folder: rename it".to_owned());
     }
-    let lower = name.to_ascii_lowercase();
-    let ending = ENDINGS.iter().find(|(ending, ..)| lower.ends_with(ending));
-    let &(_, format, gzipped) = ending.ok_or_else(|| {
-        let endings: Vec<&str> = ENDINGS.iter().map(|(ending, ..)| *ending).collect();
+    Layout::of_name(name).ok_or_else(|| {
+        let endings = ["", ".gz"]
+            .map(|gzip| ENDINGS.map(|(ending, _)| format!("{ending}{gzip}")))
+            .concat();
         format!(
             "“{name}” ends in none of {}: save it as one of these (a spreadsheet as “CSV UTF-8”)",
             endings.join(", ")
         )
-    })?;
-    Ok(Kind { format, gzipped })
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use revtrail_files::Format;
+
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@
 use revtrail_core::promotion::redemption::Redemption;
 use revtrail_core::record::{AcceptanceWindow, RecordProblem};
 use revtrail_core::value::time::{Instant, Retention};
-use revtrail_files::{FileFault, Records};
+use revtrail_files::{FileFault, Layout, Records};
 use revtrail_store::batches::{Batch, BatchState, RowCounts};
 use revtrail_store::market::Market;
 use revtrail_store::promotions::redeem::{Arrival, PromotionRecord, Taken};
@@ -15,7 +15,7 @@ use revtrail_store::{Store, StoreError};
 use tokio::sync::mpsc;
 
 use crate::fault::FilesError;
-use crate::file::{File, Kind};
+use crate::file::File;
 use crate::files::Files;
 use crate::rows::rows;
 
@@ -151,8 +151,8 @@ impl BatchWorker {
         if batch.interrupted && self.files.holds(&file.key, etag).await? {
             batch = resume(&market, batch, clock()).await?;
         }
-        let kind = match &file.kind {
-            Ok(kind) => *kind,
+        let layout = match &file.kind {
+            Ok(layout) => *layout,
             Err(why) => {
                 let refused = End::Broken(why.clone());
                 let ended = match batch.has_ended() {
@@ -163,7 +163,7 @@ impl BatchWorker {
             }
         };
         let begun_at = batch.tally.rows;
-        let mut reader = self.read(file, kind, &batch);
+        let mut reader = self.read(file, layout, &batch);
         loop {
             if batch.has_ended() {
                 return Ok(ended_invocation(&batch));
@@ -191,7 +191,7 @@ impl BatchWorker {
     }
 
     /// Reads a file from the batch's checkpoint on, on a thread of its own, one chunk ahead.
-    fn read(&self, file: &File, kind: Kind, batch: &Batch) -> mpsc::Receiver<Next> {
+    fn read(&self, file: &File, layout: Layout, batch: &Batch) -> mpsc::Receiver<Next> {
         let (sender, receiver) = mpsc::channel(1);
         let (files, key, limits) = (self.files.clone(), file.key.clone(), self.limits);
         let (etag, skip, ended) = (batch.etag.clone(), batch.tally.rows, batch.has_ended());
@@ -206,7 +206,7 @@ impl BatchWorker {
                 let end = read(
                     &files,
                     &key,
-                    kind,
+                    layout,
                     &etag,
                     skip,
                     acceptance_window,
@@ -453,7 +453,7 @@ async fn outcomes(
 fn read(
     files: &Files,
     key: &str,
-    kind: Kind,
+    layout: Layout,
     etag: &str,
     skip: u64,
     acceptance_window: AcceptanceWindow,
@@ -464,7 +464,7 @@ fn read(
         Ok(bytes) => bytes,
         Err(error) => return error.into(),
     };
-    let rows = rows(bytes, kind.format, kind.gzipped);
+    let rows = rows(bytes, layout);
     match rows.and_then(|mut rows| read_rows(&mut rows, skip, acceptance_window, limits, to)) {
         Ok(()) => End::Whole,
         Err(FileFault::Content(why)) => End::Broken(why),

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use revtrail_files::{FileFault, FileRules, Format, Layout, NotUtf8, Records};
+use revtrail_files::{FileFault, FileRules, Layout, NotUtf8, Records};
 
 /// Half a file in another encoding would be read as other texts, and its corrected copy would conflict with them.
 const RULES: FileRules = FileRules {
@@ -14,6 +14,6 @@ const RULES: FileRules = FileRules {
 ///
 /// # Errors
 /// As [`Records::open`].
-pub fn rows<R: Read>(bytes: R, format: Format, gzipped: bool) -> Result<Records<R>, FileFault> {
-    Records::open(bytes, Some(Layout { format, gzipped }), RULES)
+pub fn rows<R: Read>(bytes: R, layout: Layout) -> Result<Records<R>, FileFault> {
+    Records::open(bytes, Some(layout), RULES)
 }
