@@ -14,6 +14,7 @@ use revtrail_core::promotion::redemption::Redemption;
 use revtrail_core::value::id::{CustomerId, OrderId, PromotionId, VoucherCode};
 use revtrail_core::value::money::Money;
 use revtrail_core::value::time::Instant;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{AssignmentFact, PromotionRecord, PromotionRequest, RedemptionFact, amount};
@@ -323,12 +324,30 @@ impl<'m> TransactionPlan<'m> {
 
     /// A stored redemption, and its version.
     pub(super) fn fact(&mut self, key: &Key) -> Result<Option<(RedemptionFact, i64)>, StoreError> {
-        if let Some(known) = self.facts.get(key) {
-            return Ok(Some(known.clone()));
+        self.stored(&self.facts, key)
+    }
+
+    /// A fact as this transaction has made it, or else as it was read, and its version.
+    fn stored<T: Clone + DeserializeOwned>(
+        &self,
+        made: &BTreeMap<Key, (T, i64)>,
+        key: &Key,
+    ) -> Result<Option<(T, i64)>, StoreError> {
+        if let Some(made) = made.get(key) {
+            return Ok(Some(made.clone()));
         }
         let item = self.items.get(key).filter(|item| !expired(item, self.now));
         item.map(|item| Ok((data(item)?, self.version(key))))
             .transpose()
+    }
+
+    /// Writes a fact that is kept for as long as its time demands.
+    fn write_fact(&mut self, key: &Key, fact: &impl Serialize, at: Instant, version: i64) {
+        self.changes
+            .at(key)
+            .data(fact)
+            .expires(at.plus_ms(self.market.retention.keep_ms()))
+            .next_version(version);
     }
 
     /// The version of an item, whether it is expired or not; 0 if there is none.
@@ -338,12 +357,7 @@ impl<'m> TransactionPlan<'m> {
     }
 
     pub(super) fn put_fact(&mut self, key: Key, fact: RedemptionFact, version: i64) {
-        let expires = fact.at.plus_ms(self.market.retention.keep_ms());
-        self.changes
-            .at(&key)
-            .data(&fact)
-            .expires(expires)
-            .next_version(version);
+        self.write_fact(&key, &fact, fact.at, version);
         // The fact is written once: a second change in this transaction is made under the same version.
         self.facts.insert(key, (fact, version));
     }
@@ -369,26 +383,26 @@ impl<'m> TransactionPlan<'m> {
         customer: &CustomerId,
     ) -> Result<&mut OpenAccount, StoreError> {
         let place = (promotion.clone(), customer.clone());
-        if !self.accounts.contains_key(&place) {
-            let key = keys::account(&self.market.id, customer, promotion);
-            let item = self.items.get(&key);
-            let account: Account = item.map(data).transpose()?.unwrap_or_default();
-            let beside = keys::beside_account(&self.market.id, customer, promotion);
-            let counted = self.items.get(&beside).and_then(|item| number(item, "n"));
-            let open = OpenAccount {
-                beside: [counted.unwrap_or(0); 2],
-                beside_version: self.version(&beside),
-                before: account.figures(),
-                account,
-                version: self.version(&key),
-                changed: false,
-                full: item.is_some_and(is_full),
-            };
-            self.accounts.insert(place.clone(), open);
-        }
-        self.accounts.get_mut(&place).ok_or(StoreError::Contended {
-            op: "reading a claim",
-        })
+        let open = match self.accounts.remove(&place) {
+            Some(open) => open,
+            None => {
+                let key = keys::account(&self.market.id, customer, promotion);
+                let item = self.items.get(&key);
+                let account: Account = item.map(data).transpose()?.unwrap_or_default();
+                let beside = keys::beside_account(&self.market.id, customer, promotion);
+                let counted = self.items.get(&beside).and_then(|item| number(item, "n"));
+                OpenAccount {
+                    beside: [counted.unwrap_or(0); 2],
+                    beside_version: self.version(&beside),
+                    before: account.figures(),
+                    account,
+                    version: self.version(&key),
+                    changed: false,
+                    full: item.is_some_and(is_full),
+                }
+            }
+        };
+        Ok(self.accounts.entry(place).or_insert(open))
     }
 
     pub(super) fn voucher(
@@ -397,39 +411,39 @@ impl<'m> TransactionPlan<'m> {
         code: &VoucherCode,
     ) -> Result<&mut OpenVoucher, StoreError> {
         let place = (promotion.clone(), code.clone());
-        if !self.vouchers.contains_key(&place) {
-            let head = keys::voucher(&self.market.id, promotion, code);
-            let item = self.items.get(&head);
-            let state = voucher_state(item);
-            let made = item.filter(|item| item.contains_key("d"));
-            let made: Option<StoredVoucher> = made.map(data).transpose()?;
-            let limited = made.as_ref().filter(|made| made.limit.is_some());
-            let pool = limited.map(|made| {
-                if made.is_spread() {
-                    let of = PoolOf {
-                        promotion: promotion.clone(),
-                        voucher: Some(code.clone()),
-                    };
-                    self.pool(&of, "l", true)
-                } else {
-                    Pool::unspread(self.number(&head, "l"))
+        let open = match self.vouchers.remove(&place) {
+            Some(open) => open,
+            None => {
+                let head = keys::voucher(&self.market.id, promotion, code);
+                let item = self.items.get(&head);
+                let state = voucher_state(item);
+                let made = item.filter(|item| item.contains_key("d"));
+                let made: Option<StoredVoucher> = made.map(data).transpose()?;
+                let limited = made.as_ref().filter(|made| made.limit.is_some());
+                let pool = limited.map(|made| {
+                    if made.is_spread() {
+                        let of = PoolOf {
+                            promotion: promotion.clone(),
+                            voucher: Some(code.clone()),
+                        };
+                        self.pool(&of, "l", true)
+                    } else {
+                        Pool::unspread(self.number(&head, "l"))
+                    }
+                });
+                OpenVoucher {
+                    disabled: state.disabled,
+                    was_assigned: state.assigned,
+                    assigned: state.assigned,
+                    made,
+                    pool,
+                    uses: 0,
+                    opened: 0,
+                    by_head: false,
                 }
-            });
-            let open = OpenVoucher {
-                disabled: state.disabled,
-                was_assigned: state.assigned,
-                assigned: state.assigned,
-                made,
-                pool,
-                uses: 0,
-                opened: 0,
-                by_head: false,
-            };
-            self.vouchers.insert(place.clone(), open);
-        }
-        self.vouchers.get_mut(&place).ok_or(StoreError::Contended {
-            op: "reading a voucher",
-        })
+            }
+        };
+        Ok(self.vouchers.entry(place).or_insert(open))
     }
 
     /// What is left of a limit that is spread over shards, as it was read.
@@ -483,21 +497,11 @@ impl<'m> TransactionPlan<'m> {
         &self,
         key: &Key,
     ) -> Result<Option<(AssignmentFact, i64)>, StoreError> {
-        if let Some(known) = self.assignments.get(key) {
-            return Ok(Some(known.clone()));
-        }
-        let item = self.items.get(key).filter(|item| !expired(item, self.now));
-        item.map(|item| Ok((data(item)?, self.version(key))))
-            .transpose()
+        self.stored(&self.assignments, key)
     }
 
     pub(super) fn put_assignment(&mut self, key: Key, fact: AssignmentFact, version: i64) {
-        let expires = fact.at.plus_ms(self.market.retention.keep_ms());
-        self.changes
-            .at(&key)
-            .data(&fact)
-            .expires(expires)
-            .next_version(version);
+        self.write_fact(&key, &fact, fact.at, version);
         self.assignments.insert(key, (fact, version));
     }
 
@@ -507,24 +511,24 @@ impl<'m> TransactionPlan<'m> {
         promotion: &PromotionId,
     ) -> Result<&mut OpenLink, StoreError> {
         let place = (order.clone(), promotion.clone());
-        if !self.links.contains_key(&place) {
-            let key = keys::order_link(&self.market.id, order, promotion);
-            let item = self.items.get(&key);
-            let link: Link = item.map(data).transpose()?.unwrap_or_default();
-            let stored = self.order_key(order)?.and_then(|key| self.items.get(&key));
-            let seen = stored.filter(|item| !expired(item, self.now));
-            let open = OpenLink {
-                before: link.clone(),
-                link,
-                version: self.version(&key),
-                standing: stored.and_then(|item| item.get("d")).cloned(),
-                order: seen.map(read_order).transpose()?,
-            };
-            self.links.insert(place.clone(), open);
-        }
-        self.links.get_mut(&place).ok_or(StoreError::Contended {
-            op: "reading an order",
-        })
+        let open = match self.links.remove(&place) {
+            Some(open) => open,
+            None => {
+                let key = keys::order_link(&self.market.id, order, promotion);
+                let item = self.items.get(&key);
+                let link: Link = item.map(data).transpose()?.unwrap_or_default();
+                let stored = self.order_key(order)?.and_then(|key| self.items.get(&key));
+                let seen = stored.filter(|item| !expired(item, self.now));
+                OpenLink {
+                    before: link.clone(),
+                    link,
+                    version: self.version(&key),
+                    standing: stored.and_then(|item| item.get("d")).cloned(),
+                    order: seen.map(read_order).transpose()?,
+                }
+            }
+        };
+        Ok(self.links.entry(place).or_insert(open))
     }
 
     pub(super) fn total(&self, promotion: &PromotionId) -> Key {
