@@ -122,21 +122,18 @@ impl<'a> Record<'a> {
     /// The names of the fields that are not in `known`, in the order of their bytes. Each name is made safe to show: control
     /// characters are replaced, and only the first [`ID_BYTES_MAX`] bytes of a long name are kept.
     pub fn unknown_fields(&self, known: &[&str]) -> Vec<String> {
-        let names: Vec<&str> = match self {
-            Self::Json(fields) => fields.keys().map(String::as_str).collect(),
-            Self::Row(header, _) => header.iter().map(String::as_str).collect(),
-        };
-        let unknown = names.into_iter().filter(|name| !known.contains(name));
+        let unknown = self.fields().filter(|name| !known.contains(name));
         unknown.map(shown_name).collect()
     }
 
-    /// The names of the fields of a JSON record. A CSV row has none.
+    /// The names of the fields of a JSON record in the order of their bytes, or those of a CSV row in the order of its header.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
-        let fields = match self {
-            Self::Json(fields) => Some(fields.keys().map(String::as_str)),
-            Self::Row(..) => None,
+        let (json, row) = match self {
+            Self::Json(fields) => (Some(fields.keys()), None),
+            Self::Row(header, _) => (None, Some(header.iter())),
         };
-        fields.into_iter().flatten()
+        let names = json.into_iter().flatten().chain(row.into_iter().flatten());
+        names.map(String::as_str)
     }
 
     /// The object in a field; `None` where the field is absent.
