@@ -290,13 +290,6 @@ impl Sums {
         }
     }
 
-    /// Adds other sums to these, currency by currency.
-    pub fn add_all(&mut self, other: &Self) {
-        for (currency, amount) in other.iter() {
-            self.add(currency, amount);
-        }
-    }
-
     /// These sums minus the others, currency by currency; `None` where a difference cannot be held exactly.
     pub fn checked_sub(&self, other: &Self) -> Option<Self> {
         let mut rest = self.clone();
