@@ -2,6 +2,7 @@
 
 mod csv;
 pub(crate) mod list;
+mod listed;
 pub(crate) mod report;
 
 use std::borrow::Cow;

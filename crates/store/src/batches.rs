@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::market::{Market, TRIES_MAX};
-use crate::promotions::redeem::backoff;
 use crate::random::hex;
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
+use crate::table::contention::backoff;
 use crate::table::fault::{Fault, StoreError};
 use crate::table::item::{Item, NewItem, data, expired, number, text};
 use crate::table::keys;

@@ -8,6 +8,7 @@ pub mod table {
     pub(crate) mod change;
     pub mod client;
     pub(crate) mod condition;
+    pub(crate) mod contention;
     #[cfg(feature = "contract")]
     pub mod contract;
     #[cfg(feature = "embedded")]

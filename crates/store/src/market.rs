@@ -12,7 +12,6 @@ use revtrail_core::figures::fold::FOLD_VERSION;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 
-use crate::jobs::job::{Job, Work};
 use crate::market::access::Marketplace;
 use crate::table::client::Store;
 use crate::table::condition::Condition;
@@ -152,7 +151,7 @@ impl Market {
     }
 
     /// A write that records that no contribution comes from an older version, or that a job waits that folds everybody.
-    fn raise_fold_version(&self, condition: Option<Condition>) -> Write {
+    pub(crate) fn raise_fold_version(&self, condition: Option<Condition>) -> Write {
         let values = vec![(":f", AttributeValue::S(FOLD_VERSION.to_owned()))];
         self.store.update_write(
             &keys::meta(&self.id),
@@ -160,25 +159,6 @@ impl Market {
             values,
             condition,
         )
-    }
-
-    /// Asks, once, for a fold of everybody if some customers may have been folded by an older version. Until then the daily
-    /// aggregates hold what the stored contributions say, whatever version made them, so each fold takes away what was added.
-    /// True if this call asked.
-    ///
-    /// # Errors
-    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn reattribute_all_outdated(&self, now: Instant) -> Result<bool, StoreError> {
-        let job = Job::new(Work::ReattributeAll { after: None }, None, 0, 0, now);
-        let outdated = Condition::absent_or_less("fold_version", FOLD_VERSION);
-        let writes = vec![
-            self.jobs().put_job(&job),
-            self.raise_fold_version(Some(outdated)),
-        ];
-        Ok(matches!(
-            self.store.transact(writes).await?,
-            Transacted::Done
-        ))
     }
 
     /// Marks that the marketplace has orders. From then on, a new version of the settings no longer replaces the older ones.

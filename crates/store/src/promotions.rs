@@ -3,7 +3,7 @@
 pub mod distributions;
 pub mod lists;
 pub(crate) mod order_links;
-
+pub mod records;
 pub mod redeem;
 pub mod vouchers;
 
@@ -16,32 +16,20 @@ use revtrail_core::promotion::{FieldChange, Promotion, PromotionInput};
 use revtrail_core::value::id::{PromotionId, SegmentName, TierId};
 use revtrail_core::value::money::{Currency, Money, Sums};
 use revtrail_core::value::time::{Day, Instant};
-use serde::{Deserialize, Serialize};
 
 use crate::market::Market;
 use crate::promotions::lists::Waiting;
-use crate::promotions::redeem::{TRIES_MAX, amount, backoff};
+use crate::promotions::records::LoggedChange;
 use crate::random::random_hex;
 use crate::table::change::Changes;
 use crate::table::client::{Range, Reading};
+use crate::table::contention::{TRIES_MAX, backoff};
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, data, expired, number, text, unreadable};
+use crate::table::item::{Item, amount, data, expired, number, text, unreadable};
 use crate::table::keys::{self, Key, PROMOTION_SHARDS};
 use crate::table::write::Transacted;
 
 pub use crate::table::keys::promotion_shard_of;
-
-/// A change of a promotion, as it is logged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LoggedChange {
-    /// When the change was made.
-    pub at: Instant,
-    /// The name of the key that made the change.
-    pub by: String,
-    /// The change itself.
-    #[serde(flatten)]
-    pub change: FieldChange,
-}
 
 /// The figures of a promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -10,7 +10,7 @@ use revtrail_store::market::access::{AccessKey, Role, key_hash};
 use revtrail_store::{Store, StoreError};
 use sha2::Sha256;
 
-use crate::access::Caller;
+use crate::caller::Caller;
 use revtrail_aws::clock::Clock;
 
 /// How long a cached key is trusted without asking the table, in milliseconds. It is half of the 60 s in which a revocation acts.

@@ -3,6 +3,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::reach::Reattribution;
+use revtrail_core::figures::fold::FOLD_VERSION;
 use revtrail_core::value::id::{CustomerId, MarketplaceId, PromotionId};
 use revtrail_core::value::money::{Currency, Money, Sums};
 use revtrail_core::value::time::Instant;
@@ -299,6 +300,25 @@ impl Jobs<'_> {
         self.market
             .store
             .put_write(self.job_item(job), Some(Condition::absent()))
+    }
+
+    /// Asks, once, for a fold of everybody if some customers may have been folded by an older version. Until then the daily
+    /// aggregates hold what the stored contributions say, whatever version made them, so each fold takes away what was added.
+    /// True if this call asked.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn reattribute_all_outdated(self, now: Instant) -> Result<bool, StoreError> {
+        let job = Job::new(Work::ReattributeAll { after: None }, None, 0, 0, now);
+        let outdated = Condition::absent_or_less("fold_version", FOLD_VERSION);
+        let writes = vec![
+            self.put_job(&job),
+            self.market.raise_fold_version(Some(outdated)),
+        ];
+        Ok(matches!(
+            self.market.store.transact(writes).await?,
+            Transacted::Done
+        ))
     }
 
     /// Writes a job that folds some customers. Their list is written first, so that no job is without its list.

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::market::Market;
-use crate::promotions::redeem::{TRIES_MAX, backoff};
 use crate::random::hex;
 use crate::table::change::Changes;
 use crate::table::client::{Range, Reading};
+use crate::table::contention::{TRIES_MAX, backoff};
 use crate::table::fault::StoreError;
 use crate::table::item::{data, expired, number, text};
 use crate::table::keys::{self, promotion_shard_of};

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::ledger::facts::Pointer;
 use crate::market::Market;
 use crate::promotions::distributions::Distribution;
-use crate::promotions::redeem::{AssignmentFact, RedemptionFact, id_of, voucher_state};
+use crate::promotions::records::{AssignmentFact, RedemptionFact, voucher_state};
 use crate::table::client::{Range, Reading, last};
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, data, expired, number, text};
@@ -239,7 +239,7 @@ impl Lists<'_> {
             let id = text(entry, "sk").splitn(3, '/').nth(2)?;
             Some(keys::redemption(
                 &self.market.id,
-                &id_of::<RedemptionId>(id)?,
+                &keys::id_of::<RedemptionId>(id)?,
             ))
         };
         let wanted: Vec<Key> = entries.iter().filter_map(key).collect();
@@ -328,7 +328,7 @@ impl Lists<'_> {
             let id = text(entry, "sk").splitn(3, '/').nth(2)?;
             Some(keys::assignment(
                 &self.market.id,
-                &id_of::<AssignmentId>(id)?,
+                &keys::id_of::<AssignmentId>(id)?,
             ))
         };
         let wanted: Vec<Key> = items.iter().filter_map(key).collect();
@@ -435,8 +435,8 @@ impl Lists<'_> {
         let mut parts = text(entry, "sk").splitn(4, '/').skip(2);
         let (what, id) = (parts.next()?, parts.next()?);
         match what {
-            "a" => Some(keys::assignment(&self.market.id, &id_of(id)?)),
-            _ => Some(keys::redemption(&self.market.id, &id_of(id)?)),
+            "a" => Some(keys::assignment(&self.market.id, &keys::id_of(id)?)),
+            _ => Some(keys::redemption(&self.market.id, &keys::id_of(id)?)),
         }
     }
 

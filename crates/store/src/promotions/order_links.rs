@@ -9,10 +9,10 @@ use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::{DAY_MS, Instant};
 use serde::{Deserialize, Serialize};
 
-use super::redeem::{TRIES_MAX, backoff, id_of};
 use crate::market::Market;
 use crate::table::change::Changes;
 use crate::table::client::{Range, Reading};
+use crate::table::contention::{TRIES_MAX, backoff};
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, data, number, text};
 use crate::table::keys::{self, Key, promotion_shard_of};
@@ -54,7 +54,10 @@ impl OrderLinks<'_> {
             .store
             .query(&pk, &Range::All, Reading::STRONG)
             .await?;
-        for order in items.iter().filter_map(|item| id_of(text(item, "sk"))) {
+        for order in items
+            .iter()
+            .filter_map(|item| keys::id_of(text(item, "sk")))
+        {
             self.settle_order(&order, now).await?;
         }
         Ok(())
@@ -91,7 +94,8 @@ impl OrderLinks<'_> {
             for item in &links {
                 let before: Link = data(item)?;
                 let adds = adds(&current, &versions).filter(|_| before.named > 0);
-                let Some(promotion) = id_of(&text(item, "sk")[keys::LINK_PREFIX.len()..]) else {
+                let Some(promotion) = keys::id_of(&text(item, "sk")[keys::LINK_PREFIX.len()..])
+                else {
                     continue;
                 };
                 if before.adds != adds && changes.len() < LINKS_AT_ONCE {

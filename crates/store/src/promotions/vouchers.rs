@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 
 use crate::market::Market;
 use crate::market::once::Marker;
-use crate::promotions::LoggedChange;
 use crate::promotions::lists::Part;
-use crate::promotions::redeem::{StoredVoucher, TRIES_MAX, amount, backoff};
+use crate::promotions::records::{LoggedChange, StoredVoucher};
 use crate::random::random_hex;
 use crate::table::change::Changes;
+use crate::table::contention::{TRIES_MAX, backoff};
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, data, number, text, unreadable};
+use crate::table::item::{Item, amount, data, number, text, unreadable};
 use crate::table::keys::{self, Key, PROMOTION_SHARDS, promotion_shard_of};
 use crate::table::write::Transacted;
 

@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use revtrail_core::value::money::Money;
 use revtrail_core::value::time::Instant;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -154,6 +155,14 @@ pub(crate) fn text<'i>(item: &'i Item, name: &str) -> &'i str {
 
 pub(crate) fn number(item: &Item, name: &str) -> Option<i64> {
     item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+/// A numeric attribute of an item; zero if there is none.
+pub(crate) fn amount(item: Option<&Item>, attribute: &str) -> Money {
+    item.and_then(|item| item.get(attribute))
+        .and_then(|value| value.as_n().ok())
+        .and_then(|text| Money::stored(text))
+        .unwrap_or(Money::ZERO)
 }
 
 /// Reads the value in `d`, or the compressed one in `z`.

@@ -590,6 +590,11 @@ pub fn once(id: &MarketplaceId, name: &str) -> Key {
     key(part(id, &format!("4/{name}")), "4")
 }
 
+/// The id that a key ends with; `None` if it is no valid id.
+pub(crate) fn id_of<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,8 +6,8 @@ use revtrail_core::promotion::Promotion;
 use revtrail_core::promotion::limits::{Limit, Limits, Taking, spends};
 use revtrail_core::promotion::result::adds;
 
-use super::RedemptionFact;
 use super::load::{PoolOf, TransactionPlan};
+use crate::promotions::records::RedemptionFact;
 use crate::table::fault::StoreError;
 
 impl TransactionPlan<'_> {

@@ -14,16 +14,17 @@ use revtrail_core::promotion::redemption::Redemption;
 use revtrail_core::value::id::{CustomerId, OrderId, PromotionId, VoucherCode};
 use revtrail_core::value::money::Money;
 use revtrail_core::value::time::Instant;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use super::{AssignmentFact, PromotionRecord, PromotionRequest, RedemptionFact, amount};
+use super::request::{PromotionRecord, PromotionRequest};
 use crate::ledger::facts::{Pointer, read_order};
 use crate::market::Market;
 use crate::promotions::order_links::Link;
+use crate::promotions::records::{AssignmentFact, RedemptionFact, StoredVoucher, voucher_state};
 use crate::table::change::Changes;
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, data, expired, item_bytes, number};
+use crate::table::item::{Item, amount, data, expired, item_bytes, number};
 use crate::table::keys::{self, Key, PROMOTION_SHARDS};
 
 /// What a limit belongs to: a promotion, or one of its vouchers.
@@ -186,40 +187,6 @@ impl OpenVoucher {
             disabled: self.disabled,
             assigned: self.assigned,
         }
-    }
-}
-
-/// The voucher of a code, by the item where it is or would be stored. The item may have uses and assignments before the voucher
-/// is made.
-pub(crate) fn voucher_state(item: Option<&Item>) -> VoucherState {
-    let has = |attribute| item.is_some_and(|item| item.contains_key(attribute));
-    VoucherState {
-        exists: has("d"),
-        disabled: has("x"),
-        assigned: has("s"),
-    }
-}
-
-/// A voucher as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct StoredVoucher {
-    /// How often the voucher may be used; `None` if there is no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) limit: Option<i64>,
-    pub(crate) made_at: Instant,
-    /// The call that made the voucher, if that call named itself. Whoever goes on with the call recognises its own vouchers by
-    /// it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) made_by: Option<String>,
-}
-
-/// The smallest limit for which a voucher's uses are spread over shards.
-const SPREAD_LIMIT_MIN: i64 = 100;
-
-impl StoredVoucher {
-    /// True if the voucher's uses are spread over shards, because many customers may want it at once.
-    pub(crate) fn is_spread(&self) -> bool {
-        self.limit.is_none_or(|limit| limit >= SPREAD_LIMIT_MIN)
     }
 }
 

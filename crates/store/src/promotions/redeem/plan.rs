@@ -12,10 +12,8 @@ use revtrail_core::value::id::{PromotionId, RedemptionId};
 use revtrail_core::value::time::{DAY_MS, Instant};
 
 use super::load::TransactionPlan;
-use super::{
-    AssignmentFact, Done, PromotionRecord, PromotionRequest, Redeemed, RedemptionFact, RolledBack,
-    Taken, Waits, Way, day_of,
-};
+use super::request::{Done, PromotionRecord, PromotionRequest, Redeemed, RolledBack, Taken};
+use crate::promotions::records::{AssignmentFact, RedemptionFact, Waits, Way, day_of};
 use crate::table::fault::StoreError;
 use crate::table::item::{data, expired};
 use crate::table::keys::{self, FeedPlace, Key};

@@ -6,9 +6,10 @@ use revtrail_core::promotion::account::AccountFigures;
 use revtrail_core::promotion::pool::LevelChange;
 use revtrail_core::value::id::PromotionId;
 
-use super::load::{StoredVoucher, TransactionPlan};
+use super::load::TransactionPlan;
 use crate::market::Market;
 use crate::promotions::order_links::{add_link, remember_ahead};
+use crate::promotions::records::StoredVoucher;
 use crate::table::change::{Changes, ItemChange};
 use crate::table::fault::StoreError;
 use crate::table::keys;
