@@ -13,6 +13,7 @@ use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 
 use crate::market::access::Marketplace;
+use crate::table::attributes::meta as attributes;
 use crate::table::client::Store;
 use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
@@ -139,14 +140,14 @@ impl Market {
             .await?
             .unwrap_or_default();
         Ok(Meta {
-            has_orders: item.contains_key("has_orders"),
-            striped: item.contains_key("striped"),
-            coded: item.contains_key("coded"),
-            outdated: text(&item, "fold_version") < FOLD_VERSION,
-            as_of: Instant::parse(text(&item, "as_of")).ok(),
-            moved_at: Instant::parse(text(&item, "moved_at")).ok(),
-            planned_to: Instant::parse(text(&item, "planned_to")).ok(),
-            settled_to: Instant::parse(text(&item, "settled_to")).ok(),
+            has_orders: item.contains_key(attributes::HAS_ORDERS),
+            striped: item.contains_key(attributes::SPREAD),
+            coded: item.contains_key(attributes::CODED),
+            outdated: text(&item, attributes::FOLD_VERSION) < FOLD_VERSION,
+            as_of: Instant::parse(text(&item, attributes::AS_OF)).ok(),
+            moved_at: Instant::parse(text(&item, attributes::MOVED_AT)).ok(),
+            planned_to: Instant::parse(text(&item, attributes::PLANNED_TO)).ok(),
+            settled_to: Instant::parse(text(&item, attributes::SETTLED_TO)).ok(),
         })
     }
 
@@ -155,7 +156,7 @@ impl Market {
         let values = vec![(":f", AttributeValue::S(FOLD_VERSION.to_owned()))];
         self.store.update_write(
             &keys::meta(&self.id),
-            "SET fold_version = :f",
+            &format!("SET {} = :f", attributes::FOLD_VERSION),
             values,
             condition,
         )
@@ -166,7 +167,7 @@ impl Market {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn mark_orders(&self) -> Result<(), StoreError> {
-        self.mark("has_orders").await
+        self.mark(attributes::HAS_ORDERS).await
     }
 
     /// Marks that daily aggregates are spread over several shards; called before they are.
@@ -174,7 +175,7 @@ impl Market {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn mark_striped(&self) -> Result<(), StoreError> {
-        self.mark("striped").await
+        self.mark(attributes::SPREAD).await
     }
 
     async fn mark(&self, attribute: &str) -> Result<(), StoreError> {
@@ -195,7 +196,7 @@ impl Market {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn raise_planned_to(&self, at: Instant) -> Result<(), StoreError> {
-        self.raise("planned_to", "SET planned_to = :t", at, None)
+        self.raise(attributes::PLANNED_TO, at, &[(attributes::PLANNED_TO, at)])
             .await
     }
 
@@ -205,7 +206,7 @@ impl Market {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn raise_settled_to(&self, at: Instant) -> Result<(), StoreError> {
-        self.raise("settled_to", "SET settled_to = :t", at, None)
+        self.raise(attributes::SETTLED_TO, at, &[(attributes::SETTLED_TO, at)])
             .await
     }
 
@@ -214,8 +215,8 @@ impl Market {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn raise_as_of(&self, at: Instant, now: Instant) -> Result<(), StoreError> {
-        let moved = "SET as_of = :t, moved_at = :m";
-        self.raise("as_of", moved, at, Some((":m", now))).await
+        let times = [(attributes::AS_OF, at), (attributes::MOVED_AT, now)];
+        self.raise(attributes::AS_OF, at, &times).await
     }
 
     /// Raises both times, if no work waits and no figure moved.
@@ -223,22 +224,32 @@ impl Market {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn raise_idle(&self, at: Instant) -> Result<(), StoreError> {
-        self.raise("as_of", "SET as_of = :t, planned_to = :t", at, None)
-            .await
+        let times = [(attributes::AS_OF, at), (attributes::PLANNED_TO, at)];
+        self.raise(attributes::AS_OF, at, &times).await
     }
 
+    /// Sets some times, if the time of `attribute` is earlier than `at`.
     async fn raise(
         &self,
         attribute: &str,
-        expression: &str,
         at: Instant,
-        beside: Option<(&str, Instant)>,
+        times: &[(&str, Instant)],
     ) -> Result<(), StoreError> {
         let condition = Condition::absent_or_less(attribute, &at.to_string());
-        let value = |(name, at): (_, Instant)| (name, AttributeValue::S(at.to_string()));
-        let values = [(":t", at)].into_iter().chain(beside).map(value).collect();
+        let set = times.iter().map(|(name, _)| format!("{name} = :{name}"));
+        let expression = format!("SET {}", Vec::from_iter(set).join(", "));
+        let values = times
+            .iter()
+            .map(|(name, at)| (format!(":{name}"), AttributeValue::S(at.to_string())));
+        let values: Vec<_> = values.collect();
+        let values = values
+            .iter()
+            .map(|(name, at)| (name.as_str(), at.clone()))
+            .collect();
         let key = keys::meta(&self.id);
-        let updated = self.store.update(&key, expression, values, Some(condition));
+        let updated = self
+            .store
+            .update(&key, &expression, values, Some(condition));
         updated.await.map(drop)
     }
 }

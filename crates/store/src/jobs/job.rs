@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::purchases::RowPlace;
 use crate::market::{Market, TRIES_MAX};
 use crate::random::random_hex;
+use crate::table::attributes::{DATA, VERSION, meta, progress};
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
-use crate::table::item::{Item, NewItem, data, expired, number, text};
+use crate::table::item::{Item, NewItem, data, expired, number, sk, version};
 use crate::table::keys;
 use crate::table::write::{Transacted, Write};
 
@@ -211,18 +212,16 @@ pub struct Progress {
     pub differences: i64,
 }
 
-const MOVED_PREFIX: &str = "moved_";
-
 impl Progress {
     /// The counts, by the names of their attributes.
     fn counts(&self) -> [(&'static str, i64); 6] {
         [
-            ("customers", self.customers),
-            ("orders", self.orders),
-            ("credits_changed", self.credits_changed),
-            ("parked", self.parked),
-            ("checked", self.checked),
-            ("differences", self.differences),
+            (progress::CUSTOMERS, self.customers),
+            (progress::ORDERS, self.orders),
+            (progress::CREDITS_CHANGED, self.credits_changed),
+            (progress::PARKED, self.parked),
+            (progress::CHECKED, self.checked),
+            (progress::DIFFERENCES, self.differences),
         ]
     }
 
@@ -231,17 +230,17 @@ impl Progress {
         let count = |name| number(item, name).unwrap_or(0);
         let moved = |(name, value): (&String, &AttributeValue)| -> Option<(Currency, Money)> {
             let amount = serde_json::Value::String(value.as_n().ok()?.clone());
-            let currency = Currency::parse(name.strip_prefix(MOVED_PREFIX)?)?;
+            let currency = progress::moved_currency(name)?;
             Some((currency, serde_json::from_value(amount).ok()?))
         };
         Self {
-            customers: count("customers"),
-            orders: count("orders"),
-            credits_changed: count("credits_changed"),
+            customers: count(progress::CUSTOMERS),
+            orders: count(progress::ORDERS),
+            credits_changed: count(progress::CREDITS_CHANGED),
             revenue_moved: item.iter().filter_map(moved).collect(),
-            parked: count("parked"),
-            checked: count("checked"),
-            differences: count("differences"),
+            parked: count(progress::PARKED),
+            checked: count(progress::CHECKED),
+            differences: count(progress::DIFFERENCES),
         }
     }
 
@@ -251,12 +250,7 @@ impl Progress {
             .counts()
             .map(|(name, n)| (name.to_owned(), n.to_string()));
         let moved = self.revenue_moved.iter();
-        let moved = moved.map(|(currency, sum)| {
-            (
-                format!("{MOVED_PREFIX}{}", currency.code()),
-                sum.to_string(),
-            )
-        });
+        let moved = moved.map(|(currency, sum)| (progress::moved(currency), sum.to_string()));
         let one_more = (one_more.to_owned(), "1".to_owned());
         let all = counts
             .into_iter()
@@ -291,7 +285,7 @@ impl Market {
 impl Jobs<'_> {
     fn job_item(self, job: &Job) -> NewItem {
         NewItem::at(&keys::job(&self.market.id, &job.job_id))
-            .number("v", 0)
+            .number(VERSION, 0)
             .data(job)
     }
 
@@ -310,7 +304,7 @@ impl Jobs<'_> {
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn reattribute_all_outdated(self, now: Instant) -> Result<bool, StoreError> {
         let job = Job::new(Work::ReattributeAll { after: None }, None, 0, 0, now);
-        let outdated = Condition::absent_or_less("fold_version", FOLD_VERSION);
+        let outdated = Condition::absent_or_less(meta::FOLD_VERSION, FOLD_VERSION);
         let writes = vec![
             self.put_job(&job),
             self.market.raise_fold_version(Some(outdated)),
@@ -419,7 +413,7 @@ impl Jobs<'_> {
             .store
             .update(
                 &key,
-                "SET d = :d ADD v :one",
+                &format!("SET {DATA} = :d ADD {VERSION} :one"),
                 values,
                 Some(Condition::present()),
             )
@@ -438,15 +432,15 @@ impl Jobs<'_> {
         found: &Progress,
         rest: Work,
     ) -> Result<bool, StoreError> {
-        let condition = Condition::equals("v", AttributeValue::N(job.version.to_string()));
+        let condition = Condition::equals(VERSION, AttributeValue::N(job.version.to_string()));
         job.work = rest;
         let data = AttributeValue::S(serde_json::to_string(job)?);
-        let (addition, counts) = found.addition("v");
+        let (addition, counts) = found.addition(VERSION);
         let mut values = vec![(":d", data)];
         values.extend(counts.iter().map(|(name, n)| (name.as_str(), n.clone())));
         let (key, update) = (
             keys::job(&self.market.id, &job.job_id),
-            format!("SET d = :d {addition}"),
+            format!("SET {DATA} = :d {addition}"),
         );
         job.version += 1;
         self.market
@@ -457,7 +451,7 @@ impl Jobs<'_> {
 
     /// A write that counts what the folds of a job moved. If the job is done, the write fails, and its transaction with it.
     pub(crate) fn count_write(self, job: &Job, progress: &Progress) -> Write {
-        let (expression, values) = progress.addition("v");
+        let (expression, values) = progress.addition(VERSION);
         let values = values
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()));
@@ -477,7 +471,7 @@ impl Jobs<'_> {
         if *progress == Progress::default() {
             return Ok(());
         }
-        let (expression, values) = progress.addition("v");
+        let (expression, values) = progress.addition(VERSION);
         let values = values
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()));
@@ -506,8 +500,8 @@ impl Jobs<'_> {
             let Some(item) = self.market.store.get(&key, true).await? else {
                 return Ok(());
             };
-            let version = number(&item, "v").unwrap_or(0).to_string();
-            let condition = Condition::equals("v", AttributeValue::N(version));
+            let version = version(&item).to_string();
+            let condition = Condition::equals(VERSION, AttributeValue::N(version));
             let mut writes = vec![self.market.store.delete_write(&key, Some(condition))];
             if let Some(run_id) = job.run_id.as_ref().filter(|_| !runless) {
                 writes.push(self.market.runs().add_to_run(run_id, &Progress::of(&item)));
@@ -518,9 +512,7 @@ impl Jobs<'_> {
                 Transacted::Cancelled(faults) => runless = faults.get(1) == Some(&Fault::Condition),
             }
         }
-        Err(StoreError::Contended {
-            op: "ending a unit",
-        })
+        Err(StoreError::Contended { op: "ending a job" })
     }
 
     /// The lists of some jobs after a place in the walk through all lists, and the next place; `None` if the walk is over.
@@ -545,7 +537,7 @@ impl Jobs<'_> {
                 Some(LISTS_AT_ONCE),
             )
             .await?;
-        let list = |item: &Item| Ok((text(item, "sk").to_owned(), data(item)?));
+        let list = |item: &Item| Ok((sk(item).to_owned(), data(item)?));
         let lists = items.iter().filter(|item| !expired(item, now)).map(list);
         let shards = place.shards + usize::from(next.is_none());
         let place = ListPlace {
@@ -583,8 +575,8 @@ impl ListPlace {
 
 fn read_job(item: &Item) -> Result<Job, StoreError> {
     Ok(Job {
-        job_id: text(item, "sk").to_owned(),
-        version: number(item, "v").unwrap_or(0),
+        job_id: sk(item).to_owned(),
+        version: version(item),
         ..data(item)?
     })
 }

@@ -13,10 +13,11 @@ use crate::jobs::job::{Job, Progress};
 use crate::ledger::daily::{AggregateCache, FAILURES_MAX};
 use crate::market::Market;
 use crate::market::settings::RulesSeen;
+use crate::table::attributes::{VERSION, root};
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
-use crate::table::item::{Item, NewItem, data, number, text, unreadable};
-use crate::table::keys;
+use crate::table::item::{Item, NewItem, data, sk, text, unreadable, version};
+use crate::table::keys::{self, CustomerItem};
 use crate::table::write::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted, Write};
 
 /// The length of a month's name, like 2026-11.
@@ -72,15 +73,15 @@ struct Days(BTreeMap<Day, DayPart>);
 impl StoredContribution {
     /// Takes in the root or a chunk.
     pub(crate) fn take(&mut self, item: &Item) -> Result<(), StoreError> {
-        let place = match text(item, "sk").strip_prefix(keys::CHUNK_PREFIX) {
-            None => ChangePosition::Head,
-            Some(name) if name.len() == MONTH_BYTES => ChangePosition::Month,
-            Some(_) => ChangePosition::Day,
+        let place = match keys::customer_item(sk(item)) {
+            Some(CustomerItem::Chunk(name)) if name.len() == MONTH_BYTES => ChangePosition::Month,
+            Some(CustomerItem::Chunk(_)) => ChangePosition::Day,
+            _ => ChangePosition::Head,
         };
         if place == ChangePosition::Head {
-            self.version = number(item, "v").unwrap_or(0);
-            text(item, "u").clone_into(&mut self.job_id);
-            self.runs = match text(item, "r") {
+            self.version = version(item);
+            text(item, root::JOB).clone_into(&mut self.job_id);
+            self.runs = match text(item, root::RUNS) {
                 "" => Vec::new(),
                 runs => serde_json::from_str(runs).map_err(|why| unreadable(item, why))?,
             };
@@ -403,9 +404,9 @@ impl Contributions<'_> {
     ) -> Vec<Write> {
         let gone_at = now.plus_ms(self.market.retention.keep_ms());
         let root = NewItem::at(&keys::root(&self.market.id, customer))
-            .number("v", new.version)
-            .text("u", &*new.job_id)
-            .json("r", &new.runs)
+            .number(VERSION, new.version)
+            .text(root::JOB, &*new.job_id)
+            .json(root::RUNS, &new.runs)
             .data(&new.root())
             .expires(gone_at);
         let mut writes = vec![

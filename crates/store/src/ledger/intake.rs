@@ -16,7 +16,7 @@ use crate::market::campaigns::{Observed, merge_observed};
 use crate::random::random_hex;
 use crate::table::client::{Range, Reading};
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, NewItem, data, text};
+use crate::table::item::{Item, NewItem, data, sk};
 use crate::table::keys::{self, MARKER_SHARDS};
 use revtrail_core::attribution::reach::Reattribution;
 
@@ -161,7 +161,7 @@ impl IntakeMarkers<'_> {
             .await?;
         let marker = |item: &Item| {
             Ok(IntakeMarker {
-                call: text(item, "sk").to_owned(),
+                call: sk(item).to_owned(),
                 ..data(item)?
             })
         };

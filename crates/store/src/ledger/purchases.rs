@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::market::Market;
 use crate::table::client::{Range, Reading};
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, NewItem, data, expired, text};
+use crate::table::item::{Item, NewItem, data, expired, sk};
 use crate::table::keys;
 use crate::table::write::Write;
 use revtrail_core::attribution::reach::Reattribution;
@@ -134,7 +134,7 @@ impl<'m> Purchases<'m> {
                 limit,
             )
             .await?;
-        let row = |item: &Item| Ok((text(item, "sk").to_owned(), data(item)?));
+        let row = |item: &Item| Ok((sk(item).to_owned(), data(item)?));
         let rows = items
             .iter()
             .filter(|item| !expired(item, now))

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::market::once::{Marker, Once};
 use crate::random::{hex, random_hex};
+use crate::table::attributes::{DATA, retention as attributes};
 use crate::table::client::{PutOutcome, Range, Reading, Store};
 use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
@@ -125,10 +126,10 @@ impl Store {
         retention: Retention,
     ) -> Result<Result<(), OtherRetention>, StoreError> {
         let given = retention.ms() / DAY_MS;
-        let item = NewItem::at(&keys::retention()).number("days", given);
+        let item = NewItem::at(&keys::retention()).number(attributes::DAYS, given);
         let current = match self.put(item, Some(Condition::absent())).await? {
             PutOutcome::Done(_) => given,
-            PutOutcome::Refused(current) => number(&current, "days").unwrap_or(given),
+            PutOutcome::Refused(current) => number(&current, attributes::DAYS).unwrap_or(given),
         };
         let same = current == given;
         Ok(same.then_some(()).ok_or(OtherRetention { current, given }))
@@ -230,7 +231,7 @@ impl Store {
         let mut writes = vec![self.delete_write(&listed, None)];
         if let Some(item) = self.get(&at, true).await? {
             let mut key: AccessKey = data(&item)?;
-            let stood = item.get("d").cloned().map(|d| Condition::equals("d", d));
+            let stood = item.get(DATA).cloned().map(|d| Condition::equals(DATA, d));
             key.marketplaces.retain(|id| id != marketplace);
             writes.push(if key.marketplaces.is_empty() {
                 self.delete_write(&at, stood)
@@ -285,8 +286,10 @@ impl Store {
         let item = NewItem::at(&keys::marketplace(&marketplace.marketplace_id)).data(marketplace);
         match self.put(item, Some(Condition::present())).await? {
             PutOutcome::Done(_) => Ok(()),
-            PutOutcome::Refused(_) => Err(StoreError::Contended {
-                op: "renaming a marketplace",
+            // No marketplace is ever deleted, so it never existed, and the same call would end the same.
+            PutOutcome::Refused(_) => Err(StoreError::Refused {
+                op: "PutItem",
+                source: format!("there is no marketplace {}", marketplace.marketplace_id).into(),
             }),
         }
     }

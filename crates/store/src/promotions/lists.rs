@@ -15,10 +15,11 @@ use crate::ledger::facts::Pointer;
 use crate::market::Market;
 use crate::promotions::distributions::Distribution;
 use crate::promotions::records::{AssignmentFact, RedemptionFact, voucher_state};
+use crate::table::attributes::redemptions_in;
 use crate::table::client::{Range, Reading, last};
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, data, expired, number, text};
-use crate::table::keys::{self, Key, PROMOTION_SHARDS};
+use crate::table::item::{Item, data, expired, number, pk, sk};
+use crate::table::keys::{self, Key, PROMOTION_SHARDS, QuarantineEntry};
 
 /// Which part of a list to read.
 #[derive(Debug, Clone)]
@@ -178,9 +179,9 @@ impl Lists<'_> {
         };
         let shards = try_join_all(shards.into_iter().map(shard)).await?;
         let mut items: Vec<Item> = shards.into_iter().flatten().collect();
-        items.retain(|item| part.after.as_deref() != Some(text(item, "sk")));
+        items.retain(|item| part.after.as_deref() != Some(sk(item)));
         items.sort_by(|a, b| {
-            let order = text(a, "sk").cmp(text(b, "sk"));
+            let order = sk(a).cmp(sk(b));
             if part.newest_first {
                 order.reverse()
             } else {
@@ -190,7 +191,7 @@ impl Lists<'_> {
         let more = items.len() > part.limit;
         items.truncate(part.limit);
         let next = items.last().filter(|_| more);
-        let next = next.map(|last| text(last, "sk").to_owned());
+        let next = next.map(|last| sk(last).to_owned());
         Ok((items, next))
     }
 
@@ -226,24 +227,12 @@ impl Lists<'_> {
         let (items, next) = self
             .listed(promotion, keys::REDEMPTIONS_PREFIX, after, limit)
             .await?;
-        Ok((self.redemptions_at(&items, now).await?, next))
-    }
-
-    /// The redemptions that entries of a list point at by the last part of their keys, in the order of the entries.
-    async fn redemptions_at(
-        self,
-        entries: &[Item],
-        now: Instant,
-    ) -> Result<Vec<RedemptionFact>, StoreError> {
         let key = |entry: &Item| {
-            let id = text(entry, "sk").splitn(3, '/').nth(2)?;
-            Some(keys::redemption(
-                &self.market.id,
-                &keys::id_of::<RedemptionId>(id)?,
-            ))
+            let id = RedemptionId::new(keys::listed_id(sk(entry))?).ok()?;
+            Some(keys::redemption(&self.market.id, &id))
         };
-        let wanted: Vec<Key> = entries.iter().filter_map(key).collect();
-        self.redemption_facts(&wanted, now).await
+        let wanted: Vec<Key> = items.iter().filter_map(key).collect();
+        Ok((self.redemption_facts(&wanted, now).await?, next))
     }
 
     /// The redemptions of some keys, in the order of the keys, with the flags that hold now. Expired ones are left out.
@@ -325,11 +314,8 @@ impl Lists<'_> {
             .listed(promotion, keys::PUBLICATIONS_PREFIX, after, limit)
             .await?;
         let key = |entry: &Item| {
-            let id = text(entry, "sk").splitn(3, '/').nth(2)?;
-            Some(keys::assignment(
-                &self.market.id,
-                &keys::id_of::<AssignmentId>(id)?,
-            ))
+            let id = AssignmentId::new(keys::listed_id(sk(entry))?).ok()?;
+            Some(keys::assignment(&self.market.id, &id))
         };
         let wanted: Vec<Key> = items.iter().filter_map(key).collect();
         Ok((self.facts_at(&wanted, now).await?, next))
@@ -350,7 +336,7 @@ impl Lists<'_> {
             .listed(promotion, keys::DISTRIBUTIONS_PREFIX, after, limit)
             .await?;
         let key = |entry: &Item| {
-            let message = text(entry, "sk").splitn(3, '/').nth(2)?;
+            let message = keys::listed_id(sk(entry))?;
             Some(keys::distribution(&self.market.id, promotion, message))
         };
         let wanted: Vec<Key> = items.iter().filter_map(key).collect();
@@ -377,17 +363,19 @@ impl Lists<'_> {
             limit,
         };
         let (items, next) = self.merged(shards.collect(), &part).await?;
-        let facts = self.redemptions_at(&items, now).await?;
-        let by_id: HashMap<&str, &RedemptionFact> = facts
+        let entries = items.iter().filter_map(|item| keys::feed_entry(sk(item)));
+        let entries: Vec<(Instant, RedemptionId)> = entries.collect();
+        let wanted = entries
             .iter()
-            .map(|fact| (fact.submitted.redemption_id.as_str(), fact))
+            .map(|(_, id)| keys::redemption(&self.market.id, id));
+        let wanted: Vec<Key> = wanted.collect();
+        let facts = self.redemption_facts(&wanted, now).await?;
+        let by_id: HashMap<&RedemptionId, &RedemptionFact> = facts
+            .iter()
+            .map(|fact| (&fact.submitted.redemption_id, fact))
             .collect();
-        let entry = |item: &Item| {
-            let mut parts = text(item, "sk").splitn(3, '/');
-            let at = Instant::parse(parts.next()?).ok()?;
-            Some((at, (*by_id.get(parts.nth(1)?)?).clone()))
-        };
-        Ok((items.iter().filter_map(entry).collect(), next))
+        let entry = |(at, id): &(Instant, RedemptionId)| Some((*at, (*by_id.get(id)?).clone()));
+        Ok((entries.iter().filter_map(entry).collect(), next))
     }
 
     /// Records that wait for a promotion, in order of arrival, starting after a place; and the place where the next page starts.
@@ -421,7 +409,7 @@ impl Lists<'_> {
         let facts = entries.iter().filter_map(|entry| self.waiting_fact(entry));
         let facts = self.items_at(&Vec::from_iter(facts), now).await?;
         let read = |item: &Item| {
-            Ok(if keys::is_assignment(&self.market.id, text(item, "pk")) {
+            Ok(if keys::is_assignment(&self.market.id, pk(item)) {
                 Waiting::Assignment(data(item)?)
             } else {
                 Waiting::Redemption(data(item)?)
@@ -432,12 +420,10 @@ impl Lists<'_> {
 
     /// The key of the fact that an entry of the quarantine points at.
     fn waiting_fact(self, entry: &Item) -> Option<Key> {
-        let mut parts = text(entry, "sk").splitn(4, '/').skip(2);
-        let (what, id) = (parts.next()?, parts.next()?);
-        match what {
-            "a" => Some(keys::assignment(&self.market.id, &keys::id_of(id)?)),
-            _ => Some(keys::redemption(&self.market.id, &keys::id_of(id)?)),
-        }
+        Some(match keys::quarantine_entry(sk(entry))? {
+            QuarantineEntry::Assignment(id) => keys::assignment(&self.market.id, &id),
+            QuarantineEntry::Redemption(id) => keys::redemption(&self.market.id, &id),
+        })
     }
 
     /// All redemptions of a customer, latest first.
@@ -483,13 +469,13 @@ impl Lists<'_> {
         let mut sum = RedemptionsIn::default();
         let shards = try_join_all((0..PROMOTION_SHARDS).map(shard)).await?;
         let items = shards.iter().flatten();
-        for item in items.filter(|item| *text(item, "sk") < *to.to_string()) {
+        for item in items.filter(|item| *sk(item) < *to.to_string()) {
             let n = |attribute| number(item, attribute).unwrap_or(0);
-            sum.received += n("rc");
-            sum.duplicates += n("du");
-            sum.matched += n("ma");
-            sum.quarantined += n("qu");
-            sum.rejected += n("rj");
+            sum.received += n(redemptions_in::RECEIVED);
+            sum.duplicates += n(redemptions_in::DUPLICATES);
+            sum.matched += n(redemptions_in::MATCHED);
+            sum.quarantined += n(redemptions_in::QUARANTINED);
+            sum.rejected += n(redemptions_in::REJECTED);
         }
         Ok(sum)
     }

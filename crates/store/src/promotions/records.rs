@@ -15,6 +15,7 @@ use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::{Day, Instant};
 use serde::{Deserialize, Serialize};
 
+use crate::table::attributes::{DATA, voucher};
 use crate::table::item::Item;
 
 /// How a redemption came in.
@@ -191,9 +192,9 @@ pub(super) fn day_of(versions: &Versions, at: Instant) -> Day {
 pub(crate) fn voucher_state(item: Option<&Item>) -> VoucherState {
     let has = |attribute| item.is_some_and(|item| item.contains_key(attribute));
     VoucherState {
-        exists: has("d"),
-        disabled: has("x"),
-        assigned: has("s"),
+        exists: has(DATA),
+        disabled: has(voucher::DISABLED),
+        assigned: has(voucher::ASSIGNED),
     }
 }
 

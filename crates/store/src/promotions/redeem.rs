@@ -27,6 +27,7 @@ use crate::jobs::job::RedemptionPlace;
 use crate::market::Market;
 use crate::promotions::lists::Waiting;
 use crate::promotions::records::{RedemptionFact, day_of};
+use crate::table::attributes::redemptions_in;
 use crate::table::client::{Range, Reading};
 use crate::table::contention::{TRIES_MAX, backoff};
 use crate::table::fault::StoreError;
@@ -38,8 +39,6 @@ use crate::table::write::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transact
 const CHUNK: usize = 11;
 /// How many redemptions are counted anew between two looks at the clock.
 const RECOMPUTED_AT_ONCE: usize = 100;
-/// The update that adds to the counts of the redemptions that came in.
-const COUNT: &str = "ADD rc :rc, du :du, rj :rj";
 
 /// Assignments, redemptions and rollbacks of one marketplace. Reached by [`Market::redemptions`].
 #[derive(Debug, Clone, Copy)]
@@ -263,10 +262,10 @@ impl<'m> Redemptions<'m> {
         if duplicates + rejected == 0 {
             return Ok(());
         }
-        let (key, values) = self.counted(duplicates, rejected, now).await?;
+        let (key, update, values) = self.counted(duplicates, rejected, now).await?;
         self.market
             .store
-            .update(&key, COUNT, values.into(), None)
+            .update(&key, &update, values, None)
             .await
             .map(drop)
     }
@@ -278,11 +277,8 @@ impl<'m> Redemptions<'m> {
         rejected: usize,
         now: Instant,
     ) -> Result<Write, StoreError> {
-        let (key, values) = self.counted(duplicates, rejected, now).await?;
-        Ok(self
-            .market
-            .store
-            .update_write(&key, COUNT, values.into(), None))
+        let (key, update, values) = self.counted(duplicates, rejected, now).await?;
+        Ok(self.market.store.update_write(&key, &update, values, None))
     }
 
     async fn counted(
@@ -290,24 +286,23 @@ impl<'m> Redemptions<'m> {
         duplicates: usize,
         rejected: usize,
         now: Instant,
-    ) -> Result<(Key, [(&'static str, AttributeValue); 3]), StoreError> {
-        let versions = self
-            .market
-            .settings()
-            .versions()
-            .await?
-            .ok_or(StoreError::Contended {
-                op: "reading settings",
-            })?;
+    ) -> Result<(Key, String, Vec<(&'static str, AttributeValue)>), StoreError> {
+        let versions = self.market.settings().versions_there().await?;
         let shard = promotion_shard_of(&now.to_string());
         let key = keys::redemptions_in_on(&self.market.id, shard, day_of(&versions, now));
+        let update = format!(
+            "ADD {} :received, {} :duplicates, {} :rejected",
+            redemptions_in::RECEIVED,
+            redemptions_in::DUPLICATES,
+            redemptions_in::REJECTED
+        );
         let count = |n: usize| AttributeValue::N(n.to_string());
-        let values = [
-            (":rc", count(duplicates + rejected)),
-            (":du", count(duplicates)),
-            (":rj", count(rejected)),
+        let values = vec![
+            (":received", count(duplicates + rejected)),
+            (":duplicates", count(duplicates)),
+            (":rejected", count(rejected)),
         ];
-        Ok((key, values))
+        Ok((key, update, values))
     }
 
     async fn do_jobs(
@@ -394,7 +389,6 @@ impl<'m> Redemptions<'m> {
         all_shards: &BTreeSet<PoolOf>,
         now: Instant,
     ) -> Result<TransactionPlan<'m>, StoreError> {
-        let mut transaction = TransactionPlan::new(self.market, shard, now);
         let mut known: Vec<Subject> = jobs.iter().filter_map(PromotionRequest::subject).collect();
         let rolled = jobs.iter().filter_map(|job| match job {
             PromotionRequest::Rollback {
@@ -407,23 +401,24 @@ impl<'m> Redemptions<'m> {
             _ => None,
         });
         let (rolled, by): (Vec<Key>, Vec<Key>) = rolled.unzip();
-        transaction.read(&[rolled.as_slice(), &by].concat()).await?;
+        let store = &self.market.store;
+        let mut items = store.get_map(&[rolled.as_slice(), &by].concat()).await?;
         // The redemption says which promotion and customer its rollback is about.
         for key in &rolled {
-            known.extend(
-                transaction
-                    .fact(key)?
-                    .map(|(fact, _)| Subject::of(&fact.submitted)),
-            );
+            let item = items.get(key).filter(|item| !expired(item, now));
+            let fact: Option<RedemptionFact> = item.map(data).transpose()?;
+            known.extend(fact.map(|fact| Subject::of(&fact.submitted)));
         }
         let mut wanted = BTreeSet::new();
         for subject in &known {
             subject.keys(self.market, shard, &mut wanted);
         }
+        wanted.retain(|key| !items.contains_key(key));
         let wanted: Vec<Key> = wanted.into_iter().collect();
-        let (_, versions) =
-            try_join(transaction.read(&wanted), self.market.settings().versions()).await?;
-        transaction.versions = versions;
+        let settings = self.market.settings();
+        let (found, versions) = try_join(store.get_map(&wanted), settings.versions_there()).await?;
+        items.extend(found);
+        let mut transaction = TransactionPlan::new(self.market, shard, now, items, versions);
         let orders: Vec<Key> = known
             .iter()
             .filter_map(|subject| {

@@ -8,6 +8,7 @@ use revtrail_core::promotion::result::adds;
 
 use super::load::{PoolOf, TransactionPlan};
 use crate::promotions::records::RedemptionFact;
+use crate::table::attributes::figures::Amount;
 use crate::table::fault::StoreError;
 
 impl TransactionPlan<'_> {
@@ -50,7 +51,7 @@ impl TransactionPlan<'_> {
             let total = self.total(&promotion.promotion_id);
             self.changes
                 .at(&total)
-                .add(&format!("w:{currency}"), amount);
+                .add(&Amount::Rewards(currency).name(), amount);
         }
         self.name_order(fact, 1)?;
         Ok(short)
@@ -79,7 +80,7 @@ impl TransactionPlan<'_> {
             let total = self.total(&promotion.promotion_id);
             self.changes
                 .at(&total)
-                .add(&format!("w:{currency}"), -amount);
+                .add(&Amount::Rewards(currency).name(), -amount);
         }
         self.name_order(fact, -1)
     }
@@ -129,7 +130,7 @@ impl TransactionPlan<'_> {
         let Some(order) = &fact.submitted.order_id else {
             return Ok(());
         };
-        let versions = self.versions()?.clone();
+        let versions = self.versions.clone();
         let open = self.link(order, &fact.submitted.promotion_id)?;
         open.link.named += more;
         open.link.adds = match &open.order {

@@ -22,9 +22,10 @@ use crate::ledger::facts::{Pointer, read_order};
 use crate::market::Market;
 use crate::promotions::order_links::Link;
 use crate::promotions::records::{AssignmentFact, RedemptionFact, StoredVoucher, voucher_state};
+use crate::table::attributes::{DATA, beside_account, figures, voucher};
 use crate::table::change::Changes;
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, amount, data, expired, item_bytes, number};
+use crate::table::item::{Item, amount, data, expired, item_bytes, number, version};
 use crate::table::keys::{self, Key, PROMOTION_SHARDS};
 
 /// What a limit belongs to: a promotion, or one of its vouchers.
@@ -207,7 +208,7 @@ pub(super) struct TransactionPlan<'m> {
     /// The place of the record that is being planned, among those of its call.
     pub(super) place: usize,
     pub(super) items: HashMap<Key, Item>,
-    pub(super) versions: Option<Versions>,
+    pub(super) versions: Versions,
     pub(super) changes: Changes,
     pub(super) promotions: BTreeMap<PromotionId, Option<(Promotion, i64)>>,
     pub(super) accounts: BTreeMap<(PromotionId, CustomerId), OpenAccount>,
@@ -226,14 +227,20 @@ pub(super) struct TransactionPlan<'m> {
 }
 
 impl<'m> TransactionPlan<'m> {
-    pub(super) fn new(market: &'m Market, shard: u8, now: Instant) -> Self {
+    pub(super) fn new(
+        market: &'m Market,
+        shard: u8,
+        now: Instant,
+        items: HashMap<Key, Item>,
+        versions: Versions,
+    ) -> Self {
         Self {
             market,
             shard,
             now,
             place: 0,
-            items: HashMap::new(),
-            versions: None,
+            items,
+            versions,
             changes: Changes::default(),
             promotions: BTreeMap::new(),
             accounts: BTreeMap::new(),
@@ -279,12 +286,6 @@ impl<'m> TransactionPlan<'m> {
             .then(|| keys::beside_account(&self.market.id, customer, promotion))
     }
 
-    pub(super) fn versions(&self) -> Result<&Versions, StoreError> {
-        self.versions.as_ref().ok_or(StoreError::Contended {
-            op: "reading settings",
-        })
-    }
-
     pub(super) fn number(&self, key: &Key, attribute: &str) -> Money {
         amount(self.items.get(key), attribute)
     }
@@ -320,7 +321,7 @@ impl<'m> TransactionPlan<'m> {
     /// The version of an item, whether it is expired or not; 0 if there is none.
     pub(super) fn version(&self, key: &Key) -> i64 {
         let item = self.items.get(key);
-        item.and_then(|item| number(item, "v")).unwrap_or(0)
+        item.map_or(0, version)
     }
 
     pub(super) fn put_fact(&mut self, key: Key, fact: RedemptionFact, version: i64) {
@@ -337,8 +338,7 @@ impl<'m> TransactionPlan<'m> {
             return Ok(known.clone());
         }
         let item = self.items.get(&keys::promotion(&self.market.id, id));
-        let read =
-            item.map(|item| Ok::<_, StoreError>((data(item)?, number(item, "v").unwrap_or(0))));
+        let read = item.map(|item| Ok::<_, StoreError>((data(item)?, version(item))));
         let read: Option<(Promotion, i64)> = read.transpose()?;
         self.promotions.insert(id.clone(), read.clone());
         Ok(read)
@@ -357,7 +357,10 @@ impl<'m> TransactionPlan<'m> {
                 let item = self.items.get(&key);
                 let account: Account = item.map(data).transpose()?.unwrap_or_default();
                 let beside = keys::beside_account(&self.market.id, customer, promotion);
-                let counted = self.items.get(&beside).and_then(|item| number(item, "n"));
+                let counted = self
+                    .items
+                    .get(&beside)
+                    .and_then(|item| number(item, beside_account::SUCCESSES));
                 OpenAccount {
                     beside: [counted.unwrap_or(0); 2],
                     beside_version: self.version(&beside),
@@ -384,7 +387,7 @@ impl<'m> TransactionPlan<'m> {
                 let head = keys::voucher(&self.market.id, promotion, code);
                 let item = self.items.get(&head);
                 let state = voucher_state(item);
-                let made = item.filter(|item| item.contains_key("d"));
+                let made = item.filter(|item| item.contains_key(DATA));
                 let made: Option<StoredVoucher> = made.map(data).transpose()?;
                 let limited = made.as_ref().filter(|made| made.limit.is_some());
                 let pool = limited.map(|made| {
@@ -393,9 +396,9 @@ impl<'m> TransactionPlan<'m> {
                             promotion: promotion.clone(),
                             voucher: Some(code.clone()),
                         };
-                        self.pool(&of, "l", true)
+                        self.pool(&of, voucher::LEFT, true)
                     } else {
-                        Pool::unspread(self.number(&head, "l"))
+                        Pool::unspread(self.number(&head, voucher::LEFT))
                     }
                 });
                 OpenVoucher {
@@ -439,11 +442,11 @@ impl<'m> TransactionPlan<'m> {
             voucher: None,
         };
         if promotion.cap.is_some() && !self.caps.contains_key(id) {
-            let pool = self.pool(&of, "cl", true);
+            let pool = self.pool(&of, figures::CAP_LEFT, true);
             self.caps.insert(id.clone(), pool);
         }
         if promotion.budget.is_some() && !self.budgets.contains_key(id) {
-            let pool = self.pool(&of, "bl", false);
+            let pool = self.pool(&of, figures::BUDGET_LEFT, false);
             self.budgets.insert(id.clone(), pool);
         }
     }
@@ -490,7 +493,7 @@ impl<'m> TransactionPlan<'m> {
                     before: link.clone(),
                     link,
                     version: self.version(&key),
-                    standing: stored.and_then(|item| item.get("d")).cloned(),
+                    standing: stored.and_then(|item| item.get(DATA)).cloned(),
                     order: seen.map(read_order).transpose()?,
                 }
             }
