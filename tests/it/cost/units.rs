@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use http::{Method, StatusCode};
 use revtrail_core::attribution::event::{Channel, EventKind};
 use revtrail_core::attribution::order::Status;
+use revtrail_core::figures::daily::OrderFigures;
 use revtrail_core::figures::fold::{Contribution, DayPart, LineCredit, OrderLine};
 use revtrail_core::value::id::{CampaignId, CustomerId, MarketplaceId, OrderId};
 use revtrail_core::value::money::{Currency, Money};
@@ -432,21 +433,23 @@ async fn report() -> Row {
             part.orders.push(OrderLine {
                 order_id: OrderId::new(&uuid(&format!("{c} {ago}"))).unwrap(),
                 placed_at: noon(ago),
-                currency: Currency::parse("EUR").unwrap(),
-                status: Status::Complete,
-                total: amount,
-                refunded: Money::default(),
-                amount,
-                not_counted: None,
-                credit: Some(LineCredit {
-                    campaign_id: id,
-                    channel: Channel::Email,
-                    message_id: None,
-                    touch_kind: EventKind::Clicked,
-                    touch_at: noon(ago),
-                    sent_at: noon(ago),
-                }),
-                first_purchase: true,
+                figures: OrderFigures {
+                    currency: Currency::parse("EUR").unwrap(),
+                    status: Status::Complete,
+                    total: amount,
+                    refunded: Money::default(),
+                    amount,
+                    not_counted: None,
+                    credit: Some(LineCredit {
+                        campaign_id: id,
+                        channel: Channel::Email,
+                        message_id: None,
+                        touch_kind: EventKind::Clicked,
+                        touch_at: noon(ago),
+                        sent_at: noon(ago),
+                    }),
+                    first_purchase: true,
+                },
             });
             campaign_days += 1;
         }

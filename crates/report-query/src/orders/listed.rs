@@ -25,8 +25,8 @@ impl ListedOrder {
             placed_at: line.placed_at,
             order_id: line.order_id.clone(),
             customer_id: customer_id.clone(),
-            credit: line.credit.clone(),
-            counted: line.not_counted.is_none(),
+            credit: line.figures.credit.clone(),
+            counted: line.figures.not_counted.is_none(),
         }
     }
 

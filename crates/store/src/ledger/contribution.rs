@@ -646,13 +646,19 @@ impl Progress {
             };
             let earned = |line: &Option<Box<OrderLine>>| {
                 line.as_ref()
-                    .filter(|line| line.credit.is_some() && line.not_counted.is_none())
-                    .map(|line| (line.currency, line.amount))
+                    .filter(|line| {
+                        line.figures.credit.is_some() && line.figures.not_counted.is_none()
+                    })
+                    .map(|line| (line.figures.currency, line.figures.amount))
             };
             let credit = |line: &Option<Box<OrderLine>>| {
                 let line = line.as_ref()?;
-                let credit = line.credit.clone()?;
-                Some((credit, line.amount, line.not_counted.is_none()))
+                let credit = line.figures.credit.clone()?;
+                Some((
+                    credit,
+                    line.figures.amount,
+                    line.figures.not_counted.is_none(),
+                ))
             };
             self.credits_changed += i64::from(credit(old) != credit(new));
             let left = earned(old).map(|(currency, amount)| (currency, -amount));

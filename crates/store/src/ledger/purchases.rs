@@ -69,7 +69,11 @@ impl<'m> Purchases<'m> {
     }
 
     pub(crate) fn row_key(self, day: Day, line: &OrderLine) -> keys::Key {
-        let campaign = line.credit.as_ref().map(|credit| &credit.campaign_id);
+        let campaign = line
+            .figures
+            .credit
+            .as_ref()
+            .map(|credit| &credit.campaign_id);
         keys::purchase(
             &self.market.id,
             campaign,
