@@ -145,7 +145,7 @@ pub enum ServeError {
 }
 
 /// Every route of every function, once. `enqueue` hands over the runs that are asked for.
-pub fn routes(enqueue: manage::Poke) -> Vec<Route> {
+pub fn routes(enqueue: manage::Enqueue) -> Vec<Route> {
     let mut routes = ingest_event::routes();
     routes.extend(ingest_order::routes());
     routes.extend(manage::routes(enqueue));
@@ -192,7 +192,7 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         (None, Some(folder)) => kept_key(&folder.join("admin-key"))?,
         (None, None) => random_hex(),
     };
-    let (enqueue, poked) = mpsc::unbounded_channel::<JobMessage>();
+    let (enqueue, enqueued) = mpsc::unbounded_channel::<JobMessage>();
     let enqueue = manage::in_process(move |message| drop(enqueue.send(message)));
     let app = App::new(store.clone(), clock.clone(), args.retention, &key);
     let router = router(routes(enqueue), app);
@@ -216,7 +216,7 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         tokio::spawn(inbox::watch(store, args.retention, clock, folder))
     });
     let now = clock.now();
-    let attributor = tokio::spawn(attribute(store, args.retention, clock, poked, embedded));
+    let attributor = tokio::spawn(attribute(store, args.retention, clock, enqueued, embedded));
     let reached = match &args.host {
         Some(name) => format!("{name}:{}", address.port()),
         None => address.to_string(),
@@ -381,7 +381,7 @@ async fn attribute(
     store: Store,
     retention: Retention,
     clock: Clock,
-    mut poked: mpsc::UnboundedReceiver<JobMessage>,
+    mut enqueued: mpsc::UnboundedReceiver<JobMessage>,
     embedded: Embedded,
 ) {
     let attributor = Attributor::new(store, retention);
@@ -389,7 +389,7 @@ async fn attribute(
     let mut queue = LocalQueue::default();
     loop {
         tokio::select! {
-            Some(message) = poked.recv() => queue.push(message),
+            Some(message) = enqueued.recv() => queue.push(message),
             _ = hours.tick() => {
                 match attributor.tick().await {
                     Ok(messages) => messages.into_iter().for_each(|message| queue.push(message)),
@@ -411,7 +411,7 @@ async fn attribute(
                     tracing::error!(?message, %error, "work failed; the next tick takes it up again");
                 }
             }
-            while let Ok(asked) = poked.try_recv() {
+            while let Ok(asked) = enqueued.try_recv() {
                 queue.push(asked);
             }
         }

@@ -48,7 +48,7 @@ pub struct Meta {
     /// touches.
     pub settled_to: Option<Instant>,
     /// True if some daily aggregates are spread over several shards, or were.
-    pub striped: bool,
+    pub spread: bool,
     /// True if some messages carry codes.
     pub coded: bool,
     /// True if some stored contributions may come from an older [`FOLD_VERSION`].
@@ -141,7 +141,7 @@ impl Market {
             .unwrap_or_default();
         Ok(Meta {
             has_orders: item.contains_key(attributes::HAS_ORDERS),
-            striped: item.contains_key(attributes::SPREAD),
+            spread: item.contains_key(attributes::SPREAD),
             coded: item.contains_key(attributes::CODED),
             outdated: text(&item, attributes::FOLD_VERSION) < FOLD_VERSION,
             as_of: Instant::parse(text(&item, attributes::AS_OF)).ok(),
@@ -174,7 +174,7 @@ impl Market {
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn mark_striped(&self) -> Result<(), StoreError> {
+    pub async fn mark_spread(&self) -> Result<(), StoreError> {
         self.mark(attributes::SPREAD).await
     }
 

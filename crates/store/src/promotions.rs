@@ -27,7 +27,7 @@ use crate::table::client::{Range, Reading};
 use crate::table::contention::{TRIES_MAX, backoff};
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, amount, data, expired, number, pk, sk, unreadable, version};
-use crate::table::keys::{self, Key, PROMOTION_SHARDS, PromotionFigure};
+use crate::table::keys::{self, FiguresItem, Key, PROMOTION_SHARDS};
 use crate::table::write::Transacted;
 
 pub use crate::table::keys::promotion_shard_of;
@@ -119,20 +119,20 @@ pub struct Breakdown {
 impl Breakdown {
     fn take(&mut self, item: &Item) -> Result<(), StoreError> {
         let n = |attribute| number(item, attribute).unwrap_or(0);
-        match keys::promotion_figure(sk(item)) {
-            Some(PromotionFigure::Day(day)) => {
+        match keys::figures_item(sk(item)) {
+            Some(FiguresItem::Day(day)) => {
                 let day = self.days.entry(day).or_default();
                 day.redeemed += n(figures::REDEEMED);
                 day.success += n(figures::REDEMPTIONS);
                 day.failure += n(figures::FAILURES);
             }
-            Some(PromotionFigure::Cell(cell)) => {
+            Some(FiguresItem::Cell(cell)) => {
                 let cell = self.cells.entry(cell).or_default();
                 cell.assigned += n(figures::ASSIGNED);
                 cell.redeemed += n(figures::REDEEMED);
                 cell.redemptions += n(figures::REDEMPTIONS);
             }
-            Some(PromotionFigure::Voucher(_)) => {}
+            Some(FiguresItem::Voucher(_)) => {}
             None => return Err(unreadable(item, "it is of no day and of no step")),
         }
         Ok(())
@@ -206,27 +206,27 @@ impl Promotions<'_> {
         by: &str,
         now: Instant,
     ) -> Result<(bool, Promotion), StoreError> {
-        let tell = |_: Option<&Promotion>| Ok::<_, Infallible>(submitted.clone());
-        match self.tell_promotion(id, tell, by, now).await? {
+        let submit = |_: Option<&Promotion>| Ok::<_, Infallible>(submitted.clone());
+        match self.submit_promotion(id, submit, by, now).await? {
             Ok(changed) => Ok(changed),
             Err(never) => match never {},
         }
     }
 
-    /// Does the same with what `tell` makes of the current promotion.
+    /// Does the same with what `submit` makes of the current promotion.
     ///
     /// # Errors
-    /// As every call of the table; the inner error is that of `tell`.
-    pub async fn tell_promotion<E>(
+    /// As every call of the table; the inner error is that of `submit`.
+    pub async fn submit_promotion<E>(
         self,
         id: &PromotionId,
-        tell: impl Fn(Option<&Promotion>) -> Result<PromotionInput, E>,
+        submit: impl Fn(Option<&Promotion>) -> Result<PromotionInput, E>,
         by: &str,
         now: Instant,
     ) -> Result<Result<(bool, Promotion), E>, StoreError> {
         for attempt in 0..TRIES_MAX {
             let current = self.read_promotion(id).await?;
-            let submitted = match tell(current.as_ref().map(|(promotion, _)| promotion)) {
+            let submitted = match submit(current.as_ref().map(|(promotion, _)| promotion)) {
                 Ok(submitted) => submitted,
                 Err(refused) => return Ok(Err(refused)),
             };

@@ -292,7 +292,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "an_open_use_nobody_counts",
         file: "crates/store/src/promotions/redeem/write.rs",
-        text: "open.by_head",
+        text: "open.by_root",
         with: "open.opened > 0",
         found_by: OVERDRAWN,
     },

@@ -595,7 +595,7 @@ async fn case_28_a_run_counts_each_customer_and_each_order_once() {
     let ask = async |shop: &Shop| {
         let (status, run) = shop.call(Method::POST, "runs", json!({})).await;
         assert_eq!(status, 202, "{run}");
-        let messages = shop.service.poked();
+        let messages = shop.service.enqueued();
         (run["run_id"].as_str().unwrap().to_owned(), messages)
     };
     let counted = async |shop: &Shop, run: &str| {

@@ -542,9 +542,9 @@ async fn act(service: &Service, act: &Act) -> bool {
             let path = format!("/v1/marketplaces/m{path}");
             let done = service.done(method, &path, body).await;
             // A run that is asked for begins at once.
-            let poked = service.poked();
-            done && (poked.is_empty()
-                || drain(service, poked, JobLimits::DEFAULT, i64::from(i32::MAX))
+            let enqueued = service.enqueued();
+            done && (enqueued.is_empty()
+                || drain(service, enqueued, JobLimits::DEFAULT, i64::from(i32::MAX))
                     .await
                     .is_ok())
         }

@@ -211,7 +211,7 @@ fn work_stops_a_minute_before_the_deadline_or_a_third_of_a_short_time() {
 async fn a_run_that_cannot_be_started_is_told_so_and_on_record_as_failed() {
     let shop = Shop::open(json!({})).await;
     let service = &shop.service;
-    let away: manage::Poke = Arc::new(|_| Box::pin(async { Err("the queue is away".into()) }));
+    let away: manage::Enqueue = Arc::new(|_| Box::pin(async { Err("the queue is away".into()) }));
     let app = App::new(
         service.store.clone(),
         Clock::starting_at(service.now()),

@@ -118,8 +118,8 @@ impl FileFacts {
 
     /// The campaigns of the files, and those that only events name.
     pub(crate) fn catalog(&self) -> Catalog {
-        let told = Catalog::new(self.campaigns.values().cloned().collect());
-        told.witnessing(&self.events).unwrap_or(told)
+        let submitted = Catalog::new(self.campaigns.values().cloned().collect());
+        submitted.witnessing(&self.events).unwrap_or(submitted)
     }
 
     /// How much was read and rejected, in words.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::jobs::job::{Job, Progress};
 use crate::market::Market;
-use crate::market::once::{Marker, Once};
+use crate::market::once::{CallRecord, Once};
 use crate::random::random_hex;
 use crate::table::attributes::run as attributes;
 use crate::table::client::{Range, Reading};
@@ -166,7 +166,7 @@ impl Runs<'_> {
         }
     }
 
-    /// The same, with a name from [`new_run_id`] and with the marker of the call that asks for the run. False if nothing was put
+    /// The same, with a name from [`new_run_id`] and with the record of the call that asks for the run. False if nothing was put
     /// on record, because the same call arrived before.
     ///
     /// # Errors
@@ -175,7 +175,7 @@ impl Runs<'_> {
         self,
         run_id: &str,
         verify: Option<Sample>,
-        once: Option<(&Once, &Marker)>,
+        once: Option<(&Once, &CallRecord)>,
         now: Instant,
     ) -> Result<bool, StoreError> {
         let gone_at = now.plus_ms(self.market.retention.keep_ms());
@@ -192,7 +192,7 @@ impl Runs<'_> {
             self.market.store.put_write(item, Some(Condition::absent())),
             self.market.store.put_write(open, None),
         ];
-        writes.extend(once.map(|(once, marker)| self.market.store.marker_write(once, marker)));
+        writes.extend(once.map(|(once, record)| self.market.store.call_record_write(once, record)));
         Ok(matches!(
             self.market.store.transact(writes).await?,
             Transacted::Done

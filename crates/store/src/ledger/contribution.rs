@@ -56,7 +56,7 @@ struct StoredPart {
 /// Which item stores a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ChangePosition {
-    Head,
+    Root,
     /// The day is in a chunk with the other days of its month.
     Month,
     /// The day is in a chunk of its own: it is large, and a month of such days would not fit into one item.
@@ -76,9 +76,9 @@ impl StoredContribution {
         let place = match keys::customer_item(sk(item)) {
             Some(CustomerItem::Chunk(name)) if name.len() == MONTH_BYTES => ChangePosition::Month,
             Some(CustomerItem::Chunk(_)) => ChangePosition::Day,
-            _ => ChangePosition::Head,
+            _ => ChangePosition::Root,
         };
-        if place == ChangePosition::Head {
+        if place == ChangePosition::Root {
             self.version = version(item);
             text(item, root::JOB).clone_into(&mut self.job_id);
             self.runs = match text(item, root::RUNS) {
@@ -451,7 +451,7 @@ impl StoredContribution {
     fn root(&self) -> BTreeMap<&Day, &DayPart> {
         self.days
             .iter()
-            .filter(|(_, stored)| stored.place == ChangePosition::Head)
+            .filter(|(_, stored)| stored.place == ChangePosition::Root)
             .map(|(day, stored)| (day, &stored.part))
             .collect()
     }
@@ -460,7 +460,7 @@ impl StoredContribution {
         let mut chunks: BTreeMap<String, BTreeMap<&Day, &DayPart>> = BTreeMap::new();
         for (day, stored) in &self.days {
             let name = match stored.place {
-                ChangePosition::Head => continue,
+                ChangePosition::Root => continue,
                 ChangePosition::Month => day.to_string()[..MONTH_BYTES].to_owned(),
                 ChangePosition::Day => day.to_string(),
             };
@@ -472,7 +472,7 @@ impl StoredContribution {
     fn apply(&mut self, change: &DayChange) {
         let stored = self.days.entry(change.day()).or_insert_with(|| StoredPart {
             part: DayPart::default(),
-            place: ChangePosition::Head,
+            place: ChangePosition::Root,
         });
         match change {
             DayChange::Gauges(_, counters) => stored.part.counters.clone_from(counters),
@@ -497,12 +497,12 @@ impl StoredContribution {
     fn tidy(&mut self, first_folded: Day) {
         let forgotten_before = first_folded.minus(LEAVING_DAYS);
         self.days
-            .retain(|day, stored| *day >= forgotten_before || stored.place != ChangePosition::Head);
+            .retain(|day, stored| *day >= forgotten_before || stored.place != ChangePosition::Root);
         let bytes = |part: &DayPart| serde_json::to_string(part).map_or(0, |text| text.len() + 14);
         let mut total = 0;
         for stored in self.days.values_mut() {
             match stored.place {
-                ChangePosition::Head => total += bytes(&stored.part),
+                ChangePosition::Root => total += bytes(&stored.part),
                 ChangePosition::Month if bytes(&stored.part) > ALONE_BYTES_MIN => {
                     stored.place = ChangePosition::Day
                 }
@@ -514,11 +514,11 @@ impl StoredContribution {
         }
         let mut kept = 0;
         for stored in self.days.values_mut().rev() {
-            if stored.place == ChangePosition::Head {
+            if stored.place == ChangePosition::Root {
                 let size = bytes(&stored.part);
                 kept += size;
                 stored.place = match (kept <= ROOT_BYTES_KEPT, size > ALONE_BYTES_MIN) {
-                    (true, _) => ChangePosition::Head,
+                    (true, _) => ChangePosition::Root,
                     (false, false) => ChangePosition::Month,
                     (false, true) => ChangePosition::Day,
                 };

@@ -180,14 +180,14 @@ impl IntakeMarkers<'_> {
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn observed_of_campaigns(self) -> Result<Vec<Observed>, StoreError> {
         let shards = (0..MARKER_SHARDS).map(|shard| async move {
-            let (mut told, mut next) = (Vec::new(), None);
+            let (mut observed, mut next) = (Vec::new(), None);
             loop {
                 let (markers, after) = self.markers_of_shard(shard, next, None).await?;
                 let more = markers.into_iter().flat_map(|marker| marker.campaigns);
-                told = merge_observed(told.into_iter().chain(more));
+                observed = merge_observed(observed.into_iter().chain(more));
                 next = after;
                 if next.is_none() {
-                    return Ok::<_, StoreError>(told);
+                    return Ok::<_, StoreError>(observed);
                 }
             }
         });

@@ -5,7 +5,7 @@ use revtrail_core::value::time::{DAY_MS, Instant, Retention};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::market::once::{Marker, Once};
+use crate::market::once::{CallRecord, Once};
 use crate::random::{hex, random_hex};
 use crate::table::attributes::{DATA, retention as attributes};
 use crate::table::client::{PutOutcome, Range, Reading, Store};
@@ -167,7 +167,7 @@ impl Store {
         }
     }
 
-    /// Puts a key on record, with only a hash of its secret, and with the marker of the call that makes the key. False if nothing
+    /// Puts a key on record, with only a hash of its secret, and with the record of the call that makes the key. False if nothing
     /// was made, because the same call arrived before.
     ///
     /// # Errors
@@ -176,14 +176,14 @@ impl Store {
         &self,
         key: &AccessKey,
         secret: &str,
-        once: Option<(&Once, &Marker)>,
+        once: Option<(&Once, &CallRecord)>,
     ) -> Result<bool, StoreError> {
         let hash = key_hash(secret);
         let mut writes = vec![self.put_write(
             NewItem::at(&keys::access_key(&hash)).data(key),
             Some(Condition::absent()),
         )];
-        writes.extend(once.map(|(once, marker)| self.marker_write(once, marker)));
+        writes.extend(once.map(|(once, record)| self.call_record_write(once, record)));
         for marketplace in &key.marketplaces {
             let listed = NewItem::at(&keys::listed_key(marketplace, &key.key_id))
                 .data(&ListedKey { hash: hash.clone() });

@@ -434,11 +434,11 @@ impl<'m> Redemptions<'m> {
         transaction.read(&rest).await?;
         if !all_shards.is_empty() {
             // The root is read first, then all shards, because amounts only move from the root to shards.
-            let heads: Vec<Key> = all_shards
+            let roots: Vec<Key> = all_shards
                 .iter()
-                .map(|pool| pool.head(self.market))
+                .map(|pool| pool.root(self.market))
                 .collect();
-            transaction.read_again(&heads).await?;
+            transaction.read_again(&roots).await?;
             let shards = all_shards.iter().flat_map(|pool| pool.shards(self.market));
             transaction.read_again(&shards.collect::<Vec<_>>()).await?;
             transaction.whole = all_shards.clone();

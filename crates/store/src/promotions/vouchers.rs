@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::market::Market;
-use crate::market::once::Marker;
+use crate::market::once::CallRecord;
 use crate::promotions::lists::Part;
 use crate::promotions::records::{LoggedChange, StoredVoucher};
 use crate::random::random_hex;
@@ -19,7 +19,7 @@ use crate::table::change::Changes;
 use crate::table::contention::{TRIES_MAX, backoff};
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, amount, data, number, sk, unreadable};
-use crate::table::keys::{self, Key, PROMOTION_SHARDS, PromotionFigure, promotion_shard_of};
+use crate::table::keys::{self, FiguresItem, Key, PROMOTION_SHARDS, promotion_shard_of};
 use crate::table::write::Transacted;
 
 /// How many codes one transaction has. Each is a voucher and an entry of its code, and one more item counts them.
@@ -100,14 +100,14 @@ impl<'c> Making<'c> {
         by: &'c str,
         new_to_all: bool,
         now: Instant,
-        once: Option<&Marker>,
+        once: Option<&CallRecord>,
     ) -> Self {
         Self {
             promotion,
             by,
             new_to_all,
-            now: once.map_or(now, |marker| marker.begun_at),
-            name: once.map_or_else(random_hex, |marker| marker.seed.clone()),
+            now: once.map_or(now, |record| record.begun_at),
+            name: once.map_or_else(random_hex, |record| record.seed.clone()),
             once: once.is_some(),
         }
     }
@@ -165,7 +165,7 @@ impl Vouchers<'_> {
         new: &[NewVoucher],
         by: &str,
         now: Instant,
-        once: Option<&Marker>,
+        once: Option<&CallRecord>,
     ) -> Result<Made, StoreError> {
         // If a code is given twice, the first one counts.
         let mut distinct: BTreeMap<&VoucherCode, &NewVoucher> = BTreeMap::new();
@@ -196,7 +196,7 @@ impl Vouchers<'_> {
         pattern: &Pattern,
         by: &str,
         now: Instant,
-        once: Option<&Marker>,
+        once: Option<&CallRecord>,
     ) -> Result<usize, StoreError> {
         let call = Making::new(promotion, by, true, now, once);
         let mut lot = Lot {
@@ -381,7 +381,7 @@ impl Vouchers<'_> {
         }
         let mut uses: BTreeMap<String, i64> = BTreeMap::new();
         for item in self.market.store.get_all(&shards, true).await? {
-            let Some(PromotionFigure::Voucher(code)) = keys::promotion_figure(sk(&item)) else {
+            let Some(FiguresItem::Voucher(code)) = keys::figures_item(sk(&item)) else {
                 continue;
             };
             *uses.entry(code.to_owned()).or_default() += number(&item, voucher::USES).unwrap_or(0);
@@ -430,7 +430,7 @@ impl Vouchers<'_> {
         now: Instant,
     ) -> Result<Changed, StoreError> {
         for attempt in 0..TRIES_MAX {
-            let head = keys::voucher(&self.market.id, promotion, code);
+            let root = keys::voucher(&self.market.id, promotion, code);
             let shards = (0..PROMOTION_SHARDS)
                 .map(|shard| keys::voucher_shard(&self.market.id, shard, promotion, code));
             let shards: Vec<Key> = shards.collect();
@@ -444,9 +444,9 @@ impl Vouchers<'_> {
             {
                 return Ok(Changed::Unknown);
             }
-            let wanted = [shards.clone(), vec![head.clone()]].concat();
+            let wanted = [shards.clone(), vec![root.clone()]].concat();
             let found = self.market.store.get_map(&wanted).await?;
-            let Some(item) = found.get(&head).filter(|item| item.contains_key(DATA)) else {
+            let Some(item) = found.get(&root).filter(|item| item.contains_key(DATA)) else {
                 return Ok(Changed::Unknown);
             };
             let was: StoredVoucher = data(item)?;
@@ -462,7 +462,7 @@ impl Vouchers<'_> {
                 shards
                     .iter()
                     .map(of)
-                    .fold(of(&head), |sum, n| sum + n)
+                    .fold(of(&root), |sum, n| sum + n)
                     .whole()
             };
             let uses = counted(voucher::USES);
@@ -479,7 +479,7 @@ impl Vouchers<'_> {
             }
             // Nothing of what was read may have changed, because what is left and what was used go back into the root.
             let change = changes
-                .at(&head)
+                .at(&root)
                 .data(&is)
                 .require(voucher::USES, item.get(voucher::USES).cloned());
             change.require(voucher::LEFT, item.get(voucher::LEFT).cloned());

@@ -13,8 +13,8 @@ use revtrail_core::value::time::{Day, Instant};
 mod cut;
 
 pub(crate) use cut::{
-    CustomerItem, PromotionFigure, QuarantineEntry, customer_item, customer_of, feed_entry,
-    is_assignment, link_promotion, listed_id, promotion_figure, quarantine_entry,
+    CustomerItem, FiguresItem, QuarantineEntry, customer_item, customer_of, feed_entry,
+    figures_item, is_assignment, link_promotion, listed_id, quarantine_entry,
 };
 
 /// The partition of the list of marketplaces, which belongs to no marketplace.

@@ -660,10 +660,10 @@ impl<'h> Driver<'h> {
         let path = "/v1/marketplaces/a/runs";
         let (_, asked) = self.service.post(path, &json!({"verify": "all"})).await;
         let now = self.service.now();
-        let poked = self.service.poked();
+        let enqueued = self.service.enqueued();
         self.service
             .attributor()
-            .drain(poked, &|| now)
+            .drain(enqueued, &|| now)
             .await
             .unwrap();
         let run = self

@@ -41,7 +41,7 @@ impl TransactionPlan<'_> {
             let open = self.voucher(&fact.submitted.promotion_id, code)?;
             open.uses += 1;
             let is_over = short.contains(&Limit::Voucher);
-            open.by_head |= is_over;
+            open.by_root |= is_over;
             if limits.voucher.is_some() && !open.disabled && !is_over {
                 open.opened -= 1;
             }
@@ -68,7 +68,7 @@ impl TransactionPlan<'_> {
             let open = self.voucher(&fact.submitted.promotion_id, code)?;
             open.uses -= 1;
             if let Some(pool) = &limits.voucher {
-                open.by_head = true;
+                open.by_root = true;
                 if !open.disabled && !pool.is_overdrawn() {
                     open.opened += 1;
                 }

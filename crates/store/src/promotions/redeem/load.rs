@@ -45,7 +45,7 @@ impl PoolOf {
         }
     }
 
-    pub(super) fn head(&self, market: &Market) -> Key {
+    pub(super) fn root(&self, market: &Market) -> Key {
         match &self.voucher {
             None => keys::promotion_pool(&market.id, &self.promotion),
             Some(code) => keys::voucher(&market.id, &self.promotion, code),
@@ -178,7 +178,7 @@ pub(super) struct OpenVoucher {
     pub(super) uses: i64,
     pub(super) opened: i64,
     /// True if the number of opened uses depends on what is in the root.
-    pub(super) by_head: bool,
+    pub(super) by_root: bool,
 }
 
 impl OpenVoucher {
@@ -384,8 +384,8 @@ impl<'m> TransactionPlan<'m> {
         let open = match self.vouchers.remove(&place) {
             Some(open) => open,
             None => {
-                let head = keys::voucher(&self.market.id, promotion, code);
-                let item = self.items.get(&head);
+                let root = keys::voucher(&self.market.id, promotion, code);
+                let item = self.items.get(&root);
                 let state = voucher_state(item);
                 let made = item.filter(|item| item.contains_key(DATA));
                 let made: Option<StoredVoucher> = made.map(data).transpose()?;
@@ -398,7 +398,7 @@ impl<'m> TransactionPlan<'m> {
                         };
                         self.pool(&of, voucher::LEFT, true)
                     } else {
-                        Pool::unspread(self.number(&head, voucher::LEFT))
+                        Pool::unspread(self.number(&root, voucher::LEFT))
                     }
                 });
                 OpenVoucher {
@@ -409,7 +409,7 @@ impl<'m> TransactionPlan<'m> {
                     pool,
                     uses: 0,
                     opened: 0,
-                    by_head: false,
+                    by_root: false,
                 }
             }
         };
@@ -420,9 +420,9 @@ impl<'m> TransactionPlan<'m> {
     pub(super) fn pool(&self, of: &PoolOf, attribute: &str, counted: bool) -> Pool {
         let shards = of.shards(self.market);
         let in_shard = |shard: u8| self.number(&shards[usize::from(shard)], attribute);
-        let head = self.number(&of.head(self.market), attribute);
+        let root = self.number(&of.root(self.market), attribute);
         let mut pool = Pool::new(
-            head,
+            root,
             PROMOTION_SHARDS,
             self.shard,
             in_shard(self.shard),

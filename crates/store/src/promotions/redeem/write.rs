@@ -56,9 +56,9 @@ impl TransactionPlan<'_> {
             );
         }
         for ((promotion, code), open) in &self.vouchers {
-            let head = keys::voucher(id, promotion, code);
+            let root = keys::voucher(id, promotion, code);
             if open.assigned && !open.was_assigned {
-                self.changes.at(&head).mark(voucher::ASSIGNED);
+                self.changes.at(&root).mark(voucher::ASSIGNED);
             }
             if open.uses == 0 {
                 continue;
@@ -69,25 +69,25 @@ impl TransactionPlan<'_> {
                 let own = keys::voucher_shard(id, self.shard, promotion, code);
                 self.changes.at(&own).add(voucher::USES, open.uses);
             } else {
-                self.changes.at(&head).add(voucher::USES, open.uses);
+                self.changes.at(&root).add(voucher::USES, open.uses);
             }
             if open.made.is_none() {
-                self.changes.at(&head).require(DATA, None);
+                self.changes.at(&root).require(DATA, None);
             }
             if let Some(pool) = &open.pool {
-                take(pool.head_change(), voucher::LEFT, self.changes.at(&head));
+                take(pool.root_change(), voucher::LEFT, self.changes.at(&root));
                 for (shard, taken) in pool.shard_changes() {
                     let key = keys::voucher_shard(id, shard, promotion, code);
                     take(taken, voucher::LEFT, self.changes.at(&key));
                 }
             }
-            if open.by_head {
+            if open.by_root {
                 // Whether giving a use back opens one depends on how many are overdrawn, and so does the reverse.
                 let read = self
                     .items
-                    .get(&head)
+                    .get(&root)
                     .and_then(|item| item.get(voucher::LEFT));
-                self.changes.at(&head).require(voucher::LEFT, read.cloned());
+                self.changes.at(&root).require(voucher::LEFT, read.cloned());
             }
             let total = keys::promotion_total(id, self.shard, promotion);
             self.changes.at(&total).add(figures::OPEN_USES, open.opened);
@@ -97,8 +97,8 @@ impl TransactionPlan<'_> {
             (&self.budgets, figures::BUDGET_LEFT),
         ] {
             for (promotion, pool) in pools {
-                let head = keys::promotion_pool(id, promotion);
-                take(pool.head_change(), attribute, self.changes.at(&head));
+                let root = keys::promotion_pool(id, promotion);
+                take(pool.root_change(), attribute, self.changes.at(&root));
                 for (shard, taken) in pool.shard_changes() {
                     let key = keys::promotion_total(id, shard, promotion);
                     let change = self.changes.at(&key);

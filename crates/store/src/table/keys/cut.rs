@@ -43,7 +43,7 @@ pub(crate) fn customer_item(sk: &str) -> Option<CustomerItem<'_>> {
 
 /// What the figures of an item in a shard of a promotion are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum PromotionFigure<'k> {
+pub(crate) enum FiguresItem<'k> {
     /// A tier and a segment.
     Cell(TierAndSegment),
     /// A day.
@@ -53,15 +53,14 @@ pub(crate) enum PromotionFigure<'k> {
 }
 
 /// What the figures of an item in a shard of a promotion are about, by its sort key; `None` for a malformed key.
-pub(crate) fn promotion_figure(sk: &str) -> Option<PromotionFigure<'_>> {
+pub(crate) fn figures_item(sk: &str) -> Option<FiguresItem<'_>> {
     if let Some(day) = sk.strip_prefix(DAY_PREFIX) {
-        return Day::parse(day).map(PromotionFigure::Day);
+        return Day::parse(day).map(FiguresItem::Day);
     }
     if let Some(cell) = sk.strip_prefix(CELL_PREFIX) {
-        return cell_of(cell).map(PromotionFigure::Cell);
+        return cell_of(cell).map(FiguresItem::Cell);
     }
-    sk.strip_prefix(VOUCHER_PREFIX)
-        .map(PromotionFigure::Voucher)
+    sk.strip_prefix(VOUCHER_PREFIX).map(FiguresItem::Voucher)
 }
 
 /// The tier and the segment in a text that has the length of the first and then both.

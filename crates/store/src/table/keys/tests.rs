@@ -166,20 +166,20 @@ fn a_key_is_cut_as_it_was_spelled() {
         assert_eq!(link_promotion(&link.sk), Some(promo.clone()));
         let code = VoucherCode::new(name).unwrap();
         assert_eq!(
-            promotion_figure(&voucher_shard(&id, 0, &promo, &code).sk),
-            Some(PromotionFigure::Voucher(name))
+            figures_item(&voucher_shard(&id, 0, &promo, &code).sk),
+            Some(FiguresItem::Voucher(name))
         );
         assert_eq!(
-            promotion_figure(&promotion_day(&id, 0, &promo, day).sk),
-            Some(PromotionFigure::Day(day))
+            figures_item(&promotion_day(&id, 0, &promo, day).sk),
+            Some(FiguresItem::Day(day))
         );
         let (tier, segment) = (TierId::new(name).unwrap(), SegmentName::new(name).unwrap());
         for tier in [None, Some(tier)] {
             for segment in [None, Some(segment.clone())] {
                 let cell = promotion_cell(&id, 0, &promo, tier.as_ref(), segment.as_ref());
                 assert_eq!(
-                    promotion_figure(&cell.sk),
-                    Some(PromotionFigure::Cell((tier.clone(), segment)))
+                    figures_item(&cell.sk),
+                    Some(FiguresItem::Cell((tier.clone(), segment)))
                 );
             }
         }
@@ -188,7 +188,7 @@ fn a_key_is_cut_as_it_was_spelled() {
     }
     assert_eq!(customer_of(&meta(&id).pk), None);
     assert_eq!(customer_item("z"), None);
-    assert_eq!(promotion_figure("d/never"), None);
+    assert_eq!(figures_item("d/never"), None);
     let pointer = order_pointer(&id, &OrderId::new("o").unwrap());
     assert_eq!(link_promotion(&pointer.sk), None);
 }
