@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::support::fixtures::{Shop, at};
+use crate::support::script::rows;
 use crate::support::service::ADMIN;
 
 const ENVELOPES: &str = include_str!("../../corpus/envelopes.txt");
@@ -60,10 +61,7 @@ async fn every_envelope_is_answered_as_the_corpus_says() {
     let shop = Shop::open(json!({})).await;
     let attributor = shop.service.attributor();
     let mut cases = 0;
-    for line in ENVELOPES
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
+    for line in rows(ENVELOPES) {
         let (expected, event) = line.split_once('|').unwrap();
         let event = serde_json::from_str(&event.replace("HUGE", &"x".repeat(200 << 10))).unwrap();
         let now = shop.service.now();

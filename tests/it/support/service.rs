@@ -212,16 +212,6 @@ impl Service {
         self.call_as(ADMIN, Method::PUT, path, Some(body)).await
     }
 
-    /// A call that is answered, or fails behind the service: true where it is known to be done.
-    pub async fn done(&self, method: &Method, path: &str, body: &Value) -> bool {
-        let (status, answer) = self.call_as(ADMIN, method.clone(), path, Some(body)).await;
-        assert!(
-            status.is_success() || status.is_server_error(),
-            "{path}: {status} {answer}"
-        );
-        status.is_success()
-    }
-
     /// Makes a marketplace; `settings` as in `PUT M`.
     pub async fn make(&self, marketplace: &str, settings: &Value) {
         let (status, body) = self
