@@ -397,10 +397,11 @@ async fn attribute(
                 }
                 // The time is that of the service's own clock, which may not be the machine's.
                 let (embedded, now) = (embedded.clone(), clock.now());
-                let swept = tokio::task::spawn_blocking(move || embedded.sweep(now)).await;
-                if let Ok(Err(error)) = swept {
-                    tracing::error!(%error, "failed to sweep expired items");
-                }
+                tokio::spawn(async move {
+                    if let Err(error) = embedded.sweep(now).await {
+                        tracing::error!(%error, "failed to sweep expired items");
+                    }
+                });
             }
         }
         while let Some(message) = queue.pop() {
