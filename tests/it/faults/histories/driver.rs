@@ -646,7 +646,7 @@ impl<'h> Driver<'h> {
         self.now = self.now.max(at);
         if self.rng.chance(60) {
             let by = Instant::from_ms(self.now - self.rng.below(4) as i64 * DAY_MS);
-            let swept = self.line.sweep(by);
+            let swept = self.line.sweep(by).await;
             self.marker(format!("swept {swept}"));
             self.consistent("a", true).await;
         }
