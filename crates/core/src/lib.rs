@@ -19,6 +19,7 @@ pub mod attribution {
     pub mod event;
     pub mod explain;
     pub mod formula;
+    pub mod models;
     pub mod order;
     pub mod reach;
     pub mod settings;
