@@ -30,6 +30,7 @@ pub mod figures {
     pub mod daily;
     pub mod fold;
     pub mod hints;
+    pub mod preview;
     pub mod report;
     pub mod sort;
 }

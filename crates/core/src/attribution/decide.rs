@@ -230,7 +230,7 @@ pub struct Decision<'a> {
     pub refunded: Money,
 }
 
-/// Decides an order. The settings in `rules` must be those in force at its `placed_at`. Runs over files have no `look_back_ms`.
+/// Decides an order. The settings in `rules` must be those of [`Versions::for_order`](super::settings::Versions::for_order). Runs over files have no `look_back_ms`.
 pub fn decide<'a>(
     order: &Order,
     timeline: &Timeline<'a>,
