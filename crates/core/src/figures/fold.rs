@@ -51,6 +51,11 @@ impl<'a> World<'a> {
         &self.rules[self.versions.place_at(at)]
     }
 
+    /// The rules that decide an order: those of the newest replay that holds it, or else those in force when it was placed.
+    pub fn rules_for(&self, order: &Order) -> &Rules<'a> {
+        &self.rules[self.versions.place_for_order(order.placed_at)]
+    }
+
     /// The newest version of the settings.
     pub fn newest(&self) -> &'a Settings {
         &self.versions.newest().settings
@@ -73,14 +78,9 @@ impl<'a> World<'a> {
         Timeline::new(events.into_iter().filter_map(touchpoint).collect())
     }
 
-    /// Decides who earned an order, by the rules in force when the order was placed.
+    /// Decides who earned an order, by the rules of its time or of its replay.
     pub fn decide<'t>(&self, order: &Order, timeline: &Timeline<'t>) -> Decision<'t> {
-        decide(
-            order,
-            timeline,
-            self.rules_at(order.placed_at),
-            self.look_back_ms,
-        )
+        decide(order, timeline, self.rules_for(order), self.look_back_ms)
     }
 
     /// True where nothing of the same kind lies in the look-back before `at`. `last` is the latest of that kind before `at`.

@@ -64,7 +64,7 @@ fn write_credit<W: Write>(
         }
     }
     let counted = decision.not_counted.is_none();
-    let linked = world.rules_at(order.placed_at).settings.link;
+    let linked = world.rules_for(order).settings.link;
     let reason = reason(decision.not_counted, decision.credit.is_some(), linked);
     csv.write_field(decision.amount.in_currency(order.currency))?;
     csv.write_field(order.currency.code())?;
