@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::{Embedded, TABLE, off_thread};
 use crate::table::fault::StoreError;
-use crate::table::item::TTL_ATTRIBUTE;
+use crate::table::attributes::TTL_ATTRIBUTE;
 
 /// The most items that a page deletes.
 const PAGE_ITEMS_MAX: usize = 100;
