@@ -123,7 +123,7 @@ impl Call {
         faults
     }
 
-    fn reads(&self) -> bool {
+    pub fn reads(&self) -> bool {
         matches!(
             self.operation.as_str(),
             "GetItem" | "Query" | "BatchGetItem"
