@@ -271,7 +271,7 @@ fn follow(answer: &Value, path: &str, place: &str) -> Value {
                 Some((name, value)) => {
                     let is_it = |one: &&Value| match &one[name] {
                         Value::String(text) => text == value,
-                        other => other.to_string() == value,
+                        other => format!("{other}") == value,
                     };
                     let list = found.as_array();
                     list.and_then(|list| list.iter().find(is_it).cloned())
