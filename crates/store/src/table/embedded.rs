@@ -272,7 +272,9 @@ impl Embedded {
             "TransactWriteItems" => run(body, |q| database.transact_write_items(q)),
             "CreateTable" => {
                 let created = run(body, |q| database.create_table(q))?;
-                self.index_times()?;
+                if database.get_table_metadata(TABLE)?.is_some() {
+                    self.index_times()?;
+                }
                 Ok(created)
             }
             "DescribeTable" => self.describe(body),

@@ -1,5 +1,7 @@
 //! The sweep: items whose time is over are deleted, a page at a turn, found through an index of their times.
 
+use std::time::Duration;
+
 use revtrail_core::value::time::Instant;
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -11,6 +13,8 @@ use crate::table::fault::StoreError;
 const PAGE_ITEMS_MAX: usize = 100;
 /// The most bytes that a page deletes, unless one item alone has more.
 const PAGE_BYTES_MAX: i64 = 1024 * 1024;
+/// From one page to the next. A report makes dozens of calls, one after the other, and each of them would meet a page.
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// What a page of the sweep did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +63,7 @@ impl Embedded {
             if !page.more {
                 return Ok(items);
             }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -69,6 +74,8 @@ impl Embedded {
 
     fn delete_expired(&self, now: Instant) -> rusqlite::Result<Swept> {
         let mut database = Connection::open(&self.name)?;
+        // Nobody waits for the disk: what a crash brings back is swept again.
+        database.pragma_update(None, "synchronous", "NORMAL")?;
         index(&database)?;
         let page = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut swept = Swept {
