@@ -21,7 +21,7 @@ fn rate(rate: Option<&str>) -> Cell<'_> {
 }
 
 /// The columns of engagement, in the order of [`engagement`].
-const ENGAGEMENT: [&str; 8] = [
+const ENGAGEMENT: [&str; 10] = [
     "deliveries",
     "opens",
     "unique_opens",
@@ -30,9 +30,11 @@ const ENGAGEMENT: [&str; 8] = [
     "bounce_rate",
     "clicks",
     "unique_clicks",
+    "unsubscribes",
+    "complaints",
 ];
 
-fn engagement(seen: &Engagement) -> [Cell<'_>; 8] {
+fn engagement(seen: &Engagement) -> [Cell<'_>; 10] {
     [
         count(seen.deliveries),
         count(seen.opens),
@@ -42,6 +44,8 @@ fn engagement(seen: &Engagement) -> [Cell<'_>; 8] {
         rate(seen.bounce_rate.as_deref()),
         count(seen.clicks),
         count(seen.unique_clicks),
+        count(seen.unsubscribes),
+        count(seen.complaints),
     ]
 }
 
@@ -52,8 +56,15 @@ fn sales_columns(currencies: &BTreeSet<Currency>) -> Vec<String> {
         "purchasers",
         "purchase_to_open_rate",
         "purchase_to_click_rate",
+        "order_rate",
     ];
-    let by_currency = ["revenue", "refunded", "average_check"].map(|name| {
+    let by_currency = [
+        "revenue",
+        "refunded",
+        "average_check",
+        "revenue_per_delivery",
+    ]
+    .map(|name| {
         currencies
             .iter()
             .map(move |currency| format!("{name}_{currency}"))
@@ -69,10 +80,13 @@ fn sales<'s>(sales: &'s Sales, currencies: &BTreeSet<Currency>) -> Vec<Cell<'s>>
     let mut cells = vec![count(sales.purchases), count(sales.purchasers)];
     cells.push(rate(sales.purchase_to_open_rate.as_deref()));
     cells.push(rate(sales.purchase_to_click_rate.as_deref()));
+    cells.push(rate(sales.order_rate.as_deref()));
     cells.extend(currencies.iter().map(|&of| amount(&sales.revenue, of)));
     cells.extend(currencies.iter().map(|&of| amount(&sales.refunded, of)));
-    let average = |of| sales.average_check.get(of).map(String::as_str);
-    cells.extend(currencies.iter().map(|of| Cell::maybe_number(average(of))));
+    for quotient in [&sales.average_check, &sales.revenue_per_delivery] {
+        let of = |currency| quotient.get(currency).map(String::as_str);
+        cells.extend(currencies.iter().map(|one| Cell::maybe_number(of(one))));
+    }
     cells
 }
 
