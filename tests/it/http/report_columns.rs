@@ -1,4 +1,4 @@
-//! Columns of campaign reports that no requirement names, and the comparison with the period before.
+//! Columns of campaign reports that no requirement names, the comparison with the period before, and lists in CSV of any length.
 
 use std::collections::BTreeMap;
 
@@ -291,5 +291,58 @@ async fn a_report_is_compared_with_the_period_before() {
         shop.csv("reports/campaigns?compare=previous")
             .await
             .starts_with("campaign_id,")
+    );
+}
+
+/// A CSV is the whole list, whatever `limit` says, and its length is not known when it begins.
+#[tokio::test]
+async fn a_csv_of_purchases_has_no_limit_of_rows() {
+    const ORDERS: usize = 2_300;
+    let shop = Shop::open(json!({})).await;
+    shop.events(&["A email sent,clicked c 16T10:00"]).await;
+    let line = |i: usize| {
+        let currency = if i == 0 { "EUR" } else { "USD" };
+        format!(
+            "o{i} c COMPLETE 1.00 {currency} 2026-11-16T{}:{:02}:{:02}Z",
+            11 + i / 3_600,
+            i / 60 % 60,
+            i % 60
+        )
+    };
+    let lines: Vec<String> = (0..ORDERS).map(line).collect();
+    for some in lines.chunks(1_000) {
+        shop.orders(&some.iter().map(String::as_str).collect::<Vec<_>>())
+            .await;
+    }
+    shop.run().await;
+    assert_eq!(shop.row("A").await["purchases"], json!(ORDERS));
+    for path in ["reports/campaigns/A/purchases", "orders"] {
+        for query in ["?revenue=true", "?revenue=true&limit=10"] {
+            let csv = shop.csv(&format!("{path}{query}")).await;
+            let mut lines = csv.lines();
+            let columns = lines.next().unwrap().matches("_EUR").count();
+            let newest_first = lines.zip((0..ORDERS).rev());
+            let found = newest_first
+                .filter(|(line, i)| line.split(',').any(|cell| cell == format!("o{i}")));
+            assert_eq!(
+                (found.count(), columns > 0),
+                (ORDERS, true),
+                "{path}{query}"
+            );
+        }
+    }
+    let key = format!("Bearer {}", crate::support::service::ADMIN);
+    let headers = [("authorization", key.as_str()), ("accept", "text/csv")];
+    let path = shop.path("reports/campaigns/A/purchases");
+    let answer = shop
+        .service
+        .answer(Method::GET, &path, &headers, Vec::new())
+        .await;
+    assert_eq!(
+        (
+            answer.status().as_u16(),
+            answer.headers().get("content-length")
+        ),
+        (200, None)
     );
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::{Stream, StreamExt};
 use revtrail_core::figures::report::{CampaignReport, DayRow, Engagement, Sales};
 use revtrail_core::value::money::{Currency, Sums};
 use revtrail_store::ledger::purchases::PurchaseRow;
 use revtrail_web::call::Response;
 use revtrail_web::csv::{Cell, Style, Table};
+use revtrail_web::problem::Problem;
 
 fn amount(sums: &Sums, currency: Currency) -> Cell<'static> {
     Cell::number(sums.get(currency).in_currency(currency))
@@ -149,12 +151,15 @@ pub(crate) fn campaign(style: Style, days: &[DayRow], with_revenue: bool) -> Res
     table.answer("campaign.csv")
 }
 
-pub(crate) fn purchases(style: Style, rows: &[PurchaseRow], with_revenue: bool) -> Response {
-    let currencies: BTreeSet<Currency> = rows
-        .iter()
-        .map(|row| row.line.figures.currency)
-        .filter(|_| with_revenue)
-        .collect();
+/// The purchases, with amounts in these currencies, if any are asked for. A row in another currency came in since these were
+/// found out. It has no column, so the answer fails: no money may be missing in it.
+pub(crate) async fn purchases(
+    style: Style,
+    parts: impl Stream<Item = Result<Vec<PurchaseRow>, Problem>> + Send + 'static,
+    currencies: Option<BTreeSet<Currency>>,
+) -> Result<Response, Problem> {
+    let with_revenue = currencies.is_some();
+    let currencies = currencies.unwrap_or_default();
     let amounts: Vec<String> = currencies
         .iter()
         .map(|currency| format!("amount_{currency}"))
@@ -168,37 +173,82 @@ pub(crate) fn purchases(style: Style, rows: &[PurchaseRow], with_revenue: bool) 
         "touch_kind",
         "touch_at",
     ];
-    let mut table = Table::new(
-        style,
-        columns
-            .into_iter()
-            .chain(amounts.iter().map(String::as_str)),
+    let amounts = amounts.iter().map(String::as_str);
+    let table = Table::new(style, columns.into_iter().chain(amounts));
+    let known = currencies.clone();
+    let parts = parts.map(move |part| {
+        let rows = part?;
+        let has_column =
+            |row: &PurchaseRow| !with_revenue || known.contains(&row.line.figures.currency);
+        match rows.iter().all(has_column) {
+            true => Ok(rows),
+            false => Err(Problem::busy()),
+        }
+    });
+    table
+        .streamed("purchases.csv", parts, move |row| {
+            purchase(row, &currencies)
+        })
+        .await
+}
+
+fn purchase<'r>(row: &'r PurchaseRow, currencies: &BTreeSet<Currency>) -> Vec<Cell<'r>> {
+    let credit = row.line.figures.credit.as_ref();
+    let mut cells = vec![
+        Cell::text(row.customer_id.as_str()),
+        Cell::text(row.line.order_id.as_str()),
+        Cell::text(row.line.placed_at.to_string()),
+        Cell::maybe_text(credit.map(|credit| credit.channel.name())),
+        Cell::maybe_text(
+            credit
+                .and_then(|credit| credit.message_id.as_ref())
+                .map(|id| id.as_str()),
+        ),
+        Cell::maybe_text(credit.map(|credit| credit.touch_kind.name())),
+        Cell::maybe_text(credit.map(|credit| credit.touch_at.to_string())),
+    ];
+    let of = |currency| {
+        (row.line.figures.currency == currency)
+            .then(|| row.line.figures.amount.in_currency(currency))
+    };
+    cells.extend(
+        currencies
+            .iter()
+            .map(|&currency| Cell::maybe_number(of(currency))),
     );
-    for row in rows {
-        let credit = row.line.figures.credit.as_ref();
-        let mut cells = vec![
-            Cell::text(row.customer_id.as_str()),
-            Cell::text(row.line.order_id.as_str()),
-            Cell::text(row.line.placed_at.to_string()),
-            Cell::maybe_text(credit.map(|credit| credit.channel.name())),
-            Cell::maybe_text(
-                credit
-                    .and_then(|credit| credit.message_id.as_ref())
-                    .map(|id| id.as_str()),
-            ),
-            Cell::maybe_text(credit.map(|credit| credit.touch_kind.name())),
-            Cell::maybe_text(credit.map(|credit| credit.touch_at.to_string())),
-        ];
-        let of = |currency| {
-            (row.line.figures.currency == currency)
-                .then(|| row.line.figures.amount.in_currency(currency))
-        };
-        cells.extend(
-            currencies
-                .iter()
-                .map(|&currency| Cell::maybe_number(of(currency))),
-        );
-        table.row(cells);
+    cells
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use futures_util::{FutureExt, stream};
+
+    use super::*;
+
+    /// A purchase that comes in between the currencies and the rows.
+    #[test]
+    fn no_amount_is_left_out_for_want_of_a_column() {
+        let row: PurchaseRow = serde_json::from_value(serde_json::json!({
+            "c": "c", "l": {"i": "o", "p": "2026-11-20T10:00:00.000Z", "y": "EUR", "s": "COMPLETE", "t": "1", "a": "1"},
+        }))
+        .unwrap();
+        for (currencies, status) in [
+            (None, 200),
+            (Some(vec!["USD", "EUR"]), 200),
+            (Some(vec!["USD"]), 503),
+            (Some(vec![]), 503),
+        ] {
+            let known = |codes: &Vec<&str>| {
+                let code = |code: &&str| Currency::parse(code).unwrap();
+                codes.iter().map(code).collect()
+            };
+            let parts = stream::iter([Ok(vec![row.clone()])]);
+            let answer = purchases(Style::default(), parts, currencies.as_ref().map(known));
+            let answer = answer.now_or_never().unwrap();
+            let found = answer.map_or_else(|problem| problem.status(), |found| found.status());
+            assert_eq!(found, status, "{currencies:?}");
+        }
     }
-    table.answer("purchases.csv")
 }
