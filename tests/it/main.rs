@@ -30,6 +30,7 @@ mod http {
     pub mod bad_input;
     pub mod isolation;
     pub mod promotion_worlds;
+    pub mod report_columns;
     pub mod requirements;
     pub mod requirements_promotions;
     pub mod worlds;

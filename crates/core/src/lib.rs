@@ -27,6 +27,7 @@ pub mod attribution {
 
 /// What decisions and engagement add up to: from one customer's facts to the rows of a report (rule 5).
 pub mod figures {
+    pub mod counters;
     pub mod daily;
     pub mod fold;
     pub mod hints;

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use revtrail_core::attribution::campaign::{Campaign, Catalog};
 use revtrail_core::figures::daily::Aggregate;
 use revtrail_core::figures::report::{
-    CampaignReport, CampaignRow, DayRow, Filter, campaign_report, one_campaign, sort_rows,
+    Balance, CampaignReport, CampaignRow, DayRow, Filter, Totals, campaign_report, one_campaign,
+    sort_rows,
 };
 use revtrail_core::figures::sort::{SortValue, Sorting};
 use revtrail_core::record::Code;
@@ -22,7 +23,7 @@ use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::csv::Style;
 use revtrail_web::etag::tagged;
-use revtrail_web::list::{PageRequest, Position};
+use revtrail_web::list::{Page, PageRequest, Position};
 use revtrail_web::problem::Problem;
 use revtrail_web::query::Query;
 use serde::Serialize;
@@ -95,9 +96,48 @@ pub(crate) type Sorted = (Option<Currency>, Option<SortValue>);
 struct CampaignsBody {
     #[serde(flatten)]
     report: CampaignReport,
+    /// The totals of the period before; absent where nobody asked for them, `null` where that period is no longer visible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<Option<PreviousBody>>,
     sort_currency: Option<Currency>,
     estimate: bool,
     next_cursor: Option<String>,
+}
+
+/// The totals of the period of the same length just before, with their own balance.
+#[derive(Serialize)]
+struct PreviousBody {
+    totals: Totals,
+    #[serde(flatten)]
+    balance: Option<Balance>,
+    period: Period,
+}
+
+impl PreviousBody {
+    fn of(report: CampaignReport, period: Period) -> Self {
+        Self {
+            totals: report.totals,
+            balance: report.balance,
+            period,
+        }
+    }
+}
+
+/// The page of sorted rows that is asked for.
+fn page_of(
+    asked: &PageRequest<Sorted>,
+    rows: Vec<CampaignRow>,
+    by: &Sorting,
+) -> Page<CampaignRow, Sorted> {
+    let place = |row: &CampaignRow| Position {
+        value: (by.currency, row.sort_value(by)),
+        id: row.campaign_id.as_str().to_owned(),
+    };
+    let compare = |row: &CampaignRow, place: &Position<Sorted>| {
+        let row = (row.sort_value(by), row.campaign_id.as_str());
+        by.compare(&row, &(place.value.1.clone(), place.id.as_str()))
+    };
+    asked.page_of(rows, place, compare)
 }
 
 pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
@@ -107,20 +147,34 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     let period = Period::read(&mut query, &call, &versions);
     let filter = filter(&mut query);
     let (column, descending) = sort(&mut query, &CampaignRow::COLUMNS, ("revenue", true));
+    let previous = |text: &str| (text == "previous").then_some(());
+    let compare = query.read("compare", Code::UnknownValue, "previous", previous);
     let with_revenue = query.flag("revenue");
     let asked: PageRequest<Sorted> = PageRequest::json_or_csv(&mut query, &call, MARKETING)?;
     query.done()?;
     let freshness = Freshness::of(&market, &call).await?;
     let catalog = market.campaigns().catalog_shown().await?;
     let newest = &versions.newest().settings;
-    let sums = sum(&aggregates(&market, period, &freshness, &call).await?);
-    let mut report = campaign_report(&sums, |id| find(&catalog, id), newest, &filter)
-        .map_err(|error| Problem::internal(&error))?;
-    let before = asked.after.as_ref().map(|place| place.value.0);
+    // A CSV has no totals, and so nothing to compare.
+    let compare = compare.filter(|()| asked.csv.is_none());
+    let before = compare.and_then(|()| period.previous(&call, &versions));
+    let first = before.map_or(period.first, |before| before.first);
+    let mut days_before =
+        aggregates(&market, Period { first, ..period }, &freshness, &call).await?;
+    let days = days_before.split_off(&period.first);
+    let report_of = |days| {
+        campaign_report(&sum(days), |id| find(&catalog, id), newest, &filter)
+            .map_err(|error| Problem::internal(&error))
+    };
+    let mut report = report_of(&days)?;
+    let previous = before
+        .map(|period| report_of(&days_before).map(|report| PreviousBody::of(report, period)))
+        .transpose()?;
+    let kept = asked.after.as_ref().map(|place| place.value.0);
     let by = Sorting {
         column,
         descending,
-        currency: before.unwrap_or(report.sort_currency),
+        currency: kept.unwrap_or(report.sort_currency),
     };
     sort_rows(&mut report.campaigns, &by);
     if let Some(style) = asked.csv {
@@ -131,19 +185,12 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
         ));
     }
     let rows = std::mem::take(&mut report.campaigns);
-    let place = |row: &CampaignRow| Position {
-        value: (by.currency, row.sort_value(&by)),
-        id: row.campaign_id.as_str().to_owned(),
-    };
-    let compare = |row: &CampaignRow, place: &Position<Sorted>| {
-        let row = (row.sort_value(&by), row.campaign_id.as_str());
-        by.compare(&row, &(place.value.1.clone(), place.id.as_str()))
-    };
-    let page = asked.page_of(rows, place, compare);
+    let page = page_of(&asked, rows, &by);
     let next_cursor = page.next_cursor(&call)?;
     report.campaigns = page.rows;
     let figures = CampaignsBody {
         report,
+        previous: compare.map(|()| previous),
         sort_currency: by.currency,
         estimate: true,
         next_cursor,

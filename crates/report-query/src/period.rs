@@ -53,6 +53,18 @@ impl Period {
         }
     }
 
+    /// The period of the same length just before; `None` where it begins before the visible days.
+    pub(crate) fn previous(self, call: &Call, versions: &Versions) -> Option<Self> {
+        let today = call.now.day(versions.newest().settings.timezone);
+        let days = u32::try_from(self.last.plus(1).since(self.first)).ok()?;
+        let before = Self {
+            first: self.first.minus(days),
+            last: self.first.minus(1),
+        };
+        let visible = before.first >= call.app.retention().first_visible(today);
+        (visible && !before.is_empty()).then_some(before)
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.last < self.first
     }

@@ -1,9 +1,12 @@
 //! Answers of calls that succeeded, except CSV.
 
-use axum::body::HttpBody;
+use std::error::Error;
+
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 
 use crate::problem::Problem;
@@ -31,14 +34,24 @@ pub fn located(status: StatusCode, location: &str, body: &impl Serialize) -> Res
 }
 
 /// The most bytes of an answer on Lambda. Lambda allows 6 MB as a JSON text, in which quotes and line ends count twice.
-pub const LAMBDA_BYTES_MAX: u64 = 4_500_000;
+pub const LAMBDA_BYTES_MAX: usize = 4_500_000;
 
-/// The answer, or a problem in its place where it is too large for Lambda.
-pub fn within(bytes_max: u64, response: Response) -> Response {
-    match response.body().size_hint().exact() {
-        Some(bytes) if bytes > bytes_max => Problem::answer_too_large().into_response(),
-        _ => response,
+/// The whole answer, or a problem in its place where it is too large for Lambda or breaks off. Of an answer that is too large no
+/// more is read than Lambda could give.
+pub async fn within(bytes_max: usize, response: Response) -> Response {
+    let (head, body) = response.into_parts();
+    let error = match Limited::new(body, bytes_max).collect().await {
+        Ok(whole) => return Response::from_parts(head, Body::from(whole.to_bytes())),
+        Err(error) => error,
+    };
+    if error.is::<LengthLimitError>() {
+        return Problem::answer_too_large().into_response();
     }
+    let first: &(dyn Error + 'static) = &*error;
+    let mut causes = std::iter::successors(Some(first), |&error| error.source());
+    let problem = causes.find_map(|error| error.downcast_ref::<Problem>().cloned());
+    let problem = problem.unwrap_or_else(|| Problem::internal(&error));
+    problem.into_response()
 }
 
 /// An answer with status 204 and no body.

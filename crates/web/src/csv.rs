@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, StreamExt, TryStreamExt, future, stream};
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
@@ -91,7 +93,9 @@ impl<'a> Cell<'a> {
 pub struct Table {
     writer: ::csv::Writer<Vec<u8>>,
     style: Style,
-    failure: Option<::csv::Error>,
+    /// How many cells a row has: as many as the header, once that is written.
+    columns: Option<usize>,
+    failure: Option<String>,
 }
 
 impl Table {
@@ -101,6 +105,7 @@ impl Table {
         let mut table = Self {
             writer: ::csv::Writer::from_writer(start.into()),
             style,
+            columns: None,
             failure: None,
         };
         table.row(columns.into_iter().map(Cell::text));
@@ -109,37 +114,86 @@ impl Table {
 
     /// Adds a row, which must have as many cells as there are columns. Otherwise the whole answer fails.
     pub fn row<'a>(&mut self, cells: impl IntoIterator<Item = Cell<'a>>) {
+        let mut n = 0;
         for cell in cells {
-            if let Err(error) = self.writer.write_field(cell.printed(self.style).as_bytes()) {
-                self.failure.get_or_insert(error);
-            }
+            n += 1;
+            let written = self.writer.write_field(cell.printed(self.style).as_bytes());
+            self.keep_failure(written);
         }
-        if let Err(error) = self.writer.write_record(None::<&[u8]>) {
-            self.failure.get_or_insert(error);
+        let ended = self.writer.write_record(None::<&[u8]>);
+        self.keep_failure(ended);
+        let columns = *self.columns.get_or_insert(n);
+        if n != columns {
+            self.keep_failure(Err(format!("a row has {n} cells under {columns} columns")));
         }
     }
 
-    /// The answer, as a file to save. It is 500 where a row could not be written, so that a part is never shown as the whole.
-    pub fn answer(self, file_name: &str) -> Response {
-        if let Some(error) = self.failure {
-            return Problem::internal(&error).into_response();
+    fn keep_failure(&mut self, done: Result<(), impl ToString>) {
+        if let Err(error) = done {
+            self.failure.get_or_insert_with(|| error.to_string());
         }
-        let bytes = match self.writer.into_inner() {
-            Ok(bytes) => bytes,
-            Err(error) => return Problem::internal(&error).into_response(),
-        };
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let name = file_name.replace(|c| !plain(c), "_");
-        let mut response = bytes.into_response();
-        let headers = response.headers_mut();
-        let csv = HeaderValue::from_static("text/csv; charset=utf-8");
-        headers.insert(CONTENT_TYPE, csv);
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Ok(saved) = HeaderValue::try_from(format!("attachment; filename=\"{name}\"")) {
-            headers.insert(CONTENT_DISPOSITION, saved);
-        }
-        response
     }
+
+    /// What was written since this was last asked for.
+    fn take(&mut self) -> Result<Vec<u8>, Problem> {
+        let next = ::csv::Writer::from_writer(Vec::new());
+        let written = std::mem::replace(&mut self.writer, next).into_inner();
+        match (self.failure.take(), written) {
+            (None, Ok(bytes)) => Ok(bytes),
+            (Some(error), _) => Err(Problem::internal(&error)),
+            (None, Err(error)) => Err(Problem::internal(&error)),
+        }
+    }
+
+    fn take_rows<T>(
+        &mut self,
+        rows: &[T],
+        cells: &impl for<'t> Fn(&'t T) -> Vec<Cell<'t>>,
+    ) -> Result<Vec<u8>, Problem> {
+        rows.iter().for_each(|one| self.row(cells(one)));
+        self.take()
+    }
+
+    /// The answer, as a file to save, whose rows are read while it is sent. So a list of any length takes the memory of one part.
+    /// A part that fails breaks the answer off, so that a part of the list is never shown as the whole.
+    ///
+    /// # Errors
+    /// The problem of the first part, which is read before the answer begins. 500 where one of its rows cannot be written.
+    pub async fn streamed<T: Send + 'static>(
+        mut self,
+        file_name: &str,
+        parts: impl Stream<Item = Result<Vec<T>, Problem>> + Send + 'static,
+        cells: impl for<'t> Fn(&'t T) -> Vec<Cell<'t>> + Send + 'static,
+    ) -> Result<Response, Problem> {
+        let mut parts = Box::pin(parts);
+        let first = parts.try_next().await?.unwrap_or_default();
+        let first = self.take_rows(&first, &cells)?;
+        let rest = parts.map(move |part| self.take_rows(&part?, &cells));
+        let body = stream::once(future::ok(first)).chain(rest);
+        Ok(saved(file_name, Body::from_stream(body)))
+    }
+
+    /// The answer, as a file to save. It is 500 where a row could not be written, so that a part is never shown as the whole.
+    pub fn answer(mut self, file_name: &str) -> Response {
+        let written = self.take();
+        written.map_or_else(Problem::into_response, |bytes| {
+            saved(file_name, bytes.into())
+        })
+    }
+}
+
+fn saved(file_name: &str, body: Body) -> Response {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let name = file_name.replace(|c| !plain(c), "_");
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    let csv = HeaderValue::from_static("text/csv; charset=utf-8");
+    headers.insert(CONTENT_TYPE, csv);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(saved) = HeaderValue::try_from(format!("attachment; filename=\"{name}\"")) {
+        headers.insert(CONTENT_DISPOSITION, saved);
+    }
+    response
 }
 
 /// True where `Accept` names `text/csv` and does not prefer JSON.

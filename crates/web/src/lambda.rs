@@ -1,11 +1,13 @@
 //! Runs a router on Lambda, with paths as clients sent them.
 
+use std::convert::Infallible;
+
 use axum::Router;
 use http::Uri;
 pub use lambda_http::Error;
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
-use tower::util::{MapRequest, MapResponse};
+use tower::ServiceExt;
 
 use crate::answer;
 use crate::encoding::{path_as_sent, path_segment};
@@ -16,9 +18,11 @@ use crate::encoding::{path_as_sent, path_segment};
 /// The error of the Lambda runtime.
 pub async fn run(router: Router) -> Result<(), Error> {
     lambda_http::tracing::init_default_subscriber();
-    let router = MapRequest::new(router, as_sent);
-    let within = |answer| answer::within(answer::LAMBDA_BYTES_MAX, answer);
-    lambda_http::run(MapResponse::new(router, within)).await
+    let answer = move |request| {
+        let answer = router.clone().oneshot(as_sent(request));
+        async { Ok::<_, Infallible>(answer::within(answer::LAMBDA_BYTES_MAX, answer.await?).await) }
+    };
+    lambda_http::run(lambda_http::service_fn(answer)).await
 }
 
 /// Restores the path. The runtime parses it as an address, and so loses ids: `..` is resolved away, and `#` cuts off the rest.

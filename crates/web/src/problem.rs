@@ -83,9 +83,10 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
-    /// 422: the answer would be larger than a function may return.
+    /// 422: the answer would be larger than a function may return. A CSV knows no limit of rows.
     pub fn answer_too_large() -> Self {
-        let detail = "this answer would be larger than a function may give: ask for fewer rows with limit, or for a shorter period";
+        let detail = "this answer would be larger than a function may give: ask for a shorter period, for JSON and fewer rows with limit, or \
+                      for an export, which has no such bound";
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
@@ -148,6 +149,15 @@ impl Problem {
         self.status
     }
 }
+
+/// Shown where an answer that has begun breaks off.
+impl Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.status, self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {

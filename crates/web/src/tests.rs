@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -23,6 +24,7 @@ use crate::answer;
 use crate::api::Route;
 use crate::app::App;
 use crate::call::Call;
+use crate::csv::{Cell, Style, Table};
 use crate::dispatch::{BODY_BYTES_MAX, router};
 use crate::problem::Problem;
 use crate::records::Intake;
@@ -331,11 +333,60 @@ fn base64(bytes: &[u8]) -> String {
     bits.as_bytes().chunks(6).map(six).collect()
 }
 
-#[test]
-fn an_answer_that_a_function_may_not_give_is_refused() {
+#[tokio::test]
+async fn an_answer_that_a_function_may_not_give_is_refused() {
     for (bytes, status) in [(0, 200), (99, 200), (100, 200), (101, 422)] {
         let answer = Response::new(Body::from(vec![b'x'; bytes]));
-        assert_eq!(answer::within(100, answer).status(), status, "{bytes}");
+        let answer = answer::within(100, answer).await;
+        assert_eq!(answer.status(), status, "{bytes}");
+    }
+}
+
+/// A list in CSV of these parts, each with a row for each of its words. The part `busy` cannot be read.
+async fn list_in_csv(parts: &str) -> Result<Response, Problem> {
+    let part = |part: &str| match part {
+        "busy" => Err(Problem::busy()),
+        _ => Ok(part
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()),
+    };
+    let parts: Vec<_> = parts.split('|').map(part).collect();
+    let table = Table::new(Style::default(), ["h"]);
+    table
+        .streamed("list.csv", stream::iter(parts), |word| {
+            vec![Cell::text(word)]
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_list_is_sent_part_by_part_and_never_a_part_of_it_as_the_whole() {
+    let long = "x".repeat(99);
+    let two = format!("{long}|{long}");
+    for (parts, whole, on_lambda) in [
+        ("", Ok("h\n".to_owned()), 200),
+        ("a b", Ok("h\na\nb\n".to_owned()), 200),
+        ("a|b||c", Ok("h\na\nb\nc\n".to_owned()), 200),
+        (&two, Ok(format!("h\n{long}\n{long}\n")), 422),
+        // What comes behind is not read any more.
+        (&format!("{two}|busy"), Err(200), 422),
+        ("a|busy", Err(200), 503),
+        ("busy", Err(503), 503),
+    ] {
+        let sent = match list_in_csv(parts).await {
+            Ok(answer) => match answer.into_body().collect().await {
+                Ok(body) => Ok(String::from_utf8(body.to_bytes().to_vec()).unwrap()),
+                Err(_) => Err(200),
+            },
+            Err(problem) => Err(problem.status().as_u16()),
+        };
+        assert_eq!(sent, whole, "{parts}");
+        let answer = list_in_csv(parts)
+            .await
+            .unwrap_or_else(Problem::into_response);
+        let answer = answer::within(100, answer).await;
+        assert_eq!(answer.status(), on_lambda, "{parts}");
     }
 }
 

@@ -425,10 +425,12 @@ static IDLE_RUN: LazyLock<Row> = LazyLock::new(|| {
     })
 });
 
-/// 500 campaigns, each with figures on ten days of the three months that are seen, in the digits of a large shop.
-async fn report() -> Row {
+/// 500 campaigns, each with figures on ten days of every so many days that are seen, in the digits of a large shop. The report is
+/// of the first so many days, and of the days before where it is compared.
+async fn report(days: u32, compared: bool) -> Row {
     const CAMPAIGNS: usize = 500;
     const DAYS: u32 = 10;
+    let periods = if compared { 2 } else { 1 };
     let shop = Shop::open().await;
     let name = |c: usize| format!("campaign-{c:03}-2026-{:02}", c % 3 + 1);
     for c in 0..CAMPAIGNS {
@@ -448,16 +450,28 @@ async fn report() -> Row {
     let mut campaign_days = 0;
     let unit = Job::new(Work::Fold { next: 0 }, None, 0, 0, now);
     market.jobs().add_fold(&unit, &[], now).await.unwrap();
-    for ago in 0..90 {
+    for ago in 0..days * periods {
         let mut part = DayPart::default();
-        for c in
-            (0..CAMPAIGNS).filter(|c| (ago..ago + DAYS).contains(&((c % 81) as u32 + DAYS - 1)))
-        {
+        let first = |c: usize| c as u32 % (days - DAYS + 1);
+        for c in (0..CAMPAIGNS).filter(|&c| (first(c)..first(c) + DAYS).contains(&(ago % days))) {
             let id = CampaignId::new(&name(c)).unwrap();
             let sent = 20_000 + (c as i64 * 7_919 + i64::from(ago) * 104_729) % 20_000;
             let of = |percent: i64| sent * percent / 100 + c as i64 % 7;
-            let counters = [of(227), of(97), of(36), of(29), of(2), of(99), of(6), of(4)];
-            part.counters.push((id.clone(), Channel::Email, counters));
+            let few = |of: i64| (c as i64 + i64::from(ago)) % of;
+            let counters = [
+                of(227),
+                of(97),
+                of(36),
+                of(29),
+                of(2),
+                of(99),
+                of(6),
+                of(4),
+                few(90),
+                few(5),
+            ];
+            part.counters
+                .push((id.clone(), Channel::Email, counters.into()));
             let amount = Money::parse(&format!("{}.{:02}", of(41), c % 100)).unwrap();
             part.orders.push(OrderLine {
                 order_id: OrderId::new(&uuid(&format!("{c} {ago}"))).unwrap(),
@@ -515,10 +529,12 @@ async fn report() -> Row {
     }
     // Not in the seconds after figures moved, in which a report reads strongly, for twice as much.
     shop.service.set_now(now.plus_ms(60_000));
-    assert_eq!(campaign_days, CAMPAIGNS * DAYS as usize);
+    assert_eq!(campaign_days, CAMPAIGNS * (DAYS * periods) as usize);
     let path = format!(
-        "/v1/marketplaces/shop/reports/campaigns?from={first_visible}&to={}&limit=100",
-        today.plus(1)
+        "/v1/marketplaces/shop/reports/campaigns?from={}&to={}&limit=100{}",
+        today.plus(1).minus(days),
+        today.plus(1),
+        if compared { "&compare=previous" } else { "" },
     );
     let read = async {
         let (status, body) = shop.service.call_as(ADMIN, Method::GET, &path, None).await;
@@ -527,11 +543,14 @@ async fn report() -> Row {
             (StatusCode::OK, &json!(CAMPAIGNS + 1)),
             "{body}"
         );
+        let before = &body["previous"]["totals"]["campaigns"];
+        let expected = compared.then_some(CAMPAIGNS);
+        assert_eq!(before, &json!(expected), "{body}");
     };
     Row::of(&[shop.spent(read).await], 1)
 }
 
-static REPORT: LazyLock<Row> = LazyLock::new(|| block_on(report()));
+static REPORT: LazyLock<Row> = LazyLock::new(|| block_on(report(90, false)));
 
 #[test]
 fn an_event_in_a_call_of_100() {
@@ -619,6 +638,14 @@ fn a_report_of_500_campaigns() {
         (None, Some(60.0)),
         Some(45.0),
     );
+}
+
+#[test]
+fn a_report_of_500_campaigns_over_30_days_alone_and_compared() {
+    for (compared, must) in [(false, 60.0), (true, 110.0)] {
+        let what = format!("a report of 500 campaigns over 30 days, compared: {compared}");
+        block_on(report(30, compared)).check(&what, (None, Some(must)), None);
+    }
 }
 
 #[test]

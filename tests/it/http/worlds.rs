@@ -141,12 +141,19 @@ pub async fn compare(service: &Service, world: &naive::World, rng: &mut Rng) {
     let date = |day: revtrail_core::value::time::Day| day.to_string().parse::<NaiveDate>().unwrap();
     let first = today.minus(90);
     for channel in [None, Some("email"), Some("sms")] {
-        let (from, to) = (first.plus(rng.below(40) as u32), today.plus(2));
+        let (from, to) = match rng.chance(50) {
+            true => (first.plus(rng.below(40) as u32), today.plus(2)),
+            // The period before begins on a visible day, or on none.
+            false => {
+                let from = first.plus(1 + rng.below(80) as u32);
+                (from, from.plus(1 + rng.below(40) as u32))
+            }
+        };
         let filter = channel
             .map(|channel| format!("&channel={channel}"))
             .unwrap_or_default();
         let path = format!(
-            "/v1/marketplaces/m/reports/campaigns?from={from}&to={to}&limit=1000&sort=campaign_id{filter}"
+            "/v1/marketplaces/m/reports/campaigns?from={from}&to={to}&limit=1000&sort=campaign_id&compare=previous{filter}"
         );
         let shown = service.get(&path).await;
         assert_eq!(
@@ -154,20 +161,38 @@ pub async fn compare(service: &Service, world: &naive::World, rng: &mut Rng) {
             (&json!(0), &json!(true))
         );
         assert_eq!(shown["period"], json!({ "from": from, "to": to }));
+        let before = from.minus(to.since(from) as u32);
+        let naive = |from, to| facts.campaign_report(Some(date(from)), Some(date(to)), channel);
+        let mut previous = without(naive(before, from), &["campaigns", "sort_currency"]);
+        previous["period"] = json!({ "from": before, "to": from });
+        let visible = (before >= first).then_some(previous);
+        assert_eq!(shown["previous"], json!(visible), "{path}");
         let mut shown = without(
             shown,
-            &["as_of", "pending", "estimate", "next_cursor", "period"],
+            &[
+                "as_of",
+                "pending",
+                "estimate",
+                "next_cursor",
+                "period",
+                "previous",
+            ],
         );
         shown["campaigns"]
             .as_array_mut()
             .unwrap()
             .iter_mut()
             .for_each(|row| *row = without(row.take(), &["sale_formula"]));
-        assert_eq!(
-            shown,
-            facts.campaign_report(Some(date(from)), Some(date(to)), channel),
-            "{path}"
-        );
+        assert_eq!(shown, naive(from, to), "{path}");
+        let rows = shown["campaigns"].as_array().unwrap();
+        if !rows.is_empty() {
+            let row = rng.pick(rows);
+            let days = |day: NaiveDate| {
+                facts.campaign_report(Some(day), Some(day + chrono::Days::new(1)), channel)
+            };
+            let query = format!("from={from}&to={to}{filter}");
+            one_campaign_equals_its_row_and_its_days(service, row, &query, days).await;
+        }
         let orders = service
             .get(&format!(
                 "/v1/marketplaces/m/reports/orders?from={from}&to={to}"
@@ -214,6 +239,45 @@ pub async fn compare(service: &Service, world: &naive::World, rng: &mut Rng) {
         n("events", "stored") + n("events", "duplicates") + n("events", "rejected")
     );
     assert_eq!(n("events", "received"), world.events.len() as i64);
+}
+
+/// `of_day` is the report of one day, made from the facts.
+async fn one_campaign_equals_its_row_and_its_days(
+    service: &Service,
+    row: &Value,
+    query: &str,
+    of_day: impl Fn(NaiveDate) -> Value,
+) {
+    let id = segment(row["campaign_id"].as_str().unwrap());
+    let path = format!("/v1/marketplaces/m/reports/campaigns/{id}?{query}");
+    let mut one = service.get(&path).await;
+    let days = one["days"].take();
+    let about = [
+        "days",
+        "as_of",
+        "pending",
+        "estimate",
+        "period",
+        "sale_formula",
+    ];
+    assert_eq!(&without(one, &about), row, "{path}");
+    for day in days.as_array().unwrap() {
+        let date: NaiveDate = day["date"].as_str().unwrap().parse().unwrap();
+        let mut rows = of_day(date)["campaigns"].take();
+        let rows = rows.as_array_mut().unwrap().iter_mut();
+        let mut found = rows.filter(|found| found["campaign_id"] == row["campaign_id"]);
+        let of_day = found.next().expect("a day that is shown has facts").take();
+        let as_of_now = [
+            "campaign_id",
+            "name",
+            "tags",
+            "channels",
+            "sent_at",
+            "excluded",
+        ];
+        let shown = without(day.clone(), &["date"]);
+        assert_eq!(shown, without(of_day, &as_of_now), "{path} {date}");
+    }
 }
 
 async fn purchases_sum_to_rows(service: &Service, shown: &Value, query: &str) {

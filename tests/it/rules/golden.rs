@@ -106,6 +106,7 @@ golden! {
     ruling_triggered_campaign_is_superseded
     ruling_triggered_campaign_supersede_customer
     ruling_triggered_campaign_supersede_marketplace
+    ruling_unsubscribed_and_complained_are_no_touch
     ruling_window_from_event
     ruling_window_from_sent
     ruling_window_from_the_latest_touch

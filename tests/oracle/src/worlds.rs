@@ -14,13 +14,15 @@ pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
 pub const NOW_MS: i64 = 1_795_608_000_000;
 
 const CHANNELS: [&str; 3] = ["email", "push", "sms"];
-const KINDS: [&str; 6] = [
+const KINDS: [&str; 8] = [
     "sent",
     "delivered",
     "opened",
     "clicked",
     "bounced",
     "failed",
+    "unsubscribed",
+    "complained",
 ];
 pub(crate) const CUSTOMERS: [&str; 10] = [
     "c", "c#1", "c/1", "c%231", "c%2F1", "c 1", "c\"1\"", "ç", "🛒", "C",

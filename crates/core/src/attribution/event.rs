@@ -41,6 +41,8 @@ impl Channel {
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum EventKind {
+    Unsubscribed,
+    Complained,
     Bounced,
     Failed,
     Sent,
@@ -51,7 +53,9 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in ascending order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
+        Self::Unsubscribed,
+        Self::Complained,
         Self::Bounced,
         Self::Failed,
         Self::Sent,
@@ -63,6 +67,8 @@ impl EventKind {
     /// The name of the kind, as the interface spells it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Unsubscribed => "unsubscribed",
+            Self::Complained => "complained",
             Self::Bounced => "bounced",
             Self::Failed => "failed",
             Self::Sent => "sent",
@@ -75,6 +81,14 @@ impl EventKind {
     /// The kind with this name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// True for a kind that can connect a message to an order. Every other kind is engagement only.
+    pub fn connects(self) -> bool {
+        matches!(
+            self,
+            Self::Sent | Self::Delivered | Self::Opened | Self::Clicked
+        )
     }
 }
 
@@ -158,7 +172,7 @@ impl Event {
                 "kind",
                 Code::UnknownKind,
                 format!(
-                    "kind: {kind:?} is none of sent, delivered, bounced, failed, opened, clicked"
+                    "kind: {kind:?} is none of sent, delivered, bounced, failed, opened, clicked, unsubscribed, complained"
                 ),
             )
         })?;

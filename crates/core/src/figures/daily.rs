@@ -7,38 +7,15 @@ use serde::{Deserialize, Serialize};
 use crate::attribution::decide::{Credit, Decision, NotCounted};
 use crate::attribution::event::Channel;
 use crate::attribution::order::{Order, Status};
+use crate::figures::counters::{Counter, Counters};
 use crate::value::money::{Currency, Money, Sums};
-
-/// A figure of engagement, which events increase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counter {
-    /// All events of any kind; one event is enough to give a campaign its row.
-    Events,
-    /// Messages that were delivered.
-    Deliveries,
-    /// Opens, including repeated opens of one message.
-    Opens,
-    /// Messages that were opened at least once.
-    UniqueOpens,
-    /// E-mails that bounced.
-    Bounces,
-    /// E-mails with at least one event that enters a figure.
-    Emails,
-    /// Clicks, including repeated clicks in one message.
-    Clicks,
-    /// Messages that were clicked at least once.
-    UniqueClicks,
-}
-
-/// The number of counters.
-pub const COUNTERS: usize = 8;
 
 /// The figures of one campaign on one channel.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Figures {
-    /// The value of each [`Counter`], at the place of its variant.
+    /// The value of each [`Counter`].
     #[serde(rename = "g")]
-    pub counters: [i64; COUNTERS],
+    pub counters: Counters,
     /// The number of credited orders, whether they are counted or not.
     #[serde(rename = "o", default, skip_serializing_if = "is_zero")]
     pub orders: i64,
@@ -77,7 +54,7 @@ fn is_zero(n: &i64) -> bool {
 impl Figures {
     /// The value of one counter.
     pub fn counter(&self, counter: Counter) -> i64 {
-        self.counters[counter as usize]
+        self.counters[counter]
     }
 
     /// The number of counted orders in all currencies.
@@ -91,9 +68,7 @@ impl Figures {
     }
 
     fn add_times(&mut self, other: &Self, sign: i64) {
-        for (sum, n) in self.counters.iter_mut().zip(other.counters) {
-            *sum += sign * n;
-        }
+        self.counters.add_times(&other.counters, sign);
         self.orders += sign * other.orders;
         self.purchasers += sign * other.purchasers;
         for (&currency, earned) in &other.earned {
@@ -289,7 +264,7 @@ impl<C> Default for Aggregate<C> {
 impl<C: Ord + Clone> Aggregate<C> {
     /// Adds one to a counter of a campaign on a channel.
     pub fn add_counter(&mut self, campaign: C, channel: Channel, counter: Counter) {
-        self.rows.entry((campaign, channel)).or_default().counters[counter as usize] += 1;
+        self.rows.entry((campaign, channel)).or_default().counters[counter] += 1;
     }
 
     /// Adds one order to all figures that it belongs to; `row` says which row its credit belongs to.

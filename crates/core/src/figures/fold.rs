@@ -9,13 +9,15 @@ use crate::attribution::decide::{Credit, Decision, Rules, Timeline, Touchpoint, 
 use crate::attribution::event::{Channel, Event, EventKind};
 use crate::attribution::order::Order;
 use crate::attribution::settings::{Settings, Versions};
-use crate::figures::daily::{Aggregate, COUNTERS, Counter, OrderFigures};
+use crate::figures::counters::{COUNTERS, Counter, Counters};
+use crate::figures::daily::{Aggregate, OrderFigures};
 use crate::value::id::{CampaignId, MessageId, OrderId};
 use crate::value::time::{Day, Instant};
 
 /// The version of the fold. Whoever changes the fold so that the same facts give another contribution raises this text. Then
 /// every customer who was folded by a lesser version is folded again, once. Since version 2, a campaign's `refunded` covers the
-/// orders that count, or that would count if they were not refunded.
+/// orders that count, or that would count if they were not refunded. A new counter raises no version if no fact that was accepted
+/// before adds to it: such facts give the same contribution, in which the new counter is 0.
 pub const FOLD_VERSION: &str = "2";
 
 /// Everything that decisions depend on besides a customer's own facts.
@@ -152,8 +154,8 @@ fn fold_message<'f, 'a>(
     world: &World<'_>,
     each: &mut impl FnMut(FoldEntry<'f, 'a>),
 ) {
-    // The latest time of each kind so far: any event, delivered, opened, clicked, bounced.
-    let mut last = [None; 5];
+    // When each counter of messages last saw what it counts.
+    let mut last = [None; COUNTERS];
     for touchpoint in touchpoints {
         let day = world.day(touchpoint.at);
         let mut add = |counter| {
@@ -164,35 +166,27 @@ fn fold_message<'f, 'a>(
                 counter,
             ))
         };
-        let mut first = |sort: usize| {
-            let before = last[sort].replace(touchpoint.at);
-            world.is_first(before, touchpoint.at)
-        };
         add(Counter::Events);
         if world.rules_at(touchpoint.at).is_ignored(touchpoint) {
             continue;
         }
-        if touchpoint.channel == Channel::Email && first(0) {
-            add(Counter::Emails);
-        }
-        match touchpoint.kind {
-            EventKind::Delivered if first(1) => add(Counter::Deliveries),
-            EventKind::Opened => {
-                add(Counter::Opens);
-                if first(2) {
-                    add(Counter::UniqueOpens);
-                }
+        let is_email = touchpoint.channel == Channel::Email;
+        let (of_events, of_messages) = match touchpoint.kind {
+            EventKind::Opened => (Some(Counter::Opens), Some(Counter::UniqueOpens)),
+            EventKind::Clicked => (Some(Counter::Clicks), Some(Counter::UniqueClicks)),
+            EventKind::Delivered => (None, Some(Counter::Deliveries)),
+            EventKind::Bounced => (None, is_email.then_some(Counter::Bounces)),
+            EventKind::Unsubscribed => (None, Some(Counter::Unsubscribes)),
+            EventKind::Complained => (None, Some(Counter::Complaints)),
+            EventKind::Sent | EventKind::Failed => (None, None),
+        };
+        of_events.into_iter().for_each(&mut add);
+        let emails = is_email.then_some(Counter::Emails);
+        for counter in emails.into_iter().chain(of_messages) {
+            let before = last[counter as usize].replace(touchpoint.at);
+            if world.is_first(before, touchpoint.at) {
+                add(counter);
             }
-            EventKind::Clicked => {
-                add(Counter::Clicks);
-                if first(3) {
-                    add(Counter::UniqueClicks);
-                }
-            }
-            EventKind::Bounced if touchpoint.channel == Channel::Email && first(4) => {
-                add(Counter::Bounces)
-            }
-            _ => {}
         }
     }
 }
@@ -209,7 +203,7 @@ pub struct Contribution {
 pub struct DayPart {
     /// The counters of engagement by campaign and channel.
     #[serde(rename = "g", default, skip_serializing_if = "Vec::is_empty")]
-    pub counters: Vec<(CampaignId, Channel, [i64; COUNTERS])>,
+    pub counters: Vec<(CampaignId, Channel, Counters)>,
     /// The orders placed on that day, by (`placed_at`, `order_id`).
     #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
     pub orders: Vec<OrderLine>,
@@ -304,11 +298,11 @@ impl DayPart {
 impl Contribution {
     /// Folds a customer's facts. Days before `from` are left out.
     pub fn of(timeline: &Timeline<'_>, orders: &[Order], world: &World<'_>, from: Day) -> Self {
-        let mut counters: BTreeMap<(Day, CampaignIx, Channel), [i64; COUNTERS]> = BTreeMap::new();
+        let mut counters: BTreeMap<(Day, CampaignIx, Channel), Counters> = BTreeMap::new();
         let mut days: BTreeMap<Day, DayPart> = BTreeMap::new();
         fold(timeline, orders, world, |entry| match entry {
             FoldEntry::Counter(day, campaign, channel, counter) if day >= from => {
-                counters.entry((day, campaign, channel)).or_default()[counter as usize] += 1;
+                counters.entry((day, campaign, channel)).or_default()[counter] += 1;
             }
             FoldEntry::Order(day, order, decision, first) if day >= from => {
                 days.entry(day).or_default().orders.push(OrderLine::of(

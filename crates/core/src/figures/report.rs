@@ -10,12 +10,13 @@ use crate::attribution::event::Channel;
 use crate::attribution::formula::sale_formula;
 use crate::attribution::order::Status;
 use crate::attribution::settings::Settings;
+use crate::figures::counters::Counter;
 use crate::figures::daily::{
-    Aggregate, Counter, Earned, Figures, IntakeCounts, Tallies, amounts_of, orders_of,
+    Aggregate, Earned, Figures, IntakeCounts, Tallies, amounts_of, orders_of,
 };
 use crate::figures::sort::{SortValue, Sorting};
 use crate::value::id::CampaignId;
-use crate::value::money::{Currency, Money, Sums, rate};
+use crate::value::money::{Currency, Money, Sums, rate, share};
 use crate::value::time::{Day, Instant};
 
 /// The figures of a row or of the totals that come from engagement.
@@ -38,6 +39,10 @@ pub struct Engagement {
     pub clicks: i64,
     /// Messages that were clicked at least once.
     pub unique_clicks: i64,
+    /// Messages whose recipient unsubscribed.
+    pub unsubscribes: i64,
+    /// Messages whose recipient complained.
+    pub complaints: i64,
 }
 
 /// The figures of a row or of the totals that come from credits. They are left out where revenue is hidden.
@@ -57,6 +62,10 @@ pub struct Sales {
     pub purchase_to_open_rate: Option<String>,
     /// Purchases / unique clicks.
     pub purchase_to_click_rate: Option<String>,
+    /// Purchases / deliveries.
+    pub order_rate: Option<String>,
+    /// Revenue / deliveries, for each currency, with 4 decimals. It is empty where nothing was delivered.
+    pub revenue_per_delivery: BTreeMap<Currency, String>,
 }
 
 /// The figures of one campaign, one day or the totals, by channel.
@@ -88,6 +97,8 @@ impl ByChannel {
             bounce_rate: rate(self.sum(Counter::Bounces), self.sum(Counter::Emails)),
             clicks: self.sum(Counter::Clicks),
             unique_clicks: self.sum(Counter::UniqueClicks),
+            unsubscribes: self.sum(Counter::Unsubscribes),
+            complaints: self.sum(Counter::Complaints),
         }
     }
 
@@ -104,6 +115,7 @@ impl ByChannel {
 
     fn sales(&self) -> Sales {
         let earned = self.earned();
+        let deliveries = self.sum(Counter::Deliveries);
         let purchases = earned.values().map(|earned| earned.purchases).sum();
         let average = |(&currency, earned): (&Currency, &Earned)| {
             let average = earned
@@ -112,13 +124,15 @@ impl ByChannel {
                 .filter(|_| !earned.revenue.is_zero())?;
             Some((currency, average.in_currency(currency)))
         };
+        let revenue: Sums = earned
+            .iter()
+            .map(|(&currency, earned)| (currency, earned.revenue))
+            .collect();
+        let per_delivery =
+            |(currency, revenue)| Some((currency, share(revenue, Money::from(deliveries))?));
         Sales {
             purchases,
             purchasers: self.0.iter().map(|figures| figures.purchasers).sum(),
-            revenue: earned
-                .iter()
-                .map(|(&currency, earned)| (currency, earned.revenue))
-                .collect(),
             refunded: earned
                 .iter()
                 .map(|(&currency, earned)| (currency, earned.refunded))
@@ -126,6 +140,9 @@ impl ByChannel {
             average_check: earned.iter().filter_map(average).collect(),
             purchase_to_open_rate: rate(purchases, self.sum(Counter::UniqueOpens)),
             purchase_to_click_rate: rate(purchases, self.sum(Counter::UniqueClicks)),
+            order_rate: rate(purchases, deliveries),
+            revenue_per_delivery: revenue.iter().filter_map(per_delivery).collect(),
+            revenue,
         }
     }
 }
@@ -180,6 +197,10 @@ pub struct Totals {
     /// The figures that come from credits; `None` where revenue is hidden.
     #[serde(flatten)]
     pub sales: Option<Sales>,
+    /// Credited / counted revenue, for each currency that has counted revenue. No filter applies to it. `None` where revenue is
+    /// hidden.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<BTreeMap<Currency, String>>,
 }
 
 /// A number of orders, and the sum of what they brought in.
@@ -209,6 +230,23 @@ pub struct Balance {
     pub credited: PurchaseFigures,
     /// The counted orders that no campaign earned.
     pub uncredited: PurchaseFigures,
+}
+
+impl Balance {
+    fn of<C: Ord + Clone>(sums: &Aggregate<C>) -> Self {
+        Self {
+            counted: PurchaseFigures::of(&sums.counted),
+            credited: PurchaseFigures::of(&sums.credited()),
+            uncredited: PurchaseFigures::of(&sums.uncredited),
+        }
+    }
+
+    /// Credited / counted revenue, for each currency that has counted revenue.
+    fn share(&self) -> BTreeMap<Currency, String> {
+        let credited = &self.credited.revenue;
+        let of = |(currency, counted)| Some((currency, share(credited.get(currency), counted)?));
+        self.counted.revenue.iter().filter_map(of).collect()
+    }
 }
 
 /// The campaign report with all its rows.
@@ -295,16 +333,13 @@ pub fn campaign_report<'c, C: Ord + Clone>(
             campaigns.push(campaign_row(&campaign, &figures, newest, filter));
         }
     }
+    let balance = newest.enabled.then(|| Balance::of(sums));
     let totals = Totals {
         campaigns: campaigns.len(),
         engagement: total.engagement(),
         sales: newest.enabled.then(|| total.sales()),
+        share: balance.as_ref().map(Balance::share),
     };
-    let balance = newest.enabled.then(|| Balance {
-        counted: PurchaseFigures::of(&sums.counted),
-        credited: PurchaseFigures::of(&sums.credited()),
-        uncredited: PurchaseFigures::of(&sums.uncredited),
-    });
     let most_bought = || {
         let earned = total.earned().into_iter();
         let any = earned.filter(|(_, sum)| {
@@ -388,7 +423,7 @@ pub fn one_campaign(
 
 impl CampaignRow {
     /// The columns that rows can be sorted by.
-    pub const COLUMNS: [&str; 22] = [
+    pub const COLUMNS: [&str; 26] = [
         "campaign_id",
         "name",
         "tags",
@@ -403,6 +438,8 @@ impl CampaignRow {
         "bounce_rate",
         "clicks",
         "unique_clicks",
+        "unsubscribes",
+        "complaints",
         "purchases",
         "purchasers",
         "revenue",
@@ -410,6 +447,8 @@ impl CampaignRow {
         "average_check",
         "purchase_to_open_rate",
         "purchase_to_click_rate",
+        "order_rate",
+        "revenue_per_delivery",
         "sale_formula",
     ];
 
@@ -418,7 +457,8 @@ impl CampaignRow {
         let text = |text: &str| Some(SortValue::Text(text.to_owned()));
         let count = |count: i64| Some(SortValue::Number(count.into()));
         let decimal = |text: &str| Money::parse(text).ok().map(SortValue::Number);
-        let share = |rate: &Option<String>| rate.as_deref().and_then(decimal);
+        let ratio = |rate: &Option<String>| rate.as_deref().and_then(decimal);
+        let of_currency = |of: &BTreeMap<Currency, String>| decimal(of.get(&by.currency?)?);
         let money = |sums: &Sums| {
             let of = by.currency?;
             let amount = sums.iter().find(|(currency, _)| *currency == of)?.1;
@@ -439,18 +479,22 @@ impl CampaignRow {
             "deliveries" => count(seen.deliveries),
             "opens" => count(seen.opens),
             "unique_opens" => count(seen.unique_opens),
-            "open_rate" => share(&seen.open_rate),
+            "open_rate" => ratio(&seen.open_rate),
             "bounces" => count(seen.bounces),
-            "bounce_rate" => share(&seen.bounce_rate),
+            "bounce_rate" => ratio(&seen.bounce_rate),
             "clicks" => count(seen.clicks),
             "unique_clicks" => count(seen.unique_clicks),
+            "unsubscribes" => count(seen.unsubscribes),
+            "complaints" => count(seen.complaints),
             "purchases" => count(sales?.purchases),
             "purchasers" => count(sales?.purchasers),
             "revenue" => money(&sales?.revenue),
             "refunded" => money(&sales?.refunded),
-            "average_check" => decimal(sales?.average_check.get(&by.currency?)?),
-            "purchase_to_open_rate" => share(&sales?.purchase_to_open_rate),
-            "purchase_to_click_rate" => share(&sales?.purchase_to_click_rate),
+            "average_check" => of_currency(&sales?.average_check),
+            "purchase_to_open_rate" => ratio(&sales?.purchase_to_open_rate),
+            "purchase_to_click_rate" => ratio(&sales?.purchase_to_click_rate),
+            "order_rate" => ratio(&sales?.order_rate),
+            "revenue_per_delivery" => of_currency(&sales?.revenue_per_delivery),
             "sale_formula" => self.sale_formula.as_deref().and_then(text),
             _ => None,
         }

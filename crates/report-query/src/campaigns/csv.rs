@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::{Stream, StreamExt};
 use revtrail_core::figures::report::{CampaignReport, DayRow, Engagement, Sales};
 use revtrail_core::value::money::{Currency, Sums};
 use revtrail_store::ledger::purchases::PurchaseRow;
 use revtrail_web::call::Response;
 use revtrail_web::csv::{Cell, Style, Table};
+use revtrail_web::problem::Problem;
 
 fn amount(sums: &Sums, currency: Currency) -> Cell<'static> {
     Cell::number(sums.get(currency).in_currency(currency))
@@ -21,7 +23,7 @@ fn rate(rate: Option<&str>) -> Cell<'_> {
 }
 
 /// The columns of engagement, in the order of [`engagement`].
-const ENGAGEMENT: [&str; 8] = [
+const ENGAGEMENT: [&str; 10] = [
     "deliveries",
     "opens",
     "unique_opens",
@@ -30,9 +32,11 @@ const ENGAGEMENT: [&str; 8] = [
     "bounce_rate",
     "clicks",
     "unique_clicks",
+    "unsubscribes",
+    "complaints",
 ];
 
-fn engagement(seen: &Engagement) -> [Cell<'_>; 8] {
+fn engagement(seen: &Engagement) -> [Cell<'_>; 10] {
     [
         count(seen.deliveries),
         count(seen.opens),
@@ -42,6 +46,8 @@ fn engagement(seen: &Engagement) -> [Cell<'_>; 8] {
         rate(seen.bounce_rate.as_deref()),
         count(seen.clicks),
         count(seen.unique_clicks),
+        count(seen.unsubscribes),
+        count(seen.complaints),
     ]
 }
 
@@ -52,8 +58,15 @@ fn sales_columns(currencies: &BTreeSet<Currency>) -> Vec<String> {
         "purchasers",
         "purchase_to_open_rate",
         "purchase_to_click_rate",
+        "order_rate",
     ];
-    let by_currency = ["revenue", "refunded", "average_check"].map(|name| {
+    let by_currency = [
+        "revenue",
+        "refunded",
+        "average_check",
+        "revenue_per_delivery",
+    ]
+    .map(|name| {
         currencies
             .iter()
             .map(move |currency| format!("{name}_{currency}"))
@@ -69,10 +82,13 @@ fn sales<'s>(sales: &'s Sales, currencies: &BTreeSet<Currency>) -> Vec<Cell<'s>>
     let mut cells = vec![count(sales.purchases), count(sales.purchasers)];
     cells.push(rate(sales.purchase_to_open_rate.as_deref()));
     cells.push(rate(sales.purchase_to_click_rate.as_deref()));
+    cells.push(rate(sales.order_rate.as_deref()));
     cells.extend(currencies.iter().map(|&of| amount(&sales.revenue, of)));
     cells.extend(currencies.iter().map(|&of| amount(&sales.refunded, of)));
-    let average = |of| sales.average_check.get(of).map(String::as_str);
-    cells.extend(currencies.iter().map(|of| Cell::maybe_number(average(of))));
+    for quotient in [&sales.average_check, &sales.revenue_per_delivery] {
+        let of = |currency| quotient.get(currency).map(String::as_str);
+        cells.extend(currencies.iter().map(|one| Cell::maybe_number(of(one))));
+    }
     cells
 }
 
@@ -135,12 +151,15 @@ pub(crate) fn campaign(style: Style, days: &[DayRow], with_revenue: bool) -> Res
     table.answer("campaign.csv")
 }
 
-pub(crate) fn purchases(style: Style, rows: &[PurchaseRow], with_revenue: bool) -> Response {
-    let currencies: BTreeSet<Currency> = rows
-        .iter()
-        .map(|row| row.line.figures.currency)
-        .filter(|_| with_revenue)
-        .collect();
+/// The purchases, with amounts in these currencies, if any are asked for. A row in another currency came in since these were
+/// found out. It has no column, so the answer fails: no money may be missing in it.
+pub(crate) async fn purchases(
+    style: Style,
+    parts: impl Stream<Item = Result<Vec<PurchaseRow>, Problem>> + Send + 'static,
+    currencies: Option<BTreeSet<Currency>>,
+) -> Result<Response, Problem> {
+    let with_revenue = currencies.is_some();
+    let currencies = currencies.unwrap_or_default();
     let amounts: Vec<String> = currencies
         .iter()
         .map(|currency| format!("amount_{currency}"))
@@ -154,37 +173,82 @@ pub(crate) fn purchases(style: Style, rows: &[PurchaseRow], with_revenue: bool) 
         "touch_kind",
         "touch_at",
     ];
-    let mut table = Table::new(
-        style,
-        columns
-            .into_iter()
-            .chain(amounts.iter().map(String::as_str)),
+    let amounts = amounts.iter().map(String::as_str);
+    let table = Table::new(style, columns.into_iter().chain(amounts));
+    let known = currencies.clone();
+    let parts = parts.map(move |part| {
+        let rows = part?;
+        let has_column =
+            |row: &PurchaseRow| !with_revenue || known.contains(&row.line.figures.currency);
+        match rows.iter().all(has_column) {
+            true => Ok(rows),
+            false => Err(Problem::busy()),
+        }
+    });
+    table
+        .streamed("purchases.csv", parts, move |row| {
+            purchase(row, &currencies)
+        })
+        .await
+}
+
+fn purchase<'r>(row: &'r PurchaseRow, currencies: &BTreeSet<Currency>) -> Vec<Cell<'r>> {
+    let credit = row.line.figures.credit.as_ref();
+    let mut cells = vec![
+        Cell::text(row.customer_id.as_str()),
+        Cell::text(row.line.order_id.as_str()),
+        Cell::text(row.line.placed_at.to_string()),
+        Cell::maybe_text(credit.map(|credit| credit.channel.name())),
+        Cell::maybe_text(
+            credit
+                .and_then(|credit| credit.message_id.as_ref())
+                .map(|id| id.as_str()),
+        ),
+        Cell::maybe_text(credit.map(|credit| credit.touch_kind.name())),
+        Cell::maybe_text(credit.map(|credit| credit.touch_at.to_string())),
+    ];
+    let of = |currency| {
+        (row.line.figures.currency == currency)
+            .then(|| row.line.figures.amount.in_currency(currency))
+    };
+    cells.extend(
+        currencies
+            .iter()
+            .map(|&currency| Cell::maybe_number(of(currency))),
     );
-    for row in rows {
-        let credit = row.line.figures.credit.as_ref();
-        let mut cells = vec![
-            Cell::text(row.customer_id.as_str()),
-            Cell::text(row.line.order_id.as_str()),
-            Cell::text(row.line.placed_at.to_string()),
-            Cell::maybe_text(credit.map(|credit| credit.channel.name())),
-            Cell::maybe_text(
-                credit
-                    .and_then(|credit| credit.message_id.as_ref())
-                    .map(|id| id.as_str()),
-            ),
-            Cell::maybe_text(credit.map(|credit| credit.touch_kind.name())),
-            Cell::maybe_text(credit.map(|credit| credit.touch_at.to_string())),
-        ];
-        let of = |currency| {
-            (row.line.figures.currency == currency)
-                .then(|| row.line.figures.amount.in_currency(currency))
-        };
-        cells.extend(
-            currencies
-                .iter()
-                .map(|&currency| Cell::maybe_number(of(currency))),
-        );
-        table.row(cells);
+    cells
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use futures_util::{FutureExt, stream};
+
+    use super::*;
+
+    /// A purchase that comes in between the currencies and the rows.
+    #[test]
+    fn no_amount_is_left_out_for_want_of_a_column() {
+        let row: PurchaseRow = serde_json::from_value(serde_json::json!({
+            "c": "c", "l": {"i": "o", "p": "2026-11-20T10:00:00.000Z", "y": "EUR", "s": "COMPLETE", "t": "1", "a": "1"},
+        }))
+        .unwrap();
+        for (currencies, status) in [
+            (None, 200),
+            (Some(vec!["USD", "EUR"]), 200),
+            (Some(vec!["USD"]), 503),
+            (Some(vec![]), 503),
+        ] {
+            let known = |codes: &Vec<&str>| {
+                let code = |code: &&str| Currency::parse(code).unwrap();
+                codes.iter().map(code).collect()
+            };
+            let parts = stream::iter([Ok(vec![row.clone()])]);
+            let answer = purchases(Style::default(), parts, currencies.as_ref().map(known));
+            let answer = answer.now_or_never().unwrap();
+            let found = answer.map_or_else(|problem| problem.status(), |found| found.status());
+            assert_eq!(found, status, "{currencies:?}");
+        }
     }
-    table.answer("purchases.csv")
 }

@@ -1,6 +1,6 @@
 //! The campaign report as a table for people. Colours are used only if they are asked for. The figures come from `revtrail-core`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use revtrail_core::attribution::event::Channel;
 use revtrail_core::attribution::formula::sale_formula;
@@ -60,8 +60,8 @@ pub(crate) fn render(report: &CampaignReport, newest: &Settings, colours: bool) 
         };
         text += &format!("{on}{}{off}\n", aligned(line, &widths, columns.texts));
     }
-    if let Some(balance) = &report.balance {
-        text += &balance_lines(balance);
+    if let (Some(balance), Some(share)) = (&report.balance, &report.totals.share) {
+        text += &balance_lines(balance, share);
         let used: BTreeSet<Channel> = rows.iter().flat_map(|row| row.channels.clone()).collect();
         text += &format!("a sale: {}\n", sale_formula(newest, used));
         text += "revenue is an estimate\n";
@@ -73,6 +73,8 @@ pub(crate) fn render(report: &CampaignReport, newest: &Settings, colours: bool) 
 struct Columns {
     /// True if some name differs from its id.
     names: bool,
+    /// True if somebody unsubscribed or complained.
+    losses: bool,
     /// How many columns of text come first.
     texts: usize,
     currencies: BTreeSet<Currency>,
@@ -84,6 +86,10 @@ impl Columns {
         let sales = rows.iter().filter_map(|row| row.sales.as_ref());
         Self {
             names,
+            losses: rows
+                .iter()
+                .map(|row| &row.engagement)
+                .any(|seen| (seen.unsubscribes, seen.complaints) != (0, 0)),
             texts: 2 + usize::from(names),
             currencies: sales
                 .flat_map(|sales| sales.revenue.iter().map(|(currency, _)| currency))
@@ -97,12 +103,15 @@ impl Columns {
             cells.push("name");
         }
         cells.extend(["channels", "delivered", "opened", "open rate", "clicked"]);
+        if self.losses {
+            cells.extend(["unsubscribed", "complained"]);
+        }
         let mut cells: Vec<String> = cells.into_iter().map(str::to_owned).collect();
         if sales {
-            cells.extend(["purchases".to_owned(), "buyers".to_owned()]);
+            cells.extend(["purchases", "buyers", "order rate"].map(str::to_owned));
             for currency in &self.currencies {
                 cells.push(format!("revenue {currency}"));
-                cells.push("average".to_owned());
+                cells.extend(["average", "per delivery"].map(str::to_owned));
             }
         }
         cells
@@ -127,36 +136,48 @@ impl Columns {
         cells.push(count(seen.unique_opens));
         cells.push(percent(seen.open_rate.as_deref()));
         cells.push(count(seen.unique_clicks));
+        if self.losses {
+            cells.extend([seen.unsubscribes, seen.complaints].map(count));
+        }
         if let Some(sales) = sales {
             cells.push(count(sales.purchases));
             cells.push(count(sales.purchasers));
+            cells.push(percent(sales.order_rate.as_deref()));
             for &currency in &self.currencies {
-                let average = sales.average_check.get(&currency);
                 cells.push(amount(&sales.revenue, currency));
-                cells.push(average.map_or("–".to_owned(), |average| grouped(average)));
+                for quotient in [&sales.average_check, &sales.revenue_per_delivery] {
+                    let of = quotient.get(&currency);
+                    cells.push(of.map_or("–".to_owned(), |quotient| grouped(quotient)));
+                }
             }
         }
         cells
     }
 }
 
-fn balance_lines(balance: &Balance) -> String {
-    let parts = [&balance.counted, &balance.credited, &balance.uncredited];
-    let sum = |of: &dyn Fn(&PurchaseFigures) -> String| {
-        let [counted, credited, uncredited] = parts.map(of);
-        format!("{counted} counted = {credited} credited + {uncredited} uncredited\n")
-    };
-    let mut text = format!(
-        "\norders: {}",
-        sum(&|part| grouped(&part.purchases.to_string()))
-    );
-    for (currency, _) in balance.counted.revenue.iter() {
-        text += &format!(
-            "{currency}: {}",
-            sum(&|part| amount(&part.revenue, currency))
-        );
+fn balance_lines(balance: &Balance, share: &BTreeMap<Currency, String>) -> String {
+    let Balance {
+        counted,
+        credited,
+        uncredited,
+    } = balance;
+    let mut text = String::from("\norders: ");
+    let count = |part: &PurchaseFigures| grouped(&part.purchases.to_string());
+    let orders = [counted, credited, uncredited].map(count);
+    text += &balance_line(&orders, None);
+    for (currency, _) in counted.revenue.iter() {
+        let money = |part: &PurchaseFigures| amount(&part.revenue, currency);
+        let share = share.get(&currency).map(String::as_str);
+        let money = [counted, credited, uncredited].map(money);
+        text += &format!("{currency}: {}", balance_line(&money, share));
     }
     text
+}
+
+fn balance_line([counted, credited, uncredited]: &[String; 3], share: Option<&str>) -> String {
+    let share = share.map(|share| format!(" ({})", percent(Some(share))));
+    let share = share.unwrap_or_default();
+    format!("{counted} counted = {credited} credited{share} + {uncredited} uncredited\n")
 }
 
 fn amount(sums: &Sums, currency: Currency) -> String {

@@ -465,8 +465,12 @@ fn which_copy_stands() {
 
 #[test]
 fn what_is_printed() {
+    let seen = "e2,delivered,email,spring,c1,2026-11-20T10:00:00Z\ne3,delivered,email,spring,c3,2026-11-20T10:00:00Z
+e4,unsubscribed,email,spring,c3,2026-11-20T10:00:00Z\ne5,delivered,email,spring,c4,2026-11-20T10:00:00Z
+e6,complained,email,spring,c3,2026-11-20T10:00:00Z\ne7,unsubscribed,email,spring,c3,2026-11-20T10:00:00Z
+e8,unsubscribed,email,spring,c4,2026-11-20T10:00:00Z\n";
     let folder = Folder::new(&[
-        ("e.csv", [EVENTS, EVENT].concat().as_bytes()),
+        ("e.csv", [EVENTS, EVENT, seen].concat().as_bytes()),
         (
             "o.csv",
             [
@@ -482,14 +486,14 @@ fn what_is_printed() {
     let files = "--events @e.csv --orders @o.csv";
     let table = folder.run(files).1;
     let expected = "\
-campaign           channels  delivered  opened  open rate  clicked  purchases  buyers  revenue USD  average
-spring             email             0       0          –        1          1       1        10.00    10.00
-───────────────────────────────────────────────────────────────────────────────────────────────────────────
-total: 1 campaign                    0       0          –        1          1       1        10.00    10.00
+campaign           channels  delivered  opened  open rate  clicked  unsubscribed  complained  purchases  buyers  order rate  revenue USD  average  per delivery
+spring             email             3       0       0.0%        1             2           1          1       1       33.3%        10.00    10.00        3.3333
+───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+total: 1 campaign                    3       0       0.0%        1             2           1          1       1       33.3%        10.00    10.00        3.3333
 
 orders: 2 counted = 1 credited + 1 uncredited
-EUR: 1,234.50 counted = 0.00 credited + 1,234.50 uncredited
-USD: 10.00 counted = 10.00 credited + 0.00 uncredited
+EUR: 1,234.50 counted = 0.00 credited (0.0%) + 1,234.50 uncredited
+USD: 10.00 counted = 10.00 credited (100.0%) + 0.00 uncredited
 a sale: an order within 7 days of the send, after an open of an email or a click in an email
 revenue is an estimate
 ";

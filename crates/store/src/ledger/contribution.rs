@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use revtrail_core::figures::daily::{Aggregate, COUNTERS};
+use revtrail_core::figures::counters::Counters;
+use revtrail_core::figures::daily::Aggregate;
 use revtrail_core::figures::fold::{Contribution, DayPart, OrderLine};
 use revtrail_core::value::id::{CampaignId, CustomerId};
 use revtrail_core::value::time::{Day, Instant, LEAVING_DAYS};
@@ -142,7 +143,7 @@ enum DayChange {
         Vec<(
             CampaignId,
             revtrail_core::attribution::event::Channel,
-            [i64; COUNTERS],
+            Counters,
         )>,
     ),
     /// An order's line on a day: the stored one, and the one that replaces it.

@@ -71,8 +71,13 @@ pub(crate) fn rate(numerator: u64, denominator: u64) -> Value {
     if denominator == 0 {
         return Value::Null;
     }
-    let parts = divide_half_even(i128::from(numerator) * 10_000, i128::from(denominator));
-    format!("{}.{:04}", parts / 10_000, parts % 10_000).into()
+    quotient(numerator.into(), denominator.into()).into()
+}
+
+/// Text with 4 decimals, half-even, of what is not negative by what is above 0.
+pub(crate) fn quotient(dividend: i128, divisor: i128) -> String {
+    let parts = divide_half_even(dividend * 10_000, divisor);
+    format!("{}.{:04}", parts / 10_000, parts % 10_000)
 }
 
 fn divide_half_even(dividend: i128, divisor: i128) -> i128 {

@@ -10,7 +10,7 @@ use super::facts::{CHANNELS, Event, Facts, Order, STATUSES};
 use super::print;
 
 /// Left out while the newest settings say `enabled: false`.
-const REVENUE_KEYS: [&str; 10] = [
+const REVENUE_KEYS: [&str; 13] = [
     "purchases",
     "purchasers",
     "revenue",
@@ -18,6 +18,9 @@ const REVENUE_KEYS: [&str; 10] = [
     "average_check",
     "purchase_to_open_rate",
     "purchase_to_click_rate",
+    "order_rate",
+    "revenue_per_delivery",
+    "share",
     "counted",
     "credited",
     "uncredited",
@@ -77,6 +80,8 @@ struct Figures {
     emails: u64,
     clicks: u64,
     unique_clicks: u64,
+    unsubscribes: u64,
+    complaints: u64,
     purchases: u64,
     purchases_by_currency: BTreeMap<String, u64>,
     purchasers: u64,
@@ -95,6 +100,8 @@ impl Figures {
         self.emails += other.emails;
         self.clicks += other.clicks;
         self.unique_clicks += other.unique_clicks;
+        self.unsubscribes += other.unsubscribes;
+        self.complaints += other.complaints;
         self.purchases += other.purchases;
         for (currency, purchases) in &other.purchases_by_currency {
             *self
@@ -125,6 +132,8 @@ impl Figures {
             "bounce_rate": print::rate(self.bounces, self.emails),
             "clicks": self.clicks,
             "unique_clicks": self.unique_clicks,
+            "unsubscribes": self.unsubscribes,
+            "complaints": self.complaints,
             "purchases": self.purchases,
             "purchasers": self.purchasers,
             "revenue": print::sums(&self.revenue),
@@ -132,8 +141,36 @@ impl Figures {
             "average_check": print::averages(&self.revenue, &self.purchases_by_currency),
             "purchase_to_open_rate": print::rate(self.purchases, self.unique_opens),
             "purchase_to_click_rate": print::rate(self.purchases, self.unique_clicks),
+            "order_rate": print::rate(self.purchases, self.deliveries),
+            "revenue_per_delivery": self.revenue_per_delivery(),
         })
     }
+}
+
+impl Figures {
+    /// Of the currencies that have revenue; of none where nothing was delivered.
+    fn revenue_per_delivery(&self) -> Value {
+        let mut printed = json!({});
+        for (currency, revenue) in &self.revenue {
+            if *revenue != 0 && self.deliveries != 0 {
+                let deliveries = i128::from(self.deliveries) * 1_000_000;
+                printed[currency] = print::quotient(*revenue, deliveries).into();
+            }
+        }
+        printed
+    }
+}
+
+/// What part of the counted revenue is credited, of the currencies that have counted revenue.
+fn share(counted: &Sum, credited: &Sum) -> Value {
+    let mut printed = json!({});
+    for (currency, counted) in &counted.amount {
+        if *counted != 0 {
+            let credited = credited.amount.get(currency).copied().unwrap_or(0);
+            printed[currency] = print::quotient(credited, *counted).into();
+        }
+    }
+    printed
 }
 
 impl Facts {
@@ -186,6 +223,7 @@ impl Facts {
         let sort_currency = self.sort_currency(&totals);
         let mut totals = totals.print();
         totals["campaigns"] = rows.len().into();
+        totals["share"] = share(&counted, &credited);
         let mut printed = Vec::new();
         for (id, figures) in &rows {
             printed.push(self.print_row(id, figures));
@@ -289,6 +327,8 @@ impl Facts {
                 row.unique_clicks += u64::from(first_of_kind);
             }
             "bounced" => row.bounces += u64::from(first_of_kind && email),
+            "unsubscribed" => row.unsubscribes += u64::from(first_of_kind),
+            "complained" => row.complaints += u64::from(first_of_kind),
             _ => {}
         }
         row.emails += u64::from(first_of_any && email);

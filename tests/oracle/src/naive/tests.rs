@@ -211,6 +211,7 @@ fn story_in_the_report() {
             "open_rate": "1.0000", "bounces": 0, "bounce_rate": "0.0000", "clicks": 2,
             "unique_clicks": 1, "purchases": 0, "purchasers": 0, "revenue": {}, "refunded": {},
             "average_check": {}, "purchase_to_open_rate": "0.0000", "purchase_to_click_rate": "0.0000",
+            "unsubscribes": 0, "complaints": 0, "order_rate": "0.0000", "revenue_per_delivery": {},
         })
     );
     assert_eq!(
@@ -220,7 +221,8 @@ fn story_in_the_report() {
             "bounces": 0, "bounce_rate": "0.0000", "clicks": 2, "unique_clicks": 1, "purchases": 1,
             "purchasers": 1, "revenue": {"USD": "100.00"}, "refunded": {},
             "average_check": {"USD": "100.00"}, "purchase_to_open_rate": "0.5000",
-            "purchase_to_click_rate": "1.0000",
+            "purchase_to_click_rate": "1.0000", "unsubscribes": 0, "complaints": 0, "order_rate": "0.3333",
+            "revenue_per_delivery": {"USD": "33.3333"}, "share": {"USD": "1.0000"},
         })
     );
     let all = json!({"purchases": 1, "revenue": {"USD": "100.00"}});

@@ -316,10 +316,7 @@ impl SettingsReader {
                 );
             }
         }
-        let connecting = |name: &str| {
-            EventKind::parse(name)
-                .filter(|kind| !matches!(kind, EventKind::Bounced | EventKind::Failed))
-        };
+        let connecting = |name: &str| EventKind::parse(name).filter(|kind| kind.connects());
         let connect_on = self.list(fields, "connect_on", connecting, || KINDS.into());
         if connect_on.as_ref().is_some_and(Vec::is_empty)
             && fields["connect_on"].as_array().is_some_and(Vec::is_empty)

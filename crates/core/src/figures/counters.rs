@@ -1,0 +1,117 @@
+//! The counters of engagement: their names, and how they are stored. Module `fold` says which event adds to which.
+
+use std::ops::{Index, IndexMut};
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A figure of engagement, which events increase. A counter is stored at the place of its variant, so a new one goes to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counter {
+    /// All events of any kind; one event is enough to give a campaign its row.
+    Events,
+    /// Messages that were delivered.
+    Deliveries,
+    /// Opens, including repeated opens of one message.
+    Opens,
+    /// Messages that were opened at least once.
+    UniqueOpens,
+    /// E-mails that bounced.
+    Bounces,
+    /// E-mails with at least one event that enters a figure.
+    Emails,
+    /// Clicks, including repeated clicks in one message.
+    Clicks,
+    /// Messages that were clicked at least once.
+    UniqueClicks,
+    /// Messages whose recipient unsubscribed.
+    Unsubscribes,
+    /// Messages whose recipient complained.
+    Complaints,
+}
+
+/// The number of counters.
+pub const COUNTERS: usize = 10;
+
+/// How many counters are stored even if they are 0: those that there were at first. A function that does not know the others yet
+/// can read figures that hold none of them.
+const COUNTERS_AT_FIRST: usize = 8;
+
+/// The value of each [`Counter`]. It is stored as a list, from which zeros at the end are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters([i64; COUNTERS]);
+
+impl Counters {
+    /// Adds `sign` times other counters to these.
+    pub(crate) fn add_times(&mut self, other: &Self, sign: i64) {
+        for (sum, n) in self.0.iter_mut().zip(other.0) {
+            *sum += sign * n;
+        }
+    }
+}
+
+impl From<[i64; COUNTERS]> for Counters {
+    /// The values in the order of [`Counter`].
+    fn from(counters: [i64; COUNTERS]) -> Self {
+        Self(counters)
+    }
+}
+
+impl Index<Counter> for Counters {
+    type Output = i64;
+    fn index(&self, counter: Counter) -> &i64 {
+        &self.0[counter as usize]
+    }
+}
+
+impl IndexMut<Counter> for Counters {
+    fn index_mut(&mut self, counter: Counter) -> &mut i64 {
+        &mut self.0[counter as usize]
+    }
+}
+
+impl Serialize for Counters {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let used = self.0.iter().rposition(|n| *n != 0).map_or(0, |at| at + 1);
+        self.0[..used.max(COUNTERS_AT_FIRST)].serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Counters {
+    /// Counters that a list does not hold are 0. A list with more counters than there are is refused, since figures would be lost.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let stored = Vec::<i64>::deserialize(deserializer)?;
+        let mut counters = Self::default();
+        let known = counters.0.get_mut(..stored.len());
+        let too_many = || {
+            let n = stored.len();
+            D::Error::custom(format_args!(
+                "{n} counters are stored, and this version knows {COUNTERS}"
+            ))
+        };
+        known.ok_or_else(too_many)?.copy_from_slice(&stored);
+        Ok(counters)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_counters_are_stored() {
+        for (stored, last, again) in [
+            ("[1,2,3,4,5,6,7,8]", [0, 0], "[1,2,3,4,5,6,7,8]"),
+            ("[1,2,3,4,5,6,7,8,9]", [9, 0], "[1,2,3,4,5,6,7,8,9]"),
+            ("[1,2,3,4,5,6,7,8,0,-1]", [0, -1], "[1,2,3,4,5,6,7,8,0,-1]"),
+            ("[1,2,3,4,5,6,7,8,0,0]", [0, 0], "[1,2,3,4,5,6,7,8]"),
+            ("[]", [0, 0], "[0,0,0,0,0,0,0,0]"),
+        ] {
+            let counters: Counters = serde_json::from_str(stored).unwrap();
+            let shown = [Counter::Unsubscribes, Counter::Complaints].map(|one| counters[one]);
+            assert_eq!(shown, last, "{stored}");
+            assert_eq!(serde_json::to_string(&counters).unwrap(), again, "{stored}");
+        }
+        assert!(serde_json::from_str::<Counters>("[0,0,0,0,0,0,0,0,0,0,1]").is_err());
+    }
+}
