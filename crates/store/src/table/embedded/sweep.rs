@@ -4,8 +4,8 @@ use revtrail_core::value::time::Instant;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::{Embedded, TABLE, off_thread};
-use crate::table::fault::StoreError;
 use crate::table::attributes::TTL_ATTRIBUTE;
+use crate::table::fault::StoreError;
 
 /// The most items that a page deletes.
 const PAGE_ITEMS_MAX: usize = 100;
