@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
@@ -70,6 +71,12 @@ pub fn is_link(error: &io::Error) -> bool {
 /// # Errors
 /// The folder is missing or cannot be opened, or a link is in its way ([`is_link`]).
 pub fn folder(root: &Path, key: &str, make: bool) -> io::Result<OwnedFd> {
+    if make {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(root)?;
+    }
     let mut at = rustix::fs::open(root, FOLDER, Mode::empty())?;
     for name in key.split('/') {
         match name {

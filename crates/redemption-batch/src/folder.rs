@@ -296,4 +296,26 @@ mod tests {
         fs::remove_dir_all(root).unwrap();
         assert!(matches!(read("0"), Err(FilesError::Vanished)));
     }
+
+    #[test]
+    fn a_content_is_hashed_a_part_at_a_time() {
+        let root = std::env::temp_dir().join(format!("revtrail-parts-{}", random_hex()));
+        let folder = Folder::new(root.clone());
+        let mut draft = folder.write("a/b").unwrap();
+        draft.add(&vec![7; 3 * BUFFER_BYTES + 1]).unwrap();
+        draft.finish().unwrap();
+        let whole = folder.etag("a/b").unwrap();
+        let mut hashing = folder.hash("a/b").unwrap();
+        // Each step reads one buffer; the last finds the end.
+        let steps: Vec<Option<String>> = (0..5).map(|_| hashing.step(1).unwrap()).collect();
+        assert_eq!(steps, [None, None, None, None, Some(whole)]);
+        let mut changed = folder.hash("a/b").unwrap();
+        assert_eq!(changed.step(1).unwrap(), None);
+        fs::write(folder.path("a/b"), "another").unwrap();
+        assert!(matches!(
+            changed.step(u64::MAX),
+            Err(FilesError::Overwritten)
+        ));
+        fs::remove_dir_all(root).unwrap();
+    }
 }

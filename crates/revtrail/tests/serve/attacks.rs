@@ -222,7 +222,7 @@ fn a_page_of_another_site_is_not_answered() {
             answer.contains("\r\nx-content-type-options: nosniff\r\n"),
             "{answer}"
         );
-        assert_eq!(answer.contains("evil"), false, "{answer}");
+        assert!(!answer.contains("evil"), "{answer}");
     }
     // Where others are let in, nobody knows by which names they come.
     let server = Server::by(&mut bare(&["--admin-key", KEY, "--bind", "0.0.0.0"], &[]));

@@ -86,3 +86,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_taken_fails_after_a_time() {
+        let (near, mut far) = duplex(4);
+        let mut near = Stalling::new(near, Duration::from_millis(20));
+        let failed = near.write_all(b"more than fits").await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
+        // What is taken in time makes a new time begin.
+        let mut taken = [0; 4];
+        far.read_exact(&mut taken).await.unwrap();
+        near.write_all(b"next").await.unwrap();
+    }
+}
