@@ -61,6 +61,8 @@ mod faults {
 
 /// Cases from the world: what people who do this job reported elsewhere and was wrong here too.
 mod cases {
+    pub mod attacks_connections;
+    pub mod attacks_inbox;
     pub mod facts;
     pub mod files;
     pub mod inbox;

@@ -116,3 +116,17 @@ pub fn retention_from_env() -> Result<Retention, BadEnvironment> {
 pub fn admin_key_from_env() -> Result<String, BadEnvironment> {
     needed("REVTRAIL_ADMIN_KEY")
 }
+
+/// The most bytes of a file after decompression, from the MiB in `REVTRAIL_FILE_MIB_MAX`.
+///
+/// # Errors
+/// [`BadEnvironment`] where the variable is missing, or is no number of MiB.
+pub fn file_bytes_max_from_env() -> Result<u64, BadEnvironment> {
+    const NAME: &str = "REVTRAIL_FILE_MIB_MAX";
+    let mib = needed(NAME)?.parse().ok().filter(|mib| *mib > 0);
+    mib.and_then(|mib: u64| mib.checked_mul(1 << 20))
+        .ok_or(BadEnvironment {
+            name: NAME,
+            why: "is no number of MiB from 1 on",
+        })
+}

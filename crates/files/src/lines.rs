@@ -55,6 +55,11 @@ impl<R: Read> Lines<R> {
         self.number
     }
 
+    /// The number of bytes of the file that were read, after decompression.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.read
+    }
+
     /// Notes that a record ends here.
     pub(crate) fn end_record(&mut self) {
         self.silent_since = self.read;

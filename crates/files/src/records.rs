@@ -172,6 +172,11 @@ impl<R: Read> Records<R> {
         self.lines.number().max(1)
     }
 
+    /// The number of bytes that were read so far, after decompression.
+    pub fn bytes_read(&self) -> u64 {
+        self.lines.bytes_read()
+    }
+
     /// Reads the bytes of the next record, or finds what is wrong with them.
     fn advance(&mut self) -> Result<Option<Result<(), RecordProblem>>, FileFault> {
         let advanced = match self.format {

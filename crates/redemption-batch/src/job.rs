@@ -4,15 +4,17 @@
 //! in and moving the checkpoint, or because two work at once. They get the same answers, because each row is taken in under its
 //! place in the batch, and checked against the time at which the batch was received.
 
+use std::sync::Arc;
+
 use revtrail_core::promotion::redemption::Redemption;
 use revtrail_core::record::{AcceptanceWindow, RecordProblem};
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_files::{FileFault, Layout, Records};
-use revtrail_store::batches::{Batch, BatchState, RowCounts};
+use revtrail_store::batches::{Batch, BatchState};
 use revtrail_store::market::Market;
 use revtrail_store::promotions::redeem::{Arrival, PromotionRecord, Taken};
 use revtrail_store::{Store, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use crate::fault::FilesError;
 use crate::file::File;
@@ -22,6 +24,8 @@ use crate::rows::rows;
 /// How many turns in a row may take in no row before the batch fails. By then, reading up to the checkpoint takes longer than a
 /// call may.
 const STALLS_MAX: u32 = 3;
+/// How many batches take a chunk in at the same time.
+const TURNS: usize = 2;
 /// How often the clock is checked while the file is read up to the checkpoint.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -61,6 +65,13 @@ pub struct BatchLimits {
     /// How many rows a turn takes in before others have their turn. The next turn reads up to the checkpoint again, a million
     /// rows in about a second. So a turn should be some minutes of taking rows in.
     pub invocation_rows: u64,
+    /// The most bytes of a file after decompression. A file with more fails behind them, because a few bytes of gzip may hold any
+    /// number of rows.
+    pub unpacked_bytes: u64,
+    /// How many rejected rows of a batch are listed at most. The others are only counted.
+    pub listed_rows: u64,
+    /// The most bytes of the lines that list them.
+    pub listed_bytes: u64,
 }
 
 impl BatchLimits {
@@ -69,6 +80,9 @@ impl BatchLimits {
         chunk_rows: 500,
         chunk_bytes: 1 << 20,
         invocation_rows: 20_000,
+        unpacked_bytes: 1 << 30,
+        listed_rows: 100_000,
+        listed_bytes: 64 << 20,
     };
 }
 
@@ -83,6 +97,9 @@ pub struct BatchWorker {
     pub files: Files,
     /// How much is done at once.
     pub limits: BatchLimits,
+    /// How many batches take a chunk in at the same time. Whoever waits the longest is next, so each marketplace has its turn
+    /// after a chunk of each other one.
+    pub turns: Arc<Semaphore>,
 }
 
 /// A row that was read, by its place among the rows.
@@ -128,7 +145,13 @@ impl BatchWorker {
             retention,
             files,
             limits: BatchLimits::DEFAULT,
+            turns: Arc::new(Semaphore::new(TURNS)),
         }
+    }
+
+    /// Waits for a turn, which lasts as long as the value that is returned. The semaphore is never closed.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.acquire().await.ok()
     }
 
     /// Works on the batch of a file and its ETag until it has ended or the clock shows `stop_at`. A batch that has ended is left
@@ -184,7 +207,10 @@ impl BatchWorker {
                     let end = self.looked_at_again(file, etag, end).await?;
                     self.finish(&market, file, batch, end, clock()).await?
                 }
-                Some(Next::Chunk(chunk)) => take(&market, batch, &chunk, clock()).await?,
+                Some(Next::Chunk(chunk)) => {
+                    let _turn = self.turn().await;
+                    take(&market, batch, &chunk, self.limits, clock()).await?
+                }
                 None => batch,
             };
         }
@@ -376,6 +402,7 @@ async fn take(
     market: &Market,
     mut batch: Batch,
     chunk: &[Read],
+    limits: BatchLimits,
     now: Instant,
 ) -> Result<Batch, StoreError> {
     loop {
@@ -384,13 +411,7 @@ async fn take(
         if rest.is_empty() || batch.has_ended() {
             return Ok(batch);
         }
-        let (tally, rejected) = outcomes(market, &batch, rest, now).await?;
-        let to = Batch {
-            state: BatchState::Running,
-            tally,
-            stalls: 0,
-            ..batch.clone()
-        };
+        let (to, rejected) = outcomes(market, &batch, rest, limits, now).await?;
         match market
             .batches()
             .move_batch(&batch, to, &rejected, now)
@@ -402,13 +423,14 @@ async fn take(
     }
 }
 
-/// Takes rows in. Returns what the batch counts afterwards, and the lines of `rejected.csv` that the rows make.
+/// Takes rows in. Returns the batch as it is afterwards, and the lines of `rejected.csv` that the rows make.
 async fn outcomes(
     market: &Market,
     batch: &Batch,
     rows: &[Read],
+    limits: BatchLimits,
     now: Instant,
-) -> Result<(RowCounts, String), StoreError> {
+) -> Result<(Batch, String), StoreError> {
     let arrival = |read: &Read| {
         let redemption = read.redemption.as_ref().ok()?.clone();
         Some(Arrival {
@@ -422,8 +444,12 @@ async fn outcomes(
         false => market.redemptions().take_in(&arrivals, now).await?,
     };
     let mut taken = taken.into_iter();
-    let mut tally = batch.tally;
-    let mut rejected = csv::Writer::from_writer(Vec::new());
+    let mut to = Batch {
+        state: BatchState::Running,
+        stalls: 0,
+        ..batch.clone()
+    };
+    let mut rejected = String::new();
     for read in rows {
         let outcome = match &read.redemption {
             Err(problem) => Taken::Rejected(problem.clone()),
@@ -431,21 +457,37 @@ async fn outcomes(
                 op: "taking redemptions in",
             })?,
         };
-        tally.rows += 1;
+        to.tally.rows += 1;
         match outcome {
-            Taken::Accepted => tally.accepted += 1,
-            Taken::Duplicate => tally.duplicates += 1,
-            Taken::Quarantined => tally.quarantined += 1,
+            Taken::Accepted => to.tally.accepted += 1,
+            Taken::Duplicate => to.tally.duplicates += 1,
+            Taken::Quarantined => to.tally.quarantined += 1,
             Taken::Rejected(problem) => {
-                tally.rejected += 1;
-                let (line, code) = (read.line.to_string(), problem.code.text());
-                // Writing to memory does not fail.
-                let _ = rejected.write_record([&line, &code, &problem.detail, &read.text]);
+                to.tally.rejected += 1;
+                let line = rejected_line(read, &problem);
+                let bytes = to.rejected_bytes + line.len() as u64;
+                // Where one row is not listed, no later one is: the list is a beginning, and not a choice.
+                let is_listed = to.rejected_unlisted == 0
+                    && to.tally.rejected <= limits.listed_rows
+                    && bytes <= limits.listed_bytes;
+                match is_listed {
+                    true => (to.rejected_bytes, rejected) = (bytes, rejected + &line),
+                    false => to.rejected_unlisted += 1,
+                }
             }
         }
     }
-    let rejected = rejected.into_inner().unwrap_or_default();
-    Ok((tally, String::from_utf8_lossy(&rejected).into_owned()))
+    Ok((to, rejected))
+}
+
+/// A line of `rejected.csv`.
+fn rejected_line(read: &Read, problem: &RecordProblem) -> String {
+    let (line, code) = (read.line.to_string(), problem.code.text());
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    // Writing to memory does not fail.
+    let _ = csv.write_record([&line, &code, &problem.detail, &read.text]);
+    let written = csv.into_inner().unwrap_or_default();
+    String::from_utf8_lossy(&written).into_owned()
 }
 
 /// Reads a file to its end, and sends its rows from `skip` on in chunks.
@@ -492,12 +534,13 @@ fn read_rows<R: std::io::Read>(
     let (mut row, mut bytes, mut chunk) = (skip, 0, Vec::new());
     let send = |chunk: Vec<Read>| chunk.is_empty() || to.blocking_send(Next::Chunk(chunk)).is_ok();
     loop {
-        let line = match rows.next_line() {
+        let line = match too_much(rows.bytes_read(), limits).and_then(|()| rows.next_line()) {
             Ok(Some(line)) => line,
             // Rows before a fault are taken in.
             end => {
+                let ended = end.map(drop);
                 send(chunk);
-                return end.map(drop);
+                return ended.and_then(|()| too_much(rows.bytes_read(), limits));
             }
         };
         let read = Read {
@@ -519,4 +562,20 @@ fn read_rows<R: std::io::Read>(
         bytes += read.text.len();
         chunk.push(read);
     }
+}
+
+/// Whether this is more than a file may hold after decompression.
+fn too_much(bytes: u64, limits: BatchLimits) -> Result<(), FileFault> {
+    match bytes > limits.unpacked_bytes {
+        true => Err(FileFault::Content(too_large(limits))),
+        false => Ok(()),
+    }
+}
+
+/// Why a file of more bytes than it may hold is not read to its end.
+pub fn too_large(limits: BatchLimits) -> String {
+    format!(
+        "the file holds more than {} MiB unpacked: split it, or let whoever runs revtrail raise this limit (--file-mib-max, FileMibMax)",
+        limits.unpacked_bytes >> 20
+    )
 }

@@ -4,7 +4,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use redemption_batch::bucket::Bucket;
 use redemption_batch::envelope::FileMessage;
 use redemption_batch::files::Files;
-use redemption_batch::{BatchWorker, envelope};
+use redemption_batch::{BatchLimits, BatchWorker, envelope};
 use revtrail_aws::queue::{Queue, Sending};
 use revtrail_aws::{clock::Clock, environment};
 use revtrail_core::value::time::Instant;
@@ -15,11 +15,17 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let (bucket, queue) = (Bucket::from_env()?, Queue::from_env()?);
     let files = Files::Bucket(bucket.clone());
-    let batches = BatchWorker::new(
+    let (store, retention) = (
         environment::store_from_env()?,
         environment::retention_from_env()?,
-        files,
     );
+    let batches = BatchWorker {
+        limits: BatchLimits {
+            unpacked_bytes: environment::file_bytes_max_from_env()?,
+            ..BatchLimits::DEFAULT
+        },
+        ..BatchWorker::new(store, retention, files)
+    };
     let answer = async |call: LambdaEvent<Value>| {
         let deadline = i64::try_from(call.context.deadline).unwrap_or(i64::MAX);
         let stop_at = envelope::stop_at(Clock::REAL.now(), Instant::from_ms(deadline));

@@ -1,14 +1,15 @@
 //! The inbox of `revtrail serve`: files in `DIR/inbox/<marketplace>/redemptions/` are taken in like those of a bucket, and their
 //! results are written to `DIR/outbox/…`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::io;
+mod find;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redemption_batch::fault::FilesError;
-use redemption_batch::file::{File, INBOX, REDEMPTIONS};
+use redemption_batch::file::File;
 use redemption_batch::files::{Files, Folder};
 use redemption_batch::{BatchEnd, BatchError, BatchLimits, BatchWorker};
 use revtrail_aws::clock::Clock;
@@ -18,22 +19,31 @@ use revtrail_store::{Store, StoreError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use crate::inbox::find::Found;
+
 /// How often the inbox is checked for files.
 const LOOK: Duration = Duration::from_secs(1);
 /// How many batches a page has when unfinished ones are looked for after the process started.
 const PAGE: usize = 100;
-/// How many files are taken in at once, at most one of each marketplace. Each takes some MiB, and one of the 512 threads of tokio
-/// that may block.
-const TURNS_AT_ONCE: usize = 64;
-/// After how many rows a file gives its turn to one that waits: about a minute.
-const INVOCATION_ROWS: u64 = 100_000;
-/// What replaces the ETag if a link, or something else without content of its own, has the name of a file.
-const NO_CONTENT: &str = "none";
+/// How many marketplaces have a file open at once. Each takes some MiB, and one of the 512 threads of tokio that may block.
+const OPEN_AT_ONCE: usize = 64;
+/// How many bytes of a file are hashed before others have their turn: about a tenth of a second.
+const SLICE_BYTES: u64 = 32 << 20;
+/// The largest file that is hashed although its hash will not be kept, because it has changed just now.
+const UNSETTLED_BYTES_MAX: u64 = 32 << 20;
+/// The most looks that a file waits for which fails again and again: about four minutes.
+const PAUSE_MAX: u32 = 255;
+/// How much is done at once. A chunk is what another marketplace waits for: about a tenth of a second. After so many rows, about a
+/// minute, a file gives its place to one of a marketplace that has none open.
+pub const LIMITS: BatchLimits = BatchLimits {
+    chunk_rows: 100,
+    invocation_rows: 100_000,
+    ..BatchLimits::DEFAULT
+};
 
 /// Checks the inbox for as long as the process lives. A file that fails is tried again at the next look, and does not keep the
 /// others from their turn.
-pub(crate) async fn watch(store: Store, retention: Retention, clock: Clock, root: PathBuf) {
-    let mut inbox = Inbox::new(store, retention, clock, root);
+pub(crate) async fn watch(mut inbox: Inbox) {
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -42,15 +52,6 @@ pub(crate) async fn watch(store: Store, retention: Retention, clock: Clock, root
             tracing::error!(%error, "failed to look into the inbox");
         }
     }
-}
-
-/// One entry of a folder.
-struct Entry {
-    key: String,
-    /// True for a folder that can be read.
-    folder: bool,
-    /// True for a file that can be read: it is no link and no device, and its name is UTF-8.
-    regular: bool,
 }
 
 /// The inbox in a folder. Each marketplace has a worker of its own, which takes its files in one after the other.
@@ -66,7 +67,8 @@ struct Shared {
     batches: BatchWorker,
     folder: Folder,
     clock: Clock,
-    turns: Semaphore,
+    /// The places of those marketplaces that have a file open.
+    open: Semaphore,
     seen: Mutex<Seen>,
 }
 
@@ -76,26 +78,44 @@ struct Seen {
     ended: HashMap<String, String>,
     /// What was last logged about a file or a folder, so that the log does not say the same at every look.
     logged: HashMap<String, String>,
+    /// The files that failed, by their keys.
+    failing: HashMap<String, Failing>,
     /// The marketplaces whose unfinished batches were looked at.
     taken_up: HashSet<MarketplaceId>,
 }
 
+/// A file that failed at its last tries.
+#[derive(Debug, Default)]
+struct Failing {
+    failures: u32,
+    /// For how many looks it is still left alone.
+    looks: u32,
+}
+
 impl Inbox {
-    /// The inbox below `root`.
+    /// The inbox below `root`, with the limits of a deployment.
     pub fn new(store: Store, retention: Retention, clock: Clock, root: PathBuf) -> Self {
+        Self::with_limits(store, retention, clock, root, LIMITS)
+    }
+
+    /// The inbox below `root`.
+    pub fn with_limits(
+        store: Store,
+        retention: Retention,
+        clock: Clock,
+        root: PathBuf,
+        limits: BatchLimits,
+    ) -> Self {
         let folder = Folder::new(root);
         let batches = BatchWorker {
-            limits: BatchLimits {
-                invocation_rows: INVOCATION_ROWS,
-                ..BatchLimits::DEFAULT
-            },
+            limits,
             ..BatchWorker::new(store, retention, Files::Folder(folder.clone()))
         };
         let shared = Shared {
             batches,
             folder,
             clock,
-            turns: Semaphore::new(TURNS_AT_ONCE),
+            open: Semaphore::new(OPEN_AT_ONCE),
             seen: Mutex::default(),
         };
         Self {
@@ -111,12 +131,13 @@ impl Inbox {
     pub async fn look(&mut self) -> Result<(), StoreError> {
         let known = self.shared.batches.store.marketplaces().await?;
         let known: BTreeSet<MarketplaceId> = known.into_iter().map(|m| m.marketplace_id).collect();
-        let shared = self.shared.clone();
-        let found = tokio::task::spawn_blocking(move || shared.find(&known)).await;
+        let (shared, among) = (self.shared.clone(), known.clone());
+        // Nobody waits for what the thread returns, but for its end.
+        drop(tokio::task::spawn_blocking(move || shared.look_around(&among)).await);
         self.workers.retain(|_, worker| !worker.is_finished());
-        for (id, files) in found.unwrap_or_default() {
+        for id in known {
             if !self.workers.contains_key(&id) {
-                let work = self.shared.clone().work_off(id.clone(), files);
+                let work = self.shared.clone().work_off(id.clone());
                 self.workers.insert(id, tokio::spawn(work));
             }
         }
@@ -150,91 +171,54 @@ impl Shared {
         }
     }
 
-    /// The files that are there, by marketplace. Missing folders of marketplaces are made. The call blocks.
-    fn find(&self, known: &BTreeSet<MarketplaceId>) -> BTreeMap<MarketplaceId, Vec<(File, bool)>> {
-        let mut found = BTreeMap::new();
-        for id in known {
-            let key = format!("{INBOX}/{id}/{REDEMPTIONS}");
-            if let Err(error) = std::fs::create_dir_all(self.folder.path(&key)) {
-                self.warn(&key, &format!("failed to make this folder: {error}"));
-            }
-            found.insert(id.clone(), Vec::new());
-        }
-        for entry in self.list(INBOX) {
-            let name = entry.key.split('/').next_back().unwrap_or_default();
-            let what = match MarketplaceId::new(name) {
-                Ok(id) if entry.folder => {
-                    if let Some(files) = found.get_mut(&id) {
-                        self.collect(&entry.key, files);
-                        continue;
-                    }
-                    "there is no marketplace of this name: files in this folder wait until it is made"
-                }
-                Err(_) if entry.folder => {
-                    "no marketplace can have this name, so files in this folder are not taken: rename it"
-                }
-                _ => "not taken: put files of redemptions into inbox/<marketplace>/redemptions",
-            };
-            self.warn(&entry.key, what);
-        }
-        found
-    }
-
-    /// Collects the files in a folder and below it, each with whether it can be read.
-    fn collect(&self, folder: &str, files: &mut Vec<(File, bool)>) {
-        for entry in self.list(folder) {
-            if entry.folder {
-                self.collect(&entry.key, files);
-            } else if let Some(mut file) = File::at(&entry.key) {
-                if !entry.regular && file.kind.is_ok() {
-                    let why = "it is a link, or something else that is no file: put the file itself there";
-                    file.kind = Err(why.to_owned());
-                }
-                files.push((file, entry.regular));
-            }
-        }
-    }
-
-    /// The entries of a folder, sorted, without those that are not complete yet, whose names begin with a dot.
-    fn list(&self, folder: &str) -> Vec<Entry> {
-        let entry = |entry: io::Result<std::fs::DirEntry>| {
-            let (name, kind) =
-                entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?)))?;
-            let readable = name.to_str().is_some();
-            Ok(Entry {
-                key: format!("{folder}/{}", name.to_string_lossy()),
-                folder: readable && kind.is_dir(),
-                regular: readable && kind.is_file(),
-            })
-        };
-        let listed = std::fs::read_dir(self.folder.path(folder))
-            .and_then(|entries| entries.map(entry).collect::<io::Result<Vec<_>>>());
-        let mut entries = listed.unwrap_or_else(|error| {
-            if error.kind() != io::ErrorKind::NotFound {
-                self.warn(folder, &format!("failed to read this folder: {error}"));
-            }
-            Vec::new()
-        });
-        entries.retain(|entry| !entry.key[folder.len() + 1..].starts_with('.'));
-        entries.sort_by(|a, b| a.key.cmp(&b.key));
-        entries
-    }
-
     /// Takes the files of a marketplace in, one after the other.
-    async fn work_off(self: Arc<Self>, id: MarketplaceId, files: Vec<(File, bool)>) {
+    async fn work_off(self: Arc<Self>, id: MarketplaceId) {
         let is_new = self.seen().taken_up.insert(id.clone());
         if is_new && let Err(error) = self.take_up(&id).await {
-            tracing::error!(marketplace = %id, %error, "failed to take up unfinished files");
+            let what = format!("failed to take up unfinished files: {error}");
+            self.warn(&id.to_string(), &what);
             self.seen().taken_up.remove(&id);
         }
-        for (file, regular) in files {
-            if let Err(error) = self.take(&file, regular).await {
-                let what = format!("failed, and will be tried again: {error}");
-                self.warn(&file.key, &what);
-                // If the file goes before that, nothing else points at its batch.
-                self.seen().taken_up.remove(&id);
+        let (shared, whose) = (self.clone(), id.clone());
+        let found = {
+            // The semaphore is never closed.
+            let _open = self.open.acquire().await;
+            tokio::task::spawn_blocking(move || shared.find(&whose)).await
+        };
+        for found in found.unwrap_or_default() {
+            let key = &found.file.key;
+            if self.is_paused(key) {
+                continue;
+            }
+            match self.take(&found).await {
+                Ok(()) => drop(self.seen().failing.remove(key)),
+                Err(error) => {
+                    self.pause(key);
+                    self.warn(key, &format!("failed, and will be tried again: {error}"));
+                    // If the file goes before that, nothing else points at its batch.
+                    self.seen().taken_up.remove(&id);
+                }
             }
         }
+    }
+
+    /// True if a file is left alone at this look, because it failed before.
+    fn is_paused(&self, key: &str) -> bool {
+        match self.seen().failing.get_mut(key) {
+            Some(failing) if failing.looks > 0 => {
+                failing.looks -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Leaves a file alone that failed: not at all after its first failure, then for 1, 3, 7 … looks.
+    fn pause(&self, key: &str) {
+        let mut seen = self.seen();
+        let failing = seen.failing.entry(key.to_owned()).or_default();
+        failing.looks = ((1 << failing.failures.min(8)) - 1).min(PAUSE_MAX);
+        failing.failures += 1;
     }
 
     /// Ends the unfinished batches of files that have changed or are gone, because nothing else will ever point at them. The
@@ -259,11 +243,12 @@ impl Shared {
         }
     }
 
-    async fn take(&self, file: &File, regular: bool) -> Result<(), BatchError> {
-        let etag = match self.etag(file, regular).await {
-            Ok(etag) => etag,
+    async fn take(&self, found: &Found) -> Result<(), BatchError> {
+        let file = &found.file;
+        let etag = match self.etag(found).await {
+            Ok(Some(etag)) => etag,
             // The next look finds what is there by then.
-            Err(FilesError::Vanished | FilesError::Overwritten) => return Ok(()),
+            Ok(None) | Err(FilesError::Vanished | FilesError::Overwritten) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         if self.seen().ended.get(&file.key) == Some(&etag) {
@@ -283,18 +268,36 @@ impl Shared {
         }
     }
 
-    async fn etag(&self, file: &File, regular: bool) -> Result<String, FilesError> {
-        if !regular {
-            return Ok(NO_CONTENT.to_owned());
+    /// The ETag of what was found; `None` if it is left to a later look. Large files are hashed in turns with those of other
+    /// marketplaces.
+    async fn etag(&self, found: &Found) -> Result<Option<String>, FilesError> {
+        if let Some(etag) = &found.etag {
+            return Ok(Some(etag.clone()));
         }
-        let (folder, key) = (self.folder.clone(), file.key.clone());
-        let etag = tokio::task::spawn_blocking(move || folder.etag(&key)).await;
-        etag.unwrap_or(Err(FilesError::Vanished))
+        let gone = |_| FilesError::Vanished;
+        let (folder, key) = (self.folder.clone(), found.file.key.clone());
+        let begun = tokio::task::spawn_blocking(move || folder.hash(&key)).await;
+        let mut hashing = begun.map_err(gone)??;
+        if hashing.bytes() > UNSETTLED_BYTES_MAX && !hashing.is_kept() {
+            return Ok(None);
+        }
+        loop {
+            let _turn = self.batches.turn().await;
+            let step = move || {
+                let etag = hashing.step(SLICE_BYTES);
+                (hashing, etag)
+            };
+            let (rest, etag) = tokio::task::spawn_blocking(step).await.map_err(gone)?;
+            if let Some(etag) = etag? {
+                return Ok(Some(etag));
+            }
+            hashing = rest;
+        }
     }
 
     async fn turn(&self, file: &File, etag: &str) -> Result<BatchEnd, BatchError> {
         // The semaphore is never closed.
-        let _turn = self.turns.acquire().await;
+        let _open = self.open.acquire().await;
         let clock = || self.clock.now();
         self.batches.work(file, etag, &clock, Instant::MAX).await
     }

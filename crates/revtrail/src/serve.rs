@@ -1,26 +1,32 @@
 //! `revtrail serve`: all functions in one process on the embedded database, with a clock that ticks every hour, and an inbox.
 
-use std::collections::VecDeque;
-use std::fs::{File, TryLockError};
+mod connections;
+mod data;
+mod keys;
+mod queue;
+mod wrong_keys;
+
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use hourly_attributor::Attributor;
+use redemption_batch::BatchLimits;
 use revtrail_aws::clock::Clock;
-use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention, Span};
 use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::market::access::OtherRetention;
-use revtrail_store::table::embedded::{self, Embedded, OpenError};
-use revtrail_store::{Store, StoreError, random_hex};
+use revtrail_store::table::embedded::{self, OpenError};
+use revtrail_store::{StoreError, random_hex};
 use revtrail_web::api::Route;
 use revtrail_web::app::App;
 use revtrail_web::dispatch::router;
+use revtrail_web::hosts::Hosts;
 use tokio::sync::mpsc;
 
+use crate::inbox::Inbox;
+pub use crate::serve::connections::{ConnectionLimits, serve};
 use crate::{demo, hints, inbox, recover};
 
 /// What `revtrail serve` is asked for.
@@ -44,9 +50,10 @@ pub struct ServeArgs {
         env = "REVTRAIL_BIND"
     )]
     pub bind: IpAddr,
-    /// The name that this machine is reached by, for the addresses that are printed
-    #[arg(long, value_name = "NAME", env = "REVTRAIL_HOST", value_parser = parse_host)]
-    pub host: Option<String>,
+    /// The name that this machine is reached by, for the addresses that are printed. Behind a loopback address, calls by other
+    /// names are refused; give the option once for each name
+    #[arg(long, value_name = "NAME", env = "REVTRAIL_HOST", value_delimiter = ',', value_parser = parse_host)]
+    pub host: Vec<String>,
     /// The key that may do everything, of at least 16 characters; without one, that of DIR/admin-key, which is made up where it
     /// is not there yet
     #[arg(
@@ -70,6 +77,10 @@ pub struct ServeArgs {
     /// How long facts are seen: at least 30d
     #[arg(long, default_value = "90d", env = "REVTRAIL_RETENTION", value_parser = parse_retention)]
     pub retention: Retention,
+    /// The most MiB that a file in the inbox may hold, unpacked
+    #[arg(long, value_name = "MIB", default_value_t = 1024, env = "REVTRAIL_FILE_MIB_MAX",
+        value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub file_mib_max: u64,
     /// Load a lively sample marketplace; the key is `demo`
     #[arg(long, env = "REVTRAIL_DEMO", value_parser = clap::builder::FalseyValueParser::new())]
     pub demo: bool,
@@ -158,11 +169,20 @@ pub fn on_this_terminal(args: &ServeArgs) -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_max_level(tracing::Level::INFO)
         .init();
-    let served = tokio::runtime::Builder::new_multi_thread()
+    keys::warn_of_arguments();
+    // Whatever is written is its owner's alone, also by SQLite, and however this process was started.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(ServeError::Io);
-    match served.and_then(|runtime| runtime.block_on(run(args, &mut std::io::stdout()))) {
+    let served = runtime.and_then(|runtime| {
+        let served = runtime.block_on(run(args, &mut std::io::stdout()));
+        // A thread that waits for a disk or computes does not keep the process alive: what it has not stored was not answered.
+        runtime.shutdown_timeout(ENDS_WITHIN);
+        served
+    });
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -180,20 +200,23 @@ pub fn on_this_terminal(args: &ServeArgs) -> ExitCode {
 /// What keeps the service from starting, or what ended it.
 pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), ServeError> {
     let clock = args.now.map_or(Clock::REAL, Clock::starting_at);
-    let given = given_key(args)?;
-    let (embedded, _lock) = open(args.data.as_deref())?;
+    let given = keys::given_key(args)?;
+    let (embedded, _locks) = data::open(args.data.as_deref())?;
     let store = embedded::store(embedded.clone()).await?;
     store.hold_retention(args.retention).await??;
     let key = match (&given, &args.data) {
         (Some(key), _) => key.clone(),
-        (None, _) if args.demo => DEMO_KEY.to_owned(),
-        (None, Some(folder)) => kept_key(&folder.join("admin-key"))?,
+        (None, _) if args.demo => keys::DEMO_KEY.to_owned(),
+        (None, Some(folder)) => keys::kept_key(folder)?,
         (None, None) => random_hex(),
     };
     let (enqueue, enqueued) = mpsc::unbounded_channel::<JobMessage>();
     let enqueue = manage::in_process(move |message| drop(enqueue.send(message)));
     let app = App::new(store.clone(), clock.clone(), args.retention, &key);
-    let router = router(routes(enqueue), app);
+    let mut router = router(routes(enqueue), app);
+    if args.bind.is_loopback() {
+        router = Hosts::new(args.host.clone()).guard(router);
+    }
     recover::end_runs(&store, args.retention, clock.now()).await?;
     if args.demo {
         demo::load(
@@ -212,26 +235,30 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         .map_err(|source| ServeError::Listen { address, source })?;
     let address = listener.local_addr()?;
     let files = args.data.clone().map(|folder| {
+        let limits = BatchLimits {
+            unpacked_bytes: args.file_mib_max << 20,
+            ..inbox::LIMITS
+        };
         let (store, clock) = (store.clone(), clock.clone());
-        tokio::spawn(inbox::watch(store, args.retention, clock, folder))
+        let inbox = Inbox::with_limits(store, args.retention, clock, folder, limits);
+        tokio::spawn(inbox::watch(inbox))
     });
     let attributor = tokio::spawn(async move {
         // Ahead of the first tick, but not of the first answer: there can be hundreds of thousands of calls.
         if let Err(error) = recover::close_calls(&store, retention, now).await {
             tracing::error!(%error, "failed to close what a killed process left; each is closed 15 minutes after it came");
         }
-        attribute(store, retention, clock, enqueued, embedded).await;
+        queue::attribute(store, retention, clock, enqueued, embedded).await;
     });
-    let reached = match &args.host {
+    let reached = match args.host.first() {
         Some(name) => format!("{name}:{}", address.port()),
         None => address.to_string(),
     };
     // Whoever gave a key knows it, and nobody knows who reads the output.
     let shown = given.map_or(key.as_str(), |_| "<the admin key that you gave>");
     greet(out, &reached, shown, args, now)?;
-    axum::serve(listener, router)
-        .with_graceful_shutdown(told_to_stop())
-        .await?;
+    let limits = ConnectionLimits::of_this_process();
+    serve(listener, router, limits, told_to_stop()).await;
     attributor.abort();
     if let Some(files) = files {
         files.abort();
@@ -240,163 +267,10 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
     Ok(())
 }
 
-/// The key of `--demo`. It is the only key that may be short.
-const DEMO_KEY: &str = "demo";
-/// The fewest characters of a key; nobody finds so many by trying.
-const KEY_CHARS_MIN: usize = 16;
+/// How long the threads of the process are waited for at its end, after its connections.
+const ENDS_WITHIN: Duration = Duration::from_secs(3);
 /// The exit code for wrong arguments, the same as clap's.
 const USAGE: u8 = 2;
-
-/// The admin key that was given; `None` if none was.
-fn given_key(args: &ServeArgs) -> Result<Option<String>, ServeError> {
-    match (&args.admin_key, &args.admin_key_file) {
-        (Some(key), _) => checked_key(key, "of --admin-key or REVTRAIL_ADMIN_KEY").map(Some),
-        (None, Some(path)) => read_key(path).map(Some),
-        (None, None) => Ok(None),
-    }
-}
-
-fn read_key(path: &Path) -> Result<String, ServeError> {
-    let text = std::fs::read_to_string(path).map_err(|source| key_file(path, source))?;
-    let key = text.trim_end_matches(['\r', '\n']);
-    checked_key(key, &format!("in the file {}", path.display()))
-}
-
-fn key_file(path: &Path, source: std::io::Error) -> ServeError {
-    ServeError::KeyFile {
-        path: path.to_owned(),
-        source,
-    }
-}
-
-fn checked_key(key: &str, from: &str) -> Result<String, ServeError> {
-    let bad = |why: String| ServeError::AdminKey {
-        from: from.to_owned(),
-        why,
-    };
-    let length = key.chars().count();
-    if length < KEY_CHARS_MIN && key != DEMO_KEY {
-        return Err(bad(format!(
-            "has {length} characters: give one of at least {KEY_CHARS_MIN}, or none, and one is made up"
-        )));
-    }
-    // Other characters cannot be sent in a header.
-    if !key.chars().all(|c| c.is_ascii_graphic()) {
-        let why = "holds blanks or characters beyond ASCII: give one of letters, digits and signs";
-        return Err(bad(why.to_owned()));
-    }
-    Ok(key.to_owned())
-}
-
-/// The key that an earlier process made and left in the file; a new one if there is none.
-fn kept_key(path: &Path) -> Result<String, ServeError> {
-    let failed = |source| key_file(path, source);
-    if path.try_exists().map_err(failed)? {
-        return read_key(path);
-    }
-    let key = random_hex();
-    let draft = path.with_extension("new");
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&draft).map_err(failed)?;
-    writeln!(file, "{key}")
-        .and_then(|()| file.sync_all())
-        .and_then(|()| std::fs::rename(&draft, path))
-        .map_err(failed)?;
-    Ok(key)
-}
-
-/// Opens the database. The returned file keeps a second process out of the folder for as long as it is open.
-fn open(data: Option<&Path>) -> Result<(Embedded, Option<File>), ServeError> {
-    let Some(folder) = data else {
-        return Ok((Embedded::memory()?, None));
-    };
-    let failed = |source| ServeError::Folder {
-        path: folder.to_owned(),
-        source,
-    };
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let lock = File::create(folder.join("lock")).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok((Embedded::file(&folder.join("revtrail.db"))?, Some(lock))),
-        Err(TryLockError::WouldBlock) => Err(ServeError::InUse(folder.to_owned())),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
-}
-
-/// For how many milliseconds a job message is worked on before the next one has its turn.
-const TURN_MS: i64 = 1_000;
-
-/// The queue of this process. Marketplaces take turns, so that none waits for all the work of another.
-#[derive(Default)]
-struct LocalQueue(VecDeque<(MarketplaceId, VecDeque<JobMessage>)>);
-
-impl LocalQueue {
-    fn push(&mut self, message: JobMessage) {
-        let marketplace = message.marketplace();
-        match self.0.iter_mut().find(|(id, _)| id == marketplace) {
-            Some((_, waiting)) => waiting.push_back(message),
-            None => self
-                .0
-                .push_back((marketplace.clone(), VecDeque::from([message]))),
-        }
-    }
-
-    fn pop(&mut self) -> Option<JobMessage> {
-        let (id, mut waiting) = self.0.pop_front()?;
-        let message = waiting.pop_front();
-        if !waiting.is_empty() {
-            self.0.push_back((id, waiting));
-        }
-        message
-    }
-}
-
-/// Works on job messages, one after the other: those of runs that are asked for, and those of a tick every hour. The first tick
-/// comes at once and takes up what an earlier process left.
-async fn attribute(
-    store: Store,
-    retention: Retention,
-    clock: Clock,
-    mut enqueued: mpsc::UnboundedReceiver<JobMessage>,
-    embedded: Embedded,
-) {
-    let attributor = Attributor::new(store, retention);
-    let mut hours = tokio::time::interval(Duration::from_secs(3600));
-    let mut queue = LocalQueue::default();
-    loop {
-        tokio::select! {
-            Some(message) = enqueued.recv() => queue.push(message),
-            _ = hours.tick() => {
-                match attributor.tick().await {
-                    Ok(messages) => messages.into_iter().for_each(|message| queue.push(message)),
-                    Err(error) => tracing::error!(%error, "a tick failed"),
-                }
-                // The time is that of the service's own clock, which may not be the machine's.
-                let (embedded, now) = (embedded.clone(), clock.now());
-                tokio::spawn(async move {
-                    if let Err(error) = embedded.sweep(now).await {
-                        tracing::error!(%error, "failed to sweep expired items");
-                    }
-                });
-            }
-        }
-        while let Some(message) = queue.pop() {
-            let stop_at = clock.now().plus_ms(TURN_MS);
-            match attributor.handle(&message, &|| clock.now(), stop_at).await {
-                Ok(more) => more.into_iter().for_each(|message| queue.push(message)),
-                Err(error) => {
-                    tracing::error!(?message, %error, "work failed; the next tick takes it up again");
-                }
-            }
-            while let Ok(asked) = enqueued.try_recv() {
-                queue.push(asked);
-            }
-        }
-    }
-}
 
 fn greet(
     out: &mut (dyn Write + Send),

@@ -59,6 +59,9 @@ pub struct Batch {
     /// What became of the rows that were taken in.
     #[serde(flatten)]
     pub tally: RowCounts,
+    /// How many of the rejected rows are counted only, because `rejected.csv` lists enough of them.
+    #[serde(default)]
+    pub rejected_unlisted: u64,
     /// Why the batch failed.
     pub detail: Option<String>,
     /// When the file was received.
@@ -73,6 +76,9 @@ pub struct Batch {
     /// True if the batch failed because its file was gone or overwritten. It goes on if the same content is there again.
     #[serde(default, skip_serializing)]
     pub interrupted: bool,
+    /// How many bytes the lines of the rejected rows have that are listed.
+    #[serde(default, skip_serializing)]
+    pub rejected_bytes: u64,
     /// The version of the record, which every move raises.
     #[serde(skip)]
     pub version: i64,
@@ -92,6 +98,7 @@ struct Stored<'b> {
     batch: &'b Batch,
     stalls: u32,
     interrupted: bool,
+    rejected_bytes: u64,
 }
 
 fn read_batch(item: &Item) -> Result<Batch, StoreError> {
@@ -158,6 +165,8 @@ impl Batches<'_> {
             etag: etag.to_owned(),
             stalls: 0,
             interrupted: false,
+            rejected_unlisted: 0,
+            rejected_bytes: 0,
             version: 0,
         };
         let key = keys::batch(&self.market.id, &batch.batch_id);
@@ -293,6 +302,7 @@ impl Batches<'_> {
             batch,
             stalls: batch.stalls,
             interrupted: batch.interrupted,
+            rejected_bytes: batch.rejected_bytes,
         };
         let item = NewItem::at(&keys::batch(&self.market.id, &batch.batch_id))
             .data(&stored)

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Method};
+use http::header::{CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, Method};
 use http_body_util::BodyExt;
 use revtrail_core::value::id::MarketplaceId;
 
@@ -48,7 +49,18 @@ pub fn router(routes: Vec<Route>, app: App) -> Router {
         let answer = any(move |request: Request| answer(app.clone(), routes.clone(), request));
         router = router.route(&shape, answer);
     }
-    router.fallback(async || Problem::not_found("there is no such route"))
+    nosniff(router.fallback(async || Problem::not_found("there is no such route")))
+}
+
+/// Lets every answer say that it is what its type says: no browser is to look for a page or a script in what a shop sent.
+pub(crate) fn nosniff(router: Router) -> Router {
+    router.layer(map_response(async |mut response: Response| {
+        let nosniff = HeaderValue::from_static("nosniff");
+        response
+            .headers_mut()
+            .insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+        response
+    }))
 }
 
 /// The path with its parameters named by their position, so that routes of one path may name them differently.

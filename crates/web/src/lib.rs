@@ -15,6 +15,7 @@ mod cursor;
 pub mod dispatch;
 pub mod encoding;
 pub mod etag;
+pub mod hosts;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 pub mod list;

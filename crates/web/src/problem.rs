@@ -72,6 +72,11 @@ impl Problem {
         }
     }
 
+    /// 421: the call names a host that this service does not answer to.
+    pub fn misdirected(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::MISDIRECTED_REQUEST, detail)
+    }
+
     /// 412: the thing is in another state than the caller believes.
     pub fn precondition_failed() -> Self {
         let detail = "somebody was faster: read it again, and then say what is to be changed with the new ETag in If-Match";

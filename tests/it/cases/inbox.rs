@@ -34,16 +34,16 @@ use crate::support::fault_client::{Fault, FaultClient};
 use crate::support::service::{Service, block_on};
 use crate::support::tripwire::Tripwire;
 
-const HEADER: &str = "redemption_id,promotion_id,customer_id\n";
+pub const HEADER: &str = "redemption_id,promotion_id,customer_id\n";
 
 /// A folder with an inbox, and a table with the marketplaces `m` and `n`, each with a promotion `p-1`.
-struct World {
-    root: Root,
+pub struct World {
+    pub root: Root,
     database: Embedded,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let world = Self {
             root: Root::new(),
             database: Embedded::memory().unwrap(),
@@ -55,7 +55,7 @@ impl World {
         world
     }
 
-    fn store(&self) -> Store {
+    pub fn store(&self) -> Store {
         Store::new(embedded::client(self.database.clone()), TABLE)
     }
 
@@ -65,7 +65,7 @@ impl World {
         Service::on(store, tripwire, now(), Retention::DEFAULT)
     }
 
-    async fn make(&self, id: &str) {
+    pub async fn make(&self, id: &str) {
         let service = self.service();
         service.make(id, &json!({})).await;
         let promotion =
@@ -75,13 +75,13 @@ impl World {
     }
 
     /// An inbox that remembers nothing, as after a start.
-    fn inbox(&self) -> Inbox {
+    pub fn inbox(&self) -> Inbox {
         let clock = Clock::Set(Arc::new(AtomicI64::new(now().ms())));
         Inbox::new(self.store(), Retention::DEFAULT, clock, self.root.0.clone())
     }
 
     /// Puts a file there, at once.
-    fn put(&self, key: &str, bytes: impl AsRef<[u8]>) {
+    pub fn put(&self, key: &str, bytes: impl AsRef<[u8]>) {
         let path = self.root.0.join(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let draft = self.root.0.join("draft");
@@ -90,7 +90,7 @@ impl World {
     }
 
     /// All batches of a marketplace, by file.
-    async fn batches(&self, id: &str) -> Vec<Batch> {
+    pub async fn batches(&self, id: &str) -> Vec<Batch> {
         let id = MarketplaceId::new(id).unwrap();
         let store = self.store();
         let market = store.market(&id, Retention::DEFAULT);
@@ -101,7 +101,7 @@ impl World {
     }
 
     /// What is listed: each file's state and accepted rows, and why it failed.
-    async fn listed(&self, id: &str) -> Vec<(String, Value, u64, String)> {
+    pub async fn listed(&self, id: &str) -> Vec<(String, Value, u64, String)> {
         let line = |batch: Batch| {
             let tally = batch.tally;
             let sum = tally.accepted + tally.duplicates + tally.quarantined + tally.rejected;
@@ -114,12 +114,12 @@ impl World {
     }
 }
 
-async fn look(inbox: &mut Inbox) {
+pub async fn look(inbox: &mut Inbox) {
     inbox.look().await.unwrap();
     inbox.idle().await;
 }
 
-fn row(id: &str) -> String {
+pub fn row(id: &str) -> String {
     format!("{HEADER}{id},p-1,ann\n")
 }
 
@@ -127,7 +127,7 @@ fn json_row(id: &str) -> String {
     json!({ "redemption_id": id, "promotion_id": "p-1", "customer_id": "ann" }).to_string()
 }
 
-fn gzipped(text: &str) -> Vec<u8> {
+pub fn gzipped(text: &str) -> Vec<u8> {
     use std::io::Write;
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(text.as_bytes()).unwrap();

@@ -335,6 +335,7 @@ impl Cloud {
             "hourly-attributor" => command.env("REVTRAIL_QUEUE_URL", &self.queue),
             "redemption-batch" => command
                 .env("REVTRAIL_QUEUE_URL", &self.arrivals)
+                .env("REVTRAIL_FILE_MIB_MAX", "1024")
                 .env("REVTRAIL_BUCKET", BUCKET),
             "manage" => command
                 .env("REVTRAIL_QUEUE_URL", &self.queue)

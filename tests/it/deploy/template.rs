@@ -155,7 +155,7 @@ fn the_functions_are_deployed_alike() {
         let expected = match name {
             "Manage" => "REVTRAIL_ADMIN_KEY REVTRAIL_QUEUE_URL",
             "HourlyAttributor" => "REVTRAIL_QUEUE_URL",
-            "RedemptionBatch" => "REVTRAIL_BUCKET REVTRAIL_QUEUE_URL",
+            "RedemptionBatch" => "REVTRAIL_BUCKET REVTRAIL_FILE_MIB_MAX REVTRAIL_QUEUE_URL",
             _ => "REVTRAIL_ADMIN_KEY",
         };
         assert_eq!(

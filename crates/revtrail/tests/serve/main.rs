@@ -2,186 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+mod attacks;
+mod server;
+
+use std::io::Read;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-/// As short as may be.
-const KEY: &str = "sixteen-letters!";
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("revtrail-{name}-{}", std::process::id()));
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
-    }
-}
-
-struct Server {
-    process: Child,
-    address: String,
-    key: String,
-    /// What it said before it listened.
-    printed: String,
-    output: BufReader<std::process::ChildStdout>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
-fn command(folder: &Folder) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_revtrail"));
-    command
-        .args(["serve", "--port", "0", "--admin-key", KEY, "--data"])
-        .arg(&folder.0)
-        .args(["--now", "2026-11-20T12:00:00Z"]);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-impl Server {
-    fn start(folder: &Folder) -> Self {
-        Self::by(&mut command(folder))
-    }
-
-    fn by(command: &mut Command) -> Self {
-        let mut process = command.spawn().unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        // From here on the process ends with its owner, also where the start fails.
-        let mut server = Self {
-            process,
-            address: String::new(),
-            key: KEY.to_owned(),
-            printed: String::new(),
-            output,
-        };
-        loop {
-            let mut line = String::new();
-            assert_ne!(
-                server.output.read_line(&mut line).unwrap(),
-                0,
-                "the server ended before it listened"
-            );
-            if let Some(address) = line.trim().strip_prefix("listening on http://") {
-                server.address = address.to_owned();
-                return server;
-            }
-            server.printed += &line;
-        }
-    }
-
-    /// One call on a connection of its own; `None` where no whole answer came.
-    fn call(&self, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
-        call_as(&self.key, &self.address, method, path, body)
-    }
-
-    fn put(&self, path: &str, body: Value) {
-        let (status, told) = self.call("PUT", path, &body).unwrap();
-        assert!(status < 300, "{told}");
-    }
-
-    /// A marketplace with a promotion `p-1`.
-    fn make(&self, marketplace: &str) {
-        let path = format!("/v1/marketplaces/{marketplace}");
-        self.put(&path, json!({"name": marketplace}));
-        let promotion = json!({"name": "P", "kind": "global"});
-        self.put(&format!("{path}/promotions/p-1"), promotion);
-    }
-
-    /// Waits until the batch of a file is as it should be.
-    fn until(&self, marketplace: &str, name: &str, enough: impl Fn(&Value) -> bool) -> Value {
-        let file = format!("inbox/{marketplace}/redemptions/{name}");
-        loop {
-            let shown = self.get(&format!(
-                "/v1/marketplaces/{marketplace}/batches?limit=1000"
-            ));
-            let batches = shown["batches"].as_array().unwrap();
-            let mut of_it = batches
-                .iter()
-                .filter(|batch| batch["file"] == file.as_str());
-            if let Some(batch) = of_it.next().filter(|batch| enough(batch)) {
-                assert_eq!(of_it.next(), None, "one file, one batch");
-                return batch.clone();
-            }
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-    }
-
-    /// Kills it; what it logged.
-    fn killed(mut self) -> String {
-        let mut log = self.process.stderr.take().unwrap();
-        drop(self);
-        let mut text = String::new();
-        log.read_to_string(&mut text).unwrap();
-        text
-    }
-
-    fn get(&self, path: &str) -> Value {
-        let (status, body) = self.call("GET", path, &Value::Null).unwrap();
-        assert_eq!(status, 200, "{path}: {body}");
-        body
-    }
-
-    fn run(&self) {
-        let (_, asked) = self
-            .call("POST", "/v1/marketplaces/m/runs", &json!({}))
-            .unwrap();
-        let path = format!(
-            "/v1/marketplaces/m/runs/{}",
-            asked["run_id"].as_str().unwrap()
-        );
-        loop {
-            match self.get(&path)["state"].as_str().unwrap() {
-                "running" => {}
-                state => return assert_eq!(state, "done"),
-            }
-        }
-    }
-}
-
-fn call(address: &str, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
-    call_as(KEY, address, method, path, body)
-}
-
-fn call_as(
-    key: &str,
-    address: &str,
-    method: &str,
-    path: &str,
-    body: &Value,
-) -> Option<(u16, Value)> {
-    let body = if body.is_null() {
-        String::new()
-    } else {
-        body.to_string()
-    };
-    let mut stream = TcpStream::connect(address).ok()?;
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
-    );
-    stream
-        .write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes())
-        .ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
-}
+use crate::server::{Folder, HEADER, KEY, Server, bare, call, call_as, command};
 
 fn orders(batch: usize) -> Value {
     let order = |i: usize| {
@@ -354,8 +183,6 @@ fn counts(batch: &Value) -> [u64; 5] {
     counts
 }
 
-const HEADER: &str = "redemption_id,promotion_id,customer_id\n";
-
 #[test]
 fn case_06_a_file_that_comes_back_after_a_kill_goes_on() {
     let folder = Folder::new("back");
@@ -425,16 +252,6 @@ fn case_38_a_folder_of_no_marketplace_is_logged_once_and_waits() {
             "{name}: {lines:?}"
         );
     }
-}
-
-/// `serve` on a free port, as the environment and these arguments say.
-fn bare(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_revtrail"));
-    command.arg("serve").args(arguments);
-    command.env("REVTRAIL_PORT", "0");
-    command.envs(environment.iter().copied());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
 }
 
 #[test]
