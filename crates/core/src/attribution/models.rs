@@ -177,7 +177,7 @@ fn decayed(age_ms: u64) -> (u128, u32) {
 fn times_fraction(a: u128, fraction: u128) -> u128 {
     let halves = |n: u128| (n >> 64, n & u128::from(u64::MAX));
     let ((a1, a0), (b1, b0)) = (halves(a), halves(fraction));
-    a1 * b1 + (a1 * b0 >> 64) + (a0 * b1 >> 64)
+    a1 * b1 + ((a1 * b0) >> 64) + ((a0 * b1) >> 64)
 }
 
 /// Weights of (digits, exponent) as whole numbers in proportion. None of them becomes 0.
