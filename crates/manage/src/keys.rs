@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use revtrail_core::record::{Code, RecordProblem as Bad};
+use revtrail_core::record::{Code, Problems, RecordProblem as Bad, quoted};
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_store::market::access::{AccessKey, Role, key_hash};
 use revtrail_store::market::once::Marker;
@@ -18,7 +18,7 @@ use crate::{name, once};
 const KEY_MARKETPLACES_MAX: usize = 50;
 
 pub(crate) async fn create(call: Call) -> Result<Response, Problem> {
-    let mut problems = Vec::new();
+    let mut problems = Problems::new();
     let fields = call.fields(&["name", "role", "marketplaces"], &mut problems)?;
     let name = name(&fields, &mut problems);
     if name.is_none()
@@ -111,7 +111,7 @@ fn made(call: &Call, key: &AccessKey, secret: &str) -> Response {
 async fn key_marketplaces(
     call: &Call,
     listed: &Value,
-    problems: &mut Vec<Bad>,
+    problems: &mut Problems,
 ) -> Result<Vec<MarketplaceId>, Problem> {
     let Ok(names) = serde_json::from_value::<Vec<String>>(listed.clone()) else {
         problems.push(Bad::of(
@@ -136,7 +136,7 @@ async fn key_marketplaces(
             _ => problems.push(Bad::of(
                 "marketplaces",
                 Code::UnknownValue,
-                format!("there is no marketplace {name:?}"),
+                format!("there is no marketplace {}", quoted(&name)),
             )),
         }
     }
