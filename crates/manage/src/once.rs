@@ -1,6 +1,5 @@
 //! Calls with an `Idempotency-Key`: they act once, and their answer is given again for a day.
 
-use revtrail_store::StoreError;
 use revtrail_store::market::once::{Marker, Met, Once};
 use revtrail_web::call::Call;
 use revtrail_web::problem::Problem;
@@ -19,7 +18,7 @@ pub(crate) async fn only<Fut>(
     make: impl Fn(Marker) -> Fut,
 ) -> Result<Marker, Problem>
 where
-    Fut: Future<Output = Result<Option<Marker>, StoreError>>,
+    Fut: Future<Output = Result<Option<Marker>, Problem>>,
 {
     for _ in 0..TRIES_MAX {
         match call.app.store().met(named, call.now).await? {

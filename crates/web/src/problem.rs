@@ -146,6 +146,12 @@ impl Problem {
         }
     }
 
+    /// 429: this marketplace has too many calls at once. The same call may be repeated after the time in `Retry-After`.
+    pub fn too_many_calls() -> Self {
+        let detail = "this marketplace has too many calls at once: repeat this call in a second";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+    }
+
     /// 503: the same call may be repeated after the time in `Retry-After`.
     pub fn busy() -> Self {
         let detail = "something behind this service is busy: repeat this call in a second";
@@ -195,7 +201,7 @@ impl IntoResponse for Problem {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(RETRY_AFTER, RETRY_AFTER_S);
             }
             _ => {}

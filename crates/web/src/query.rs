@@ -39,6 +39,11 @@ pub(crate) fn filters(pairs: &[(String, String)]) -> Vec<&str> {
         .collect()
 }
 
+/// The problem of a cursor that is not of the list that is asked for.
+fn bad_cursor() -> Problem {
+    Problem::unreadable("this cursor is of another list, or none: begin again without it")
+}
+
 /// Reads the query. Problems are collected, and [`Query::done`] returns all of them at once. The route knows exactly the
 /// parameters that are read here.
 #[must_use = "a query that is not done refuses nothing"]
@@ -147,6 +152,19 @@ impl<'a> Query<'a> {
         place
     }
 
+    /// Checks that this list signed its cursor, if one is given. A forged one costs nothing more.
+    ///
+    /// # Errors
+    /// 400 for any other cursor.
+    pub(crate) fn cursor_is_signed(&self) -> Result<(), Problem> {
+        let mut cursors = self.pairs.iter().filter(|(name, _)| name == "cursor");
+        let good = |cursor: &str| cursor.is_empty() || self.seal.signed(cursor).is_some();
+        match cursors.all(|(_, cursor)| good(cursor)) {
+            true => Ok(()),
+            false => Err(bad_cursor()),
+        }
+    }
+
     /// Adds another problem.
     pub fn wrong(&mut self, problem: record::RecordProblem) {
         self.problems.push(problem);
@@ -191,8 +209,7 @@ impl<'a> Query<'a> {
     /// 400 for a bad cursor, otherwise 422 with all problems.
     pub fn done(self) -> Result<(), Problem> {
         if self.bad_cursor {
-            let detail = "this cursor is of another list, or none: begin again without it";
-            return Err(Problem::unreadable(detail));
+            return Err(bad_cursor());
         }
         let mut problems = self.unknown_parameters();
         problems.append(self.problems);

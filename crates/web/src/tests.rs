@@ -10,7 +10,7 @@ use http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use revtrail_core::attribution::settings::Preset;
-use revtrail_core::record::{Code, Record};
+use revtrail_core::record::{Code, Problems, Record};
 use revtrail_core::value::id::{CampaignId, MarketplaceId};
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::market::access::Role;
@@ -52,7 +52,10 @@ async fn shop() -> Shop {
     }
     // `gone` is a marketplace that a key names and that nobody created.
     let a = ["a", "gone"].map(|id| MarketplaceId::new(id).unwrap());
-    let key = async |role, of| store.create_key("k", role, of, now).await.unwrap();
+    let key = async |role, of| {
+        let made = store.create_key("k", role, of, None, now).await;
+        made.unwrap().unwrap()
+    };
     let (_, admin) = key(Role::Admin, &a[..]).await;
     let (analyst_key, analyst) = key(Role::Analyst, &a[..1]).await;
     let (_, ingest) = key(Role::Ingest, &a[..1]).await;
@@ -98,7 +101,7 @@ fn routes() -> Vec<Route> {
             Ok(answer::json(StatusCode::OK, &settings))
         }),
         Route::new(Method::POST, under("/runs"), ADMIN, async |call| {
-            let body = call.fields(&["verify"], &mut Vec::new())?;
+            let body = call.fields(&["verify"], &mut Problems::new())?;
             Ok(answer::json(StatusCode::ACCEPTED, &body))
         }),
         Route::new(Method::POST, under("/events"), INGEST, intake),

@@ -77,7 +77,7 @@ pub fn shortened(mut text: String, bytes_max: usize) -> String {
 
 /// The beginning of a text that somebody else made up, as a sentence can show it: short, and without control characters.
 pub fn shown(text: &str) -> String {
-    let start = &text[..text.floor_char_boundary(SHOWN_BYTES_MAX + 1)];
+    let start = &text[..text.floor_char_boundary(SHOWN_BYTES_MAX + 4)];
     let clean = start.replace(char::is_control, "\u{fffd}");
     shortened(clean, SHOWN_BYTES_MAX)
 }
@@ -107,7 +107,7 @@ pub fn no_controls(field: &str, name: &str) -> Result<(), RecordProblem> {
 impl RecordProblem {
     /// Makes a problem of one field. A field or a sentence that is too long to be shown is cut.
     pub fn of(field: &str, code: Code, detail: impl Into<String>) -> Self {
-        let start = &field[..field.floor_char_boundary(FIELD_BYTES_MAX + 1)];
+        let start = &field[..field.floor_char_boundary(FIELD_BYTES_MAX + 4)];
         Self {
             field: Some(shortened(start.to_owned(), FIELD_BYTES_MAX)),
             ..Self::whole(code, detail)
