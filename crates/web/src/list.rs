@@ -71,9 +71,18 @@ impl<V: DeserializeOwned> PageRequest<V> {
     }
 }
 
+/// The fewest rows that are read at once to look for those that a filter takes.
+const FOUND_ROWS_MIN: usize = 200;
+/// The most rows that are read for a page of JSON. A page that ends there is incomplete, maybe empty, and has a next one.
+pub const READ_ROWS_MAX: usize = 10_000;
+
+/// Rows of a list, each behind its place there, and the place where the next rows start; `None` where none are left.
+pub type Part<T, V> = (Vec<(Position<V>, T)>, Option<Position<V>>);
+
 impl<V: Clone> PageRequest<V> {
-    /// Gathers a page from parts of a list until it has as many rows as were asked for. Each part is read from a place on.
-    /// `shown` returns `None` for rows that a filter leaves out.
+    /// Gathers a page from parts of a list until it has as many rows as were asked for, or [`READ_ROWS_MAX`] were looked at. Each
+    /// part is read from a place on. `shown` returns `None` for rows that a filter leaves out. A CSV has no next page, so it is
+    /// read to its end.
     ///
     /// # Errors
     /// The problem of the part that could not be read.
@@ -84,16 +93,25 @@ impl<V: Clone> PageRequest<V> {
     ) -> Result<Page<R, V>, Problem>
     where
         F: Fn(Option<Position<V>>, usize) -> Fut,
-        Fut: Future<Output = Result<(Vec<T>, Option<Position<V>>), Problem>>,
+        Fut: Future<Output = Result<Part<T, V>, Problem>>,
     {
         let mut rows = Vec::new();
         let mut next = self.after.clone();
+        // The first part has what is shown if no row is left out. The later ones are large, so that few hits cost few reads.
+        let (mut least, mut read) = (1, 0);
         loop {
-            let wanted = (self.limit - rows.len()).min(LIMIT_MAX);
+            let wanted = (self.limit - rows.len()).max(least).min(LIMIT_MAX);
             let (part, more) = part(next, wanted).await?;
-            rows.extend(part.into_iter().filter_map(&shown));
-            next = more;
-            if next.is_none() || rows.len() >= self.limit {
+            (next, least, read) = (more, FOUND_ROWS_MIN, read + wanted);
+            let mut part = part.into_iter();
+            while let Some((place, row)) = part.next() {
+                rows.extend(shown(row));
+                if rows.len() >= self.limit {
+                    let next = if part.len() > 0 { Some(place) } else { next };
+                    return Ok(Page { rows, next });
+                }
+            }
+            if next.is_none() || self.csv.is_none() && read >= READ_ROWS_MAX {
                 return Ok(Page { rows, next });
             }
         }
@@ -130,16 +148,43 @@ impl PageRequest {
     ) -> Result<Page<R>, Problem>
     where
         F: Fn(Option<String>, usize) -> Fut,
-        Fut: Future<Output = Result<(Vec<T>, Option<String>), StoreError>>,
+        Fut: Future<Output = Result<(Vec<(String, T)>, Option<String>), StoreError>>,
     {
+        let place = |id| Position { value: (), id };
         let part = |after: Option<Position>, limit| {
             let part = part(after.map(|place| place.id), limit);
-            async {
+            async move {
                 let (rows, next) = part.await?;
-                Ok((rows, next.map(|id| Position { value: (), id })))
+                let rows = rows.into_iter().map(|(id, row)| (place(id), row));
+                Ok((rows.collect(), next.map(place)))
             }
         };
         self.gather(part, shown).await
+    }
+
+    /// Does the same for a list of the store that no filter narrows. Only rows that are over are left out of it.
+    ///
+    /// # Errors
+    /// The same as [`PageRequest::gather_by_id`].
+    pub async fn take<T, F, Fut>(&self, part: F) -> Result<Page<T>, Problem>
+    where
+        F: Fn(Option<String>, usize) -> Fut,
+        Fut: Future<Output = Result<(Vec<T>, Option<String>), StoreError>>,
+    {
+        let mut rows = Vec::new();
+        let mut next = self.after.as_ref().map(|place| place.id.clone());
+        let mut read = 0;
+        loop {
+            let wanted = (self.limit - rows.len()).min(LIMIT_MAX);
+            let (part, more) = part(next, wanted).await?;
+            rows.extend(part);
+            (next, read) = (more, read + wanted);
+            let enough = rows.len() >= self.limit || self.csv.is_none() && read >= READ_ROWS_MAX;
+            if next.is_none() || enough {
+                let next = next.map(|id| Position { value: (), id });
+                return Ok(Page { rows, next });
+            }
+        }
     }
 }
 

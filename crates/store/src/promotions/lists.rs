@@ -97,6 +97,15 @@ impl Around {
     }
 }
 
+/// Something in a list, behind its place there. A list can go on after each of its rows.
+pub type Placed<T> = (String, T);
+
+/// What entries of a list point at, with the places of the entries.
+fn placed<T>(entries: &[Item], of: impl Fn(&Item) -> Option<T>) -> Vec<Placed<T>> {
+    let one = |entry| Some((text(entry, "sk").to_owned(), of(entry)?));
+    entries.iter().filter_map(one).collect()
+}
+
 /// A record that waits for its promotion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waiting {
@@ -222,7 +231,7 @@ impl Lists<'_> {
         after: Option<String>,
         limit: usize,
         now: Instant,
-    ) -> Result<(Vec<RedemptionFact>, Option<String>), StoreError> {
+    ) -> Result<(Vec<Placed<RedemptionFact>>, Option<String>), StoreError> {
         let (items, next) = self
             .listed(promotion, keys::REDEMPTIONS_PREFIX, after, limit)
             .await?;
@@ -234,7 +243,7 @@ impl Lists<'_> {
         self,
         entries: &[Item],
         now: Instant,
-    ) -> Result<Vec<RedemptionFact>, StoreError> {
+    ) -> Result<Vec<Placed<RedemptionFact>>, StoreError> {
         let key = |entry: &Item| {
             let id = text(entry, "sk").splitn(3, '/').nth(2)?;
             Some(keys::redemption(
@@ -242,19 +251,18 @@ impl Lists<'_> {
                 &id_of::<RedemptionId>(id)?,
             ))
         };
-        let wanted: Vec<Key> = entries.iter().filter_map(key).collect();
-        self.redemption_facts(&wanted, now).await
+        self.redemption_facts(&placed(entries, key), now).await
     }
 
     /// The redemptions of some keys, in the order of the keys, with the flags that hold now. Expired ones are left out.
     async fn redemption_facts(
         self,
-        wanted: &[Key],
+        wanted: &[Placed<Key>],
         now: Instant,
-    ) -> Result<Vec<RedemptionFact>, StoreError> {
-        let mut facts: Vec<RedemptionFact> = self.facts_at(wanted, now).await?;
+    ) -> Result<Vec<Placed<RedemptionFact>>, StoreError> {
+        let mut facts: Vec<Placed<RedemptionFact>> = self.facts_at(wanted, now).await?;
         let around = self.around(&facts).await?;
-        for fact in &mut facts {
+        for (_, fact) in &mut facts {
             fact.flags = around.flags(self.market, fact)?;
         }
         Ok(facts)
@@ -262,10 +270,10 @@ impl Lists<'_> {
 
     /// Reads what redemptions refer to. A customer's promotion account is read only for an assignment, or for a code that
     /// somebody was given.
-    async fn around(self, facts: &[RedemptionFact]) -> Result<Around, StoreError> {
+    async fn around(self, facts: &[Placed<RedemptionFact>]) -> Result<Around, StoreError> {
         let id = &self.market.id;
         let mut wanted = BTreeSet::new();
-        for fact in facts {
+        for (_, fact) in facts {
             let submitted = &fact.submitted;
             wanted.insert(keys::promotion(id, &submitted.promotion_id));
             wanted.extend(voucher_key(self.market, fact));
@@ -273,7 +281,8 @@ impl Lists<'_> {
             wanted.extend(order.map(|order| keys::order_pointer(id, order)));
         }
         let mut around = Around(self.market.store.get_map(&Vec::from_iter(wanted)).await?);
-        let accounts = facts.iter().filter(|fact| {
+        let facts = facts.iter().map(|(_, fact)| fact);
+        let accounts = facts.filter(|fact| {
             let submitted = &fact.submitted;
             submitted.assignment_id.is_some()
                 || around
@@ -290,24 +299,30 @@ impl Lists<'_> {
     /// The facts of some keys, in the order of the keys, without expired ones.
     async fn facts_at<T: DeserializeOwned>(
         self,
-        wanted: &[Key],
+        wanted: &[Placed<Key>],
         now: Instant,
-    ) -> Result<Vec<T>, StoreError> {
-        self.items_at(wanted, now).await?.iter().map(data).collect()
+    ) -> Result<Vec<Placed<T>>, StoreError> {
+        let items = self.items_at(wanted, now).await?.into_iter();
+        items
+            .map(|(place, item)| Ok((place, data(&item)?)))
+            .collect()
     }
 
     /// The items of some keys, in the order of the keys, without expired ones.
     pub(crate) async fn items_at(
         self,
-        wanted: &[Key],
+        wanted: &[Placed<Key>],
         now: Instant,
-    ) -> Result<Vec<Item>, StoreError> {
-        let mut distinct = wanted.to_vec();
+    ) -> Result<Vec<Placed<Item>>, StoreError> {
+        let mut distinct: Vec<Key> = wanted.iter().map(|(_, key)| key.clone()).collect();
         distinct.sort();
         distinct.dedup();
         let found = self.market.store.get_map(&distinct).await?;
-        let items = wanted.iter().filter_map(|key| found.get(key));
-        Ok(items.filter(|item| !expired(item, now)).cloned().collect())
+        let item = |(place, key): &Placed<Key>| {
+            let item = found.get(key).filter(|item| !expired(item, now))?;
+            Some((place.clone(), item.clone()))
+        };
+        Ok(wanted.iter().filter_map(item).collect())
     }
 
     /// Assignments with a code, latest first, starting after a place; and the place where the next page starts.
@@ -320,7 +335,7 @@ impl Lists<'_> {
         after: Option<String>,
         limit: usize,
         now: Instant,
-    ) -> Result<(Vec<AssignmentFact>, Option<String>), StoreError> {
+    ) -> Result<(Vec<Placed<AssignmentFact>>, Option<String>), StoreError> {
         let (items, next) = self
             .listed(promotion, keys::PUBLICATIONS_PREFIX, after, limit)
             .await?;
@@ -331,8 +346,7 @@ impl Lists<'_> {
                 &id_of::<AssignmentId>(id)?,
             ))
         };
-        let wanted: Vec<Key> = items.iter().filter_map(key).collect();
-        Ok((self.facts_at(&wanted, now).await?, next))
+        Ok((self.facts_at(&placed(&items, key), now).await?, next))
     }
 
     /// Messages with a code, latest first, starting after a place; and the place where the next page starts.
@@ -345,7 +359,7 @@ impl Lists<'_> {
         after: Option<String>,
         limit: usize,
         now: Instant,
-    ) -> Result<(Vec<Distribution>, Option<String>), StoreError> {
+    ) -> Result<(Vec<Placed<Distribution>>, Option<String>), StoreError> {
         let (items, next) = self
             .listed(promotion, keys::DISTRIBUTIONS_PREFIX, after, limit)
             .await?;
@@ -353,8 +367,7 @@ impl Lists<'_> {
             let message = text(entry, "sk").splitn(3, '/').nth(2)?;
             Some(keys::distribution(&self.market.id, promotion, message))
         };
-        let wanted: Vec<Key> = items.iter().filter_map(key).collect();
-        Ok((self.facts_at(&wanted, now).await?, next))
+        Ok((self.facts_at(&placed(&items, key), now).await?, next))
     }
 
     /// The feed of redemptions in order of arrival, starting at a time or after a place; and the place where the next page
@@ -368,7 +381,7 @@ impl Lists<'_> {
         after: Option<String>,
         limit: usize,
         now: Instant,
-    ) -> Result<(Vec<(Instant, RedemptionFact)>, Option<String>), StoreError> {
+    ) -> Result<(Vec<Placed<(Instant, RedemptionFact)>>, Option<String>), StoreError> {
         let shards = (0..PROMOTION_SHARDS).map(|shard| keys::feed(&self.market.id, shard));
         let part = Part {
             prefix: String::new(),
@@ -378,16 +391,11 @@ impl Lists<'_> {
         };
         let (items, next) = self.merged(shards.collect(), &part).await?;
         let facts = self.redemptions_at(&items, now).await?;
-        let by_id: HashMap<&str, &RedemptionFact> = facts
-            .iter()
-            .map(|fact| (fact.submitted.redemption_id.as_str(), fact))
-            .collect();
-        let entry = |item: &Item| {
-            let mut parts = text(item, "sk").splitn(3, '/');
-            let at = Instant::parse(parts.next()?).ok()?;
-            Some((at, (*by_id.get(parts.nth(1)?)?).clone()))
+        let entry = |(place, fact): Placed<RedemptionFact>| {
+            let at = Instant::parse(place.split('/').next()?).ok()?;
+            Some((place, (at, fact)))
         };
-        Ok((items.iter().filter_map(entry).collect(), next))
+        Ok((facts.into_iter().filter_map(entry).collect(), next))
     }
 
     /// Records that wait for a promotion, in order of arrival, starting after a place; and the place where the next page starts.
@@ -400,7 +408,7 @@ impl Lists<'_> {
         after: Option<String>,
         limit: usize,
         now: Instant,
-    ) -> Result<(Vec<Waiting>, Option<String>), StoreError> {
+    ) -> Result<(Vec<Placed<Waiting>>, Option<String>), StoreError> {
         let part = Part {
             prefix: String::new(),
             newest_first: false,
@@ -417,15 +425,16 @@ impl Lists<'_> {
         self,
         entries: &[Item],
         now: Instant,
-    ) -> Result<Vec<Waiting>, StoreError> {
-        let facts = entries.iter().filter_map(|entry| self.waiting_fact(entry));
-        let facts = self.items_at(&Vec::from_iter(facts), now).await?;
-        let read = |item: &Item| {
-            Ok(if keys::is_assignment(&self.market.id, text(item, "pk")) {
+    ) -> Result<Vec<Placed<Waiting>>, StoreError> {
+        let facts = placed(entries, |entry| self.waiting_fact(entry));
+        let facts = self.items_at(&facts, now).await?;
+        let read = |(place, item): &Placed<Item>| {
+            let waiting = if keys::is_assignment(&self.market.id, text(item, "pk")) {
                 Waiting::Assignment(data(item)?)
             } else {
                 Waiting::Redemption(data(item)?)
-            })
+            };
+            Ok((place.clone(), waiting))
         };
         facts.iter().map(read).collect()
     }
@@ -457,10 +466,12 @@ impl Lists<'_> {
             .await?;
         let accounts: Vec<Account> = items.iter().map(data).collect::<Result<_, _>>()?;
         let uses = accounts.iter().flat_map(|account| &account.uses);
-        let wanted = uses.map(|used| keys::redemption(&self.market.id, &used.redemption_id));
-        let mut facts = self
-            .redemption_facts(&wanted.collect::<Vec<_>>(), now)
-            .await?;
+        let wanted = uses.map(|used| {
+            let key = keys::redemption(&self.market.id, &used.redemption_id);
+            (String::new(), key)
+        });
+        let facts = self.redemption_facts(&Vec::from_iter(wanted), now).await?;
+        let mut facts: Vec<RedemptionFact> = facts.into_iter().map(|(_, fact)| fact).collect();
         facts.sort_by(|a, b| {
             (b.at, &b.submitted.redemption_id).cmp(&(a.at, &a.submitted.redemption_id))
         });
