@@ -25,6 +25,9 @@ use crate::{AttributorError, JobEnd, JobLimits, Until};
 /// How many intake markers are in memory at a time. If each is of a thousand records, they have some hundred MB, and usually a
 /// tenth.
 const MARKERS_AT_ONCE: usize = 4_000;
+/// How many intake markers an invocation plans in any case. Some of them may have to stay, and must not keep the others from their
+/// turn.
+const MARKERS_AT_LEAST: usize = 500;
 /// How many jobs are written at the same time.
 const WRITES_AT_ONCE: usize = 8;
 /// How many jobs' customers are gathered before the jobs are written, so that a customer who is found twice among them is folded
@@ -218,8 +221,8 @@ async fn plan_markers(
     let mut held: Vec<IntakeMarker> = Vec::new();
     while let Some(page) = markers.next().await? {
         held.extend(page);
-        // What was read when time is up is planned, and no more, so that every invocation plans something.
-        let late = until.is_over() && !held.is_empty();
+        // If reading them took all the time, those that were read are planned, and no more.
+        let late = held.len() >= MARKERS_AT_LEAST && until.is_over();
         if held.len() >= MARKERS_AT_ONCE || late {
             let some = std::mem::take(&mut held);
             let whole = plan_some(some, versions, gathered, &mut cache, until).await?;

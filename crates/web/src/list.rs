@@ -200,3 +200,72 @@ impl<T, V: Serialize> Page<T, V> {
             .map_err(|error| Problem::internal(&error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// A page of a list of numbers of which a filter takes every `each`th, and how many rows were asked for at once.
+    fn page(rows: usize, each: usize, asked: &PageRequest) -> (Page<usize>, Vec<usize>) {
+        let reads = RefCell::new(Vec::new());
+        let part = |after: Option<String>, limit: usize| {
+            reads.borrow_mut().push(limit);
+            let first = after.map_or(1, |id| id.parse::<usize>().unwrap() + 1);
+            let last = (first + limit - 1).min(rows);
+            let part: Vec<(String, usize)> = (first..=last).map(|n| (n.to_string(), n)).collect();
+            let next = (last < rows).then(|| last.to_string());
+            std::future::ready(Ok((part, next)))
+        };
+        let shown = |n: usize| (each > 0 && n % each == 0).then_some(n);
+        let page = asked.gather_by_id(part, shown).now_or_never().unwrap();
+        (page.unwrap(), reads.into_inner())
+    }
+
+    #[test]
+    fn few_hits_cost_few_reads_and_no_page_reads_without_end() {
+        let json = |after: Option<usize>, limit| PageRequest {
+            after: after.map(|n| Position {
+                value: (),
+                id: n.to_string(),
+            }),
+            limit,
+            csv: None,
+        };
+        let csv = PageRequest {
+            csv: Some(Style::default()),
+            ..json(None, usize::MAX)
+        };
+        let next = |n: usize| Some(n.to_string());
+        for (rows, each, asked, shown, next, reads) in [
+            // What is shown is read, and no more.
+            (3_000, 1, json(None, 1), vec![1], next(1), 1),
+            (3, 1, json(Some(1), 2), vec![2, 3], None, 1),
+            // What is left out is read in large parts, and a page that ends within a part goes on behind its last row.
+            (3_000, 0, json(None, 1), vec![], None, 16),
+            (
+                3_000,
+                1_000,
+                json(None, 2),
+                vec![1_000, 2_000],
+                next(2_000),
+                11,
+            ),
+            (3_000, 1_000, json(Some(2_000), 2), vec![3_000], None, 6),
+            (250, 250, json(None, 1), vec![250], None, 3),
+            // A page of JSON ends after 10,000 rows, and a CSV has no next page.
+            (30_000, 0, json(None, 1), vec![], next(10_001), 51),
+            (30_000, 9_000, json(None, 5), vec![9_000], next(10_005), 51),
+            (30_000, 15_000, csv, vec![15_000, 30_000], None, 30),
+        ] {
+            let what = format!("every {each}th of {rows}, {asked:?}");
+            let (page, asked_for) = page(rows, each, &asked);
+            let goes_on = page.next.map(|place| place.id);
+            assert_eq!((page.rows, goes_on), (shown, next), "{what}");
+            assert_eq!(asked_for.len(), reads, "{what}: {asked_for:?}");
+        }
+    }
+}

@@ -124,6 +124,10 @@ fn routes() -> Vec<Route> {
                 Ok(answer::json(StatusCode::CREATED, &json!({ "id": id })))
             },
         ),
+        Route::new(Method::GET, under("/waits"), READERS, async |_| {
+            std::future::pending().await
+        })
+        .heavy(),
         Route::new(Method::GET, under("/fails/{how}"), READERS, async |call| {
             let op = "reading";
             Err(match call.param("how")? {
@@ -581,4 +585,36 @@ async fn a_route_is_not_written_twice() {
     let shop = shop().await;
     let twice = routes().into_iter().chain(routes()).collect();
     drop(router(twice, shop.app.clone()));
+}
+
+#[tokio::test]
+async fn a_marketplace_that_asks_too_much_is_told_to_wait() {
+    let shop = shop().await;
+    let root = format!("Bearer {ROOT}");
+    let ask = |path: &str| {
+        let request = Request::get(path).header(AUTHORIZATION, &root);
+        let request = request.body(Body::empty()).unwrap();
+        Box::pin(shop.router.clone().oneshot(request))
+    };
+    let mut asked: Vec<_> = (0..20).map(|_| ask("/v1/marketplaces/a/waits")).collect();
+    for call in &mut asked {
+        assert!(futures_util::FutureExt::now_or_never(call).is_none());
+    }
+    let refused = ask("/v1/marketplaces/a/waits").await.unwrap();
+    assert_eq!(
+        (refused.status(), &refused.headers()["retry-after"]),
+        (
+            StatusCode::TOO_MANY_REQUESTS,
+            &"1".parse::<http::HeaderValue>().unwrap()
+        )
+    );
+    // Its other calls pass, and so do those of others.
+    assert_eq!(
+        ask("/v1/marketplaces/a/settings").await.unwrap().status(),
+        200
+    );
+    let mut other = ask("/v1/marketplaces/b/waits");
+    assert!(futures_util::FutureExt::now_or_never(&mut other).is_none());
+    drop(asked);
+    assert!(futures_util::FutureExt::now_or_never(&mut ask("/v1/marketplaces/a/waits")).is_none());
 }

@@ -191,9 +191,6 @@ impl Daily<'_> {
             }
         }
         for (day, parts) in shards {
-            if clock() >= stop_at {
-                break;
-            }
             let first = self
                 .market
                 .store
@@ -216,6 +213,9 @@ impl Daily<'_> {
             if first.bytes() <= AGGREGATE_BYTES_MAX {
                 writes.push(first);
                 self.market.store.transact(writes).await?;
+            }
+            if clock() >= stop_at {
+                break;
             }
         }
         Ok(())
