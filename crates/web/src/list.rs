@@ -220,7 +220,7 @@ mod tests {
             let next = (last < rows).then(|| last.to_string());
             std::future::ready(Ok((part, next)))
         };
-        let shown = |n: usize| (each > 0 && n % each == 0).then_some(n);
+        let shown = |n: usize| n.is_multiple_of(each).then_some(n);
         let page = asked.gather_by_id(part, shown).now_or_never().unwrap();
         (page.unwrap(), reads.into_inner())
     }
