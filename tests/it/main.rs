@@ -18,6 +18,7 @@ mod support {
     pub mod fixtures;
     pub mod invariants;
     pub mod promotion_lists;
+    pub mod script;
     pub mod service;
     pub mod tier;
     pub mod tripwire;

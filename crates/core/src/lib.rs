@@ -19,6 +19,7 @@ pub mod attribution {
     pub mod event;
     pub mod explain;
     pub mod formula;
+    pub mod models;
     pub mod order;
     pub mod reach;
     pub mod settings;
@@ -29,6 +30,7 @@ pub mod figures {
     pub mod daily;
     pub mod fold;
     pub mod hints;
+    pub mod preview;
     pub mod report;
     pub mod sort;
 }

@@ -146,7 +146,7 @@ async fn plan_run(
         market.runs().planned(run_id, until.now()).await?;
         market.raise_planned_to(now).await?;
     }
-    if market.meta().await?.striped {
+    if market.meta().await?.spread {
         let today = now.day(versions.newest().settings.timezone);
         market
             .daily()
@@ -245,14 +245,14 @@ async fn plan_some(
 ) -> Result<bool, AttributorError> {
     let (market, now) = (gathered.market, gathered.now);
     // The send times come first, because the work that is planned below must see them.
-    let told = merge_observed(
+    let observed = merge_observed(
         markers
             .iter()
             .flat_map(|marker| marker.campaigns.iter().cloned()),
     );
-    if !told.is_empty() {
+    if !observed.is_empty() {
         let catalog = market.campaigns().catalog().await?;
-        let unknown = told.iter().filter(|seen| !seen.is_known(&catalog));
+        let unknown = observed.iter().filter(|seen| !seen.is_known(&catalog));
         let unknown: Vec<&Observed> = unknown.collect();
         for (n, seen) in unknown.iter().enumerate() {
             market.campaigns().observe_campaign(seen, now).await?;
@@ -449,7 +449,7 @@ impl<'g> Gathered<'g> {
         }
         let shards = usize::from(self.limits.shards).min(lists.len());
         if shards > 1 {
-            self.market.mark_striped().await?;
+            self.market.mark_spread().await?;
         }
         self.market
             .runs()

@@ -81,7 +81,7 @@ pub(crate) async fn settle(
             market.raise_as_of(planned_to, until.now()).await?;
         }
     }
-    if meta.outdated && market.reattribute_all_outdated(until.now()).await? {
+    if meta.outdated && market.jobs().reattribute_all_outdated(until.now()).await? {
         messages.push(message_plan(market, None));
     }
     if ended && jobs.iter().any(Job::is_asked) {

@@ -10,15 +10,15 @@ use revtrail_web::patch::merge;
 use revtrail_web::problem::Problem;
 
 pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
-    let told = call.json_object()?;
+    let submitted = call.json_object()?;
     let id = call.new_id("id", CampaignId::new)?;
-    tell(&call, &id, |_| Ok(told.to_owned())).await
+    submit(&call, &id, |_| Ok(submitted.to_owned())).await
 }
 
 pub(crate) async fn patch(call: Call) -> Result<Response, Problem> {
     let patch = call.json_object()?;
     let id = call.id("id", CampaignId::new)?;
-    tell(&call, &id, |current| {
+    submit(&call, &id, |current| {
         let unknown = || Problem::not_found("this marketplace has no such campaign");
         let mut current = current.ok_or_else(unknown)?.shown();
         if let Some(fields) = current.as_object_mut() {
@@ -29,22 +29,22 @@ pub(crate) async fn patch(call: Call) -> Result<Response, Problem> {
     .await
 }
 
-/// Replaces what people say about the current campaign by what `told` makes of it.
-async fn tell(
+/// Replaces what people say about the current campaign by what `submitted` makes of it.
+async fn submit(
     call: &Call,
     id: &CampaignId,
-    told: impl Fn(Option<&Campaign>) -> Result<String, Problem>,
+    submitted: impl Fn(Option<&Campaign>) -> Result<String, Problem>,
 ) -> Result<Response, Problem> {
     let change = |current: Option<&Campaign>| {
         call.if_match(current.map(Campaign::shown).as_ref())?;
-        let told = told(current)?;
-        let record = Record::from_json(&told).map_err(|bad| Problem::invalid(bad.into()))?;
+        let submitted = submitted(current)?;
+        let record = Record::from_json(&submitted).map_err(|bad| Problem::invalid(bad.into()))?;
         Campaign::read_known(id.clone(), &record).map_err(Problem::invalid)
     };
     let market = call.market()?;
     let (new, campaign) = market
         .campaigns()
-        .tell_campaign(id, change, call.now)
+        .submit_campaign(id, change, call.now)
         .await??;
     let status = if new {
         StatusCode::CREATED

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use revtrail_core::record::{Code, Problems, RecordProblem as Bad, quoted};
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_store::market::access::{AccessKey, KeyPut, KeyRight, Role, key_hash};
-use revtrail_store::market::once::Marker;
+use revtrail_store::market::once::CallRecord;
 use revtrail_web::answer::{json, located, no_content};
 use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::problem::Problem;
@@ -73,30 +73,31 @@ pub(crate) async fn create(call: Call) -> Result<Response, Problem> {
         let (key, secret) = new.await?.ok_or_else(Problem::unauthorized)?;
         return Ok(made(&call, &key, &secret));
     };
-    // The secret is not stored. It follows from the deployment's key and the marker, from which it can be derived again.
-    let secret = |marker: &Marker| format!("rt_{}", call.app.secret("access key", &marker.seed));
+    // The secret is not stored. It follows from the deployment's key and the record, from which it can be derived again.
+    let secret =
+        |record: &CallRecord| format!("rt_{}", call.app.secret("access key", &record.seed));
     let (named, drawn) = (&named, AccessKey::new(&name, role, &marketplaces, call.now));
-    let make = |marker: Marker| {
-        let (key, secret) = (drawn.clone(), secret(&marker));
+    let make = |record: CallRecord| {
+        let (key, secret) = (drawn.clone(), secret(&record));
         let hash = key_hash(&secret);
-        let marker = marker.answered(json!(MadeKey {
+        let record = record.answered(json!(MadeKey {
             hash,
             key: key.clone()
         }));
         async move {
-            let made = store.put_key(&key, &secret, Some((named, &marker)), by);
+            let made = store.put_key(&key, &secret, Some((named, &record)), by);
             match made.await? {
-                KeyPut::Made => Ok(Some(marker)),
+                KeyPut::Made => Ok(Some(record)),
                 KeyPut::Before => Ok(None),
                 KeyPut::Revoked => Err(Problem::unauthorized()),
             }
         }
     };
-    let marker = once::only(&call, named, make).await?;
-    let secret = secret(&marker);
-    let told: Option<MadeKey> = serde_json::from_value(marker.answer.unwrap_or_default()).ok();
-    match told.filter(|told| told.hash == key_hash(&secret)) {
-        Some(told) => Ok(made(&call, &told.key, &secret)),
+    let record = once::only(&call, named, make).await?;
+    let secret = secret(&record);
+    let answered: Option<MadeKey> = serde_json::from_value(record.answer.unwrap_or_default()).ok();
+    match answered.filter(|answered| answered.hash == key_hash(&secret)) {
+        Some(answered) => Ok(made(&call, &answered.key, &secret)),
         None => Err(Problem::conflict(
             once::CONFLICT,
             "this key was made, and the deployment's key was changed since: its secret cannot be told again",

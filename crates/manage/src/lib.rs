@@ -15,10 +15,10 @@ use revtrail_web::api::{Method, Route};
 use revtrail_web::problem::Problem;
 use serde_json::{Map, Value};
 
-pub use runs::{Enqueued, Poke, in_process};
+pub use runs::{Enqueue, Enqueued, in_process};
 
 /// The routes that this function answers. `enqueue` starts a run that was asked for.
-pub fn routes(enqueue: Poke) -> Vec<Route> {
+pub fn routes(enqueue: Enqueue) -> Vec<Route> {
     let mut routes = revtrail_web::routes! {
         POST   "/keys",                            ADMIN     => keys::create;
         GET    "/keys",                            ADMIN     => keys::list;

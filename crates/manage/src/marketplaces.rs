@@ -16,7 +16,7 @@ pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
     let fields = call.fields(&["name", "preset", "settings"], &mut problems)?;
     let name = name(&fields, &mut problems);
     let present = |field: &str| fields.get(field).filter(|value| !value.is_null());
-    let told = match (present("preset"), present("settings")) {
+    let submitted = match (present("preset"), present("settings")) {
         (Some(_), Some(_)) => {
             problems.push(Bad::of(
                 "preset",
@@ -29,7 +29,7 @@ pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
         (None, settings) => settings.cloned(),
     };
     let read = Settings::read(
-        told.as_ref().unwrap_or(&json!({})),
+        submitted.as_ref().unwrap_or(&json!({})),
         call.app.retention().look_back_ms(),
     );
     let settings = read.unwrap_or_else(|mut bad| {
@@ -50,7 +50,13 @@ pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
     valid(problems)?;
     let caller = call.caller()?;
     if !caller.deployment {
-        return rename(&market, name, told.is_some().then_some(&settings), &call).await;
+        return rename(
+            &market,
+            name,
+            submitted.is_some().then_some(&settings),
+            &call,
+        )
+        .await;
     }
     let shown = name.clone().unwrap_or_else(|| market.id().to_string());
     match market
@@ -62,7 +68,13 @@ pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
             Ok(located(StatusCode::CREATED, call.path(), &body))
         }
         Created::Exists(_) => {
-            rename(&market, name, told.is_some().then_some(&settings), &call).await
+            rename(
+                &market,
+                name,
+                submitted.is_some().then_some(&settings),
+                &call,
+            )
+            .await
         }
     }
 }

@@ -4,7 +4,7 @@ use revtrail_core::promotion::{Promotion, PromotionInput};
 use revtrail_core::record::{Code, Problems, Record, RecordProblem as Bad};
 use revtrail_core::value::id::{PromotionId, VoucherCode};
 use revtrail_files::{FileFault, FileRules, Format, Layout, NotUtf8, Records};
-use revtrail_store::market::once::Marker;
+use revtrail_store::market::once::CallRecord;
 use revtrail_store::promotions::vouchers::{Changed, Made, NewVoucher, Pattern};
 use revtrail_web::answer::{json, located};
 use revtrail_web::call::{Call, Response, StatusCode};
@@ -27,14 +27,14 @@ const ADMIT_MS_MAX: i64 = 15_000;
 pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
     let submitted = call.json_object()?;
     let id = call.new_id("id", PromotionId::new)?;
-    tell(&call, &id, |_| Ok(submitted.to_owned())).await
+    submit(&call, &id, |_| Ok(submitted.to_owned())).await
 }
 
 pub(crate) async fn patch(call: Call) -> Result<Response, Problem> {
     let patch = call.json_object()?;
     let id = call.id("id", PromotionId::new)?;
     let record = call.record()?;
-    tell(&call, &id, |current| {
+    submit(&call, &id, |current| {
         let current = current.ok_or_else(unknown)?;
         let submitted = as_submitted(current, record.names("voucher"));
         Ok(merge(&Value::Object(submitted).to_string(), patch))
@@ -70,7 +70,7 @@ fn as_submitted(promotion: &Promotion, in_voucher: bool) -> Map<String, Value> {
 }
 
 /// Replaces the current promotion by what `submitted` makes of it.
-async fn tell(
+async fn submit(
     call: &Call,
     id: &PromotionId,
     submitted: impl Fn(Option<&Promotion>) -> Result<String, Problem>,
@@ -85,7 +85,7 @@ async fn tell(
     };
     let (new, promotion) = market
         .promotions()
-        .tell_promotion(id, change, by, call.now)
+        .submit_promotion(id, change, by, call.now)
         .await??;
     let app = call.app.clone();
     let clock = move || app.now();
@@ -121,14 +121,15 @@ pub(crate) async fn post_vouchers(call: Call) -> Result<Response, Problem> {
     };
     let (store, named) = (call.app.store(), &named);
     // The call takes several transactions, so it is on record before the first.
-    let begin =
-        |marker: Marker| async move { Ok(store.begin(named, &marker).await?.then_some(marker)) };
-    let marker = once::only(&call, named, begin).await?;
-    if let Some(answer) = &marker.answer {
+    let begin = |record: CallRecord| async move {
+        Ok(store.begin(named, &record).await?.then_some(record))
+    };
+    let record = once::only(&call, named, begin).await?;
+    if let Some(answer) = &record.answer {
         return Ok(json(StatusCode::CREATED, answer));
     }
-    let made = make(&call, &promotion, asked, Some(&marker)).await?;
-    store.end(named, &marker.answered(made.clone())).await?;
+    let made = make(&call, &promotion, asked, Some(&record)).await?;
+    store.end(named, &record.answered(made.clone())).await?;
     Ok(json(StatusCode::CREATED, &made))
 }
 
@@ -137,7 +138,7 @@ async fn make(
     call: &Call,
     promotion: &Promotion,
     asked: VoucherRequest,
-    once: Option<&Marker>,
+    once: Option<&CallRecord>,
 ) -> Result<Value, Problem> {
     let market = call.market()?;
     let by = &call.caller()?.name;

@@ -8,7 +8,7 @@ use revtrail_core::record::{Code, Problems, RecordProblem as Bad};
 use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::jobs::runs::{RunState, Sample, new_run_id};
 use revtrail_store::market::Market;
-use revtrail_store::market::once::{Marker, Once};
+use revtrail_store::market::once::{CallRecord, Once};
 use revtrail_web::answer::located;
 use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::problem::Problem;
@@ -17,24 +17,24 @@ use serde_json::{Value, json};
 use crate::{once, valid};
 
 /// Hands the attributor a job message: a run is on record and waits to be worked on.
-pub type Poke = Arc<dyn Fn(JobMessage) -> Enqueued + Send + Sync>;
+pub type Enqueue = Arc<dyn Fn(JobMessage) -> Enqueued + Send + Sync>;
 /// A job message on its way.
 pub type Enqueued = Pin<Box<dyn Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send>>;
 
-/// A poke inside this process, which cannot fail.
-pub fn in_process(hand_over: impl Fn(JobMessage) + Send + Sync + 'static) -> Poke {
+/// The enqueueing inside this process, which cannot fail.
+pub fn in_process(hand_over: impl Fn(JobMessage) + Send + Sync + 'static) -> Enqueue {
     Arc::new(move |message| {
         hand_over(message);
         Box::pin(std::future::ready(Ok(())))
     })
 }
 
-pub(crate) async fn start(call: Call, enqueue: Poke) -> Result<Response, Problem> {
+pub(crate) async fn start(call: Call, enqueue: Enqueue) -> Result<Response, Problem> {
     let mut problems = Problems::new();
     let fields = call.fields(&["verify"], &mut problems)?;
     let verify = match fields.get("verify").unwrap_or(&Value::Null) {
         Value::Null => None,
-        told => serde_json::from_value::<Sample>(told.clone())
+        submitted => serde_json::from_value::<Sample>(submitted.clone())
             .inspect_err(|_| {
                 let detail = "verify is sample or all";
                 problems.push(Bad::of("verify", Code::UnknownValue, detail));
@@ -48,18 +48,18 @@ pub(crate) async fn start(call: Call, enqueue: Poke) -> Result<Response, Problem
         return begin(&call, &market, &enqueue, run_id, None).await;
     };
     let (market, named, now) = (&market, &named, call.now);
-    let make = |marker: Marker| {
+    let make = |record: CallRecord| {
         let run_id = new_run_id(now);
-        let marker = marker.answered(json!(run_id));
+        let record = record.answered(json!(run_id));
         async move {
             let put = market
                 .runs()
-                .put_run(&run_id, verify, Some((named, &marker)), now);
-            Ok(put.await?.then_some(marker))
+                .put_run(&run_id, verify, Some((named, &record)), now);
+            Ok(put.await?.then_some(record))
         }
     };
-    let marker = once::only(&call, named, make).await?;
-    let answer = marker.answer.as_ref().and_then(Value::as_str);
+    let record = once::only(&call, named, make).await?;
+    let answer = record.answer.as_ref().and_then(Value::as_str);
     let run_id = answer.unwrap_or_default().to_owned();
     begin(&call, market, &enqueue, run_id, Some(named)).await
 }
@@ -69,7 +69,7 @@ pub(crate) async fn start(call: Call, enqueue: Poke) -> Result<Response, Problem
 async fn begin(
     call: &Call,
     market: &Market,
-    enqueue: &Poke,
+    enqueue: &Enqueue,
     run_id: String,
     named: Option<&Once>,
 ) -> Result<Response, Problem> {

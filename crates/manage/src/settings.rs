@@ -24,8 +24,8 @@ const READS_AT_ONCE: usize = 16;
 
 /// Replaces all settings. What is left out becomes what the preset says.
 pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
-    let told = call.json_object()?;
-    save(&call, |_| Ok(told.to_owned())).await
+    let submitted = call.json_object()?;
+    save(&call, |_| Ok(submitted.to_owned())).await
 }
 
 /// Changes some settings. What is left out stays, and `null` restores the default.
@@ -44,17 +44,17 @@ pub(crate) async fn patch(call: Call) -> Result<Response, Problem> {
     .await
 }
 
-/// Saves what `told` makes of the newest settings.
+/// Saves what `submitted` makes of the newest settings.
 async fn save(
     call: &Call,
-    told: impl Fn(&Settings) -> Result<String, Problem>,
+    submitted: impl Fn(&Settings) -> Result<String, Problem>,
 ) -> Result<Response, Problem> {
     let market = call.market()?;
     let change = |newest: &Version| {
         call.if_match(Some(newest))?;
-        let told: Value = serde_json::from_str(&told(&newest.settings)?)
+        let submitted: Value = serde_json::from_str(&submitted(&newest.settings)?)
             .map_err(|error| Problem::unreadable(error.to_string()))?;
-        Settings::read(&told, call.app.retention().look_back_ms()).map_err(Problem::invalid)
+        Settings::read(&submitted, call.app.retention().look_back_ms()).map_err(Problem::invalid)
     };
     let saved = market
         .settings()
@@ -69,7 +69,7 @@ async fn save(
         &mut changed,
     );
     let version = &saved.version;
-    let marker = (orders_before > 0).then(|| {
+    let note = (orders_before > 0).then(|| {
         format!(
             "{orders_before} orders were placed before {}, when version {} was saved: they stay under the versions before it, \
              and only orders placed from then on are decided by it",
@@ -78,7 +78,7 @@ async fn save(
     });
     let body = json!({
         "version": version.version, "saved_at": version.saved_at, "saved_by": version.saved_by, "settings": version.settings,
-        "orders_before": orders_before, "orders_before_note": marker, "changed": changed,
+        "orders_before": orders_before, "orders_before_note": note, "changed": changed,
     });
     Ok(tagged(json(StatusCode::OK, &body), version))
 }

@@ -38,8 +38,8 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
     let orders = decided.iter().map(|(order, line)| {
         shown(
             order,
-            line.credit.as_ref(),
-            line.not_counted.is_none(),
+            line.figures.credit.as_ref(),
+            line.figures.not_counted.is_none(),
             &call,
         )
     });

@@ -2,6 +2,7 @@
 
 mod csv;
 pub(crate) mod list;
+mod listed;
 pub(crate) mod report;
 
 use std::borrow::Cow;
@@ -155,8 +156,8 @@ pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
     let body = with_decided(&call, |order, line, _| {
         shown(
             order,
-            line.credit.as_ref(),
-            line.not_counted.is_none(),
+            line.figures.credit.as_ref(),
+            line.figures.not_counted.is_none(),
             &call,
         )
     });
@@ -175,10 +176,8 @@ pub(crate) async fn attribution(call: Call) -> Result<Response, Problem> {
     let body = with_decided(&call, |order, line, known| {
         let world = known.world();
         let same = |stored: &OrderLine| {
-            let stored = OrderLine {
-                first_purchase: false,
-                ..stored.clone()
-            };
+            let mut stored = stored.clone();
+            stored.figures.first_purchase = false;
             stored == *line
         };
         let by_run = known.facts.stored.line(&order.order_id).is_some_and(same);

@@ -21,15 +21,19 @@ use serde::Serialize;
 
 mod decided;
 mod facts;
+mod output;
 mod paths;
 mod read;
+mod rejects;
 mod table;
 mod write;
 
 use decided::Decided;
 use facts::FileFacts;
+use output::Output;
 use paths::{inputs, is_standard_input, is_standard_output, outputs};
-use write::{Output, Rejects, write_credits, write_explanations};
+use rejects::Rejects;
+use write::{write_credits, write_explanations};
 
 /// The longest window in file runs, in milliseconds: 52 weeks (rule 2).
 const WINDOW_MS_MAX: i64 = 52 * 7 * DAY_MS;

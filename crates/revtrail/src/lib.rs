@@ -5,4 +5,5 @@ pub mod cli;
 mod demo;
 pub mod hints;
 pub mod inbox;
+mod recover;
 pub mod serve;

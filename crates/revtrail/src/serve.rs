@@ -13,8 +13,6 @@ use revtrail_aws::clock::Clock;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention, Span};
 use revtrail_store::jobs::job::JobMessage;
-use revtrail_store::jobs::runs::RunState;
-use revtrail_store::ledger::intake::IntakeMarker;
 use revtrail_store::market::access::OtherRetention;
 use revtrail_store::table::embedded::{self, Embedded, OpenError};
 use revtrail_store::{Store, StoreError, random_hex};
@@ -23,7 +21,7 @@ use revtrail_web::app::App;
 use revtrail_web::dispatch::router;
 use tokio::sync::mpsc;
 
-use crate::{demo, hints, inbox};
+use crate::{demo, hints, inbox, recover};
 
 /// What `revtrail serve` is asked for.
 #[derive(Debug, Clone, clap::Args)]
@@ -145,7 +143,7 @@ pub enum ServeError {
 }
 
 /// Every route of every function, once. `enqueue` hands over the runs that are asked for.
-pub fn routes(enqueue: manage::Poke) -> Vec<Route> {
+pub fn routes(enqueue: manage::Enqueue) -> Vec<Route> {
     let mut routes = ingest_event::routes();
     routes.extend(ingest_order::routes());
     routes.extend(manage::routes(enqueue));
@@ -192,11 +190,11 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         (None, Some(folder)) => kept_key(&folder.join("admin-key"))?,
         (None, None) => random_hex(),
     };
-    let (enqueue, poked) = mpsc::unbounded_channel::<JobMessage>();
+    let (enqueue, enqueued) = mpsc::unbounded_channel::<JobMessage>();
     let enqueue = manage::in_process(move |message| drop(enqueue.send(message)));
     let app = App::new(store.clone(), clock.clone(), args.retention, &key);
     let router = router(routes(enqueue), app);
-    recover_after_crash(&store, args.retention, clock.now()).await?;
+    recover::end_runs(&store, args.retention, clock.now()).await?;
     if args.demo {
         demo::load(
             &store,
@@ -206,6 +204,8 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         )
         .await?;
     }
+    // No call of this process is older.
+    let (now, retention) = (clock.now(), args.retention);
     let address = SocketAddr::new(args.bind, args.port);
     let listener = tokio::net::TcpListener::bind(address)
         .await
@@ -215,8 +215,13 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         let (store, clock) = (store.clone(), clock.clone());
         tokio::spawn(inbox::watch(store, args.retention, clock, folder))
     });
-    let now = clock.now();
-    let attributor = tokio::spawn(attribute(store, args.retention, clock, poked, embedded));
+    let attributor = tokio::spawn(async move {
+        // Ahead of the first tick, but not of the first answer: there can be hundreds of thousands of calls.
+        if let Err(error) = recover::close_calls(&store, retention, now).await {
+            tracing::error!(%error, "failed to close what a killed process left; each is closed 15 minutes after it came");
+        }
+        attribute(store, retention, clock, enqueued, embedded).await;
+    });
     let reached = match &args.host {
         Some(name) => format!("{name}:{}", address.port()),
         None => address.to_string(),
@@ -321,32 +326,6 @@ fn open(data: Option<&Path>) -> Result<(Embedded, Option<File>), ServeError> {
     }
 }
 
-/// Calls that a killed process left open will never close. Their customers are folded at the next tick, and then their intake
-/// markers may go. Runs that the process left unplanned will not end. Their jobs still exist, and the first tick works on them.
-async fn recover_after_crash(
-    store: &Store,
-    retention: Retention,
-    now: Instant,
-) -> Result<(), StoreError> {
-    for marketplace in store.marketplaces().await? {
-        let market = store.market(&marketplace.marketplace_id, retention);
-        let open = |marker: &IntakeMarker| !marker.closed;
-        for mut marker in market.intake().markers().await?.into_iter().filter(open) {
-            marker.closed = true;
-            market.intake().put_marker(&marker).await?;
-        }
-        // Runs that are planned go on.
-        let runs = market.runs().open_runs().await?;
-        for run in runs.iter().filter(|run| run.planned_at.is_none()) {
-            market
-                .runs()
-                .finish_run(&run.run_id, RunState::Failed, now)
-                .await?;
-        }
-    }
-    Ok(())
-}
-
 /// For how many milliseconds a job message is worked on before the next one has its turn.
 const TURN_MS: i64 = 1_000;
 
@@ -381,7 +360,7 @@ async fn attribute(
     store: Store,
     retention: Retention,
     clock: Clock,
-    mut poked: mpsc::UnboundedReceiver<JobMessage>,
+    mut enqueued: mpsc::UnboundedReceiver<JobMessage>,
     embedded: Embedded,
 ) {
     let attributor = Attributor::new(store, retention);
@@ -389,7 +368,7 @@ async fn attribute(
     let mut queue = LocalQueue::default();
     loop {
         tokio::select! {
-            Some(message) = poked.recv() => queue.push(message),
+            Some(message) = enqueued.recv() => queue.push(message),
             _ = hours.tick() => {
                 match attributor.tick().await {
                     Ok(messages) => messages.into_iter().for_each(|message| queue.push(message)),
@@ -397,10 +376,11 @@ async fn attribute(
                 }
                 // The time is that of the service's own clock, which may not be the machine's.
                 let (embedded, now) = (embedded.clone(), clock.now());
-                let swept = tokio::task::spawn_blocking(move || embedded.sweep(now)).await;
-                if let Ok(Err(error)) = swept {
-                    tracing::error!(%error, "failed to sweep expired items");
-                }
+                tokio::spawn(async move {
+                    if let Err(error) = embedded.sweep(now).await {
+                        tracing::error!(%error, "failed to sweep expired items");
+                    }
+                });
             }
         }
         while let Some(message) = queue.pop() {
@@ -411,7 +391,7 @@ async fn attribute(
                     tracing::error!(?message, %error, "work failed; the next tick takes it up again");
                 }
             }
-            while let Ok(asked) = poked.try_recv() {
+            while let Ok(asked) = enqueued.try_recv() {
                 queue.push(asked);
             }
         }

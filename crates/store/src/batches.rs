@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::market::{Market, TRIES_MAX};
-use crate::promotions::redeem::backoff;
 use crate::random::hex;
+use crate::table::attributes::{VERSION, listed_batch};
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
+use crate::table::contention::backoff;
 use crate::table::fault::{Fault, StoreError};
-use crate::table::item::{Item, NewItem, data, expired, number, text};
+use crate::table::item::{Item, NewItem, data, expired, text, version};
 use crate::table::keys;
 use crate::table::write::Transacted;
 
@@ -96,7 +97,7 @@ struct Stored<'b> {
 fn read_batch(item: &Item) -> Result<Batch, StoreError> {
     let batch: Batch = data(item)?;
     Ok(Batch {
-        version: number(item, "v").unwrap_or(0),
+        version: version(item),
         ..batch
     })
 }
@@ -164,7 +165,7 @@ impl Batches<'_> {
             let current = self.market.store.get(&key, true).await?;
             let over = match current {
                 Some(item) if !expired(&item, now) => return read_batch(&item),
-                Some(item) => number(&item, "v").unwrap_or(0),
+                Some(item) => version(&item),
                 None => 0,
             };
             let new = Batch {
@@ -172,7 +173,7 @@ impl Batches<'_> {
                 ..batch.clone()
             };
             let listed = NewItem::at(&keys::listed_batch(&self.market.id, now, &batch.batch_id))
-                .text("batch", batch.batch_id.as_str())
+                .text(listed_batch::BATCH, batch.batch_id.as_str())
                 .expires(now.plus_ms(self.market.retention.keep_ms()));
             let writes = vec![
                 self.put_batch(&new),
@@ -223,7 +224,7 @@ impl Batches<'_> {
         let (listed, next) = self.market.store.newest(&list, after, limit).await?;
         let shown = listed.iter().filter(|item| !expired(item, now));
         let keys: Vec<_> = shown
-            .map(|item| keys::batch(&self.market.id, text(item, "batch")))
+            .map(|item| keys::batch(&self.market.id, text(item, listed_batch::BATCH)))
             .collect();
         let items = self.market.store.get_all(&keys, true).await?;
         let mut batches: Vec<Batch> = items.iter().map(read_batch).collect::<Result<_, _>>()?;
@@ -295,7 +296,7 @@ impl Batches<'_> {
         };
         let item = NewItem::at(&keys::batch(&self.market.id, &batch.batch_id))
             .data(&stored)
-            .number("v", batch.version + 1)
+            .number(VERSION, batch.version + 1)
             .expires(batch.started_at.plus_ms(self.market.retention.keep_ms()));
         self.market
             .store

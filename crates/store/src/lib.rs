@@ -5,9 +5,11 @@
 
 /// The table itself: keys, items, conditions, transactions, and the client that they go through.
 pub mod table {
+    pub(crate) mod attributes;
     pub(crate) mod change;
     pub mod client;
     pub(crate) mod condition;
+    pub(crate) mod contention;
     #[cfg(feature = "contract")]
     pub mod contract;
     #[cfg(feature = "embedded")]
@@ -42,6 +44,6 @@ pub mod promotions;
 mod random;
 
 pub use random::random_hex;
+pub use table::attributes::TTL_ATTRIBUTE;
 pub use table::client::{Reading, Store};
 pub use table::fault::StoreError;
-pub use table::item::TTL_ATTRIBUTE;

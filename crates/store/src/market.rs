@@ -12,8 +12,8 @@ use revtrail_core::figures::fold::FOLD_VERSION;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 
-use crate::jobs::job::{Job, Work};
 use crate::market::access::Marketplace;
+use crate::table::attributes::meta as attributes;
 use crate::table::client::Store;
 use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
@@ -48,7 +48,7 @@ pub struct Meta {
     /// touches.
     pub settled_to: Option<Instant>,
     /// True if some daily aggregates are spread over several shards, or were.
-    pub striped: bool,
+    pub spread: bool,
     /// True if some messages carry codes.
     pub coded: bool,
     /// True if some stored contributions may come from an older [`FOLD_VERSION`].
@@ -140,45 +140,26 @@ impl Market {
             .await?
             .unwrap_or_default();
         Ok(Meta {
-            has_orders: item.contains_key("has_orders"),
-            striped: item.contains_key("striped"),
-            coded: item.contains_key("coded"),
-            outdated: text(&item, "fold_version") < FOLD_VERSION,
-            as_of: Instant::parse(text(&item, "as_of")).ok(),
-            moved_at: Instant::parse(text(&item, "moved_at")).ok(),
-            planned_to: Instant::parse(text(&item, "planned_to")).ok(),
-            settled_to: Instant::parse(text(&item, "settled_to")).ok(),
+            has_orders: item.contains_key(attributes::HAS_ORDERS),
+            spread: item.contains_key(attributes::SPREAD),
+            coded: item.contains_key(attributes::CODED),
+            outdated: text(&item, attributes::FOLD_VERSION) < FOLD_VERSION,
+            as_of: Instant::parse(text(&item, attributes::AS_OF)).ok(),
+            moved_at: Instant::parse(text(&item, attributes::MOVED_AT)).ok(),
+            planned_to: Instant::parse(text(&item, attributes::PLANNED_TO)).ok(),
+            settled_to: Instant::parse(text(&item, attributes::SETTLED_TO)).ok(),
         })
     }
 
     /// A write that records that no contribution comes from an older version, or that a job waits that folds everybody.
-    fn raise_fold_version(&self, condition: Option<Condition>) -> Write {
+    pub(crate) fn raise_fold_version(&self, condition: Option<Condition>) -> Write {
         let values = vec![(":f", AttributeValue::S(FOLD_VERSION.to_owned()))];
         self.store.update_write(
             &keys::meta(&self.id),
-            "SET fold_version = :f",
+            &format!("SET {} = :f", attributes::FOLD_VERSION),
             values,
             condition,
         )
-    }
-
-    /// Asks, once, for a fold of everybody if some customers may have been folded by an older version. Until then the daily
-    /// aggregates hold what the stored contributions say, whatever version made them, so each fold takes away what was added.
-    /// True if this call asked.
-    ///
-    /// # Errors
-    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn reattribute_all_outdated(&self, now: Instant) -> Result<bool, StoreError> {
-        let job = Job::new(Work::ReattributeAll { after: None }, None, 0, 0, now);
-        let outdated = Condition::absent_or_less("fold_version", FOLD_VERSION);
-        let writes = vec![
-            self.jobs().put_job(&job),
-            self.raise_fold_version(Some(outdated)),
-        ];
-        Ok(matches!(
-            self.store.transact(writes).await?,
-            Transacted::Done
-        ))
     }
 
     /// Marks that the marketplace has orders. From then on, a new version of the settings no longer replaces the older ones.
@@ -186,15 +167,15 @@ impl Market {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn mark_orders(&self) -> Result<(), StoreError> {
-        self.mark("has_orders").await
+        self.mark(attributes::HAS_ORDERS).await
     }
 
     /// Marks that daily aggregates are spread over several shards; called before they are.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn mark_striped(&self) -> Result<(), StoreError> {
-        self.mark("striped").await
+    pub async fn mark_spread(&self) -> Result<(), StoreError> {
+        self.mark(attributes::SPREAD).await
     }
 
     async fn mark(&self, attribute: &str) -> Result<(), StoreError> {
@@ -215,7 +196,7 @@ impl Market {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn raise_planned_to(&self, at: Instant) -> Result<(), StoreError> {
-        self.raise("planned_to", "SET planned_to = :t", at, None)
+        self.raise(attributes::PLANNED_TO, at, &[(attributes::PLANNED_TO, at)])
             .await
     }
 
@@ -225,7 +206,7 @@ impl Market {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn raise_settled_to(&self, at: Instant) -> Result<(), StoreError> {
-        self.raise("settled_to", "SET settled_to = :t", at, None)
+        self.raise(attributes::SETTLED_TO, at, &[(attributes::SETTLED_TO, at)])
             .await
     }
 
@@ -234,8 +215,8 @@ impl Market {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn raise_as_of(&self, at: Instant, now: Instant) -> Result<(), StoreError> {
-        let moved = "SET as_of = :t, moved_at = :m";
-        self.raise("as_of", moved, at, Some((":m", now))).await
+        let times = [(attributes::AS_OF, at), (attributes::MOVED_AT, now)];
+        self.raise(attributes::AS_OF, at, &times).await
     }
 
     /// Raises both times, if no work waits and no figure moved.
@@ -243,22 +224,32 @@ impl Market {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn raise_idle(&self, at: Instant) -> Result<(), StoreError> {
-        self.raise("as_of", "SET as_of = :t, planned_to = :t", at, None)
-            .await
+        let times = [(attributes::AS_OF, at), (attributes::PLANNED_TO, at)];
+        self.raise(attributes::AS_OF, at, &times).await
     }
 
+    /// Sets some times, if the time of `attribute` is earlier than `at`.
     async fn raise(
         &self,
         attribute: &str,
-        expression: &str,
         at: Instant,
-        beside: Option<(&str, Instant)>,
+        times: &[(&str, Instant)],
     ) -> Result<(), StoreError> {
         let condition = Condition::absent_or_less(attribute, &at.to_string());
-        let value = |(name, at): (_, Instant)| (name, AttributeValue::S(at.to_string()));
-        let values = [(":t", at)].into_iter().chain(beside).map(value).collect();
+        let set = times.iter().map(|(name, _)| format!("{name} = :{name}"));
+        let expression = format!("SET {}", Vec::from_iter(set).join(", "));
+        let values = times
+            .iter()
+            .map(|(name, at)| (format!(":{name}"), AttributeValue::S(at.to_string())));
+        let values: Vec<_> = values.collect();
+        let values = values
+            .iter()
+            .map(|(name, at)| (name.as_str(), at.clone()))
+            .collect();
         let key = keys::meta(&self.id);
-        let updated = self.store.update(&key, expression, values, Some(condition));
+        let updated = self
+            .store
+            .update(&key, &expression, values, Some(condition));
         updated.await.map(drop)
     }
 }

@@ -3,7 +3,7 @@
 pub mod distributions;
 pub mod lists;
 pub(crate) mod order_links;
-
+pub mod records;
 pub mod redeem;
 pub mod vouchers;
 
@@ -13,35 +13,24 @@ use std::convert::Infallible;
 use futures_util::future::{try_join, try_join_all};
 use revtrail_core::promotion::account::{CellFigures, DayFigures, TierAndSegment};
 use revtrail_core::promotion::{FieldChange, Promotion, PromotionInput};
-use revtrail_core::value::id::{PromotionId, SegmentName, TierId};
+use revtrail_core::value::id::PromotionId;
 use revtrail_core::value::money::{Currency, Money, Sums};
 use revtrail_core::value::time::{Day, Instant};
-use serde::{Deserialize, Serialize};
 
 use crate::market::Market;
 use crate::promotions::lists::Waiting;
-use crate::promotions::redeem::{TRIES_MAX, amount, backoff};
+use crate::promotions::records::LoggedChange;
 use crate::random::random_hex;
+use crate::table::attributes::figures::{self, Amount};
 use crate::table::change::Changes;
 use crate::table::client::{Range, Reading};
+use crate::table::contention::{TRIES_MAX, backoff};
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, data, expired, number, text, unreadable};
-use crate::table::keys::{self, Key, PROMOTION_SHARDS};
+use crate::table::item::{Item, amount, data, expired, number, pk, sk, unreadable, version};
+use crate::table::keys::{self, FiguresItem, Key, PROMOTION_SHARDS};
 use crate::table::write::Transacted;
 
 pub use crate::table::keys::promotion_shard_of;
-
-/// A change of a promotion, as it is logged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LoggedChange {
-    /// When the change was made.
-    pub at: Instant,
-    /// The name of the key that made the change.
-    pub by: String,
-    /// The change itself.
-    #[serde(flatten)]
-    pub change: FieldChange,
-}
 
 /// The figures of a promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,27 +64,25 @@ pub struct PromotionFigures {
 impl PromotionFigures {
     fn take(&mut self, item: &Item) {
         let n = |attribute| number(item, attribute).unwrap_or(0);
-        self.assigned += n("a");
-        self.redeemed += n("r");
-        self.redemptions += n("s");
-        self.failures += n("f");
-        self.rolled_back += n("b");
-        self.publications[0] += n("ps");
-        self.publications[1] += n("pf");
-        self.messages[0] += n("md");
-        self.messages[1] += n("mf");
-        self.vouchers += n("v");
-        self.open_uses += amount(Some(item), "op").micros() / 1_000_000;
-        self.unlimited += n("ul");
+        self.assigned += n(figures::ASSIGNED);
+        self.redeemed += n(figures::REDEEMED);
+        self.redemptions += n(figures::REDEMPTIONS);
+        self.failures += n(figures::FAILURES);
+        self.rolled_back += n(figures::ROLLED_BACK);
+        self.publications[0] += n(figures::PUBLISHED);
+        self.publications[1] += n(figures::NOT_PUBLISHED);
+        self.messages[0] += n(figures::DELIVERED);
+        self.messages[1] += n(figures::NOT_DELIVERED);
+        self.vouchers += n(figures::VOUCHERS);
+        self.open_uses += amount(Some(item), figures::OPEN_USES).micros() / 1_000_000;
+        self.unlimited += n(figures::UNLIMITED);
         for attribute in item.keys() {
-            let (sums, code) = match attribute.split_once(':') {
-                Some(("w", code)) => (&mut self.rewards, code),
-                Some(("o", code)) => (&mut self.orders, code),
-                _ => continue,
+            let (sums, currency) = match Amount::parse(attribute) {
+                Some(Amount::Rewards(currency)) => (&mut self.rewards, currency),
+                Some(Amount::Orders(currency)) => (&mut self.orders, currency),
+                None => continue,
             };
-            if let Some(currency) = Currency::parse(code) {
-                sums.add(currency, amount(Some(item), attribute));
-            }
+            sums.add(currency, amount(Some(item), attribute));
         }
     }
 
@@ -132,34 +119,24 @@ pub struct Breakdown {
 impl Breakdown {
     fn take(&mut self, item: &Item) -> Result<(), StoreError> {
         let n = |attribute| number(item, attribute).unwrap_or(0);
-        let sk = text(item, "sk");
-        if let Some(day) = sk.strip_prefix(keys::DAY_PREFIX) {
-            let day = Day::parse(day).ok_or_else(|| unreadable(item, "it is of no day"))?;
-            let figures = self.days.entry(day).or_default();
-            figures.redeemed += n("r");
-            figures.success += n("s");
-            figures.failure += n("f");
-        } else if let Some(cell) = sk.strip_prefix(keys::CELL_PREFIX) {
-            let cell = read_cell(cell).ok_or_else(|| unreadable(item, "it is of no step"))?;
-            let figures = self.cells.entry(cell).or_default();
-            figures.assigned += n("a");
-            figures.redeemed += n("r");
-            figures.redemptions += n("s");
+        match keys::figures_item(sk(item)) {
+            Some(FiguresItem::Day(day)) => {
+                let day = self.days.entry(day).or_default();
+                day.redeemed += n(figures::REDEEMED);
+                day.success += n(figures::REDEMPTIONS);
+                day.failure += n(figures::FAILURES);
+            }
+            Some(FiguresItem::Cell(cell)) => {
+                let cell = self.cells.entry(cell).or_default();
+                cell.assigned += n(figures::ASSIGNED);
+                cell.redeemed += n(figures::REDEEMED);
+                cell.redemptions += n(figures::REDEMPTIONS);
+            }
+            Some(FiguresItem::Voucher(_)) => {}
+            None => return Err(unreadable(item, "it is of no day and of no step")),
         }
         Ok(())
     }
-}
-
-/// Reads the tier and the segment from a key, which has the length of the first and then both.
-fn read_cell(text: &str) -> Option<TierAndSegment> {
-    let (length, both) = text.split_once('/')?;
-    let (tier, segment) = both.split_at_checked(length.parse().ok()?)?;
-    let tier = Some(tier).filter(|tier| !tier.is_empty());
-    let segment = Some(segment).filter(|segment| !segment.is_empty());
-    Some((
-        tier.map(TierId::new).transpose().ok()?,
-        segment.map(SegmentName::new).transpose().ok()?,
-    ))
 }
 
 /// How many entries of a quarantine are read at once.
@@ -199,7 +176,7 @@ impl Promotions<'_> {
             .store
             .get(&keys::promotion(&self.market.id, id), true)
             .await?;
-        item.map(|item| Ok((data(&item)?, number(&item, "v").unwrap_or(0))))
+        item.map(|item| Ok((data(&item)?, version(&item))))
             .transpose()
     }
 
@@ -250,27 +227,27 @@ impl Promotions<'_> {
         by: &str,
         now: Instant,
     ) -> Result<(bool, Promotion), StoreError> {
-        let tell = |_: Option<&Promotion>| Ok::<_, Infallible>(submitted.clone());
-        match self.tell_promotion(id, tell, by, now).await? {
+        let submit = |_: Option<&Promotion>| Ok::<_, Infallible>(submitted.clone());
+        match self.submit_promotion(id, submit, by, now).await? {
             Ok(changed) => Ok(changed),
             Err(never) => match never {},
         }
     }
 
-    /// Does the same with what `tell` makes of the current promotion.
+    /// Does the same with what `submit` makes of the current promotion.
     ///
     /// # Errors
-    /// As every call of the table; the inner error is that of `tell`.
-    pub async fn tell_promotion<E>(
+    /// As every call of the table; the inner error is that of `submit`.
+    pub async fn submit_promotion<E>(
         self,
         id: &PromotionId,
-        tell: impl Fn(Option<&Promotion>) -> Result<PromotionInput, E>,
+        submit: impl Fn(Option<&Promotion>) -> Result<PromotionInput, E>,
         by: &str,
         now: Instant,
     ) -> Result<Result<(bool, Promotion), E>, StoreError> {
         for attempt in 0..TRIES_MAX {
             let current = self.read_promotion(id).await?;
-            let submitted = match tell(current.as_ref().map(|(promotion, _)| promotion)) {
+            let submitted = match submit(current.as_ref().map(|(promotion, _)| promotion)) {
                 Ok(submitted) => submitted,
                 Err(refused) => return Ok(Err(refused)),
             };
@@ -329,22 +306,22 @@ impl Promotions<'_> {
         let mut figures = PromotionFigures::default();
         found.iter().for_each(|item| figures.take(item));
         for shard in &shards {
-            let item = found.iter().find(|item| text(item, "pk") == shard.pk);
-            let moves = item.and_then(|item| item.get("n"));
+            let item = found.iter().find(|item| pk(item) == shard.pk);
+            let moves = item.and_then(|item| item.get(figures::MOVES));
             changes
                 .at(shard)
-                .require("n", moves.cloned())
-                .number("pv", version)
-                .number("cl", 0)
-                .number("bl", 0);
+                .require(figures::MOVES, moves.cloned())
+                .number(figures::PROMOTION_VERSION, version)
+                .number(figures::CAP_LEFT, 0)
+                .number(figures::BUDGET_LEFT, 0);
         }
         let pool = changes.at(&keys::promotion_pool(&self.market.id, id));
         let left_of_cap = promotion.cap.map(|cap| cap - figures.redemptions);
-        pool.number("cl", left_of_cap.unwrap_or(0));
+        pool.number(figures::CAP_LEFT, left_of_cap.unwrap_or(0));
         let left = promotion
             .budget
             .map(|budget| budget.amount - figures.spent(budget.currency));
-        pool.number("bl", left.unwrap_or(Money::ZERO));
+        pool.number(figures::BUDGET_LEFT, left.unwrap_or(Money::ZERO));
         Ok(())
     }
 
@@ -364,7 +341,7 @@ impl Promotions<'_> {
         for shard in 0..PROMOTION_SHARDS {
             changes
                 .at(&keys::promotion_total(&self.market.id, shard, id))
-                .number("pv", version + 1);
+                .number(figures::PROMOTION_VERSION, version + 1);
         }
         Ok(Some(promotion))
     }
@@ -448,7 +425,7 @@ impl Promotions<'_> {
         });
         let mut all: BTreeMap<PromotionId, PromotionFigures> = BTreeMap::new();
         for item in try_join_all(shards).await?.iter().flatten() {
-            let id = PromotionId::new(text(item, "sk")).map_err(|why| unreadable(item, why))?;
+            let id = PromotionId::new(sk(item)).map_err(|why| unreadable(item, why))?;
             all.entry(id).or_default().take(item);
         }
         Ok(all)
@@ -507,8 +484,7 @@ impl Promotions<'_> {
             .query(&pk, &Range::All, Reading::STRONG)
             .await?;
         items.retain(|item| !expired(item, now));
-        let id =
-            |item: &Item| PromotionId::new(text(item, "sk")).map_err(|why| unreadable(item, why));
+        let id = |item: &Item| PromotionId::new(sk(item)).map_err(|why| unreadable(item, why));
         items.iter().map(id).collect()
     }
 }

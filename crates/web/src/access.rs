@@ -12,6 +12,7 @@ use revtrail_store::market::access::Role;
 
 use crate::api::Route;
 use crate::app::App;
+use crate::caller::Caller;
 use crate::problem::Problem;
 
 /// Who may call a route.
@@ -38,28 +39,6 @@ pub const READERS: Access = Access::Roles(&[Role::Admin, Role::Marketer, Role::A
 /// Routes for reports of promotions.
 pub const PROMOTIONS: Access =
     Access::Roles(&[Role::Admin, Role::Marketer, Role::Analyst, Role::Partner]);
-
-/// The key with which a call is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// The id of the key; `deployment` for the deployment's key.
-    pub key_id: String,
-    /// The name of the key.
-    pub name: String,
-    /// The role of the key; the deployment's key is an administrator.
-    pub role: Role,
-    /// True for the deployment's key, which is good for every marketplace.
-    pub deployment: bool,
-    /// The marketplaces that the key is good for; empty for the deployment's key.
-    pub marketplaces: Vec<MarketplaceId>,
-}
-
-impl Caller {
-    /// True where this key is good for a marketplace. The marketplace need not exist.
-    pub fn sees(&self, marketplace: &MarketplaceId) -> bool {
-        self.deployment || self.marketplaces.contains(marketplace)
-    }
-}
 
 /// How a Basic password is encoded: base64 with or without padding.
 const BASIC: GeneralPurpose = GeneralPurpose::new(

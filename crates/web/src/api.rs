@@ -31,9 +31,6 @@ macro_rules! routes {
     };
 }
 
-/// The name of the path parameter that names the marketplace.
-pub(crate) const MARKETPLACE: &str = "marketplace";
-
 type Handler = dyn Fn(Call) -> BoxFuture<'static, Result<Response, Problem>> + Send + Sync;
 
 /// One method of one path: who may call it, and the handler that answers.

@@ -10,7 +10,7 @@ use revtrail_store::market::access::{AccessKey, Role, key_hash};
 use revtrail_store::{Store, StoreError};
 use sha2::Sha256;
 
-use crate::access::Caller;
+use crate::caller::Caller;
 use crate::share::Shares;
 use revtrail_aws::clock::Clock;
 

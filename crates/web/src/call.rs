@@ -11,12 +11,15 @@ use revtrail_store::market::Market;
 use revtrail_store::market::once::Once;
 use sha2::{Digest, Sha256};
 
-use crate::access::{Access, Caller};
-use crate::api::MARKETPLACE;
+use crate::access::Access;
 use crate::app::App;
+use crate::caller::Caller;
 use crate::cursor::Seal;
 use crate::problem::Problem;
 use crate::query::{self, Query};
+
+/// The name of the path parameter that names the marketplace.
+pub(crate) const MARKETPLACE: &str = "marketplace";
 
 /// The header with which a caller names a call.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";

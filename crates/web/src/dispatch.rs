@@ -18,9 +18,9 @@ use http_body_util::BodyExt;
 use revtrail_core::value::id::MarketplaceId;
 
 use crate::access::{Access, enter, identify};
-use crate::api::{MARKETPLACE, Route};
+use crate::api::Route;
 use crate::app::App;
-use crate::call::Call;
+use crate::call::{Call, MARKETPLACE};
 use crate::csv;
 use crate::encoding::segment_text;
 use crate::problem::Problem;

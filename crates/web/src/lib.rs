@@ -9,6 +9,7 @@ pub mod api;
 pub mod app;
 mod body;
 pub mod call;
+pub mod caller;
 pub mod csv;
 mod cursor;
 pub mod dispatch;

@@ -9,9 +9,14 @@ use crate::{cargo, folder, root};
 pub(crate) const HELP: &str = "Measures how fast revtrail is, and writes docs/BENCHMARKS.md
 
 Usage: cargo xtask bench
+       cargo xtask bench abuse [--megabytes N] [--seconds N] [--only WORD]
 
 It builds with optimisations and takes some minutes. Every figure is a rate and its share of the floor of the same run: what takes
 turns on a busy machine is slowed down alike, so shares can be compared and rates can not.
+
+`abuse` measures what one marketplace can do to another: `revtrail serve` on a table of 1 GB (--megabytes), attacked in ten ways for
+60 seconds each (--seconds), or in those whose point or name holds a word (--only). It prints a table with the aim beside each figure.
+The data is made once, in target/abuse; delete that folder to make it anew.
 
 Exit codes:
   0  measured
@@ -32,6 +37,42 @@ pub(crate) fn bench() -> ExitCode {
             eprintln!("{why}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The task `bench abuse`.
+pub(crate) fn abuse(options: &[&str]) -> ExitCode {
+    match attack(options) {
+        Ok(table) => {
+            println!("\n{table}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn attack(options: &[&str]) -> Result<String, String> {
+    let build = cargo(&["build", "--locked", "--release", "--package", "revtrail"]);
+    let built = run("revtrail", build, &folder("xtask"))?;
+    if !built.ok {
+        return Err(built.output);
+    }
+    let mut command = cargo(&["bench", "--locked", "--package", "revtrail-tests"]);
+    command.args(["--bench", "abuse", "--", "--program"]);
+    command.arg(folder("release").join("revtrail"));
+    command.arg("--folder").arg(folder("abuse"));
+    command.args(options);
+    let Ran { ok, output } = run("abuse", command, &folder("xtask"))?;
+    let table: Vec<&str> = output
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .collect();
+    match ok && !table.is_empty() {
+        true => Ok(table.join("\n")),
+        false => Err(output),
     }
 }
 

@@ -213,6 +213,7 @@ fn main() -> ExitCode {
             print!("{}", bench::HELP);
             return ExitCode::SUCCESS;
         }
+        ["bench", "abuse", ref options @ ..] => return bench::abuse(options),
         ["bench", word, ..] => {
             eprintln!("bench takes no {word}\n\n{}", bench::HELP);
             return ExitCode::from(2);

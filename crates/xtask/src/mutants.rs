@@ -50,7 +50,7 @@ pub(crate) fn mutants(only: &[&str]) -> Result<bool, String> {
     for harness in harnesses {
         let (outcome, took) = play(&program, &tree, harness, None)?;
         match outcome {
-            Outcome::Passed => println!("sound     {} in {}", harness.test, time(took)),
+            Verdict::Passed => println!("sound     {} in {}", harness.test, time(took)),
             other => return Err(format!("{}, without a bug: {other:?}", harness.test)),
         }
     }
@@ -59,7 +59,7 @@ pub(crate) fn mutants(only: &[&str]) -> Result<bool, String> {
         let (outcome, took) = play(&program, &tree, mutant.found_by, Some(mutant))?;
         let (name, test) = (mutant.name, mutant.found_by.test);
         match outcome {
-            Outcome::Found => println!("found     {name} by {test} in {}", time(took)),
+            Verdict::Found => println!("found     {name} by {test} in {}", time(took)),
             other => {
                 println!("SURVIVED  {name}, {test}: {other:?}");
                 survivors.push(name);
@@ -238,7 +238,7 @@ pub(crate) fn program(output: &str) -> Option<PathBuf> {
 
 /// How a harness ended.
 #[derive(Debug, PartialEq, Eq)]
-enum Outcome {
+enum Verdict {
     Passed,
     /// An assertion of the tests did not hold.
     Found,
@@ -254,7 +254,7 @@ fn play(
     tree: &Path,
     harness: Harness,
     mutant: Option<&Mutant>,
-) -> Result<(Outcome, Duration), String> {
+) -> Result<(Verdict, Duration), String> {
     let name = mutant.map_or("none", |mutant| mutant.name);
     let failed =
         |error: std::io::Error| format!("failed to run {} under {name}: {error}", harness.test);
@@ -280,26 +280,26 @@ fn play(
             None if began.elapsed() > HARNESS_TIME_MAX => {
                 child.kill().map_err(failed)?;
                 child.wait().map_err(failed)?;
-                return Ok((Outcome::TookTooLong, began.elapsed()));
+                return Ok((Verdict::TookTooLong, began.elapsed()));
             }
             None => thread::sleep(Duration::from_millis(20)),
         }
     };
     let told = fs::read(&log).map_err(failed)?;
-    let outcome = outcome(status.success(), &String::from_utf8_lossy(&told), &log);
+    let outcome = verdict(status.success(), &String::from_utf8_lossy(&told), &log);
     Ok((outcome, began.elapsed()))
 }
 
-fn outcome(success: bool, told: &str, log: &Path) -> Outcome {
+fn verdict(success: bool, told: &str, log: &Path) -> Verdict {
     if told.contains("running 0 tests") {
-        return Outcome::NoSuchTest;
+        return Verdict::NoSuchTest;
     }
     match success {
-        true => Outcome::Passed,
+        true => Verdict::Passed,
         false if told.contains("test result: FAILED") && told.contains("panicked at tests/") => {
-            Outcome::Found
+            Verdict::Found
         }
-        false => Outcome::Broken(log.to_owned()),
+        false => Verdict::Broken(log.to_owned()),
     }
 }
 
@@ -338,17 +338,17 @@ mod tests {
         let found = "thread 'a' panicked at tests/it/rules.rs:1:\ntest result: FAILED. 0 passed";
         let log = Path::new("log");
         for (success, told, expected) in [
-            (true, "running 1 test\n", Outcome::Passed),
-            (true, "running 0 tests\n", Outcome::NoSuchTest),
-            (false, found, Outcome::Found),
+            (true, "running 1 test\n", Verdict::Passed),
+            (true, "running 0 tests\n", Verdict::NoSuchTest),
+            (false, found, Verdict::Found),
             (
                 false,
                 "panicked at crates/core/src/fold.rs:1:\ntest result: FAILED",
-                Outcome::Broken(log.into()),
+                Verdict::Broken(log.into()),
             ),
-            (false, "signal: 9", Outcome::Broken(log.into())),
+            (false, "signal: 9", Verdict::Broken(log.into())),
         ] {
-            assert_eq!(outcome(success, told, log), expected, "{told}");
+            assert_eq!(verdict(success, told, log), expected, "{told}");
         }
     }
 }

@@ -190,7 +190,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "an_order_turned_back",
         file: "crates/store/src/ledger/facts.rs",
-        text: r#"Some(Condition::absent_or_less("d", &standing))"#,
+        text: "Some(Condition::absent_or_less(DATA, &standing))",
         with: "None",
         found_by: TWICE,
     },
@@ -242,7 +242,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "return Ok(Some(facts))",
         with: r#"{
             let root = self.market.store.get(&keys::root(&self.market.id, id), true).await?;
-            facts.stored.version = root.as_ref().and_then(|root| crate::table::item::number(root, "v")).unwrap_or(0);
+            facts.stored.version = root.as_ref().map_or(0, crate::table::item::version);
             return Ok(Some(facts))
         }"#,
         found_by: FROZEN,
@@ -292,7 +292,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "an_open_use_nobody_counts",
         file: "crates/store/src/promotions/redeem/write.rs",
-        text: "open.by_head",
+        text: "open.by_root",
         with: "open.opened > 0",
         found_by: OVERDRAWN,
     },
@@ -306,7 +306,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_verification_counted_twice",
         file: "crates/store/src/jobs/job.rs",
-        text: r#"Condition::equals("v", AttributeValue::N(job.version.to_string()))"#,
+        text: "Condition::equals(VERSION, AttributeValue::N(job.version.to_string()))",
         with: "Condition::present()",
         found_by: VERIFIED,
     },
@@ -352,7 +352,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_promotion_that_changed_meanwhile",
         file: "crates/store/src/promotions/redeem/write.rs",
-        text: r#"change.require_number("pv", version)"#,
+        text: "change.require_number(figures::PROMOTION_VERSION, version)",
         with: "change",
         found_by: DISABLED,
     },

@@ -212,7 +212,7 @@ fn build() -> Result<PathBuf, String> {
 /// Runs a harness at a size, part by part; false where it found something.
 fn enlarge(program: &Path, larger: &Larger, size: u64, from: u64) -> Result<bool, String> {
     let part = if larger.part == 0 { size } else { larger.part };
-    let mut screen = Screen {
+    let mut screen = ProofScreen {
         what: larger.what,
         began: Instant::now(),
         told: Duration::ZERO,
@@ -288,13 +288,13 @@ fn counts(told: &str, name: &str) -> u64 {
 }
 
 /// One line that is overwritten on a terminal, and now and then one elsewhere.
-struct Screen {
+struct ProofScreen {
     what: &'static str,
     began: Instant,
     told: Duration,
 }
 
-impl Screen {
+impl ProofScreen {
     fn show(&mut self, done: u64, size: u64, counted: bool) {
         let (what, took) = (self.what, self.began.elapsed());
         let so_far = if counted {

@@ -595,7 +595,7 @@ async fn case_28_a_run_counts_each_customer_and_each_order_once() {
     let ask = async |shop: &Shop| {
         let (status, run) = shop.call(Method::POST, "runs", json!({})).await;
         assert_eq!(status, 202, "{run}");
-        let messages = shop.service.poked();
+        let messages = shop.service.enqueued();
         (run["run_id"].as_str().unwrap().to_owned(), messages)
     };
     let counted = async |shop: &Shop, run: &str| {
@@ -784,7 +784,7 @@ async fn case_29_what_was_folded_before_is_folded_again_once() {
     let first = Retention::DEFAULT.first_visible(now.day(chrono_tz::UTC));
     let mut old = stored.since(first);
     for line in old.days.values_mut().flat_map(|part| &mut part.orders) {
-        line.refunded = Money::parse("4").unwrap();
+        line.figures.refunded = Money::parse("4").unwrap();
     }
     let job = Job::new(Work::Fold { next: 0 }, None, 0, 0, now);
     market

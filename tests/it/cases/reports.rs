@@ -689,11 +689,11 @@ async fn case_31_the_hints_of_serve_work_one_after_the_other() {
             assert_eq!(told["credited_to"]["campaign_id"], "spring", "{told}");
         }
         if hint.path.ends_with("/runs") {
-            let poked = service.poked();
-            assert_eq!(poked.len(), 1);
+            let enqueued = service.enqueued();
+            assert_eq!(enqueued.len(), 1);
             service
                 .attributor()
-                .drain(poked, &|| service.now())
+                .drain(enqueued, &|| service.now())
                 .await
                 .unwrap();
         }

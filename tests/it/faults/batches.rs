@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::faults::schedule::{Access, Gate, Orders, Window, drive};
 use crate::support::fault_client::{Call, Fault, FaultClient};
 use crate::support::fixtures::NOW;
+use crate::support::script::rows;
 use crate::support::service::{Service, block_on};
 use crate::support::tier::{proves, share, spread};
 use crate::support::tripwire::Tripwire;
@@ -165,10 +166,7 @@ fn unpacked(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn every_file_of_the_corpus_ends_as_the_table_says() {
     let table = std::fs::read_to_string(format!("{CORPUS}/expected.txt")).unwrap_or_default();
-    let lines: Vec<&str> = table
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .collect();
+    let lines: Vec<&str> = rows(&table).collect();
     let mut names: Vec<String> = std::fs::read_dir(CORPUS)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -642,10 +640,7 @@ pub fn messages(bodies: &[String]) -> Value {
 #[tokio::test]
 async fn every_message_is_answered_as_the_corpus_says() {
     let mut cases = 0;
-    for line in NOTIFICATIONS
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
+    for line in rows(NOTIFICATIONS) {
         let (expected, text) = line.split_once('|').unwrap();
         let (service, root) = (Service::at(NOW).await, Root::new());
         with_promotion(&service).await;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::support::fixtures::{Shop, at};
+use crate::support::script::rows;
 use crate::support::service::ADMIN;
 
 const ENVELOPES: &str = include_str!("../../corpus/envelopes.txt");
@@ -60,10 +61,7 @@ async fn every_envelope_is_answered_as_the_corpus_says() {
     let shop = Shop::open(json!({})).await;
     let attributor = shop.service.attributor();
     let mut cases = 0;
-    for line in ENVELOPES
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
+    for line in rows(ENVELOPES) {
         let (expected, event) = line.split_once('|').unwrap();
         let event = serde_json::from_str(&event.replace("HUGE", &"x".repeat(200 << 10))).unwrap();
         let now = shop.service.now();
@@ -211,7 +209,7 @@ fn work_stops_a_minute_before_the_deadline_or_a_third_of_a_short_time() {
 async fn a_run_that_cannot_be_started_is_told_so_and_on_record_as_failed() {
     let shop = Shop::open(json!({})).await;
     let service = &shop.service;
-    let away: manage::Poke = Arc::new(|_| Box::pin(async { Err("the queue is away".into()) }));
+    let away: manage::Enqueue = Arc::new(|_| Box::pin(async { Err("the queue is away".into()) }));
     let app = App::new(
         service.store.clone(),
         Clock::starting_at(service.now()),

@@ -300,7 +300,7 @@ async fn every_loop_of_the_attributor_gives_the_others_their_turn() {
         .post(&format!("{m}/runs"), &json!({"verify": "all"}))
         .await;
     assert_eq!(status, 202, "{run}");
-    let most = hurried(&line, &service, service.poked()).await;
+    let most = hurried(&line, &service, service.enqueued()).await;
     assert!(most < 450, "{most} calls of the table in one turn");
     let run = service
         .get(&format!("{m}/runs/{}", run["run_id"].as_str().unwrap()))

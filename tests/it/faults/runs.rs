@@ -433,7 +433,7 @@ async fn a_verification_counts_each_customer_once_whoever_goes_on_with_it() {
     assert_eq!(status, 202, "{asked}");
     let market = market(&shop);
     let (attributor, now) = (shop.service.attributor(), shop.service.now());
-    let mut waiting = VecDeque::from(shop.service.poked());
+    let mut waiting = VecDeque::from(shop.service.enqueued());
     let mut behind: Option<Job> = None;
     while let Some(message) = waiting.pop_front() {
         waiting.extend(attributor.handle(&message, &|| now, now).await.unwrap());

@@ -4,20 +4,24 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use chrono::NaiveDate;
 use revtrail_core::attribution::campaign::{Campaign, Catalog};
+use revtrail_core::attribution::decide::Rules;
 use revtrail_core::attribution::event::Event;
 use revtrail_core::attribution::explain::explain;
+use revtrail_core::attribution::models::Model;
 use revtrail_core::attribution::order::Order;
-use revtrail_core::attribution::settings::{Settings, Version, Versions};
+use revtrail_core::attribution::settings::{Bound, Period, Replay, Settings, Version, Versions};
 use revtrail_core::figures::daily::Aggregate;
 use revtrail_core::figures::fold::{Contribution, World};
+use revtrail_core::figures::preview::{Preview, Proposal};
 use revtrail_core::figures::report::{Filter, campaign_report, orders_report, reconciliation};
 use revtrail_core::record::Record;
 use revtrail_core::value::id::{CampaignId, CustomerId, OrderId};
 use revtrail_core::value::time::{DAY_MS, Day, Instant};
 use revtrail_oracle::naive;
 use revtrail_oracle::shrink::{facts, shrink};
-use revtrail_oracle::worlds::{Rng, period, world};
+use revtrail_oracle::worlds::{Rng, period, proposal, world};
 use serde_json::{Value, json};
 
 use crate::support::tier::{seeds, spread};
@@ -27,6 +31,16 @@ use crate::support::tier::{seeds, spread};
 const WORLDS: [u64; 2] = [20_000, 100_000];
 /// Worlds are small: a thread takes so many at a time.
 const AT_A_TIME: usize = 500;
+
+/// All models, in the order in which they are shown.
+const MODELS: [&str; 6] = [
+    "last_sent",
+    "last_interaction",
+    "linear",
+    "first",
+    "position_based",
+    "time_decay",
+];
 
 /// A world as `core` takes it.
 struct Taken {
@@ -87,11 +101,22 @@ impl Taken {
             replaced: false,
             settings: Settings::read(&version.settings, 364 * DAY_MS).unwrap(),
         });
+        let replays = world.replays.iter().map(|replay| Replay {
+            replay_id: String::new(),
+            version: replay.version as u32,
+            period: Period {
+                from: Bound::parse(&replay.from).unwrap(),
+                to: Bound::parse(&replay.to).unwrap(),
+            },
+            by: String::new(),
+            at: Instant::from_ms(0),
+        });
+        let versions = Versions::new(versions.collect()).unwrap();
         Some(Self {
             events,
             orders,
             catalog,
-            versions: Versions::new(versions.collect()).unwrap(),
+            versions: versions.with_replays(replays.collect()),
             look_back_ms: world.look_back,
         })
     }
@@ -119,6 +144,31 @@ impl Taken {
             }
         }
         found
+    }
+
+    /// What a world says ahead, put together from parts of its customers as it is stored.
+    fn preview(&self, settings: &Value, [from, to]: &[String; 2]) -> Value {
+        let world = World::new(&self.catalog, &self.versions, self.look_back_ms);
+        let settings = Settings::read(settings, 364 * DAY_MS).unwrap();
+        let models: Vec<Model> = MODELS
+            .map(|name| serde_json::from_value(json!(name)).unwrap())
+            .into();
+        let proposal = Proposal {
+            period: Period {
+                from: Bound::parse(from).unwrap(),
+                to: Bound::parse(to).unwrap(),
+            },
+            rules: Rules::new(&settings, &self.catalog),
+            models: &models,
+        };
+        let mut all = Preview::new(&models);
+        for (events, orders) in self.customers() {
+            let mut one = Preview::new(&models);
+            one.add_customer(&world.timeline(events), orders, &world, &proposal);
+            let stored = serde_json::to_string(&one).unwrap();
+            all.add(serde_json::from_str(&stored).unwrap());
+        }
+        all.shown()
     }
 
     fn aggregates(&self) -> BTreeMap<Day, Aggregate<CampaignId>> {
@@ -159,6 +209,29 @@ fn report(taken: &Taken, sums: &Aggregate<CampaignId>, channel: Option<&str>) ->
 /// The first thing in which `core`, told the one world, and the second implementation, told the other, differ, if any. A
 /// difference begins with what differs.
 fn difference(seed: u64, core: &naive::World, naive: &naive::World) -> Option<String> {
+    difference_in(&Asked::of(seed, naive), core, naive)
+}
+
+/// What a world is asked.
+struct Asked {
+    /// Days, and a channel.
+    periods: [([Option<NaiveDate>; 2], Option<&'static str>); 3],
+    /// Settings that are proposed, and for which period.
+    proposal: (Value, [String; 2]),
+}
+
+impl Asked {
+    fn of(seed: u64, world: &naive::World) -> Self {
+        let mut rng = Rng::new(seed ^ 0xC0DE);
+        Self {
+            periods: [None, Some("email"), Some("push")]
+                .map(|channel| (period(&mut rng, world).into(), channel)),
+            proposal: proposal(&mut rng, world),
+        }
+    }
+}
+
+fn difference_in(asked: &Asked, core: &naive::World, naive: &naive::World) -> Option<String> {
     let taken = Taken::of(core)?;
     let facts = naive::Facts::read(naive);
     let check = |what: &str, core: &Value, naive: &Value| {
@@ -169,10 +242,8 @@ fn difference(seed: u64, core: &naive::World, naive: &naive::World) -> Option<St
             return Some(difference);
         }
     }
-    let mut rng = Rng::new(seed ^ 0xC0DE);
     let aggregates = taken.aggregates();
-    for channel in [None, Some("email"), Some("push")] {
-        let (from, to) = period(&mut rng, naive);
+    for ([from, to], channel) in asked.periods {
         let within = |day: &Day| {
             from.is_none_or(|from| day.to_string() >= from.to_string())
                 && to.is_none_or(|to| day.to_string() < to.to_string())
@@ -195,6 +266,15 @@ fn difference(seed: u64, core: &naive::World, naive: &naive::World) -> Option<St
             return Some(difference);
         }
     }
+    let (settings, bounds) = &asked.proposal;
+    let ahead = check(
+        "what-if",
+        &taken.preview(settings, bounds),
+        &facts.what_if(settings, bounds.each_ref().map(String::as_str)),
+    );
+    if ahead.is_some() {
+        return ahead;
+    }
     let mut all = Aggregate::default();
     for aggregate in aggregates.values() {
         all.add(aggregate);
@@ -214,12 +294,12 @@ fn smallest(
     world: naive::World,
     told: impl Fn(&naive::World) -> naive::World,
 ) -> Option<(naive::World, String)> {
+    // A period is drawn around a fact. Were it drawn anew, it would move when the fact goes.
+    let asked = Asked::of(seed, &world);
     let differs = |world: &naive::World| {
         Taken::of(world)?;
-        // A period is drawn around a fact.
-        let is_asked = !world.events.is_empty() || !world.orders.is_empty();
-        let play = || difference(seed, &told(world), world).filter(|_| is_asked);
-        is_asked.then(|| catch_unwind(AssertUnwindSafe(play)).ok())??
+        let play = || difference_in(&asked, &told(world), world);
+        catch_unwind(AssertUnwindSafe(play)).ok()?
     };
     let what = |difference: &str| difference.lines().next().map(str::to_owned);
     let first = what(&differs(&world)?);
@@ -256,6 +336,7 @@ fn core_equals_the_second_implementation() {
                 json!({
                     "events": small.events, "orders": small.orders, "campaigns": small.campaigns,
                     "settings": small.versions.iter().map(|one| &one.settings).collect::<Vec<_>>(),
+                    "replays": format!("{:?}", small.replays),
                 }),
             );
         }

@@ -123,7 +123,7 @@ impl Call {
         faults
     }
 
-    fn reads(&self) -> bool {
+    pub fn reads(&self) -> bool {
         matches!(
             self.operation.as_str(),
             "GetItem" | "Query" | "BatchGetItem"
@@ -229,9 +229,9 @@ impl FaultClient {
     }
 
     /// Deletes the items whose time is over.
-    pub fn sweep(&self, now: Instant) -> usize {
+    pub async fn sweep(&self, now: Instant) -> usize {
         self.recall.lock().unwrap().answers.clear();
-        self.database.sweep(now).unwrap()
+        self.database.sweep(now).await.unwrap()
     }
 
     /// Counts calls from here on, and does to them what is planned; a process that was killed is another one now.

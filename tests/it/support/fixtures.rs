@@ -101,6 +101,21 @@ impl Shop {
         shop
     }
 
+    /// A shop with figures to be moved.
+    pub async fn lively() -> Self {
+        let (events, orders) = (
+            [
+                "E email sent,delivered,opened c 16T10:00",
+                "S sms sent d 15T10:00",
+            ],
+            [
+                "a c COMPLETE 10.00 USD 16T11:00",
+                "b c PENDING 5.00 EUR 16T12:00",
+            ],
+        );
+        Self::after(json!({}), &events, &orders).await
+    }
+
     pub fn path(&self, rest: &str) -> String {
         format!("/v1/marketplaces/{}/{rest}", self.id)
     }
@@ -205,6 +220,40 @@ impl Shop {
             .map_or(who.to_owned(), |reason| format!("{who} {reason}"))
     }
 
+    /// Who earns the order of a line, told the same before a run and after, by the explanation and by the figures.
+    pub async fn earner_of(&self, line: &str) -> String {
+        self.orders(&[line]).await;
+        let id = line.split(' ').next().unwrap();
+        let decided =
+            async || self.get(&format!("orders/{id}/attribution")).await["decided"].clone();
+        let before = self.earner(id).await;
+        assert_eq!(decided().await, "pending");
+        self.run().await;
+        assert_eq!(
+            (decided().await, self.earner(id).await),
+            (json!("run"), before.clone())
+        );
+        let report = self.get("reports/campaigns").await;
+        let purchases = |of: &Value| of["purchases"].as_u64().unwrap();
+        assert_eq!(
+            purchases(&report["counted"]),
+            purchases(&report["credited"]) + purchases(&report["uncredited"])
+        );
+        for row in report["campaigns"].as_array().unwrap() {
+            let campaign = row["campaign_id"].as_str().unwrap();
+            let listed = self.purchases(&segment(campaign)).await;
+            let earned = listed
+                .iter()
+                .any(|purchase| purchase.split(' ').next() == Some(id));
+            assert_eq!(
+                (purchases(row), before == campaign),
+                (listed.len() as u64, earned),
+                "{campaign} where {before} earned it"
+            );
+        }
+        before
+    }
+
     /// The purchases of a campaign, as `order amount`.
     pub async fn purchases(&self, campaign: &str) -> Vec<String> {
         let told = self
@@ -273,38 +322,4 @@ pub fn strip(value: &mut Value, names: &[&str]) {
         Value::Array(values) => values.iter_mut().for_each(|value| strip(value, names)),
         _ => {}
     }
-}
-
-/// Who earns the order of a line, told the same before a run and after, by the explanation and by the figures.
-pub async fn earner(settings: &Value, events: &[&str], order: &str) -> String {
-    let shop = Shop::open(settings.clone()).await;
-    shop.events(events).await;
-    shop.orders(&[order]).await;
-    let id = order.split(' ').next().unwrap();
-    let decided = async || shop.get(&format!("orders/{id}/attribution")).await["decided"].clone();
-    let before = shop.earner(id).await;
-    assert_eq!(decided().await, "pending");
-    shop.run().await;
-    assert_eq!(
-        (decided().await, shop.earner(id).await),
-        (json!("run"), before.clone())
-    );
-    let report = shop.get("reports/campaigns").await;
-    let counted = report["counted"]["purchases"].as_i64().unwrap();
-    assert_eq!(
-        counted,
-        report["credited"]["purchases"].as_i64().unwrap()
-            + report["uncredited"]["purchases"].as_i64().unwrap()
-    );
-    for row in report["campaigns"].as_array().unwrap() {
-        let campaign = row["campaign_id"].as_str().unwrap();
-        let earned = usize::from(before == campaign);
-        let listed = shop.purchases(campaign).await.len();
-        assert_eq!(
-            (json!(earned), earned),
-            (row["purchases"].clone(), listed),
-            "{campaign} where {before} earned it"
-        );
-    }
-    before
 }

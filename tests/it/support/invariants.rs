@@ -96,7 +96,12 @@ async fn rows(market: &Market, campaigns: &[&str], first: Day, now: Instant) -> 
                 .await
                 .unwrap();
             rows.extend(page.into_iter().map(|(key, row)| {
-                let earner = row.line.credit.as_ref().map(|credit| &credit.campaign_id);
+                let earner = row
+                    .line
+                    .figures
+                    .credit
+                    .as_ref()
+                    .map(|credit| &credit.campaign_id);
                 assert_eq!(earner, campaign.as_ref(), "listed under another: {row:?}");
                 format!("{} {} {:?}", &key[..10], row.customer_id, row.line)
             }));

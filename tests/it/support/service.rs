@@ -39,7 +39,7 @@ pub struct Service {
     pub tripwire: Tripwire,
     router: Router,
     clock: Arc<AtomicI64>,
-    poked: Arc<Mutex<Vec<JobMessage>>>,
+    enqueued: Arc<Mutex<Vec<JobMessage>>>,
 }
 
 impl Service {
@@ -58,8 +58,8 @@ impl Service {
     /// A service that starts on a store, as after a crash: it remembers nothing.
     pub fn on(store: Store, tripwire: Tripwire, now: Instant, retention: Retention) -> Self {
         let clock = Arc::new(AtomicI64::new(now.ms()));
-        let poked: Arc<Mutex<Vec<_>>> = Arc::default();
-        let waiting = poked.clone();
+        let enqueued: Arc<Mutex<Vec<_>>> = Arc::default();
+        let waiting = enqueued.clone();
         let enqueue = manage::in_process(move |message| waiting.lock().unwrap().push(message));
         let app = App::new(store.clone(), Clock::Set(clock.clone()), retention, ADMIN);
         let router = revtrail_web::dispatch::router(revtrail::serve::routes(enqueue), app);
@@ -69,7 +69,7 @@ impl Service {
             tripwire,
             router,
             clock,
-            poked,
+            enqueued,
         }
     }
 
@@ -94,8 +94,8 @@ impl Service {
     }
 
     /// The job messages that this service would have sent since it was last asked.
-    pub fn poked(&self) -> Vec<JobMessage> {
-        self.poked.lock().unwrap().drain(..).collect()
+    pub fn enqueued(&self) -> Vec<JobMessage> {
+        self.enqueued.lock().unwrap().drain(..).collect()
     }
 
     pub fn now(&self) -> Instant {
@@ -212,16 +212,6 @@ impl Service {
         self.call_as(ADMIN, Method::PUT, path, Some(body)).await
     }
 
-    /// A call that is answered, or fails behind the service: true where it is known to be done.
-    pub async fn done(&self, method: &Method, path: &str, body: &Value) -> bool {
-        let (status, answer) = self.call_as(ADMIN, method.clone(), path, Some(body)).await;
-        assert!(
-            status.is_success() || status.is_server_error(),
-            "{path}: {status} {answer}"
-        );
-        status.is_success()
-    }
-
     /// Makes a marketplace; `settings` as in `PUT M`.
     pub async fn make(&self, marketplace: &str, settings: &Value) {
         let (status, body) = self
@@ -258,10 +248,10 @@ impl Service {
             .post(&format!("/v1/marketplaces/{marketplace}/runs"), body)
             .await;
         assert_eq!(status, StatusCode::ACCEPTED, "{body}");
-        let poked = self.poked();
+        let enqueued = self.enqueued();
         let _armed = self.tripwire.arm(marketplace);
         self.attributor()
-            .drain(poked, &|| self.now())
+            .drain(enqueued, &|| self.now())
             .await
             .unwrap();
         self.tripwire.assert_untouched();

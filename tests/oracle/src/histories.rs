@@ -293,6 +293,7 @@ impl Told {
             orders: self.orders.iter().map(|(_, body)| body.clone()).collect(),
             campaigns: standing.into_values().collect(),
             versions: self.versions.clone(),
+            replays: vec![],
             look_back: Some(self.retention_ms / 3),
         }
     }

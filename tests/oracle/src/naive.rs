@@ -13,6 +13,7 @@ pub(crate) mod print;
 mod reports;
 #[cfg(test)]
 mod tests;
+mod what_if;
 
 use chrono::NaiveDate;
 use serde_json::Value;
@@ -32,6 +33,8 @@ pub struct World {
     pub campaigns: Vec<Value>,
     /// At least one, by ascending number.
     pub versions: Vec<Version>,
+    /// In the order they were asked for: the newest that holds an order decides it.
+    pub replays: Vec<Replay>,
     /// Milliseconds; `None` in a file run, which looks back without limit.
     pub look_back: Option<i64>,
 }
@@ -45,6 +48,17 @@ pub struct Version {
     pub in_force_from: Option<i64>,
     /// A complete settings object of rule 4.1, no preset.
     pub settings: Value,
+}
+
+/// A saved version that was applied to the orders of a half-open period.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// A day or an instant, as it was asked for.
+    pub from: String,
+    /// The same, excluded.
+    pub to: String,
+    /// Any version's number.
+    pub version: u64,
 }
 
 /// `GET M/orders/{id}/attribution` without `sale_formula` and `decided`; null for an unknown order.
@@ -65,6 +79,11 @@ pub fn campaign_report(
 /// `{statuses, total, cancelled}` of rule 5 for the days `from` (included) to `to` (excluded).
 pub fn orders_report(world: &World, from: Option<NaiveDate>, to: Option<NaiveDate>) -> Value {
     Facts::read(world).orders_report(from, to)
+}
+
+/// `POST M/what-if` without what tells of its state: proposed settings, the two ends of the period, and all models by name.
+pub fn what_if(world: &World, settings: &Value, [from, to]: [&str; 2]) -> Value {
+    Facts::read(world).what_if(settings, [from, to])
 }
 
 /// How many orders are in which class of the reconciliation.

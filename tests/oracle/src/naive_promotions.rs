@@ -322,6 +322,7 @@ impl Market {
                 orders: Vec::new(),
                 campaigns: Vec::new(),
                 versions: vec![first],
+                replays: vec![],
                 look_back: Some(RETENTION_MS / 3),
             },
             promotions: Vec::new(),

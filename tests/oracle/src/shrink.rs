@@ -11,6 +11,11 @@ pub fn shrink(mut world: World, fails: impl Fn(&World) -> bool) -> World {
         for list in [0, 1, 2] {
             world = fewer(world, list, &fails);
         }
+        for replay in (0..world.replays.len()).rev() {
+            let mut less = world.clone();
+            less.replays.remove(replay);
+            world = if fails(&less) { less } else { world };
+        }
         for version in (1..world.versions.len()).rev() {
             let mut less = world.clone();
             less.versions.remove(version);

@@ -1,10 +1,10 @@
 //! Random small worlds, each from its seed alone, aimed at what tells two readings of the specification apart:
 //! ties to the millisecond, edges of windows, ids that look alike, copies in every order.
 
-use chrono::{DateTime, Duration, FixedOffset, NaiveDate, SecondsFormat};
+use chrono::{DateTime, Duration, FixedOffset, NaiveDate, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::naive::{Version, World};
+use crate::naive::{Replay, Version, World};
 
 pub(crate) const MINUTE_MS: i64 = 60_000;
 pub(crate) const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -173,11 +173,13 @@ pub fn world(seed: u64) -> World {
             campaigns.push(campaign(rng, &times, id));
         }
     }
+    let replays = replays(rng, &times, &versions);
     World {
         events,
         orders,
         campaigns,
         versions,
+        replays,
         look_back,
     }
 }
@@ -396,6 +398,50 @@ fn versions(rng: &mut Rng, times: &Times, settings: Vec<Value>) -> Vec<Version> 
         });
     }
     versions
+}
+
+/// Right at a purchase, or by its day.
+fn replays(rng: &mut Rng, times: &Times, versions: &[Version]) -> Vec<Replay> {
+    let mut replays = Vec::new();
+    for _ in 0..*rng.pick(&[0, 0, 0, 1, 1, 2, 3]) {
+        let from = times.purchase(rng);
+        let [from, to] = bounds(rng, from);
+        let version = rng.pick(versions).number;
+        replays.push(Replay { from, to, version });
+    }
+    replays
+}
+
+/// What a world is asked ahead: other settings, and a period around one of its orders.
+pub fn proposal(rng: &mut Rng, world: &World) -> (Value, [String; 2]) {
+    let placed = world.orders.iter().map(|order| &order["placed_at"]);
+    let placed: Vec<i64> = placed
+        .filter_map(|at| DateTime::parse_from_rfc3339(at.as_str()?).ok())
+        .map(|at| at.timestamp_millis())
+        .collect();
+    let from = if placed.is_empty() {
+        NOW_MS
+    } else {
+        *rng.pick(&placed) - *rng.pick(&[0, 0, 1, DAY_MS, 30 * DAY_MS])
+    };
+    let bounds = bounds(rng, from);
+    (settings(rng, world.look_back), bounds)
+}
+
+/// A period of instants, or of days.
+fn bounds(rng: &mut Rng, from: i64) -> [String; 2] {
+    let days = *rng.pick(&[1, 1, 2, 7, 30]);
+    if rng.chance(50) {
+        let to = from + *rng.pick(&[1, HOUR_MS, days * DAY_MS]);
+        [from, to].map(|at| utc(at).to_rfc3339())
+    } else {
+        let first = utc(from).date_naive() - Duration::days(*rng.pick(&[0, 0, 1]));
+        [first, first + Duration::days(days)].map(|day| day.to_string())
+    }
+}
+
+fn utc(at: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(at).unwrap_or_default()
 }
 
 pub(crate) fn events(

@@ -177,7 +177,10 @@ pub struct Credit<'a> {
 impl Credit<'_> {
     /// The key by which candidates compare: the greatest wins (rule 4.3). Indexes of campaigns sort as ids do, and channels as
     /// their names do.
-    fn rank(&self, winner: Winner) -> (Instant, Instant, CampaignIx, Option<&str>, Channel) {
+    pub(crate) fn rank(
+        &self,
+        winner: Winner,
+    ) -> (Instant, Instant, CampaignIx, Option<&str>, Channel) {
         let (sent, touched) = (self.message.sent_at, self.touch.at);
         let (first, second) = match winner {
             Winner::LastSent => (sent, touched),
@@ -227,7 +230,7 @@ pub struct Decision<'a> {
     pub refunded: Money,
 }
 
-/// Decides an order. The settings in `rules` must be those in force at its `placed_at`. Runs over files have no `look_back_ms`.
+/// Decides an order. The settings in `rules` must be those of [`Versions::for_order`](super::settings::Versions::for_order). Runs over files have no `look_back_ms`.
 pub fn decide<'a>(
     order: &Order,
     timeline: &Timeline<'a>,
@@ -255,18 +258,42 @@ fn winner<'a>(
     look_back_ms: Option<i64>,
 ) -> Option<Credit<'a>> {
     let senders = Senders::find(placed_at, timeline, rules, look_back_ms);
+    passed(placed_at, timeline, rules, &senders, look_back_ms).max_by(|a, b| {
+        a.rank(rules.settings.winner)
+            .cmp(&b.rank(rules.settings.winner))
+    })
+}
+
+/// The messages that passed all gates, in the order of the timeline. There are none where linking is off. The models share an
+/// order out among them.
+pub fn eligible<'a>(
+    order: &Order,
+    timeline: &Timeline<'a>,
+    rules: &Rules<'_>,
+    look_back_ms: Option<i64>,
+) -> Vec<Credit<'a>> {
+    if !rules.settings.link {
+        return Vec::new();
+    }
+    let senders = Senders::find(order.placed_at, timeline, rules, look_back_ms);
+    passed(order.placed_at, timeline, rules, &senders, look_back_ms).collect()
+}
+
+fn passed<'m, 'a>(
+    placed_at: Instant,
+    timeline: &'m Timeline<'a>,
+    rules: &'m Rules<'_>,
+    senders: &'m Senders,
+    look_back_ms: Option<i64>,
+) -> impl Iterator<Item = Credit<'a>> + 'm {
     timeline
         .messages()
-        .filter_map(|touchpoints| seen(touchpoints, placed_at, look_back_ms))
-        .filter_map(|touchpoints| {
+        .filter_map(move |touchpoints| seen(touchpoints, placed_at, look_back_ms))
+        .filter_map(move |touchpoints| {
             Some(Credit {
                 message: message(touchpoints, rules.catalog),
-                touch: judge(touchpoints, placed_at, rules, &senders).ok()?,
+                touch: judge(touchpoints, placed_at, rules, senders).ok()?,
             })
-        })
-        .max_by(|a, b| {
-            a.rank(rules.settings.winner)
-                .cmp(&b.rank(rules.settings.winner))
         })
 }
 

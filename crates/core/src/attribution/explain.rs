@@ -42,7 +42,7 @@ pub struct Explanation {
     pub candidates_total: usize,
     /// What counts as a sale, in words.
     pub sale_formula: String,
-    /// The version of the settings in force when the order was placed.
+    /// The version of the settings that decides the order: the one in force when it was placed, or that of a replay.
     pub settings_version: u32,
 }
 
@@ -83,7 +83,7 @@ pub fn reason(
 
 /// Explains an order from the timeline of its customer.
 pub fn explain(order: &Order, timeline: &Timeline<'_>, world: &World<'_>) -> Explanation {
-    let rules = world.rules_at(order.placed_at);
+    let rules = world.rules_for(order);
     let decision = world.decide(order, timeline);
     let all = candidates(order, timeline, rules, world.look_back_ms);
     let credited_to = decision
@@ -113,7 +113,7 @@ pub fn explain(order: &Order, timeline: &Timeline<'_>, world: &World<'_>) -> Exp
             .map(|candidate| shown(&candidate, world.catalog))
             .collect(),
         sale_formula: sale_formula(rules.settings, channels),
-        settings_version: world.versions.at(order.placed_at).version,
+        settings_version: world.versions.for_order(order.placed_at).version,
     }
 }
 

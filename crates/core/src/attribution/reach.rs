@@ -51,13 +51,7 @@ impl Reattribution {
         versions: &Versions,
     ) -> Option<Self> {
         let times = [stood.and_then(Campaign::send_time), stands.send_time()];
-        let settings = || {
-            versions
-                .all()
-                .iter()
-                .filter(|version| !version.replaced)
-                .map(|version| &version.settings)
-        };
+        let settings = || versions.deciding().map(|version| &version.settings);
         let retagged = stood.is_some_and(|stood| stood.tags != stands.tags)
             || (stood.is_none() && !stands.tags.is_empty());
         if retagged {

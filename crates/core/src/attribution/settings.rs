@@ -2,6 +2,7 @@
 
 mod presets;
 mod read;
+mod replay;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use crate::value::money::Currency;
 use crate::value::time::Span;
 
 pub use presets::Preset;
+pub use replay::{Bound, Period, Replay};
 pub use versions::{Version, Versions};
 
 /// Which candidate earns an order.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::attribution::decide::NotCounted;
+use crate::attribution::decide::{Credit, Decision, NotCounted};
 use crate::attribution::event::Channel;
-use crate::attribution::order::Status;
+use crate::attribution::order::{Order, Status};
 use crate::value::money::{Currency, Money, Sums};
 
 /// A figure of engagement, which events increase.
@@ -160,25 +160,56 @@ impl IntakeCounts {
     }
 }
 
-/// What an order adds to the figures. `C` is how a campaign is named.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a decided order adds to the figures. `C` is what is kept of the credit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "C: Deserialize<'de>"))]
 pub struct OrderFigures<C> {
     /// The currency of all amounts of the order.
+    #[serde(rename = "y")]
     pub currency: Currency,
     /// The current status of the order.
+    #[serde(rename = "s")]
     pub status: Status,
     /// The total of the order.
+    #[serde(rename = "t")]
     pub total: Money,
-    /// The part of the refund that is shown for the campaign.
+    /// The part of the refund that is shown for the campaign. A line from before fold version 2 holds the whole refund, and the
+    /// daily aggregates were given the same: a fold subtracts exactly what was added.
+    #[serde(rename = "f", default, skip_serializing_if = "Money::is_zero_ref")]
     pub refunded: Money,
     /// The amount that the order adds to revenue, if the order counts.
+    #[serde(rename = "a")]
     pub amount: Money,
     /// The reason why the order does not count, if it does not.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub not_counted: Option<NotCounted>,
-    /// The campaign that earned the order, and the channel it did so on.
-    pub credit: Option<(C, Channel)>,
-    /// True where this is the customer's first counted order for that campaign.
+    /// What earned the order, if any campaign did.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub credit: Option<C>,
+    /// True where the order is the customer's first purchase from that campaign.
+    #[serde(rename = "b", default, skip_serializing_if = "std::ops::Not::not")]
     pub first_purchase: bool,
+}
+
+impl<C> OrderFigures<C> {
+    /// Makes the figures of a decided order; `credit` is what is kept of the decision's credit.
+    pub fn of(
+        order: &Order,
+        decision: &Decision<'_>,
+        first_purchase: bool,
+        credit: impl FnOnce(&Credit<'_>) -> C,
+    ) -> Self {
+        Self {
+            currency: order.currency,
+            status: order.status,
+            total: order.total,
+            refunded: decision.refunded,
+            amount: decision.amount,
+            not_counted: decision.not_counted,
+            credit: decision.credit.as_ref().map(credit),
+            first_purchase,
+        }
+    }
 }
 
 /// The sums of one day or of many days. `C` is how a campaign is named: by its id in storage, by its index in runs over files.
@@ -261,14 +292,14 @@ impl<C: Ord + Clone> Aggregate<C> {
         self.rows.entry((campaign, channel)).or_default().counters[counter as usize] += 1;
     }
 
-    /// Adds one order to all figures that it belongs to.
-    pub fn add_order(&mut self, order: &OrderFigures<C>) {
+    /// Adds one order to all figures that it belongs to; `row` says which row its credit belongs to.
+    pub fn add_order<K>(&mut self, order: &OrderFigures<K>, row: impl FnOnce(&K) -> (C, Channel)) {
         self.statuses
             .entry((order.status, order.currency))
             .or_default()
             .add(Tally(1, order.total));
         if let Some(credit) = &order.credit {
-            let row = self.rows.entry(credit.clone()).or_default();
+            let row = self.rows.entry(row(credit)).or_default();
             row.orders += 1;
             row.purchasers += i64::from(order.first_purchase);
             let earned = row.earned.entry(order.currency).or_default();

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::attribution::campaign::{CampaignIx, Catalog};
-use crate::attribution::decide::{Decision, NotCounted, Rules, Timeline, Touchpoint, decide};
+use crate::attribution::decide::{Credit, Decision, Rules, Timeline, Touchpoint, decide};
 use crate::attribution::event::{Channel, Event, EventKind};
-use crate::attribution::order::{Order, Status};
+use crate::attribution::order::Order;
 use crate::attribution::settings::{Settings, Versions};
 use crate::figures::daily::{Aggregate, COUNTERS, Counter, OrderFigures};
 use crate::value::id::{CampaignId, MessageId, OrderId};
-use crate::value::money::{Currency, Money};
 use crate::value::time::{Day, Instant};
 
 /// The version of the fold. Whoever changes the fold so that the same facts give another contribution raises this text. Then
@@ -52,6 +51,11 @@ impl<'a> World<'a> {
         &self.rules[self.versions.place_at(at)]
     }
 
+    /// The rules that decide an order: those of the newest replay that holds it, or else those in force when it was placed.
+    pub fn rules_for(&self, order: &Order) -> &Rules<'a> {
+        &self.rules[self.versions.place_for_order(order.placed_at)]
+    }
+
     /// The newest version of the settings.
     pub fn newest(&self) -> &'a Settings {
         &self.versions.newest().settings
@@ -74,14 +78,9 @@ impl<'a> World<'a> {
         Timeline::new(events.into_iter().filter_map(touchpoint).collect())
     }
 
-    /// Decides who earned an order, by the rules in force when the order was placed.
+    /// Decides who earned an order, by the rules of its time or of its replay.
     pub fn decide<'t>(&self, order: &Order, timeline: &Timeline<'t>) -> Decision<'t> {
-        decide(
-            order,
-            timeline,
-            self.rules_at(order.placed_at),
-            self.look_back_ms,
-        )
+        decide(order, timeline, self.rules_for(order), self.look_back_ms)
     }
 
     /// True where nothing of the same kind lies in the look-back before `at`. `last` is the latest of that kind before `at`.
@@ -110,18 +109,11 @@ impl Aggregate<CampaignIx> {
             FoldEntry::Counter(_, campaign, channel, counter) => {
                 self.add_counter(campaign, channel, counter)
             }
-            FoldEntry::Order(_, order, decision, first_purchase) => self.add_order(&OrderFigures {
-                currency: order.currency,
-                status: order.status,
-                total: order.total,
-                refunded: decision.refunded,
-                amount: decision.amount,
-                not_counted: decision.not_counted,
-                credit: decision
-                    .credit
-                    .map(|credit| (credit.message.campaign, credit.message.channel)),
-                first_purchase,
-            }),
+            FoldEntry::Order(_, order, decision, first_purchase) => {
+                let row = |credit: &Credit<'_>| (credit.message.campaign, credit.message.channel);
+                let figures = OrderFigures::of(order, &decision, first_purchase, row);
+                self.add_order(&figures, |row| *row);
+            }
         }
     }
 }
@@ -232,35 +224,9 @@ pub struct OrderLine {
     /// When the order was placed, in UTC.
     #[serde(rename = "p")]
     pub placed_at: Instant,
-    /// The currency of all amounts of the order.
-    #[serde(rename = "y")]
-    pub currency: Currency,
-    /// The current status of the order.
-    #[serde(rename = "s")]
-    pub status: Status,
-    /// The total of the order.
-    #[serde(rename = "t")]
-    pub total: Money,
-    /// The part of the refund that is shown for the campaign. A line from before fold version 2 holds the whole refund, and the
-    /// daily aggregates were given the same: a fold subtracts exactly what was added.
-    #[serde(rename = "f", default, skip_serializing_if = "is_nothing")]
-    pub refunded: Money,
-    /// The amount that the order adds to revenue, if the order counts.
-    #[serde(rename = "a")]
-    pub amount: Money,
-    /// The reason why the order does not count, if it does not.
-    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
-    pub not_counted: Option<NotCounted>,
-    /// The campaign and the touch that earned the order, if any did.
-    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
-    pub credit: Option<LineCredit>,
-    /// True where the order is the customer's first purchase from that campaign.
-    #[serde(rename = "b", default, skip_serializing_if = "std::ops::Not::not")]
-    pub first_purchase: bool,
-}
-
-fn is_nothing(amount: &Money) -> bool {
-    amount.is_zero()
+    /// What the order adds to the figures, and the campaign and the touch that earned it.
+    #[serde(flatten)]
+    pub figures: OrderFigures<LineCredit>,
 }
 
 /// The campaign and the touch that earned an order.
@@ -282,7 +248,7 @@ pub struct LineCredit {
 
 impl LineCredit {
     /// The credit of a decision, with the id of the campaign instead of its index in the catalog.
-    pub fn of(credit: &crate::attribution::decide::Credit<'_>, catalog: &Catalog) -> Self {
+    pub fn of(credit: &Credit<'_>, catalog: &Catalog) -> Self {
         Self {
             campaign_id: catalog.at(credit.message.campaign).campaign_id.clone(),
             channel: credit.message.channel,
@@ -308,32 +274,9 @@ impl OrderLine {
         Self {
             order_id: order.order_id.clone(),
             placed_at: order.placed_at,
-            currency: order.currency,
-            status: order.status,
-            total: order.total,
-            refunded: decision.refunded,
-            amount: decision.amount,
-            not_counted: decision.not_counted,
-            credit: decision
-                .credit
-                .map(|credit| LineCredit::of(&credit, catalog)),
-            first_purchase,
-        }
-    }
-
-    fn figures(&self) -> OrderFigures<CampaignId> {
-        OrderFigures {
-            currency: self.currency,
-            status: self.status,
-            total: self.total,
-            refunded: self.refunded,
-            amount: self.amount,
-            not_counted: self.not_counted,
-            credit: self
-                .credit
-                .as_ref()
-                .map(|credit| (credit.campaign_id.clone(), credit.channel)),
-            first_purchase: self.first_purchase,
+            figures: OrderFigures::of(order, decision, first_purchase, |credit| {
+                LineCredit::of(credit, catalog)
+            }),
         }
     }
 }
@@ -350,7 +293,9 @@ impl DayPart {
                 .counters = *counters;
         }
         for order in &self.orders {
-            aggregate.add_order(&order.figures());
+            aggregate.add_order(&order.figures, |credit| {
+                (credit.campaign_id.clone(), credit.channel)
+            });
         }
         aggregate
     }
@@ -383,5 +328,23 @@ impl Contribution {
                 .push((campaign_id, channel, counts));
         }
         Self { days }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What earlier versions stored is read, and written as they wrote it: the table compares these texts.
+    #[test]
+    fn a_line_is_stored_as_it_always_was() {
+        for stored in [
+            r#"{"i":"o-1","p":"2026-11-20T10:00:00.000Z","y":"EUR","s":"COMPLETE","t":"19.99","a":"19.99"}"#,
+            r#"{"i":"o-2","p":"2026-11-20T10:00:00.000Z","y":"KWD","s":"REFUNDED","t":"0.125","f":"0.125","a":"0","x":"status"}"#,
+            r#"{"i":"o-3","p":"2026-11-20T10:00:00.000Z","y":"EUR","s":"DELIVERED","t":"20","f":"5","a":"15","c":{"campaign_id":"spring","channel":"email","message_id":"m-1","touch_kind":"clicked","touch_at":"2026-11-20T09:00:00.000Z","sent_at":"2026-11-20T08:00:00.000Z"},"b":true}"#,
+        ] {
+            let line: OrderLine = serde_json::from_str(stored).unwrap();
+            assert_eq!(serde_json::to_string(&line).unwrap(), stored);
+        }
     }
 }

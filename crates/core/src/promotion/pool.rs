@@ -2,7 +2,7 @@
 //! exactly min(N, L) times, and tries at the same time seldom meet. This module only calculates; the store decides which item
 //! holds what.
 //!
-//! A limit lies in a root (the field `head`) and in shards. A use takes from its own shard. An empty shard draws from the root.
+//! A limit lies in a root and in shards. A use takes from its own shard. An empty shard draws from the root.
 //! Where plenty is left, it draws more than it needs: a quarter of a shard's fair share, so that little is left over in other
 //! shards at the end. A use is refused only after it found the root and then all shards empty. Uses move only from the root to
 //! shards, so a reader who goes the same way misses none of them.
@@ -64,7 +64,7 @@ impl LevelChange {
 /// A limit as one transaction sees it.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    head: Level,
+    root: Level,
     /// The shards by their number; `None` for a shard that was not read.
     shards: Vec<Option<Level>>,
     own: usize,
@@ -87,10 +87,10 @@ pub enum Took {
 
 impl Pool {
     /// A limit with `shards` shards, of which the root and the caller's own shard were read.
-    pub fn new(head: Money, shards: u8, own: u8, in_own: Money, counted: bool) -> Self {
+    pub fn new(root: Money, shards: u8, own: u8, in_own: Money, counted: bool) -> Self {
         let level = |shard| (shard == own).then(|| Level::of(in_own));
         Self {
-            head: Level::of(head),
+            root: Level::of(root),
             shards: (0..shards).map(level).collect(),
             own: usize::from(own),
             whole: false,
@@ -99,9 +99,9 @@ impl Pool {
     }
 
     /// A limit that lies in its root alone.
-    pub fn unspread(head: Money) -> Self {
+    pub fn unspread(root: Money) -> Self {
         Self {
-            head: Level::of(head),
+            root: Level::of(root),
             shards: Vec::new(),
             own: 0,
             whole: true,
@@ -117,7 +117,7 @@ impl Pool {
     /// Everything that is left in the places that were read.
     pub fn left(&self) -> Money {
         let shards = self.shards.iter().flatten().map(|shard| shard.left());
-        shards.fold(self.head.left(), |sum, left| sum + left)
+        shards.fold(self.root.left(), |sum, left| sum + left)
     }
 
     fn own(&mut self) -> &mut Level {
@@ -127,23 +127,23 @@ impl Pool {
     /// Takes an amount, if enough is left.
     pub fn take(&mut self, amount: Money) -> Took {
         if self.whole {
-            if self.head.left() < amount {
+            if self.root.left() < amount {
                 return Took::Nothing;
             }
-            self.head.take(amount);
+            self.root.take(amount);
             return Took::Enough;
         }
         let need = amount - self.own().left();
         if need > Money::ZERO {
-            if self.head.left() < need {
+            if self.root.left() < need {
                 return self.take_from_all(amount);
             }
-            let mut share = self.head.left().part(4 * self.shards.len() as i64);
+            let mut share = self.root.left().part(4 * self.shards.len() as i64);
             if self.counted {
                 share = Money::from(share.whole());
             }
             let draw = share.max(need);
-            self.head.take(draw);
+            self.root.take(draw);
             self.own().give(draw);
         }
         self.own().take(amount);
@@ -163,7 +163,7 @@ impl Pool {
         for place in [own].into_iter().chain(others).map(Some).chain([None]) {
             let level = match place {
                 Some(shard) => self.shards[shard].get_or_insert_default(),
-                None => &mut self.head,
+                None => &mut self.root,
             };
             let part = level.left().min(need).max(Money::ZERO);
             if !part.is_zero() {
@@ -185,22 +185,22 @@ impl Pool {
                 need = need - part;
             }
         }
-        self.head.give(-need);
+        self.root.give(-need);
     }
 
     /// Gives an amount back to the root.
     pub fn give_back(&mut self, amount: Money) {
-        self.head.give(amount);
+        self.root.give(amount);
     }
 
     /// True where more was used than there was.
     pub fn is_overdrawn(&self) -> bool {
-        self.head.left() < Money::ZERO
+        self.root.left() < Money::ZERO
     }
 
     /// What is written to the root.
-    pub fn head_change(&self) -> LevelChange {
-        self.head.change()
+    pub fn root_change(&self) -> LevelChange {
+        self.root.change()
     }
 
     /// What is written to each shard that changed.
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn where_a_use_takes_its_part() {
         // The columns: root, own shard, the other shards (`None`: not read), amount, outcome, then root and own shard afterwards.
-        for (head, own, others, amount, outcome, head_after, own_after) in [
+        for (root, own, others, amount, outcome, root_after, own_after) in [
             ("100", "0", None, "1", Took::Enough, "97", "2"),
             ("97", "2", None, "1", Took::Enough, "97", "1"),
             ("31", "0", None, "1", Took::Enough, "30", "0"),
@@ -236,12 +236,12 @@ mod tests {
             ("1", "2", Some("1"), "11", Took::Nothing, "1", "2"),
             ("-3", "0", Some("0"), "1", Took::Nothing, "-3", "0"),
         ] {
-            let mut pool = Pool::new(money(head), PROMOTION_SHARDS, 3, money(own), true);
+            let mut pool = Pool::new(money(root), PROMOTION_SHARDS, 3, money(own), true);
             if let Some(others) = others {
                 (0..PROMOTION_SHARDS).for_each(|shard| pool.with_shard(shard, money(others)));
             }
-            assert_eq!(pool.take(money(amount)), outcome, "{head} {own} {others:?}");
-            assert_eq!(pool.head.left(), money(head_after), "head of {head}");
+            assert_eq!(pool.take(money(amount)), outcome, "{root} {own} {others:?}");
+            assert_eq!(pool.root.left(), money(root_after), "root of {root}");
             assert_eq!(pool.own().left(), money(own_after), "slot of {own}");
         }
     }

@@ -12,7 +12,8 @@ use crate::value::money::{Currency, Money, Sums};
 /// What an order adds to the result of a promotion whose redemptions name it: its amount, where the order counts. The order of
 /// another customer adds its amount too, since the shop honoured the use. In that case the redemption is flagged.
 pub fn adds(order: &Order, versions: &Versions) -> Option<(Currency, Money)> {
-    let (not_counted, amount) = decide::count(order, &versions.at(order.placed_at).settings);
+    let settings = &versions.for_order(order.placed_at).settings;
+    let (not_counted, amount) = decide::count(order, settings);
     not_counted.is_none().then_some((order.currency, amount))
 }
 

@@ -67,7 +67,7 @@ impl Money {
     }
 
     /// The amount of so many millionths; `None` where the amount cannot hold them exactly.
-    fn of_micros(micros: i128) -> Option<Self> {
+    pub(crate) fn of_micros(micros: i128) -> Option<Self> {
         let exact = Decimal::try_from_i128_with_scale(micros, 6);
         // A whole number is stored without decimals, so it may have six digits more.
         let whole = || Decimal::try_from_i128_with_scale(micros / 1_000_000, 0).ok();

@@ -138,7 +138,7 @@ pub(crate) fn campaign(style: Style, days: &[DayRow], with_revenue: bool) -> Res
 pub(crate) fn purchases(style: Style, rows: &[PurchaseRow], with_revenue: bool) -> Response {
     let currencies: BTreeSet<Currency> = rows
         .iter()
-        .map(|row| row.line.currency)
+        .map(|row| row.line.figures.currency)
         .filter(|_| with_revenue)
         .collect();
     let amounts: Vec<String> = currencies
@@ -161,7 +161,7 @@ pub(crate) fn purchases(style: Style, rows: &[PurchaseRow], with_revenue: bool) 
             .chain(amounts.iter().map(String::as_str)),
     );
     for row in rows {
-        let credit = row.line.credit.as_ref();
+        let credit = row.line.figures.credit.as_ref();
         let mut cells = vec![
             Cell::text(row.customer_id.as_str()),
             Cell::text(row.line.order_id.as_str()),
@@ -176,7 +176,8 @@ pub(crate) fn purchases(style: Style, rows: &[PurchaseRow], with_revenue: bool) 
             Cell::maybe_text(credit.map(|credit| credit.touch_at.to_string())),
         ];
         let of = |currency| {
-            (row.line.currency == currency).then(|| row.line.amount.in_currency(currency))
+            (row.line.figures.currency == currency)
+                .then(|| row.line.figures.amount.in_currency(currency))
         };
         cells.extend(
             currencies

@@ -38,9 +38,9 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
         }
     };
     let wanted = |row: PurchaseRow| {
-        let credit = row.line.credit.as_ref()?;
+        let credit = row.line.figures.credit.as_ref()?;
         let on_channel = channel.is_none_or(|channel| channel == credit.channel);
-        (row.line.not_counted.is_none() && on_channel).then_some(row)
+        (row.line.figures.not_counted.is_none() && on_channel).then_some(row)
     };
     let page = asked.gather_by_id(part, wanted).await?;
     if let Some(style) = asked.csv {
@@ -58,15 +58,15 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
 
 /// A purchase as it is shown; without money if revenue is hidden.
 fn purchase(row: &PurchaseRow, enabled: bool) -> Value {
-    let (line, credit) = (&row.line, row.line.credit.as_ref());
+    let (line, credit) = (&row.line, row.line.figures.credit.as_ref());
     let mut shown = json!({
         "customer_id": row.customer_id, "order_id": line.order_id, "placed_at": line.placed_at,
         "channel": credit.map(|credit| credit.channel), "message_id": credit.and_then(|credit| credit.message_id.as_ref()),
         "touch_kind": credit.map(|credit| credit.touch_kind), "touch_at": credit.map(|credit| credit.touch_at),
     });
     if enabled {
-        shown["amount"] = json!(line.amount.in_currency(line.currency));
-        shown["currency"] = json!(line.currency);
+        shown["amount"] = json!(line.figures.amount.in_currency(line.figures.currency));
+        shown["currency"] = json!(line.figures.currency);
     }
     shown
 }

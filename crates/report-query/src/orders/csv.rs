@@ -9,7 +9,7 @@ use revtrail_web::call::Response;
 use revtrail_web::csv::{Cell, Style, Table};
 use serde::Serialize;
 
-use super::list::ListedOrder;
+use super::listed::ListedOrder;
 
 /// The list of orders, with amounts only if they are asked for.
 pub(crate) fn list(style: Style, orders: &[(ListedOrder, Order)], with_revenue: bool) -> Response {

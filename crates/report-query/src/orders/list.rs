@@ -5,19 +5,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::attribution::order::{Order, Status};
 use revtrail_core::attribution::settings::Versions;
-use revtrail_core::figures::fold::{LineCredit, OrderLine};
 use revtrail_core::record::Code;
 use revtrail_core::value::id::{CustomerId, OrderId};
-use revtrail_core::value::time::{Day, Instant};
+use revtrail_core::value::time::Day;
 use revtrail_store::Reading;
 use revtrail_store::market::Market;
 use revtrail_web::access::MARKETING;
 use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};
-use revtrail_web::list::{Page, PageRequest, Position, READ_ROWS_MAX};
+use revtrail_web::list::{Page, PageRequest, READ_ROWS_MAX};
 use revtrail_web::problem::Problem;
 use serde_json::{Value, json};
 
+use super::listed::{At, ListedOrder};
 use super::{Rulebook, csv, shown};
 use crate::period::Period;
 use crate::{PENDING_MAX, seen_from, versions};
@@ -28,60 +28,6 @@ const AT_ONCE: usize = 100;
 const FILTERED_AT_ONCE: usize = 200;
 /// How many waiting customers are read at the same time.
 const CUSTOMERS_AT_ONCE: usize = 16;
-
-/// The place of an order in the list: by its day, then by the time when it was placed, then by its id.
-type At = (Day, Instant);
-
-/// An order for the list: its place in time, and the campaign that earned it. An order that waits for a run is decided when it is
-/// shown.
-pub(super) struct ListedOrder {
-    day: Day,
-    placed_at: Instant,
-    order_id: OrderId,
-    customer_id: CustomerId,
-    pub(super) credit: Option<LineCredit>,
-    pub(super) counted: bool,
-    waits: bool,
-}
-
-impl ListedOrder {
-    fn of(day: Day, customer_id: &CustomerId, line: &OrderLine) -> Self {
-        Self {
-            day,
-            placed_at: line.placed_at,
-            order_id: line.order_id.clone(),
-            customer_id: customer_id.clone(),
-            credit: line.credit.clone(),
-            counted: line.not_counted.is_none(),
-            waits: false,
-        }
-    }
-
-    fn waiting(order: &Order, versions: &Versions) -> Self {
-        let zone = versions.at(order.placed_at).settings.timezone;
-        Self {
-            day: order.placed_at.day(zone),
-            placed_at: order.placed_at,
-            order_id: order.order_id.clone(),
-            customer_id: order.customer_id.clone(),
-            credit: None,
-            counted: false,
-            waits: true,
-        }
-    }
-
-    fn place(&self) -> Position<At> {
-        Position {
-            value: (self.day, self.placed_at),
-            id: self.order_id.as_str().to_owned(),
-        }
-    }
-
-    /// The place of the order within its day.
-    fn time(&self) -> (Instant, &OrderId) {
-        (self.placed_at, &self.order_id)
-    }
-}
 
 /// Which orders of the list are asked for.
 struct OrderFilter {

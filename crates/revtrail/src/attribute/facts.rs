@@ -13,8 +13,8 @@ use revtrail_core::value::id::{CampaignId, OrderId};
 use revtrail_files::SUBSTITUTE;
 
 use super::read::each_record;
+use super::rejects::{RejectedRows, Rejects};
 use super::table::{grouped, plural};
-use super::write::{RejectedRow, Rejects};
 use super::{AttributeArgs, Failure};
 
 /// The facts that count after all rows of all files.
@@ -118,12 +118,12 @@ impl FileFacts {
 
     /// The campaigns of the files, and those that only events name.
     pub(crate) fn catalog(&self) -> Catalog {
-        let told = Catalog::new(self.campaigns.values().cloned().collect());
-        told.witnessing(&self.events).unwrap_or(told)
+        let submitted = Catalog::new(self.campaigns.values().cloned().collect());
+        submitted.witnessing(&self.events).unwrap_or(submitted)
     }
 
     /// How much was read and rejected, in words.
-    pub(crate) fn summary(&self, rejected: &RejectedRow, written: bool, took: Duration) -> String {
+    pub(crate) fn summary(&self, rejected: &RejectedRows, written: bool, took: Duration) -> String {
         let mut text = format!(
             "attributed {}{} by {}{} in {}.{:02} s\n",
             plural(self.orders.len(), "order"),

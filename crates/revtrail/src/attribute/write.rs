@@ -1,107 +1,12 @@
-//! The files that a run writes: credits, explanations, rejected rows. The texts are exact, and lines end in LF.
+//! What a run writes of its decisions: credits and explanations. The texts are exact, and lines end in LF.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
 
 use revtrail_core::attribution::explain::{Explanation, explain, reason};
 use revtrail_core::figures::fold::World;
-use revtrail_core::record::RecordProblem;
 use serde::Serialize;
 
-use super::Failure;
 use super::decided::{Decided, DecidedOrder};
-use super::paths::{is_standard_output, resolve};
-
-/// A file that is written under another name. It appears under its own name when it is complete.
-#[derive(Debug)]
-pub(crate) struct Output {
-    path: PathBuf,
-    part: PathBuf,
-    writer: BufWriter<File>,
-}
-
-impl Output {
-    fn create(path: &Path) -> Result<Self, Failure> {
-        // If the path is a link, the file behind it is written, and the link stays.
-        let real = resolve(path);
-        let (file, part) = open(&real).map_err(failed(path))?;
-        Ok(Self {
-            path: real,
-            part,
-            writer: BufWriter::new(file),
-        })
-    }
-
-    fn finish(mut self) -> Result<(), Failure> {
-        self.writer.flush().map_err(failed(&self.path))?;
-        if self.part == self.path {
-            return Ok(());
-        }
-        fs::rename(&self.part, &self.path).map_err(failed(&self.path))
-    }
-
-    /// Writes a whole file, or writes to `out` if the path is `-`.
-    pub(crate) fn write_all(
-        path: &Path,
-        out: &mut dyn Write,
-        content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> Result<(), Failure> {
-        if is_standard_output(path) {
-            let mut buffered = BufWriter::new(out);
-            return content(&mut buffered)
-                .and_then(|()| buffered.flush())
-                .map_err(failed(path));
-        }
-        let mut output = Self::create(path)?;
-        content(&mut output).map_err(failed(path))?;
-        output.finish()
-    }
-}
-
-impl Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writer.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        if self.part != self.path {
-            // The file is already gone if it was completed.
-            let _ = fs::remove_file(&self.part);
-        }
-    }
-}
-
-/// Opens a new file beside the final one, with a random name. So another run writes to another file, and no file that already
-/// exists is touched. A path that is not a plain file, like /dev/null, must not be replaced by one, and is opened itself.
-fn open(path: &Path) -> io::Result<(File, PathBuf)> {
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Ok((File::create(path)?, path.to_owned()));
-    }
-    let mut number = std::process::id();
-    loop {
-        let mut part = path.as_os_str().to_owned();
-        part.push(format!(".{number}.part"));
-        match File::create_new(&part) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-            created => return Ok((created?, part.into())),
-        }
-    }
-}
-
-fn failed(path: &Path) -> impl Fn(io::Error) -> Failure {
-    move |source| Failure::Write {
-        path: path.to_owned(),
-        source,
-    }
-}
 
 const CREDITS: [&str; 12] = [
     "order_id",
@@ -159,7 +64,7 @@ fn write_credit<W: Write>(
         }
     }
     let counted = decision.not_counted.is_none();
-    let linked = world.rules_at(order.placed_at).settings.link;
+    let linked = world.rules_for(order).settings.link;
     let reason = reason(decision.not_counted, decision.credit.is_some(), linked);
     csv.write_field(decision.amount.in_currency(order.currency))?;
     csv.write_field(order.currency.code())?;
@@ -192,66 +97,4 @@ pub(crate) fn write_explanations(
         to.write_all(b"\n")?;
     }
     Ok(())
-}
-
-/// The rows that could not be used: they are counted, and written to the file that `--rejects` names.
-#[derive(Debug)]
-pub(crate) struct Rejects {
-    csv: Option<csv::Writer<Output>>,
-    rejected: RejectedRow,
-}
-
-/// How many rows were rejected.
-#[derive(Debug, Default)]
-pub(crate) struct RejectedRow {
-    pub(crate) rows: u64,
-    pub(crate) by_code: BTreeMap<String, u64>,
-}
-
-impl Rejects {
-    /// Begins the file, if `path` names one.
-    pub(crate) fn new(path: Option<&Path>) -> Result<Self, Failure> {
-        let csv = match path {
-            None => None,
-            Some(path) => {
-                let mut csv = csv::Writer::from_writer(Output::create(path)?);
-                csv.write_record(["file", "line", "code", "detail"])
-                    .map_err(|error| failed(path)(error.into()))?;
-                Some(csv)
-            }
-        };
-        Ok(Self {
-            csv,
-            rejected: RejectedRow::default(),
-        })
-    }
-
-    /// Takes in a rejected row of a file.
-    pub(crate) fn add(
-        &mut self,
-        file: &Path,
-        line: u64,
-        problem: &RecordProblem,
-    ) -> Result<(), Failure> {
-        let code = problem.code.text();
-        if let Some(csv) = &mut self.csv {
-            let (file, line) = (file.to_string_lossy(), line.to_string());
-            csv.write_record([&*file, &line, &code, &problem.detail])
-                .map_err(|error| failed(&csv.get_ref().path)(error.into()))?;
-        }
-        self.rejected.rows += 1;
-        *self.rejected.by_code.entry(code).or_default() += 1;
-        Ok(())
-    }
-
-    /// Completes the file.
-    pub(crate) fn finish(self) -> Result<RejectedRow, Failure> {
-        if let Some(mut csv) = self.csv {
-            csv.flush().map_err(failed(&csv.get_ref().path))?;
-            if let Ok(output) = csv.into_inner() {
-                output.finish()?;
-            }
-        }
-        Ok(self.rejected)
-    }
 }

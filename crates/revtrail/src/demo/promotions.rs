@@ -82,8 +82,8 @@ pub(super) async fn load(
         assigned.push(json!({"assignment_id": format!("{WARMERS}/{customer}"), "promotion_id": WARMERS, "customer_id": customer,
             "tier_id": tier, "segment": if regular { "regular" } else { "occasional" }, "assigned_at": at}));
     }
-    let entry = |told: &Record<'_>| {
-        Assignment::read(told, acceptance_window).map(PromotionRecord::Assigned)
+    let entry = |submitted: &Record<'_>| {
+        Assignment::read(submitted, acceptance_window).map(PromotionRecord::Assigned)
     };
     take_in(market, &assigned, entry, now).await?;
 
@@ -112,14 +112,16 @@ pub(super) async fn load(
             }
         }
     }
-    let entry = |told: &Record<'_>| {
-        Redemption::read(told, acceptance_window).map(PromotionRecord::Redeemed)
+    let entry = |submitted: &Record<'_>| {
+        Redemption::read(submitted, acceptance_window).map(PromotionRecord::Redeemed)
     };
     take_in(market, &redeemed, entry, now).await?;
     for id in taken_back {
-        let told = json!({"rollback_id": format!("{id}/back"), "reason": "the order was refunded"})
-            .to_string();
-        let rollback = Record::from_json(&told).and_then(|told| Rollback::read(&told));
+        let submitted =
+            json!({"rollback_id": format!("{id}/back"), "reason": "the order was refunded"})
+                .to_string();
+        let rollback =
+            Record::from_json(&submitted).and_then(|submitted| Rollback::read(&submitted));
         let redemption = RedemptionId::new(&id).map_err(refused)?;
         market
             .redemptions()
@@ -160,11 +162,11 @@ async fn make(
     let id = PromotionId::new(id).map_err(refused)?;
     let body = body.to_string();
     let record = Record::from_json(&body).map_err(wrong)?;
-    let told = PromotionInput::read(id.clone(), &record, now)
+    let submitted = PromotionInput::read(id.clone(), &record, now)
         .map_err(|bad| refused(format!("{bad:?}")))?;
     let (_, promotion) = market
         .promotions()
-        .put_promotion(&id, &told, BY, now)
+        .put_promotion(&id, &submitted, BY, now)
         .await?;
     let mut new = Vec::new();
     for code in codes {
@@ -188,7 +190,7 @@ async fn take_in(
         let mut arrivals = Vec::new();
         for record in some {
             let text = record.to_string();
-            let entry = Record::from_json(&text).and_then(|told| entry(&told));
+            let entry = Record::from_json(&text).and_then(|submitted| entry(&submitted));
             arrivals.push(Arrival {
                 entry: entry.map_err(wrong)?,
                 source: None,

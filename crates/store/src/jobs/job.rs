@@ -3,6 +3,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::reach::Reattribution;
+use revtrail_core::figures::fold::FOLD_VERSION;
 use revtrail_core::value::id::{CustomerId, MarketplaceId, PromotionId};
 use revtrail_core::value::money::{Currency, Money, Sums};
 use revtrail_core::value::time::Instant;
@@ -11,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::purchases::RowPlace;
 use crate::market::{Market, TRIES_MAX};
 use crate::random::random_hex;
+use crate::table::attributes::{DATA, VERSION, meta, progress};
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
-use crate::table::item::{Item, NewItem, data, expired, number, text};
+use crate::table::item::{Item, NewItem, data, expired, number, sk, version};
 use crate::table::keys;
 use crate::table::write::{Transacted, Write};
 
@@ -213,18 +215,16 @@ pub struct Progress {
     pub differences: i64,
 }
 
-const MOVED_PREFIX: &str = "moved_";
-
 impl Progress {
     /// The counts, by the names of their attributes.
     fn counts(&self) -> [(&'static str, i64); 6] {
         [
-            ("customers", self.customers),
-            ("orders", self.orders),
-            ("credits_changed", self.credits_changed),
-            ("parked", self.parked),
-            ("checked", self.checked),
-            ("differences", self.differences),
+            (progress::CUSTOMERS, self.customers),
+            (progress::ORDERS, self.orders),
+            (progress::CREDITS_CHANGED, self.credits_changed),
+            (progress::PARKED, self.parked),
+            (progress::CHECKED, self.checked),
+            (progress::DIFFERENCES, self.differences),
         ]
     }
 
@@ -233,17 +233,17 @@ impl Progress {
         let count = |name| number(item, name).unwrap_or(0);
         let moved = |(name, value): (&String, &AttributeValue)| -> Option<(Currency, Money)> {
             let amount = serde_json::Value::String(value.as_n().ok()?.clone());
-            let currency = Currency::parse(name.strip_prefix(MOVED_PREFIX)?)?;
+            let currency = progress::moved_currency(name)?;
             Some((currency, serde_json::from_value(amount).ok()?))
         };
         Self {
-            customers: count("customers"),
-            orders: count("orders"),
-            credits_changed: count("credits_changed"),
+            customers: count(progress::CUSTOMERS),
+            orders: count(progress::ORDERS),
+            credits_changed: count(progress::CREDITS_CHANGED),
             revenue_moved: item.iter().filter_map(moved).collect(),
-            parked: count("parked"),
-            checked: count("checked"),
-            differences: count("differences"),
+            parked: count(progress::PARKED),
+            checked: count(progress::CHECKED),
+            differences: count(progress::DIFFERENCES),
         }
     }
 
@@ -253,12 +253,7 @@ impl Progress {
             .counts()
             .map(|(name, n)| (name.to_owned(), n.to_string()));
         let moved = self.revenue_moved.iter();
-        let moved = moved.map(|(currency, sum)| {
-            (
-                format!("{MOVED_PREFIX}{}", currency.code()),
-                sum.to_string(),
-            )
-        });
+        let moved = moved.map(|(currency, sum)| (progress::moved(currency), sum.to_string()));
         let one_more = (one_more.to_owned(), "1".to_owned());
         let all = counts
             .into_iter()
@@ -293,7 +288,7 @@ impl Market {
 impl Jobs<'_> {
     fn job_item(self, job: &Job) -> NewItem {
         NewItem::at(&keys::job(&self.market.id, &job.job_id))
-            .number("v", 0)
+            .number(VERSION, 0)
             .data(job)
     }
 
@@ -302,6 +297,25 @@ impl Jobs<'_> {
         self.market
             .store
             .put_write(self.job_item(job), Some(Condition::absent()))
+    }
+
+    /// Asks, once, for a fold of everybody if some customers may have been folded by an older version. Until then the daily
+    /// aggregates hold what the stored contributions say, whatever version made them, so each fold takes away what was added.
+    /// True if this call asked.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn reattribute_all_outdated(self, now: Instant) -> Result<bool, StoreError> {
+        let job = Job::new(Work::ReattributeAll { after: None }, None, 0, 0, now);
+        let outdated = Condition::absent_or_less(meta::FOLD_VERSION, FOLD_VERSION);
+        let writes = vec![
+            self.put_job(&job),
+            self.market.raise_fold_version(Some(outdated)),
+        ];
+        Ok(matches!(
+            self.market.store.transact(writes).await?,
+            Transacted::Done
+        ))
     }
 
     /// Writes a job that folds some customers. Their list is written first, so that no job is without its list.
@@ -402,7 +416,7 @@ impl Jobs<'_> {
             .store
             .update(
                 &key,
-                "SET d = :d ADD v :one",
+                &format!("SET {DATA} = :d ADD {VERSION} :one"),
                 values,
                 Some(Condition::present()),
             )
@@ -421,15 +435,15 @@ impl Jobs<'_> {
         found: &Progress,
         rest: Work,
     ) -> Result<bool, StoreError> {
-        let condition = Condition::equals("v", AttributeValue::N(job.version.to_string()));
+        let condition = Condition::equals(VERSION, AttributeValue::N(job.version.to_string()));
         job.work = rest;
         let data = AttributeValue::S(serde_json::to_string(job)?);
-        let (addition, counts) = found.addition("v");
+        let (addition, counts) = found.addition(VERSION);
         let mut values = vec![(":d", data)];
         values.extend(counts.iter().map(|(name, n)| (name.as_str(), n.clone())));
         let (key, update) = (
             keys::job(&self.market.id, &job.job_id),
-            format!("SET d = :d {addition}"),
+            format!("SET {DATA} = :d {addition}"),
         );
         job.version += 1;
         self.market
@@ -440,7 +454,7 @@ impl Jobs<'_> {
 
     /// A write that counts what the folds of a job moved. If the job is done, the write fails, and its transaction with it.
     pub(crate) fn count_write(self, job: &Job, progress: &Progress) -> Write {
-        let (expression, values) = progress.addition("v");
+        let (expression, values) = progress.addition(VERSION);
         let values = values
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()));
@@ -460,7 +474,7 @@ impl Jobs<'_> {
         if *progress == Progress::default() {
             return Ok(());
         }
-        let (expression, values) = progress.addition("v");
+        let (expression, values) = progress.addition(VERSION);
         let values = values
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()));
@@ -489,8 +503,8 @@ impl Jobs<'_> {
             let Some(item) = self.market.store.get(&key, true).await? else {
                 return Ok(());
             };
-            let version = number(&item, "v").unwrap_or(0).to_string();
-            let condition = Condition::equals("v", AttributeValue::N(version));
+            let version = version(&item).to_string();
+            let condition = Condition::equals(VERSION, AttributeValue::N(version));
             let mut writes = vec![self.market.store.delete_write(&key, Some(condition))];
             if let Some(run_id) = job.run_id.as_ref().filter(|_| !runless) {
                 writes.push(self.market.runs().add_to_run(run_id, &Progress::of(&item)));
@@ -501,9 +515,7 @@ impl Jobs<'_> {
                 Transacted::Cancelled(faults) => runless = faults.get(1) == Some(&Fault::Condition),
             }
         }
-        Err(StoreError::Contended {
-            op: "ending a unit",
-        })
+        Err(StoreError::Contended { op: "ending a job" })
     }
 
     /// The lists of some jobs after a place in the walk through all lists, and the next place; `None` if the walk is over.
@@ -528,7 +540,7 @@ impl Jobs<'_> {
                 Some(LISTS_AT_ONCE),
             )
             .await?;
-        let list = |item: &Item| Ok((text(item, "sk").to_owned(), data(item)?));
+        let list = |item: &Item| Ok((sk(item).to_owned(), data(item)?));
         let lists = items.iter().filter(|item| !expired(item, now)).map(list);
         let shards = place.shards + usize::from(next.is_none());
         let place = ListPlace {
@@ -566,8 +578,8 @@ impl ListPlace {
 
 fn read_job(item: &Item) -> Result<Job, StoreError> {
     Ok(Job {
-        job_id: text(item, "sk").to_owned(),
-        version: number(item, "v").unwrap_or(0),
+        job_id: sk(item).to_owned(),
+        version: version(item),
         ..data(item)?
     })
 }

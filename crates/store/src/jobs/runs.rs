@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::jobs::job::{Job, Progress};
 use crate::market::Market;
-use crate::market::once::{Marker, Once};
+use crate::market::once::{CallRecord, Once};
 use crate::random::random_hex;
+use crate::table::attributes::run as attributes;
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, NewItem, data, expired, number, text};
+use crate::table::item::{Item, NewItem, data, expired, number, sk, text};
 use crate::table::keys;
 use crate::table::write::{Transacted, Write};
 
@@ -103,32 +104,32 @@ pub fn new_run_id(now: Instant) -> String {
 fn read_run(item: &Item) -> Result<Run, StoreError> {
     let count = |name| number(item, name).unwrap_or(0);
     let fixed: Fixed = data(item)?;
-    let state = match text(item, "run_state") {
+    let state = match text(item, attributes::STATE) {
         "done" => RunState::Done,
         "failed" => RunState::Failed,
         _ => RunState::Running,
     };
-    let verifying = item.contains_key("verifying");
+    let verifying = item.contains_key(attributes::VERIFYING);
     let moved = Progress::of(item);
     let verify = verifying.then_some(Verified {
         checked: moved.checked,
         differences: moved.differences,
     });
     Ok(Run {
-        run_id: text(item, "sk").to_owned(),
+        run_id: sk(item).to_owned(),
         state,
         started_at: fixed.started_at,
-        finished_at: Instant::parse(text(item, "finished_at")).ok(),
-        jobs: count("units"),
-        jobs_done: count("units_done"),
+        finished_at: Instant::parse(text(item, attributes::FINISHED_AT)).ok(),
+        jobs: count(attributes::JOBS),
+        jobs_done: count(attributes::JOBS_DONE),
         customers: moved.customers,
         orders: moved.orders,
         credits_changed: moved.credits_changed,
         revenue_moved: moved.revenue_moved,
         parked: moved.parked,
-        errors: count("run_errors"),
+        errors: count(attributes::ERRORS),
         verify,
-        planned_at: Instant::parse(text(item, "planned_at")).ok(),
+        planned_at: Instant::parse(text(item, attributes::PLANNED_AT)).ok(),
         verify_next: fixed.verify.filter(|_| !verifying),
     })
 }
@@ -165,7 +166,7 @@ impl Runs<'_> {
         }
     }
 
-    /// The same, with a name from [`new_run_id`] and with the marker of the call that asks for the run. False if nothing was put
+    /// The same, with a name from [`new_run_id`] and with the record of the call that asks for the run. False if nothing was put
     /// on record, because the same call arrived before.
     ///
     /// # Errors
@@ -174,7 +175,7 @@ impl Runs<'_> {
         self,
         run_id: &str,
         verify: Option<Sample>,
-        once: Option<(&Once, &Marker)>,
+        once: Option<(&Once, &CallRecord)>,
         now: Instant,
     ) -> Result<bool, StoreError> {
         let gone_at = now.plus_ms(self.market.retention.keep_ms());
@@ -184,14 +185,14 @@ impl Runs<'_> {
         };
         let item = NewItem::at(&keys::run(&self.market.id, run_id))
             .data(&fixed)
-            .text("run_state", "running")
+            .text(attributes::STATE, "running")
             .expires(gone_at);
         let open = NewItem::at(&keys::open_run(&self.market.id, run_id)).expires(gone_at);
         let mut writes = vec![
             self.market.store.put_write(item, Some(Condition::absent())),
             self.market.store.put_write(open, None),
         ];
-        writes.extend(once.map(|(once, marker)| self.market.store.marker_write(once, marker)));
+        writes.extend(once.map(|(once, record)| self.market.store.call_record_write(once, record)));
         Ok(matches!(
             self.market.store.transact(writes).await?,
             Transacted::Done
@@ -209,7 +210,7 @@ impl Runs<'_> {
             .store
             .query(&open, &Range::All, Reading::STRONG)
             .await?;
-        let key = |item: &Item| keys::run(&self.market.id, text(item, "sk"));
+        let key = |item: &Item| keys::run(&self.market.id, sk(item));
         let keys: Vec<_> = open.iter().map(key).collect();
         let items = self.market.store.get_all(&keys, true).await?;
         let mut runs: Vec<Run> = items.iter().map(read_run).collect::<Result<_, _>>()?;
@@ -269,7 +270,8 @@ impl Runs<'_> {
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn plans(self, run_id: &str, jobs: i64) -> Result<(), StoreError> {
         let jobs = vec![(":u", AttributeValue::N(jobs.to_string()))];
-        self.update_run(run_id, "ADD units :u", jobs).await
+        let more = format!("ADD {} :u", attributes::JOBS);
+        self.update_run(run_id, &more, jobs).await
     }
 
     /// Records that everything that a run must do is stored in jobs.
@@ -278,7 +280,8 @@ impl Runs<'_> {
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn planned(self, run_id: &str, now: Instant) -> Result<(), StoreError> {
         let now = vec![(":t", AttributeValue::S(now.to_string()))];
-        self.update_run(run_id, "SET planned_at = :t", now).await
+        let planned = format!("SET {} = :t", attributes::PLANNED_AT);
+        self.update_run(run_id, &planned, now).await
     }
 
     /// Records that something went wrong in a run.
@@ -287,7 +290,8 @@ impl Runs<'_> {
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn run_met_error(self, run_id: &str) -> Result<(), StoreError> {
         let one = vec![(":u", AttributeValue::N("1".to_owned()))];
-        self.update_run(run_id, "ADD run_errors :u", one).await
+        let more = format!("ADD {} :u", attributes::ERRORS);
+        self.update_run(run_id, &more, one).await
     }
 
     /// Records how a run ended.
@@ -309,7 +313,8 @@ impl Runs<'_> {
             (":s", AttributeValue::S(state.to_owned())),
             (":t", AttributeValue::S(now.to_string())),
         ];
-        self.update_run(run_id, "SET run_state = :s, finished_at = :t", values)
+        let (state, at) = (attributes::STATE, attributes::FINISHED_AT);
+        self.update_run(run_id, &format!("SET {state} = :s, {at} = :t"), values)
             .await?;
         self.market
             .store
@@ -326,11 +331,12 @@ impl Runs<'_> {
             (":t", AttributeValue::Bool(true)),
             (":u", AttributeValue::N("1".to_owned())),
         ];
+        let (verifying, jobs) = (attributes::VERIFYING, attributes::JOBS);
         let record = self.market.store.update_write(
             &keys::run(&self.market.id, run_id),
-            "SET verifying = :t ADD units :u",
+            &format!("SET {verifying} = :t ADD {jobs} :u"),
             values,
-            Some(Condition::without("verifying")),
+            Some(Condition::without(verifying)),
         );
         let writes = vec![self.market.jobs().put_job(job), record];
         Ok(matches!(
@@ -341,7 +347,7 @@ impl Runs<'_> {
 
     /// A write that adds what a job moved to its run. The run must be on record.
     pub(crate) fn add_to_run(self, run_id: &str, moved: &Progress) -> Write {
-        let (expression, values) = moved.addition("units_done");
+        let (expression, values) = moved.addition(attributes::JOBS_DONE);
         let values = values
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()));

@@ -13,10 +13,11 @@ use crate::jobs::job::{Job, Progress};
 use crate::ledger::daily::{AggregateCache, FAILURES_MAX};
 use crate::market::Market;
 use crate::market::settings::RulesSeen;
+use crate::table::attributes::{VERSION, root};
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
-use crate::table::item::{Item, NewItem, data, number, text, unreadable};
-use crate::table::keys;
+use crate::table::item::{Item, NewItem, data, sk, text, unreadable, version};
+use crate::table::keys::{self, CustomerItem};
 use crate::table::write::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted, Write};
 
 /// The length of a month's name, like 2026-11.
@@ -55,7 +56,7 @@ struct StoredPart {
 /// Which item stores a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ChangePosition {
-    Head,
+    Root,
     /// The day is in a chunk with the other days of its month.
     Month,
     /// The day is in a chunk of its own: it is large, and a month of such days would not fit into one item.
@@ -72,15 +73,15 @@ struct Days(BTreeMap<Day, DayPart>);
 impl StoredContribution {
     /// Takes in the root or a chunk.
     pub(crate) fn take(&mut self, item: &Item) -> Result<(), StoreError> {
-        let place = match text(item, "sk").strip_prefix(keys::CHUNK_PREFIX) {
-            None => ChangePosition::Head,
-            Some(name) if name.len() == MONTH_BYTES => ChangePosition::Month,
-            Some(_) => ChangePosition::Day,
+        let place = match keys::customer_item(sk(item)) {
+            Some(CustomerItem::Chunk(name)) if name.len() == MONTH_BYTES => ChangePosition::Month,
+            Some(CustomerItem::Chunk(_)) => ChangePosition::Day,
+            _ => ChangePosition::Root,
         };
-        if place == ChangePosition::Head {
-            self.version = number(item, "v").unwrap_or(0);
-            text(item, "u").clone_into(&mut self.job_id);
-            self.runs = match text(item, "r") {
+        if place == ChangePosition::Root {
+            self.version = version(item);
+            text(item, root::JOB).clone_into(&mut self.job_id);
+            self.runs = match text(item, root::RUNS) {
                 "" => Vec::new(),
                 runs => serde_json::from_str(runs).map_err(|why| unreadable(item, why))?,
             };
@@ -403,9 +404,9 @@ impl Contributions<'_> {
     ) -> Vec<Write> {
         let gone_at = now.plus_ms(self.market.retention.keep_ms());
         let root = NewItem::at(&keys::root(&self.market.id, customer))
-            .number("v", new.version)
-            .text("u", &*new.job_id)
-            .json("r", &new.runs)
+            .number(VERSION, new.version)
+            .text(root::JOB, &*new.job_id)
+            .json(root::RUNS, &new.runs)
             .data(&new.root())
             .expires(gone_at);
         let mut writes = vec![
@@ -450,7 +451,7 @@ impl StoredContribution {
     fn root(&self) -> BTreeMap<&Day, &DayPart> {
         self.days
             .iter()
-            .filter(|(_, stored)| stored.place == ChangePosition::Head)
+            .filter(|(_, stored)| stored.place == ChangePosition::Root)
             .map(|(day, stored)| (day, &stored.part))
             .collect()
     }
@@ -459,7 +460,7 @@ impl StoredContribution {
         let mut chunks: BTreeMap<String, BTreeMap<&Day, &DayPart>> = BTreeMap::new();
         for (day, stored) in &self.days {
             let name = match stored.place {
-                ChangePosition::Head => continue,
+                ChangePosition::Root => continue,
                 ChangePosition::Month => day.to_string()[..MONTH_BYTES].to_owned(),
                 ChangePosition::Day => day.to_string(),
             };
@@ -471,7 +472,7 @@ impl StoredContribution {
     fn apply(&mut self, change: &DayChange) {
         let stored = self.days.entry(change.day()).or_insert_with(|| StoredPart {
             part: DayPart::default(),
-            place: ChangePosition::Head,
+            place: ChangePosition::Root,
         });
         match change {
             DayChange::Gauges(_, counters) => stored.part.counters.clone_from(counters),
@@ -496,12 +497,12 @@ impl StoredContribution {
     fn tidy(&mut self, first_folded: Day) {
         let forgotten_before = first_folded.minus(LEAVING_DAYS);
         self.days
-            .retain(|day, stored| *day >= forgotten_before || stored.place != ChangePosition::Head);
+            .retain(|day, stored| *day >= forgotten_before || stored.place != ChangePosition::Root);
         let bytes = |part: &DayPart| serde_json::to_string(part).map_or(0, |text| text.len() + 14);
         let mut total = 0;
         for stored in self.days.values_mut() {
             match stored.place {
-                ChangePosition::Head => total += bytes(&stored.part),
+                ChangePosition::Root => total += bytes(&stored.part),
                 ChangePosition::Month if bytes(&stored.part) > ALONE_BYTES_MIN => {
                     stored.place = ChangePosition::Day
                 }
@@ -513,11 +514,11 @@ impl StoredContribution {
         }
         let mut kept = 0;
         for stored in self.days.values_mut().rev() {
-            if stored.place == ChangePosition::Head {
+            if stored.place == ChangePosition::Root {
                 let size = bytes(&stored.part);
                 kept += size;
                 stored.place = match (kept <= ROOT_BYTES_KEPT, size > ALONE_BYTES_MIN) {
-                    (true, _) => ChangePosition::Head,
+                    (true, _) => ChangePosition::Root,
                     (false, false) => ChangePosition::Month,
                     (false, true) => ChangePosition::Day,
                 };
@@ -645,13 +646,19 @@ impl Progress {
             };
             let earned = |line: &Option<Box<OrderLine>>| {
                 line.as_ref()
-                    .filter(|line| line.credit.is_some() && line.not_counted.is_none())
-                    .map(|line| (line.currency, line.amount))
+                    .filter(|line| {
+                        line.figures.credit.is_some() && line.figures.not_counted.is_none()
+                    })
+                    .map(|line| (line.figures.currency, line.figures.amount))
             };
             let credit = |line: &Option<Box<OrderLine>>| {
                 let line = line.as_ref()?;
-                let credit = line.credit.clone()?;
-                Some((credit, line.amount, line.not_counted.is_none()))
+                let credit = line.figures.credit.clone()?;
+                Some((
+                    credit,
+                    line.figures.amount,
+                    line.figures.not_counted.is_none(),
+                ))
             };
             self.credits_changed += i64::from(credit(old) != credit(new));
             let left = earned(old).map(|(currency, amount)| (currency, -amount));

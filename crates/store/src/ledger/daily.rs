@@ -10,10 +10,11 @@ use revtrail_core::value::time::{DAY_MS, Day, Instant};
 
 use crate::ledger::intake::IntakeMarker;
 use crate::market::{Market, TRIES_MAX};
+use crate::table::attributes::{VERSION, aggregate};
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
-use crate::table::item::{Item, NewItem, data, expired, item_bytes, number, text, unreadable};
+use crate::table::item::{Item, NewItem, data, expired, item_bytes, sk, text, unreadable, version};
 use crate::table::keys;
 use crate::table::write::{TRANSACTION_ITEMS_MAX, Transacted, Write};
 
@@ -151,11 +152,11 @@ impl Daily<'_> {
     /// A write that replaces a daily aggregate, under the version that was read.
     fn put_aggregate(self, shard: u8, day: Day, stored: &StoredAggregate) -> Write {
         let mut item = NewItem::at(&keys::aggregate(&self.market.id, shard, day))
-            .number("v", stored.version + 1)
+            .number(VERSION, stored.version + 1)
             .packed(&stored.aggregate)
             .expires(self.unseen_at(day));
         if !stored.merged.is_empty() {
-            item = item.json("m", &stored.merged);
+            item = item.json(aggregate::MERGED, &stored.merged);
         }
         self.market
             .store
@@ -290,7 +291,7 @@ impl Daily<'_> {
                     failures += 1;
                     if failures > FAILURES_MAX {
                         return Err(StoreError::Contended {
-                            op: "absorbing notes",
+                            op: "absorbing intake markers",
                         });
                     }
                     Self::aggregates_at_fault(cache, &differences, &faults[before..]);
@@ -384,19 +385,19 @@ impl Daily<'_> {
             reading = Reading::STRONG;
         }
         Err(StoreError::Contended {
-            op: "reading sheets",
+            op: "reading daily aggregates",
         })
     }
 }
 
 fn read_aggregate(item: &Item) -> Result<(Day, StoredAggregate), StoreError> {
-    let day = Day::parse(text(item, "sk")).ok_or_else(|| unreadable(item, "its key is no day"))?;
-    let merged = match text(item, "m") {
+    let day = Day::parse(sk(item)).ok_or_else(|| unreadable(item, "its key is no day"))?;
+    let merged = match text(item, aggregate::MERGED) {
         "" => Merged::new(),
         merged => serde_json::from_str(merged).map_err(|why| unreadable(item, why))?,
     };
     let stored = StoredAggregate {
-        version: number(item, "v").unwrap_or(0),
+        version: version(item),
         merged,
         aggregate: data(item)?,
     };

@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::contribution::StoredContribution;
 use crate::market::Market;
+use crate::table::attributes::DATA;
 use crate::table::client::{PutOutcome, Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, NewItem, data, expired, item_bytes, text, unreadable};
-use crate::table::keys;
+use crate::table::item::{Item, NewItem, data, expired, item_bytes, pk, sk, text, unreadable};
+use crate::table::keys::{self, CustomerItem};
 
 /// How storing an event ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,9 +190,10 @@ impl Facts<'_> {
 
     /// An event as it is stored.
     pub(crate) fn event_at(self, item: &Item, of: &CustomerId) -> Result<Event, StoreError> {
-        let id = &text(item, "sk")[keys::EVENT_PREFIX.len()..];
-        let id = EventId::new(id).map_err(|why| unreadable(item, why))?;
-        Ok(data::<EventItem>(item)?.event(id, of.clone()))
+        match keys::customer_item(sk(item)) {
+            Some(CustomerItem::Event(id)) => read_event(item, id, of),
+            _ => Err(unreadable(item, "it is no event")),
+        }
     }
 
     /// Stores a copy of an order, if it supersedes the stored copy. [`Facts::order_pointer`] says whose order it is.
@@ -210,18 +212,18 @@ impl Facts<'_> {
         let standing = order.standing();
         let key = keys::order(&self.market.id, &order.customer_id, &order.order_id);
         let item = NewItem::at(&key)
-            .text("d", standing.clone())
+            .text(DATA, standing.clone())
             .expires(self.gone_at(order.placed_at));
         Ok(
             match self
                 .market
                 .store
-                .put(item, Some(Condition::absent_or_less("d", &standing)))
+                .put(item, Some(Condition::absent_or_less(DATA, &standing)))
                 .await?
             {
                 PutOutcome::Done(None) => OrderOutcome::Stored,
                 PutOutcome::Done(Some(_)) => OrderOutcome::Newer,
-                PutOutcome::Refused(current) if text(&current, "d") == standing => {
+                PutOutcome::Refused(current) if text(&current, DATA) == standing => {
                     OrderOutcome::Duplicate
                 }
                 PutOutcome::Refused(_) => OrderOutcome::Older,
@@ -355,28 +357,29 @@ impl Facts<'_> {
 
 impl CustomerFacts {
     fn take(&mut self, item: &Item, id: &CustomerId, now: Instant) -> Result<(), StoreError> {
-        let sk = text(item, "sk");
-        if sk == keys::ROOT || sk.starts_with(keys::CHUNK_PREFIX) {
-            self.stored.take(item)?;
-        } else if expired(item, now) {
+        match keys::customer_item(sk(item)) {
+            Some(CustomerItem::Root | CustomerItem::Chunk(_)) => self.stored.take(item)?,
             // The table deletes the item days late, but readers ignore it now.
-        } else if let Some(event) = sk.strip_prefix(keys::EVENT_PREFIX) {
-            let event_id = EventId::new(event).map_err(|why| unreadable(item, why))?;
-            self.events
-                .push(data::<EventItem>(item)?.event(event_id, id.clone()));
-        } else if sk.starts_with(keys::ORDER_PREFIX) {
-            self.orders.push(read_order(item)?);
+            _ if expired(item, now) => {}
+            Some(CustomerItem::Event(event)) => self.events.push(read_event(item, event, id)?),
+            Some(CustomerItem::Order(_)) => self.orders.push(read_order(item)?),
+            None => {}
         }
         Ok(())
     }
 }
 
+fn read_event(item: &Item, id: &str, of: &CustomerId) -> Result<Event, StoreError> {
+    let id = EventId::new(id).map_err(|why| unreadable(item, why))?;
+    Ok(data::<EventItem>(item)?.event(id, of.clone()))
+}
+
 /// An order as it is stored: a copy as it was sent, in the partition of the customer whom the order belongs to.
 pub(crate) fn read_order(item: &Item) -> Result<Order, StoreError> {
-    let sent = Order::from_standing(text(item, "d"));
+    let sent = Order::from_standing(text(item, DATA));
     let sent = sent.ok_or_else(|| unreadable(item, "it is no order"))?;
-    let customer = keys::customer_of(text(item, "pk"))
-        .ok_or_else(|| unreadable(item, "it lies with no customer"))?;
+    let customer =
+        keys::customer_of(pk(item)).ok_or_else(|| unreadable(item, "it lies with no customer"))?;
     let customer = CustomerId::new(customer).map_err(|why| unreadable(item, why))?;
     Ok(sent.of_customer(&customer))
 }

@@ -16,7 +16,7 @@ use crate::market::campaigns::{Observed, merge_observed};
 use crate::random::random_hex;
 use crate::table::client::{Range, Reading};
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, NewItem, data, text};
+use crate::table::item::{Item, NewItem, data, sk};
 use crate::table::keys::{self, MARKER_SHARDS};
 use revtrail_core::attribution::reach::Reattribution;
 
@@ -161,7 +161,7 @@ impl IntakeMarkers<'_> {
             .await?;
         let marker = |item: &Item| {
             Ok(IntakeMarker {
-                call: text(item, "sk").to_owned(),
+                call: sk(item).to_owned(),
                 ..data(item)?
             })
         };
@@ -180,14 +180,14 @@ impl IntakeMarkers<'_> {
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn observed_of_campaigns(self) -> Result<Vec<Observed>, StoreError> {
         let shards = (0..MARKER_SHARDS).map(|shard| async move {
-            let (mut told, mut next) = (Vec::new(), None);
+            let (mut observed, mut next) = (Vec::new(), None);
             loop {
                 let (markers, after) = self.markers_of_shard(shard, next, None).await?;
                 let more = markers.into_iter().flat_map(|marker| marker.campaigns);
-                told = merge_observed(told.into_iter().chain(more));
+                observed = merge_observed(observed.into_iter().chain(more));
                 next = after;
                 if next.is_none() {
-                    return Ok::<_, StoreError>(told);
+                    return Ok::<_, StoreError>(observed);
                 }
             }
         });

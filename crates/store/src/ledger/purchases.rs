@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::market::Market;
 use crate::table::client::{Range, Reading};
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, NewItem, data, expired, text};
+use crate::table::item::{Item, NewItem, data, expired, sk};
 use crate::table::keys;
 use crate::table::write::Write;
 use revtrail_core::attribution::reach::Reattribution;
@@ -69,7 +69,11 @@ impl<'m> Purchases<'m> {
     }
 
     pub(crate) fn row_key(self, day: Day, line: &OrderLine) -> keys::Key {
-        let campaign = line.credit.as_ref().map(|credit| &credit.campaign_id);
+        let campaign = line
+            .figures
+            .credit
+            .as_ref()
+            .map(|credit| &credit.campaign_id);
         keys::purchase(
             &self.market.id,
             campaign,
@@ -134,7 +138,7 @@ impl<'m> Purchases<'m> {
                 limit,
             )
             .await?;
-        let row = |item: &Item| Ok((text(item, "sk").to_owned(), data(item)?));
+        let row = |item: &Item| Ok((sk(item).to_owned(), data(item)?));
         let rows = items
             .iter()
             .filter(|item| !expired(item, now))

@@ -5,8 +5,9 @@ use revtrail_core::value::time::{DAY_MS, Instant, Retention};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::market::once::{Marker, Once};
+use crate::market::once::{CallRecord, Once};
 use crate::random::{hex, random_hex};
+use crate::table::attributes::{DATA, retention as attributes};
 use crate::table::client::{PutOutcome, Range, Reading, Store};
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
@@ -145,10 +146,10 @@ impl Store {
         retention: Retention,
     ) -> Result<Result<(), OtherRetention>, StoreError> {
         let given = retention.ms() / DAY_MS;
-        let item = NewItem::at(&keys::retention()).number("days", given);
+        let item = NewItem::at(&keys::retention()).number(attributes::DAYS, given);
         let current = match self.put(item, Some(Condition::absent())).await? {
             PutOutcome::Done(_) => given,
-            PutOutcome::Refused(current) => number(&current, "days").unwrap_or(given),
+            PutOutcome::Refused(current) => number(&current, attributes::DAYS).unwrap_or(given),
         };
         let same = current == given;
         Ok(same.then_some(()).ok_or(OtherRetention { current, given }))
@@ -189,7 +190,7 @@ impl Store {
         }
     }
 
-    /// Puts a key on record, with only a hash of its secret, with the marker of the call that makes the key, and only if the key
+    /// Puts a key on record, with only a hash of its secret, with the record of the call that makes the key, and only if the key
     /// of `by` still has its right. So a key that is revoked while it makes another one makes none.
     ///
     /// # Errors
@@ -198,7 +199,7 @@ impl Store {
         &self,
         key: &AccessKey,
         secret: &str,
-        once: Option<(&Once, &Marker)>,
+        once: Option<(&Once, &CallRecord)>,
         by: Option<&KeyRight<'_>>,
     ) -> Result<KeyPut, StoreError> {
         let hash = key_hash(secret);
@@ -209,7 +210,7 @@ impl Store {
             NewItem::at(&keys::access_key(&hash)).data(key),
             Some(Condition::absent()),
         ));
-        writes.extend(once.map(|(once, marker)| self.marker_write(once, marker)));
+        writes.extend(once.map(|(once, record)| self.call_record_write(once, record)));
         for marketplace in &key.marketplaces {
             let listed = NewItem::at(&keys::listed_key(marketplace, &key.key_id))
                 .data(&ListedKey { hash: hash.clone() });
@@ -263,7 +264,7 @@ impl Store {
         let mut writes = vec![self.delete_write(&listed, None)];
         if let Some(item) = self.get(&at, true).await? {
             let mut key: AccessKey = data(&item)?;
-            let stood = item.get("d").cloned().map(|d| Condition::equals("d", d));
+            let stood = item.get(DATA).cloned().map(|d| Condition::equals(DATA, d));
             key.marketplaces.retain(|id| id != marketplace);
             writes.push(if key.marketplaces.is_empty() {
                 self.delete_write(&at, stood)
@@ -318,8 +319,10 @@ impl Store {
         let item = NewItem::at(&keys::marketplace(&marketplace.marketplace_id)).data(marketplace);
         match self.put(item, Some(Condition::present())).await? {
             PutOutcome::Done(_) => Ok(()),
-            PutOutcome::Refused(_) => Err(StoreError::Contended {
-                op: "renaming a marketplace",
+            // No marketplace is ever deleted, so it never existed, and the same call would end the same.
+            PutOutcome::Refused(_) => Err(StoreError::Refused {
+                op: "PutItem",
+                source: format!("there is no marketplace {}", marketplace.marketplace_id).into(),
             }),
         }
     }

@@ -10,6 +10,7 @@ use revtrail_core::value::time::Instant;
 
 use super::{Market, TRIES_MAX};
 use crate::jobs::job::{Job, Work};
+use crate::table::attributes::DATA;
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
@@ -74,7 +75,7 @@ impl Campaigns<'_> {
             let campaign = campaigns
                 .entry(id.clone())
                 .or_insert_with(|| Campaign::named_by_id(id.clone()));
-            seen.tell(campaign);
+            seen.add_to(campaign);
         }
         Ok(Catalog::new(campaigns.into_values().collect()))
     }
@@ -99,28 +100,31 @@ impl Campaigns<'_> {
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn put_campaign(
         self,
-        told: &Campaign,
+        submitted: &Campaign,
         now: Instant,
     ) -> Result<(bool, Campaign), StoreError> {
-        let change = |_: Option<&Campaign>| Ok::<_, Infallible>(told.clone());
-        match self.tell_campaign(&told.campaign_id, change, now).await? {
+        let change = |_: Option<&Campaign>| Ok::<_, Infallible>(submitted.clone());
+        match self
+            .submit_campaign(&submitted.campaign_id, change, now)
+            .await?
+        {
             Ok(changed) => Ok(changed),
             Err(never) => match never {},
         }
     }
 
-    /// Does the same with what `tell` makes of the current campaign.
+    /// Does the same with what `submit` makes of the current campaign.
     ///
     /// # Errors
-    /// As every call of the table; the inner error is that of `tell`.
-    pub async fn tell_campaign<E>(
+    /// As every call of the table; the inner error is that of `submit`.
+    pub async fn submit_campaign<E>(
         self,
         id: &CampaignId,
-        tell: impl Fn(Option<&Campaign>) -> Result<Campaign, E>,
+        submit: impl Fn(Option<&Campaign>) -> Result<Campaign, E>,
         now: Instant,
     ) -> Result<Result<(bool, Campaign), E>, StoreError> {
         let change = |current: Option<&Campaign>| {
-            let mut campaign = tell(current)?;
+            let mut campaign = submit(current)?;
             if let Some(current) = current {
                 campaign.first_event_at = current.first_event_at;
                 campaign.channels.clone_from(&current.channels);
@@ -140,7 +144,7 @@ impl Campaigns<'_> {
             let mut campaign = current
                 .cloned()
                 .unwrap_or_else(|| Campaign::named_by_id(seen.campaign_id.clone()));
-            seen.tell(&mut campaign);
+            seen.add_to(&mut campaign);
             Ok::<_, Infallible>(campaign)
         };
         self.change_campaign(&seen.campaign_id, change, now)
@@ -165,8 +169,8 @@ impl Campaigns<'_> {
             if current.as_ref() == Some(&campaign) {
                 return Ok(Ok((false, campaign)));
             }
-            let condition = match item.and_then(|mut item| item.remove("d")) {
-                Some(d) => Condition::equals("d", d),
+            let condition = match item.and_then(|mut item| item.remove(DATA)) {
+                Some(d) => Condition::equals(DATA, d),
                 None => Condition::absent(),
             };
             let mut writes = vec![
@@ -221,13 +225,13 @@ impl Observed {
     /// True if the catalog already has all of this.
     pub fn is_known(&self, catalog: &Catalog) -> bool {
         catalog.get(&self.campaign_id).is_some_and(|campaign| {
-            let mut told = campaign.clone();
-            self.tell(&mut told);
-            told == *campaign
+            let mut more = campaign.clone();
+            self.add_to(&mut more);
+            more == *campaign
         })
     }
 
-    fn tell(&self, campaign: &mut Campaign) {
+    fn add_to(&self, campaign: &mut Campaign) {
         for (&channel, &at) in &self.first_at {
             campaign.observe(at, channel);
         }

@@ -1,8 +1,8 @@
 //! Calls that name themselves by an `Idempotency-Key`: what such a call makes is made once, and for a day the first answer is
 //! given again.
 //!
-//! What is made in one transaction has its marker in that transaction. What takes several transactions has its marker before the
-//! first of them. Everything random follows from the marker's seed, so whoever goes on makes the same and nothing more. A marker
+//! What is made in one transaction has its record in that transaction. What takes several transactions has its record before the
+//! first of them. Everything random follows from the record's seed, so whoever goes on makes the same and nothing more. A record
 //! holds no secret: a secret that is part of the answer is derived from the seed again.
 
 use revtrail_core::value::id::MarketplaceId;
@@ -34,7 +34,7 @@ pub struct Once {
 
 /// What is remembered of a call that named itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Marker {
+pub struct CallRecord {
     /// The hash of the body of the first call.
     body: String,
     /// When the first call arrived.
@@ -45,8 +45,8 @@ pub struct Marker {
     pub answer: Option<Value>,
 }
 
-impl Marker {
-    /// The marker of a first call.
+impl CallRecord {
+    /// The record of a first call.
     pub fn new(once: &Once, now: Instant) -> Self {
         Self {
             body: once.body.clone(),
@@ -56,7 +56,7 @@ impl Marker {
         }
     }
 
-    /// The same marker, with its answer.
+    /// The same record, with its answer.
     pub fn answered(self, answer: Value) -> Self {
         Self {
             answer: Some(answer),
@@ -71,7 +71,7 @@ pub enum Met {
     /// The name is new.
     New,
     /// The same call was made before, or is being made.
-    Same(Marker),
+    Same(CallRecord),
     /// The name belongs to a call with another body.
     Other,
 }
@@ -84,37 +84,37 @@ impl Store {
     pub async fn met(&self, once: &Once, now: Instant) -> Result<Met, StoreError> {
         let key = keys::once(&once.marketplace, &once.name);
         let item = self.get(&key, true).await?;
-        let marker: Option<Marker> = item
+        let record: Option<CallRecord> = item
             .filter(|item| !expired(item, now))
             .map(|item| data(&item))
             .transpose()?;
-        Ok(match marker {
+        Ok(match record {
             None => Met::New,
-            Some(marker) if marker.body == once.body => Met::Same(marker),
+            Some(record) if record.body == once.body => Met::Same(record),
             Some(_) => Met::Other,
         })
     }
 
-    fn marker(once: &Once, marker: &Marker) -> NewItem {
+    fn call_record(once: &Once, record: &CallRecord) -> NewItem {
         NewItem::at(&keys::once(&once.marketplace, &once.name))
-            .data(marker)
-            .expires(marker.begun_at.plus_ms(REMEMBERED_MS))
+            .data(record)
+            .expires(record.begun_at.plus_ms(REMEMBERED_MS))
     }
 
-    /// A write of the marker, for the transaction that makes the thing. The transaction is cancelled if the same call arrived
+    /// A write of the record, for the transaction that makes the thing. The transaction is cancelled if the same call arrived
     /// before.
-    pub(crate) fn marker_write(&self, once: &Once, marker: &Marker) -> Write {
-        let new = Condition::absent_or_expired(marker.begun_at);
-        self.put_write(Self::marker(once, marker), Some(new))
+    pub(crate) fn call_record_write(&self, once: &Once, record: &CallRecord) -> Write {
+        let new = Condition::absent_or_expired(record.begun_at);
+        self.put_write(Self::call_record(once, record), Some(new))
     }
 
     /// Remembers a call before it makes anything. False if the same call arrived before.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn begin(&self, once: &Once, marker: &Marker) -> Result<bool, StoreError> {
-        let new = Condition::absent_or_expired(marker.begun_at);
-        let put = self.put(Self::marker(once, marker), Some(new)).await?;
+    pub async fn begin(&self, once: &Once, record: &CallRecord) -> Result<bool, StoreError> {
+        let new = Condition::absent_or_expired(record.begun_at);
+        let put = self.put(Self::call_record(once, record), Some(new)).await?;
         Ok(matches!(put, PutOutcome::Done(_)))
     }
 
@@ -122,8 +122,10 @@ impl Store {
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn end(&self, once: &Once, marker: &Marker) -> Result<(), StoreError> {
-        self.put(Self::marker(once, marker), None).await.map(drop)
+    pub async fn end(&self, once: &Once, record: &CallRecord) -> Result<(), StoreError> {
+        self.put(Self::call_record(once, record), None)
+            .await
+            .map(drop)
     }
 
     /// Forgets a call that failed to make its thing, so that the next call of that name makes it anew.

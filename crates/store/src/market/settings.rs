@@ -7,10 +7,11 @@ use revtrail_core::value::time::Instant;
 
 use super::{Market, TRIES_MAX};
 use crate::jobs::job::{Job, Work};
+use crate::table::attributes::{VERSION, meta as attributes};
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
-use crate::table::item::{NewItem, data, number};
+use crate::table::item::{self, NewItem, data};
 use crate::table::keys;
 use crate::table::write::{Transacted, Write};
 
@@ -71,7 +72,7 @@ impl SettingsVersions<'_> {
             .await?;
         Ok(RulesSeen {
             shard,
-            version: item.and_then(|item| number(&item, "v")).unwrap_or(0),
+            version: item.as_ref().map_or(0, item::version),
         })
     }
 
@@ -82,7 +83,7 @@ impl SettingsVersions<'_> {
             .map(|shard| {
                 self.market.store.update_write(
                     &keys::rules(&self.market.id, shard),
-                    "ADD v :one",
+                    &format!("ADD {VERSION} :one"),
                     one(),
                     None,
                 )
@@ -180,7 +181,7 @@ impl SettingsVersions<'_> {
                     now,
                 )));
                 let in_force = version.saved_at.plus_ms(1).to_string();
-                let settled = Condition::absent_or_less("settled_to", &in_force);
+                let settled = Condition::absent_or_less(attributes::SETTLED_TO, &in_force);
                 writes.push(
                     self.market
                         .store
@@ -189,7 +190,7 @@ impl SettingsVersions<'_> {
             } else {
                 writes.push(self.market.store.check_write(
                     &keys::meta(&self.market.id),
-                    Condition::without("has_orders"),
+                    Condition::without(attributes::HAS_ORDERS),
                 ));
                 for old in versions.all().iter().filter(|old| !old.replaced) {
                     writes.push(self.put_version(

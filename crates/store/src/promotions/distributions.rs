@@ -15,12 +15,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::market::Market;
-use crate::promotions::redeem::{TRIES_MAX, backoff};
 use crate::random::hex;
+use crate::table::attributes::{figures, meta};
 use crate::table::change::Changes;
 use crate::table::client::{Range, Reading};
+use crate::table::contention::{TRIES_MAX, backoff};
 use crate::table::fault::StoreError;
-use crate::table::item::{data, expired, number, text};
+use crate::table::item::{data, expired, pk, version};
 use crate::table::keys::{self, promotion_shard_of};
 use crate::table::write::Transacted;
 
@@ -104,7 +105,7 @@ impl Distributions<'_> {
             .await?;
         let mut known: BTreeMap<String, BTreeSet<Coded>> = BTreeMap::new();
         for item in markers.iter().filter(|item| !expired(item, now)) {
-            known.insert(text(item, "pk").to_owned(), data(item)?);
+            known.insert(pk(item).to_owned(), data(item)?);
         }
         let moves = messages.iter().map(|(message, events)| {
             let codes = known.remove(&keys::message(&self.market.id, message).pk);
@@ -148,12 +149,12 @@ impl Distributions<'_> {
                 item.as_ref().map(data).transpose()?.unwrap_or_default();
             codes.extend(submitted.iter().cloned());
             let mut changes = Changes::default();
-            let version = item.as_ref().and_then(|item| number(item, "v"));
+            let version = item.as_ref().map_or(0, version);
             changes
                 .at(&key)
                 .data(&codes)
                 .expires(self.last_gone(events))
-                .next_version(version.unwrap_or(0));
+                .next_version(version);
             match self
                 .market
                 .store
@@ -217,12 +218,12 @@ impl Distributions<'_> {
             }
             let expires = self.last_gone(events);
             let mut changes = Changes::default();
-            let version = item.as_ref().and_then(|item| number(item, "v"));
+            let version = item.as_ref().map_or(0, version);
             changes
                 .at(&key)
                 .data(&distribution)
                 .expires(expires)
-                .next_version(version.unwrap_or(0));
+                .next_version(version);
             // The message keeps its place in the list, by the event that came in first, as long as its latest known event is
             // kept.
             let listed =
@@ -234,7 +235,10 @@ impl Distributions<'_> {
             let (was, is) = (state(current.as_ref()), state(Some(&distribution)));
             let total =
                 keys::promotion_total(&self.market.id, promotion_shard_of(&name), promotion);
-            for (state, attribute) in [("delivered", "md"), ("failed", "mf")] {
+            for (state, attribute) in [
+                ("delivered", figures::DELIVERED),
+                ("failed", figures::NOT_DELIVERED),
+            ] {
                 let n = i64::from(is == state) - i64::from(was == state);
                 changes.at(&total).add(attribute, n);
             }
@@ -282,10 +286,8 @@ impl Distributions<'_> {
     async fn mark_coded(self) -> Result<(), StoreError> {
         let values = vec![(":a", AttributeValue::Bool(true))];
         let key = keys::meta(&self.market.id);
-        let marked = self
-            .market
-            .store
-            .update(&key, "SET coded = :a", values, None);
+        let set = format!("SET {} = :a", meta::CODED);
+        let marked = self.market.store.update(&key, &set, values, None);
         marked.await.map(drop)
     }
 }

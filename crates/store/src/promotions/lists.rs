@@ -14,11 +14,12 @@ use serde::de::DeserializeOwned;
 use crate::ledger::facts::Pointer;
 use crate::market::Market;
 use crate::promotions::distributions::Distribution;
-use crate::promotions::redeem::{AssignmentFact, RedemptionFact, id_of, voucher_state};
+use crate::promotions::records::{AssignmentFact, RedemptionFact, voucher_state};
+use crate::table::attributes::redemptions_in;
 use crate::table::client::{Range, Reading, last};
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, data, expired, number, text};
-use crate::table::keys::{self, Key, PROMOTION_SHARDS};
+use crate::table::item::{Item, data, expired, number, pk, sk};
+use crate::table::keys::{self, Key, PROMOTION_SHARDS, QuarantineEntry};
 
 /// Which part of a list to read.
 #[derive(Debug, Clone)]
@@ -102,7 +103,7 @@ pub type Placed<T> = (String, T);
 
 /// What entries of a list point at, with the places of the entries.
 fn placed<T>(entries: &[Item], of: impl Fn(&Item) -> Option<T>) -> Vec<Placed<T>> {
-    let one = |entry| Some((text(entry, "sk").to_owned(), of(entry)?));
+    let one = |entry| Some((sk(entry).to_owned(), of(entry)?));
     entries.iter().filter_map(one).collect()
 }
 
@@ -187,9 +188,9 @@ impl Lists<'_> {
         };
         let shards = try_join_all(shards.into_iter().map(shard)).await?;
         let mut items: Vec<Item> = shards.into_iter().flatten().collect();
-        items.retain(|item| part.after.as_deref() != Some(text(item, "sk")));
+        items.retain(|item| part.after.as_deref() != Some(sk(item)));
         items.sort_by(|a, b| {
-            let order = text(a, "sk").cmp(text(b, "sk"));
+            let order = sk(a).cmp(sk(b));
             if part.newest_first {
                 order.reverse()
             } else {
@@ -199,7 +200,7 @@ impl Lists<'_> {
         let more = items.len() > part.limit;
         items.truncate(part.limit);
         let next = items.last().filter(|_| more);
-        let next = next.map(|last| text(last, "sk").to_owned());
+        let next = next.map(|last| sk(last).to_owned());
         Ok((items, next))
     }
 
@@ -235,23 +236,12 @@ impl Lists<'_> {
         let (items, next) = self
             .listed(promotion, keys::REDEMPTIONS_PREFIX, after, limit)
             .await?;
-        Ok((self.redemptions_at(&items, now).await?, next))
-    }
-
-    /// The redemptions that entries of a list point at by the last part of their keys, in the order of the entries.
-    async fn redemptions_at(
-        self,
-        entries: &[Item],
-        now: Instant,
-    ) -> Result<Vec<Placed<RedemptionFact>>, StoreError> {
         let key = |entry: &Item| {
-            let id = text(entry, "sk").splitn(3, '/').nth(2)?;
-            Some(keys::redemption(
-                &self.market.id,
-                &id_of::<RedemptionId>(id)?,
-            ))
+            let id = RedemptionId::new(keys::listed_id(sk(entry))?).ok()?;
+            Some(keys::redemption(&self.market.id, &id))
         };
-        self.redemption_facts(&placed(entries, key), now).await
+        let facts = self.redemption_facts(&placed(&items, key), now).await?;
+        Ok((facts, next))
     }
 
     /// The redemptions of some keys, in the order of the keys, with the flags that hold now. Expired ones are left out.
@@ -340,11 +330,8 @@ impl Lists<'_> {
             .listed(promotion, keys::PUBLICATIONS_PREFIX, after, limit)
             .await?;
         let key = |entry: &Item| {
-            let id = text(entry, "sk").splitn(3, '/').nth(2)?;
-            Some(keys::assignment(
-                &self.market.id,
-                &id_of::<AssignmentId>(id)?,
-            ))
+            let id = AssignmentId::new(keys::listed_id(sk(entry))?).ok()?;
+            Some(keys::assignment(&self.market.id, &id))
         };
         Ok((self.facts_at(&placed(&items, key), now).await?, next))
     }
@@ -364,7 +351,7 @@ impl Lists<'_> {
             .listed(promotion, keys::DISTRIBUTIONS_PREFIX, after, limit)
             .await?;
         let key = |entry: &Item| {
-            let message = text(entry, "sk").splitn(3, '/').nth(2)?;
+            let message = keys::listed_id(sk(entry))?;
             Some(keys::distribution(&self.market.id, promotion, message))
         };
         Ok((self.facts_at(&placed(&items, key), now).await?, next))
@@ -390,9 +377,13 @@ impl Lists<'_> {
             limit,
         };
         let (items, next) = self.merged(shards.collect(), &part).await?;
-        let facts = self.redemptions_at(&items, now).await?;
+        let key = |item: &Item| {
+            let (_, id) = keys::feed_entry(sk(item))?;
+            Some(keys::redemption(&self.market.id, &id))
+        };
+        let facts = self.redemption_facts(&placed(&items, key), now).await?;
         let entry = |(place, fact): Placed<RedemptionFact>| {
-            let at = Instant::parse(place.split('/').next()?).ok()?;
+            let (at, _) = keys::feed_entry(&place)?;
             Some((place, (at, fact)))
         };
         Ok((facts.into_iter().filter_map(entry).collect(), next))
@@ -429,7 +420,7 @@ impl Lists<'_> {
         let facts = placed(entries, |entry| self.waiting_fact(entry));
         let facts = self.items_at(&facts, now).await?;
         let read = |(place, item): &Placed<Item>| {
-            let waiting = if keys::is_assignment(&self.market.id, text(item, "pk")) {
+            let waiting = if keys::is_assignment(&self.market.id, pk(item)) {
                 Waiting::Assignment(data(item)?)
             } else {
                 Waiting::Redemption(data(item)?)
@@ -441,12 +432,10 @@ impl Lists<'_> {
 
     /// The key of the fact that an entry of the quarantine points at.
     fn waiting_fact(self, entry: &Item) -> Option<Key> {
-        let mut parts = text(entry, "sk").splitn(4, '/').skip(2);
-        let (what, id) = (parts.next()?, parts.next()?);
-        match what {
-            "a" => Some(keys::assignment(&self.market.id, &id_of(id)?)),
-            _ => Some(keys::redemption(&self.market.id, &id_of(id)?)),
-        }
+        Some(match keys::quarantine_entry(sk(entry))? {
+            QuarantineEntry::Assignment(id) => keys::assignment(&self.market.id, &id),
+            QuarantineEntry::Redemption(id) => keys::redemption(&self.market.id, &id),
+        })
     }
 
     /// All redemptions of a customer, latest first.
@@ -494,13 +483,13 @@ impl Lists<'_> {
         let mut sum = RedemptionsIn::default();
         let shards = try_join_all((0..PROMOTION_SHARDS).map(shard)).await?;
         let items = shards.iter().flatten();
-        for item in items.filter(|item| *text(item, "sk") < *to.to_string()) {
+        for item in items.filter(|item| *sk(item) < *to.to_string()) {
             let n = |attribute| number(item, attribute).unwrap_or(0);
-            sum.received += n("rc");
-            sum.duplicates += n("du");
-            sum.matched += n("ma");
-            sum.quarantined += n("qu");
-            sum.rejected += n("rj");
+            sum.received += n(redemptions_in::RECEIVED);
+            sum.duplicates += n(redemptions_in::DUPLICATES);
+            sum.matched += n(redemptions_in::MATCHED);
+            sum.quarantined += n(redemptions_in::QUARANTINED);
+            sum.rejected += n(redemptions_in::REJECTED);
         }
         Ok(sum)
     }

@@ -4,17 +4,18 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join;
 use revtrail_core::attribution::order::Order;
 use revtrail_core::promotion::result::adds;
-use revtrail_core::value::id::OrderId;
+use revtrail_core::value::id::{OrderId, PromotionId};
 use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::{DAY_MS, Instant};
 use serde::{Deserialize, Serialize};
 
-use super::redeem::{TRIES_MAX, backoff, id_of};
 use crate::market::Market;
+use crate::table::attributes::{DATA, figures};
 use crate::table::change::Changes;
 use crate::table::client::{Range, Reading};
+use crate::table::contention::{TRIES_MAX, backoff};
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, data, number, text};
+use crate::table::item::{Item, data, sk, version};
 use crate::table::keys::{self, Key, promotion_shard_of};
 use crate::table::write::Transacted;
 
@@ -54,7 +55,7 @@ impl OrderLinks<'_> {
             .store
             .query(&pk, &Range::All, Reading::STRONG)
             .await?;
-        for order in items.iter().filter_map(|item| id_of(text(item, "sk"))) {
+        for order in items.iter().filter_map(|item| OrderId::new(sk(item)).ok()) {
             self.settle_order(&order, now).await?;
         }
         Ok(())
@@ -74,8 +75,8 @@ impl OrderLinks<'_> {
                 .store
                 .query(&pk, &Range::All, Reading::STRONG)
                 .await?;
-            let is_link = |item: &Item| text(item, "sk").starts_with(keys::LINK_PREFIX);
-            let links: Vec<Item> = items.into_iter().filter(is_link).collect();
+            let link = |item: Item| Some((keys::link_promotion(sk(&item))?, item));
+            let links: Vec<(PromotionId, Item)> = items.into_iter().filter_map(link).collect();
             if links.is_empty() {
                 return Ok(());
             }
@@ -88,12 +89,9 @@ impl OrderLinks<'_> {
                 return Ok(());
             };
             let mut changes = Changes::default();
-            for item in &links {
+            for (promotion, item) in &links {
                 let before: Link = data(item)?;
                 let adds = adds(&current, &versions).filter(|_| before.named > 0);
-                let Some(promotion) = id_of(&text(item, "sk")[keys::LINK_PREFIX.len()..]) else {
-                    continue;
-                };
                 if before.adds != adds && changes.len() < LINKS_AT_ONCE {
                     let after = Link {
                         adds,
@@ -101,9 +99,9 @@ impl OrderLinks<'_> {
                     };
                     add_link(
                         &mut changes,
-                        &keys::order_link(&self.market.id, order, &promotion),
-                        &keys::promotion_total(&self.market.id, shard, &promotion),
-                        number(item, "v").unwrap_or(0),
+                        &keys::order_link(&self.market.id, order, promotion),
+                        &keys::promotion_total(&self.market.id, shard, promotion),
+                        version(item),
                         &before,
                         &after,
                     );
@@ -115,7 +113,7 @@ impl OrderLinks<'_> {
             remember_ahead(self.market, &current, now, &mut changes);
             changes
                 .at(&keys::order(&self.market.id, &current.customer_id, order))
-                .require("d", Some(AttributeValue::S(current.standing())));
+                .require(DATA, Some(AttributeValue::S(current.standing())));
             match self
                 .market
                 .store
@@ -145,12 +143,12 @@ pub(crate) fn add_link(
     changes.at(key).data(after).next_version(version);
     let total = changes.at(total);
     if let Some((currency, amount)) = before.adds {
-        total.add(&format!("o:{currency}"), -amount);
+        total.add(&figures::Amount::Orders(currency).name(), -amount);
     }
     if let Some((currency, amount)) = after.adds {
-        total.add(&format!("o:{currency}"), amount);
+        total.add(&figures::Amount::Orders(currency).name(), amount);
     }
-    total.add("n", 1);
+    total.add(figures::MOVES, 1);
 }
 
 /// Remembers an order that is ahead of the clock, because settings that are saved before its time decide whether it counts.

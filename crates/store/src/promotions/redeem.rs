@@ -8,32 +8,30 @@
 mod limits;
 mod load;
 mod plan;
+mod request;
 mod write;
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join;
-use revtrail_core::attribution::settings::Versions;
-use revtrail_core::promotion::account::Use;
-use revtrail_core::promotion::redemption::{
-    Assignment, Flag, Outcome, Redemption, Refusal, Rollback,
-};
+use revtrail_core::promotion::redemption::{Redemption, Rollback};
 use revtrail_core::record::{Code, RecordProblem};
 use revtrail_core::value::id::{PromotionId, RedemptionId};
-use revtrail_core::value::money::{Currency, Money};
-use revtrail_core::value::time::{Day, Instant};
-use serde::{Deserialize, Serialize};
+use revtrail_core::value::time::Instant;
 
 use self::load::{PoolOf, Subject, TransactionPlan};
-pub(crate) use self::load::{StoredVoucher, voucher_state};
+pub use self::request::{Arrival, PromotionRecord, Redeemed, RolledBack, Taken};
+use self::request::{Done, PromotionRequest};
 use crate::jobs::job::RedemptionPlace;
 use crate::market::Market;
 use crate::promotions::lists::Waiting;
+use crate::promotions::records::{RedemptionFact, day_of};
+use crate::table::attributes::redemptions_in;
 use crate::table::client::{Range, Reading};
+use crate::table::contention::{TRIES_MAX, backoff};
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, data, expired};
+use crate::table::item::{data, expired};
 use crate::table::keys::{self, Key, promotion_shard_of};
 use crate::table::write::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted, Write};
 
@@ -41,269 +39,6 @@ use crate::table::write::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transact
 const CHUNK: usize = 11;
 /// How many redemptions are counted anew between two looks at the clock.
 const RECOMPUTED_AT_ONCE: usize = 100;
-/// The update that adds to the counts of the redemptions that came in.
-const COUNT: &str = "ADD rc :rc, du :du, rj :rj";
-/// How often a chunk that meets others is read and planned again.
-pub(crate) const TRIES_MAX: usize = 100;
-
-/// A record that comes in.
-#[derive(Debug, Clone)]
-pub enum PromotionRecord {
-    /// An assignment: a customer got an offer.
-    Assigned(Assignment),
-    /// A redemption, as it was reported: a customer acted on an offer.
-    Redeemed(Redemption),
-}
-
-/// A record, and where it came from. The same record from the same source gets the same answer again, so that a batch that died
-/// counts its rows as it did before.
-#[derive(Debug, Clone)]
-pub struct Arrival {
-    /// The record that came in.
-    pub entry: PromotionRecord,
-    /// The source, like a batch and a line; `None` if the record came through a call.
-    pub source: Option<String>,
-}
-
-/// What became of a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
-    /// The record is a new fact.
-    Accepted,
-    /// The same record came in before.
-    Duplicate,
-    /// The record is a new fact that waits for its promotion.
-    Quarantined,
-    /// The record was not taken in, and why: `conflict`, `before_tracking`.
-    Rejected(RecordProblem),
-}
-
-/// How a redeem ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Redeemed {
-    /// One use was taken.
-    Success,
-    /// No use was taken, and why.
-    Refused(Refusal),
-    /// There is a redemption with this id that says something else.
-    Conflict,
-    /// There is no such promotion.
-    NoPromotion,
-    /// The redeem was not taken in, and why: a reward without a currency, `before_tracking`.
-    Rejected(RecordProblem),
-}
-
-/// How a rollback ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RolledBack {
-    /// The redemption is taken back, by this call or by the same rollback before.
-    Done,
-    /// There is no such redemption.
-    Unknown,
-    /// The redemption was no success.
-    NotASuccess,
-    /// Another rollback took the redemption back.
-    Already,
-    /// The rollback of this id, which took the redemption back, says something else.
-    Conflict,
-}
-
-/// How a redemption came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Way {
-    /// The redemption happened elsewhere and was reported.
-    Reported,
-    /// The redemption was asked for here.
-    Redeem,
-}
-
-/// A redemption as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RedemptionFact {
-    /// The redemption as its sender submitted it.
-    #[serde(rename = "told")]
-    pub submitted: Redemption,
-    /// When the redemption happened.
-    pub at: Instant,
-    /// When the redemption came in.
-    pub arrived_at: Instant,
-    /// How the redemption came in.
-    pub way: Way,
-    /// Why the redemption was refused; `None` if it was not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refusal: Option<Refusal>,
-    /// In the stored fact, the limits that were too low when the redemption came in (older versions stored more); in a list, all
-    /// flags.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub flags: BTreeSet<Flag>,
-    /// What the redemption cost: what a success took of the budget and of the result, and what its rollback gives back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reward: Option<(Money, Currency)>,
-    /// The rollback that took the redemption back, and when that happened.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rolled_back: Option<(Rollback, Instant)>,
-    /// Present while the redemption waits for its promotion. If the promotion exists, this says why the redemption still waits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waits: Option<Waits>,
-    /// True if the redemption is counted but is in no promotion account, because its customer's account was full.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    loose: bool,
-    /// The source of the redemption.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    source: Option<String>,
-    /// The sources of the redemptions that this one replaced in quarantine.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    earlier: Vec<String>,
-}
-
-/// An assignment as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AssignmentFact {
-    /// The assignment as its sender submitted it.
-    #[serde(rename = "told")]
-    pub submitted: Assignment,
-    /// When the assignment happened.
-    pub at: Instant,
-    /// When the assignment came in.
-    pub arrived_at: Instant,
-    /// Present while the assignment waits for its promotion.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waits: Option<Waits>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    source: Option<String>,
-    /// The sources of the assignments that this one replaced in quarantine.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    earlier: Vec<String>,
-}
-
-impl AssignmentFact {
-    /// What a copy is compared with. An assignment that waits counts as submitted with its time, even if that is the time of its
-    /// arrival.
-    fn as_submitted(&self) -> Cow<'_, Assignment> {
-        match self.waits {
-            None => Cow::Borrowed(&self.submitted),
-            Some(_) => Cow::Owned(Assignment {
-                assigned_at: Some(self.at),
-                ..self.submitted.clone()
-            }),
-        }
-    }
-
-    /// The sources of the assignment and of those that it replaced.
-    fn sources(&self) -> Vec<String> {
-        self.earlier.iter().chain(&self.source).cloned().collect()
-    }
-}
-
-/// The mark of a fact that waits for its promotion.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Waits {
-    /// The place of the fact among the records of its call.
-    pub place: usize,
-    /// Why the fact is not taken in although the promotion exists.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<RecordProblem>,
-}
-
-impl RedemptionFact {
-    /// How the redemption ended; a refusal is a failure.
-    pub fn result(&self) -> Outcome {
-        match self.refusal {
-            Some(_) => Outcome::Failure,
-            None => self.submitted.result,
-        }
-    }
-
-    fn new(submitted: Redemption, way: Way, now: Instant) -> Self {
-        Self {
-            submitted,
-            at: now,
-            arrived_at: now,
-            way,
-            refusal: None,
-            flags: BTreeSet::new(),
-            reward: None,
-            rolled_back: None,
-            waits: None,
-            loose: false,
-            source: None,
-            earlier: Vec::new(),
-        }
-    }
-
-    /// What a report of the redemption would say. A refused redeem is a failure with its reason. A redemption that waits counts
-    /// as submitted with its time, even if that is the time of its arrival.
-    fn as_submitted(&self) -> Cow<'_, Redemption> {
-        match (self.refusal, &self.waits) {
-            (None, None) => Cow::Borrowed(&self.submitted),
-            (Some(refusal), _) => Cow::Owned(Redemption {
-                result: Outcome::Failure,
-                failure_code: Some(refusal.name().to_owned()),
-                ..self.submitted.clone()
-            }),
-            (None, Some(_)) => Cow::Owned(Redemption {
-                redeemed_at: Some(self.at),
-                ..self.submitted.clone()
-            }),
-        }
-    }
-
-    /// The sources of the redemption and of those that it replaced.
-    fn sources(&self) -> Vec<String> {
-        self.earlier.iter().chain(&self.source).cloned().collect()
-    }
-
-    fn current(&self) -> bool {
-        self.result() == Outcome::Success && self.rolled_back.is_none()
-    }
-
-    fn used(&self, versions: &Versions) -> Use {
-        Use {
-            redemption_id: self.submitted.redemption_id.clone(),
-            at: self.at,
-            day: day_of(versions, self.at),
-            voucher_code: self.submitted.voucher_code.clone(),
-            tier_id: self.submitted.tier_id.clone(),
-            assignment_id: self.submitted.assignment_id.clone(),
-            result: self.result(),
-            rolled_back: self.rolled_back.is_some(),
-        }
-    }
-}
-
-fn day_of(versions: &Versions, at: Instant) -> Day {
-    at.day(versions.at(at).settings.timezone)
-}
-
-/// One request to be planned.
-#[derive(Debug, Clone)]
-enum PromotionRequest {
-    Arrival {
-        arrival: Arrival,
-        place: usize,
-    },
-    Redeem(Redemption),
-    Rollback {
-        redemption: RedemptionId,
-        rollback: Rollback,
-    },
-    /// Takes in a record that waits.
-    Admit {
-        entry: PromotionRecord,
-        place: usize,
-    },
-    /// The settings that hold at the redemption's time changed, so its day may change, and what its order adds.
-    Redate(Redemption),
-}
-
-/// How a request ended.
-#[derive(Debug, Clone)]
-enum Done {
-    Taken(Taken),
-    Redeemed(Redeemed),
-    RolledBack(RolledBack),
-}
 
 /// Assignments, redemptions and rollbacks of one marketplace. Reached by [`Market::redemptions`].
 #[derive(Debug, Clone, Copy)]
@@ -528,10 +263,10 @@ impl<'m> Redemptions<'m> {
         if duplicates + rejected == 0 {
             return Ok(());
         }
-        let (key, values) = self.counted(duplicates, rejected, now).await?;
+        let (key, update, values) = self.counted(duplicates, rejected, now).await?;
         self.market
             .store
-            .update(&key, COUNT, values.into(), None)
+            .update(&key, &update, values, None)
             .await
             .map(drop)
     }
@@ -543,11 +278,8 @@ impl<'m> Redemptions<'m> {
         rejected: usize,
         now: Instant,
     ) -> Result<Write, StoreError> {
-        let (key, values) = self.counted(duplicates, rejected, now).await?;
-        Ok(self
-            .market
-            .store
-            .update_write(&key, COUNT, values.into(), None))
+        let (key, update, values) = self.counted(duplicates, rejected, now).await?;
+        Ok(self.market.store.update_write(&key, &update, values, None))
     }
 
     async fn counted(
@@ -555,24 +287,23 @@ impl<'m> Redemptions<'m> {
         duplicates: usize,
         rejected: usize,
         now: Instant,
-    ) -> Result<(Key, [(&'static str, AttributeValue); 3]), StoreError> {
-        let versions = self
-            .market
-            .settings()
-            .versions()
-            .await?
-            .ok_or(StoreError::Contended {
-                op: "reading settings",
-            })?;
+    ) -> Result<(Key, String, Vec<(&'static str, AttributeValue)>), StoreError> {
+        let versions = self.market.settings().versions_there().await?;
         let shard = promotion_shard_of(&now.to_string());
         let key = keys::redemptions_in_on(&self.market.id, shard, day_of(&versions, now));
+        let update = format!(
+            "ADD {} :received, {} :duplicates, {} :rejected",
+            redemptions_in::RECEIVED,
+            redemptions_in::DUPLICATES,
+            redemptions_in::REJECTED
+        );
         let count = |n: usize| AttributeValue::N(n.to_string());
-        let values = [
-            (":rc", count(duplicates + rejected)),
-            (":du", count(duplicates)),
-            (":rj", count(rejected)),
+        let values = vec![
+            (":received", count(duplicates + rejected)),
+            (":duplicates", count(duplicates)),
+            (":rejected", count(rejected)),
         ];
-        Ok((key, values))
+        Ok((key, update, values))
     }
 
     async fn do_jobs(
@@ -659,7 +390,6 @@ impl<'m> Redemptions<'m> {
         all_shards: &BTreeSet<PoolOf>,
         now: Instant,
     ) -> Result<TransactionPlan<'m>, StoreError> {
-        let mut transaction = TransactionPlan::new(self.market, shard, now);
         let mut known: Vec<Subject> = jobs.iter().filter_map(PromotionRequest::subject).collect();
         let rolled = jobs.iter().filter_map(|job| match job {
             PromotionRequest::Rollback {
@@ -672,23 +402,24 @@ impl<'m> Redemptions<'m> {
             _ => None,
         });
         let (rolled, by): (Vec<Key>, Vec<Key>) = rolled.unzip();
-        transaction.read(&[rolled.as_slice(), &by].concat()).await?;
+        let store = &self.market.store;
+        let mut items = store.get_map(&[rolled.as_slice(), &by].concat()).await?;
         // The redemption says which promotion and customer its rollback is about.
         for key in &rolled {
-            known.extend(
-                transaction
-                    .fact(key)?
-                    .map(|(fact, _)| Subject::of(&fact.submitted)),
-            );
+            let item = items.get(key).filter(|item| !expired(item, now));
+            let fact: Option<RedemptionFact> = item.map(data).transpose()?;
+            known.extend(fact.map(|fact| Subject::of(&fact.submitted)));
         }
         let mut wanted = BTreeSet::new();
         for subject in &known {
             subject.keys(self.market, shard, &mut wanted);
         }
+        wanted.retain(|key| !items.contains_key(key));
         let wanted: Vec<Key> = wanted.into_iter().collect();
-        let (_, versions) =
-            try_join(transaction.read(&wanted), self.market.settings().versions()).await?;
-        transaction.versions = versions;
+        let settings = self.market.settings();
+        let (found, versions) = try_join(store.get_map(&wanted), settings.versions_there()).await?;
+        items.extend(found);
+        let mut transaction = TransactionPlan::new(self.market, shard, now, items, versions);
         let orders: Vec<Key> = known
             .iter()
             .filter_map(|subject| {
@@ -704,25 +435,16 @@ impl<'m> Redemptions<'m> {
         transaction.read(&rest).await?;
         if !all_shards.is_empty() {
             // The root is read first, then all shards, because amounts only move from the root to shards.
-            let heads: Vec<Key> = all_shards
+            let roots: Vec<Key> = all_shards
                 .iter()
-                .map(|pool| pool.head(self.market))
+                .map(|pool| pool.root(self.market))
                 .collect();
-            transaction.read_again(&heads).await?;
+            transaction.read_again(&roots).await?;
             let shards = all_shards.iter().flat_map(|pool| pool.shards(self.market));
             transaction.read_again(&shards.collect::<Vec<_>>()).await?;
             transaction.whole = all_shards.clone();
         }
         Ok(transaction)
-    }
-}
-
-impl PromotionRecord {
-    fn name(&self) -> &str {
-        match self {
-            Self::Assigned(submitted) => submitted.assignment_id.as_str(),
-            Self::Redeemed(submitted) => submitted.redemption_id.as_str(),
-        }
     }
 }
 
@@ -738,29 +460,4 @@ fn answered_otherwise(asked: &'static str, done: Option<&Done>) -> StoreError {
 fn too_far() -> RecordProblem {
     let detail = "this customer's redemptions of the promotion name too many tiers and segments for one assignment to take them all";
     RecordProblem::of("promotion_id", Code::Conflict, detail)
-}
-
-/// Waits so that other calls can go first; the wait grows with each attempt.
-pub(crate) async fn backoff(attempt: usize) {
-    let most_ms = attempt.saturating_sub(3).min(50) as u64;
-    if most_ms == 0 {
-        return tokio::task::yield_now().await;
-    }
-    let mut dice = [0_u8; 1];
-    // Without randomness all calls wait equally long, which is slower but not wrong.
-    let _ = getrandom::fill(&mut dice);
-    let ms = 1 + u64::from(dice[0]) % most_ms;
-    tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
-}
-
-/// A numeric attribute of an item; zero if there is none.
-pub(crate) fn amount(item: Option<&Item>, attribute: &str) -> Money {
-    item.and_then(|item| item.get(attribute))
-        .and_then(|value| value.as_n().ok())
-        .and_then(|text| Money::stored(text))
-        .unwrap_or(Money::ZERO)
-}
-
-pub(crate) fn id_of<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned())).ok()
 }

@@ -10,15 +10,16 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::market::Market;
-use crate::market::once::Marker;
-use crate::promotions::LoggedChange;
+use crate::market::once::CallRecord;
 use crate::promotions::lists::{Part, Placed};
-use crate::promotions::redeem::{StoredVoucher, TRIES_MAX, amount, backoff};
+use crate::promotions::records::{LoggedChange, StoredVoucher};
 use crate::random::random_hex;
+use crate::table::attributes::{DATA, figures, voucher};
 use crate::table::change::Changes;
+use crate::table::contention::{TRIES_MAX, backoff};
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, data, number, text, unreadable};
-use crate::table::keys::{self, Key, PROMOTION_SHARDS, promotion_shard_of};
+use crate::table::item::{Item, amount, data, number, sk, unreadable};
+use crate::table::keys::{self, FiguresItem, Key, PROMOTION_SHARDS, promotion_shard_of};
 use crate::table::write::Transacted;
 
 /// How many codes one transaction has. Each is a voucher and an entry of its code, and one more item counts them.
@@ -99,14 +100,14 @@ impl<'c> Making<'c> {
         by: &'c str,
         new_to_all: bool,
         now: Instant,
-        once: Option<&Marker>,
+        once: Option<&CallRecord>,
     ) -> Self {
         Self {
             promotion,
             by,
             new_to_all,
-            now: once.map_or(now, |marker| marker.begun_at),
-            name: once.map_or_else(random_hex, |marker| marker.seed.clone()),
+            now: once.map_or(now, |record| record.begun_at),
+            name: once.map_or_else(random_hex, |record| record.seed.clone()),
             once: once.is_some(),
         }
     }
@@ -164,7 +165,7 @@ impl Vouchers<'_> {
         new: &[NewVoucher],
         by: &str,
         now: Instant,
-        once: Option<&Marker>,
+        once: Option<&CallRecord>,
     ) -> Result<Made, StoreError> {
         // If a code is given twice, the first one counts.
         let mut distinct: BTreeMap<&VoucherCode, &NewVoucher> = BTreeMap::new();
@@ -195,7 +196,7 @@ impl Vouchers<'_> {
         pattern: &Pattern,
         by: &str,
         now: Instant,
-        once: Option<&Marker>,
+        once: Option<&CallRecord>,
     ) -> Result<usize, StoreError> {
         let call = Making::new(promotion, by, true, now, once);
         let mut lot = Lot {
@@ -253,7 +254,7 @@ impl Vouchers<'_> {
                 let code_key = keys::code(&self.market.id, &voucher.code);
                 let (known, code_item) = (found.get(&key), found.get(&code_key));
                 let mut of: Vec<PromotionId> = code_item.map(data).transpose()?.unwrap_or_default();
-                if let Some(item) = known.filter(|item| item.contains_key("d")) {
+                if let Some(item) = known.filter(|item| item.contains_key(DATA)) {
                     let made: StoredVoucher = data(item)?;
                     made_before += usize::from(call.once && made.made_by == call.made_by());
                     continue;
@@ -266,24 +267,26 @@ impl Vouchers<'_> {
                     made_at: now,
                     made_by: call.made_by(),
                 };
-                let uses = known.and_then(|item| item.get("u"));
-                let change = changes.at(&key).require("d", None).data(&stored);
-                change.require("u", uses.cloned());
-                let used = amount(known, "u").whole();
+                let uses = known.and_then(|item| item.get(voucher::USES));
+                let change = changes.at(&key).require(DATA, None).data(&stored);
+                change.require(voucher::USES, uses.cloned());
+                let used = amount(known, voucher::USES).whole();
                 if let Some(limit) = stored.limit {
-                    change.number("l", limit - used);
-                    changes.at(&total).add("op", (limit - used).max(0));
+                    change.number(voucher::LEFT, limit - used);
+                    changes
+                        .at(&total)
+                        .add(figures::OPEN_USES, (limit - used).max(0));
                 } else {
-                    changes.at(&total).add("ul", 1);
+                    changes.at(&total).add(figures::UNLIMITED, 1);
                 }
-                changes.at(&total).add("v", 1);
+                changes.at(&total).add(figures::VOUCHERS, 1);
                 if !of.contains(id) {
                     of.push(id.clone());
                 }
-                let current = code_item.and_then(|item| item.get("d"));
+                let current = code_item.and_then(|item| item.get(DATA));
                 changes
                     .at(&code_key)
-                    .require("d", current.cloned())
+                    .require(DATA, current.cloned())
                     .data(&of);
                 created += 1;
             }
@@ -347,7 +350,7 @@ impl Vouchers<'_> {
             .store
             .get(&keys::voucher(&self.market.id, promotion, code), true)
             .await?;
-        let made = item.filter(|item| item.contains_key("d"));
+        let made = item.filter(|item| item.contains_key(DATA));
         let items: Vec<Item> = made.into_iter().collect();
         Ok(self.with_uses(promotion, &items).await?.pop())
     }
@@ -362,7 +365,7 @@ impl Vouchers<'_> {
         let mut shards = Vec::new();
         for item in items {
             let stored: StoredVoucher = data(item)?;
-            let code = VoucherCode::new(text(item, "sk")).map_err(|why| unreadable(item, why))?;
+            let code = VoucherCode::new(sk(item)).map_err(|why| unreadable(item, why))?;
             if stored.is_spread() {
                 let shard = |shard| keys::voucher_shard(&self.market.id, shard, promotion, &code);
                 shards.extend((0..PROMOTION_SHARDS).map(shard));
@@ -370,16 +373,18 @@ impl Vouchers<'_> {
             vouchers.push(Voucher {
                 code,
                 limit: stored.limit,
-                uses: number(item, "u").unwrap_or(0),
-                disabled: item.contains_key("x"),
-                assigned: item.contains_key("s"),
+                uses: number(item, voucher::USES).unwrap_or(0),
+                disabled: item.contains_key(voucher::DISABLED),
+                assigned: item.contains_key(voucher::ASSIGNED),
                 made_at: stored.made_at,
             });
         }
         let mut uses: BTreeMap<String, i64> = BTreeMap::new();
         for item in self.market.store.get_all(&shards, true).await? {
-            let code = text(&item, "sk").strip_prefix("v/").unwrap_or_default();
-            *uses.entry(code.to_owned()).or_default() += number(&item, "u").unwrap_or(0);
+            let Some(FiguresItem::Voucher(code)) = keys::figures_item(sk(&item)) else {
+                continue;
+            };
+            *uses.entry(code.to_owned()).or_default() += number(&item, voucher::USES).unwrap_or(0);
         }
         for voucher in &mut vouchers {
             voucher.uses += uses.get(voucher.code.as_str()).copied().unwrap_or(0);
@@ -407,7 +412,7 @@ impl Vouchers<'_> {
         };
         let (mut items, next) = self.market.lists().merged(shards.collect(), &part).await?;
         // The partition also has uses of codes that are not vouchers.
-        items.retain(|item| item.contains_key("d"));
+        items.retain(|item| item.contains_key(DATA));
         let vouchers = self.with_uses(promotion, &items).await?.into_iter();
         let placed = |voucher: Voucher| (voucher.code.as_str().to_owned(), voucher);
         Ok((vouchers.map(placed).collect(), next))
@@ -427,7 +432,7 @@ impl Vouchers<'_> {
         now: Instant,
     ) -> Result<Changed, StoreError> {
         for attempt in 0..TRIES_MAX {
-            let head = keys::voucher(&self.market.id, promotion, code);
+            let root = keys::voucher(&self.market.id, promotion, code);
             let shards = (0..PROMOTION_SHARDS)
                 .map(|shard| keys::voucher_shard(&self.market.id, shard, promotion, code));
             let shards: Vec<Key> = shards.collect();
@@ -441,13 +446,13 @@ impl Vouchers<'_> {
             {
                 return Ok(Changed::Unknown);
             }
-            let wanted = [shards.clone(), vec![head.clone()]].concat();
+            let wanted = [shards.clone(), vec![root.clone()]].concat();
             let found = self.market.store.get_map(&wanted).await?;
-            let Some(item) = found.get(&head).filter(|item| item.contains_key("d")) else {
+            let Some(item) = found.get(&root).filter(|item| item.contains_key(DATA)) else {
                 return Ok(Changed::Unknown);
             };
             let was: StoredVoucher = data(item)?;
-            let was_disabled = item.contains_key("x");
+            let was_disabled = item.contains_key(voucher::DISABLED);
             let is_disabled = disabled.unwrap_or(was_disabled);
             let is = StoredVoucher {
                 limit: limit.unwrap_or(was.limit),
@@ -459,16 +464,16 @@ impl Vouchers<'_> {
                 shards
                     .iter()
                     .map(of)
-                    .fold(of(&head), |sum, n| sum + n)
+                    .fold(of(&root), |sum, n| sum + n)
                     .whole()
             };
-            let uses = counted("u");
+            let uses = counted(voucher::USES);
             let voucher = Voucher {
                 code: code.clone(),
                 limit: is.limit,
                 uses,
                 disabled: is_disabled,
-                assigned: item.contains_key("s"),
+                assigned: item.contains_key(voucher::ASSIGNED),
                 made_at: is.made_at,
             };
             if was == is && was_disabled == is_disabled {
@@ -476,28 +481,28 @@ impl Vouchers<'_> {
             }
             // Nothing of what was read may have changed, because what is left and what was used go back into the root.
             let change = changes
-                .at(&head)
+                .at(&root)
                 .data(&is)
-                .require("u", item.get("u").cloned());
-            change.require("l", item.get("l").cloned());
-            change.number("u", uses);
+                .require(voucher::USES, item.get(voucher::USES).cloned());
+            change.require(voucher::LEFT, item.get(voucher::LEFT).cloned());
+            change.number(voucher::USES, uses);
             match is.limit {
-                Some(limit) => change.number("l", limit - uses),
-                None => change.remove("l"),
+                Some(limit) => change.number(voucher::LEFT, limit - uses),
+                None => change.remove(voucher::LEFT),
             };
             if is_disabled {
-                change.mark("x");
+                change.mark(voucher::DISABLED);
             } else {
-                change.remove("x");
+                change.remove(voucher::DISABLED);
             }
             for shard in shards.iter().filter(|_| was.is_spread()) {
                 match found.get(shard) {
                     Some(item) => changes
                         .at(shard)
-                        .require("u", item.get("u").cloned())
-                        .require("l", item.get("l").cloned())
-                        .number("u", 0)
-                        .number("l", 0),
+                        .require(voucher::USES, item.get(voucher::USES).cloned())
+                        .require(voucher::LEFT, item.get(voucher::LEFT).cloned())
+                        .number(voucher::USES, 0)
+                        .number(voucher::LEFT, 0),
                     None => changes.at(shard).require_absent(),
                 };
             }
@@ -514,8 +519,8 @@ impl Vouchers<'_> {
             let (before, after) = (open(was.limit, was_disabled), open(is.limit, is_disabled));
             changes
                 .at(&total)
-                .add("op", after.0 - before.0)
-                .add("ul", after.1 - before.1);
+                .add(figures::OPEN_USES, after.0 - before.0)
+                .add(figures::UNLIMITED, after.1 - before.1);
             for (field, before, after) in [
                 ("disabled", json!(was_disabled), json!(is_disabled)),
                 ("limit", json!(was.limit), json!(is.limit)),

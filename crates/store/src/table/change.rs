@@ -10,8 +10,9 @@ use revtrail_core::value::money::Money;
 use revtrail_core::value::time::Instant;
 use serde::Serialize;
 
+use crate::table::attributes::{COMPRESSED, DATA, PARTITION_KEY, TTL_ATTRIBUTE, VERSION};
 use crate::table::client::Store;
-use crate::table::item::{Packed, TTL_ATTRIBUTE, key_item};
+use crate::table::item::{Packed, key_item};
 use crate::table::keys::Key;
 use crate::table::write::Write;
 
@@ -80,7 +81,7 @@ impl ItemChange {
     /// Sets the item's value, as JSON text in `d`.
     pub(crate) fn data(&mut self, value: &impl Serialize) -> &mut Self {
         match serde_json::to_string(value) {
-            Ok(json) => self.set("d", AttributeValue::S(json)),
+            Ok(json) => self.set(DATA, AttributeValue::S(json)),
             Err(error) => self.not_writable(error),
         }
     }
@@ -88,10 +89,10 @@ impl ItemChange {
     /// Sets the item's value, compressed into `z` where it is large.
     pub(crate) fn packed(&mut self, value: &impl Serialize) -> &mut Self {
         match Packed::new(value) {
-            Ok(Packed::Text(json)) => self.remove("z").set("d", AttributeValue::S(json)),
+            Ok(Packed::Text(json)) => self.remove(COMPRESSED).set(DATA, AttributeValue::S(json)),
             Ok(Packed::Compressed(bytes)) => self
-                .remove("d")
-                .set("z", AttributeValue::B(Blob::new(bytes))),
+                .remove(DATA)
+                .set(COMPRESSED, AttributeValue::B(Blob::new(bytes))),
             Err(error) => self.not_writable(error),
         }
     }
@@ -133,13 +134,13 @@ impl ItemChange {
     }
 
     pub(crate) fn require_absent(&mut self) -> &mut Self {
-        self.require("pk", None)
+        self.require(PARTITION_KEY, None)
     }
 
     /// Requires that the version is the one that was read (0 where the item did not exist), and raises it by one.
     pub(crate) fn next_version(&mut self, read: i64) -> &mut Self {
         let current = (read > 0).then(|| AttributeValue::N(read.to_string()));
-        self.require("v", current).number("v", read + 1)
+        self.require(VERSION, current).number(VERSION, read + 1)
     }
 
     fn is_empty(&self) -> bool {

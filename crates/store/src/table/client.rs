@@ -12,9 +12,10 @@ use aws_sdk_dynamodb::types::{
     ReturnValue, ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TimeToLiveSpecification,
 };
 
+use super::attributes::{PARTITION_KEY, SORT_KEY, TTL_ATTRIBUTE};
 use super::condition::Condition;
 use super::fault::{StoreError, failed};
-use super::item::{Item, NewItem, TTL_ATTRIBUTE, key_item, key_of, text};
+use super::item::{Item, NewItem, key_item, key_of, sk};
 use super::keys::Key;
 use super::retry;
 
@@ -99,7 +100,7 @@ impl Store {
             .create_table()
             .table_name(&*self.table)
             .billing_mode(BillingMode::PayPerRequest);
-        for (name, kind) in [("pk", KeyType::Hash), ("sk", KeyType::Range)] {
+        for (name, kind) in [(PARTITION_KEY, KeyType::Hash), (SORT_KEY, KeyType::Range)] {
             let definition = AttributeDefinition::builder()
                 .attribute_name(name)
                 .attribute_type(ScalarAttributeType::S)
@@ -304,9 +305,11 @@ impl Store {
             .set_limit(limit)
             .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()));
         request = match range {
-            Range::All => request.key_condition_expression("pk = :pk"),
+            Range::All => request.key_condition_expression(format!("{PARTITION_KEY} = :pk")),
             Range::Between(from, to) => request
-                .key_condition_expression("pk = :pk AND sk BETWEEN :a AND :b")
+                .key_condition_expression(format!(
+                    "{PARTITION_KEY} = :pk AND {SORT_KEY} BETWEEN :a AND :b"
+                ))
                 .expression_attribute_values(":a", AttributeValue::S(from.clone()))
                 .expression_attribute_values(":b", AttributeValue::S(to.clone())),
         };
@@ -320,9 +323,7 @@ impl Store {
             .send()
             .await
             .map_err(|error| failed("Query", error))?;
-        let next = page
-            .last_evaluated_key
-            .map(|key| text(&key, "sk").to_owned());
+        let next = page.last_evaluated_key.map(|key| sk(&key).to_owned());
         Ok((page.items.unwrap_or_default(), next))
     }
 
@@ -344,7 +345,7 @@ impl Store {
         let (mut items, mut next) = page.await?;
         if items.len() > limit {
             items.truncate(limit);
-            next = items.last().map(|last| text(last, "sk").to_owned());
+            next = items.last().map(|last| sk(last).to_owned());
         }
         Ok((items, next))
     }

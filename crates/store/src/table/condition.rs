@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::value::time::Instant;
 
-use super::item::{Item, TTL_ATTRIBUTE};
+use super::attributes::{PARTITION_KEY, TTL_ATTRIBUTE, VERSION};
+use super::item::Item;
 
 /// What a write requires of the item that is stored.
 #[derive(Debug, Clone, Default)]
@@ -18,14 +19,14 @@ pub(crate) struct Condition {
 impl Condition {
     pub(crate) fn absent() -> Self {
         Self {
-            expression: "attribute_not_exists(pk)".to_owned(),
+            expression: format!("attribute_not_exists({PARTITION_KEY})"),
             ..Self::default()
         }
     }
 
     pub(crate) fn present() -> Self {
         Self {
-            expression: "attribute_exists(pk)".to_owned(),
+            expression: format!("attribute_exists({PARTITION_KEY})"),
             ..Self::default()
         }
     }
@@ -43,7 +44,7 @@ impl Condition {
         if version == 0 {
             Self::absent()
         } else {
-            Self::equals("v", AttributeValue::N(version.to_string()))
+            Self::equals(VERSION, AttributeValue::N(version.to_string()))
         }
     }
 
@@ -68,7 +69,7 @@ impl Condition {
     pub(crate) fn absent_or_expired(now: Instant) -> Self {
         let seconds = AttributeValue::N(now.ms().div_euclid(1000).to_string());
         Self {
-            expression: "attribute_not_exists(pk) OR #a <= :a".to_owned(),
+            expression: format!("attribute_not_exists({PARTITION_KEY}) OR #a <= :a"),
             names: HashMap::from([("#a".to_owned(), TTL_ATTRIBUTE.to_owned())]),
             values: Item::from([(":a".to_owned(), seconds)]),
         }

@@ -99,6 +99,14 @@ const CASES: &[(&str, &str)] = &[
         "put a -> done; put b -> done; put c -> done; page 2 -> a b; page 2 b -> c; page 2 c -> ; page -2 -> c b; page -2 b -> a",
     ),
     (
+        "all pages with a limit",
+        "all many:100 -> done; paged 40 -> 40 40 20; paged 20 -> 20 20 20 20 20 0; paged -33 -> 33 33 33 1; paged 100 -> 100 0; paged 101 -> 100",
+    ),
+    (
+        "pages of large items with a limit",
+        "fill 5 -> done; paged 2 -> 2 2 1; paged -3 -> 3 2; count -> 5",
+    ),
+    (
         "a range holds both its ends",
         "put a -> done; put b -> done; put c -> done; between a b -> a b; between aa z -> b c; between x z -> ",
     ),
@@ -108,6 +116,10 @@ const CASES: &[(&str, &str)] = &[
     ),
     ("many keys at once", "all many:100 -> done; get 250 -> 100"),
     ("more than an answer holds", "fill 60 -> done; get 60 -> 60"),
+    (
+        "a key that is asked for twice",
+        "put a -> done; twice a -> refused",
+    ),
     (
         "values that are packed",
         "pack a 100 -> 100; pack a 200000 -> 200000",
@@ -298,6 +310,14 @@ impl Place<'_> {
                         .page(&self.pk, &Range::All, reading, after, Some(limit.abs()));
                 names(&page.await.unwrap().0)
             }
+            ["paged", limit] => self.paged(limit.parse().unwrap()).await,
+            ["twice", name] => {
+                let keys = [self.key(name), self.key(name)];
+                match self.store.get_all(&keys, true).await {
+                    Ok(_) => "done".to_owned(),
+                    Err(error) => refused(&error),
+                }
+            }
             ["pages"] => {
                 let page = self
                     .store
@@ -331,6 +351,26 @@ impl Place<'_> {
                 data::<String>(&item).unwrap().len().to_string()
             }
             _ => panic!("there is no step {step}"),
+        }
+    }
+
+    /// How many items each page holds; a negative limit begins at the end.
+    async fn paged(&self, limit: i32) -> String {
+        let reading = Reading {
+            strong: true,
+            newest_first: limit < 0,
+        };
+        let (mut counts, mut after) = (Vec::new(), None);
+        loop {
+            let page = self
+                .store
+                .page(&self.pk, &Range::All, reading, after, Some(limit.abs()));
+            let (items, next) = page.await.unwrap();
+            counts.push(items.len().to_string());
+            after = next;
+            if after.is_none() {
+                return counts.join(" ");
+            }
         }
     }
 

@@ -1,7 +1,12 @@
 //! The embedded database behind the SDK's client: an HTTP client hands the requests to it in this process, without a socket.
 
+mod pages;
+mod sweep;
+mod turns;
+
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_dynamodb::Client;
@@ -13,9 +18,9 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use dynoxide::{Database, DynoxideError};
-use revtrail_core::value::time::Instant;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use serde_json::{Value, json};
+use serde_json::json;
+use turns::Turns;
 
 use crate::table::client::Store;
 use crate::table::fault::StoreError;
@@ -27,8 +32,10 @@ pub const TABLE: &str = "revtrail";
 #[derive(Clone)]
 pub struct Embedded {
     database: Database,
-    /// What SQLite opens a second time to read the content: a path, or the name of a database in memory.
+    /// What SQLite opens a second time, for what dynoxide does not offer: a path, or the name of a database in memory.
     name: String,
+    /// Every call takes its turn, so that dynoxide and the second connection never meet.
+    turns: Arc<Turns>,
 }
 
 impl std::fmt::Debug for Embedded {
@@ -211,7 +218,7 @@ impl Embedded {
         check_ours(path)?;
         let name = path.to_string_lossy().into_owned();
         match Database::new(&name) {
-            Ok(database) => Ok(Self { database, name }),
+            Ok(database) => Ok(Self::over(database, name)),
             Err(DynoxideError::SqliteError(error)) => Err(not_opened(path, &error)),
             Err(other) => Err(failed(path, other)),
         }
@@ -219,35 +226,15 @@ impl Embedded {
 
     fn open(name: String) -> Result<Self, StoreError> {
         let database = Database::new(&name).map_err(opening)?;
-        Ok(Self { database, name })
+        Ok(Self::over(database, name))
     }
 
-    /// Deletes the items whose time is over at `now`, as DynamoDB does by itself by its own clock; gives the number of deleted
-    /// items.
-    ///
-    /// # Errors
-    /// SQLite fails.
-    pub fn sweep(&self, now: Instant) -> Result<usize, StoreError> {
-        let over = json!({
-            "TableName": TABLE, "ProjectionExpression": "pk, sk", "FilterExpression": "expires_at <= :now",
-            "ExpressionAttributeValues": { ":now": { "N": now.ms().div_euclid(1000).to_string() } },
-        });
-        let mut swept = 0;
-        for key in self.scan(&over)? {
-            // The item stays if it was written anew in the meantime.
-            let delete = json!({
-                "TableName": TABLE, "Key": key, "ConditionExpression": over["FilterExpression"],
-                "ExpressionAttributeValues": over["ExpressionAttributeValues"],
-            });
-            match run(delete.to_string().as_bytes(), |q| {
-                self.database.delete_item(q)
-            }) {
-                Ok(_) => swept += 1,
-                Err(DynoxideError::ConditionalCheckFailedException(..)) => {}
-                Err(error) => return Err(opening(error)),
-            }
+    fn over(database: Database, name: String) -> Self {
+        Self {
+            database,
+            name,
+            turns: Arc::default(),
         }
-        Ok(swept)
     }
 
     /// A copy of all items in a database of its own, in memory, for tests that begin from the same state many times. SQLite
@@ -261,26 +248,48 @@ impl Embedded {
         Ok(copy)
     }
 
-    /// All items of a scan, through all pages.
-    fn scan(&self, scan: &Value) -> Result<Vec<Value>, StoreError> {
-        let (mut scan, mut items) = (scan.clone(), Vec::new());
-        loop {
-            let page = run(scan.to_string().as_bytes(), |q| self.database.scan(q));
-            let mut page: Value = serde_json::from_str(&page.map_err(opening)?)?;
-            if let Some(Value::Array(some)) = page.get_mut("Items").map(Value::take) {
-                items.extend(some);
-            }
-            match page.get_mut("LastEvaluatedKey").map(Value::take) {
-                Some(after) if !after.is_null() => scan["ExclusiveStartKey"] = after,
-                _ => return Ok(items),
-            }
+    fn answer(&self, operation: &str, body: &[u8]) -> (u16, String) {
+        match self.dispatch(operation, body) {
+            Ok(answer) => (200, answer),
+            Err(error) => (error.status_code(), error.to_json()),
         }
     }
 
-    fn answer(&self, operation: &str, body: &[u8]) -> (u16, String) {
-        match dispatch(&self.database, operation, body) {
-            Ok(answer) => (200, answer),
-            Err(error) => (error.status_code(), error.to_json()),
+    /// What reads many items takes several turns, everything else one.
+    fn dispatch(&self, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
+        match operation {
+            "Query" => return self.query(body),
+            "BatchGetItem" => return self.batch_get(body),
+            _ => {}
+        }
+        let _turn = self.turns.take();
+        let database = &self.database;
+        match operation {
+            "GetItem" => run(body, |q| database.get_item(q)),
+            "PutItem" => run(body, |q| database.put_item(q)),
+            "UpdateItem" => run(body, |q| database.update_item(q)),
+            "DeleteItem" => run(body, |q| database.delete_item(q)),
+            "TransactWriteItems" => run(body, |q| database.transact_write_items(q)),
+            "CreateTable" => {
+                let created = run(body, |q| database.create_table(q))?;
+                self.index_times()?;
+                Ok(created)
+            }
+            "DescribeTable" => self.describe(body),
+            "UpdateTimeToLive" => run(body, |q| database.update_time_to_live(q)),
+            other => Err(DynoxideError::ValidationException(format!(
+                "the embedded database is not asked for {other}"
+            ))),
+        }
+    }
+
+    /// Whether the table is there. Dynoxide would count its items and add up their sizes, which reads all of it.
+    fn describe(&self, body: &[u8]) -> Result<String, DynoxideError> {
+        match self.database.get_table_metadata(TABLE)? {
+            Some(_) => {
+                Ok(json!({ "Table": { "TableName": TABLE, "TableStatus": "ACTIVE" } }).to_string())
+            }
+            None => run(body, |q| self.database.describe_table(q)),
         }
     }
 }
@@ -292,29 +301,24 @@ fn opening(error: DynoxideError) -> StoreError {
     }
 }
 
+fn broken(error: serde_json::Error) -> DynoxideError {
+    DynoxideError::ValidationException(error.to_string())
+}
+
 fn run<Q: serde::de::DeserializeOwned, A: serde::Serialize>(
     body: &[u8],
     call: impl FnOnce(Q) -> Result<A, DynoxideError>,
 ) -> Result<String, DynoxideError> {
-    let broken = |error: serde_json::Error| DynoxideError::ValidationException(error.to_string());
     serde_json::to_string(&call(serde_json::from_slice(body).map_err(broken)?)?).map_err(broken)
 }
 
-fn dispatch(database: &Database, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
-    match operation {
-        "GetItem" => run(body, |q| database.get_item(q)),
-        "PutItem" => run(body, |q| database.put_item(q)),
-        "UpdateItem" => run(body, |q| database.update_item(q)),
-        "DeleteItem" => run(body, |q| database.delete_item(q)),
-        "Query" => run(body, |q| database.query(q)),
-        "BatchGetItem" => run(body, |q| database.batch_get_item(q)),
-        "TransactWriteItems" => run(body, |q| database.transact_write_items(q)),
-        "CreateTable" => run(body, |q| database.create_table(q)),
-        "DescribeTable" => run(body, |q| database.describe_table(q)),
-        "UpdateTimeToLive" => run(body, |q| database.update_time_to_live(q)),
-        other => Err(DynoxideError::ValidationException(format!(
-            "the embedded database is not asked for {other}"
-        ))),
+/// Runs what waits for the disk: SQLite must not run on the threads that serve requests. A test's only thread may wait.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, tokio::task::JoinError> {
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        tokio::runtime::RuntimeFlavor::CurrentThread => Ok(work()),
+        _ => tokio::task::spawn_blocking(work).await,
     }
 }
 
@@ -326,16 +330,9 @@ impl HttpConnector for Embedded {
         HttpConnectorFuture::new(async move {
             let body = request.into_body();
             let work = move || embedded.answer(&operation, body.bytes().unwrap_or_default());
-            // SQLite waits for the disk, so it must not run on the threads that serve requests. A test's only thread may wait.
-            let several = tokio::runtime::Handle::current().runtime_flavor()
-                != tokio::runtime::RuntimeFlavor::CurrentThread;
-            let (status, answer) = if several {
-                tokio::task::spawn_blocking(work)
-                    .await
-                    .map_err(|error| ConnectorError::other(error.into(), None))?
-            } else {
-                work()
-            };
+            let (status, answer) = off_thread(work)
+                .await
+                .map_err(|error| ConnectorError::other(error.into(), None))?;
             let status = status
                 .try_into()
                 .map_err(|_| ConnectorError::other("no HTTP status".into(), None))?;
@@ -383,7 +380,7 @@ pub async fn memory() -> Result<Store, StoreError> {
 mod tests {
     use super::*;
 
-    fn put(embedded: &Embedded, sk: &str) {
+    pub(super) fn put(embedded: &Embedded, sk: &str) {
         let item = json!({
             "pk": { "S": "p" }, "sk": { "S": sk }, "n": { "N": "12.50" }, "b": { "B": "AAH/" }, "s": { "SS": ["a", "b"] },
             "m": { "M": { "l": { "L": [{ "NULL": true }, { "BOOL": false }, { "S": "ü😀" }] } } },
@@ -393,13 +390,44 @@ mod tests {
     }
 
     /// All items, and the description of the table itself.
-    fn held(embedded: &Embedded) -> (Vec<Value>, Value) {
-        let table = json!({ "TableName": TABLE });
-        let told = run(table.to_string().as_bytes(), |q| {
-            embedded.database.describe_table(q)
-        });
-        let told = serde_json::from_str(&told.unwrap()).unwrap();
-        (embedded.scan(&table).unwrap(), told)
+    fn held(embedded: &Embedded) -> (Vec<(String, String)>, String) {
+        let table = json!({ "TableName": TABLE }).to_string();
+        let told = run(table.as_bytes(), |q| embedded.database.describe_table(q));
+        let items = rows(
+            embedded,
+            "SELECT sk, item_json FROM revtrail ORDER BY pk, sk",
+        );
+        (items, told.unwrap())
+    }
+
+    /// What a statement finds, by a connection of its own.
+    pub(super) fn rows(embedded: &Embedded, sql: &str) -> Vec<(String, String)> {
+        let database = Connection::open(&embedded.name).unwrap();
+        let mut rows = database.prepare(sql).unwrap();
+        let found = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        found.unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Changes the database behind dynoxide's back.
+    pub(super) fn change(embedded: &Embedded, sql: &str) {
+        let database = Connection::open(&embedded.name).unwrap();
+        database.execute_batch(sql).unwrap();
+    }
+
+    /// Whether a table exists is asked at every start. The size of an item is a text here, so adding up the sizes of all would
+    /// fail.
+    #[tokio::test]
+    async fn a_start_does_not_add_up_the_table() {
+        let embedded = Embedded::memory().unwrap();
+        let store = store(embedded.clone()).await.unwrap();
+        put(&embedded, "a");
+        change(&embedded, "UPDATE revtrail SET item_size = 'unread'");
+        store.create_table().await.unwrap();
+        let nothing = Embedded::memory().unwrap();
+        let body = json!({ "TableName": TABLE }).to_string();
+        let (status, told) = nothing.answer("DescribeTable", body.as_bytes());
+        assert_eq!(status, 400, "{told}");
+        assert!(told.contains("ResourceNotFound"), "{told}");
     }
 
     #[tokio::test]

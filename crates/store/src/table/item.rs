@@ -5,15 +5,15 @@ use std::io::Write as _;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use revtrail_core::value::money::Money;
 use revtrail_core::value::time::Instant;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::attributes::{COMPRESSED, DATA, PARTITION_KEY, SORT_KEY, TTL_ATTRIBUTE, VERSION};
 use super::fault::{Cause, StoreError};
 use super::keys::{self, Key};
 
-/// The table's TTL attribute, in epoch seconds.
-pub const TTL_ATTRIBUTE: &str = "expires_at";
 /// JSON texts of up to this many bytes are stored uncompressed, because a write unit is 1 KB and they fit into one.
 const PACKED_BYTES_MIN: usize = 900;
 
@@ -95,14 +95,16 @@ impl NewItem {
 
     /// Sets the item's value, as JSON text in the attribute `d`.
     pub(crate) fn data(self, value: &impl Serialize) -> Self {
-        self.json("d", value)
+        self.json(DATA, value)
     }
 
     /// Sets the item's value, in `d` or compressed in `z`.
     pub(crate) fn packed(mut self, value: &impl Serialize) -> Self {
         match Packed::new(value) {
-            Ok(Packed::Text(json)) => self.text("d", json),
-            Ok(Packed::Compressed(bytes)) => self.set("z", AttributeValue::B(Blob::new(bytes))),
+            Ok(Packed::Text(json)) => self.text(DATA, json),
+            Ok(Packed::Compressed(bytes)) => {
+                self.set(COMPRESSED, AttributeValue::B(Blob::new(bytes)))
+            }
             Err(error) => {
                 self.unwritable = Some(error);
                 self
@@ -135,15 +137,32 @@ pub(crate) fn item_bytes(item: &Item) -> usize {
 
 pub(crate) fn key_item(key: &Key) -> Item {
     HashMap::from([
-        ("pk".to_owned(), AttributeValue::S(key.pk.clone())),
-        ("sk".to_owned(), AttributeValue::S(key.sk.clone())),
+        (PARTITION_KEY.to_owned(), AttributeValue::S(key.pk.clone())),
+        (SORT_KEY.to_owned(), AttributeValue::S(key.sk.clone())),
     ])
 }
 
 /// The key of an item.
 pub(crate) fn key_of(item: &Item) -> Key {
-    let [pk, sk] = ["pk", "sk"].map(|name| text(item, name).to_owned());
-    Key { pk, sk }
+    Key {
+        pk: pk(item).to_owned(),
+        sk: sk(item).to_owned(),
+    }
+}
+
+/// The partition key of an item.
+pub(crate) fn pk(item: &Item) -> &str {
+    text(item, PARTITION_KEY)
+}
+
+/// The sort key of an item.
+pub(crate) fn sk(item: &Item) -> &str {
+    text(item, SORT_KEY)
+}
+
+/// The version of an item; 0 if it has none.
+pub(crate) fn version(item: &Item) -> i64 {
+    number(item, VERSION).unwrap_or(0)
 }
 
 pub(crate) fn text<'i>(item: &'i Item, name: &str) -> &'i str {
@@ -156,10 +175,18 @@ pub(crate) fn number(item: &Item, name: &str) -> Option<i64> {
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
+/// A numeric attribute of an item; zero if there is none.
+pub(crate) fn amount(item: Option<&Item>, attribute: &str) -> Money {
+    item.and_then(|item| item.get(attribute))
+        .and_then(|value| value.as_n().ok())
+        .and_then(|text| Money::stored(text))
+        .unwrap_or(Money::ZERO)
+}
+
 /// Reads the value in `d`, or the compressed one in `z`.
 pub(crate) fn data<T: DeserializeOwned>(item: &Item) -> Result<T, StoreError> {
-    let Some(AttributeValue::B(packed)) = item.get("z") else {
-        return serde_json::from_str(text(item, "d")).map_err(|why| unreadable(item, why));
+    let Some(AttributeValue::B(packed)) = item.get(COMPRESSED) else {
+        return serde_json::from_str(text(item, DATA)).map_err(|why| unreadable(item, why));
     };
     let deflated = match packed.as_ref() {
         [DEFLATED_JSON, deflated @ ..] => deflated,
@@ -175,7 +202,7 @@ pub(crate) fn data<T: DeserializeOwned>(item: &Item) -> Result<T, StoreError> {
 
 pub(crate) fn unreadable(item: &Item, why: impl Into<Cause>) -> StoreError {
     StoreError::Unreadable {
-        family: keys::family(text(item, "pk")).to_owned(),
+        family: keys::family(pk(item)).to_owned(),
         source: why.into(),
     }
 }

@@ -1,4 +1,4 @@
-//! Every key of the table is spelled in this file, and nowhere else.
+//! Every key of the table is spelled in this file, and nowhere else; the file `cut` below it cuts them.
 //!
 //! A key consists of fixed parts and at most one free id, which comes last. Each fixed part has an alphabet without `/`, or a
 //! fixed width. So two different ids never share a key, whatever characters they hold, and nothing needs escaping. A time in a
@@ -9,6 +9,13 @@ use revtrail_core::value::id::{
     RedemptionId, RollbackId, SegmentName, TierId, VoucherCode,
 };
 use revtrail_core::value::time::{Day, Instant};
+
+mod cut;
+
+pub(crate) use cut::{
+    CustomerItem, FiguresItem, QuarantineEntry, customer_item, customer_of, feed_entry,
+    figures_item, is_assignment, link_promotion, listed_id, quarantine_entry,
+};
 
 /// The partition of the list of marketplaces, which belongs to no marketplace.
 pub const MARKETPLACES: &str = "marketplaces";
@@ -111,20 +118,14 @@ pub fn customer(id: &MarketplaceId, customer: &CustomerId) -> String {
     part(id, &format!("c/{customer}"))
 }
 
-/// The customer whose partition this is; `None` for any other partition.
-pub(crate) fn customer_of(pk: &str) -> Option<&str> {
-    let (_, rest) = pk.strip_prefix("m/")?.split_once('/')?;
-    rest.strip_prefix("c/")
-}
-
 /// The first sort key in a customer's partition: the root of the contribution, with its version.
-pub const ROOT: &str = "a";
+const ROOT: &str = "a";
 /// The prefix of the keys of a contribution's chunks, which hold the older days.
-pub const CHUNK_PREFIX: &str = "b/";
+const CHUNK_PREFIX: &str = "b/";
 /// The prefix of the keys of events.
-pub const EVENT_PREFIX: &str = "e/";
+pub(crate) const EVENT_PREFIX: &str = "e/";
 /// The prefix of the keys of orders.
-pub const ORDER_PREFIX: &str = "o/";
+pub(crate) const ORDER_PREFIX: &str = "o/";
 
 /// The root of a customer's contribution.
 pub fn root(id: &MarketplaceId, of: &CustomerId) -> Key {
@@ -312,9 +313,9 @@ pub fn promotion_figures(id: &MarketplaceId, shard: u8, promotion: &PromotionId)
 }
 
 /// The prefix of the keys of figures by tier and segment.
-pub const CELL_PREFIX: &str = "c/";
+pub(crate) const CELL_PREFIX: &str = "c/";
 /// The prefix of the keys of figures by day.
-pub const DAY_PREFIX: &str = "d/";
+pub(crate) const DAY_PREFIX: &str = "d/";
 
 /// The figures of a tier and a segment. The key holds two ids in one text, so the length of the first comes before it.
 pub fn promotion_cell(
@@ -336,6 +337,9 @@ pub fn promotion_day(id: &MarketplaceId, shard: u8, promotion: &PromotionId, day
     key(promotion_figures(id, shard, promotion), sk)
 }
 
+/// The prefix of the keys of what a shard holds of vouchers.
+const VOUCHER_PREFIX: &str = "v/";
+
 /// What one shard holds of a voucher that is used often.
 pub fn voucher_shard(
     id: &MarketplaceId,
@@ -343,7 +347,8 @@ pub fn voucher_shard(
     promotion: &PromotionId,
     code: &VoucherCode,
 ) -> Key {
-    key(promotion_figures(id, shard, promotion), format!("v/{code}"))
+    let sk = format!("{VOUCHER_PREFIX}{code}");
+    key(promotion_figures(id, shard, promotion), sk)
 }
 
 /// The partition of one shard of a promotion's vouchers.
@@ -367,11 +372,6 @@ pub fn code(id: &MarketplaceId, code: &VoucherCode) -> Key {
 /// An assignment, by its id.
 pub fn assignment(id: &MarketplaceId, assignment: &AssignmentId) -> Key {
     key(part(id, &format!("f/a/{assignment}")), "f")
-}
-
-/// True if a partition belongs to an assignment.
-pub(crate) fn is_assignment(id: &MarketplaceId, pk: &str) -> bool {
-    pk.starts_with(&part(id, "f/a/"))
 }
 
 /// A redemption, by its id.
@@ -405,11 +405,11 @@ pub fn promotion_lists(id: &MarketplaceId, shard: u8, promotion: &PromotionId) -
 }
 
 /// The prefix of the keys of the list of redemptions.
-pub const REDEMPTIONS_PREFIX: &str = "r/";
+pub(crate) const REDEMPTIONS_PREFIX: &str = "r/";
 /// The prefix of the keys of the list of publications.
-pub const PUBLICATIONS_PREFIX: &str = "a/";
+pub(crate) const PUBLICATIONS_PREFIX: &str = "a/";
 /// The prefix of the keys of the list of distributions.
-pub const DISTRIBUTIONS_PREFIX: &str = "m/";
+pub(crate) const DISTRIBUTIONS_PREFIX: &str = "m/";
 
 /// A redemption in the list of its promotion.
 pub fn listed_redemption(
@@ -506,6 +506,11 @@ pub fn quarantine(id: &MarketplaceId, promotion: &PromotionId) -> String {
     part(id, &format!("t/{promotion}"))
 }
 
+/// The name of a redemption in a key of the quarantine.
+const REDEEMED: &str = "r";
+/// The name of an assignment in a key of the quarantine.
+const ASSIGNED: &str = "a";
+
 /// An assignment or a redemption that waits for its promotion; it was record number `place` of its call.
 pub fn quarantined(
     id: &MarketplaceId,
@@ -515,7 +520,7 @@ pub fn quarantined(
     redeemed: bool,
     record: &str,
 ) -> Key {
-    let what = if redeemed { "r" } else { "a" };
+    let what = if redeemed { REDEEMED } else { ASSIGNED };
     key(
         quarantine(id, promotion),
         format!("{arrived_at}/{place:06}/{what}/{record}"),
@@ -528,7 +533,7 @@ pub fn order_links(id: &MarketplaceId, order: &OrderId) -> String {
 }
 
 /// The prefix of the keys of an order's links to promotions.
-pub const LINK_PREFIX: &str = "p/";
+const LINK_PREFIX: &str = "p/";
 
 /// The link that says that redemptions of a promotion name an order.
 pub fn order_link(id: &MarketplaceId, order: &OrderId, promotion: &PromotionId) -> Key {
@@ -591,119 +596,4 @@ pub fn once(id: &MarketplaceId, name: &str) -> Key {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn different_ids_never_meet() {
-        let id = MarketplaceId::new("shop").unwrap();
-        let other = MarketplaceId::new("shop-2").unwrap();
-        let names = [
-            "a", "a/", "/a", "a/e/x", "a#", "a%2F", "%23", "#", "/", "0", "meta", "o", "c/a", "🦀",
-            " ",
-        ];
-        let mut seen = std::collections::BTreeSet::new();
-        let mut add = |key: Key| {
-            assert!(
-                seen.insert((key.pk.clone(), key.sk.clone())),
-                "{key:?} twice"
-            )
-        };
-        let (day, at) = (Day::parse("2026-11-20").unwrap(), Instant::from_ms(0));
-        for id in [&id, &other] {
-            for name in names {
-                let customer = CustomerId::new(name).unwrap();
-                add(campaign(id, &CampaignId::new(name).unwrap()));
-                add(order_pointer(id, &OrderId::new(name).unwrap()));
-                add(root(id, &customer));
-                add(parked_customer(id, &customer));
-                add(chunk(id, &customer, "2026-11"));
-                let promo = PromotionId::new(name).unwrap();
-                let code_ = VoucherCode::new(name).unwrap();
-                let redeemed = RedemptionId::new(name).unwrap();
-                let assigned = AssignmentId::new(name).unwrap();
-                add(promotion(id, &promo));
-                add(promotion_change(id, &promo, at, "00"));
-                add(promotion_pool(id, &promo));
-                add(code(id, &code_));
-                add(message(id, name));
-                add(order_ahead(id, &OrderId::new(name).unwrap()));
-                add(assignment(id, &assigned));
-                add(redemption(id, &redeemed));
-                add(fed(id, at, FeedPlace::In(0), &redeemed));
-                add(fed(id, at, FeedPlace::Back, &redeemed));
-                add(rollback(id, &RollbackId::new(name).unwrap()));
-                add(awaited_promotion(id, &promo));
-                for shard in 0..PROMOTION_SHARDS {
-                    add(promotion_total(id, shard, &promo));
-                    add(promotion_day(id, shard, &promo, day));
-                    add(promotion_cell(id, shard, &promo, None, None));
-                }
-                for inner in names {
-                    let promo = PromotionId::new(inner).unwrap();
-                    let (tier, segment) =
-                        (TierId::new(name).unwrap(), SegmentName::new(inner).unwrap());
-                    let only = PromotionId::new("p").unwrap();
-                    add(promotion_cell(id, 0, &only, Some(&tier), Some(&segment)));
-                    add(account(id, &customer, &promo));
-                    add(beside_account(id, &customer, &promo));
-                    add(voucher(id, &promo, &code_));
-                    add(voucher_shard(id, 0, &promo, &code_));
-                    add(listed_redemption(id, &promo, at, &redeemed));
-                    add(listed_publication(id, &promo, at, &assigned));
-                    add(distribution(id, &promo, name));
-                    add(listed_distribution(id, &promo, at, name));
-                    add(quarantined(id, &promo, at, 0, true, name));
-                    add(quarantined(id, &promo, at, 0, false, name));
-                    add(order_link(id, &OrderId::new(name).unwrap(), &promo));
-                    add(event(id, &customer, &EventId::new(inner).unwrap()));
-                    add(order(id, &customer, &OrderId::new(inner).unwrap()));
-                    add(purchase(
-                        id,
-                        Some(&CampaignId::new(name).unwrap()),
-                        day,
-                        at,
-                        &OrderId::new(inner).unwrap(),
-                    ));
-                }
-                add(purchase(id, None, day, at, &OrderId::new(name).unwrap()));
-            }
-            add(meta(id));
-            for shard in 0..AGGREGATE_SHARDS {
-                add(rules(id, shard));
-                add(aggregate(id, shard, day));
-                add(redemptions_in_on(id, shard, day));
-            }
-            for shard in LIST_SHARDS.chars() {
-                add(job(id, &shard.to_string()));
-                add(job_list(id, &shard.to_string()));
-            }
-            for hash in ["0", "00", "0a"] {
-                add(batch(id, hash));
-                add(once(id, hash));
-                add(listed_batch(id, at, hash));
-                for (row, chunk) in [(0, 0), (0, 1), (1, 0), (10, 0)] {
-                    add(batch_reject(id, hash, row, chunk));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_family_names_nobody() {
-        let id = MarketplaceId::new("shop").unwrap();
-        let ann = CustomerId::new("ann@example.com/m").unwrap();
-        assert_eq!(family(&customer(&id, &ann)), "m/shop/c");
-        assert_eq!(family(&meta(&id).pk), "m/shop/meta");
-        assert_eq!(family(MARKETPLACES), MARKETPLACES);
-    }
-
-    #[test]
-    fn every_tenant_key_names_its_marketplace() {
-        let id = MarketplaceId::new("shop").unwrap();
-        let customer = CustomerId::new("m/other/x").unwrap();
-        assert_eq!(marketplace_of(&root(&id, &customer).pk), Some("shop"));
-        assert_eq!(marketplace_of(MARKETPLACES), None);
-        assert_eq!(marketplace_of(&access_key("00").pk), None);
-    }
-}
+mod tests;

@@ -646,7 +646,7 @@ impl<'h> Driver<'h> {
         self.now = self.now.max(at);
         if self.rng.chance(60) {
             let by = Instant::from_ms(self.now - self.rng.below(4) as i64 * DAY_MS);
-            let swept = self.line.sweep(by);
+            let swept = self.line.sweep(by).await;
             self.marker(format!("swept {swept}"));
             self.consistent("a", true).await;
         }
@@ -660,10 +660,10 @@ impl<'h> Driver<'h> {
         let path = "/v1/marketplaces/a/runs";
         let (_, asked) = self.service.post(path, &json!({"verify": "all"})).await;
         let now = self.service.now();
-        let poked = self.service.poked();
+        let enqueued = self.service.enqueued();
         self.service
             .attributor()
-            .drain(poked, &|| now)
+            .drain(enqueued, &|| now)
             .await
             .unwrap();
         let run = self

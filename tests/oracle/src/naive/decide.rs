@@ -28,15 +28,47 @@ impl Decision<'_> {
         let first = self.candidates.first()?;
         (first.outcome == "credited").then_some(first)
     }
+
+    /// Why it is not counted, else why nobody has it.
+    pub(super) fn reason(&self) -> Option<&'static str> {
+        match (self.uncounted_reason, self.credit()) {
+            (Some(reason), _) => Some(reason),
+            (None, None) if self.settings.link => Some("no_candidate"),
+            (None, None) => Some("linking_off"),
+            (None, Some(_)) => None,
+        }
+    }
+
+    pub(super) fn credited_to(&self) -> Value {
+        let shown = self.credit().map(|credit| {
+            json!({
+                "campaign_id": credit.campaign_id,
+                "channel": credit.channel,
+                "message_id": credit.message_id,
+                "touch_kind": credit.touch.map(|(kind, _)| kind),
+                "touch_at": credit.touch.map(|(_, at)| print::instant(at)),
+                "sent_at": print::instant(credit.sent_at),
+            })
+        });
+        json!(shown)
+    }
+
+    /// Those that passed every gate.
+    pub(super) fn eligible(&self) -> Vec<&Candidate<'_>> {
+        let passed = ["credited", "earlier_sent", "earlier_interaction"];
+        let mut candidates: Vec<_> = self.candidates.iter().collect();
+        candidates.retain(|candidate| passed.contains(&candidate.outcome));
+        candidates
+    }
 }
 
 pub(super) struct Candidate<'a> {
     pub(super) campaign_id: &'a str,
     pub(super) channel: &'a str,
-    message_id: Option<&'a str>,
-    sent_at: i64,
+    pub(super) message_id: Option<&'a str>,
+    pub(super) sent_at: i64,
     /// Its kind and time, once it is chosen.
-    touch: Option<(&'a str, i64)>,
+    pub(super) touch: Option<(&'a str, i64)>,
     outcome: &'static str,
     superseded_by: Option<&'a str>,
 }
@@ -57,16 +89,6 @@ impl Facts {
             return Value::Null;
         };
         let decision = self.decide(order);
-        let no_credit = if decision.settings.link {
-            "no_candidate"
-        } else {
-            "linking_off"
-        };
-        let reason = match (decision.uncounted_reason, decision.credit()) {
-            (Some(reason), _) => Some(reason),
-            (None, None) => Some(no_credit),
-            (None, Some(_)) => None,
-        };
         json!({
             "order_id": order.order_id,
             "customer_id": order.customer_id,
@@ -75,15 +97,8 @@ impl Facts {
             "amount": print::money(decision.amount, &order.currency),
             "currency": order.currency,
             "counted": decision.counted,
-            "reason": reason,
-            "credited_to": decision.credit().map(|credit| json!({
-                "campaign_id": credit.campaign_id,
-                "channel": credit.channel,
-                "message_id": credit.message_id,
-                "touch_kind": credit.touch.map(|(kind, _)| kind),
-                "touch_at": credit.touch.map(|(_, at)| print::instant(at)),
-                "sent_at": print::instant(credit.sent_at),
-            })),
+            "reason": decision.reason(),
+            "credited_to": decision.credited_to(),
             "candidates": decision.candidates.iter().take(CANDIDATES_MAX).map(|candidate| json!({
                 "campaign_id": candidate.campaign_id,
                 "channel": candidate.channel,
@@ -100,7 +115,14 @@ impl Facts {
     }
 
     pub(super) fn decide<'a>(&'a self, order: &'a Order) -> Decision<'a> {
-        let settings = self.settings_at(order.placed_at);
+        self.decide_by(order, self.settings_for(order))
+    }
+
+    pub(super) fn decide_by<'a>(
+        &'a self,
+        order: &'a Order,
+        settings: &'a Settings,
+    ) -> Decision<'a> {
         let candidates = if settings.link {
             self.candidates(order, settings)
         } else {

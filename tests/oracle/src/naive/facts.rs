@@ -6,8 +6,8 @@ use chrono::{DateTime, NaiveDate};
 use chrono_tz::Tz;
 use serde_json::Value;
 
-use super::World;
 use super::print::money;
+use super::{Replay, World};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -38,6 +38,7 @@ pub struct Facts {
     pub(super) campaigns: BTreeMap<String, Campaign>,
     /// By ascending number.
     pub(super) settings: Vec<Settings>,
+    replays: Vec<Replay>,
     pub(super) look_back: Option<i64>,
 }
 
@@ -209,6 +210,7 @@ impl Facts {
             orders,
             campaigns,
             settings,
+            replays: world.replays.clone(),
             look_back,
         }
     }
@@ -221,6 +223,28 @@ impl Facts {
     pub(super) fn settings_at(&self, at: i64) -> &Settings {
         let begun = |version: &&Settings| version.in_force_from.is_none_or(|from| from <= at);
         self.settings.iter().rev().find(begun).unwrap()
+    }
+
+    /// The version that decides an order: the newest replay's that was of a period with it, else the one in force.
+    pub(super) fn settings_for(&self, order: &Order) -> &Settings {
+        let holds = |replay: &&Replay| self.is_within(order, &replay.from, &replay.to);
+        match self.replays.iter().rev().find(holds) {
+            Some(replay) => self
+                .settings
+                .iter()
+                .find(|version| version.number == replay.version)
+                .unwrap(),
+            None => self.settings_at(order.placed_at),
+        }
+    }
+
+    /// True for an order that was placed in a half-open period, of which each end is a day or an instant.
+    pub(super) fn is_within(&self, order: &Order, from: &str, to: &str) -> bool {
+        let begun = |bound: &str| match NaiveDate::parse_from_str(bound, "%Y-%m-%d") {
+            Ok(day) => self.day_of(order.placed_at) >= day,
+            Err(_) => order.placed_at >= instant(bound),
+        };
+        begun(from) && !begun(to)
     }
 
     /// The calendar day of a fact, in the zone of the version in force at its own instant.
@@ -328,7 +352,7 @@ fn read_campaigns(bodies: &[Value], events: &[Event]) -> BTreeMap<String, Campai
     campaigns
 }
 
-fn read_settings(version: &super::Version) -> Settings {
+pub(super) fn read_settings(version: &super::Version) -> Settings {
     let body = &version.settings;
     let channels = body["channels"].as_object().unwrap();
     let rule = |rule: &Value| Rule {

@@ -12,7 +12,7 @@ pub(crate) fn instant(at: i64) -> Value {
 }
 
 /// The minor digits of ISO 4217.
-fn minor_digits(currency: &str) -> u32 {
+pub(super) fn minor_digits(currency: &str) -> u32 {
     match currency {
         "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"
         | "UYI" | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,

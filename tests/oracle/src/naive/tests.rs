@@ -79,6 +79,7 @@ fn world(settings: Value, events: &[&str], order: Value) -> World {
             in_force_from: None,
             settings,
         }],
+        replays: vec![],
         look_back: Some(30 * DAY_MS),
     }
 }

@@ -6,8 +6,9 @@ use revtrail_core::promotion::Promotion;
 use revtrail_core::promotion::limits::{Limit, Limits, Taking, spends};
 use revtrail_core::promotion::result::adds;
 
-use super::RedemptionFact;
 use super::load::{PoolOf, TransactionPlan};
+use crate::promotions::records::RedemptionFact;
+use crate::table::attributes::figures::Amount;
 use crate::table::fault::StoreError;
 
 impl TransactionPlan<'_> {
@@ -40,7 +41,7 @@ impl TransactionPlan<'_> {
             let open = self.voucher(&fact.submitted.promotion_id, code)?;
             open.uses += 1;
             let is_over = short.contains(&Limit::Voucher);
-            open.by_head |= is_over;
+            open.by_root |= is_over;
             if limits.voucher.is_some() && !open.disabled && !is_over {
                 open.opened -= 1;
             }
@@ -50,7 +51,7 @@ impl TransactionPlan<'_> {
             let total = self.total(&promotion.promotion_id);
             self.changes
                 .at(&total)
-                .add(&format!("w:{currency}"), amount);
+                .add(&Amount::Rewards(currency).name(), amount);
         }
         self.name_order(fact, 1)?;
         Ok(short)
@@ -67,7 +68,7 @@ impl TransactionPlan<'_> {
             let open = self.voucher(&fact.submitted.promotion_id, code)?;
             open.uses -= 1;
             if let Some(pool) = &limits.voucher {
-                open.by_head = true;
+                open.by_root = true;
                 if !open.disabled && !pool.is_overdrawn() {
                     open.opened += 1;
                 }
@@ -79,7 +80,7 @@ impl TransactionPlan<'_> {
             let total = self.total(&promotion.promotion_id);
             self.changes
                 .at(&total)
-                .add(&format!("w:{currency}"), -amount);
+                .add(&Amount::Rewards(currency).name(), -amount);
         }
         self.name_order(fact, -1)
     }
@@ -129,7 +130,7 @@ impl TransactionPlan<'_> {
         let Some(order) = &fact.submitted.order_id else {
             return Ok(());
         };
-        let versions = self.versions()?.clone();
+        let versions = self.versions.clone();
         let open = self.link(order, &fact.submitted.promotion_id)?;
         open.link.named += more;
         open.link.adds = match &open.order {

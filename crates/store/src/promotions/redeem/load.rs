@@ -14,16 +14,18 @@ use revtrail_core::promotion::redemption::Redemption;
 use revtrail_core::value::id::{CustomerId, OrderId, PromotionId, VoucherCode};
 use revtrail_core::value::money::Money;
 use revtrail_core::value::time::Instant;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use super::{AssignmentFact, PromotionRecord, PromotionRequest, RedemptionFact, amount};
+use super::request::{PromotionRecord, PromotionRequest};
 use crate::ledger::facts::{Pointer, read_order};
 use crate::market::Market;
 use crate::promotions::order_links::Link;
+use crate::promotions::records::{AssignmentFact, RedemptionFact, StoredVoucher, voucher_state};
+use crate::table::attributes::{DATA, beside_account, figures, voucher};
 use crate::table::change::Changes;
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, data, expired, item_bytes, number};
+use crate::table::item::{Item, amount, data, expired, item_bytes, number, version};
 use crate::table::keys::{self, Key, PROMOTION_SHARDS};
 
 /// What a limit belongs to: a promotion, or one of its vouchers.
@@ -43,7 +45,7 @@ impl PoolOf {
         }
     }
 
-    pub(super) fn head(&self, market: &Market) -> Key {
+    pub(super) fn root(&self, market: &Market) -> Key {
         match &self.voucher {
             None => keys::promotion_pool(&market.id, &self.promotion),
             Some(code) => keys::voucher(&market.id, &self.promotion, code),
@@ -176,7 +178,7 @@ pub(super) struct OpenVoucher {
     pub(super) uses: i64,
     pub(super) opened: i64,
     /// True if the number of opened uses depends on what is in the root.
-    pub(super) by_head: bool,
+    pub(super) by_root: bool,
 }
 
 impl OpenVoucher {
@@ -186,40 +188,6 @@ impl OpenVoucher {
             disabled: self.disabled,
             assigned: self.assigned,
         }
-    }
-}
-
-/// The voucher of a code, by the item where it is or would be stored. The item may have uses and assignments before the voucher
-/// is made.
-pub(crate) fn voucher_state(item: Option<&Item>) -> VoucherState {
-    let has = |attribute| item.is_some_and(|item| item.contains_key(attribute));
-    VoucherState {
-        exists: has("d"),
-        disabled: has("x"),
-        assigned: has("s"),
-    }
-}
-
-/// A voucher as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct StoredVoucher {
-    /// How often the voucher may be used; `None` if there is no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) limit: Option<i64>,
-    pub(crate) made_at: Instant,
-    /// The call that made the voucher, if that call named itself. Whoever goes on with the call recognises its own vouchers by
-    /// it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) made_by: Option<String>,
-}
-
-/// The smallest limit for which a voucher's uses are spread over shards.
-const SPREAD_LIMIT_MIN: i64 = 100;
-
-impl StoredVoucher {
-    /// True if the voucher's uses are spread over shards, because many customers may want it at once.
-    pub(crate) fn is_spread(&self) -> bool {
-        self.limit.is_none_or(|limit| limit >= SPREAD_LIMIT_MIN)
     }
 }
 
@@ -240,7 +208,7 @@ pub(super) struct TransactionPlan<'m> {
     /// The place of the record that is being planned, among those of its call.
     pub(super) place: usize,
     pub(super) items: HashMap<Key, Item>,
-    pub(super) versions: Option<Versions>,
+    pub(super) versions: Versions,
     pub(super) changes: Changes,
     pub(super) promotions: BTreeMap<PromotionId, Option<(Promotion, i64)>>,
     pub(super) accounts: BTreeMap<(PromotionId, CustomerId), OpenAccount>,
@@ -259,14 +227,20 @@ pub(super) struct TransactionPlan<'m> {
 }
 
 impl<'m> TransactionPlan<'m> {
-    pub(super) fn new(market: &'m Market, shard: u8, now: Instant) -> Self {
+    pub(super) fn new(
+        market: &'m Market,
+        shard: u8,
+        now: Instant,
+        items: HashMap<Key, Item>,
+        versions: Versions,
+    ) -> Self {
         Self {
             market,
             shard,
             now,
             place: 0,
-            items: HashMap::new(),
-            versions: None,
+            items,
+            versions,
             changes: Changes::default(),
             promotions: BTreeMap::new(),
             accounts: BTreeMap::new(),
@@ -312,12 +286,6 @@ impl<'m> TransactionPlan<'m> {
             .then(|| keys::beside_account(&self.market.id, customer, promotion))
     }
 
-    pub(super) fn versions(&self) -> Result<&Versions, StoreError> {
-        self.versions.as_ref().ok_or(StoreError::Contended {
-            op: "reading settings",
-        })
-    }
-
     pub(super) fn number(&self, key: &Key, attribute: &str) -> Money {
         amount(self.items.get(key), attribute)
     }
@@ -353,7 +321,7 @@ impl<'m> TransactionPlan<'m> {
     /// The version of an item, whether it is expired or not; 0 if there is none.
     pub(super) fn version(&self, key: &Key) -> i64 {
         let item = self.items.get(key);
-        item.and_then(|item| number(item, "v")).unwrap_or(0)
+        item.map_or(0, version)
     }
 
     pub(super) fn put_fact(&mut self, key: Key, fact: RedemptionFact, version: i64) {
@@ -370,8 +338,7 @@ impl<'m> TransactionPlan<'m> {
             return Ok(known.clone());
         }
         let item = self.items.get(&keys::promotion(&self.market.id, id));
-        let read =
-            item.map(|item| Ok::<_, StoreError>((data(item)?, number(item, "v").unwrap_or(0))));
+        let read = item.map(|item| Ok::<_, StoreError>((data(item)?, version(item))));
         let read: Option<(Promotion, i64)> = read.transpose()?;
         self.promotions.insert(id.clone(), read.clone());
         Ok(read)
@@ -390,7 +357,10 @@ impl<'m> TransactionPlan<'m> {
                 let item = self.items.get(&key);
                 let account: Account = item.map(data).transpose()?.unwrap_or_default();
                 let beside = keys::beside_account(&self.market.id, customer, promotion);
-                let counted = self.items.get(&beside).and_then(|item| number(item, "n"));
+                let counted = self
+                    .items
+                    .get(&beside)
+                    .and_then(|item| number(item, beside_account::SUCCESSES));
                 OpenAccount {
                     beside: [counted.unwrap_or(0); 2],
                     beside_version: self.version(&beside),
@@ -414,10 +384,10 @@ impl<'m> TransactionPlan<'m> {
         let open = match self.vouchers.remove(&place) {
             Some(open) => open,
             None => {
-                let head = keys::voucher(&self.market.id, promotion, code);
-                let item = self.items.get(&head);
+                let root = keys::voucher(&self.market.id, promotion, code);
+                let item = self.items.get(&root);
                 let state = voucher_state(item);
-                let made = item.filter(|item| item.contains_key("d"));
+                let made = item.filter(|item| item.contains_key(DATA));
                 let made: Option<StoredVoucher> = made.map(data).transpose()?;
                 let limited = made.as_ref().filter(|made| made.limit.is_some());
                 let pool = limited.map(|made| {
@@ -426,9 +396,9 @@ impl<'m> TransactionPlan<'m> {
                             promotion: promotion.clone(),
                             voucher: Some(code.clone()),
                         };
-                        self.pool(&of, "l", true)
+                        self.pool(&of, voucher::LEFT, true)
                     } else {
-                        Pool::unspread(self.number(&head, "l"))
+                        Pool::unspread(self.number(&root, voucher::LEFT))
                     }
                 });
                 OpenVoucher {
@@ -439,7 +409,7 @@ impl<'m> TransactionPlan<'m> {
                     pool,
                     uses: 0,
                     opened: 0,
-                    by_head: false,
+                    by_root: false,
                 }
             }
         };
@@ -450,9 +420,9 @@ impl<'m> TransactionPlan<'m> {
     pub(super) fn pool(&self, of: &PoolOf, attribute: &str, counted: bool) -> Pool {
         let shards = of.shards(self.market);
         let in_shard = |shard: u8| self.number(&shards[usize::from(shard)], attribute);
-        let head = self.number(&of.head(self.market), attribute);
+        let root = self.number(&of.root(self.market), attribute);
         let mut pool = Pool::new(
-            head,
+            root,
             PROMOTION_SHARDS,
             self.shard,
             in_shard(self.shard),
@@ -472,11 +442,11 @@ impl<'m> TransactionPlan<'m> {
             voucher: None,
         };
         if promotion.cap.is_some() && !self.caps.contains_key(id) {
-            let pool = self.pool(&of, "cl", true);
+            let pool = self.pool(&of, figures::CAP_LEFT, true);
             self.caps.insert(id.clone(), pool);
         }
         if promotion.budget.is_some() && !self.budgets.contains_key(id) {
-            let pool = self.pool(&of, "bl", false);
+            let pool = self.pool(&of, figures::BUDGET_LEFT, false);
             self.budgets.insert(id.clone(), pool);
         }
     }
@@ -523,7 +493,7 @@ impl<'m> TransactionPlan<'m> {
                     before: link.clone(),
                     link,
                     version: self.version(&key),
-                    standing: stored.and_then(|item| item.get("d")).cloned(),
+                    standing: stored.and_then(|item| item.get(DATA)).cloned(),
                     order: seen.map(read_order).transpose()?,
                 }
             }

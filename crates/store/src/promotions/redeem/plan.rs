@@ -12,10 +12,9 @@ use revtrail_core::value::id::{PromotionId, RedemptionId};
 use revtrail_core::value::time::{DAY_MS, Instant};
 
 use super::load::TransactionPlan;
-use super::{
-    AssignmentFact, Done, PromotionRecord, PromotionRequest, Redeemed, RedemptionFact, RolledBack,
-    Taken, Waits, Way, day_of,
-};
+use super::request::{Done, PromotionRecord, PromotionRequest, Redeemed, RolledBack, Taken};
+use crate::promotions::records::{AssignmentFact, RedemptionFact, Waits, Way, day_of};
+use crate::table::attributes::{quarantine, redemptions_in};
 use crate::table::fault::StoreError;
 use crate::table::item::{data, expired};
 use crate::table::keys::{self, FeedPlace, Key};
@@ -196,10 +195,13 @@ impl TransactionPlan<'_> {
         let entry = keys::quarantined(id, promotion, arrived_at, self.place, redeemed, record);
         // No fact that waits now is kept longer than this, whatever clock set its time.
         let over = self.now.plus_ms(self.market.retention.keep_ms() + DAY_MS);
-        self.changes.at(&entry).mark("q").expires(over);
+        self.changes
+            .at(&entry)
+            .mark(quarantine::WAITS)
+            .expires(over);
         self.changes
             .at(&keys::awaited_promotion(id, promotion))
-            .mark("q")
+            .mark(quarantine::WAITS)
             .expires(over);
         self.changes
             .at(&keys::promotion(id, promotion))
@@ -220,11 +222,10 @@ impl TransactionPlan<'_> {
     }
 
     /// Counts a redemption among those that came in on a day.
-    fn count_in(&mut self, arrived_at: Instant, what: &str, n: i64) -> Result<(), StoreError> {
-        let day = day_of(self.versions()?, arrived_at);
+    fn count_in(&mut self, arrived_at: Instant, what: &str, n: i64) {
+        let day = day_of(&self.versions, arrived_at);
         let key = keys::redemptions_in_on(&self.market.id, self.shard, day);
         self.changes.at(&key).add(what, n);
-        Ok(())
     }
 
     fn report(
@@ -286,7 +287,7 @@ impl TransactionPlan<'_> {
                 return Ok(Taken::Rejected(problem));
             }
         }
-        self.no_longer_waits(&fact)?;
+        self.no_longer_waits(&fact);
         fact.waits = None;
         self.count_redemption(key, fact, version, &promotion)?;
         Ok(Taken::Accepted)
@@ -314,12 +315,12 @@ impl TransactionPlan<'_> {
             }
         }
         if let Some(waiting) = instead {
-            self.no_longer_waits(waiting)?;
-            self.count_in(waiting.arrived_at, "du", 1)?;
+            self.no_longer_waits(waiting);
+            self.count_in(waiting.arrived_at, redemptions_in::DUPLICATES, 1);
         }
-        self.count_in(fact.arrived_at, "rc", 1)?;
+        self.count_in(fact.arrived_at, redemptions_in::RECEIVED, 1);
         let Some((promotion, _)) = promotion else {
-            self.count_in(fact.arrived_at, "qu", 1)?;
+            self.count_in(fact.arrived_at, redemptions_in::QUARANTINED, 1);
             fact.waits = Some(self.waits());
             self.quarantine(
                 &id,
@@ -335,14 +336,13 @@ impl TransactionPlan<'_> {
     }
 
     /// Takes a redemption out of the quarantine.
-    fn no_longer_waits(&mut self, fact: &RedemptionFact) -> Result<(), StoreError> {
+    fn no_longer_waits(&mut self, fact: &RedemptionFact) {
         if let Some(waits) = &fact.waits {
             let (submitted, place) = (&fact.submitted, waits.place);
             let id = submitted.redemption_id.as_str();
             self.leave(&submitted.promotion_id, fact.arrived_at, place, true, id);
-            self.count_in(fact.arrived_at, "qu", -1)?;
+            self.count_in(fact.arrived_at, redemptions_in::QUARANTINED, -1);
         }
-        Ok(())
     }
 
     /// Counts a redemption that its till has honoured, and flags the limits that were too low.
@@ -353,7 +353,7 @@ impl TransactionPlan<'_> {
         version: i64,
         promotion: &Promotion,
     ) -> Result<(), StoreError> {
-        self.count_in(fact.arrived_at, "ma", 1)?;
+        self.count_in(fact.arrived_at, redemptions_in::MATCHED, 1);
         if fact.current() {
             let short = self.use_up(&fact, promotion, true)?;
             fact.flags = short.into_iter().map(Limit::flag).collect();
@@ -407,8 +407,8 @@ impl TransactionPlan<'_> {
                 short.first().map(|limit| limit.refusal())
             }
         };
-        self.count_in(fact.arrived_at, "rc", 1)?;
-        self.count_in(fact.arrived_at, "ma", 1)?;
+        self.count_in(fact.arrived_at, redemptions_in::RECEIVED, 1);
+        self.count_in(fact.arrived_at, redemptions_in::MATCHED, 1);
         let answer = match fact.refusal {
             Some(refusal) => Redeemed::Refused(refusal),
             None => Redeemed::Success,
@@ -454,7 +454,7 @@ impl TransactionPlan<'_> {
         mut fact: RedemptionFact,
         version: i64,
     ) -> Result<(), StoreError> {
-        let used = fact.used(self.versions()?);
+        let used = fact.used(&self.versions);
         let submitted = &fact.submitted;
         let current = i64::from(fact.current());
         let open = self.account(&submitted.promotion_id, &submitted.customer_id)?;
@@ -493,7 +493,7 @@ impl TransactionPlan<'_> {
         let Some((fact, _)) = self.fact(&key)?.filter(|(fact, _)| fact.waits.is_none()) else {
             return Ok(());
         };
-        let day = fact.used(self.versions()?).day;
+        let day = fact.used(&self.versions).day;
         let open = self.account(&submitted.promotion_id, &submitted.customer_id)?;
         for used in &mut open.account.uses {
             if used.redemption_id == submitted.redemption_id && used.day != day {
@@ -549,7 +549,7 @@ impl TransactionPlan<'_> {
                 self.give_back(&fact, &promotion)?;
             }
             if fact.loose {
-                let after = fact.used(self.versions()?);
+                let after = fact.used(&self.versions);
                 let before = Use {
                     rolled_back: false,
                     ..after.clone()

@@ -6,9 +6,11 @@ use revtrail_core::promotion::account::AccountFigures;
 use revtrail_core::promotion::pool::LevelChange;
 use revtrail_core::value::id::PromotionId;
 
-use super::load::{StoredVoucher, TransactionPlan};
+use super::load::TransactionPlan;
 use crate::market::Market;
 use crate::promotions::order_links::{add_link, remember_ahead};
+use crate::promotions::records::StoredVoucher;
+use crate::table::attributes::{DATA, beside_account, figures, voucher};
 use crate::table::change::{Changes, ItemChange};
 use crate::table::fault::StoreError;
 use crate::table::keys;
@@ -22,7 +24,7 @@ impl TransactionPlan<'_> {
             if open.beside[0] != open.beside[1] {
                 self.changes
                     .at(&keys::beside_account(id, customer, promotion))
-                    .number("n", open.beside[1])
+                    .number(beside_account::SUCCESSES, open.beside[1])
                     .next_version(open.beside_version);
             }
             if !open.changed {
@@ -54,9 +56,9 @@ impl TransactionPlan<'_> {
             );
         }
         for ((promotion, code), open) in &self.vouchers {
-            let head = keys::voucher(id, promotion, code);
+            let root = keys::voucher(id, promotion, code);
             if open.assigned && !open.was_assigned {
-                self.changes.at(&head).mark("s");
+                self.changes.at(&root).mark(voucher::ASSIGNED);
             }
             if open.uses == 0 {
                 continue;
@@ -65,38 +67,44 @@ impl TransactionPlan<'_> {
             let spread = open.made.as_ref().is_some_and(StoredVoucher::is_spread);
             if spread {
                 let own = keys::voucher_shard(id, self.shard, promotion, code);
-                self.changes.at(&own).add("u", open.uses);
+                self.changes.at(&own).add(voucher::USES, open.uses);
             } else {
-                self.changes.at(&head).add("u", open.uses);
+                self.changes.at(&root).add(voucher::USES, open.uses);
             }
             if open.made.is_none() {
-                self.changes.at(&head).require("d", None);
+                self.changes.at(&root).require(DATA, None);
             }
             if let Some(pool) = &open.pool {
-                take(pool.head_change(), "l", self.changes.at(&head));
+                take(pool.root_change(), voucher::LEFT, self.changes.at(&root));
                 for (shard, taken) in pool.shard_changes() {
                     let key = keys::voucher_shard(id, shard, promotion, code);
-                    take(taken, "l", self.changes.at(&key));
+                    take(taken, voucher::LEFT, self.changes.at(&key));
                 }
             }
-            if open.by_head {
+            if open.by_root {
                 // Whether giving a use back opens one depends on how many are overdrawn, and so does the reverse.
-                let read = self.items.get(&head).and_then(|item| item.get("l"));
-                self.changes.at(&head).require("l", read.cloned());
+                let read = self
+                    .items
+                    .get(&root)
+                    .and_then(|item| item.get(voucher::LEFT));
+                self.changes.at(&root).require(voucher::LEFT, read.cloned());
             }
             let total = keys::promotion_total(id, self.shard, promotion);
-            self.changes.at(&total).add("op", open.opened);
+            self.changes.at(&total).add(figures::OPEN_USES, open.opened);
         }
-        for (pools, attribute) in [(&self.caps, "cl"), (&self.budgets, "bl")] {
+        for (pools, attribute) in [
+            (&self.caps, figures::CAP_LEFT),
+            (&self.budgets, figures::BUDGET_LEFT),
+        ] {
             for (promotion, pool) in pools {
-                let head = keys::promotion_pool(id, promotion);
-                take(pool.head_change(), attribute, self.changes.at(&head));
+                let root = keys::promotion_pool(id, promotion);
+                take(pool.root_change(), attribute, self.changes.at(&root));
                 for (shard, taken) in pool.shard_changes() {
                     let key = keys::promotion_total(id, shard, promotion);
                     let change = self.changes.at(&key);
                     take(taken, attribute, change);
                     if shard != self.shard {
-                        change.add("n", 1);
+                        change.add(figures::MOVES, 1);
                     }
                 }
             }
@@ -109,7 +117,7 @@ impl TransactionPlan<'_> {
                 remember_ahead(self.market, order, self.now, &mut self.changes);
             }
             match self.order_key(order)? {
-                Some(key) => self.changes.at(&key).require("d", open.standing.clone()),
+                Some(key) => self.changes.at(&key).require(DATA, open.standing.clone()),
                 None => self
                     .changes
                     .at(&keys::order_pointer(id, order))
@@ -128,9 +136,9 @@ impl TransactionPlan<'_> {
         for promotion in moved {
             let version = self.promotions.get(&promotion).and_then(Option::as_ref);
             let total = keys::promotion_total(id, self.shard, &promotion);
-            let change = self.changes.at(&total).add("n", 1);
+            let change = self.changes.at(&total).add(figures::MOVES, 1);
             if let Some((_, version)) = version {
-                change.require_number("pv", version);
+                change.require_number(figures::PROMOTION_VERSION, version);
             }
         }
         Ok(self.changes)
@@ -159,22 +167,22 @@ pub(super) fn add_figures(
         for key in [&total, &key] {
             changes
                 .at(key)
-                .add("a", cell.assigned)
-                .add("r", cell.redeemed)
-                .add("s", cell.redemptions);
+                .add(figures::ASSIGNED, cell.assigned)
+                .add(figures::REDEEMED, cell.redeemed)
+                .add(figures::REDEMPTIONS, cell.redemptions);
         }
     }
     for (day, figures) in &difference.days {
         changes
             .at(&keys::promotion_day(id, shard, promotion, *day))
-            .add("r", figures.redeemed)
-            .add("s", figures.success)
-            .add("f", figures.failure);
-        changes.at(&total).add("f", figures.failure);
+            .add(figures::REDEEMED, figures.redeemed)
+            .add(figures::REDEMPTIONS, figures.success)
+            .add(figures::FAILURES, figures.failure);
+        changes.at(&total).add(figures::FAILURES, figures.failure);
     }
     changes
         .at(&total)
-        .add("b", difference.rolled_back)
-        .add("ps", difference.publications[0])
-        .add("pf", difference.publications[1]);
+        .add(figures::ROLLED_BACK, difference.rolled_back)
+        .add(figures::PUBLISHED, difference.publications[0])
+        .add(figures::NOT_PUBLISHED, difference.publications[1]);
 }

@@ -1,0 +1,88 @@
+//! What a process that was killed left behind: runs that nobody plans, and calls that nobody closes.
+
+use revtrail_core::value::time::{Instant, Retention};
+use revtrail_store::jobs::runs::RunState;
+use revtrail_store::table::keys::MARKER_SHARDS;
+use revtrail_store::{Store, StoreError};
+
+/// Ends the runs that were left unplanned. Their jobs still exist, and the first tick works on them. Runs that are planned go on.
+pub(crate) async fn end_runs(
+    store: &Store,
+    retention: Retention,
+    now: Instant,
+) -> Result<(), StoreError> {
+    for marketplace in store.marketplaces().await? {
+        let market = store.market(&marketplace.marketplace_id, retention);
+        let runs = market.runs().open_runs().await?;
+        for run in runs.iter().filter(|run| run.planned_at.is_none()) {
+            market
+                .runs()
+                .finish_run(&run.run_id, RunState::Failed, now)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Closes the calls that came before this process and were left open: the customers of a closed call are folded at the next tick,
+/// and then its intake marker may go. An open call that came later is one of this process, and closes itself. The markers are read
+/// a page at a time, while calls are served.
+pub(crate) async fn close_calls(
+    store: &Store,
+    retention: Retention,
+    started: Instant,
+) -> Result<(), StoreError> {
+    for marketplace in store.marketplaces().await? {
+        let market = store.market(&marketplace.marketplace_id, retention);
+        for shard in 0..MARKER_SHARDS {
+            let mut after = None;
+            loop {
+                let (markers, next) = market.intake().markers_of_shard(shard, after, None).await?;
+                for mut marker in markers {
+                    if !marker.closed && marker.at < started {
+                        marker.closed = true;
+                        market.intake().put_marker(&marker).await?;
+                    }
+                }
+                after = next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use revtrail_core::attribution::settings::Settings;
+    use revtrail_core::value::id::MarketplaceId;
+    use revtrail_store::ledger::intake::IntakeMarker;
+    use revtrail_store::table::embedded;
+    use std::collections::BTreeSet;
+
+    /// The calls that came before the process are closed; those that it serves are not, although they are open too.
+    #[tokio::test]
+    async fn only_the_calls_of_an_earlier_process_are_closed() {
+        let store = embedded::memory().await.unwrap();
+        let id = MarketplaceId::new("m").unwrap();
+        let market = store.market(&id, Retention::DEFAULT);
+        let started = Instant::from_ms(1_000_000);
+        let settings = Settings::read(&serde_json::json!({}), Retention::DEFAULT.look_back_ms());
+        let settings = settings.unwrap();
+        market.create("M", settings, "test", started).await.unwrap();
+        for ms in [-2, -1, 0, 1] {
+            let call = IntakeMarker::open(BTreeSet::new(), started.plus_ms(ms));
+            market.intake().put_marker(&call).await.unwrap();
+        }
+        close_calls(&store, Retention::DEFAULT, started)
+            .await
+            .unwrap();
+        let mut markers = market.intake().markers().await.unwrap();
+        markers.sort_by_key(|marker| marker.at);
+        let closed: Vec<bool> = markers.iter().map(|marker| marker.closed).collect();
+        assert_eq!(closed, [true, true, false, false]);
+    }
+}

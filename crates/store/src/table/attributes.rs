@@ -1,0 +1,189 @@
+//! Every name of an attribute is spelled in this file, and nowhere else.
+//!
+//! Names are short where an item is read often, because the table counts them as bytes. A name that stands in one kind of item
+//! only is in the module of that kind, so the same letter may mean another thing there.
+
+/// The partition key.
+pub(crate) const PARTITION_KEY: &str = "pk";
+/// The sort key.
+pub(crate) const SORT_KEY: &str = "sk";
+/// The item's value, as JSON text.
+pub(crate) const DATA: &str = "d";
+/// The item's value, compressed; an item has either this or [`DATA`].
+pub(crate) const COMPRESSED: &str = "z";
+/// The version of the item, which every write under a version raises.
+pub(crate) const VERSION: &str = "v";
+/// The table's TTL attribute, in epoch seconds.
+pub const TTL_ATTRIBUTE: &str = "expires_at";
+
+/// What holds for a marketplace as a whole.
+pub(crate) mod meta {
+    pub(crate) const HAS_ORDERS: &str = "has_orders";
+    /// Some daily aggregates are spread over several shards.
+    pub(crate) const SPREAD: &str = "striped";
+    pub(crate) const CODED: &str = "coded";
+    pub(crate) const FOLD_VERSION: &str = "fold_version";
+    pub(crate) const AS_OF: &str = "as_of";
+    pub(crate) const MOVED_AT: &str = "moved_at";
+    pub(crate) const PLANNED_TO: &str = "planned_to";
+    pub(crate) const SETTLED_TO: &str = "settled_to";
+}
+
+/// The retention of the deployment.
+pub(crate) mod retention {
+    pub(crate) const DAYS: &str = "days";
+}
+
+/// The root of a customer's contribution.
+pub(crate) mod root {
+    pub(crate) const JOB: &str = "u";
+    pub(crate) const RUNS: &str = "r";
+}
+
+/// A shard of a daily aggregate.
+pub(crate) mod aggregate {
+    pub(crate) const MERGED: &str = "m";
+}
+
+/// What the folds of a job moved; also in the item of a run.
+pub(crate) mod progress {
+    use revtrail_core::value::money::Currency;
+
+    pub(crate) const CUSTOMERS: &str = "customers";
+    pub(crate) const ORDERS: &str = "orders";
+    pub(crate) const CREDITS_CHANGED: &str = "credits_changed";
+    pub(crate) const PARKED: &str = "parked";
+    pub(crate) const CHECKED: &str = "checked";
+    pub(crate) const DIFFERENCES: &str = "differences";
+
+    const MOVED_PREFIX: &str = "moved_";
+
+    /// The revenue that was moved in a currency.
+    pub(crate) fn moved(currency: Currency) -> String {
+        format!("{MOVED_PREFIX}{currency}")
+    }
+
+    /// The currency of [`moved`]; `None` for any other attribute.
+    pub(crate) fn moved_currency(name: &str) -> Option<Currency> {
+        Currency::parse(name.strip_prefix(MOVED_PREFIX)?)
+    }
+}
+
+/// A run. The names of its counts of jobs are older than the word job.
+pub(crate) mod run {
+    pub(crate) const STATE: &str = "run_state";
+    pub(crate) const PLANNED_AT: &str = "planned_at";
+    pub(crate) const FINISHED_AT: &str = "finished_at";
+    pub(crate) const VERIFYING: &str = "verifying";
+    pub(crate) const JOBS: &str = "units";
+    pub(crate) const JOBS_DONE: &str = "units_done";
+    pub(crate) const ERRORS: &str = "run_errors";
+}
+
+/// A batch in the list of batches.
+pub(crate) mod listed_batch {
+    pub(crate) const BATCH: &str = "batch";
+}
+
+/// The figures of a promotion: its totals, and in part those by tier and segment and those by day.
+pub(crate) mod figures {
+    use revtrail_core::value::money::Currency;
+
+    pub(crate) const ASSIGNED: &str = "a";
+    pub(crate) const REDEEMED: &str = "r";
+    pub(crate) const REDEMPTIONS: &str = "s";
+    pub(crate) const FAILURES: &str = "f";
+    pub(crate) const ROLLED_BACK: &str = "b";
+    pub(crate) const PUBLISHED: &str = "ps";
+    pub(crate) const NOT_PUBLISHED: &str = "pf";
+    pub(crate) const DELIVERED: &str = "md";
+    pub(crate) const NOT_DELIVERED: &str = "mf";
+    pub(crate) const VOUCHERS: &str = "v";
+    pub(crate) const OPEN_USES: &str = "op";
+    pub(crate) const UNLIMITED: &str = "ul";
+    /// How often the figures of the shard, or what it may use of limits, were moved.
+    pub(crate) const MOVES: &str = "n";
+    /// The version of the promotion that the shard's part of the limits belongs to.
+    pub(crate) const PROMOTION_VERSION: &str = "pv";
+    /// What is left of the cap; in the pool also.
+    pub(crate) const CAP_LEFT: &str = "cl";
+    /// What is left of the budget; in the pool also.
+    pub(crate) const BUDGET_LEFT: &str = "bl";
+
+    /// A sum of money in one currency.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Amount {
+        /// The rewards of successes.
+        Rewards(Currency),
+        /// The amounts of the orders that successes name.
+        Orders(Currency),
+    }
+
+    impl Amount {
+        pub(crate) fn name(self) -> String {
+            match self {
+                Self::Rewards(currency) => format!("w:{currency}"),
+                Self::Orders(currency) => format!("o:{currency}"),
+            }
+        }
+
+        /// The amount of this name; `None` for any other attribute.
+        pub(crate) fn parse(name: &str) -> Option<Self> {
+            let (sum, currency) = name.split_once(':')?;
+            let currency = Currency::parse(currency)?;
+            match sum {
+                "w" => Some(Self::Rewards(currency)),
+                "o" => Some(Self::Orders(currency)),
+                _ => None,
+            }
+        }
+    }
+}
+
+/// A voucher, and what one shard holds of it.
+pub(crate) mod voucher {
+    pub(crate) const USES: &str = "u";
+    pub(crate) const LEFT: &str = "l";
+    pub(crate) const DISABLED: &str = "x";
+    pub(crate) const ASSIGNED: &str = "s";
+}
+
+/// What is counted of a customer outside a full promotion account.
+pub(crate) mod beside_account {
+    pub(crate) const SUCCESSES: &str = "n";
+}
+
+/// An entry of the quarantine, or a promotion that records wait for.
+pub(crate) mod quarantine {
+    pub(crate) const WAITS: &str = "q";
+}
+
+/// The redemptions that came in on a day.
+pub(crate) mod redemptions_in {
+    pub(crate) const RECEIVED: &str = "rc";
+    pub(crate) const DUPLICATES: &str = "du";
+    pub(crate) const MATCHED: &str = "ma";
+    pub(crate) const QUARANTINED: &str = "qu";
+    pub(crate) const REJECTED: &str = "rj";
+}
+
+#[cfg(test)]
+mod tests {
+    use revtrail_core::value::money::Currency;
+
+    use super::figures::Amount;
+    use super::progress::{CUSTOMERS, moved, moved_currency};
+
+    #[test]
+    fn a_name_with_a_currency_is_read_as_it_was_spelled() {
+        let eur = Currency::parse("EUR").unwrap();
+        assert_eq!(moved_currency(&moved(eur)), Some(eur));
+        assert_eq!(moved_currency(CUSTOMERS), None);
+        for amount in [Amount::Rewards(eur), Amount::Orders(eur)] {
+            assert_eq!(Amount::parse(&amount.name()), Some(amount));
+        }
+        for other in ["op", "w", "w:", "x:EUR", "w:euro"] {
+            assert_eq!(Amount::parse(other), None, "{other}");
+        }
+    }
+}
