@@ -62,6 +62,7 @@ mod faults {
 /// Cases from the world: what people who do this job reported elsewhere and was wrong here too.
 mod cases {
     pub mod attacks_connections;
+    pub mod attacks_http;
     pub mod attacks_inbox;
     pub mod facts;
     pub mod files;

@@ -14,7 +14,7 @@ use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
 
 pub use acceptance::{AHEAD_MS_MAX, AcceptanceWindow};
-pub use problem::{Code, RecordProblem};
+pub use problem::{Code, Problems, RecordProblem, no_controls, quoted, shown};
 
 /// The longest text that only people read, in bytes. An order of 200 items with four such texts each fits into the 400 KB of a
 /// stored item.
@@ -306,7 +306,10 @@ impl<'a> Record<'a> {
             RecordProblem::of(
                 field,
                 Code::UnknownCurrency,
-                format!("{field}: {code:?} is no currency of ISO 4217, like EUR"),
+                format!(
+                    "{field}: {} is no currency of ISO 4217, like EUR",
+                    quoted(&code)
+                ),
             )
         })
     }
@@ -335,7 +338,7 @@ impl<'a> Record<'a> {
         let found = words.iter().find(|(word, _)| *word == text);
         found.map(|(_, value)| Some(*value)).ok_or_else(|| {
             let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            let detail = format!("{field}: {text:?} is none of {}", words.join(", "));
+            let detail = format!("{field}: {} is none of {}", quoted(&text), words.join(", "));
             RecordProblem::of(field, Code::UnknownValue, detail)
         })
     }

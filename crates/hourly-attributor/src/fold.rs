@@ -69,10 +69,11 @@ pub(crate) async fn work(
     };
     while next < list.len() {
         let end = list.len().min(next + limits.batch_customers);
-        if worker.fold_all(&list[next..end], until.now()).await? == Folded::JobDone {
-            return Ok(JobEnd::Done);
-        }
-        next = end;
+        next = match worker.fold_all(&list[next..end], until).await? {
+            Folded::All => end,
+            Folded::To(done) => next + done,
+            Folded::JobDone => return Ok(JobEnd::Done),
+        };
         if next < list.len() && until.is_over() {
             market.jobs().hand_over(job, Work::Fold { next }).await?;
             return Ok(JobEnd::HandedOver);
@@ -87,17 +88,29 @@ pub(crate) async fn work(
 enum Folded {
     /// All customers are folded, or parked.
     All,
+    /// Time was up. So many customers from the first on are folded, or parked; of the others some may be.
+    To(usize),
     /// Another worker has done the whole job.
     JobDone,
 }
 
+/// How folding some customers ends when time is up and these are left; `None` if the first of all is left, because the next
+/// invocation would then begin where this one did.
+fn stopped(all: &[CustomerId], left: &[CustomerId], more: &[CustomerId]) -> Option<Folded> {
+    let left: BTreeSet<&CustomerId> = left.iter().chain(more).collect();
+    let done = all.iter().position(|one| left.contains(one));
+    done.filter(|done| *done > 0).map(Folded::To)
+}
+
 impl Worker<'_> {
-    /// Folds customers until each is folded or parked, however often others change them in the meantime.
+    /// Folds customers until each is folded or parked, however often others change them in the meantime, or until time is up and
+    /// at least the first is done.
     async fn fold_all(
         &mut self,
         customers: &[CustomerId],
-        now: Instant,
+        until: Until<'_>,
     ) -> Result<Folded, AttributorError> {
+        let now = until.now();
         let mut waiting: Vec<CustomerId> = customers.to_vec();
         let mut heavy = Vec::new();
         while !waiting.is_empty() {
@@ -109,20 +122,30 @@ impl Worker<'_> {
                 Moved::Again(again) => waiting = rest.into_iter().chain(again).collect(),
                 Moved::JobDone => return Ok(Folded::JobDone),
             }
+            if until.is_over()
+                && let Some(stopped) = stopped(customers, &waiting, &heavy)
+            {
+                return Ok(stopped);
+            }
         }
-        for customer in heavy {
+        for (n, customer) in heavy.iter().enumerate() {
+            if until.is_over()
+                && let Some(stopped) = stopped(customers, &heavy[n..], &[])
+            {
+                return Ok(stopped);
+            }
             loop {
                 self.refresh().await?;
                 let limit = self.limits.timeline_bytes;
-                let facts = match self.market.facts().customer(&customer, limit, now).await {
+                let facts = match self.market.facts().customer(customer, limit, now).await {
                     Ok(Some(facts)) => facts,
                     Ok(None) => {
-                        self.park(customer, ParkedFor::TimelineTooLarge, now)
+                        self.park(customer.clone(), ParkedFor::TimelineTooLarge, now)
                             .await?;
                         break;
                     }
                     Err(error) => {
-                        self.park_unreadable(&customer, error, now).await?;
+                        self.park_unreadable(customer, error, now).await?;
                         break;
                     }
                 };

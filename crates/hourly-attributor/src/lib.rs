@@ -184,8 +184,13 @@ impl Attributor {
             Work::ReattributeAll { after } => {
                 plan::reattribute_all(market, job, after, limits, until).await?
             }
-            Work::Verify { after, left } => {
-                let invocation = verify::work(market, job, (after, left), limits, until).await?;
+            Work::Verify {
+                after,
+                left,
+                within,
+            } => {
+                let walk = (after, left, within);
+                let invocation = verify::work(market, job, walk, limits, until).await?;
                 (invocation, Vec::new())
             }
         };

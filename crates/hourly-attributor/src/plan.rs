@@ -15,7 +15,7 @@ use revtrail_store::ledger::daily::AggregateCache;
 use revtrail_store::ledger::intake::IntakeMarker;
 use revtrail_store::ledger::purchases::RowPlace;
 use revtrail_store::market::Market;
-use revtrail_store::market::campaigns::merge_observed;
+use revtrail_store::market::campaigns::{Observed, merge_observed};
 use revtrail_store::table::keys::MARKER_SHARDS;
 
 use crate::message::{message, message_plan};
@@ -25,6 +25,9 @@ use crate::{AttributorError, JobEnd, JobLimits, Until};
 /// How many intake markers are in memory at a time. If each is of a thousand records, they have some hundred MB, and usually a
 /// tenth.
 const MARKERS_AT_ONCE: usize = 4_000;
+/// How many intake markers an invocation plans in any case. Some of them may have to stay, and must not keep the others from their
+/// turn.
+const MARKERS_AT_LEAST: usize = 500;
 /// How many jobs are written at the same time.
 const WRITES_AT_ONCE: usize = 8;
 /// How many jobs' customers are gathered before the jobs are written, so that a customer who is found twice among them is folded
@@ -129,23 +132,26 @@ async fn plan_run(
     until: Until<'_>,
 ) -> Result<Vec<JobMessage>, AttributorError> {
     let (market, run_id, now) = (gathered.market, gathered.run_id, gathered.now);
-    if asked {
-        // Somebody who asks for a run wants the parked customers to be tried again.
-        let parked = market.parked().list(now).await?;
-        gathered
-            .add(parked.into_iter().map(|one| one.customer_id))
-            .await?;
-    }
     let whole = plan_markers(markers, versions, gathered, until).await?;
     // This comes after the intake markers, because what the markers say about campaigns asks for work too.
-    take_over(market, run_id, now).await?;
+    let whole = whole && take_over(market, run_id, now, until).await?;
+    if whole && asked {
+        // Somebody who asks for a run wants the parked customers to be tried again. They are tried once, so this comes last.
+        let parked = market.parked().list(now).await?;
+        gathered
+            .plan(parked.into_iter().map(|one| one.customer_id))
+            .await?;
+    }
     if whole {
         market.runs().planned(run_id, until.now()).await?;
         market.raise_planned_to(now).await?;
     }
     if market.meta().await?.spread {
         let today = now.day(versions.newest().settings.timezone);
-        market.daily().merge_quiet(today.minus(QUIET_DAYS)).await?;
+        market
+            .daily()
+            .merge_quiet(today.minus(QUIET_DAYS), until.clock, until.stop_at)
+            .await?;
     }
     let mut messages = messages(market, market.jobs().jobs().await?);
     if !whole {
@@ -215,23 +221,28 @@ async fn plan_markers(
     let mut held: Vec<IntakeMarker> = Vec::new();
     while let Some(page) = markers.next().await? {
         held.extend(page);
-        if held.len() >= MARKERS_AT_ONCE {
-            plan_some(std::mem::take(&mut held), versions, gathered, &mut cache).await?;
-            if until.is_over() {
+        // If reading them took all the time, those that were read are planned, and no more.
+        let late = held.len() >= MARKERS_AT_LEAST && until.is_over();
+        if held.len() >= MARKERS_AT_ONCE || late {
+            let some = std::mem::take(&mut held);
+            let whole = plan_some(some, versions, gathered, &mut cache, until).await?;
+            if !whole || until.is_over() {
                 return Ok(false);
             }
         }
     }
-    plan_some(held, versions, gathered, &mut cache).await?;
-    Ok(true)
+    plan_some(held, versions, gathered, &mut cache, until).await
 }
 
+/// Plans some intake markers. False if time was up while it took in what they say about campaigns, each of which is a transaction:
+/// the markers stay, and the next invocation begins where this one stopped, because it finds those campaigns known.
 async fn plan_some(
     markers: Vec<IntakeMarker>,
     versions: &Versions,
     gathered: &mut Gathered<'_>,
     cache: &mut AggregateCache,
-) -> Result<(), AttributorError> {
+    until: Until<'_>,
+) -> Result<bool, AttributorError> {
     let (market, now) = (gathered.market, gathered.now);
     // The send times come first, because the work that is planned below must see them.
     let observed = merge_observed(
@@ -241,8 +252,13 @@ async fn plan_some(
     );
     if !observed.is_empty() {
         let catalog = market.campaigns().catalog().await?;
-        for seen in observed.iter().filter(|seen| !seen.is_known(&catalog)) {
+        let unknown = observed.iter().filter(|seen| !seen.is_known(&catalog));
+        let unknown: Vec<&Observed> = unknown.collect();
+        for (n, seen) in unknown.iter().enumerate() {
             market.campaigns().observe_campaign(seen, now).await?;
+            if n + 1 < unknown.len() && until.is_over() {
+                return Ok(false);
+            }
         }
     }
     let customers = markers
@@ -254,15 +270,21 @@ async fn plan_some(
         .into_iter()
         .filter(|marker| marker.may_go(now))
         .collect();
-    Ok(market
+    market
         .daily()
         .absorb_markers(&going, versions, cache, now)
-        .await?)
+        .await?;
+    Ok(true)
 }
 
 /// Makes jobs of this run of what settings and campaigns asked for. All periods become one, so that a customer whom several
-/// changes touch is folded once.
-async fn take_over(market: &Market, run_id: &str, now: Instant) -> Result<(), AttributorError> {
+/// changes touch is folded once. False if time was up before the last of them: what is left is still asked for.
+async fn take_over(
+    market: &Market,
+    run_id: &str,
+    now: Instant,
+    until: Until<'_>,
+) -> Result<bool, AttributorError> {
     let jobs = market.jobs().jobs().await?;
     let asked: Vec<Job> = jobs.into_iter().filter(Job::is_asked).collect();
     let spans = asked.iter().filter_map(|job| match job.work {
@@ -282,7 +304,8 @@ async fn take_over(market: &Market, run_id: &str, now: Instant) -> Result<(), At
         .map(new)
         .collect();
     let planned = taken.len() as i64;
-    for asked in asked.chunks(TAKEN_AT_ONCE) {
+    let mut chunks = asked.chunks(TAKEN_AT_ONCE);
+    while let Some(asked) = chunks.next() {
         if !taken.is_empty() {
             market.runs().plans(run_id, planned).await?;
         }
@@ -291,11 +314,14 @@ async fn take_over(market: &Market, run_id: &str, now: Instant) -> Result<(), At
             if !taken.is_empty() {
                 market.runs().plans(run_id, -planned).await?;
             }
-            return Ok(());
+            return Ok(true);
         }
         taken.clear();
+        if chunks.len() > 0 && until.is_over() {
+            return Ok(false);
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Plans folds of the customers whose orders a change touches. Customers who are already in jobs under the same rules are left
@@ -402,6 +428,15 @@ impl<'g> Gathered<'g> {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    /// Gathers these customers, and writes the jobs of all.
+    async fn plan(
+        &mut self,
+        customers: impl IntoIterator<Item = CustomerId>,
+    ) -> Result<(), AttributorError> {
+        self.add(customers).await?;
+        self.flush().await
     }
 
     /// Writes the jobs of the gathered customers. The jobs are put on record first, so that no more can be done than were

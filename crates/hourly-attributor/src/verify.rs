@@ -11,6 +11,8 @@ use crate::{AttributorError, JobEnd, JobLimits, Until};
 
 /// How many customers are compared at the same time.
 const READS_AT_ONCE: usize = 8;
+/// How many customers are compared before the clock is looked at.
+const CUSTOMERS_AT_ONCE: usize = 64;
 /// How often a customer is looked at again because they were changed in the meantime.
 const LOOKS_MAX: usize = 5;
 
@@ -30,7 +32,7 @@ enum Found {
 pub(crate) async fn work(
     market: &Market,
     job: &Job,
-    (after, mut left): (Option<ListPlace>, Option<usize>),
+    (after, mut left, mut within): (Option<ListPlace>, Option<usize>, Option<(String, usize)>),
     limits: JobLimits,
     until: Until<'_>,
 ) -> Result<JobEnd, AttributorError> {
@@ -45,31 +47,49 @@ pub(crate) async fn work(
             return Ok(JobEnd::Done);
         };
         let (lists, next) = market.jobs().job_lists(place.clone(), now).await?;
+        // The place from which the list that is walked through is read again.
+        let mut before = place.clone();
         for (folded_by, customers) in &lists {
             let mut found = Progress::default();
-            let looks: Vec<_> = customers
-                .iter()
-                .map(|customer| look(market, &snapshot, customer, folded_by, limits, now))
-                .collect();
-            let mut looks = stream::iter(looks).buffered(READS_AT_ONCE);
-            while left != Some(0)
-                && let Some(outcome) = looks.try_next().await?
-            {
-                if outcome != Found::Elsewhere {
-                    found.checked += 1;
-                    found.differences += i64::from(outcome == Found::Different);
-                    left = left.map(|left| left - 1);
+            let done = within.take().filter(|(list, _)| list == folded_by);
+            let mut done = done.map_or(0, |(_, done)| done.min(customers.len()));
+            while left != Some(0) {
+                let some = &customers[done..customers.len().min(done + CUSTOMERS_AT_ONCE)];
+                done += some.len();
+                let looks: Vec<_> = some
+                    .iter()
+                    .map(|customer| look(market, &snapshot, customer, folded_by, limits, now))
+                    .collect();
+                let mut looks = stream::iter(looks).buffered(READS_AT_ONCE);
+                while left != Some(0)
+                    && let Some(outcome) = looks.try_next().await?
+                {
+                    if outcome != Found::Elsewhere {
+                        found.checked += 1;
+                        found.differences += i64::from(outcome == Found::Different);
+                        left = left.map(|left| left - 1);
+                    }
+                }
+                if done == customers.len() || until.is_over() {
+                    break;
                 }
             }
-            let after = Some(place.behind(folded_by));
-            let rest = Work::Verify { after, left };
+            within = (done < customers.len()).then(|| (folded_by.clone(), done));
+            if within.is_none() {
+                before = place.behind(folded_by);
+            }
+            let rest = Work::Verify {
+                after: Some(before.clone()),
+                left,
+                within: within.clone(),
+            };
             if !market.jobs().verified(&mut job, &found, rest).await? {
                 return Ok(JobEnd::Done);
             }
             if left == Some(0) {
                 break;
             }
-            if until.is_over() {
+            if within.is_some() || until.is_over() {
                 return Ok(JobEnd::HandedOver);
             }
         }

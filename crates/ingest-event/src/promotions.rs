@@ -78,7 +78,7 @@ pub(crate) async fn post_rollback(call: Call) -> Result<Response, Problem> {
     let unknown = || Problem::not_found("this marketplace has no such redemption");
     let id = call.id("id", RedemptionId::new)?;
     let record = call.record()?;
-    let rollback = Rollback::read(&record).map_err(|bad| Problem::invalid(vec![bad]))?;
+    let rollback = Rollback::read(&record).map_err(|bad| Problem::invalid(bad.into()))?;
     match market
         .redemptions()
         .roll_back(&id, rollback.clone(), call.now)
@@ -117,7 +117,7 @@ pub(crate) async fn post_redeem_by_code(call: Call) -> Result<Response, Problem>
     if promotions.len() > 1 {
         // A redemption that was answered before its code became ambiguous gets the same answer again.
         let id = call.record()?.needed_id("redemption_id", RedemptionId::new);
-        let id = id.map_err(|bad| Problem::invalid(vec![bad]))?;
+        let id = id.map_err(|bad| Problem::invalid(bad.into()))?;
         let known = market.redemptions().redemption(&id, call.now).await?;
         let known = known.filter(|fact| fact.submitted.voucher_code.as_ref() == Some(&code));
         if let Some(fact) = known {
@@ -144,7 +144,7 @@ async fn redeem(
 ) -> Result<Response, Problem> {
     let record = call.record()?;
     let asked = Redemption::read_redeem(&record, promotion, code)
-        .map_err(|bad| Problem::invalid(vec![bad]))?;
+        .map_err(|bad| Problem::invalid(bad.into()))?;
     let id = asked.redemption_id.clone();
     let (result, reason) = match call.market()?.redemptions().redeem(asked, call.now).await? {
         Redeemed::Success => (Outcome::Success, None),
@@ -158,7 +158,7 @@ async fn redeem(
         Redeemed::NoPromotion => {
             return Err(Problem::not_found("this marketplace has no such promotion"));
         }
-        Redeemed::Rejected(bad) => return Err(Problem::invalid(vec![bad])),
+        Redeemed::Rejected(bad) => return Err(Problem::invalid(bad.into())),
     };
     let body = json!({"redemption_id": id, "result": result, "reason": reason});
     Ok(one_answer(body, &record, &Redemption::REDEEM_FIELDS))

@@ -38,7 +38,7 @@ async fn submit(
     let change = |current: Option<&Campaign>| {
         call.if_match(current.map(Campaign::shown).as_ref())?;
         let submitted = submitted(current)?;
-        let record = Record::from_json(&submitted).map_err(|bad| Problem::invalid(vec![bad]))?;
+        let record = Record::from_json(&submitted).map_err(|bad| Problem::invalid(bad.into()))?;
         Campaign::read_known(id.clone(), &record).map_err(Problem::invalid)
     };
     let market = call.market()?;

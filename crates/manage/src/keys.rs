@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use revtrail_core::record::{Code, RecordProblem as Bad};
+use revtrail_core::record::{Code, Problems, RecordProblem as Bad, quoted};
 use revtrail_core::value::id::MarketplaceId;
-use revtrail_store::market::access::{AccessKey, Role, key_hash};
+use revtrail_store::market::access::{AccessKey, KeyPut, KeyRight, Role, key_hash};
 use revtrail_store::market::once::CallRecord;
 use revtrail_web::answer::{json, located, no_content};
 use revtrail_web::call::{Call, Response, StatusCode};
@@ -18,7 +18,7 @@ use crate::{name, once};
 const KEY_MARKETPLACES_MAX: usize = 50;
 
 pub(crate) async fn create(call: Call) -> Result<Response, Problem> {
-    let mut problems = Vec::new();
+    let mut problems = Problems::new();
     let fields = call.fields(&["name", "role", "marketplaces"], &mut problems)?;
     let name = name(&fields, &mut problems);
     if name.is_none()
@@ -62,10 +62,15 @@ pub(crate) async fn create(call: Call) -> Result<Response, Problem> {
         return Err(Problem::invalid(problems));
     };
     let store = call.app.store();
+    let caller = call.caller()?;
+    let right = KeyRight {
+        marketplace: call.marketplace()?,
+        key_id: &caller.key_id,
+    };
+    let by = Some(&right).filter(|_| !caller.deployment);
     let Some(named) = call.once()? else {
-        let (key, secret) = store
-            .create_key(&name, role, &marketplaces, call.now)
-            .await?;
+        let new = store.create_key(&name, role, &marketplaces, by, call.now);
+        let (key, secret) = new.await?.ok_or_else(Problem::unauthorized)?;
         return Ok(made(&call, &key, &secret));
     };
     // The secret is not stored. It follows from the deployment's key and the record, from which it can be derived again.
@@ -80,8 +85,12 @@ pub(crate) async fn create(call: Call) -> Result<Response, Problem> {
             key: key.clone()
         }));
         async move {
-            let made = store.put_key(&key, &secret, Some((named, &record)));
-            Ok(made.await?.then_some(record))
+            let made = store.put_key(&key, &secret, Some((named, &record)), by);
+            match made.await? {
+                KeyPut::Made => Ok(Some(record)),
+                KeyPut::Before => Ok(None),
+                KeyPut::Revoked => Err(Problem::unauthorized()),
+            }
         }
     };
     let record = once::only(&call, named, make).await?;
@@ -112,7 +121,7 @@ fn made(call: &Call, key: &AccessKey, secret: &str) -> Response {
 async fn key_marketplaces(
     call: &Call,
     listed: &Value,
-    problems: &mut Vec<Bad>,
+    problems: &mut Problems,
 ) -> Result<Vec<MarketplaceId>, Problem> {
     let Ok(names) = serde_json::from_value::<Vec<String>>(listed.clone()) else {
         problems.push(Bad::of(
@@ -137,7 +146,7 @@ async fn key_marketplaces(
             _ => problems.push(Bad::of(
                 "marketplaces",
                 Code::UnknownValue,
-                format!("there is no marketplace {name:?}"),
+                format!("there is no marketplace {}", quoted(&name)),
             )),
         }
     }
@@ -159,12 +168,11 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
 
 pub(crate) async fn revoke(call: Call) -> Result<Response, Problem> {
     let key_id = call.own_id("key_id")?;
-    if call
-        .app
-        .store()
-        .revoke_key(call.marketplace()?, key_id)
-        .await?
-    {
+    let revoked = call.app.store().revoke_key(call.marketplace()?, key_id);
+    let revoked = revoked.await;
+    // The key may be revoked even if the answer of the table was lost.
+    call.app.forget_key(key_id);
+    if revoked? {
         Ok(no_content())
     } else {
         Err(Problem::not_found("this marketplace has no such key"))

@@ -9,7 +9,7 @@ mod runs;
 mod settings;
 
 use revtrail_core::attribution::campaign::NAME_BYTES_MAX;
-use revtrail_core::record::{Code, RecordProblem as Bad};
+use revtrail_core::record::{Code, Problems, RecordProblem as Bad, no_controls};
 use revtrail_web::access::{ADMIN, MARKETING};
 use revtrail_web::api::{Method, Route};
 use revtrail_web::problem::Problem;
@@ -39,11 +39,12 @@ pub fn routes(enqueue: Enqueue) -> Vec<Route> {
     routes
 }
 
-fn name(fields: &Map<String, Value>, problems: &mut Vec<Bad>) -> Option<String> {
+fn name(fields: &Map<String, Value>, problems: &mut Problems) -> Option<String> {
     match fields.get("name") {
         None | Some(Value::Null) => None,
         Some(Value::String(name)) if (1..=NAME_BYTES_MAX).contains(&name.len()) => {
-            Some(name.clone())
+            let checked = no_controls("name", name).map_err(|problem| problems.push(problem));
+            checked.ok().map(|()| name.clone())
         }
         Some(Value::String(_)) => {
             problems.push(Bad::of(
@@ -60,7 +61,7 @@ fn name(fields: &Map<String, Value>, problems: &mut Vec<Bad>) -> Option<String> 
     }
 }
 
-fn valid(problems: Vec<Bad>) -> Result<(), Problem> {
+fn valid(problems: Problems) -> Result<(), Problem> {
     if problems.is_empty() {
         Ok(())
     } else {

@@ -1,7 +1,7 @@
 //! Marketplaces: made with the deployment's key, renamed with a key of their own.
 
 use revtrail_core::attribution::settings::{Preset, Settings};
-use revtrail_core::record::{Code, RecordProblem as Bad};
+use revtrail_core::record::{Code, Problems, RecordProblem as Bad};
 use revtrail_store::market::{Created, Market};
 use revtrail_web::answer::{json, located};
 use revtrail_web::call::{Call, Response, StatusCode};
@@ -12,7 +12,7 @@ use crate::{name, valid};
 
 pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
-    let mut problems = Vec::new();
+    let mut problems = Problems::new();
     let fields = call.fields(&["name", "preset", "settings"], &mut problems)?;
     let name = name(&fields, &mut problems);
     let present = |field: &str| fields.get(field).filter(|value| !value.is_null());
@@ -35,7 +35,7 @@ pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
     let settings = read.unwrap_or_else(|mut bad| {
         // Inside `settings`, field names in problems start from there.
         if present("settings").is_some() {
-            for problem in &mut bad {
+            for problem in bad.iter_mut() {
                 problem.field = Some(
                     problem
                         .field
@@ -44,7 +44,7 @@ pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
                 );
             }
         }
-        problems.append(&mut bad);
+        problems.append(bad);
         Preset::Redbox.settings()
     });
     valid(problems)?;

@@ -1,6 +1,5 @@
 //! Calls with an `Idempotency-Key`: they act once, and their answer is given again for a day.
 
-use revtrail_store::StoreError;
 use revtrail_store::market::once::{CallRecord, Met, Once};
 use revtrail_web::call::Call;
 use revtrail_web::problem::Problem;
@@ -19,7 +18,7 @@ pub(crate) async fn only<Fut>(
     make: impl Fn(CallRecord) -> Fut,
 ) -> Result<CallRecord, Problem>
 where
-    Fut: Future<Output = Result<Option<CallRecord>, StoreError>>,
+    Fut: Future<Output = Result<Option<CallRecord>, Problem>>,
 {
     for _ in 0..TRIES_MAX {
         match call.app.store().met(named, call.now).await? {

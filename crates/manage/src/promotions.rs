@@ -1,7 +1,7 @@
 //! Promotions and their vouchers: defined, changed, made.
 
 use revtrail_core::promotion::{Promotion, PromotionInput};
-use revtrail_core::record::{Code, Record, RecordProblem as Bad};
+use revtrail_core::record::{Code, Problems, Record, RecordProblem as Bad};
 use revtrail_core::value::id::{PromotionId, VoucherCode};
 use revtrail_files::{FileFault, FileRules, Format, Layout, NotUtf8, Records};
 use revtrail_store::market::once::CallRecord;
@@ -80,7 +80,7 @@ async fn submit(
     let change = |current: Option<&Promotion>| {
         call.if_match(current.map(Promotion::shown).as_ref())?;
         let submitted = submitted(current)?;
-        let record = Record::from_json(&submitted).map_err(|bad| Problem::invalid(vec![bad]))?;
+        let record = Record::from_json(&submitted).map_err(|bad| Problem::invalid(bad.into()))?;
         PromotionInput::read(id.clone(), &record, call.now).map_err(Problem::invalid)
     };
     let (new, promotion) = market
@@ -178,7 +178,7 @@ async fn known(call: &Call) -> Result<Promotion, Problem> {
 }
 
 fn bad(field: &str, code: Code, detail: impl Into<String>) -> Problem {
-    Problem::invalid(vec![Bad::of(field, code, detail)])
+    Problem::invalid(Bad::of(field, code, detail).into())
 }
 
 fn too_many(count: usize) -> Problem {
@@ -188,8 +188,8 @@ fn too_many(count: usize) -> Problem {
 }
 
 fn from_json(body: &str) -> Result<VoucherRequest, Problem> {
-    let record = Record::from_json(body).map_err(|bad| Problem::invalid(vec![bad]))?;
-    let one = |problem: Bad| Problem::invalid(vec![problem]);
+    let record = Record::from_json(body).map_err(|bad| Problem::invalid(bad.into()))?;
+    let one = |problem: Bad| Problem::invalid(problem.into());
     let limit = record.count("limit").map_err(one)?;
     if let Some(codes) = record.raw("codes") {
         let codes: Vec<Value> = serde_json::from_str(codes)
@@ -197,7 +197,7 @@ fn from_json(body: &str) -> Result<VoucherRequest, Problem> {
         if codes.len() > VOUCHERS_MAX {
             return Err(too_many(codes.len()));
         }
-        let mut problems = Vec::new();
+        let mut problems = Problems::new();
         let mut vouchers = Vec::new();
         for (place, code) in codes.iter().enumerate() {
             let field = format!("codes[{place}]");
@@ -271,7 +271,7 @@ fn from_csv(body: &[u8]) -> Result<Vec<NewVoucher>, Problem> {
         not_utf8: NotUtf8::FailsFile,
     };
     let mut rows = Records::open(body, Some(layout), rules).map_err(|fault| not_csv(1, &fault))?;
-    let (mut vouchers, mut problems) = (Vec::new(), Vec::new());
+    let (mut vouchers, mut problems) = (Vec::new(), Problems::new());
     loop {
         let row = match rows.next_line() {
             Ok(Some(row)) => row,
@@ -287,7 +287,7 @@ fn from_csv(body: &[u8]) -> Result<Vec<NewVoucher>, Problem> {
             Ok(voucher) => vouchers.push(voucher),
             Err(problem) => problems.push(in_line(row.number, problem)),
         }
-        if vouchers.len() + problems.len() > VOUCHERS_MAX {
+        if vouchers.len() + problems.total() > VOUCHERS_MAX {
             return Err(too_many(VOUCHERS_MAX + 1));
         }
     }
@@ -312,7 +312,7 @@ pub(crate) async fn put_voucher(call: Call) -> Result<Response, Problem> {
     let id = call.id("id", PromotionId::new)?;
     let code = call.id("code", VoucherCode::new)?;
     let record = call.record()?;
-    let mut problems = Vec::new();
+    let mut problems = Problems::new();
     let mut keep = |problem: Bad| problems.push(problem);
     let submitted_disabled = record.raw("disabled").is_some();
     let disabled = record

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use revtrail_core::record::{Code, RecordProblem as Bad};
+use revtrail_core::record::{Code, Problems, RecordProblem as Bad};
 use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::jobs::runs::{RunState, Sample, new_run_id};
 use revtrail_store::market::Market;
@@ -30,7 +30,7 @@ pub fn in_process(hand_over: impl Fn(JobMessage) + Send + Sync + 'static) -> Enq
 }
 
 pub(crate) async fn start(call: Call, enqueue: Enqueue) -> Result<Response, Problem> {
-    let mut problems = Vec::new();
+    let mut problems = Problems::new();
     let fields = call.fields(&["verify"], &mut problems)?;
     let verify = match fields.get("verify").unwrap_or(&Value::Null) {
         Value::Null => None,

@@ -37,7 +37,7 @@ pub(crate) async fn patch(call: Call) -> Result<Response, Problem> {
         if fields.get("preset").is_some() {
             let detail = "preset: PATCH changes single settings, and all of a preset's stand already: give it with PUT";
             let preset = Bad::of("preset", Code::UnknownField, detail);
-            return Err(Problem::invalid(vec![preset]));
+            return Err(Problem::invalid(preset.into()));
         }
         Ok(merged)
     })

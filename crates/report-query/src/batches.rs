@@ -12,7 +12,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     query.done()?;
     let market = call.market()?;
     let batches = |after, limit| market.batches().list(after, limit, call.now);
-    let page = asked.gather_by_id(batches, Some).await?;
+    let page = asked.take(batches).await?;
     let body = json!({ "batches": page.rows, "next_cursor": page.next_cursor(&call)? });
     Ok(json(StatusCode::OK, &body))
 }

@@ -254,28 +254,7 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     let (column, descending) = sort(&mut query, &COLUMNS, ("promotion_id", false));
     let asked: PageRequest<Sorted> = PageRequest::json_or_csv(&mut query, &call, CSV)?;
     query.done()?;
-    let mut figures = market.promotions().promotions_figures().await?;
-    let mut rows = Vec::new();
-    for promotion in market.promotions().list().await? {
-        if !wanted.takes(&promotion) {
-            continue;
-        }
-        let figures = figures.remove(&promotion.promotion_id).unwrap_or_default();
-        let part = if wanted.is_part() {
-            let breakdown = market
-                .promotions()
-                .promotion_breakdown(&promotion.promotion_id)
-                .await?;
-            let part = sum(&breakdown, |cell| wanted.takes_cell(cell));
-            if part == CellFigures::default() {
-                continue;
-            }
-            part
-        } else {
-            total(&figures)
-        };
-        rows.push(PromotionRow::new(&promotion, &figures, part));
-    }
+    let mut rows = rows(&market, &wanted).await?;
     let set = versions(&market).await?.newest().settings.currency;
     let before = asked.after.as_ref().map(|place| place.value.0);
     let by = Sorting {
@@ -302,6 +281,31 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
         "promotions": page.rows, "sort_currency": by.currency, "as_of": call.now, "next_cursor": page.next_cursor(&call)?,
     });
     Ok(json(StatusCode::OK, &body))
+}
+
+/// The rows of all promotions that are asked for. Promotions are read page by page, and only their rows are kept.
+async fn rows(market: &Market, wanted: &PromotionFilter<'_>) -> Result<Vec<PromotionRow>, Problem> {
+    let promotions = market.promotions();
+    let mut figures = promotions.promotions_figures().await?;
+    let (mut rows, mut after) = (Vec::new(), None);
+    loop {
+        let (page, next) = promotions.page(after).await?;
+        for promotion in page.iter().filter(|promotion| wanted.takes(promotion)) {
+            let figures = figures.remove(&promotion.promotion_id).unwrap_or_default();
+            let mut part = total(&figures);
+            if wanted.is_part() && part != CellFigures::default() {
+                let breakdown = promotions.promotion_breakdown(&promotion.promotion_id);
+                part = sum(&breakdown.await?, |cell| wanted.takes_cell(cell));
+            }
+            if !wanted.is_part() || part != CellFigures::default() {
+                rows.push(PromotionRow::new(promotion, &figures, part));
+            }
+        }
+        match next {
+            Some(next) => after = Some(next),
+            None => return Ok(rows),
+        }
+    }
 }
 
 fn sum(breakdown: &Breakdown, takes: impl Fn(&TierAndSegment) -> bool) -> CellFigures {

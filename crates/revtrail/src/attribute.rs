@@ -301,7 +301,10 @@ fn read_settings(name: &str) -> Result<Settings, Failure> {
     Settings::read(&value, WINDOW_MS_MAX).map_err(|problems| {
         let line =
             |p: &revtrail_core::record::RecordProblem| format!("--settings {name}: {}", p.detail);
-        Failure::Usage(problems.iter().map(line).collect())
+        let mut lines: Vec<String> = problems.iter().map(line).collect();
+        let more = problems.total() - problems.len();
+        lines.extend((more > 0).then(|| format!("--settings {name}: {more} more are wrong")));
+        Failure::Usage(lines)
     })
 }
 

@@ -185,13 +185,34 @@ impl Promotions<'_> {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn list(self) -> Result<Vec<Promotion>, StoreError> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let (page, next) = self.page(after).await?;
+            all.extend(page);
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// A page of promotions, in order of their ids, starting after a place; and the place where the next page starts. So that
+    /// they need not be in memory all at once: a promotion can have 180 KB.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn page(
+        self,
+        after: Option<String>,
+    ) -> Result<(Vec<Promotion>, Option<String>), StoreError> {
         let pk = keys::promotions(&self.market.id);
-        let items = self
+        let reading = Reading::STRONG;
+        let page = self
             .market
             .store
-            .query(&pk, &Range::All, Reading::STRONG)
-            .await?;
-        items.iter().map(data).collect()
+            .page(&pk, &Range::All, reading, after, None);
+        let (items, next) = page.await?;
+        Ok((items.iter().map(data).collect::<Result<_, _>>()?, next))
     }
 
     /// Makes a promotion, or replaces it, and logs what changed. True if the promotion is new. In that case the records that wait
@@ -375,7 +396,7 @@ impl Promotions<'_> {
                 Some(WAITING_AT_ONCE),
             );
             let (entries, next) = page.await?;
-            for waiting in self.market.lists().waiting(&entries, now).await? {
+            for (_, waiting) in self.market.lists().waiting(&entries, now).await? {
                 if let Waiting::Redemption(fact) = waiting {
                     let at = fact.at;
                     earliest = Some(earliest.map_or(at, |earliest: Instant| earliest.min(at)));

@@ -10,6 +10,7 @@ use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
 use revtrail_store::market::access::Role;
 
+use crate::api::Route;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -45,22 +46,32 @@ const BASIC: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Finds out who calls. The answer is the same for all causes of failure.
+/// Finds out who calls a route. The answer is the same for all causes of failure. Whoever sends two keys is nobody, since what
+/// stands before this service may have checked the other one.
 pub(crate) async fn identify(
     app: &App,
+    route: &Route,
     headers: &HeaderMap,
-    url_key: Option<&str>,
-    basic: bool,
+    query: &[(String, String)],
     now: Instant,
 ) -> Result<Caller, Problem> {
-    let secret = match headers.get(AUTHORIZATION) {
-        Some(value) => authorization(value.as_bytes(), basic),
-        None => url_key.map(str::to_owned),
+    let mut sent: Vec<Option<String>> = headers
+        .get_all(AUTHORIZATION)
+        .iter()
+        .map(|value| authorization(value.as_bytes(), route.key_in_url_too))
+        .collect();
+    if route.key_in_url_too {
+        let in_url = query.iter().filter(|(name, _)| name == "key");
+        sent.extend(in_url.map(|(_, key)| Some(key.clone())));
+    }
+    let secret = match sent.as_mut_slice() {
+        [one] => one.take(),
+        _ => None,
     };
     let Some(secret) = secret.filter(|secret| !secret.is_empty()) else {
         return Err(Problem::unauthorized());
     };
-    app.caller(&secret, now)
+    app.caller(&secret, route.knows_caller_freshly(), now)
         .await?
         .ok_or_else(Problem::unauthorized)
 }

@@ -6,23 +6,28 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 pub use http::Method;
 
-use crate::access::Access;
+use crate::access::{ADMIN, Access};
 use crate::call::{Call, Response};
 use crate::problem::Problem;
+use crate::share::Work;
 
 /// Makes the table of a function's routes below `/v1/marketplaces/{marketplace}`. A line has the method, the path, who may call
-/// it, `query` where the handler reads the query, and the handler.
+/// it, a mark, and the handler. The mark is `query` where the handler reads the query, `list` where it answers a list in pages,
+/// `heavy` where it reads much though it reads no query, and `secret` where it shows secrets.
 #[macro_export]
 macro_rules! routes {
-    (@query $route:expr) => { $route };
-    (@query $route:expr, query) => { $route.reads_query() };
-    ($($method:ident $path:literal, $access:expr $(, $query:ident)? => $handler:expr;)*) => {
-        vec![$($crate::routes!(@query $crate::api::Route::new(
+    (@marked $route:expr) => { $route };
+    (@marked $route:expr, query) => { $route.reads_query() };
+    (@marked $route:expr, list) => { $route.in_pages() };
+    (@marked $route:expr, heavy) => { $route.heavy() };
+    (@marked $route:expr, secret) => { $route.shows_secrets() };
+    ($($method:ident $path:literal, $access:expr $(, $mark:ident)? => $handler:expr;)*) => {
+        vec![$($crate::routes!(@marked $crate::api::Route::new(
             $crate::api::Method::$method,
             concat!("/v1/marketplaces/{marketplace}", $path),
             $access,
             $handler,
-        ) $(, $query)?)),*]
+        ) $(, $mark)?)),*]
     };
 }
 
@@ -37,6 +42,9 @@ pub struct Route {
     pub(crate) creates_marketplace: bool,
     pub(crate) key_in_url_too: bool,
     pub(crate) reads_query: bool,
+    pub(crate) in_pages: bool,
+    pub(crate) heavy: bool,
+    pub(crate) shows_secrets: bool,
     pub(crate) handler: Arc<Handler>,
 }
 
@@ -54,6 +62,9 @@ impl Route {
             creates_marketplace: false,
             key_in_url_too: false,
             reads_query: false,
+            in_pages: false,
+            heavy: false,
+            shows_secrets: false,
             handler: Arc::new(move |call| Box::pin(handler(call))),
         }
     }
@@ -74,6 +85,40 @@ impl Route {
     pub fn reads_query(mut self) -> Self {
         self.reads_query = true;
         self
+    }
+
+    /// Marks that the handler answers a list in pages, so that the query may have a cursor. Only cursors of this list reach the
+    /// handler.
+    pub fn in_pages(mut self) -> Self {
+        self.in_pages = true;
+        self.reads_query()
+    }
+
+    /// Marks that the handler reads much, like all facts of a customer. So does every handler that reads the query.
+    pub fn heavy(mut self) -> Self {
+        self.heavy = true;
+        self
+    }
+
+    /// What a call of the route takes of its marketplace's share of this process.
+    pub(crate) fn work(&self) -> Work {
+        match self.method {
+            Method::GET if self.heavy || self.reads_query => Work::Heavy,
+            Method::GET => Work::Light,
+            _ => Work::Write,
+        }
+    }
+
+    /// Marks that the answer has secrets of the marketplace, like the keys of its mail providers.
+    pub fn shows_secrets(mut self) -> Self {
+        self.shows_secrets = true;
+        self
+    }
+
+    /// True where the table is asked about the caller's key at every call: where secrets are shown, and for everything that only
+    /// administrators may do. Somebody whose key was just revoked must not make another one.
+    pub(crate) fn knows_caller_freshly(&self) -> bool {
+        self.shows_secrets || self.access == ADMIN
     }
 
     /// True where the handler reads the query.

@@ -1,7 +1,7 @@
 //! What every call shares: the store, the clock, the retention, and short-lived caches of keys and marketplaces.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hmac::{Hmac, KeyInit, Mac};
 use revtrail_core::value::id::MarketplaceId;
@@ -11,6 +11,7 @@ use revtrail_store::{Store, StoreError};
 use sha2::Sha256;
 
 use crate::caller::Caller;
+use crate::share::Shares;
 use revtrail_aws::clock::Clock;
 
 /// How long a cached key is trusted without asking the table, in milliseconds. It is half of the 60 s in which a revocation acts.
@@ -26,12 +27,25 @@ struct Inner {
     store: Store,
     clock: Clock,
     retention: Retention,
-    deployment_hash: String,
+    /// The deployment's key, signed under itself. A secret is compared with it in constant time.
+    deployment_tag: Vec<u8>,
     /// A signature under the deployment's key that has signed nothing yet. A clone of it signs each text.
     signature: Hmac<Sha256>,
-    keys: Mutex<HashMap<String, (Instant, AccessKey)>>,
+    keys: Mutex<KnownKeys>,
     marketplaces: Mutex<HashSet<MarketplaceId>>,
+    shares: Shares,
 }
+
+/// The keys that were read lately, by the hash of their secret, each with the time of the call that read it.
+#[derive(Default)]
+struct KnownKeys {
+    read: HashMap<String, (Instant, AccessKey)>,
+    /// How many revocations this process has seen. A key that was read while one was under way is not kept.
+    revocations: u64,
+}
+
+/// The parts that are signed of a key, to compare it with the deployment's.
+const DEPLOYMENT_KEY: &str = "the deployment's key";
 
 impl App {
     /// The state over a store. `deployment_key` is the admin key that is good for every marketplace. Every function of a
@@ -41,14 +55,17 @@ impl App {
     /// Never, since HMAC accepts keys of any length.
     pub fn new(store: Store, clock: Clock, retention: Retention, deployment_key: &str) -> Self {
         let signature = Hmac::new_from_slice(deployment_key.as_bytes());
+        let signature: Hmac<Sha256> = signature.expect("HMAC takes keys of any length");
+        let tag = signed(&signature, &[DEPLOYMENT_KEY, deployment_key]);
         Self(Arc::new(Inner {
             store,
             clock,
             retention,
-            deployment_hash: key_hash(deployment_key),
-            signature: signature.expect("HMAC takes keys of any length"),
+            deployment_tag: tag.finalize().into_bytes().to_vec(),
+            signature,
             keys: Mutex::default(),
             marketplaces: Mutex::default(),
+            shares: Shares::default(),
         }))
     }
 
@@ -78,6 +95,11 @@ impl App {
         self.0.retention
     }
 
+    /// How much of this process each marketplace uses.
+    pub(crate) fn shares(&self) -> &Shares {
+        &self.0.shares
+    }
+
     /// The current time of the clock. Handlers use `Call::now` instead, which stays the same during a call.
     pub fn now(&self) -> Instant {
         self.0.clock.now()
@@ -85,14 +107,7 @@ impl App {
 
     /// A signature of these parts under the deployment's key, each preceded by its length. The caller may add more parts.
     pub(crate) fn sign(&self, parts: &[&str]) -> Hmac<Sha256> {
-        let mut signature = self.0.signature.clone();
-        let length = |n: usize| (n as u64).to_be_bytes();
-        signature.update(&length(parts.len()));
-        for part in parts {
-            signature.update(&length(part.len()));
-            signature.update(part.as_bytes());
-        }
-        signature
+        signed(&self.0.signature, parts)
     }
 
     /// A secret that is derived from the deployment's key and a random text. It is not stored, since it can be derived again.
@@ -102,13 +117,16 @@ impl App {
     }
 
     /// The caller who has this secret; `None` where nobody has it. Unknown secrets are not cached, so a new key works at once.
+    /// With `fresh`, the table is asked about a key that is cached too.
     pub(crate) async fn caller(
         &self,
         secret: &str,
+        fresh: bool,
         now: Instant,
     ) -> Result<Option<Caller>, StoreError> {
         let hash = key_hash(secret);
-        if self.0.deployment_hash == hash {
+        let tag = self.sign(&[DEPLOYMENT_KEY, secret]);
+        if tag.verify_slice(&self.0.deployment_tag).is_ok() {
             return Ok(Some(Caller {
                 key_id: "deployment".to_owned(),
                 name: "the deployment's key".to_owned(),
@@ -118,9 +136,12 @@ impl App {
             }));
         }
         let believed = {
-            let keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);
-            keys.get(&hash)
-                .filter(|(read_at, _)| (0..KEY_BELIEVED_MS).contains(&(now.ms() - read_at.ms())))
+            let keys = self.keys();
+            let young =
+                |read_at: Instant| (0..KEY_BELIEVED_MS).contains(&(now.ms() - read_at.ms()));
+            keys.read
+                .get(&hash)
+                .filter(|(read_at, _)| !fresh && young(*read_at))
                 .map(|(_, key)| key.clone())
         };
         let key = match believed {
@@ -137,20 +158,33 @@ impl App {
     }
 
     async fn read_key(&self, hash: String, now: Instant) -> Result<Option<AccessKey>, StoreError> {
+        let revocations = self.keys().revocations;
         let found = self.0.store.key(&hash).await?;
-        let mut keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.keys();
         match &found {
-            Some(key) => {
-                if keys.len() >= REMEMBERED_MAX {
-                    keys.clear();
+            Some(key) if keys.revocations == revocations => {
+                if keys.read.len() >= REMEMBERED_MAX {
+                    keys.read.clear();
                 }
-                keys.insert(hash, (now, key.clone()));
+                keys.read.insert(hash, (now, key.clone()));
             }
-            None => {
-                keys.remove(&hash);
+            _ => {
+                keys.read.remove(&hash);
             }
         }
         Ok(found)
+    }
+
+    fn keys(&self) -> MutexGuard<'_, KnownKeys> {
+        self.0.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets a key that was revoked, or may have been. From now on this process refuses it; the others do within
+    /// [`KEY_BELIEVED_MS`].
+    pub fn forget_key(&self, key_id: &str) {
+        let mut keys = self.keys();
+        keys.revocations += 1;
+        keys.read.retain(|_, (_, key)| key.key_id != key_id);
     }
 
     /// True where the marketplace exists. A marketplace that exists is cached, since marketplaces are never deleted.
@@ -173,4 +207,16 @@ impl App {
         }
         Ok(exists)
     }
+}
+
+/// A signature of these parts, each preceded by its length.
+fn signed(signature: &Hmac<Sha256>, parts: &[&str]) -> Hmac<Sha256> {
+    let mut signature = signature.clone();
+    let length = |n: usize| (n as u64).to_be_bytes();
+    signature.update(&length(parts.len()));
+    for part in parts {
+        signature.update(&length(part.len()));
+        signature.update(part.as_bytes());
+    }
+    signature
 }

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use revtrail_core::record::{Code, Record, RecordProblem};
+use revtrail_core::record::{Code, Problems, Record, RecordProblem, shown};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -155,7 +155,7 @@ impl Call {
     /// The same as [`Call::json_object`].
     pub fn record(&self) -> Result<Record<'_>, Problem> {
         let text = self.json_object()?;
-        Record::from_json(text).map_err(|bad| Problem::invalid(vec![bad]))
+        Record::from_json(text).map_err(|bad| Problem::invalid(bad.into()))
     }
 
     /// The fields of the one object of the body; an empty body has none. A problem is returned for each field that is not known.
@@ -165,7 +165,7 @@ impl Call {
     pub fn fields(
         &self,
         known: &[&str],
-        problems: &mut Vec<RecordProblem>,
+        problems: &mut Problems,
     ) -> Result<Map<String, Value>, Problem> {
         let text = match self.body.is_empty() {
             true => "{}",
@@ -174,7 +174,7 @@ impl Call {
         let fields: Map<String, Value> =
             serde_json::from_str(text).map_err(|error| unreadable(&error))?;
         for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
-            let detail = format!("{name} is none of {}", known.join(", "));
+            let detail = format!("{} is none of {}", shown(name), known.join(", "));
             problems.push(RecordProblem::of(name, Code::UnknownField, detail));
         }
         Ok(fields)

@@ -133,7 +133,7 @@ impl Call {
     ) -> Result<T, Problem> {
         new(self.param(name)?).map_err(|why| {
             let problem = record::RecordProblem::of(name, Code::BadId, format!("{name}: {why}"));
-            Problem::invalid(vec![problem])
+            Problem::invalid(problem.into())
         })
     }
 
@@ -149,7 +149,7 @@ impl Call {
         if keys.next().is_some() || !(1..=ID_BYTES_MAX).contains(&key.len()) {
             let detail = "Idempotency-Key has 1 to 128 bytes, and is given once";
             let problem = record::RecordProblem::of(IDEMPOTENCY_KEY, Code::UnknownValue, detail);
-            return Err(Problem::invalid(vec![problem]));
+            return Err(Problem::invalid(problem.into()));
         }
         let mut of = vec![self.caller()?.key_id.as_str(), self.route];
         of.extend(self.params.iter().filter_map(|(_, id)| id.as_deref()));

@@ -47,7 +47,7 @@ impl Style {
 /// One cell of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cell<'a> {
-    /// A text. An apostrophe is put before a leading `= + - @` tab or CR, so that it is no formula.
+    /// A text. It is written so that no spreadsheet reads a formula in it.
     Text(Cow<'a, str>),
     /// A number, as it is printed.
     Number(Cow<'a, str>),
@@ -78,15 +78,58 @@ impl<'a> Cell<'a> {
 
     fn printed(&self, style: Style) -> Cow<'_, str> {
         match self {
-            Self::Text(text)
-                if !style.raw && text.starts_with(['=', '+', '-', '@', '\t', '\r']) =>
-            {
-                format!("'{text}").into()
-            }
+            Self::Text(text) if !style.raw => disarmed(text),
             Self::Text(text) | Self::Number(text) => Cow::Borrowed(text),
             Self::Empty => "".into(),
         }
     }
+}
+
+/// A text that no spreadsheet reads as a formula. An apostrophe is put before each part of it that a formula sign begins, and a
+/// person who takes it away has the text again. A part begins with the text, and behind everything at which some spreadsheet may
+/// cut a cell: `;` where that separates cells, a tab, the end of a line. What cannot be seen before the sign does not hide it, and
+/// neither does a quotation mark, which such a cut leaves at the beginning. A text that begins with a tab or CR gets an apostrophe
+/// in any case (rule 5).
+fn disarmed(text: &str) -> Cow<'_, str> {
+    let cuts = |c: char| c == ';' || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let is_formula = |part: &str| part.trim_start_matches(hides_nothing).starts_with(is_sign);
+    let mut safe = String::new();
+    for part in text.split_inclusive(cuts) {
+        if is_formula(part) || safe.is_empty() && part.starts_with(['\t', '\r']) {
+            safe.push('\'');
+        }
+        safe.push_str(part);
+    }
+    match safe.len() == text.len() {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(safe),
+    }
+}
+
+/// The signs that begin a formula, and those that Unicode holds equal to them.
+fn is_sign(c: char) -> bool {
+    let small = ['\u{fe62}', '\u{fe63}', '\u{fe66}', '\u{fe6b}'];
+    ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\u{2212}'].contains(&c) || small.contains(&c)
+}
+
+/// Characters that a spreadsheet may drop from the beginning of a cell: blanks, the quotation mark, and what Unicode lists as
+/// `Default_Ignorable_Code_Point`, like zero-width characters and the byte order mark; also the empty Braille pattern.
+fn hides_nothing(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(
+            c,
+            '"' | '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'
+                | '\u{1160}'
+                | '\u{17b4}'
+                | '\u{17b5}'
+        )
+        || matches!(c, '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}')
+        || matches!(c, '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A CSV document that is being written.
@@ -241,6 +284,51 @@ mod tests {
                         \"say \"\"a,b\"\"\n\",1\n,\n";
         let text = String::from_utf8(table.writer.into_inner().unwrap()).unwrap();
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn no_text_hides_a_formula() {
+        for (text, safe) in [
+            ("", ""),
+            ("=1", "'=1"),
+            (" =1", "' =1"),
+            ("\u{a0}\u{2003}\u{3000}@a", "'\u{a0}\u{2003}\u{3000}@a"),
+            ("\n=1", "\n'=1"),
+            ("\r\n=1", "'\r\n'=1"),
+            ("\u{feff}=1", "'\u{feff}=1"),
+            ("\u{200b}\u{200f}+1", "'\u{200b}\u{200f}+1"),
+            ("\u{e0001}=1", "'\u{e0001}=1"),
+            ("＝1", "'＝1"),
+            ("＋1", "'＋1"),
+            ("－1", "'－1"),
+            ("＠1", "'＠1"),
+            ("\u{ad}\u{fe66}1", "'\u{ad}\u{fe66}1"),
+            ("\u{2212}1", "'\u{2212}1"),
+            ("a;=1+1", "a;'=1+1"),
+            ("a; \u{200b}=1;b;-c", "a;' \u{200b}=1;b;'-c"),
+            ("a;\"=1&\"", "a;'\"=1&\""),
+            ("a\t=1", "a\t'=1"),
+            ("\ta", "'\ta"),
+            ("\t=1", "'\t'=1"),
+            ("a,\"b\"\n=1", "a,\"b\"\n'=1"),
+            ("a\u{2028}=1", "a\u{2028}'=1"),
+            // These are no formulas.
+            ("a=1", "a=1"),
+            ("a;b", "a;b"),
+            ("a; b\nc\td", "a; b\nc\td"),
+            ("🎁 -20%", "🎁 -20%"),
+            ("1-2; 3", "1-2; 3"),
+            ("'=1", "'=1"),
+            (" ;\"", " ;\""),
+        ] {
+            assert_eq!(disarmed(text), safe, "{text:?}");
+            let raw = Style {
+                raw: true,
+                ..Style::default()
+            };
+            assert_eq!(Cell::text(text).printed(raw), text);
+            assert_eq!(Cell::number(text).printed(Style::default()), text);
+        }
     }
 
     #[test]

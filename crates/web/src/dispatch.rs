@@ -1,4 +1,4 @@
-//! One router of all routes, and the checks that every call passes, in this order: 404, 401, 403, 405, 413, then the handler.
+//! One router of all routes, and the checks that every call passes, in this order: 404, 401, 403, 405, 429, 413, then the handler.
 //! Where a handler reads no query, a call must have none. That check gives 422, so it comes after 415 and 400.
 
 use std::collections::BTreeMap;
@@ -22,6 +22,7 @@ use crate::access::{Access, enter, identify};
 use crate::api::Route;
 use crate::app::App;
 use crate::call::{Call, MARKETPLACE};
+use crate::csv;
 use crate::encoding::segment_text;
 use crate::problem::Problem;
 use crate::query;
@@ -101,16 +102,7 @@ async fn serve(app: App, routes: &[Route], request: Request) -> Result<Response,
 
     let mut caller = None;
     if route.access != Access::Open {
-        let url_key = query.iter().find(|(name, _)| name == "key");
-        let url_key = url_key.filter(|_| route.key_in_url_too);
-        let known = identify(
-            &app,
-            &parts.headers,
-            url_key.map(|(_, key)| key.as_str()),
-            route.key_in_url_too,
-            now,
-        )
-        .await?;
+        let known = identify(&app, route, &parts.headers, &query, now).await?;
         if tenant.is_some() {
             let may_create = found.is_some_and(|route| route.creates_marketplace);
             enter(&app, &known, marketplace.as_ref(), may_create).await?;
@@ -125,6 +117,11 @@ async fn serve(app: App, routes: &[Route], request: Request) -> Result<Response,
     {
         return Err(Problem::role_forbidden(caller.role));
     }
+    // This comes before the body is read, so that calls that wait hold none.
+    let _share = match (&marketplace, &caller) {
+        (Some(id), Some(_)) => Some(app.shares().take(id, route.work()).await?),
+        _ => None,
+    };
     let body = if [Method::GET, Method::HEAD].contains(&parts.method) {
         Bytes::new()
     } else {
@@ -145,6 +142,10 @@ async fn serve(app: App, routes: &[Route], request: Request) -> Result<Response,
         params,
         query,
     };
+    // A table has no pages, and is refused by role first.
+    if route.in_pages && !csv::wanted(&call.headers) {
+        call.query().cursor_is_signed()?;
+    }
     if !route.reads_query
         && let Err(unknown) = call.query().done()
     {

@@ -23,6 +23,7 @@ pub mod patch;
 pub mod problem;
 pub mod query;
 pub mod records;
+mod share;
 
 #[cfg(test)]
 mod tests;

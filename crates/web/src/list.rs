@@ -71,9 +71,18 @@ impl<V: DeserializeOwned> PageRequest<V> {
     }
 }
 
+/// The fewest rows that are read at once to look for those that a filter takes.
+const FOUND_ROWS_MIN: usize = 200;
+/// The most rows that are read for a page of JSON. A page that ends there is incomplete, maybe empty, and has a next one.
+pub const READ_ROWS_MAX: usize = 10_000;
+
+/// Rows of a list, each behind its place there, and the place where the next rows start; `None` where none are left.
+pub type Part<T, V> = (Vec<(Position<V>, T)>, Option<Position<V>>);
+
 impl<V: Clone> PageRequest<V> {
-    /// Gathers a page from parts of a list until it has as many rows as were asked for. Each part is read from a place on.
-    /// `shown` returns `None` for rows that a filter leaves out.
+    /// Gathers a page from parts of a list until it has as many rows as were asked for, or [`READ_ROWS_MAX`] were looked at. Each
+    /// part is read from a place on. `shown` returns `None` for rows that a filter leaves out. A CSV has no next page, so it is
+    /// read to its end.
     ///
     /// # Errors
     /// The problem of the part that could not be read.
@@ -84,16 +93,25 @@ impl<V: Clone> PageRequest<V> {
     ) -> Result<Page<R, V>, Problem>
     where
         F: Fn(Option<Position<V>>, usize) -> Fut,
-        Fut: Future<Output = Result<(Vec<T>, Option<Position<V>>), Problem>>,
+        Fut: Future<Output = Result<Part<T, V>, Problem>>,
     {
         let mut rows = Vec::new();
         let mut next = self.after.clone();
+        // The first part has what is shown if no row is left out. The later ones are large, so that few hits cost few reads.
+        let (mut least, mut read) = (1, 0);
         loop {
-            let wanted = (self.limit - rows.len()).min(LIMIT_MAX);
+            let wanted = (self.limit - rows.len()).max(least).min(LIMIT_MAX);
             let (part, more) = part(next, wanted).await?;
-            rows.extend(part.into_iter().filter_map(&shown));
-            next = more;
-            if next.is_none() || rows.len() >= self.limit {
+            (next, least, read) = (more, FOUND_ROWS_MIN, read + wanted);
+            let mut part = part.into_iter();
+            while let Some((place, row)) = part.next() {
+                rows.extend(shown(row));
+                if rows.len() >= self.limit {
+                    let next = if part.len() > 0 { Some(place) } else { next };
+                    return Ok(Page { rows, next });
+                }
+            }
+            if next.is_none() || self.csv.is_none() && read >= READ_ROWS_MAX {
                 return Ok(Page { rows, next });
             }
         }
@@ -130,16 +148,43 @@ impl PageRequest {
     ) -> Result<Page<R>, Problem>
     where
         F: Fn(Option<String>, usize) -> Fut,
-        Fut: Future<Output = Result<(Vec<T>, Option<String>), StoreError>>,
+        Fut: Future<Output = Result<(Vec<(String, T)>, Option<String>), StoreError>>,
     {
+        let place = |id| Position { value: (), id };
         let part = |after: Option<Position>, limit| {
             let part = part(after.map(|place| place.id), limit);
-            async {
+            async move {
                 let (rows, next) = part.await?;
-                Ok((rows, next.map(|id| Position { value: (), id })))
+                let rows = rows.into_iter().map(|(id, row)| (place(id), row));
+                Ok((rows.collect(), next.map(place)))
             }
         };
         self.gather(part, shown).await
+    }
+
+    /// Does the same for a list of the store that no filter narrows. Only rows that are over are left out of it.
+    ///
+    /// # Errors
+    /// The same as [`PageRequest::gather_by_id`].
+    pub async fn take<T, F, Fut>(&self, part: F) -> Result<Page<T>, Problem>
+    where
+        F: Fn(Option<String>, usize) -> Fut,
+        Fut: Future<Output = Result<(Vec<T>, Option<String>), StoreError>>,
+    {
+        let mut rows = Vec::new();
+        let mut next = self.after.as_ref().map(|place| place.id.clone());
+        let mut read = 0;
+        loop {
+            let wanted = (self.limit - rows.len()).min(LIMIT_MAX);
+            let (part, more) = part(next, wanted).await?;
+            rows.extend(part);
+            (next, read) = (more, read + wanted);
+            let enough = rows.len() >= self.limit || self.csv.is_none() && read >= READ_ROWS_MAX;
+            if next.is_none() || enough {
+                let next = next.map(|id| Position { value: (), id });
+                return Ok(Page { rows, next });
+            }
+        }
     }
 }
 
@@ -153,5 +198,74 @@ impl<T, V: Serialize> Page<T, V> {
         closed
             .transpose()
             .map_err(|error| Problem::internal(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// A page of a list of numbers of which a filter takes every `each`th, and how many rows were asked for at once.
+    fn page(rows: usize, each: usize, asked: &PageRequest) -> (Page<usize>, Vec<usize>) {
+        let reads = RefCell::new(Vec::new());
+        let part = |after: Option<String>, limit: usize| {
+            reads.borrow_mut().push(limit);
+            let first = after.map_or(1, |id| id.parse::<usize>().unwrap() + 1);
+            let last = (first + limit - 1).min(rows);
+            let part: Vec<(String, usize)> = (first..=last).map(|n| (n.to_string(), n)).collect();
+            let next = (last < rows).then(|| last.to_string());
+            std::future::ready(Ok((part, next)))
+        };
+        let shown = |n: usize| n.is_multiple_of(each).then_some(n);
+        let page = asked.gather_by_id(part, shown).now_or_never().unwrap();
+        (page.unwrap(), reads.into_inner())
+    }
+
+    #[test]
+    fn few_hits_cost_few_reads_and_no_page_reads_without_end() {
+        let json = |after: Option<usize>, limit| PageRequest {
+            after: after.map(|n| Position {
+                value: (),
+                id: n.to_string(),
+            }),
+            limit,
+            csv: None,
+        };
+        let csv = PageRequest {
+            csv: Some(Style::default()),
+            ..json(None, usize::MAX)
+        };
+        let next = |n: usize| Some(n.to_string());
+        for (rows, each, asked, shown, next, reads) in [
+            // What is shown is read, and no more.
+            (3_000, 1, json(None, 1), vec![1], next(1), 1),
+            (3, 1, json(Some(1), 2), vec![2, 3], None, 1),
+            // What is left out is read in large parts, and a page that ends within a part goes on behind its last row.
+            (3_000, 0, json(None, 1), vec![], None, 16),
+            (
+                3_000,
+                1_000,
+                json(None, 2),
+                vec![1_000, 2_000],
+                next(2_000),
+                11,
+            ),
+            (3_000, 1_000, json(Some(2_000), 2), vec![3_000], None, 6),
+            (250, 250, json(None, 1), vec![250], None, 3),
+            // A page of JSON ends after 10,000 rows, and a CSV has no next page.
+            (30_000, 0, json(None, 1), vec![], next(10_001), 51),
+            (30_000, 9_000, json(None, 5), vec![9_000], next(10_005), 51),
+            (30_000, 15_000, csv, vec![15_000, 30_000], None, 30),
+        ] {
+            let what = format!("every {each}th of {rows}, {asked:?}");
+            let (page, asked_for) = page(rows, each, &asked);
+            let goes_on = page.next.map(|place| place.id);
+            assert_eq!((page.rows, goes_on), (shown, next), "{what}");
+            assert_eq!(asked_for.len(), reads, "{what}: {asked_for:?}");
+        }
     }
 }

@@ -6,11 +6,14 @@ use std::fmt::Display;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
-use revtrail_core::record;
+use revtrail_core::record::Problems;
+use revtrail_core::record::problem::shortened;
 use revtrail_store::StoreError;
 use revtrail_store::market::access::Role;
 use serde::Serialize;
 
+/// The most bytes of the sentence of a problem.
+const DETAIL_BYTES_MAX: usize = 400;
 /// How long to wait before a call with a busy answer is repeated, in seconds.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
@@ -20,6 +23,8 @@ pub struct Problem {
     status: StatusCode,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
+    /// How many errors there are. Not all of them are listed.
+    errors_total: usize,
     allow: Option<String>,
 }
 
@@ -34,8 +39,12 @@ impl Problem {
     fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
-            detail: detail.into(),
+            detail: match detail.into() {
+                Cow::Owned(detail) => shortened(detail, DETAIL_BYTES_MAX).into(),
+                fixed => fixed,
+            },
             errors: Vec::new(),
+            errors_total: 0,
             allow: None,
         }
     }
@@ -105,11 +114,16 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// 422: says what is wrong with each field, all at once.
-    pub fn invalid(problems: Vec<record::RecordProblem>) -> Self {
-        let detail = match problems.as_slice() {
-            [one] => one.detail.clone(),
-            many => format!("{} fields are wrong", many.len()),
+    /// 422: says what is wrong with each field, all at once. Beyond the first hundred, problems are only counted.
+    pub fn invalid(problems: Problems) -> Self {
+        let errors_total = problems.total();
+        let detail = match (&*problems, errors_total) {
+            ([one], _) => one.detail.clone(),
+            (listed, all) if listed.len() < all => {
+                let listed = listed.len();
+                format!("{all} fields are wrong, of which the first {listed} are listed")
+            }
+            (_, all) => format!("{all} fields are wrong"),
         };
         let errors = problems.into_iter().map(|problem| FieldError {
             code: problem.code.text().into(),
@@ -118,6 +132,7 @@ impl Problem {
         });
         Self {
             errors: errors.collect(),
+            errors_total,
             ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
         }
     }
@@ -132,8 +147,15 @@ impl Problem {
         };
         Self {
             errors: vec![error],
+            errors_total: 1,
             ..Self::new(StatusCode::CONFLICT, detail)
         }
+    }
+
+    /// 429: this marketplace has too many calls at once. The same call may be repeated after the time in `Retry-After`.
+    pub fn too_many_calls() -> Self {
+        let detail = "this marketplace has too many calls at once: repeat this call in a second";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
     }
 
     /// 503: the same call may be repeated after the time in `Retry-After`.
@@ -183,6 +205,7 @@ impl IntoResponse for Problem {
             "status": self.status.as_u16(),
             "detail": self.detail,
             "errors": self.errors,
+            "errors_total": self.errors_total,
         });
         let mut response = (self.status, body.to_string()).into_response();
         let headers = response.headers_mut();
@@ -193,7 +216,7 @@ impl IntoResponse for Problem {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(RETRY_AFTER, RETRY_AFTER_S);
             }
             _ => {}

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use revtrail_core::attribution::event::Channel;
-use revtrail_core::record::{self, Code};
+use revtrail_core::record::{self, Code, Problems, quoted};
 use revtrail_core::value::id::BadId;
 use revtrail_core::value::time::{Day, Instant};
 use serde::de::DeserializeOwned;
@@ -39,6 +39,11 @@ pub(crate) fn filters(pairs: &[(String, String)]) -> Vec<&str> {
         .collect()
 }
 
+/// The problem of a cursor that is not of the list that is asked for.
+fn bad_cursor() -> Problem {
+    Problem::unreadable("this cursor is of another list, or none: begin again without it")
+}
+
 /// Reads the query. Problems are collected, and [`Query::done`] returns all of them at once. The route knows exactly the
 /// parameters that are read here.
 #[must_use = "a query that is not done refuses nothing"]
@@ -47,7 +52,7 @@ pub struct Query<'a> {
     seal: Seal,
     /// The names that were read. A name that ends in a dot stands for all names that begin with it.
     known: Vec<String>,
-    problems: Vec<record::RecordProblem>,
+    problems: Problems,
     bad_cursor: bool,
 }
 
@@ -57,7 +62,7 @@ impl<'a> Query<'a> {
             pairs,
             seal,
             known: known.iter().map(|name| (*name).to_owned()).collect(),
-            problems: Vec::new(),
+            problems: Problems::new(),
             bad_cursor: false,
         }
     }
@@ -91,7 +96,7 @@ impl<'a> Query<'a> {
         let text = self.text(name)?;
         let value = parse(text);
         if value.is_none() {
-            let detail = format!("{name}: {text:?} is not {expected}");
+            let detail = format!("{name}: {} is not {expected}", quoted(text));
             self.wrong(record::RecordProblem::of(name, code, detail));
         }
         value
@@ -147,6 +152,19 @@ impl<'a> Query<'a> {
         place
     }
 
+    /// Checks that this list signed its cursor, if one is given. A forged one costs nothing more.
+    ///
+    /// # Errors
+    /// 400 for any other cursor.
+    pub(crate) fn cursor_is_signed(&self) -> Result<(), Problem> {
+        let mut cursors = self.pairs.iter().filter(|(name, _)| name == "cursor");
+        let good = |cursor: &str| cursor.is_empty() || self.seal.signed(cursor).is_some();
+        match cursors.all(|(_, cursor)| good(cursor)) {
+            true => Ok(()),
+            false => Err(bad_cursor()),
+        }
+    }
+
     /// Adds another problem.
     pub fn wrong(&mut self, problem: record::RecordProblem) {
         self.problems.push(problem);
@@ -158,7 +176,7 @@ impl<'a> Query<'a> {
     }
 
     /// A problem for each parameter that the route does not know, and for each that is given twice.
-    fn unknown_parameters(&self) -> Vec<record::RecordProblem> {
+    fn unknown_parameters(&self) -> Problems {
         let mut given: BTreeMap<&str, usize> = BTreeMap::new();
         for (name, _) in self.pairs {
             *given.entry(name).or_default() += 1;
@@ -166,14 +184,15 @@ impl<'a> Query<'a> {
         let wrong = |(name, times): (&str, usize)| {
             let detail = match (self.knows(name), times) {
                 (false, _) if self.known.is_empty() => {
-                    format!("{name:?} is no parameter: this route takes none")
+                    format!("{} is no parameter: this route takes none", quoted(name))
                 }
                 (false, _) => {
                     let known = self.known.join(", ");
-                    format!("{name:?} is no parameter of this route, which takes {known}")
+                    let name = quoted(name);
+                    format!("{name} is no parameter of this route, which takes {known}")
                 }
                 (true, 1) => return None,
-                (true, _) => format!("{name:?} is given {times} times: give it once"),
+                (true, _) => format!("{} is given {times} times: give it once", quoted(name)),
             };
             Some(record::RecordProblem::of(
                 name,
@@ -188,13 +207,12 @@ impl<'a> Query<'a> {
     ///
     /// # Errors
     /// 400 for a bad cursor, otherwise 422 with all problems.
-    pub fn done(mut self) -> Result<(), Problem> {
+    pub fn done(self) -> Result<(), Problem> {
         if self.bad_cursor {
-            let detail = "this cursor is of another list, or none: begin again without it";
-            return Err(Problem::unreadable(detail));
+            return Err(bad_cursor());
         }
         let mut problems = self.unknown_parameters();
-        problems.append(&mut self.problems);
+        problems.append(self.problems);
         if problems.is_empty() {
             Ok(())
         } else {

@@ -11,7 +11,7 @@ use http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use revtrail_core::attribution::settings::Preset;
-use revtrail_core::record::{Code, Record};
+use revtrail_core::record::{Code, Problems, Record};
 use revtrail_core::value::id::{CampaignId, MarketplaceId};
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::market::access::Role;
@@ -54,7 +54,10 @@ async fn shop() -> Shop {
     }
     // `gone` is a marketplace that a key names and that nobody created.
     let a = ["a", "gone"].map(|id| MarketplaceId::new(id).unwrap());
-    let key = async |role, of| store.create_key("k", role, of, now).await.unwrap();
+    let key = async |role, of| {
+        let made = store.create_key("k", role, of, None, now).await;
+        made.unwrap().unwrap()
+    };
     let (_, admin) = key(Role::Admin, &a[..]).await;
     let (analyst_key, analyst) = key(Role::Analyst, &a[..1]).await;
     let (_, ingest) = key(Role::Ingest, &a[..1]).await;
@@ -100,7 +103,7 @@ fn routes() -> Vec<Route> {
             Ok(answer::json(StatusCode::OK, &settings))
         }),
         Route::new(Method::POST, under("/runs"), ADMIN, async |call| {
-            let body = call.fields(&["verify"], &mut Vec::new())?;
+            let body = call.fields(&["verify"], &mut Problems::new())?;
             Ok(answer::json(StatusCode::ACCEPTED, &body))
         }),
         Route::new(Method::POST, under("/events"), INGEST, intake),
@@ -123,6 +126,10 @@ fn routes() -> Vec<Route> {
                 Ok(answer::json(StatusCode::CREATED, &json!({ "id": id })))
             },
         ),
+        Route::new(Method::GET, under("/waits"), READERS, async |_| {
+            std::future::pending().await
+        })
+        .heavy(),
         Route::new(Method::GET, under("/fails/{how}"), READERS, async |call| {
             let op = "reading";
             Err(match call.param("how")? {
@@ -629,4 +636,36 @@ async fn a_route_is_not_written_twice() {
     let shop = shop().await;
     let twice = routes().into_iter().chain(routes()).collect();
     drop(router(twice, shop.app.clone()));
+}
+
+#[tokio::test]
+async fn a_marketplace_that_asks_too_much_is_told_to_wait() {
+    let shop = shop().await;
+    let root = format!("Bearer {ROOT}");
+    let ask = |path: &str| {
+        let request = Request::get(path).header(AUTHORIZATION, &root);
+        let request = request.body(Body::empty()).unwrap();
+        Box::pin(shop.router.clone().oneshot(request))
+    };
+    let mut asked: Vec<_> = (0..20).map(|_| ask("/v1/marketplaces/a/waits")).collect();
+    for call in &mut asked {
+        assert!(futures_util::FutureExt::now_or_never(call).is_none());
+    }
+    let refused = ask("/v1/marketplaces/a/waits").await.unwrap();
+    assert_eq!(
+        (refused.status(), &refused.headers()["retry-after"]),
+        (
+            StatusCode::TOO_MANY_REQUESTS,
+            &"1".parse::<http::HeaderValue>().unwrap()
+        )
+    );
+    // Its other calls pass, and so do those of others.
+    assert_eq!(
+        ask("/v1/marketplaces/a/settings").await.unwrap().status(),
+        200
+    );
+    let mut other = ask("/v1/marketplaces/b/waits");
+    assert!(futures_util::FutureExt::now_or_never(&mut other).is_none());
+    drop(asked);
+    assert!(futures_util::FutureExt::now_or_never(&mut ask("/v1/marketplaces/a/waits")).is_none());
 }

@@ -384,7 +384,7 @@ async fn told(before: &Embedded, operation: &str, fault: Fault) -> String {
         "PutItem" => store.rename_marketplace(&marketplace("new")).await,
         "UpdateItem" => market(&store).raise_idle(now()).await,
         "TransactWriteItems" => {
-            let made = store.create_key("new", Role::Admin, std::slice::from_ref(&id), now());
+            let made = store.create_key("new", Role::Admin, std::slice::from_ref(&id), None, now());
             made.await.map(|_| ())
         }
         other => panic!("no case for {other}"),

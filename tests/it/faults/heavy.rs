@@ -1,5 +1,6 @@
 //! Customers and changes far above the usual: they are counted as exactly, and keep nobody else waiting.
 
+use std::collections::VecDeque;
 use std::io::Write;
 
 use aws_sdk_dynamodb::primitives::Blob;
@@ -7,12 +8,15 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::event::Channel;
 use revtrail_core::figures::daily::{Aggregate, Figures};
 use revtrail_core::value::id::{CampaignId, MarketplaceId};
-use revtrail_core::value::time::Day;
+use revtrail_core::value::time::{Day, Instant};
 use revtrail_oracle::worlds::Rng;
+use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::table::embedded::{self, TABLE};
 use revtrail_store::table::keys;
 use serde_json::{Value, json};
 
+use crate::support::fault_client::FaultClient;
+use crate::support::fixtures::strip;
 use crate::support::service::Service;
 
 const NOW: &str = "2026-11-20T12:00:00Z";
@@ -260,4 +264,71 @@ async fn a_customer_of_many_busy_days_is_folded_in_steps() {
         .get("/v1/marketplaces/m/reports/campaigns/spring?from=2026-09-01&to=2026-11-30")
         .await;
     assert_eq!(report["days"].as_array().unwrap().len(), 50, "{report}");
+}
+
+/// Works messages off, each for as short as it goes; the most calls of the table that one of them took.
+async fn hurried(line: &FaultClient, service: &Service, messages: Vec<JobMessage>) -> usize {
+    let (attributor, now) = (service.attributor(), service.now());
+    let (mut waiting, mut most) = (VecDeque::from(messages), 0);
+    for _ in 0..5_000 {
+        let Some(message) = waiting.pop_front() else {
+            return most;
+        };
+        line.clear();
+        waiting.extend(attributor.handle(&message, &|| now, now).await.unwrap());
+        most = most.max(line.calls().len());
+    }
+    panic!("it never ends");
+}
+
+#[tokio::test]
+async fn every_loop_of_the_attributor_gives_the_others_their_turn() {
+    let line = FaultClient::new();
+    line.store().create_table().await.unwrap();
+    let service = Service::over(&line, Instant::parse(NOW).unwrap());
+    service.make("m", &json!({})).await;
+    // Many new campaigns, and many customers in one job.
+    let mut events: Vec<Value> = (0..180)
+        .map(|i| event(i, "delivered", &format!("c{i}"), &format!("b{}", i % 180)))
+        .collect();
+    events.push(event(900, "delivered", "c0", "b1"));
+    service.feed("m", "events", &events, 1_000).await;
+    let orders: Vec<Value> = (0..180).map(|i| order(i, &format!("b{i}"))).collect();
+    service.feed("m", "orders", &orders, 1_000).await;
+    let m = "/v1/marketplaces/m";
+    let (status, run) = service
+        .post(&format!("{m}/runs"), &json!({"verify": "all"}))
+        .await;
+    assert_eq!(status, 202, "{run}");
+    let most = hurried(&line, &service, service.enqueued()).await;
+    assert!(most < 450, "{most} calls of the table in one turn");
+    let run = service
+        .get(&format!("{m}/runs/{}", run["run_id"].as_str().unwrap()))
+        .await;
+    assert_eq!(
+        (&run["state"], &run["verify"], &run["orders"]),
+        (
+            &json!("done"),
+            &json!({"checked": 180, "differences": 0}),
+            &json!(180)
+        )
+    );
+    let report = async || {
+        let mut report = service
+            .get(&format!("{m}/reports/campaigns?limit=1000"))
+            .await;
+        strip(&mut report, &["as_of"]);
+        report
+    };
+    let before = report().await;
+    assert_eq!(
+        (
+            &before["totals"]["campaigns"],
+            &before["counted"]["purchases"]
+        ),
+        (&json!(180), &json!(180))
+    );
+    // Nobody has more to say.
+    service.run("m").await;
+    assert_eq!(report().await, before);
 }

@@ -293,7 +293,11 @@ async fn a_report_that_meets_a_merge_shows_each_figure_once() {
         });
         line.remember();
         line.clear();
-        market.daily().merge_quiet(day).await.unwrap();
+        market
+            .daily()
+            .merge_quiet(day, &|| Instant::from_ms(0), Instant::MAX)
+            .await
+            .unwrap();
         if call > 0 {
             line.fail_at(call, Fault::StaleRead);
         }

@@ -482,9 +482,11 @@ async fn a_secret_is_told_once_and_never_stored() {
             "n",
             Role::Admin,
             &[MarketplaceId::new("m").unwrap()],
+            None,
             at("20T12:00"),
         )
         .await
+        .unwrap()
         .unwrap();
     assert!(store.key(&key_hash(&secret)).await.unwrap().is_some());
     let files = std::fs::read_dir(&folder)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::attribution::event::{Channel, Event};
-use crate::record::{Code, Record, RecordProblem};
+use crate::record::{Code, Problems, Record, RecordProblem, no_controls, shown};
 use crate::value::id::CampaignId;
 use crate::value::time::Instant;
 
@@ -74,9 +74,9 @@ impl Campaign {
     ///
     /// # Errors
     /// A problem for each bad field.
-    pub fn read(campaign_id: CampaignId, record: &Record<'_>) -> Result<Self, Vec<RecordProblem>> {
+    pub fn read(campaign_id: CampaignId, record: &Record<'_>) -> Result<Self, Problems> {
         let mut campaign = Self::named_by_id(campaign_id);
-        let mut problems = Vec::new();
+        let mut problems = Problems::new();
         match record.text("name") {
             Ok(Some(name)) if (1..=NAME_BYTES_MAX).contains(&name.len()) => {
                 campaign.name = name.into_owned()
@@ -130,17 +130,15 @@ impl Campaign {
     ///
     /// # Errors
     /// A problem for each bad field; `unknown_field` for each field that no campaign has, `unknown_value` for the id of another
-    /// campaign.
-    pub fn read_known(
-        campaign_id: CampaignId,
-        record: &Record<'_>,
-    ) -> Result<Self, Vec<RecordProblem>> {
+    /// campaign, or for a name or a tag with control characters.
+    pub fn read_known(campaign_id: CampaignId, record: &Record<'_>) -> Result<Self, Problems> {
         let unknown = record.unknown_fields(&FIELDS);
-        let mut problems: Vec<RecordProblem> = unknown
+        let mut problems: Problems = unknown
             .iter()
             .map(|name| {
                 let detail = format!(
-                    "{name} is no field of a campaign; there are {}",
+                    "{} is no field of a campaign; there are {}",
+                    shown(name),
                     FIELDS.join(", ")
                 );
                 RecordProblem::of(name, Code::UnknownField, detail)
@@ -155,9 +153,15 @@ impl Campaign {
             )),
         }
         match Self::read(campaign_id, record) {
-            Ok(campaign) if problems.is_empty() => return Ok(campaign),
-            Ok(_) => {}
-            Err(bad) => problems.extend(bad),
+            Ok(campaign) => {
+                problems.extend(no_controls("name", &campaign.name).err());
+                let tags = campaign.tags.iter().map(|tag| no_controls("tags", tag));
+                problems.extend(tags.filter_map(Result::err));
+                if problems.is_empty() {
+                    return Ok(campaign);
+                }
+            }
+            Err(bad) => problems.append(bad),
         }
         Err(problems)
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{AcceptanceWindow, Code, Record, RecordProblem};
+use crate::record::{AcceptanceWindow, Code, Record, RecordProblem, quoted};
 use crate::value::id::{CampaignId, CustomerId, EventId, MessageId, PromotionId, VoucherCode};
 use crate::value::time::Instant;
 
@@ -172,7 +172,8 @@ impl Event {
                 "kind",
                 Code::UnknownKind,
                 format!(
-                    "kind: {kind:?} is none of sent, delivered, bounced, failed, opened, clicked, unsubscribed, complained"
+                    "kind: {} is none of sent, delivered, bounced, failed, opened, clicked, unsubscribed, complained",
+                    quoted(&kind)
                 ),
             )
         })?;
@@ -181,7 +182,7 @@ impl Event {
             RecordProblem::of(
                 "channel",
                 Code::UnknownChannel,
-                format!("channel: {channel:?} is none of email, push, sms"),
+                format!("channel: {} is none of email, push, sms", quoted(&channel)),
             )
         })?;
         let campaign_id = record.needed_id("campaign_id", CampaignId::new)?;
@@ -204,7 +205,7 @@ impl Event {
             return Err(RecordProblem::of(
                 "app_version",
                 Code::BadVersion,
-                format!("app_version: {text:?} is no version like 5.1"),
+                format!("app_version: {} is no version like 5.1", quoted(text)),
             ));
         }
         Ok(Self {

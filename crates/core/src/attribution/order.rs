@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{AcceptanceWindow, Code, Record, RecordProblem};
+use crate::record::{AcceptanceWindow, Code, Record, RecordProblem, quoted};
 use crate::value::id::{CustomerId, OrderId};
 use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
@@ -201,7 +201,8 @@ impl Order {
                 "status",
                 Code::UnknownStatus,
                 format!(
-                    "status: {status:?} is none of {}",
+                    "status: {} is none of {}",
+                    quoted(&status),
                     Status::ALL.map(Status::name).join(", ")
                 ),
             )

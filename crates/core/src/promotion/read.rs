@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 
 use super::{Budget, Promotion, PromotionKind, TYPES, Tier, Type, ValidationRule};
 use crate::attribution::campaign::{METADATA_BYTES_MAX, NAME_BYTES_MAX};
-use crate::record::{Code, FREE_ITEMS_MAX, Record, RecordProblem};
+use crate::record::{
+    self, Code, FREE_ITEMS_MAX, Problems, Record, RecordProblem, no_controls, quoted,
+};
 use crate::value::id::{PromotionId, RuleId, TierId};
 use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
@@ -61,13 +63,13 @@ impl PromotionInput {
         promotion_id: PromotionId,
         record: &Record<'_>,
         now: Instant,
-    ) -> Result<Self, Vec<RecordProblem>> {
-        let mut reader = PromotionReader(Vec::new());
+    ) -> Result<Self, Problems> {
+        let mut reader = PromotionReader(Problems::new());
         reader.unknown_fields("", record, &FIELDS, &SHOWN);
         if let Some(id) = reader.keep(record.text("promotion_id")).flatten()
             && id != promotion_id.as_str()
         {
-            let detail = format!("promotion_id: {id:?} is not that of the address");
+            let detail = format!("promotion_id: {} is not that of the address", quoted(&id));
             reader.wrong("promotion_id", detail);
         }
         let gives = reader.gives(record);
@@ -77,6 +79,7 @@ impl PromotionInput {
             name: match name {
                 Some(name) => {
                     reader.limit("name", name.len(), NAME_BYTES_MAX);
+                    reader.keep(no_controls("name", &name));
                     name.into_owned()
                 }
                 None => promotion_id.as_str().to_owned(),
@@ -152,8 +155,15 @@ struct Gives {
     currency_field: String,
 }
 
+/// The name of a tier or a validation rule.
+fn name(record: &Record<'_>) -> Result<Option<String>, RecordProblem> {
+    let name = record.free_text("name");
+    no_controls("name", name.as_deref().unwrap_or_default())?;
+    Ok(name)
+}
+
 /// Reads fields and collects what is wrong with them.
-struct PromotionReader(Vec<RecordProblem>);
+struct PromotionReader(Problems);
 
 impl PromotionReader {
     fn keep<T>(&mut self, read: Result<T, RecordProblem>) -> Option<T> {
@@ -175,13 +185,13 @@ impl PromotionReader {
     fn unknown_fields(
         &mut self,
         inside: &str,
-        record: &Record<'_>,
+        object: &Record<'_>,
         known: &[&str],
         shown: &[&str],
     ) {
-        for name in record.fields() {
+        for name in object.fields() {
             if !known.contains(&name) && !shown.contains(&name) {
-                let detail = format!("{name} is none of {}", known.join(", "));
+                let detail = format!("{} is none of {}", record::shown(name), known.join(", "));
                 let field = format!("{inside}{name}");
                 self.0
                     .push(RecordProblem::of(&field, Code::UnknownField, detail));
@@ -367,7 +377,7 @@ impl PromotionReader {
             };
             Ok(Tier {
                 tier_id: record.needed_id(field, TierId::new)?,
-                name: record.free_text("name"),
+                name: name(record)?,
                 value: record.money("value")?,
             })
         });
@@ -381,7 +391,7 @@ impl PromotionReader {
         let rules = self.list(record, "validation_rules", "id", &known, |record| {
             Ok(ValidationRule {
                 id: record.needed_id("id", RuleId::new)?,
-                name: record.free_text("name"),
+                name: name(record)?,
                 text: record
                     .text("text")?
                     .map(|text| text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()),
@@ -399,7 +409,10 @@ impl PromotionReader {
         let mut ids: Vec<&str> = ids.collect();
         ids.sort_unstable();
         if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
-            self.wrong(field, format!("{field}: {:?} stands there twice", pair[0]));
+            self.wrong(
+                field,
+                format!("{field}: {} stands there twice", quoted(pair[0])),
+            );
         }
     }
 

@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The error for a text that is not an amount.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no amount: digits without leading zeros, optionally a point and 1 to 6 digits, below 10^15"
+    "{} is no amount: digits without leading zeros, optionally a point and 1 to 6 digits, below 10^15",
+    crate::record::quoted(.0)
 )]
 pub struct BadMoney(pub String);
 

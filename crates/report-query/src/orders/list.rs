@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::attribution::order::{Order, Status};
-use revtrail_core::figures::fold::OrderLine;
+use revtrail_core::attribution::settings::Versions;
 use revtrail_core::record::Code;
 use revtrail_core::value::id::{CustomerId, OrderId};
 use revtrail_core::value::time::Day;
@@ -12,7 +13,7 @@ use revtrail_store::market::Market;
 use revtrail_web::access::MARKETING;
 use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};
-use revtrail_web::list::{Page, PageRequest};
+use revtrail_web::list::{Page, PageRequest, READ_ROWS_MAX};
 use revtrail_web::problem::Problem;
 use serde_json::{Value, json};
 
@@ -21,8 +22,12 @@ use super::{Rulebook, csv, shown};
 use crate::period::Period;
 use crate::{PENDING_MAX, seen_from, versions};
 
-/// How many orders are read at the same time.
+/// How many orders are read at the same time where all of them are shown.
 const AT_ONCE: usize = 100;
+/// How many orders are read at the same time where a filter may leave out most of them.
+const FILTERED_AT_ONCE: usize = 200;
+/// How many waiting customers are read at the same time.
+const CUSTOMERS_AT_ONCE: usize = 16;
 
 /// Which orders of the list are asked for.
 struct OrderFilter {
@@ -49,7 +54,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     };
     let with_revenue = query.flag("revenue");
     query.done()?;
-    let page = wanted.find(&market, &call).await?;
+    let page = wanted.decided(&market, &versions, &call).await?;
     if let Some(style) = wanted.asked.csv {
         return Ok(csv::list(style, &page.rows, with_revenue));
     }
@@ -61,18 +66,41 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, &body))
 }
 
+type OrderPage = Page<(ListedOrder, Order), At>;
+
 impl OrderFilter {
-    /// The first orders from the cursor on, newest first.
+    /// The first orders from the cursor on, newest first, each decided.
+    async fn decided(
+        &self,
+        market: &Market,
+        versions: &Versions,
+        call: &Call,
+    ) -> Result<OrderPage, Problem> {
+        // The orders of these customers are shown as the last run decided them, since nothing is decided from so many facts.
+        let mut too_large = BTreeSet::new();
+        loop {
+            let mut page = self.find(market, versions, &too_large, call).await?;
+            let undecided = decide(&mut page.rows, market, call).await?;
+            if undecided.is_empty() {
+                return Ok(page);
+            }
+            too_large.extend(undecided);
+        }
+    }
+
+    /// The first orders from the cursor on, newest first. Those that wait for a run are not decided yet.
     async fn find(
         &self,
         market: &Market,
+        versions: &Versions,
+        too_large: &BTreeSet<CustomerId>,
         call: &Call,
-    ) -> Result<Page<(ListedOrder, Order), At>, Problem> {
+    ) -> Result<OrderPage, Problem> {
         let limit = self.asked.limit;
         let after = self.asked.after.as_ref();
         let after = after.and_then(|at| Some((at.value, OrderId::new(&at.id).ok()?)));
         let mut waiting: BTreeMap<Day, Vec<ListedOrder>> = BTreeMap::new();
-        for one in self.waiting(market, call).await? {
+        for one in self.waiting(market, versions, too_large, call).await? {
             waiting.entry(one.day).or_default().push(one);
         }
         let Period { first, last } = self.period;
@@ -87,8 +115,11 @@ impl OrderFilter {
         let last = after.as_ref().map_or(last, |((day, _), _)| last.min(*day));
         let days: BTreeSet<Day> = waiting.keys().chain(aggregates.keys()).copied().collect();
         // One order more than asked for shows whether there are more.
-        let at_once = AT_ONCE.min(limit.saturating_add(1));
-        let mut found = Vec::new();
+        let at_once = match self.status {
+            Some(_) => FILTERED_AT_ONCE,
+            None => AT_ONCE.min(limit.saturating_add(1)),
+        };
+        let (mut found, mut read) = (Vec::new(), 0);
         for day in days
             .into_iter()
             .rev()
@@ -119,6 +150,8 @@ impl OrderFilter {
                 listed.sort_by(|a, b| b.time().cmp(&a.time()));
                 while !listed.is_empty() {
                     let rest = listed.split_off(listed.len().min(at_once));
+                    let reached = listed.last().map(ListedOrder::place);
+                    read += listed.len();
                     for one in self.standing(market, listed, call).await? {
                         if found.len() == limit {
                             let next = found
@@ -127,6 +160,12 @@ impl OrderFilter {
                             return Ok(Page { rows: found, next });
                         }
                         found.push(one);
+                    }
+                    if self.asked.csv.is_none() && read >= READ_ROWS_MAX {
+                        return Ok(Page {
+                            rows: found,
+                            next: reached,
+                        });
                     }
                     listed = rest;
                 }
@@ -163,27 +202,65 @@ impl OrderFilter {
 
     /// The orders of one customer, or of all customers who wait for the next run. They are listed from the moment they are
     /// accepted.
-    async fn waiting(&self, market: &Market, call: &Call) -> Result<Vec<ListedOrder>, Problem> {
-        let rules = Rulebook::of(market, call).await?;
-        let customers = match &self.customer {
-            Some(customer) => vec![customer.clone()],
+    async fn waiting(
+        &self,
+        market: &Market,
+        versions: &Versions,
+        too_large: &BTreeSet<CustomerId>,
+        call: &Call,
+    ) -> Result<Vec<ListedOrder>, Problem> {
+        let mut customers = match &self.customer {
+            Some(customer) => BTreeSet::from([customer.clone()]),
             None => {
                 let waiting = market.intake().pending(PENDING_MAX, call.now).await?;
-                waiting.customers.into_iter().collect()
+                waiting.customers
             }
         };
+        customers.retain(|customer| !too_large.contains(customer));
+        let reads: Vec<_> = customers
+            .iter()
+            .map(|customer| market.facts().orders_of(customer, call.now))
+            .collect();
+        let mut reads = stream::iter(reads).buffer_unordered(CUSTOMERS_AT_ONCE);
         let mut listed = Vec::new();
-        for customer in customers {
-            let Some(known) = rules.customer(market, &customer, call).await? else {
-                continue;
-            };
-            let world = known.world();
-            let decided = known.decided();
-            let one = |(order, line): &(&Order, OrderLine)| {
-                ListedOrder::of(world.day(order.placed_at), &customer, line)
-            };
-            listed.extend(decided.iter().map(one));
+        while let Some(orders) = reads.try_next().await? {
+            let one = |order: &Order| ListedOrder::waiting(order, versions);
+            listed.extend(orders.iter().map(one));
         }
         Ok(listed)
     }
+}
+
+/// Decides the orders of a page that wait for a run. Returns the customers who have too many facts to be read.
+async fn decide(
+    rows: &mut [(ListedOrder, Order)],
+    market: &Market,
+    call: &Call,
+) -> Result<BTreeSet<CustomerId>, Problem> {
+    let waiting = rows.iter().filter(|(one, _)| one.waits);
+    let customers: BTreeSet<CustomerId> = waiting.map(|(one, _)| one.customer_id.clone()).collect();
+    let mut too_large = BTreeSet::new();
+    if customers.is_empty() {
+        return Ok(too_large);
+    }
+    let rules = Rulebook::of(market, call).await?;
+    for customer in customers {
+        let Some(known) = rules.customer(market, &customer, call).await? else {
+            too_large.insert(customer);
+            continue;
+        };
+        let decided: BTreeMap<_, _> = known
+            .decided()
+            .into_iter()
+            .map(|(order, line)| (order.order_id.clone(), (order, line)))
+            .collect();
+        for (one, order) in rows.iter_mut().filter(|(one, _)| one.waits) {
+            if let Some((copy, line)) = decided.get(&one.order_id) {
+                // The copy that was decided is shown, which may be newer.
+                *order = (*copy).clone();
+                *one = ListedOrder::of(one.day, &customer, line);
+            }
+        }
+    }
+    Ok(too_large)
 }

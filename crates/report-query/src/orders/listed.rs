@@ -1,5 +1,7 @@
 //! An order as the list shows it, before its copy is read.
 
+use revtrail_core::attribution::order::Order;
+use revtrail_core::attribution::settings::Versions;
 use revtrail_core::figures::fold::{LineCredit, OrderLine};
 use revtrail_core::value::id::{CustomerId, OrderId};
 use revtrail_core::value::time::{Day, Instant};
@@ -16,6 +18,8 @@ pub(super) struct ListedOrder {
     pub(super) customer_id: CustomerId,
     pub(super) credit: Option<LineCredit>,
     pub(super) counted: bool,
+    /// True while the order is not decided.
+    pub(super) waits: bool,
 }
 
 impl ListedOrder {
@@ -27,6 +31,21 @@ impl ListedOrder {
             customer_id: customer_id.clone(),
             credit: line.figures.credit.clone(),
             counted: line.figures.not_counted.is_none(),
+            waits: false,
+        }
+    }
+
+    /// An order that waits for a run. It is decided when it is shown.
+    pub(super) fn waiting(order: &Order, versions: &Versions) -> Self {
+        let zone = versions.at(order.placed_at).settings.timezone;
+        Self {
+            day: order.placed_at.day(zone),
+            placed_at: order.placed_at,
+            order_id: order.order_id.clone(),
+            customer_id: order.customer_id.clone(),
+            credit: None,
+            counted: false,
+            waits: true,
         }
     }
 

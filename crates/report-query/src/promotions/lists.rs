@@ -11,7 +11,7 @@ use revtrail_store::promotions::records::{AssignmentFact, LoggedChange, Redempti
 use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::csv::{Cell, Style, Table};
-use revtrail_web::list::{Page, PageRequest, Position};
+use revtrail_web::list::{Page, PageRequest, Part, Position};
 use revtrail_web::problem::Problem;
 use revtrail_web::query::Query;
 use serde::Serialize;
@@ -146,7 +146,9 @@ pub(crate) async fn changes(call: Call) -> Result<Response, Problem> {
             .promotions()
             .promotion_changes(&promotion, after, limit)
     };
-    let page = asked.gather_by_id(part, |one| Some(change(&one))).await?;
+    let Page { rows, next } = asked.take(part).await?;
+    let rows = rows.iter().map(change).collect();
+    let page = Page { rows, next };
     let columns = [
         ("at", false),
         ("by", false),
@@ -397,7 +399,7 @@ async fn part(
     at: Option<QuarantineCursor>,
     limit: usize,
     now: Instant,
-) -> Result<(Vec<Waiting>, Option<QuarantineCursor>), Problem> {
+) -> Result<Part<Waiting, Option<String>>, Problem> {
     let (from, after) = at.map_or_else(Default::default, |at| (at.id, at.value));
     let mut rest = awaited.iter().filter(|id| id.as_str() >= from.as_str());
     let Some(promotion) = rest.next() else {
@@ -412,11 +414,13 @@ async fn part(
         value,
         id: promotion.as_str().to_owned(),
     };
+    let page = page.into_iter();
+    let page = page.map(|(after, waiting)| (place(promotion, Some(after)), waiting));
     let next = match next {
         Some(after) => Some(place(promotion, Some(after))),
         None => rest.next().map(|promotion| place(promotion, None)),
     };
-    Ok((page, next))
+    Ok((page.collect(), next))
 }
 
 fn waiting(waiting: &Waiting) -> Value {

@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use revtrail_core::attribution::campaign::{Campaign, Catalog};
 use revtrail_core::attribution::event::{self, Event};
 use revtrail_core::attribution::order::{self, Order};
-use revtrail_core::record::{Code, Record, RecordProblem};
+use revtrail_core::record::{Code, Problems, Record, RecordProblem};
 use revtrail_core::value::id::{CampaignId, OrderId};
 use revtrail_files::SUBSTITUTE;
 
@@ -158,7 +158,7 @@ impl FileFacts {
 }
 
 /// Makes one rejection of a record's problems: the code of the first problem, and all problems in words.
-fn together(problems: Vec<RecordProblem>) -> RecordProblem {
+fn together(problems: Problems) -> RecordProblem {
     let details: Vec<&str> = problems.iter().map(|p| p.detail.as_str()).collect();
     let detail = details.join("; ");
     match problems.into_iter().next() {

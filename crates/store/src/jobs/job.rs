@@ -131,6 +131,9 @@ pub enum Work {
         /// How many customers are left to be compared; `None` if all are compared.
         #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
         left: Option<usize>,
+        /// The next list, and how many of its customers are done, if the walk stopped within a list.
+        #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+        within: Option<(String, usize)>,
     },
 }
 

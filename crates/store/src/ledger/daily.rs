@@ -164,11 +164,16 @@ impl Daily<'_> {
     }
 
     /// Moves the parts of quiet days (those before `day`) from the other shards to the first, one day in one transaction. A day
-    /// that changes in the meantime is left for another time.
+    /// that changes in the meantime is left for another time, and so are the days that are left when the clock shows `stop_at`.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn merge_quiet(self, day: Day) -> Result<(), StoreError> {
+    pub async fn merge_quiet(
+        self,
+        day: Day,
+        clock: &(dyn Fn() -> Instant + Sync),
+        stop_at: Instant,
+    ) -> Result<(), StoreError> {
         // DynamoDB takes no empty text as a key, and no day sorts before this text.
         let range = Range::Between("0".to_owned(), day.minus(1).to_string());
         let mut shards: BTreeMap<Day, Vec<(u8, StoredAggregate)>> = BTreeMap::new();
@@ -209,6 +214,9 @@ impl Daily<'_> {
             if first.bytes() <= AGGREGATE_BYTES_MAX {
                 writes.push(first);
                 self.market.store.transact(writes).await?;
+            }
+            if clock() >= stop_at {
+                break;
             }
         }
         Ok(())

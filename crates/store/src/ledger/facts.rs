@@ -305,6 +305,22 @@ impl Facts<'_> {
             .collect()
     }
 
+    /// The orders of a customer without their events, read strongly.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn orders_of(self, id: &CustomerId, now: Instant) -> Result<Vec<Order>, StoreError> {
+        let pk = keys::customer(&self.market.id, id);
+        let range = Range::prefix(keys::ORDER_PREFIX);
+        let items = self
+            .market
+            .store
+            .query(&pk, &range, Reading::STRONG)
+            .await?;
+        let kept = items.iter().filter(|item| !expired(item, now));
+        kept.map(read_order).collect()
+    }
+
     /// All facts of a customer, read strongly, with the contribution's version from before the first fact; `None` if the facts
     /// have more than `bytes_max` bytes.
     ///

@@ -147,8 +147,8 @@ impl<'m> Purchases<'m> {
         Ok((rows, next))
     }
 
-    /// What a campaign earned on some days: at most `limit` rows, newest first, after a sort key; and the place where the next
-    /// page starts.
+    /// What a campaign earned on some days: at most `limit` rows with their sort keys, newest first, after a sort key; and the
+    /// place where the next page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -160,7 +160,7 @@ impl<'m> Purchases<'m> {
         limit: usize,
         reading: Reading,
         now: Instant,
-    ) -> Result<(Vec<PurchaseRow>, Option<String>), StoreError> {
+    ) -> Result<(Vec<(String, PurchaseRow)>, Option<String>), StoreError> {
         // After a full page the table always names a next place, even if nothing is left. One more row shows whether there is
         // more.
         let one_more = i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX);
@@ -170,7 +170,7 @@ impl<'m> Purchases<'m> {
             rows.truncate(limit);
             next = rows.last().map(|(sk, _)| sk.clone());
         }
-        Ok((rows.into_iter().map(|(_, row)| row).collect(), next))
+        Ok((rows, next))
     }
 
     /// The orders of days as the last run decided them, starting at a place. The daily aggregates of the days say which campaigns

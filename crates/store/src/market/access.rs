@@ -10,7 +10,7 @@ use crate::random::{hex, random_hex};
 use crate::table::attributes::{DATA, retention as attributes};
 use crate::table::client::{PutOutcome, Range, Reading, Store};
 use crate::table::condition::Condition;
-use crate::table::fault::StoreError;
+use crate::table::fault::{Fault, StoreError};
 use crate::table::item::{NewItem, data, number};
 use crate::table::keys;
 use crate::table::write::Transacted;
@@ -82,6 +82,26 @@ impl AccessKey {
     }
 }
 
+/// The right of a key to a marketplace. It ends when the key is revoked there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyRight<'k> {
+    /// The marketplace.
+    pub marketplace: &'k MarketplaceId,
+    /// The id of the key.
+    pub key_id: &'k str,
+}
+
+/// What became of a key that was to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyPut {
+    /// The key is on record.
+    Made,
+    /// Nothing was made, because the same call arrived before.
+    Before,
+    /// Nothing was made, because the key that makes it was revoked.
+    Revoked,
+}
+
 /// A key in a marketplace's list: the hash by which a key of a known id is found.
 #[derive(Serialize, Deserialize)]
 struct ListedKey {
@@ -146,7 +166,8 @@ impl Store {
             .transpose()
     }
 
-    /// Makes a key with a random secret. The secret is given to the caller once, and not stored.
+    /// Makes a key with a random secret. The secret is given to the caller once, and not stored. `None` if nothing was made,
+    /// because the key of `by` was revoked.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -155,20 +176,22 @@ impl Store {
         name: &str,
         role: Role,
         marketplaces: &[MarketplaceId],
+        by: Option<&KeyRight<'_>>,
         now: Instant,
-    ) -> Result<(AccessKey, String), StoreError> {
+    ) -> Result<Option<(AccessKey, String)>, StoreError> {
         let secret = format!("rt_{}{}", random_hex(), random_hex());
         let key = AccessKey::new(name, role, marketplaces, now);
-        match self.put_key(&key, &secret, None).await? {
-            true => Ok((key, secret)),
-            false => Err(StoreError::Contended {
+        match self.put_key(&key, &secret, None, by).await? {
+            KeyPut::Made => Ok(Some((key, secret))),
+            KeyPut::Revoked => Ok(None),
+            KeyPut::Before => Err(StoreError::Contended {
                 op: "creating a key",
             }),
         }
     }
 
-    /// Puts a key on record, with only a hash of its secret, and with the record of the call that makes the key. False if nothing
-    /// was made, because the same call arrived before.
+    /// Puts a key on record, with only a hash of its secret, with the record of the call that makes the key, and only if the key
+    /// of `by` still has its right. So a key that is revoked while it makes another one makes none.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -177,19 +200,29 @@ impl Store {
         key: &AccessKey,
         secret: &str,
         once: Option<(&Once, &CallRecord)>,
-    ) -> Result<bool, StoreError> {
+        by: Option<&KeyRight<'_>>,
+    ) -> Result<KeyPut, StoreError> {
         let hash = key_hash(secret);
-        let mut writes = vec![self.put_write(
+        let right = by.map(|by| keys::listed_key(by.marketplace, by.key_id));
+        let mut writes =
+            Vec::from_iter(right.map(|right| self.check_write(&right, Condition::present())));
+        writes.push(self.put_write(
             NewItem::at(&keys::access_key(&hash)).data(key),
             Some(Condition::absent()),
-        )];
+        ));
         writes.extend(once.map(|(once, record)| self.call_record_write(once, record)));
         for marketplace in &key.marketplaces {
             let listed = NewItem::at(&keys::listed_key(marketplace, &key.key_id))
                 .data(&ListedKey { hash: hash.clone() });
             writes.push(self.put_write(listed, None));
         }
-        Ok(matches!(self.transact(writes).await?, Transacted::Done))
+        Ok(match self.transact(writes).await? {
+            Transacted::Done => KeyPut::Made,
+            Transacted::Cancelled(faults) if by.is_some() && faults[0] == Fault::Condition => {
+                KeyPut::Revoked
+            }
+            Transacted::Cancelled(_) => KeyPut::Before,
+        })
     }
 
     /// The keys of a marketplace.

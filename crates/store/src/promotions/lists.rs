@@ -98,6 +98,15 @@ impl Around {
     }
 }
 
+/// Something in a list, behind its place there. A list can go on after each of its rows.
+pub type Placed<T> = (String, T);
+
+/// What entries of a list point at, with the places of the entries.
+fn placed<T>(entries: &[Item], of: impl Fn(&Item) -> Option<T>) -> Vec<Placed<T>> {
+    let one = |entry| Some((sk(entry).to_owned(), of(entry)?));
+    entries.iter().filter_map(one).collect()
+}
+
 /// A record that waits for its promotion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waiting {
@@ -223,7 +232,7 @@ impl Lists<'_> {
         after: Option<String>,
         limit: usize,
         now: Instant,
-    ) -> Result<(Vec<RedemptionFact>, Option<String>), StoreError> {
+    ) -> Result<(Vec<Placed<RedemptionFact>>, Option<String>), StoreError> {
         let (items, next) = self
             .listed(promotion, keys::REDEMPTIONS_PREFIX, after, limit)
             .await?;
@@ -231,19 +240,19 @@ impl Lists<'_> {
             let id = RedemptionId::new(keys::listed_id(sk(entry))?).ok()?;
             Some(keys::redemption(&self.market.id, &id))
         };
-        let wanted: Vec<Key> = items.iter().filter_map(key).collect();
-        Ok((self.redemption_facts(&wanted, now).await?, next))
+        let facts = self.redemption_facts(&placed(&items, key), now).await?;
+        Ok((facts, next))
     }
 
     /// The redemptions of some keys, in the order of the keys, with the flags that hold now. Expired ones are left out.
     async fn redemption_facts(
         self,
-        wanted: &[Key],
+        wanted: &[Placed<Key>],
         now: Instant,
-    ) -> Result<Vec<RedemptionFact>, StoreError> {
-        let mut facts: Vec<RedemptionFact> = self.facts_at(wanted, now).await?;
+    ) -> Result<Vec<Placed<RedemptionFact>>, StoreError> {
+        let mut facts: Vec<Placed<RedemptionFact>> = self.facts_at(wanted, now).await?;
         let around = self.around(&facts).await?;
-        for fact in &mut facts {
+        for (_, fact) in &mut facts {
             fact.flags = around.flags(self.market, fact)?;
         }
         Ok(facts)
@@ -251,10 +260,10 @@ impl Lists<'_> {
 
     /// Reads what redemptions refer to. A customer's promotion account is read only for an assignment, or for a code that
     /// somebody was given.
-    async fn around(self, facts: &[RedemptionFact]) -> Result<Around, StoreError> {
+    async fn around(self, facts: &[Placed<RedemptionFact>]) -> Result<Around, StoreError> {
         let id = &self.market.id;
         let mut wanted = BTreeSet::new();
-        for fact in facts {
+        for (_, fact) in facts {
             let submitted = &fact.submitted;
             wanted.insert(keys::promotion(id, &submitted.promotion_id));
             wanted.extend(voucher_key(self.market, fact));
@@ -262,7 +271,8 @@ impl Lists<'_> {
             wanted.extend(order.map(|order| keys::order_pointer(id, order)));
         }
         let mut around = Around(self.market.store.get_map(&Vec::from_iter(wanted)).await?);
-        let accounts = facts.iter().filter(|fact| {
+        let facts = facts.iter().map(|(_, fact)| fact);
+        let accounts = facts.filter(|fact| {
             let submitted = &fact.submitted;
             submitted.assignment_id.is_some()
                 || around
@@ -279,24 +289,30 @@ impl Lists<'_> {
     /// The facts of some keys, in the order of the keys, without expired ones.
     async fn facts_at<T: DeserializeOwned>(
         self,
-        wanted: &[Key],
+        wanted: &[Placed<Key>],
         now: Instant,
-    ) -> Result<Vec<T>, StoreError> {
-        self.items_at(wanted, now).await?.iter().map(data).collect()
+    ) -> Result<Vec<Placed<T>>, StoreError> {
+        let items = self.items_at(wanted, now).await?.into_iter();
+        items
+            .map(|(place, item)| Ok((place, data(&item)?)))
+            .collect()
     }
 
     /// The items of some keys, in the order of the keys, without expired ones.
     pub(crate) async fn items_at(
         self,
-        wanted: &[Key],
+        wanted: &[Placed<Key>],
         now: Instant,
-    ) -> Result<Vec<Item>, StoreError> {
-        let mut distinct = wanted.to_vec();
+    ) -> Result<Vec<Placed<Item>>, StoreError> {
+        let mut distinct: Vec<Key> = wanted.iter().map(|(_, key)| key.clone()).collect();
         distinct.sort();
         distinct.dedup();
         let found = self.market.store.get_map(&distinct).await?;
-        let items = wanted.iter().filter_map(|key| found.get(key));
-        Ok(items.filter(|item| !expired(item, now)).cloned().collect())
+        let item = |(place, key): &Placed<Key>| {
+            let item = found.get(key).filter(|item| !expired(item, now))?;
+            Some((place.clone(), item.clone()))
+        };
+        Ok(wanted.iter().filter_map(item).collect())
     }
 
     /// Assignments with a code, latest first, starting after a place; and the place where the next page starts.
@@ -309,7 +325,7 @@ impl Lists<'_> {
         after: Option<String>,
         limit: usize,
         now: Instant,
-    ) -> Result<(Vec<AssignmentFact>, Option<String>), StoreError> {
+    ) -> Result<(Vec<Placed<AssignmentFact>>, Option<String>), StoreError> {
         let (items, next) = self
             .listed(promotion, keys::PUBLICATIONS_PREFIX, after, limit)
             .await?;
@@ -317,8 +333,7 @@ impl Lists<'_> {
             let id = AssignmentId::new(keys::listed_id(sk(entry))?).ok()?;
             Some(keys::assignment(&self.market.id, &id))
         };
-        let wanted: Vec<Key> = items.iter().filter_map(key).collect();
-        Ok((self.facts_at(&wanted, now).await?, next))
+        Ok((self.facts_at(&placed(&items, key), now).await?, next))
     }
 
     /// Messages with a code, latest first, starting after a place; and the place where the next page starts.
@@ -331,7 +346,7 @@ impl Lists<'_> {
         after: Option<String>,
         limit: usize,
         now: Instant,
-    ) -> Result<(Vec<Distribution>, Option<String>), StoreError> {
+    ) -> Result<(Vec<Placed<Distribution>>, Option<String>), StoreError> {
         let (items, next) = self
             .listed(promotion, keys::DISTRIBUTIONS_PREFIX, after, limit)
             .await?;
@@ -339,8 +354,7 @@ impl Lists<'_> {
             let message = keys::listed_id(sk(entry))?;
             Some(keys::distribution(&self.market.id, promotion, message))
         };
-        let wanted: Vec<Key> = items.iter().filter_map(key).collect();
-        Ok((self.facts_at(&wanted, now).await?, next))
+        Ok((self.facts_at(&placed(&items, key), now).await?, next))
     }
 
     /// The feed of redemptions in order of arrival, starting at a time or after a place; and the place where the next page
@@ -354,7 +368,7 @@ impl Lists<'_> {
         after: Option<String>,
         limit: usize,
         now: Instant,
-    ) -> Result<(Vec<(Instant, RedemptionFact)>, Option<String>), StoreError> {
+    ) -> Result<(Vec<Placed<(Instant, RedemptionFact)>>, Option<String>), StoreError> {
         let shards = (0..PROMOTION_SHARDS).map(|shard| keys::feed(&self.market.id, shard));
         let part = Part {
             prefix: String::new(),
@@ -363,19 +377,16 @@ impl Lists<'_> {
             limit,
         };
         let (items, next) = self.merged(shards.collect(), &part).await?;
-        let entries = items.iter().filter_map(|item| keys::feed_entry(sk(item)));
-        let entries: Vec<(Instant, RedemptionId)> = entries.collect();
-        let wanted = entries
-            .iter()
-            .map(|(_, id)| keys::redemption(&self.market.id, id));
-        let wanted: Vec<Key> = wanted.collect();
-        let facts = self.redemption_facts(&wanted, now).await?;
-        let by_id: HashMap<&RedemptionId, &RedemptionFact> = facts
-            .iter()
-            .map(|fact| (&fact.submitted.redemption_id, fact))
-            .collect();
-        let entry = |(at, id): &(Instant, RedemptionId)| Some((*at, (*by_id.get(id)?).clone()));
-        Ok((entries.iter().filter_map(entry).collect(), next))
+        let key = |item: &Item| {
+            let (_, id) = keys::feed_entry(sk(item))?;
+            Some(keys::redemption(&self.market.id, &id))
+        };
+        let facts = self.redemption_facts(&placed(&items, key), now).await?;
+        let entry = |(place, fact): Placed<RedemptionFact>| {
+            let (at, _) = keys::feed_entry(&place)?;
+            Some((place, (at, fact)))
+        };
+        Ok((facts.into_iter().filter_map(entry).collect(), next))
     }
 
     /// Records that wait for a promotion, in order of arrival, starting after a place; and the place where the next page starts.
@@ -388,7 +399,7 @@ impl Lists<'_> {
         after: Option<String>,
         limit: usize,
         now: Instant,
-    ) -> Result<(Vec<Waiting>, Option<String>), StoreError> {
+    ) -> Result<(Vec<Placed<Waiting>>, Option<String>), StoreError> {
         let part = Part {
             prefix: String::new(),
             newest_first: false,
@@ -405,15 +416,16 @@ impl Lists<'_> {
         self,
         entries: &[Item],
         now: Instant,
-    ) -> Result<Vec<Waiting>, StoreError> {
-        let facts = entries.iter().filter_map(|entry| self.waiting_fact(entry));
-        let facts = self.items_at(&Vec::from_iter(facts), now).await?;
-        let read = |item: &Item| {
-            Ok(if keys::is_assignment(&self.market.id, pk(item)) {
+    ) -> Result<Vec<Placed<Waiting>>, StoreError> {
+        let facts = placed(entries, |entry| self.waiting_fact(entry));
+        let facts = self.items_at(&facts, now).await?;
+        let read = |(place, item): &Placed<Item>| {
+            let waiting = if keys::is_assignment(&self.market.id, pk(item)) {
                 Waiting::Assignment(data(item)?)
             } else {
                 Waiting::Redemption(data(item)?)
-            })
+            };
+            Ok((place.clone(), waiting))
         };
         facts.iter().map(read).collect()
     }
@@ -443,10 +455,12 @@ impl Lists<'_> {
             .await?;
         let accounts: Vec<Account> = items.iter().map(data).collect::<Result<_, _>>()?;
         let uses = accounts.iter().flat_map(|account| &account.uses);
-        let wanted = uses.map(|used| keys::redemption(&self.market.id, &used.redemption_id));
-        let mut facts = self
-            .redemption_facts(&wanted.collect::<Vec<_>>(), now)
-            .await?;
+        let wanted = uses.map(|used| {
+            let key = keys::redemption(&self.market.id, &used.redemption_id);
+            (String::new(), key)
+        });
+        let facts = self.redemption_facts(&Vec::from_iter(wanted), now).await?;
+        let mut facts: Vec<RedemptionFact> = facts.into_iter().map(|(_, fact)| fact).collect();
         facts.sort_by(|a, b| {
             (b.at, &b.submitted.redemption_id).cmp(&(a.at, &a.submitted.redemption_id))
         });

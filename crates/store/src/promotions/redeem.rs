@@ -162,7 +162,7 @@ impl<'m> Redemptions<'m> {
                     return Ok(false);
                 }
                 let waiting = self.market.lists().waiting(chunk, now).await?;
-                let admit = |waiting| {
+                let admit = |(_, waiting)| {
                     place += 1;
                     let entry = match waiting {
                         Waiting::Assignment(fact) => PromotionRecord::Assigned(fact.submitted),
@@ -227,6 +227,7 @@ impl<'m> Redemptions<'m> {
             let (facts, next) = page.await?;
             let since = facts
                 .iter()
+                .map(|(_, fact)| fact)
                 .filter(|fact| from.is_none_or(|from| fact.at >= from));
             let jobs: Vec<PromotionRequest> = since
                 .map(|fact| PromotionRequest::Redate(fact.submitted.clone()))

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::market::Market;
 use crate::market::once::CallRecord;
-use crate::promotions::lists::Part;
+use crate::promotions::lists::{Part, Placed};
 use crate::promotions::records::{LoggedChange, StoredVoucher};
 use crate::random::random_hex;
 use crate::table::attributes::{DATA, figures, voucher};
@@ -401,7 +401,7 @@ impl Vouchers<'_> {
         promotion: &PromotionId,
         after: Option<String>,
         limit: usize,
-    ) -> Result<(Vec<Voucher>, Option<String>), StoreError> {
+    ) -> Result<(Vec<Placed<Voucher>>, Option<String>), StoreError> {
         let shards =
             (0..PROMOTION_SHARDS).map(|shard| keys::vouchers(&self.market.id, shard, promotion));
         let part = Part {
@@ -413,7 +413,9 @@ impl Vouchers<'_> {
         let (mut items, next) = self.market.lists().merged(shards.collect(), &part).await?;
         // The partition also has uses of codes that are not vouchers.
         items.retain(|item| item.contains_key(DATA));
-        Ok((self.with_uses(promotion, &items).await?, next))
+        let vouchers = self.with_uses(promotion, &items).await?.into_iter();
+        let placed = |voucher: Voucher| (voucher.code.as_str().to_owned(), voucher);
+        Ok((vouchers.map(placed).collect(), next))
     }
 
     /// Disables or enables a voucher, changes its limit, and logs the change.

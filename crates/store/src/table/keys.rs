@@ -125,7 +125,7 @@ const CHUNK_PREFIX: &str = "b/";
 /// The prefix of the keys of events.
 pub(crate) const EVENT_PREFIX: &str = "e/";
 /// The prefix of the keys of orders.
-const ORDER_PREFIX: &str = "o/";
+pub(crate) const ORDER_PREFIX: &str = "o/";
 
 /// The root of a customer's contribution.
 pub fn root(id: &MarketplaceId, of: &CustomerId) -> Key {

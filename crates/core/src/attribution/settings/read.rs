@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{ChannelRule, Preset, Settings};
 use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::order::Status;
-use crate::record::{Code, RecordProblem};
+use crate::record::{Code, Problems, RecordProblem, no_controls, shown};
 use crate::value::id::ID_BYTES_MAX;
 use crate::value::money::Currency;
 use crate::value::time::{HOUR_MS, Span};
@@ -26,16 +26,16 @@ impl Settings {
     ///
     /// # Errors
     /// A problem for every unknown field and value; one for `currency` where a preset needs it.
-    pub fn read(value: &Value, window_ms_max: i64) -> Result<Self, Vec<RecordProblem>> {
+    pub fn read(value: &Value, window_ms_max: i64) -> Result<Self, Problems> {
         let Value::Object(fields) = value else {
-            return Err(vec![RecordProblem::whole(
+            return Err(Problems::from(RecordProblem::whole(
                 Code::WrongType,
                 "settings are a JSON object",
-            )]);
+            )));
         };
         let mut reader = SettingsReader {
             prefix: String::new(),
-            problems: Vec::new(),
+            problems: Problems::new(),
         };
         let preset = reader
             .one_of(fields, "preset", Preset::parse, || {
@@ -133,6 +133,8 @@ impl Settings {
                     "a list of at most 1,000 tags",
                 );
             }
+            let named = tags.iter().map(|tag| no_controls("excluded_tags", tag));
+            reader.problems.extend(named.filter_map(Result::err));
             settings.excluded_tags = tags;
         }
         let statuses = || Status::ALL.map(Status::name).join(", ");
@@ -170,7 +172,7 @@ fn present<'v>(fields: &'v Map<String, Value>, name: &str) -> Option<&'v Value> 
 /// Collects every problem of an object. `prefix` is the dotted name of the place where the object is.
 struct SettingsReader {
     prefix: String,
-    problems: Vec<RecordProblem>,
+    problems: Problems,
 }
 
 impl SettingsReader {
@@ -185,7 +187,7 @@ impl SettingsReader {
     fn problem(&mut self, field: &str, code: Code, expected: &str) {
         let name = self.name(field);
         let detail = match code {
-            Code::UnknownField => format!("{name} is no setting; there are {expected}"),
+            Code::UnknownField => format!("{} is no setting; there are {expected}", shown(&name)),
             Code::Missing => format!("{name} is needed: {expected}"),
             _ => format!("{name} is {expected}"),
         };
@@ -276,7 +278,7 @@ impl SettingsReader {
             return rules;
         };
         for (name, value) in channels {
-            let here = format!("channels.{name}");
+            let here = format!("channels.{}", shown(name));
             let Some(channel) = Channel::parse(name) else {
                 self.problem(
                     &here,
@@ -357,7 +359,7 @@ impl SettingsReader {
             );
         }
         for (name, value) in objects.iter().take(PROVIDERS_MAX) {
-            let here = format!("providers.{name}");
+            let here = format!("providers.{}", shown(name));
             let Some(fields) = self.object(
                 value,
                 &here,
@@ -365,6 +367,7 @@ impl SettingsReader {
             ) else {
                 continue;
             };
+            self.problems.extend(no_controls("providers", name).err());
             self.prefix = here;
             self.unknown_fields(fields, &known);
             let mut mapping = BTreeMap::new();
