@@ -76,7 +76,7 @@ impl Listed {
         &self,
         after: Option<String>,
         limit: usize,
-    ) -> Result<(Vec<PurchaseRow>, Option<String>), StoreError> {
+    ) -> Result<(Vec<(String, PurchaseRow)>, Option<String>), StoreError> {
         if self.period.is_empty() {
             return Ok((Vec::new(), None));
         }
@@ -113,7 +113,7 @@ impl Listed {
             let (rows, next) = list.part(after, LIMIT_MAX).await?;
             let rows = rows
                 .into_iter()
-                .filter_map(|row| list.wanted(row))
+                .filter_map(|(_, row)| list.wanted(row))
                 .collect();
             Ok(Some((rows, (list, next.map(Some)))))
         })
