@@ -20,7 +20,7 @@ pub(crate) enum Work {
     /// Any other call that reads.
     Light,
     /// A call that writes. Eight bodies of 4 MiB, with what is read of them, are some 150 MB. Those that wait have not sent theirs,
-    /// so that many may wait.
+    /// and take a few KB each, so that a sale's rush of redeems waits and is not turned away.
     Write,
 }
 
@@ -49,9 +49,9 @@ struct Share {
 impl Default for Share {
     fn default() -> Self {
         Self {
-            heavy: Lane::new(4, 16),
-            light: Lane::new(16, 64),
-            write: Lane::new(8, 1_000),
+            heavy: Lane::new(4, 124),
+            light: Lane::new(16, 240),
+            write: Lane::new(8, 20_000),
         }
     }
 }
@@ -137,16 +137,16 @@ mod tests {
         let held = shares.take(&a, Work::Heavy).now_or_never();
         let held = held.unwrap().unwrap();
         for (of, work, expected) in [
-            ("a", Work::Heavy, [3, 16, 21]),
-            ("a", Work::Light, [16, 24, 0]),
-            ("a", Work::Write, [8, 32, 0]),
-            ("b", Work::Heavy, [4, 16, 20]),
+            ("a", Work::Heavy, [3, 124, 23]),
+            ("a", Work::Light, [16, 134, 0]),
+            ("a", Work::Write, [8, 142, 0]),
+            ("b", Work::Heavy, [4, 124, 22]),
         ] {
-            assert_eq!(counts(&shares, of, work, 40), expected, "{of} {work:?}");
+            assert_eq!(counts(&shares, of, work, 150), expected, "{of} {work:?}");
         }
         // Calls that were dropped while they waited gave back what they had.
         drop(held);
-        assert_eq!(counts(&shares, "a", Work::Heavy, 40), [4, 16, 20]);
+        assert_eq!(counts(&shares, "a", Work::Heavy, 150), [4, 124, 22]);
     }
 
     #[test]
