@@ -90,9 +90,15 @@ impl LookAheads<'_> {
             return self.job_done(job, LookEnd::Done).await;
         };
         let (mut names, mut last) = (VecDeque::new(), false);
+        let mut known: Option<(i64, Rulebook)> = None;
         loop {
-            let rulebook = self.rulebook().await?;
-            let Some(rulebook) = rulebook else {
+            // The version of the rules comes first, so that a change in between is noticed at the next turn of the loop.
+            let version = self.market.settings().rules_seen(0).await?.version();
+            let same = known.take().filter(|(known, _)| *known == version);
+            let Some(rulebook) = (match same {
+                Some((_, rulebook)) => Some(rulebook),
+                None => self.rulebook().await?,
+            }) else {
                 return self.job_done(job, LookEnd::Done).await;
             };
             if ahead.seen != rulebook.seen() {
@@ -130,6 +136,7 @@ impl LookAheads<'_> {
             if left > 0 || clock() >= stop_at {
                 return Ok(LookEnd::HandedOver);
             }
+            known = Some((version, rulebook));
         }
     }
 

@@ -391,3 +391,33 @@ fn joined(chunks: &[Item]) -> Result<Preview, StoreError> {
     }
     data(&whole)
 }
+
+#[cfg(test)]
+mod tests {
+    use revtrail_core::figures::preview::Change;
+    use revtrail_core::value::id::CampaignId;
+
+    use super::*;
+
+    /// The names are random, so compression does not make the chunks one.
+    #[test]
+    fn a_large_preview_is_cut_into_chunks_and_put_together_again() {
+        let name = |_| CampaignId::new(&[random_hex(), random_hex()].concat());
+        for (campaigns, many) in [(0, false), (3, false), (20_000, true)] {
+            let names: Result<Vec<CampaignId>, _> = (0..campaigns).map(name).collect();
+            let rows = names.unwrap().into_iter().map(|id| (id, Change::default()));
+            let preview = Preview {
+                campaigns: rows.collect(),
+                orders: campaigns,
+                ..Preview::default()
+            };
+            let pieces = pieces(&preview).unwrap();
+            assert_eq!(pieces.len() > 1, many, "{} chunks", pieces.len());
+            let chunk =
+                |(name, value): (&str, AttributeValue)| Item::from([(name.to_owned(), value)]);
+            let chunks: Vec<Item> = pieces.into_iter().map(chunk).collect();
+            assert!(chunks.iter().all(|chunk| item::item_bytes(chunk) < 400_000));
+            assert_eq!(joined(&chunks).unwrap(), preview);
+        }
+    }
+}
