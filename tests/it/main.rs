@@ -29,6 +29,7 @@ mod http {
     pub mod access;
     pub mod bad_input;
     pub mod isolation;
+    pub mod look_ahead;
     pub mod promotion_worlds;
     pub mod report_columns;
     pub mod requirements;
@@ -52,6 +53,7 @@ mod faults {
     pub mod frozen_workers;
     pub mod heavy;
     pub mod histories;
+    pub mod look_ahead;
     pub mod redeem_parallel;
     pub mod retries;
     pub mod runs;

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::jobs::job::{JOB_CUSTOMERS_MAX, Job, JobMessage, Work};
+use revtrail_store::jobs::look_ahead::{LookEnd, LookLimits};
 use revtrail_store::ledger::facts::TIMELINE_BYTES_MAX;
 use revtrail_store::market::Market;
 use revtrail_store::market::access::Marketplace;
@@ -157,6 +158,7 @@ impl Attributor {
     ) -> Result<Vec<JobMessage>, AttributorError> {
         let limits = self.limits;
         let recompute = match job.work {
+            Work::Reattribution { span, place: None } if span.replay => Some(None),
             Work::Reattribution { span, place: None } if span.settings => Some(Some(span.from)),
             Work::ReattributeAll { after: None } => Some(None),
             _ => None,
@@ -192,6 +194,23 @@ impl Attributor {
                 let walk = (after, left, within);
                 let invocation = verify::work(market, job, walk, limits, until).await?;
                 (invocation, Vec::new())
+            }
+            Work::LookAhead { .. } => {
+                let limits = LookLimits {
+                    customers: limits.job_customers,
+                    timeline_bytes: limits.timeline_bytes,
+                };
+                let looks = market.look_aheads();
+                match looks.work(job, limits, until.clock, until.stop_at).await? {
+                    LookEnd::Done => return Ok(Vec::new()),
+                    LookEnd::TooLarge => {
+                        tracing::error!(marketplace = %market.id(), job_id = job.job_id, "what a look ahead found is too large to be stored");
+                        return Ok(Vec::new());
+                    }
+                    // The figures of the period need not wait for the next hour.
+                    LookEnd::Applied => return Ok(vec![message::message_plan(market, None)]),
+                    LookEnd::HandedOver => (JobEnd::HandedOver, Vec::new()),
+                }
             }
         };
         match invocation {

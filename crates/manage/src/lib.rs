@@ -2,23 +2,27 @@
 
 mod campaigns;
 mod keys;
+mod look_ahead;
 mod marketplaces;
 mod once;
 mod promotions;
+mod replays;
 mod runs;
 mod settings;
+mod what_if;
 
 use revtrail_core::attribution::campaign::NAME_BYTES_MAX;
 use revtrail_core::record::{Code, Problems, RecordProblem as Bad, no_controls};
-use revtrail_web::access::{ADMIN, MARKETING};
+use revtrail_web::access::{ADMIN, MARKETING, READERS};
 use revtrail_web::api::{Method, Route};
 use revtrail_web::problem::Problem;
 use serde_json::{Map, Value};
 
 pub use runs::{Enqueue, Enqueued, in_process};
 
-/// The routes that this function answers. `enqueue` starts a run that was asked for.
+/// The routes that this function answers. `enqueue` points the attributor at runs, what-ifs and replays that were asked for.
 pub fn routes(enqueue: Enqueue) -> Vec<Route> {
+    let (tried, replayed) = (enqueue.clone(), enqueue.clone());
     let mut routes = revtrail_web::routes! {
         POST   "/keys",                            ADMIN     => keys::create;
         GET    "/keys",                            ADMIN     => keys::list;
@@ -31,6 +35,11 @@ pub fn routes(enqueue: Enqueue) -> Vec<Route> {
         PATCH  "/promotions/{id}",                 MARKETING => promotions::patch;
         POST   "/promotions/{id}/vouchers",        MARKETING => promotions::post_vouchers;
         PUT    "/promotions/{id}/vouchers/{code}", MARKETING => promotions::put_voucher;
+        POST   "/what-if",                         READERS   => move |call| what_if::start(call, tried.clone());
+        GET    "/what-ifs/{id}",                   READERS   => what_if::one;
+        POST   "/replays",                         ADMIN     => move |call| replays::start(call, replayed.clone());
+        GET    "/replays",                         ADMIN, query => replays::list;
+        GET    "/replays/{id}",                    ADMIN     => replays::one;
         POST   "/runs",                            MARKETING => move |call| runs::start(call, enqueue.clone());
     };
     let path = "/v1/marketplaces/{marketplace}";

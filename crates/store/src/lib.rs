@@ -35,6 +35,8 @@ pub mod ledger {
 /// Work that waits, the runs that plan it, and the customers who cannot be folded.
 pub mod jobs {
     pub mod job;
+    pub mod look_ahead;
+    pub mod look_aheads;
     pub mod parked;
     pub mod runs;
 }

@@ -62,6 +62,18 @@ const TURNS: Harness = by(
     "faults::runs::whom_a_change_touches_is_found_in_as_many_turns_as_it_takes",
     &[],
 );
+const TURNS_AHEAD: Harness = by(
+    "faults::look_ahead::a_look_ahead_has_each_customer_once_in_as_many_turns_as_it_takes",
+    &[],
+);
+const OVERTAKEN: Harness = by(
+    "faults::look_ahead::whoever_is_overtaken_leaves_what_was_found",
+    &[],
+);
+const REPLAYED: Harness = by(
+    "http::look_ahead::a_replay_that_is_asked_for_again_is_one",
+    &[],
+);
 /// The first orders.
 const SENT_AGAIN: Harness = by(
     "faults::crash::what_the_sdk_sends_again_of_promotions_is_done_once",
@@ -355,6 +367,48 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "change.require_number(figures::PROMOTION_VERSION, version)",
         with: "change",
         found_by: DISABLED,
+    },
+    Mutant {
+        name: "the_rest_of_shares_goes_to_the_smallest_remainder",
+        file: "crates/core/src/attribution/models.rs",
+        text: "cut_off.sort_unstable();",
+        with: "cut_off.sort_unstable_by(|a, b| b.cmp(a));",
+        found_by: RULES,
+    },
+    Mutant {
+        name: "the_oldest_replay_wins",
+        file: "crates/core/src/attribution/settings/versions.rs",
+        text: "self.replays.iter().rfind(holds)",
+        with: "self.replays.iter().find(holds)",
+        found_by: RULES,
+    },
+    Mutant {
+        name: "an_order_that_changes_its_amount_does_not_move",
+        file: "crates/core/src/figures/preview.rs",
+        text: "from == to",
+        with: "from.map(|held| held.0) == to.map(|held| held.0)",
+        found_by: RULES,
+    },
+    Mutant {
+        name: "a_walk_that_goes_on_with_the_last_customer",
+        file: "crates/store/src/jobs/look_ahead.rs",
+        text: "name > after",
+        with: "name >= after",
+        found_by: TURNS_AHEAD,
+    },
+    Mutant {
+        name: "a_walk_that_was_overtaken_goes_on",
+        file: "crates/store/src/jobs/look_aheads.rs",
+        text: "Some(condition)",
+        with: "Some(condition).filter(|_| false)",
+        found_by: OVERTAKEN,
+    },
+    Mutant {
+        name: "a_replay_that_decides_nothing_again",
+        file: "crates/store/src/jobs/look_ahead.rs",
+        text: "writes.push(self.market.jobs().put_job(&job));",
+        with: "let _ = &job;",
+        found_by: REPLAYED,
     },
     Mutant {
         name: "a_hard_link_is_another_file",

@@ -23,7 +23,7 @@ use tower::ServiceExt;
 
 use crate::deploy::template::{FUNCTIONS, actions, template};
 use crate::faults::batches::{FILE, Root};
-use crate::support::fixtures::{NOW, events, order};
+use crate::support::fixtures::{NOW, events, order, with};
 use crate::support::service::ADMIN;
 
 /// A function's own client to the one database.
@@ -317,7 +317,17 @@ async fn every_role_may_do_what_its_function_does_and_nothing_else() {
         };
         json!((1..=6).map(order).collect::<Vec<_>>())
     };
+    let days = json!({"from": "2026-11-18", "to": "2026-11-19"});
     for status in ["PENDING", "COMPLETE", "COMPLETE", "REJECTED"] {
+        let tried = with(days.clone(), &json!({"settings": {}}));
+        let tried = world.call("POST", "/what-if", tried).await;
+        let id = tried["what_if_id"].as_str().unwrap();
+        world
+            .call("GET", &format!("/what-ifs/{id}"), Value::Null)
+            .await;
+        let replay = with(days.clone(), &json!({"version": 1}));
+        world.call("POST", "/replays", replay).await;
+        world.call("GET", "/replays", Value::Null).await;
         world.call("POST", "/orders", orders(status)).await;
         world.call("POST", "/events", json!(facts)).await;
         world.read_all(ADMIN).await;

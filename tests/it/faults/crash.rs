@@ -1,7 +1,7 @@
 //! Crash points: every call that a handler makes to the table fails once, in every way that such a call can fail; the caller tries
 //! again, the attributor ticks twice, and the table holds what it holds where nothing failed. What was answered with 202 is there.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use hourly_attributor::{Attributor, AttributorError, JobLimits};
@@ -9,8 +9,11 @@ use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::Store;
 use revtrail_store::jobs::job::JobMessage;
+use revtrail_store::jobs::look_aheads::Purpose;
+use revtrail_store::market::Market;
 use revtrail_store::market::access::{Marketplace, Role};
 use revtrail_store::table::embedded::Embedded;
+use revtrail_store::table::keys::LookAheads;
 
 use crate::support::fault_client::{self, Fault, FaultClient};
 use crate::support::fixtures::NOW;
@@ -27,6 +30,8 @@ const CAMPAIGNS: [&str; 3] = ["spring", "summer", "winter"];
 #[derive(Debug, Clone)]
 enum Act {
     Call(Call),
+    /// A call that asks for work which waits for the next tick.
+    Asked(Call),
     /// A tick, and all that follows from it.
     Tick,
     /// The same in jobs and batches of two.
@@ -42,17 +47,18 @@ type Acts = Vec<(String, usize, Act)>;
 fn acts(table: &str) -> Acts {
     let act = |block: Block| {
         let (name, few) = block.name.split_once(" | ").unwrap();
-        let [step] = &block.steps()[..] else {
-            panic!("{name} is not one act")
-        };
-        let act = match step {
-            Step::Call(call) => Act::Call(call.clone()),
-            Step::Word(line) => match line.text.as_str() {
+        let act = match &block.steps()[..] {
+            [Step::Call(call)] => Act::Call(call.clone()),
+            [Step::Call(call), Step::Word(line)] if line.text == "left to a tick" => {
+                Act::Asked(call.clone())
+            }
+            [Step::Word(line)] => match line.text.as_str() {
                 "tick" => Act::Tick,
                 "tick in small jobs" => Act::Small,
                 "tick handed over" => Act::HandOver,
                 other => panic!("{name}: there is no act {other}"),
             },
+            _ => panic!("{name} is not one act"),
         };
         (name.to_owned(), few.parse().unwrap(), act)
     };
@@ -126,6 +132,11 @@ async fn act(service: &Service, act: &Act) -> bool {
                 || drain(service, enqueued, JobLimits::DEFAULT, i64::from(i32::MAX))
                     .await
                     .is_ok())
+        }
+        Act::Asked(call) => {
+            let done = call.done(service).await;
+            service.enqueued();
+            done
         }
         Act::Tick => service.tick("m").await.is_ok(),
         Act::Small => attribute(service, small, i64::from(i32::MAX)).await.is_ok(),
@@ -208,7 +219,27 @@ async fn play(
     let mut held = held(&market, &CUSTOMERS, &CAMPAIGNS, later, false).await;
     line.clear();
     held.extend(shown(&service(&line, later)).await);
+    held.extend(looked_ahead(&market, later).await);
     (held, calls)
+}
+
+/// What looks ahead found, each once: a call that is made again asks again. What a replay found before it is another's after it.
+async fn looked_ahead(market: &Market, now: Instant) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for kind in [LookAheads::WhatIfs, LookAheads::Replays] {
+        let listed = market.look_aheads().list(kind, None, 100, now);
+        let (all, next) = listed.await.unwrap();
+        assert!(next.is_none());
+        for (_, ahead) in all {
+            let preview = &ahead.preview;
+            let shown = match ahead.purpose {
+                Purpose::WhatIf { .. } => preview.shown().to_string(),
+                Purpose::Replay { .. } => format!("{} {:?}", preview.orders, preview.proposed),
+            };
+            found.insert(format!("{:?} {:?} {shown}", ahead.purpose, ahead.state));
+        }
+    }
+    found
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::sync::Mutex;
 
 use revtrail_core::value::time::Instant;
 use revtrail_oracle::histories::{History, MOMENT_MS, Told, history};
+use revtrail_oracle::naive::Replay;
 use revtrail_oracle::worlds::Rng;
 use serde_json::{Value, json};
 
@@ -92,6 +93,13 @@ async fn first_way(history: &History, seed: u64, trace: &Mutex<Vec<String>>) -> 
             if player.rng.chance(30) && !matches!(act, Act::Settings(_)) {
                 player.step("b", act, None).await;
             }
+        }
+        for [from, to] in &moment.replays {
+            let version = player.rng.pick(&player.told["a"].versions).number;
+            let (from, to) = (from.clone(), to.clone());
+            let clock = player.look_at_the_clock();
+            let replay = Replay { from, to, version };
+            player.replay(replay, clock).await;
         }
         if player.rng.chance(15) {
             player.drain().await;
@@ -240,6 +248,10 @@ async fn second_way(
                     player.step("a", &act, Some(clock)).await;
                 }
             }
+        }
+        let replayed = told.replays.iter().filter(|(clock, _)| within(clock));
+        for (clock, replay) in replayed {
+            player.replay(replay.clone(), *clock).await;
         }
         waiting = later;
         start = end;

@@ -15,7 +15,7 @@ use crate::support::service::ADMIN;
 const ROLES: [&str; 5] = ["admin", "marketer", "analyst", "partner", "ingest"];
 
 /// The routes that this version has: method, path under the marketplace, and who may call it, in the order of `ROLES`.
-const ROUTES: [(&str, &str, &str); 47] = [
+const ROUTES: [(&str, &str, &str); 52] = [
     ("POST", "/events", "✓...✓"),
     ("POST", "/orders", "✓...✓"),
     ("PUT", "", "✓...."),
@@ -29,6 +29,11 @@ const ROUTES: [(&str, &str, &str); 47] = [
     ("PUT", "/campaigns/{id}", "✓✓..."),
     ("PATCH", "/campaigns/{id}", "✓✓..."),
     ("GET", "/campaigns/{id}", "✓✓✓.."),
+    ("POST", "/what-if", "✓✓✓.."),
+    ("GET", "/what-ifs/{id}", "✓✓✓.."),
+    ("POST", "/replays", "✓...."),
+    ("GET", "/replays", "✓...."),
+    ("GET", "/replays/{id}", "✓...."),
     ("POST", "/runs", "✓✓..."),
     ("GET", "/reports/campaigns", "✓✓✓.."),
     ("GET", "/reports/campaigns/{id}", "✓✓✓.."),
@@ -196,6 +201,7 @@ async fn each_role_may_do_what_the_table_says_in_its_own_marketplace_only() {
             let expected: &[u16] = match (may, path) {
                 ('.', _) => &[403],
                 (_, "/keys/{key_id}" | "/runs/{id}" | "/batches/{id}") => &[404],
+                (_, "/what-ifs/{id}" | "/replays/{id}") => &[404],
                 (_, "/vouchers/{code}/redeem" | "/promotions/{id}/vouchers/{code}") => &[404],
                 (_, "/runs") => &[200, 202],
                 _ if method == Method::POST => &[422],

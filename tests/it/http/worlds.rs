@@ -4,9 +4,10 @@
 use chrono::NaiveDate;
 use revtrail_core::value::time::{DAY_MS, Instant, Retention};
 use revtrail_oracle::naive;
-use revtrail_oracle::worlds::{NOW_MS, Rng, world};
+use revtrail_oracle::worlds::{NOW_MS, Rng, bounds_near, proposal, world};
 use serde_json::{Value, json};
 
+use crate::support::fixtures::with;
 use crate::support::service::{Service, block_on};
 use crate::support::tier::{seeds, spread};
 
@@ -282,6 +283,116 @@ async fn one_campaign_equals_its_row_and_its_days(
     }
 }
 
+const MODELS: [&str; 6] = [
+    "last_sent",
+    "last_interaction",
+    "linear",
+    "first",
+    "position_based",
+    "time_decay",
+];
+
+/// Tries other settings, on some periods and on one order: the answers are the second implementation's, and no figure moves.
+async fn what_if(service: &Service, world: &naive::World, rng: &mut Rng) {
+    let facts = naive::Facts::read(world);
+    for _ in 0..3 {
+        let (settings, [from, to]) = proposal(rng, world);
+        let body = json!({"settings": settings, "from": from, "to": to, "models": MODELS});
+        let (status, shown) = service.post("/v1/marketplaces/m/what-if", &body).await;
+        if is_old(&from) {
+            continue;
+        }
+        assert_eq!(status, 200, "{shown}");
+        assert_eq!(shown["period"]["from"].as_str().unwrap()[..10], from[..10]);
+        let id = shown["what_if_id"].as_str().unwrap();
+        let again = service
+            .get(&format!("/v1/marketplaces/m/what-ifs/{id}"))
+            .await;
+        assert_eq!(again, shown);
+        let state = ["what_if_id", "state", "progress", "period", "skipped"];
+        assert_eq!(
+            (&shown["state"], &shown["skipped"]),
+            (&json!("done"), &json!(0))
+        );
+        assert_eq!(
+            without(shown, &state),
+            facts.what_if(&settings, [&from, &to]),
+            "{from} to {to}: {settings}"
+        );
+        let order = rng.pick(&world.orders)["order_id"].as_str().unwrap();
+        let body = with(body, &json!({"order_id": order}));
+        let (status, shown) = service.post("/v1/marketplaces/m/what-if", &body).await;
+        assert_eq!(
+            (status.as_u16(), &shown["orders"]),
+            (200, &json!(1)),
+            "{shown}"
+        );
+        assert_eq!(
+            without(shown["attribution"].clone(), &["sale_formula"]),
+            facts.attribution_by(order, &settings),
+            "{order}: {settings}"
+        );
+    }
+}
+
+/// True for a period that begins where orders may not be seen any more.
+fn is_old(from: &str) -> bool {
+    from < Instant::from_ms(NOW_MS - 88 * DAY_MS).to_string().as_str()
+}
+
+/// Replays a version, after a look at what it would do, and is told of an order of that period afterwards.
+async fn replay_one(service: &Service, world: &mut naive::World, rng: &mut Rng) {
+    let placed = rng.pick(&world.orders)["placed_at"].as_str().unwrap();
+    let placed = Instant::parse(placed).unwrap().ms();
+    let [from, to] = bounds_near(rng, placed.max(NOW_MS - 86 * DAY_MS));
+    let version = rng.pick(&world.versions).clone();
+    let expected = naive::Facts::read(world).what_if(&version.settings, [&from, &to]);
+    for dry_run in [true, false] {
+        let body = json!({"version": version.number, "from": from, "to": to, "dry_run": dry_run});
+        let (status, asked) = service.post("/v1/marketplaces/m/replays", &body).await;
+        assert_eq!(status, 202, "{asked}");
+        let (poked, now) = (service.enqueued(), service.now());
+        service.attributor().drain(poked, &|| now).await.unwrap();
+        let id = asked["replay_id"].as_str().unwrap();
+        let shown = service
+            .get(&format!("/v1/marketplaces/m/replays/{id}"))
+            .await;
+        for (name, is) in [
+            ("state", json!("done")),
+            ("version", json!(version.number)),
+            ("dry_run", json!(dry_run)),
+            ("skipped", json!(0)),
+            ("orders", expected["orders"].clone()),
+            ("moved", expected["moved_total"].clone()),
+        ] {
+            assert_eq!(shown[name], is, "{name}: {shown}");
+        }
+        for (side, of) in [("before", "current"), ("after", "proposed")] {
+            let rows = expected["campaigns"].as_array().unwrap().iter();
+            let rows = rows
+                .filter(|row| row[of]["purchases"] != 0)
+                .map(|row| with(json!({"campaign_id": row["campaign_id"]}), &row[of]));
+            let whole = with(
+                expected[of].clone(),
+                &json!({"campaigns": rows.collect::<Vec<_>>()}),
+            );
+            assert_eq!(
+                shown[side], whole,
+                "{side} of {from} to {to} by {version:?}"
+            );
+        }
+    }
+    let version = version.number;
+    world.replays.push(naive::Replay { from, to, version });
+    let mut late = rng.pick(&world.orders).clone();
+    late["order_id"] = json!(format!("~late{}", world.replays.len()));
+    late["placed_at"] = json!(Instant::from_ms(placed.max(NOW_MS - 89 * DAY_MS)));
+    service
+        .feed("m", "orders", std::slice::from_ref(&late), 1)
+        .await;
+    world.orders.push(late);
+}
+
 async fn purchases_sum_to_rows(service: &Service, shown: &Value, query: &str) {
     for row in shown["campaigns"].as_array().unwrap() {
         let path = format!(
@@ -314,6 +425,14 @@ fn worlds_over_http_equal_the_second_implementation() {
             let mut rng = Rng::new(seed);
             deliver(&service, &mut world, &mut rng).await;
             compare(&service, &world, &mut rng).await;
+            what_if(&service, &world, &mut rng).await;
+            for _ in 0..2 {
+                replay_one(&service, &mut world, &mut rng).await;
+            }
+            what_if(&service, &world, &mut rng).await;
+            compare(&service, &world, &mut rng).await;
+            let verified = service.run_with("m", &json!({"verify": "all"})).await;
+            assert_eq!(verified["verify"]["differences"], 0, "{verified}");
         });
     });
     println!("worlds over HTTP: {}", played.len());

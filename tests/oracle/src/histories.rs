@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::DateTime;
 use serde_json::{Value, json};
 
-use crate::naive::{Version, World};
+use crate::naive::{Replay, Version, World};
 use crate::worlds::{
-    CAMPAIGNS, CUSTOMERS, DAY_MS, HOUR_MS, MINUTE_MS, NOW_MS, Rng, Times, campaign, events,
-    instant, money, orders, refund, settings, status, total,
+    CAMPAIGNS, CUSTOMERS, DAY_MS, HOUR_MS, MINUTE_MS, NOW_MS, Rng, Times, bounds_near, campaign,
+    events, instant, money, orders, refund, settings, status, total,
 };
 
 /// What a marketplace is told within an hour or so.
@@ -25,6 +25,8 @@ pub struct Moment {
     pub events: Vec<Value>,
     /// Orders, new ones and later copies.
     pub orders: Vec<Value>,
+    /// Periods that some version is replayed over in the end.
+    pub replays: Vec<[String; 2]>,
 }
 
 /// A life of a marketplace.
@@ -116,6 +118,11 @@ pub fn history(seed: u64) -> History {
             .into_iter()
             .map(|id| campaign(rng, &times, id))
             .collect();
+        let mut replays = Vec::new();
+        for _ in 0..*rng.pick(&[0, 0, 1, 2]) {
+            let from = *rng.pick(&times.purchases);
+            replays.push(bounds_near(rng, from));
+        }
         purchases.extend(times.purchases);
         moments.push(Moment {
             at,
@@ -123,6 +130,7 @@ pub fn history(seed: u64) -> History {
             campaigns,
             events,
             orders,
+            replays,
         });
         let days = *rng.pick(&[0, 0, 1, 3, 9, 10, 14, 20, 25, 29, 30, 31, 40, 53]);
         at += MOMENT_MS + days * DAY_MS + *rng.pick(&[-HOUR_MS, 0, 0, 1, 5 * HOUR_MS]).max(&0);
@@ -191,6 +199,8 @@ pub struct Told {
     pub campaigns: Vec<(i64, Value)>,
     /// Those that are in force for an instant.
     pub versions: Vec<Version>,
+    /// Those that were applied, with the receiver's clock.
+    pub replays: Vec<(i64, Replay)>,
     /// What was told of every version, by its number.
     pub saved: BTreeMap<u64, Value>,
     event_ids: BTreeSet<(String, String)>,
@@ -293,7 +303,7 @@ impl Told {
             orders: self.orders.iter().map(|(_, body)| body.clone()).collect(),
             campaigns: standing.into_values().collect(),
             versions: self.versions.clone(),
-            replays: vec![],
+            replays: self.replays.iter().map(|(_, one)| one.clone()).collect(),
             look_back: Some(self.retention_ms / 3),
         }
     }

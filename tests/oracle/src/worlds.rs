@@ -407,7 +407,7 @@ fn replays(rng: &mut Rng, times: &Times, versions: &[Version]) -> Vec<Replay> {
     let mut replays = Vec::new();
     for _ in 0..*rng.pick(&[0, 0, 0, 1, 1, 2, 3]) {
         let from = times.purchase(rng);
-        let [from, to] = bounds(rng, from);
+        let [from, to] = bounds_near(rng, from);
         let version = rng.pick(versions).number;
         replays.push(Replay { from, to, version });
     }
@@ -426,12 +426,12 @@ pub fn proposal(rng: &mut Rng, world: &World) -> (Value, [String; 2]) {
     } else {
         *rng.pick(&placed) - *rng.pick(&[0, 0, 1, DAY_MS, 30 * DAY_MS])
     };
-    let bounds = bounds(rng, from);
+    let bounds = bounds_near(rng, from);
     (settings(rng, world.look_back), bounds)
 }
 
-/// A period of instants, or of days.
-fn bounds(rng: &mut Rng, from: i64) -> [String; 2] {
+/// A period of instants, or of days, that begins at a time.
+pub fn bounds_near(rng: &mut Rng, from: i64) -> [String; 2] {
     let days = *rng.pick(&[1, 1, 2, 7, 30]);
     if rng.chance(50) {
         let to = from + *rng.pick(&[1, HOUR_MS, days * DAY_MS]);

@@ -20,6 +20,9 @@ pub struct Reattribution {
     /// True where the settings changed and not a campaign. Redemptions depend on the settings too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub settings: bool,
+    /// True where a version was replayed. Redemptions of any time may name the orders of the period.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replay: bool,
 }
 
 impl Reattribution {
@@ -35,6 +38,7 @@ impl Reattribution {
             from: self.from.min(other.from),
             to,
             settings: self.settings || other.settings,
+            replay: self.replay || other.replay,
         }
     }
 
@@ -65,6 +69,7 @@ impl Reattribution {
                 from: first,
                 to: None,
                 settings: false,
+                replay: false,
             });
         }
         if times[0] == times[1] {
@@ -88,6 +93,7 @@ impl Reattribution {
             from,
             to: (!open_ended).then(|| later.plus_ms(SEND_TIME_BEFORE_MS_MAX + longest)),
             settings: false,
+            replay: false,
         })
     }
 }

@@ -135,6 +135,16 @@ pub enum Work {
         #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
         within: Option<(String, usize)>,
     },
+    /// Works on a what-if or a replay, which has the place where its walk goes on.
+    #[serde(rename = "l")]
+    LookAhead {
+        /// True for a replay, false for a what-if.
+        #[serde(rename = "r", default)]
+        replays: bool,
+        /// The name of the look ahead.
+        #[serde(rename = "i")]
+        id: String,
+    },
 }
 
 /// A place in a walk through the lists of all jobs. The walk starts at a random shard, so that a sample is random, and goes
@@ -183,9 +193,14 @@ impl Job {
         self.run_id.as_deref().unwrap_or_default()
     }
 
-    /// True for work that was asked for and that no run has taken over.
+    /// True for work that was asked for and that no run has taken over. No run takes a look ahead over.
     pub fn is_asked(&self) -> bool {
-        self.run_id.is_none()
+        self.run_id.is_none() && !matches!(self.work, Work::LookAhead { .. })
+    }
+
+    /// True for work that moves figures, now or by the jobs that follow from it.
+    pub fn moves_figures(&self) -> bool {
+        !matches!(self.work, Work::Verify { .. } | Work::LookAhead { .. })
     }
 }
 

@@ -275,7 +275,7 @@ impl IntakeMarkers<'_> {
                         place = next;
                     }
                 }
-                Work::Verify { .. } => {}
+                Work::Verify { .. } | Work::LookAhead { .. } => {}
             }
         }
         if let Some(span) = asked {
@@ -330,7 +330,7 @@ impl IntakeMarkers<'_> {
                     .await?
                     .contains(customer),
                 Work::Reattribution { .. } | Work::ReattributeAll { .. } => true,
-                Work::Verify { .. } => false,
+                Work::Verify { .. } | Work::LookAhead { .. } => false,
             };
             if named {
                 return Ok(true);

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::reach::Reattribution;
-use revtrail_core::attribution::settings::{Settings, Version, Versions};
+use revtrail_core::attribution::settings::{Replay, Settings, Version, Versions};
 use revtrail_core::value::time::Instant;
 
 use super::{Market, TRIES_MAX};
@@ -11,7 +11,7 @@ use crate::table::attributes::{VERSION, meta as attributes};
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
-use crate::table::item::{self, NewItem, data};
+use crate::table::item::{self, Item, NewItem, data};
 use crate::table::keys;
 use crate::table::write::{Transacted, Write};
 
@@ -59,6 +59,12 @@ impl SettingsVersions<'_> {
         self.market.store.put_write(item, condition)
     }
 
+    /// A write of a replay that is applied after so many others. It fails where another replay was applied in the meantime.
+    pub(crate) fn put_replay(self, number: usize, replay: &Replay) -> Write {
+        let item = NewItem::at(&keys::replay(&self.market.id, number)).data(replay);
+        self.market.store.put_write(item, Some(Condition::absent()))
+    }
+
     /// The version of the rules; it must be read before the rules. A fold is refused if the rules changed before it is written,
     /// so that no re-attribution can miss an order that is on its way into the purchase rows.
     ///
@@ -77,7 +83,7 @@ impl SettingsVersions<'_> {
     }
 
     /// Writes that raise the version of the rules.
-    pub(super) fn raise_rules(self) -> Vec<Write> {
+    pub(crate) fn raise_rules(self) -> Vec<Write> {
         let one = || vec![(":one", AttributeValue::N("1".to_owned()))];
         (0..keys::AGGREGATE_SHARDS)
             .map(|shard| {
@@ -99,7 +105,7 @@ impl SettingsVersions<'_> {
         )
     }
 
-    /// All versions of the settings; `None` where the marketplace does not exist.
+    /// All versions of the settings, with their replays; `None` where the marketplace does not exist.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -113,9 +119,12 @@ impl SettingsVersions<'_> {
                 Reading::STRONG,
             )
             .await?;
-        Ok(Versions::new(
-            items.iter().map(data).collect::<Result<_, _>>()?,
-        ))
+        // The keys of versions are digits, so the replays come after them.
+        let is_version = |item: &Item| !item::sk(item).starts_with(keys::REPLAY_PREFIX);
+        let (versions, replays) = items.split_at(items.partition_point(is_version));
+        let versions = versions.iter().map(data).collect::<Result<_, _>>()?;
+        let replays = replays.iter().map(data).collect::<Result<_, _>>()?;
+        Ok(Versions::new(versions).map(|versions| versions.with_replays(replays)))
     }
 
     /// All versions of the settings of a marketplace that exists, which is made together with its first version.
@@ -172,6 +181,7 @@ impl SettingsVersions<'_> {
                     from: version.saved_at,
                     to: None,
                     settings: true,
+                    replay: false,
                 };
                 writes.push(self.market.jobs().put_job(&Job::new(
                     Work::reattribute(reattribute),

@@ -102,6 +102,14 @@ pub fn settings_version(id: &MarketplaceId, version: u32) -> Key {
     key(settings(id), format!("{version:010}"))
 }
 
+/// The sort keys of replays begin with this, among the versions of the settings.
+pub const REPLAY_PREFIX: &str = "r/";
+
+/// One replay that was applied, by its number. It lies beside the versions, so that they are read together.
+pub fn replay(id: &MarketplaceId, number: usize) -> Key {
+    key(settings(id), format!("{REPLAY_PREFIX}{number:010}"))
+}
+
 /// The partition of the campaigns.
 pub fn campaigns(id: &MarketplaceId) -> String {
     part(id, "g")
@@ -588,6 +596,41 @@ pub fn batch_rejects(id: &MarketplaceId, batch: &str) -> String {
 /// A piece of the rejected rows of a chunk of a file, by the chunk's first row.
 pub fn batch_reject(id: &MarketplaceId, batch: &str, row: u64, chunk: usize) -> Key {
     key(batch_rejects(id, batch), format!("{row:020}/{chunk:04}"))
+}
+
+/// The two kinds of looks ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookAheads {
+    /// Settings that are tried.
+    WhatIfs,
+    /// Saved versions that are applied to a period.
+    Replays,
+}
+
+/// The partition of the looks ahead of one kind.
+pub fn look_aheads(id: &MarketplaceId, kind: LookAheads) -> String {
+    part(
+        id,
+        match kind {
+            LookAheads::WhatIfs => "7/w",
+            LookAheads::Replays => "7/r",
+        },
+    )
+}
+
+/// A look ahead. Names of what-ifs consist of hexadecimal digits, and those of replays begin with a time.
+pub fn look_ahead(id: &MarketplaceId, kind: LookAheads, name: &str) -> Key {
+    key(look_aheads(id, kind), name)
+}
+
+/// The partition of what a look ahead found.
+pub fn look_ahead_chunks(id: &MarketplaceId, name: &str) -> String {
+    part(id, &format!("7/c/{name}"))
+}
+
+/// A chunk of what a look ahead found.
+pub fn look_ahead_chunk(id: &MarketplaceId, name: &str, chunk: usize) -> Key {
+    key(look_ahead_chunks(id, name), format!("{chunk:04}"))
 }
 
 /// A call that named itself; the name consists of hexadecimal digits.

@@ -11,7 +11,7 @@ use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::money::{Currency, Money, Sums};
 use revtrail_core::value::time::{DAY_MS, Day, Instant, Retention};
 use revtrail_oracle::histories::{History, Told, Verdict};
-use revtrail_oracle::naive::{Facts, Version};
+use revtrail_oracle::naive::{Facts, Replay, Version};
 use revtrail_oracle::worlds::Rng;
 use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::market::Market;
@@ -430,6 +430,39 @@ impl<'h> Driver<'h> {
             && market.jobs().jobs().await.unwrap().is_empty()
     }
 
+    /// A version is replayed: asked for, worked at over a line that fails and then over one that does not. A period that is too
+    /// old by now is refused.
+    pub async fn replay(&mut self, replay: Replay, clock: i64) {
+        let Replay { from, to, version } = &replay;
+        self.marker(format!("a replays {version} from {from} to {to}"));
+        let body = json!({"version": version, "from": from, "to": to});
+        let path = "/v1/marketplaces/a/replays";
+        let (_, status, answer) = self.insist(Method::POST, path, &body, clock).await;
+        if status == 422 {
+            assert_eq!(answer["errors"][0]["code"], "too_old", "{answer}");
+            return;
+        }
+        assert_eq!(status, 202, "{answer}");
+        self.queue.extend(self.service.enqueued());
+        for _ in 0..self.rng.below(4) {
+            self.attribute().await;
+        }
+        self.line.clear();
+        self.attributions += 1;
+        let now = Instant::from_ms(self.now.min(self.runs_until));
+        self.service.set_now(now);
+        let attributor = self.service.attributor();
+        let mut left: Vec<JobMessage> = self.queue.drain(..).collect();
+        left.extend(attributor.tick().await.unwrap());
+        attributor.drain(left, &|| now).await.unwrap();
+        let id = answer["replay_id"].as_str().unwrap();
+        let shown = self.service.get(&format!("{path}/{id}")).await;
+        assert_eq!(shown["state"], "done", "{shown}");
+        let told = self.told.get_mut("a").unwrap();
+        told.replays.push((clock, replay));
+        self.consistent("a", true).await;
+    }
+
     /// Nothing fails any more: two runs, and nothing waits.
     pub async fn drain(&mut self) {
         self.line.clear();
@@ -508,6 +541,34 @@ impl<'h> Driver<'h> {
             body
         };
         let mut seen = Vec::new();
+        if !glance {
+            let models = "last_sent last_interaction linear first position_based time_decay";
+            let models: Vec<&str> = models.split(' ').collect();
+            let (settings, from, to) = (
+                &self.history.first_settings,
+                from.to_string(),
+                to.to_string(),
+            );
+            let body = json!({"settings": settings, "from": from, "to": to, "models": models});
+            let path = format!("/v1/marketplaces/{id}/what-if");
+            let (status, mut shown) = self.service.post(&path, &body).await;
+            assert_eq!(
+                (status.as_u16(), &shown["state"]),
+                (200, &json!("done")),
+                "{shown}"
+            );
+            strip(
+                &mut shown,
+                &["what_if_id", "state", "progress", "period", "skipped"],
+            );
+            assert_eq!(
+                shown,
+                facts.what_if(settings, [&from, &to]),
+                "{id} {from} to {to}"
+            );
+            seen.push(shown);
+        }
+        let reports = seen.len();
         for channel in [None, Some("email")]
             .into_iter()
             .take(if glance { 1 } else { 2 })
@@ -528,7 +589,7 @@ impl<'h> Driver<'h> {
             );
             seen.push(report);
         }
-        let rows = seen[0]["campaigns"].as_array().unwrap().clone();
+        let rows = seen[reports]["campaigns"].as_array().unwrap().clone();
         for row in rows.into_iter().filter(|_| !glance) {
             let campaign = segment(row["campaign_id"].as_str().unwrap());
             let one = get(format!("reports/campaigns/{campaign}?{period}")).await;

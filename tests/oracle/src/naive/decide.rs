@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::facts::{Event, Facts, Order, Rule, Settings};
+use super::facts::{Event, Facts, Order, Rule, Settings, read_settings};
 use super::print;
 
 /// "Earlier, by at most 30 days": how far a campaign's send time may lie before a message's first event.
@@ -85,10 +85,26 @@ struct Message<'a> {
 impl Facts {
     /// See [`super::attribution`].
     pub fn attribution(&self, order_id: &str) -> Value {
-        let Some(order) = self.orders.get(order_id) else {
-            return Value::Null;
-        };
-        let decision = self.decide(order);
+        match self.orders.get(order_id) {
+            Some(order) => self.explained(order, &self.decide(order)),
+            None => Value::Null,
+        }
+    }
+
+    /// The same by settings that are tried, which have no number.
+    pub fn attribution_by(&self, order_id: &str, settings: &Value) -> Value {
+        let tried = read_settings(&super::Version {
+            number: 0,
+            in_force_from: None,
+            settings: settings.clone(),
+        });
+        let order = &self.orders[order_id];
+        let mut explained = self.explained(order, &self.decide_by(order, &tried));
+        explained["settings_version"] = Value::Null;
+        explained
+    }
+
+    fn explained(&self, order: &Order, decision: &Decision<'_>) -> Value {
         json!({
             "order_id": order.order_id,
             "customer_id": order.customer_id,

@@ -69,6 +69,30 @@ impl Period {
         self.from.is_reached(at, day) && !self.to.is_reached(at, day)
     }
 
+    /// The first day of the period in a time zone.
+    pub fn first_day(&self, zone: chrono_tz::Tz) -> Day {
+        match self.from {
+            Bound::Day(day) => day,
+            Bound::Instant(at) => at.day(zone),
+        }
+    }
+
+    /// The last day of the period in a time zone.
+    pub fn last_day(&self, zone: chrono_tz::Tz) -> Day {
+        match self.to {
+            Bound::Day(day) => day.minus(1),
+            Bound::Instant(at) => at.minus_ms(1).day(zone),
+        }
+    }
+
+    /// True where the period holds no instant in a time zone.
+    pub fn is_empty(&self, zone: chrono_tz::Tz) -> bool {
+        match (self.from, self.to) {
+            (Bound::Instant(from), Bound::Instant(to)) => from >= to,
+            _ => self.last_day(zone) < self.first_day(zone),
+        }
+    }
+
     /// Two instants between which every instant of the period lies, whatever time zones are in force.
     pub fn outline(&self) -> (Instant, Instant) {
         // A day begins at most 14 hours before its midnight in UTC, and at most 12 hours after it.
@@ -150,6 +174,23 @@ mod tests {
             assert!(!holds || (earliest <= at && at < latest), "{from} to {to}");
             let stored = serde_json::to_string(&period).unwrap();
             assert_eq!(serde_json::from_str::<Period>(&stored).unwrap(), period);
+        }
+        for (from, to, is_empty) in [
+            ("2026-11-20", "2026-11-20", true),
+            ("2026-11-20", "2026-11-21", false),
+            ("2026-11-20T12:00:00Z", "2026-11-20T12:00:00Z", true),
+            ("2026-11-20T12:00:00Z", "2026-11-20T12:00:00.001Z", false),
+            ("2026-11-20", "2026-11-19T22:00:00Z", true),
+            ("2026-11-20", "2026-11-19T22:00:00.001Z", false),
+            ("2026-11-20T22:00:00Z", "2026-11-21", true),
+            ("2026-11-20T21:59:59.999Z", "2026-11-21", false),
+        ] {
+            let [from, to] = [from, to].map(|text| Bound::parse(text).unwrap());
+            assert_eq!(
+                Period { from, to }.is_empty(zone),
+                is_empty,
+                "{from} to {to}"
+            );
         }
         assert_eq!(Bound::parse("2026-11-20T00:00:00"), None);
         assert_eq!(Bound::parse("yesterday"), None);

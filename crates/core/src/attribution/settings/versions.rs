@@ -109,14 +109,13 @@ impl Versions {
             return in_force;
         }
         let day = placed_at.day(self.versions[in_force].settings.timezone);
-        let mut newest_first = self.replays.iter().rev();
-        newest_first
-            .find(|replay| replay.period.holds(placed_at, day))
-            .and_then(|replay| {
-                let of_number = |one: &Version| one.version == replay.version;
-                self.versions.iter().position(of_number)
-            })
-            .unwrap_or(in_force)
+        let holds = |replay: &&Replay| replay.period.holds(placed_at, day);
+        let newest = self.replays.iter().rfind(holds);
+        let index = |replay: &Replay| {
+            let of_number = |one: &Version| one.version == replay.version;
+            self.versions.iter().position(of_number)
+        };
+        newest.and_then(index).unwrap_or(in_force)
     }
 
     /// The version that decides an order, by when the order was placed.

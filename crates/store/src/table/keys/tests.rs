@@ -76,6 +76,8 @@ fn different_ids_never_meet() {
             add(purchase(id, None, day, at, &OrderId::new(name).unwrap()));
         }
         add(meta(id));
+        add(settings_version(id, 1));
+        add(replay(id, 1));
         for shard in 0..AGGREGATE_SHARDS {
             add(rules(id, shard));
             add(aggregate(id, shard, day));
@@ -88,6 +90,10 @@ fn different_ids_never_meet() {
         for hash in ["0", "00", "0a"] {
             add(batch(id, hash));
             add(once(id, hash));
+            add(look_ahead(id, LookAheads::WhatIfs, hash));
+            add(look_ahead(id, LookAheads::Replays, hash));
+            add(look_ahead_chunk(id, hash, 0));
+            add(look_ahead_chunk(id, hash, 1));
             add(listed_batch(id, at, hash));
             for (row, chunk) in [(0, 0), (0, 1), (1, 0), (10, 0)] {
                 add(batch_reject(id, hash, row, chunk));

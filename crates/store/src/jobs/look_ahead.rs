@@ -1,0 +1,397 @@
+//! The walk of a look ahead through everybody: each customer once, in the order of the ids, whoever dies on the way.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use futures_util::{StreamExt, stream};
+use revtrail_core::attribution::campaign::Catalog;
+use revtrail_core::attribution::decide::Rules;
+use revtrail_core::attribution::explain::explain;
+use revtrail_core::attribution::reach::Reattribution;
+use revtrail_core::attribution::settings::{Bound, Period, Replay, Versions};
+use revtrail_core::figures::fold::World;
+use revtrail_core::figures::preview::{Preview, Proposal};
+use revtrail_core::value::id::{CustomerId, OrderId};
+use revtrail_core::value::time::Instant;
+
+use crate::jobs::job::{JOB_CUSTOMERS_MAX, Job, ListPlace, Work};
+use crate::jobs::look_aheads::{LookAhead, LookAheads, LookState, Purpose, SavedLook};
+use crate::ledger::facts::{CustomerFacts, TIMELINE_BYTES_MAX};
+use crate::table::fault::StoreError;
+use crate::table::keys::{LookAheads as Kind, MARKER_SHARDS};
+use crate::table::write::Write;
+
+/// The most names of customers in memory at a time. For more, the lists of all jobs are walked through again.
+const NAMES_MAX: usize = 100_000;
+/// How many customers are read at the same time.
+const READS_AT_ONCE: usize = 8;
+/// The bytes above which a timeline is read alone, so that several at a time do not fill a function's memory: about a page.
+const LIGHT_BYTES_MAX: usize = 1 << 20;
+
+/// How much of a look ahead is done at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LookLimits {
+    /// After how many customers the result is written.
+    pub customers: usize,
+    /// The most bytes of a customer's timeline; a customer with more is left out, and counted.
+    pub timeline_bytes: usize,
+}
+
+impl LookLimits {
+    /// The limits of a deployment.
+    pub const DEFAULT: Self = Self {
+        customers: JOB_CUSTOMERS_MAX,
+        timeline_bytes: TIMELINE_BYTES_MAX,
+    };
+}
+
+/// How work on a look ahead ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookEnd {
+    /// It is done, or another worker goes on with it.
+    Done,
+    /// It is done, and a replay was applied: figures follow with the next plan.
+    Applied,
+    /// The table refused what was found, because it is too large. Nothing was applied.
+    TooLarge,
+    /// Time was up. The look ahead has the place where to go on.
+    HandedOver,
+}
+
+/// What the orders of all customers are decided by.
+struct Rulebook {
+    catalog: Catalog,
+    versions: Versions,
+}
+
+impl LookAheads<'_> {
+    /// Works on a look ahead until it is done or the clock shows `stop_at`, but looks at some customers at least. Whoever goes on
+    /// after a crash begins at the place that was written last, with what was found up to there.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn work(
+        self,
+        job: &Job,
+        limits: LookLimits,
+        clock: &(dyn Fn() -> Instant + Sync),
+        stop_at: Instant,
+    ) -> Result<LookEnd, StoreError> {
+        let Work::LookAhead { replays, id } = &job.work else {
+            return Ok(LookEnd::Done);
+        };
+        let kind = if *replays {
+            Kind::Replays
+        } else {
+            Kind::WhatIfs
+        };
+        let ahead = self.read(kind, id, clock()).await?;
+        let Some(mut ahead) = ahead.filter(|ahead| ahead.state == LookState::Running) else {
+            // The worker that finished it died before it deleted the job, or its day is over.
+            return self.job_done(job, LookEnd::Done).await;
+        };
+        let (mut names, mut last) = (VecDeque::new(), false);
+        let mut known: Option<(i64, Rulebook)> = None;
+        loop {
+            // The version of the rules comes first, so that a change in between is noticed at the next turn of the loop.
+            let version = self.market.settings().rules_seen(0).await?.version();
+            let same = known.take().filter(|(known, _)| *known == version);
+            let Some(rulebook) = (match same {
+                Some((_, rulebook)) => Some(rulebook),
+                None => self.rulebook().await?,
+            }) else {
+                return self.job_done(job, LookEnd::Done).await;
+            };
+            if ahead.seen != rulebook.seen() {
+                ahead.begin(rulebook.seen());
+                (names, last) = (VecDeque::new(), false);
+            }
+            if names.is_empty() && !last {
+                let found = self.names_after(ahead.after.as_ref(), clock()).await?;
+                last = found.len() < NAMES_MAX;
+                names.extend(found);
+            }
+            let some = names.len().min(limits.customers);
+            let some: Vec<CustomerId> = names.drain(..some).collect();
+            let left = self
+                .look_at(&mut ahead, &some, &rulebook, limits, (clock, stop_at))
+                .await?;
+            if let Some(done) = some.len().checked_sub(left + 1) {
+                ahead.after = Some(some[done].clone());
+            }
+            if left == 0 && names.is_empty() && last {
+                match self.finish(&mut ahead, &rulebook, clock()).await {
+                    Ok(Some(end)) => return self.job_done(job, end).await,
+                    // Another replay was applied in the meantime.
+                    Ok(None) => continue,
+                    Err(StoreError::Refused { .. }) => return self.fail(&mut ahead, job).await,
+                    Err(error) => return Err(error),
+                }
+            }
+            match self.save(&mut ahead, Vec::new()).await {
+                Ok(SavedLook::Done) => {}
+                Ok(SavedLook::Overtaken | SavedLook::Refused) => return Ok(LookEnd::Done),
+                Err(StoreError::Refused { .. }) => return self.fail(&mut ahead, job).await,
+                Err(error) => return Err(error),
+            }
+            if left > 0 || clock() >= stop_at {
+                return Ok(LookEnd::HandedOver);
+            }
+            known = Some((version, rulebook));
+        }
+    }
+
+    /// Looks at one order alone, wherever its period lies, and explains it by the settings that are tried. False if there is no
+    /// such order.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn look_at_order(
+        self,
+        ahead: &mut LookAhead,
+        order: &OrderId,
+        now: Instant,
+    ) -> Result<bool, StoreError> {
+        let facts = self.market.facts();
+        let Some(order) = facts.order(order, now).await? else {
+            return Ok(false);
+        };
+        let Some(rulebook) = self.rulebook().await? else {
+            return Ok(false);
+        };
+        let limit = TIMELINE_BYTES_MAX;
+        let Some(facts) = facts.customer(&order.customer_id, limit, now).await? else {
+            ahead.skipped = 1;
+            return Ok(true);
+        };
+        let grown = rulebook.catalog.witnessing(&facts.events);
+        let catalog = grown.as_ref().unwrap_or(&rulebook.catalog);
+        let look_back_ms = Some(self.market.retention.look_back_ms());
+        let world = World::new(catalog, &rulebook.versions, look_back_ms);
+        let timeline = world.timeline(&facts.events);
+        let proposal = Proposal {
+            period: Period {
+                from: Bound::Instant(order.placed_at),
+                to: Bound::Instant(order.placed_at.plus_ms(1)),
+            },
+            ..rulebook.proposal(ahead, catalog)
+        };
+        let mut preview = Preview::new(ahead.models());
+        preview.add_customer(&timeline, std::slice::from_ref(&order), &world, &proposal);
+        let tried = Versions::only(proposal.rules.settings.clone());
+        let world = World::new(catalog, &tried, look_back_ms);
+        let mut explained = serde_json::to_value(explain(&order, &timeline, &world))?;
+        // The settings that are tried are no saved version.
+        explained["settings_version"] = serde_json::Value::Null;
+        ahead.preview = preview;
+        ahead.attribution = Some(explained);
+        Ok(true)
+    }
+
+    async fn job_done(self, job: &Job, end: LookEnd) -> Result<LookEnd, StoreError> {
+        self.market.jobs().job_done(job).await?;
+        Ok(end)
+    }
+
+    async fn rulebook(self) -> Result<Option<Rulebook>, StoreError> {
+        let Some(versions) = self.market.settings().versions().await? else {
+            return Ok(None);
+        };
+        let waiting = self.market.intake().observed_of_campaigns().await?;
+        let catalog = self.market.campaigns().catalog_with(&waiting).await?;
+        Ok(Some(Rulebook { catalog, versions }))
+    }
+
+    /// The next customers in the order of the ids, at most [`NAMES_MAX`] of them: those of the lists of all jobs, where everybody
+    /// is who was ever folded, and those of intake markers.
+    async fn names_after(
+        self,
+        after: Option<&CustomerId>,
+        now: Instant,
+    ) -> Result<BTreeSet<CustomerId>, StoreError> {
+        let mut names = BTreeSet::new();
+        let mut take = |some: &mut dyn Iterator<Item = CustomerId>| {
+            for name in some.filter(|name| after.is_none_or(|after| name > after)) {
+                names.insert(name);
+                if names.len() > NAMES_MAX {
+                    names.pop_last();
+                }
+            }
+        };
+        // Markers come first: a plan writes its lists before the markers go.
+        for shard in 0..MARKER_SHARDS {
+            let mut place = None;
+            loop {
+                let (markers, next) = self
+                    .market
+                    .intake()
+                    .markers_of_shard(shard, place, None)
+                    .await?;
+                for marker in markers {
+                    take(&mut marker.customers.into_iter());
+                }
+                place = next;
+                if place.is_none() {
+                    break;
+                }
+            }
+        }
+        let mut place = Some(ListPlace::anywhere());
+        while let Some(at) = place {
+            let (lists, next) = self.market.jobs().job_lists(at, now).await?;
+            for (_, customers) in lists {
+                take(&mut customers.into_iter());
+            }
+            place = next;
+        }
+        Ok(names)
+    }
+
+    /// Looks at some customers as long as there is time, but at some of them at least. Returns how many are left.
+    async fn look_at(
+        self,
+        ahead: &mut LookAhead,
+        customers: &[CustomerId],
+        rulebook: &Rulebook,
+        limits: LookLimits,
+        (clock, stop_at): (&(dyn Fn() -> Instant + Sync), Instant),
+    ) -> Result<usize, StoreError> {
+        let now = clock();
+        let light = LIGHT_BYTES_MAX.min(limits.timeline_bytes);
+        let read = |id, bytes_max| self.market.facts().customer(id, bytes_max, now);
+        let reads: Vec<_> = customers.iter().map(|id| read(id, light)).collect();
+        let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
+        let (mut done, mut skipped) = (0, 0);
+        let mut preview = Preview::new(ahead.models());
+        let look_back_ms = Some(self.market.retention.look_back_ms());
+        let world = World::new(&rulebook.catalog, &rulebook.versions, look_back_ms);
+        let proposal = rulebook.proposal(ahead, &rulebook.catalog);
+        while let Some(mut facts) = reads.next().await {
+            if matches!(facts, Ok(None)) {
+                facts = read(&customers[done], limits.timeline_bytes).await;
+            }
+            done += 1;
+            match facts {
+                Ok(Some(facts)) => match rulebook.catalog.witnessing(&facts.events) {
+                    None => add(&mut preview, &facts, &world, &proposal),
+                    Some(grown) => {
+                        let world = World::new(&grown, &rulebook.versions, look_back_ms);
+                        let proposal = rulebook.proposal(ahead, &grown);
+                        add(&mut preview, &facts, &world, &proposal);
+                    }
+                },
+                Err(error) if error.is_busy() => return Err(error),
+                Ok(None) | Err(_) => skipped += 1,
+            }
+            if clock() >= stop_at {
+                break;
+            }
+        }
+        ahead.preview.add(preview);
+        ahead.skipped += skipped;
+        if matches!(ahead.purpose, Purpose::Replay { .. }) {
+            // A replay is a log that stays, and it names no customer.
+            ahead.preview.moved.clear();
+        }
+        Ok(customers.len() - done)
+    }
+
+    /// Writes the end of a look ahead and, in the same transaction, what follows from it. `None` if the walk must begin again.
+    async fn finish(
+        self,
+        ahead: &mut LookAhead,
+        rulebook: &Rulebook,
+        now: Instant,
+    ) -> Result<Option<LookEnd>, StoreError> {
+        let place = ahead.after.take();
+        ahead.state = LookState::Done;
+        let (end, beside) = match ahead.purpose {
+            Purpose::Replay {
+                version,
+                dry_run: false,
+            } => (
+                LookEnd::Applied,
+                self.applied(ahead, version, rulebook, now),
+            ),
+            _ => (LookEnd::Done, Vec::new()),
+        };
+        match self.save(ahead, beside).await? {
+            SavedLook::Done => Ok(Some(end)),
+            SavedLook::Overtaken => Ok(Some(LookEnd::Done)),
+            SavedLook::Refused => {
+                // Nothing was written, so the root is as it was.
+                (ahead.state, ahead.after) = (LookState::Running, place);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The writes that apply a replay: the replay itself, the version of the rules, and the job that decides the orders of the
+    /// period again. Its number is taken by one replay only.
+    fn applied(
+        self,
+        ahead: &LookAhead,
+        version: u32,
+        rulebook: &Rulebook,
+        now: Instant,
+    ) -> Vec<Write> {
+        let replay = Replay {
+            replay_id: ahead.id.clone(),
+            version,
+            period: ahead.period,
+            by: ahead.by.clone(),
+            at: ahead.at,
+        };
+        let (from, to) = ahead.period.outline();
+        let span = Reattribution {
+            from,
+            to: Some(to),
+            settings: true,
+            replay: true,
+        };
+        let settings = self.market.settings();
+        let job = Job::new(Work::reattribute(span), None, 0, 0, now);
+        let mut writes = settings.raise_rules();
+        writes.push(settings.put_replay(rulebook.versions.replays().len(), &replay));
+        writes.push(self.market.jobs().put_job(&job));
+        writes
+    }
+
+    /// Ends a look ahead whose result is too large.
+    async fn fail(self, ahead: &mut LookAhead, job: &Job) -> Result<LookEnd, StoreError> {
+        ahead.begin(ahead.seen);
+        ahead.state = LookState::Failed;
+        self.save(ahead, Vec::new()).await?;
+        self.job_done(job, LookEnd::TooLarge).await
+    }
+}
+
+impl Rulebook {
+    fn seen(&self) -> (u32, usize) {
+        (
+            self.versions.newest().version,
+            self.versions.replays().len(),
+        )
+    }
+
+    /// What is asked, with the settings that are tried or with those of the version that is replayed.
+    fn proposal<'s>(&'s self, ahead: &'s LookAhead, catalog: &'s Catalog) -> Proposal<'s> {
+        let settings = match &ahead.purpose {
+            Purpose::WhatIf { settings, .. } => settings,
+            Purpose::Replay { version, .. } => {
+                let version = self.versions.numbered(*version);
+                &version.unwrap_or(self.versions.newest()).settings
+            }
+        };
+        Proposal {
+            period: ahead.period,
+            rules: Rules::new(settings, catalog),
+            models: ahead.models(),
+        }
+    }
+}
+
+/// Adds the orders of one customer.
+fn add(to: &mut Preview, facts: &CustomerFacts, world: &World<'_>, proposal: &Proposal<'_>) {
+    let timeline = world.timeline(&facts.events);
+    to.add_customer(&timeline, &facts.orders, world, proposal);
+}
