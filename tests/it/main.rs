@@ -18,6 +18,7 @@ mod support {
     pub mod fixtures;
     pub mod invariants;
     pub mod promotion_lists;
+    pub mod scan;
     pub mod script;
     pub mod service;
     pub mod tier;
@@ -27,13 +28,16 @@ mod support {
 /// The service as its callers meet it.
 mod http {
     pub mod access;
+    pub mod access_log;
     pub mod bad_input;
+    pub mod erasure;
     pub mod isolation;
     pub mod look_ahead;
     pub mod promotion_worlds;
     pub mod report_columns;
     pub mod requirements;
     pub mod requirements_promotions;
+    pub mod segments;
     pub mod worlds;
 }
 
@@ -50,6 +54,7 @@ mod faults {
     pub mod batches;
     pub mod crash;
     pub mod envelope;
+    pub mod erasures;
     pub mod frozen_workers;
     pub mod heavy;
     pub mod histories;

@@ -118,8 +118,11 @@ impl Worker<'_> {
             // fold is written.
             self.refresh().await?;
             let (light, rest) = self.read_light(waiting, &mut heavy, now).await?;
+            let (light, changed) = self.without_moving(light).await?;
             match self.move_light(light, now).await? {
-                Moved::Again(again) => waiting = rest.into_iter().chain(again).collect(),
+                Moved::Again(again) => {
+                    waiting = rest.into_iter().chain(changed).chain(again).collect();
+                }
                 Moved::JobDone => return Ok(Folded::JobDone),
             }
             if until.is_over()
@@ -149,10 +152,12 @@ impl Worker<'_> {
                         break;
                     }
                 };
-                match self
-                    .move_light(vec![(customer.clone(), facts)], now)
-                    .await?
-                {
+                let one = vec![(customer.clone(), facts)];
+                let (one, changed) = self.without_moving(one).await?;
+                if !changed.is_empty() {
+                    continue;
+                }
+                match self.move_light(one, now).await? {
                     Moved::Again(again) if again.is_empty() => break,
                     Moved::Again(_) => {}
                     Moved::JobDone => return Ok(Folded::JobDone),
@@ -205,6 +210,30 @@ impl Worker<'_> {
             }
         }
         Ok((light, customers[seen..].to_vec()))
+    }
+
+    /// The customers who are to be folded. Whoever is being erased is skipped, and a customer of whom there is nothing, not even a
+    /// root, is left without one: their name would come back. The second list has those who changed in the meantime.
+    async fn without_moving(
+        &mut self,
+        read: Vec<(CustomerId, CustomerFacts)>,
+    ) -> Result<(Vec<(CustomerId, CustomerFacts)>, Vec<CustomerId>), AttributorError> {
+        let (mut kept, mut changed) = (Vec::new(), Vec::new());
+        for (customer, facts) in read {
+            if facts.stored.is_moving {
+                let contributions = self.market.contributions();
+                if !contributions.skip(&customer, facts.stored.version).await? {
+                    changed.push(customer);
+                }
+            } else if facts.is_nothing() {
+                if self.parked.remove(&customer) {
+                    self.market.parked().unpark(&customer).await?;
+                }
+            } else {
+                kept.push((customer, facts));
+            }
+        }
+        Ok((kept, changed))
     }
 
     /// Parks customers whose facts cannot be read, unless the table is only busy.

@@ -11,6 +11,7 @@ mod verify;
 use std::collections::VecDeque;
 
 use revtrail_core::value::time::{Instant, Retention};
+use revtrail_store::erasures::ErasureEnd;
 use revtrail_store::jobs::job::{JOB_CUSTOMERS_MAX, Job, JobMessage, Work};
 use revtrail_store::jobs::look_ahead::{LookEnd, LookLimits};
 use revtrail_store::ledger::facts::TIMELINE_BYTES_MAX;
@@ -24,6 +25,9 @@ pub enum AttributorError {
     /// The table failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Somebody was erased while customers were read, so a list may not name them any more.
+    #[error("a customer was erased meanwhile: read the customers again")]
+    Outdated,
 }
 
 /// A clock, and the time at which to hand over.
@@ -50,6 +54,8 @@ pub(crate) enum JobEnd {
     Done,
     /// Time was up. The job has the place where to go on.
     HandedOver,
+    /// Something that is under way must end first, and the next tick points at the job again.
+    Waits,
 }
 
 /// How much the attributor does at once. This is all that may differ between a test and a deployment.
@@ -139,7 +145,11 @@ impl Attributor {
             // Work that was asked for is only taken over by the plan of a run.
             Some(job) if job.is_asked() => Ok(vec![message::message_plan(&market, None)]),
             Some(job) => {
-                let worked = self.work(&market, &job, until).await;
+                let worked = match self.work(&market, &job, until).await {
+                    // The job is where it was, and begins there again.
+                    Err(AttributorError::Outdated) => return Ok(vec![message.clone()]),
+                    worked => worked,
+                };
                 if worked.is_err()
                     && let Some(run_id) = &job.run_id
                 {
@@ -186,6 +196,19 @@ impl Attributor {
             Work::ReattributeAll { after } => {
                 plan::reattribute_all(market, job, after, limits, until).await?
             }
+            Work::Erase { erasure, step } => {
+                let erasures = market.erasures();
+                let (clock, stop_at) = (until.clock, until.stop_at);
+                match erasures.work(job, &erasure, step, clock, stop_at).await? {
+                    ErasureEnd::Done => {
+                        tracing::info!(marketplace = %market.id(), erasure, "a customer was erased");
+                        // Whoever asked for the same customer meanwhile waits for this one.
+                        (JobEnd::Done, message::erasures(market).await?)
+                    }
+                    ErasureEnd::HandedOver => (JobEnd::HandedOver, Vec::new()),
+                    ErasureEnd::Waits => (JobEnd::Waits, Vec::new()),
+                }
+            }
             Work::Verify {
                 after,
                 left,
@@ -215,6 +238,7 @@ impl Attributor {
         };
         match invocation {
             JobEnd::HandedOver => messages.push(message::message(market, job)),
+            JobEnd::Waits => {}
             JobEnd::Done => messages.extend(settle::settle_after(market, job, until).await?),
         }
         Ok(messages)

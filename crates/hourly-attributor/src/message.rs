@@ -1,5 +1,7 @@
 //! Messages that point at work.
 
+use revtrail_store::StoreError;
+use revtrail_store::erasures::ERASURE_RUN;
 use revtrail_store::jobs::job::{Job, JobMessage};
 use revtrail_store::market::Market;
 
@@ -9,6 +11,20 @@ pub(crate) fn message(market: &Market, job: &Job) -> JobMessage {
         marketplace: market.id().clone(),
         job_id: job.job_id.clone(),
     }
+}
+
+/// The messages that point at what erasures left to be done: other erasures, and folds of pseudonyms.
+pub(crate) async fn erasures(market: &Market) -> Result<Vec<JobMessage>, StoreError> {
+    let jobs = market.jobs().jobs().await?;
+    let of_erasures = |job: &&Job| {
+        let run = job.run_id.as_deref().unwrap_or_default();
+        run.starts_with(ERASURE_RUN)
+    };
+    Ok(jobs
+        .iter()
+        .filter(of_erasures)
+        .map(|job| message(market, job))
+        .collect())
 }
 
 /// The message that asks for a plan.

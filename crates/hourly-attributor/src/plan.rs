@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::attribution::reach::Reattribution;
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::value::id::CustomerId;
@@ -28,8 +27,6 @@ const MARKERS_AT_ONCE: usize = 4_000;
 /// How many intake markers an invocation plans in any case. Some of them may have to stay, and must not keep the others from their
 /// turn.
 const MARKERS_AT_LEAST: usize = 500;
-/// How many jobs are written at the same time.
-const WRITES_AT_ONCE: usize = 8;
 /// How many jobs' customers are gathered before the jobs are written, so that a customer who is found twice among them is folded
 /// once.
 const GATHERED_JOBS: usize = 20;
@@ -68,6 +65,8 @@ async fn plan_facts(
     let Some(versions) = market.settings().versions().await? else {
         return Ok(Vec::new());
     };
+    // The count is read before the first name is.
+    let erasures = market.meta().await?.erasures;
     let asked_run = match asked_run {
         Some(run_id) => market.runs().run(run_id, now).await?,
         None => None,
@@ -97,9 +96,10 @@ async fn plan_facts(
         // This comes before the first intake marker goes: the events of a marker are folded by settings that were saved before.
         market.raise_settled_to(now).await?;
     }
-    let mut gathered = Gathered::new(market, &run_id, limits, now);
+    let mut gathered = Gathered::new(market, &run_id, erasures, limits, now);
     match plan_run(asked, &mut markers, &versions, &mut gathered, until).await {
         Ok(messages) => Ok(messages),
+        Err(AttributorError::Outdated) => Ok(vec![message_plan(market, Some(&run_id))]),
         Err(error) => {
             crate::run_met_error(market, &run_id).await;
             Err(error)
@@ -334,7 +334,7 @@ pub(crate) async fn reattribute(
     until: Until<'_>,
 ) -> Result<(JobEnd, Vec<JobMessage>), AttributorError> {
     let now = until.now();
-    let mut gathered = Gathered::following(market, job, limits, now);
+    let mut gathered = Gathered::following(market, job, limits, now).await?;
     let rules = market.settings().rules_seen(0).await?.version();
     let mut cared_for = BTreeSet::new();
     let folds = |job: &&Job| matches!(job.work, Work::Fold { .. }) && job.rules == rules;
@@ -365,7 +365,7 @@ pub(crate) async fn reattribute_all(
     until: Until<'_>,
 ) -> Result<(JobEnd, Vec<JobMessage>), AttributorError> {
     let now = until.now();
-    let mut gathered = Gathered::following(market, job, limits, now);
+    let mut gathered = Gathered::following(market, job, limits, now).await?;
     let mut place = after.unwrap_or_else(ListPlace::anywhere);
     loop {
         let (lists, next) = market.jobs().job_lists(place, now).await?;
@@ -389,6 +389,8 @@ pub(crate) async fn reattribute_all(
 struct Gathered<'g> {
     market: &'g Market,
     run_id: &'g str,
+    /// The count of erasures from before the customers were read.
+    erasures: i64,
     limits: JobLimits,
     now: Instant,
     /// The time at which the jobs are planned. Jobs that follow from another job have the time of that job.
@@ -398,10 +400,17 @@ struct Gathered<'g> {
 }
 
 impl<'g> Gathered<'g> {
-    fn new(market: &'g Market, run_id: &'g str, limits: JobLimits, now: Instant) -> Self {
+    fn new(
+        market: &'g Market,
+        run_id: &'g str,
+        erasures: i64,
+        limits: JobLimits,
+        now: Instant,
+    ) -> Self {
         Self {
             market,
             run_id,
+            erasures,
             limits,
             now,
             at: now,
@@ -411,12 +420,18 @@ impl<'g> Gathered<'g> {
     }
 
     /// Customers whose jobs follow from another job. That job belongs to a run, because nobody works on jobs without one.
-    fn following(market: &'g Market, job: &'g Job, limits: JobLimits, now: Instant) -> Self {
+    async fn following(
+        market: &'g Market,
+        job: &'g Job,
+        limits: JobLimits,
+        now: Instant,
+    ) -> Result<Self, AttributorError> {
         let run_id = job.run_id.as_deref().unwrap_or_default();
-        Self {
+        let erasures = market.meta().await?.erasures;
+        Ok(Self {
             at: job.at,
-            ..Self::new(market, run_id, limits, now)
-        }
+            ..Self::new(market, run_id, erasures, limits, now)
+        })
     }
 
     async fn add(
@@ -440,7 +455,7 @@ impl<'g> Gathered<'g> {
     }
 
     /// Writes the jobs of the gathered customers. The jobs are put on record first, so that no more can be done than were
-    /// planned.
+    /// planned. If somebody was erased since the customers were read, they must be read again.
     async fn flush(&mut self) -> Result<(), AttributorError> {
         let customers: Vec<CustomerId> = std::mem::take(&mut self.customers).into_iter().collect();
         let lists: Vec<&[CustomerId]> = customers.chunks(self.limits.job_customers).collect();
@@ -457,16 +472,16 @@ impl<'g> Gathered<'g> {
             .await?;
         // The folds of a job use these rules or newer ones.
         let rules = self.market.settings().rules_seen(0).await?.version();
-        let writes: Vec<_> = lists
-            .into_iter()
-            .enumerate()
-            .map(|(i, list)| self.add_fold((i % shards) as u8, rules, list))
-            .collect();
-        let messages: Vec<JobMessage> = stream::iter(writes)
-            .buffered(WRITES_AT_ONCE)
-            .try_collect()
-            .await?;
-        self.messages.extend(messages);
+        // They check one item, so two at the same time would meet.
+        for (i, list) in lists.iter().enumerate() {
+            let Some(message) = self.add_fold((i % shards) as u8, rules, list).await? else {
+                let unwritten = lists.len() - i;
+                let runs = self.market.runs();
+                runs.plans(self.run_id, -(unwritten as i64)).await?;
+                return Err(AttributorError::Outdated);
+            };
+            self.messages.push(message);
+        }
         Ok(())
     }
 
@@ -475,11 +490,12 @@ impl<'g> Gathered<'g> {
         shard: u8,
         rules: i64,
         list: &[CustomerId],
-    ) -> Result<JobMessage, AttributorError> {
+    ) -> Result<Option<JobMessage>, AttributorError> {
         let run_id = Some(self.run_id.to_owned());
         let job = Job::new(Work::Fold { next: 0 }, run_id, shard, rules, self.at);
-        self.market.jobs().add_fold(&job, list, self.now).await?;
-        Ok(message(self.market, &job))
+        let jobs = self.market.jobs();
+        let added = jobs.add_fold(&job, list, self.erasures, self.now).await?;
+        Ok(added.then(|| message(self.market, &job)))
     }
 
     async fn hand_over(

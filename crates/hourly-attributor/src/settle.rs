@@ -28,7 +28,7 @@ pub(crate) async fn settle(
         let waits_for = |job: &Job| {
             let own = job.run_id.as_ref() == Some(&run.run_id);
             let stood = run.planned_at.is_some_and(|at| job.at <= at);
-            own || stood && !job.is_asked() && job.moves_figures()
+            own || stood && !job.is_asked() && job.work.holds_facts()
         };
         run.state == RunState::Running && run.planned_at.is_some() && !jobs.iter().any(waits_for)
     };
@@ -75,7 +75,7 @@ pub(crate) async fn settle(
         // A plan that is not finished may have facts in hand that were accepted before, whatever its clock shows.
         let early = |job: &Job| {
             let taken = job.at <= planned_to || !job.is_asked();
-            taken && job.moves_figures()
+            taken && job.work.holds_facts()
         };
         if !jobs.iter().any(early) {
             market.raise_as_of(planned_to, until.now()).await?;

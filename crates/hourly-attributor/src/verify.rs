@@ -121,7 +121,9 @@ async fn look(
             // A customer who cannot be read is parked.
             Err(_) => None,
         };
-        let Some(facts) = facts.filter(|facts| facts.stored.job_id == folded_by) else {
+        let Some(facts) =
+            facts.filter(|facts| facts.stored.job_id == folded_by && !facts.stored.is_moving)
+        else {
             return Ok(Found::Elsewhere);
         };
         let (world, first_folded) = snapshot.world(market, now);

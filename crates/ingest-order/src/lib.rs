@@ -106,25 +106,26 @@ pub async fn ingest(
     for copy in orders {
         by_id.entry(&copy.1.order_id).or_default().push(copy);
     }
-    let found: Vec<_> = by_id
-        .into_values()
-        .map(|copies| async move {
-            let pointer = market.facts().order_pointer(&copies[0].1).await?;
-            Ok::<_, StoreError>((copies, pointer))
-        })
-        .collect();
-    let found: Vec<(Vec<&(usize, Order)>, Pointer)> = stream::iter(found)
-        .buffer_unordered(WRITES_AT_ONCE)
-        .try_collect()
-        .await?;
-    // The marker names the customers whom the orders belong to, not those whom the copies name: if the call died, nobody would
-    // fold them.
-    let customers = found
-        .iter()
-        .map(|(_, pointer)| pointer.customer_id.clone())
-        .collect();
-    let mut marker = IntakeMarker::open(customers, now);
-    market.intake().put_marker(&marker).await?;
+    let by_id: Vec<Vec<&(usize, Order)>> = by_id.into_values().collect();
+    let mut erasures = market.meta().await?.erasures;
+    let (found, mut marker) = loop {
+        let found = pointers(market, &by_id, erasures > 0).await?;
+        // The marker names the customers whom the orders belong to, not those whom the copies name: if the call died, nobody would
+        // fold them.
+        let customers = found.iter().map(|pointer| pointer.customer_id.clone());
+        let marker = IntakeMarker::open(customers.collect(), now);
+        market.intake().put_marker(&marker).await?;
+        // Somebody may have been erased since the pointers were found. From here on an erasure sees the marker, and waits for it.
+        let raised = market.meta().await?.erasures;
+        if raised == erasures {
+            break (found, marker);
+        }
+        erasures = raised;
+        let mut nobody = marker;
+        (nobody.closed, nobody.customers) = (true, BTreeSet::new());
+        market.intake().put_marker(&nobody).await?;
+    };
+    let found: Vec<(Vec<&(usize, Order)>, Pointer)> = by_id.into_iter().zip(found).collect();
     let writes: Vec<_> = found
         .iter()
         .map(|(copies, pointer)| put_copies(market, copies, pointer, now))
@@ -167,6 +168,22 @@ pub async fn ingest(
         .into_iter()
         .map(|(index, outcome, _)| (index, outcome))
         .collect())
+}
+
+/// Whose the orders are.
+async fn pointers(
+    market: &Market,
+    by_id: &[Vec<&(usize, Order)>],
+    strong: bool,
+) -> Result<Vec<Pointer>, StoreError> {
+    let found: Vec<_> = by_id
+        .iter()
+        .map(|copies| market.facts().order_pointer(&copies[0].1, strong))
+        .collect();
+    stream::iter(found)
+        .buffered(WRITES_AT_ONCE)
+        .try_collect()
+        .await
 }
 
 async fn put_copies<'o>(

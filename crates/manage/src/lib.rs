@@ -1,6 +1,8 @@
-//! The manage function: its routes. Marketplaces, keys, settings, campaigns, promotions and runs have files of their own.
+//! The manage function: its routes. What they are about has files of its own.
 
+mod access_log;
 mod campaigns;
+mod erasures;
 mod keys;
 mod look_ahead;
 mod marketplaces;
@@ -8,6 +10,7 @@ mod once;
 mod promotions;
 mod replays;
 mod runs;
+mod segments;
 mod settings;
 mod what_if;
 
@@ -20,9 +23,9 @@ use serde_json::{Map, Value};
 
 pub use runs::{Enqueue, Enqueued, in_process};
 
-/// The routes that this function answers. `enqueue` points the attributor at runs, what-ifs and replays that were asked for.
+/// The routes that this function answers. `enqueue` points the attributor at what was asked for: runs, what-ifs, replays and erasures.
 pub fn routes(enqueue: Enqueue) -> Vec<Route> {
-    let (tried, replayed) = (enqueue.clone(), enqueue.clone());
+    let (tried, replayed, erase) = (enqueue.clone(), enqueue.clone(), enqueue.clone());
     let mut routes = revtrail_web::routes! {
         POST   "/keys",                            ADMIN     => keys::create;
         GET    "/keys",                            ADMIN     => keys::list;
@@ -40,6 +43,11 @@ pub fn routes(enqueue: Enqueue) -> Vec<Route> {
         POST   "/replays",                         ADMIN     => move |call| replays::start(call, replayed.clone());
         GET    "/replays",                         ADMIN, query => replays::list;
         GET    "/replays/{id}",                    ADMIN     => replays::one;
+        POST   "/segments",                        MARKETING => segments::save;
+        DELETE "/segments/{id}",                   MARKETING => segments::delete;
+        GET    "/access-log",                      ADMIN, list => access_log::list;
+        DELETE "/customers/{id}",                  ADMIN     => move |call| erasures::start(call, erase.clone());
+        GET    "/erasures/{id}",                   ADMIN     => erasures::one;
         POST   "/runs",                            MARKETING => move |call| runs::start(call, enqueue.clone());
     };
     let path = "/v1/marketplaces/{marketplace}";

@@ -6,11 +6,12 @@ use std::error::Error;
 use revtrail_aws::delivery::{self, NoDelivery, QueueMessage};
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
+use revtrail_store::StoreError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::file::File;
-use crate::{BatchEnd, BatchWorker};
+use crate::{BatchEnd, BatchError, BatchWorker};
 
 /// The milliseconds that a call keeps for the chunk that is under way when time is up, and for handing over. A chunk of 500 rows
 /// is some hundred transactions of about 20 ms, and results of a hundred MB are read and written in half a minute.
@@ -23,6 +24,20 @@ pub fn stop_at(now: Instant, deadline: Instant) -> Instant {
 
 /// Seconds until a file of a marketplace that does not exist is checked again: the longest delay of the queue.
 const UNKNOWN_DELAY_S: i32 = 900;
+
+/// Why a call failed as a whole. Lambda delivers all of it again.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    /// The records are not messages of the queue.
+    #[error(transparent)]
+    Delivery(#[from] NoDelivery),
+    /// The list of marketplaces could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Results could not be written again.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+}
 
 /// The notifications of a message. Everything else in the message does not matter.
 #[derive(Debug, Deserialize)]
@@ -102,8 +117,10 @@ fn notifications(text: &str) -> Result<Notifications, String> {
 /// does not exist goes round until the marketplace exists, or the file is gone. A file that no marketplace can own is left alone,
 /// and its message is acknowledged. A message that cannot be understood fails, and ends in the dead letters.
 ///
+/// The hourly tick writes results again which name customers who were erased since.
+///
 /// # Errors
-/// The call does not come from a queue.
+/// The call comes neither from a queue nor from the schedule. For a tick, also the errors of the table and of the storage.
 pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
     batches: &BatchWorker,
     bucket: &str,
@@ -111,7 +128,14 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
     clock: &(dyn Fn() -> Instant + Sync),
     stop_at: Instant,
     send: impl AsyncFn(&[FileMessage]) -> Result<(), E>,
-) -> Result<Value, NoDelivery> {
+) -> Result<Value, EnvelopeError> {
+    if event["source"] == "aws.events" && event["detail-type"] == "Scheduled Event" {
+        for marketplace in batches.store.marketplaces().await? {
+            let id = &marketplace.marketplace_id;
+            batches.write_outdated(id, clock()).await?;
+        }
+        return Ok(Value::Null);
+    }
     let messages = delivery::messages(&event["Records"])?;
     let mut failed: Vec<&str> = Vec::new();
     for message in &messages {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use revtrail_core::promotion::redemption::Redemption;
 use revtrail_core::record::{AcceptanceWindow, RecordProblem};
+use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_files::{FileFault, Layout, Records};
 use revtrail_store::batches::{Batch, BatchState};
@@ -326,6 +327,33 @@ impl BatchWorker {
         let json = serde_json::to_string_pretty(batch).unwrap_or_default();
         result.add(format!("{json}\n").as_bytes()).await?;
         Ok(result.finish().await?)
+    }
+
+    /// Writes the results of batches again which named a customer who was erased since, if they are still the results beside the file.
+    ///
+    /// # Errors
+    /// The table, or the storage of the results, failed: the same call may be tried again.
+    pub async fn write_outdated(
+        &self,
+        marketplace: &MarketplaceId,
+        now: Instant,
+    ) -> Result<(), BatchError> {
+        let market = self.store.market(marketplace, self.retention);
+        for id in market.batches().with_outdated_results().await? {
+            let batch = market.batches().batch_by_id(&id, now).await?;
+            match batch.as_ref().map(|batch| (batch, File::at(&batch.file))) {
+                // Its results are written when it ends.
+                Some((batch, _)) if !batch.has_ended() => continue,
+                Some((batch, Some(file)))
+                    if !batch.interrupted && market.batches().has_results(batch, now).await? =>
+                {
+                    self.write_results(&market, &file, batch).await?;
+                }
+                _ => {}
+            }
+            market.batches().results_written(&id).await?;
+        }
+        Ok(())
     }
 
     /// Leaves a batch to the next turn. A batch in which no turn gets on is given up.

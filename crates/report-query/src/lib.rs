@@ -8,6 +8,7 @@ mod orders;
 mod period;
 mod promotions;
 mod runs;
+mod segments;
 
 use revtrail_core::value::time::Instant;
 use revtrail_store::Reading;
@@ -40,6 +41,8 @@ pub fn routes() -> Vec<Route> {
         GET "/orders/{id}",                      READERS,     heavy => orders::one;
         GET "/orders/{id}/attribution",          READERS,     heavy => orders::attribution;
         GET "/customers/{id}",                   MARKETING,   heavy => customers::customer;
+        GET "/segments",                         MARKETING,   list => segments::list;
+        GET "/segments/{id}",                    MARKETING,   list => segments::one;
         GET "/runs",                             READERS,     list => runs::list;
         GET "/runs/{id}",                        READERS           => runs::one;
         GET "/batches",                          PROMOTIONS,  list => batches::list;

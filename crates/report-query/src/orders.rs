@@ -63,6 +63,10 @@ impl Rulebook {
         else {
             return Ok(None);
         };
+        // Only a part of the facts is here while they move to a pseudonym.
+        if facts.stored.is_moving {
+            return Err(Problem::busy());
+        }
         let grown = self.catalog.witnessing(&facts.events);
         let catalog = grown.map_or(Cow::Borrowed(&self.catalog), Cow::Owned);
         Ok(Some(Known {

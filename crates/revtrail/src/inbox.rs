@@ -179,6 +179,9 @@ impl Shared {
             self.warn(&id.to_string(), &what);
             self.seen().taken_up.remove(&id);
         }
+        if let Err(error) = self.batches.write_outdated(&id, self.clock.now()).await {
+            tracing::error!(marketplace = %id, %error, "results that name an erased customer will be written again");
+        }
         let (shared, whose) = (self.clone(), id.clone());
         let found = {
             // The semaphore is never closed.

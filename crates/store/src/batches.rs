@@ -15,12 +15,15 @@ use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::contention::backoff;
 use crate::table::fault::{Fault, StoreError};
-use crate::table::item::{Item, NewItem, data, expired, text, version};
+use crate::table::item::{Item, NewItem, data, expired, sk, text, version};
 use crate::table::keys;
-use crate::table::write::Transacted;
+use crate::table::write::{Transacted, Write};
 
 /// The most bytes of a piece of the rejected rows, so that it stays below an item's 400 KB, whatever it holds.
 const PIECE_BYTES_MAX: usize = 256 << 10;
+
+/// How many batches are read at once where the last one of a file is looked for.
+const BATCHES_AT_ONCE: usize = 100;
 
 /// The state of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -297,7 +300,7 @@ impl Batches<'_> {
     }
 
     /// A write of a batch under its version, which the write raises.
-    fn put_batch(self, batch: &Batch) -> crate::table::write::Write {
+    fn put_batch(self, batch: &Batch) -> Write {
         let stored = Stored {
             batch,
             stalls: batch.stalls,
@@ -332,6 +335,58 @@ impl Batches<'_> {
         // The other items belong to an expired batch of the same content.
         let own = items.iter().filter(|item| !expired(item, batch.started_at));
         Ok((own.map(data).collect::<Result<_, _>>()?, next))
+    }
+}
+
+impl Batches<'_> {
+    /// The batches whose results name a customer who was erased since, by their ids.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn with_outdated_results(self) -> Result<Vec<String>, StoreError> {
+        let pk = keys::outdated_results(&self.market.id);
+        let store = &self.market.store;
+        let items = store.query(&pk, &Range::All, Reading::STRONG).await?;
+        Ok(items.iter().map(|item| sk(item).to_owned()).collect())
+    }
+
+    /// A write that says that the results of a batch are to be written again.
+    pub(crate) fn outdate_results(self, batch_id: &str, now: Instant) -> Write {
+        let item = NewItem::at(&keys::outdated_result(&self.market.id, batch_id));
+        let gone_at = now.plus_ms(self.market.retention.keep_ms());
+        self.market.store.put_write(item.expires(gone_at), None)
+    }
+
+    /// Records that the results of a batch were written again.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn results_written(self, batch_id: &str) -> Result<(), StoreError> {
+        let key = keys::outdated_result(&self.market.id, batch_id);
+        self.market.store.delete(&key).await
+    }
+
+    /// True if a batch is the last of its file that has ended: the results beside the file are its own.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn has_results(self, batch: &Batch, now: Instant) -> Result<bool, StoreError> {
+        let mut after = None;
+        loop {
+            let (batches, next) = self.list(after, BATCHES_AT_ONCE, now).await?;
+            let later = |other: &Batch| {
+                other.file == batch.file
+                    && !other.interrupted
+                    && other.finished_at > batch.finished_at
+            };
+            if batches.iter().any(later) {
+                return Ok(false);
+            }
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(true),
+            }
+        }
     }
 }
 

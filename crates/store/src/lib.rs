@@ -42,6 +42,7 @@ pub mod jobs {
 }
 
 pub mod batches;
+pub mod erasures;
 pub mod promotions;
 mod random;
 

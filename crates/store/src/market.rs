@@ -2,8 +2,10 @@
 //! this one.
 
 pub mod access;
+pub mod access_log;
 pub mod campaigns;
 pub mod once;
+pub mod segments;
 pub mod settings;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -17,7 +19,7 @@ use crate::table::attributes::meta as attributes;
 use crate::table::client::Store;
 use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
-use crate::table::item::{NewItem, text};
+use crate::table::item::{NewItem, number, text};
 use crate::table::keys;
 use crate::table::write::{Transacted, Write};
 
@@ -53,6 +55,8 @@ pub struct Meta {
     pub coded: bool,
     /// True if some stored contributions may come from an older [`FOLD_VERSION`].
     pub outdated: bool,
+    /// How often an erasure said that names which were read before must not be written any more.
+    pub erasures: i64,
 }
 
 /// How creating a marketplace ended.
@@ -143,12 +147,22 @@ impl Market {
             has_orders: item.contains_key(attributes::HAS_ORDERS),
             spread: item.contains_key(attributes::SPREAD),
             coded: item.contains_key(attributes::CODED),
+            erasures: number(&item, attributes::ERASURES).unwrap_or(0),
             outdated: text(&item, attributes::FOLD_VERSION) < FOLD_VERSION,
             as_of: Instant::parse(text(&item, attributes::AS_OF)).ok(),
             moved_at: Instant::parse(text(&item, attributes::MOVED_AT)).ok(),
             planned_to: Instant::parse(text(&item, attributes::PLANNED_TO)).ok(),
             settled_to: Instant::parse(text(&item, attributes::SETTLED_TO)).ok(),
         })
+    }
+
+    /// A check that no erasure said since [`Market::meta`] was read that names are not to be written any more.
+    pub(crate) fn check_erasures(&self, erasures: i64) -> Write {
+        let condition = match erasures {
+            0 => Condition::without(attributes::ERASURES),
+            n => Condition::equals(attributes::ERASURES, AttributeValue::N(n.to_string())),
+        };
+        self.store.check_write(&keys::meta(&self.id), condition)
     }
 
     /// A write that records that no contribution comes from an older version, or that a job waits that folds everybody.

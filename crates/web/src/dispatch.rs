@@ -17,8 +17,10 @@ use http::header::{CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Method};
 use http_body_util::BodyExt;
 use revtrail_core::value::id::MarketplaceId;
+use revtrail_core::value::time::Instant;
 
 use crate::access::{Access, enter, identify};
+use crate::access_log::{self, Seen};
 use crate::api::Route;
 use crate::app::App;
 use crate::call::{Call, MARKETPLACE};
@@ -75,19 +77,29 @@ fn shape(path: &str) -> String {
 }
 
 async fn answer(app: App, routes: Arc<[Route]>, request: Request) -> Response {
-    match AssertUnwindSafe(serve(app, &routes, request))
-        .catch_unwind()
-        .await
-    {
+    let (now, mut seen) = (app.now(), None);
+    let served = AssertUnwindSafe(serve(&app, &routes, request, now, &mut seen)).catch_unwind();
+    let answer = match served.await {
         Ok(Ok(response)) => response,
         Ok(Err(problem)) => problem.into_response(),
         Err(_) => Problem::internal(&"a handler panicked").into_response(),
+    };
+    let logged = seen.and_then(|seen| seen.logged(&app, &answer, now));
+    if let Some((log_of, entry)) = logged {
+        access_log::enter(&app, &log_of, &entry).await;
     }
+    answer
 }
 
-/// Checks a call and passes it to its handler. Where the path lacks the method, its first route decides whether to need a key.
-async fn serve(app: App, routes: &[Route], request: Request) -> Result<Response, Problem> {
-    let now = app.now();
+/// Checks a call and passes it to its handler. Where the path lacks the method, its first route decides whether to need a key. What
+/// the access log must know of a call with a good key is left in `seen`.
+async fn serve(
+    app: &App,
+    routes: &[Route],
+    request: Request,
+    now: Instant,
+    seen: &mut Option<Seen>,
+) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let found = find(routes, &parts.method);
     let Some(route) = found.or(routes.first()) else {
@@ -102,10 +114,20 @@ async fn serve(app: App, routes: &[Route], request: Request) -> Result<Response,
 
     let mut caller = None;
     if route.access != Access::Open {
-        let known = identify(&app, route, &parts.headers, &query, now).await?;
+        let known = identify(app, route, &parts.headers, &query, now).await?;
+        let seen = seen.insert(Seen {
+            caller: known.clone(),
+            method: parts.method.clone(),
+            route: route.path,
+            access: route.access,
+            params: params.clone(),
+            csv: csv::wanted(&parts.headers),
+            entered: None,
+        });
         if tenant.is_some() {
             let may_create = found.is_some_and(|route| route.creates_marketplace);
-            enter(&app, &known, marketplace.as_ref(), may_create).await?;
+            enter(app, &known, marketplace.as_ref(), may_create).await?;
+            seen.entered.clone_from(&marketplace);
         }
         caller = Some(known);
     }
@@ -130,7 +152,7 @@ async fn serve(app: App, routes: &[Route], request: Request) -> Result<Response,
     let path = parts.uri.path().to_owned();
     let headers = parts.headers;
     let call = Call {
-        app,
+        app: app.clone(),
         now,
         headers,
         body,

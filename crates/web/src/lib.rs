@@ -4,6 +4,7 @@
 //! of one function, on a single machine of all lists. Crate `core` has the rules of the facts, and crate `store` has the table.
 
 pub mod access;
+mod access_log;
 pub mod answer;
 pub mod api;
 pub mod app;

@@ -114,6 +114,15 @@ const DISABLED: Harness = by(
     )],
 );
 
+const NAMED: Harness = by(
+    "http::erasure::nothing_names_whoever_was_erased_and_every_figure_stays",
+    &[],
+);
+const HALF: Harness = by(
+    "faults::erasures::an_erasure_and_another_end_as_if_one_came_after_the_other",
+    &[("REVTRAIL_MEETING", "a fold")],
+);
+
 const SPELLINGS: Harness = by(
     "cases::files::case_01_no_output_is_an_input_or_another_output_however_it_is_spelled",
     &[],
@@ -124,6 +133,20 @@ const LINE_ENDS: Harness = by(
 );
 
 pub(crate) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "a_message_that_names_an_erased_customer",
+        file: "crates/store/src/erasures/pieces.rs",
+        text: "self.move_messages(some).await?",
+        with: "{}",
+        found_by: NAMED,
+    },
+    Mutant {
+        name: "half_a_customer_folded",
+        file: "crates/hourly-attributor/src/fold.rs",
+        text: "facts.stored.is_moving",
+        with: "false",
+        found_by: HALF,
+    },
     Mutant {
         name: "a_note_that_is_ahead_goes_for_good",
         file: "crates/store/src/ledger/intake.rs",

@@ -664,7 +664,11 @@ async fn case_28_also_where_runs_take_turns_and_an_order_comes_between() {
         }
         let work = Work::Fold { next: 0 };
         let job = Job::new(work, Some(runs[run].clone()), 0, 0, now);
-        market.jobs().add_fold(&job, &customers, now).await.unwrap();
+        market
+            .jobs()
+            .add_fold(&job, &customers, 0, now)
+            .await
+            .unwrap();
         let message = JobMessage::Work {
             marketplace: market.id().clone(),
             job_id: job.job_id.clone(),
@@ -789,7 +793,7 @@ async fn case_29_what_was_folded_before_is_folded_again_once() {
     let job = Job::new(Work::Fold { next: 0 }, None, 0, 0, now);
     market
         .jobs()
-        .add_fold(&job, std::slice::from_ref(&customer), now)
+        .add_fold(&job, std::slice::from_ref(&customer), 0, now)
         .await
         .unwrap();
     let moves = vec![Move {

@@ -449,7 +449,7 @@ async fn report(days: u32, compared: bool) -> Row {
     let first_visible = Retention::DEFAULT.first_visible(today);
     let mut campaign_days = 0;
     let unit = Job::new(Work::Fold { next: 0 }, None, 0, 0, now);
-    market.jobs().add_fold(&unit, &[], now).await.unwrap();
+    market.jobs().add_fold(&unit, &[], 0, now).await.unwrap();
     for ago in 0..days * periods {
         let mut part = DayPart::default();
         let first = |c: usize| c as u32 % (days - DAYS + 1);
@@ -503,7 +503,7 @@ async fn report(days: u32, compared: bool) -> Row {
         let unit = Job::new(Work::Fold { next: 0 }, None, 0, 0, now);
         market
             .jobs()
-            .add_fold(&unit, std::slice::from_ref(&customer), now)
+            .add_fold(&unit, std::slice::from_ref(&customer), 0, now)
             .await
             .unwrap();
         let stored = StoredContribution::default();

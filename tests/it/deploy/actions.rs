@@ -13,6 +13,7 @@ use http::{Method, Request};
 use http_body_util::BodyExt;
 use redemption_batch::{BatchEnd, BatchWorker};
 use revtrail_aws::clock::Clock;
+use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::Store;
 use revtrail_store::table::embedded::{self, Embedded};
@@ -350,6 +351,22 @@ async fn every_role_may_do_what_its_function_does_and_nothing_else() {
         world.run().await;
     }
     promotions(&world).await;
+    let buyers =
+        json!({ "name": "s", "campaign_id": "A", "from": "2026-11-01", "to": "2026-12-01" });
+    let segment = world.call("POST", "/segments", buyers).await;
+    let path = format!("/segments/{}", segment["segment_id"].as_str().unwrap());
+    for method in ["GET", "DELETE"] {
+        world.call(method, &path, Value::Null).await;
+    }
+    world.call("GET", "/access-log", Value::Null).await;
+    let rejected = "redemption_id,promotion_id,customer_id,redeemed_at\nz,A,c4,soon\n";
+    world.file("rejected.csv", rejected).await;
+    let erasure = world.call("DELETE", "/customers/c4", Value::Null).await;
+    world.run().await;
+    let id = MarketplaceId::new("m").unwrap();
+    world.batches.write_outdated(&id, world.now).await.unwrap();
+    let path = format!("/erasures/{}", erasure["erasure_id"].as_str().unwrap());
+    assert_eq!(world.call("GET", &path, Value::Null).await["state"], "done");
     world.read_all(secret).await;
     // With a key of its own, so that each function looks one up.
     for (method, path) in [("POST", "events"), ("POST", "orders"), ("GET", "keys")] {

@@ -93,6 +93,10 @@ async fn first_way(history: &History, seed: u64, trace: &Mutex<Vec<String>>) -> 
             if player.rng.chance(30) && !matches!(act, Act::Settings(_)) {
                 player.step("b", act, None).await;
             }
+            if player.rng.chance(4) {
+                let customer = *player.rng.pick(&history.customers);
+                player.erase(customer).await;
+            }
         }
         for [from, to] in &moment.replays {
             let version = player.rng.pick(&player.told["a"].versions).number;

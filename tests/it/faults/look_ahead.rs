@@ -160,7 +160,7 @@ async fn no_figure_waits_for_a_look_ahead() {
             let is_look = match &next {
                 JobMessage::Work { job_id, .. } => {
                     let job = jobs.jobs().job(job_id).await.unwrap();
-                    job.is_some_and(|job| !job.moves_figures())
+                    job.is_some_and(|job| !job.work.holds_facts())
                 }
                 _ => false,
             };

@@ -139,7 +139,7 @@ async fn a_verification_finds_what_is_not_so_and_nothing_else() {
     let job = Job::new(Work::Fold { next: 0 }, None, 0, 0, now);
     market
         .jobs()
-        .add_fold(&job, std::slice::from_ref(&customer), now)
+        .add_fold(&job, std::slice::from_ref(&customer), 0, now)
         .await
         .unwrap();
     let moves = vec![Move {
@@ -478,7 +478,7 @@ async fn figures_are_not_as_of_what_another_plan_has_in_hand() {
     let customer = CustomerId::new("c1").unwrap();
     market
         .jobs()
-        .add_fold(&job, &[customer], now)
+        .add_fold(&job, &[customer], 0, now)
         .await
         .unwrap();
     shop.service.set_now(now);

@@ -15,7 +15,7 @@ use crate::support::service::ADMIN;
 const ROLES: [&str; 5] = ["admin", "marketer", "analyst", "partner", "ingest"];
 
 /// The routes that this version has: method, path under the marketplace, and who may call it, in the order of `ROLES`.
-const ROUTES: [(&str, &str, &str); 52] = [
+const ROUTES: [(&str, &str, &str); 59] = [
     ("POST", "/events", "✓...✓"),
     ("POST", "/orders", "✓...✓"),
     ("PUT", "", "✓...."),
@@ -45,6 +45,13 @@ const ROUTES: [(&str, &str, &str); 52] = [
     ("GET", "/runs", "✓✓✓.."),
     ("GET", "/runs/{id}", "✓✓✓.."),
     ("GET", "/reports/campaigns/{id}/purchases", "✓✓..."),
+    ("POST", "/segments", "✓✓..."),
+    ("GET", "/segments", "✓✓..."),
+    ("GET", "/segments/{id}", "✓✓..."),
+    ("DELETE", "/segments/{id}", "✓✓..."),
+    ("GET", "/access-log", "✓...."),
+    ("DELETE", "/customers/{id}", "✓...."),
+    ("GET", "/erasures/{id}", "✓...."),
     ("GET", "/batches", "✓✓✓✓."),
     ("GET", "/batches/{id}", "✓✓✓✓."),
     ("POST", "/assignments", "✓..✓✓"),
@@ -88,6 +95,7 @@ async fn shop() -> (Shop, Vec<String>) {
     )
     .await;
     shop.service.make("other", &json!({})).await;
+    shop.service.tripwire.allow("m");
     let mut keys = Vec::new();
     for role in ROLES {
         keys.push(shop.key(role).await);
@@ -200,8 +208,8 @@ async fn each_role_may_do_what_the_table_says_in_its_own_marketplace_only() {
             // 422: an empty object is no event, order, key or redemption. 404: there is no such key, run, batch or code.
             let expected: &[u16] = match (may, path) {
                 ('.', _) => &[403],
-                (_, "/keys/{key_id}" | "/runs/{id}" | "/batches/{id}") => &[404],
-                (_, "/what-ifs/{id}" | "/replays/{id}") => &[404],
+                (_, "/keys/{key_id}" | "/runs/{id}" | "/batches/{id}" | "/what-ifs/{id}") => &[404],
+                (_, "/replays/{id}" | "/segments/{id}" | "/erasures/{id}") => &[404],
                 (_, "/vouchers/{code}/redeem" | "/promotions/{id}/vouchers/{code}") => &[404],
                 (_, "/runs") => &[200, 202],
                 _ if method == Method::POST => &[422],

@@ -1,5 +1,6 @@
 //! A wire under the SDK's client: a request for a key that is not of the active marketplace fails, and the test with it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
@@ -18,7 +19,7 @@ pub struct Tripwire {
 #[derive(Debug, Default)]
 struct State {
     active: Option<String>,
-    allowed: Option<String>,
+    allowed: BTreeSet<String>,
     touched: Vec<String>,
 }
 
@@ -39,14 +40,24 @@ impl Tripwire {
         }
     }
 
+    /// The database below the wire.
+    pub fn database(&self) -> &Embedded {
+        &self.database
+    }
+
     pub fn arm(&self, marketplace: &str) -> Armed {
         self.state.lock().unwrap().active = Some(marketplace.to_owned());
         Armed(self.state.clone())
     }
 
-    /// Lets requests for one more marketplace pass from here on: a key may be made for several.
+    /// Lets requests for one more marketplace pass from here on: a key may be made for several, and a key that is refused elsewhere is
+    /// entered into the access log of its own.
     pub fn allow(&self, marketplace: &str) {
-        self.state.lock().unwrap().allowed = Some(marketplace.to_owned());
+        self.state
+            .lock()
+            .unwrap()
+            .allowed
+            .insert(marketplace.to_owned());
     }
 
     pub fn assert_untouched(&self) {
@@ -80,7 +91,7 @@ impl Tripwire {
         if let Ok(request) = serde_json::from_slice::<Value>(body) {
             partitions(&request, &mut found);
         }
-        let strays = |id: &str| id != active && allowed.as_deref() != Some(id);
+        let strays = |id: &str| id != active && !allowed.contains(id);
         found.retain(|pk| keys::marketplace_of(pk).is_some_and(strays));
         found
     }

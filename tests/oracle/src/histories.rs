@@ -207,6 +207,8 @@ pub struct Told {
     order_keys: BTreeMap<String, (Value, i64)>,
     /// Of each order the customer of the first copy, whose it is.
     pub owners: BTreeMap<String, String>,
+    /// The pseudonyms of customers who were erased.
+    pub pseudonyms: BTreeSet<String>,
 }
 
 fn at(body: &Value, field: &str) -> Option<i64> {
@@ -268,11 +270,51 @@ impl Told {
         if *known != key {
             return Verdict::Rejected;
         }
-        self.owners
+        let owner = self
+            .owners
             .entry(text(body, "order_id"))
             .or_insert_with(|| text(body, "customer_id"));
-        self.orders.push((now, body.clone()));
+        let mut copy = body.clone();
+        if self.pseudonyms.contains(owner) {
+            copy["customer_id"] = json!(owner);
+        }
+        self.orders.push((now, copy));
         Verdict::Taken
+    }
+
+    /// A customer is erased: what was told of them is a pseudonym's from here on, and of their orders the standing copies remain,
+    /// which `stands` knows. Copies of others' orders do not name them any more.
+    pub fn erase(&mut self, customer: &str, pseudonym: &str, stands: impl Fn(&Value) -> bool) {
+        self.pseudonyms.insert(pseudonym.to_owned());
+        let is = |body: &Value| body["customer_id"] == customer;
+        for (_, event) in self.events.iter_mut().filter(|(_, event)| is(event)) {
+            event["customer_id"] = json!(pseudonym);
+        }
+        let ids = std::mem::take(&mut self.event_ids).into_iter();
+        let renamed = |(of, id): (String, String)| match of == customer {
+            true => (pseudonym.to_owned(), id),
+            false => (of, id),
+        };
+        self.event_ids = ids.map(renamed).collect();
+        let owners = self.owners.clone();
+        let owner = |body: &Value| {
+            owners
+                .get(&text(body, "order_id"))
+                .cloned()
+                .unwrap_or_default()
+        };
+        self.orders
+            .retain(|(_, copy)| (owner(copy) != customer && !is(copy)) || stands(copy));
+        for (_, copy) in &mut self.orders {
+            match owner(copy) {
+                of if of == customer => copy["customer_id"] = json!(pseudonym),
+                of if is(copy) => copy["customer_id"] = json!(of),
+                _ => {}
+            }
+        }
+        for of in self.owners.values_mut().filter(|of| **of == customer) {
+            pseudonym.clone_into(of);
+        }
     }
 
     /// Whose an accepted fact is: an order's first customer, an event's own.

@@ -280,6 +280,20 @@ impl Order {
         self
     }
 
+    /// This copy without its person, as an order of a pseudonym (rule 5). Amounts, times, items and codes stay, because figures follow
+    /// from them, and so does what a shop sold.
+    pub fn without_person(self, pseudonym: &CustomerId) -> Self {
+        Self {
+            customer_id: pseudonym.clone(),
+            sent_with: None,
+            email: None,
+            first_name: None,
+            last_name: None,
+            phone: None,
+            ..self
+        }
+    }
+
     /// The refund of an order (rule 4.4): the whole total where the status is REFUNDED, and otherwise never more than the total.
     pub fn refund(&self) -> Money {
         if self.status == Status::Refunded {

@@ -15,6 +15,7 @@ use crate::random::random_hex;
 use crate::table::attributes::{DATA, VERSION, meta, progress};
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
+use crate::table::contention::backoff;
 use crate::table::fault::{Fault, StoreError};
 use crate::table::item::{Item, NewItem, data, expired, number, sk, version};
 use crate::table::keys;
@@ -145,6 +146,67 @@ pub enum Work {
         #[serde(rename = "i")]
         id: String,
     },
+    /// Erases a customer, whom the record of the erasure names.
+    #[serde(rename = "e")]
+    Erase {
+        /// The name of the erasure.
+        #[serde(rename = "i")]
+        erasure: String,
+        /// How far the erasure is.
+        #[serde(rename = "s")]
+        step: EraseStep,
+    },
+}
+
+/// A step of an erasure. What the steps do, and in which order they must, is said in [`crate::erasures`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EraseStep {
+    /// Moves the customer's facts to a pseudonym.
+    #[serde(rename = "m")]
+    Move,
+    /// Takes the name out of intake markers and the lists of jobs.
+    #[serde(rename = "l")]
+    Lists {
+        /// The shard of the lists, as an index.
+        #[serde(rename = "n")]
+        shard: usize,
+        /// The last list that was looked at in the shard.
+        #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+        /// True if some list of this walk had the name.
+        #[serde(rename = "f", default)]
+        found: bool,
+    },
+    /// Takes the name out of segments.
+    #[serde(rename = "s")]
+    Segments {
+        /// The last chunk that was looked at.
+        #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
+    /// Takes the name out of what was rejected of files.
+    #[serde(rename = "r")]
+    Rejects {
+        /// The last batch that was looked at, by its place in the list of batches.
+        #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
+}
+
+impl EraseStep {
+    /// The step that follows; `None` after the last.
+    pub(crate) fn next(&self) -> Option<Self> {
+        match self {
+            Self::Move => Some(Self::Lists {
+                shard: 0,
+                after: None,
+                found: false,
+            }),
+            Self::Lists { .. } => Some(Self::Segments { after: None }),
+            Self::Segments { .. } => Some(Self::Rejects { after: None }),
+            Self::Rejects { .. } => None,
+        }
+    }
 }
 
 /// A place in a walk through the lists of all jobs. The walk starts at a random shard, so that a sample is random, and goes
@@ -197,14 +259,18 @@ impl Job {
     pub fn is_asked(&self) -> bool {
         self.run_id.is_none() && !matches!(self.work, Work::LookAhead { .. })
     }
-
-    /// True for work that moves figures, now or by the jobs that follow from it.
-    pub fn moves_figures(&self) -> bool {
-        !matches!(self.work, Work::Verify { .. } | Work::LookAhead { .. })
-    }
 }
 
 impl Work {
+    /// True if a fact may be in no figure until the job is done.
+    pub fn holds_facts(&self) -> bool {
+        match self {
+            Self::Fold { .. } | Self::Reattribution { .. } | Self::ReattributeAll { .. } => true,
+            Self::Erase { step, .. } => *step == EraseStep::Move,
+            Self::Verify { .. } | Self::LookAhead { .. } => false,
+        }
+    }
+
     /// Work that decides all orders of a period again.
     pub fn reattribute(span: Reattribution) -> Self {
         Self::Reattribution { span, place: None }
@@ -333,7 +399,15 @@ impl Jobs<'_> {
         ))
     }
 
-    /// Writes a job that folds some customers. Their list is written first, so that no job is without its list.
+    /// A write that puts the list of a job.
+    pub(crate) fn list_write(self, job: &Job, customers: &[CustomerId], now: Instant) -> Write {
+        let list = NewItem::at(&keys::job_list(&self.market.id, &job.job_id)).packed(&customers);
+        let list = list.expires(now.plus_ms(self.market.retention.keep_ms()));
+        self.market.store.put_write(list, None)
+    }
+
+    /// Writes a job that folds some customers, with their list. `erasures` is the count of [`Market::meta`] from before the customers
+    /// were read. False if somebody was erased since: the list may name them, so the customers must be read again.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -341,16 +415,27 @@ impl Jobs<'_> {
         self,
         job: &Job,
         customers: &[CustomerId],
+        erasures: i64,
         now: Instant,
-    ) -> Result<(), StoreError> {
-        let list = NewItem::at(&keys::job_list(&self.market.id, &job.job_id)).packed(&customers);
-        let list = list.expires(now.plus_ms(self.market.retention.keep_ms()));
-        self.market.store.put(list, None).await?;
-        self.market
-            .store
-            .put(self.job_item(job), None)
-            .await
-            .map(drop)
+    ) -> Result<bool, StoreError> {
+        for attempt in 0..TRIES_MAX {
+            let writes = vec![
+                self.market.check_erasures(erasures),
+                self.list_write(job, customers, now),
+                self.market.store.put_write(self.job_item(job), None),
+            ];
+            match self.market.store.transact(writes).await? {
+                Transacted::Done => return Ok(true),
+                Transacted::Cancelled(faults) if faults.first() == Some(&Fault::Condition) => {
+                    return Ok(false);
+                }
+                // Another call changes the marketplace's meta item at this moment.
+                Transacted::Cancelled(_) => backoff(attempt).await,
+            }
+        }
+        Err(StoreError::Contended {
+            op: "writing a job",
+        })
     }
 
     /// The customers of a job.

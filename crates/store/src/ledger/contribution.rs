@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::figures::counters::Counters;
 use revtrail_core::figures::daily::Aggregate;
 use revtrail_core::figures::fold::{Contribution, DayPart, OrderLine};
@@ -45,6 +46,8 @@ pub struct StoredContribution {
     pub job_id: String,
     /// The runs that folded the customer last, newest first, each with how many of the customer's orders it counted.
     runs: Vec<(String, i64)>,
+    /// True while the customer is being erased: only a part of the facts is here, and they are not to be folded.
+    pub is_moving: bool,
     days: BTreeMap<Day, StoredPart>,
 }
 
@@ -82,6 +85,7 @@ impl StoredContribution {
         if place == ChangePosition::Root {
             self.version = version(item);
             text(item, root::JOB).clone_into(&mut self.job_id);
+            self.is_moving = item.contains_key(root::MOVING);
             self.runs = match text(item, root::RUNS) {
                 "" => Vec::new(),
                 runs => serde_json::from_str(runs).map_err(|why| unreadable(item, why))?,
@@ -104,6 +108,12 @@ impl StoredContribution {
                 .map(|(&day, stored)| (day, stored.part.clone()))
                 .collect(),
         }
+    }
+
+    /// All orders as the last fold decided them, with their days.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (Day, &OrderLine)> {
+        let days = self.days.iter();
+        days.flat_map(|(&day, stored)| stored.part.orders.iter().map(move |line| (day, line)))
     }
 
     /// An order as the last fold decided it.
@@ -299,6 +309,20 @@ impl Contributions<'_> {
             }
         }
         Ok(Moved::Again(again))
+    }
+
+    /// Skips the fold of a customer who is being erased, by raising the version that was read: so the erasure sees that it was
+    /// skipped, and plans another. False if the customer changed in the meantime.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn skip(self, customer: &CustomerId, version: i64) -> Result<bool, StoreError> {
+        let key = keys::root(&self.market.id, customer);
+        let one = vec![(":one", AttributeValue::N("1".to_owned()))];
+        let seen = Some(Condition::version(version));
+        let store = &self.market.store;
+        let expression = format!("ADD {VERSION} :one");
+        store.update(&key, &expression, one, seen).await
     }
 
     /// The next transaction: customers in order, whole ones as long as they fit. If the first does not fit, a step is cut from

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::contribution::StoredContribution;
 use crate::market::Market;
+use crate::random::random_hex;
 use crate::table::attributes::DATA;
 use crate::table::client::{PutOutcome, Range, Reading};
 use crate::table::condition::Condition;
@@ -106,6 +107,9 @@ pub struct Pointer {
     pub customer_id: CustomerId,
     currency: Currency,
     placed_at: Instant,
+    /// True if the customer was erased, and a pseudonym has the order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    erased: bool,
 }
 
 impl Pointer {
@@ -114,16 +118,29 @@ impl Pointer {
             customer_id: order.customer_id.clone(),
             currency: order.currency,
             placed_at: order.placed_at,
+            erased: false,
         }
     }
 
-    /// The copy, as an order of the customer whom the order belongs to.
+    /// The pointer to an order whose customer was erased.
+    pub(crate) fn of_erased(order: &Order) -> Self {
+        Self {
+            erased: true,
+            ..Self::of(order)
+        }
+    }
+
+    /// The copy, as an order of the customer whom the order belongs to; without its person if that customer was erased.
     ///
     /// # Errors
     /// `immutable_field` if the copy differs in what never changes.
     pub fn take(&self, copy: &Order) -> Result<Order, RecordProblem> {
         copy.check_unchanged(self.currency, self.placed_at)?;
-        Ok(copy.clone().of_customer(&self.customer_id))
+        let copy = copy.clone();
+        Ok(match self.erased {
+            true => copy.without_person(&self.customer_id),
+            false => copy.of_customer(&self.customer_id),
+        })
     }
 }
 
@@ -209,11 +226,14 @@ impl Facts<'_> {
             Ok(order) => order,
             Err(problem) => return Ok(OrderOutcome::Immutable(problem)),
         };
+        if let Some(sent_with) = &order.sent_with {
+            // Whoever erases that customer must find the order.
+            let key = keys::mention(&self.market.id, sent_with, &order.order_id);
+            let mention = NewItem::at(&key).expires(self.gone_at(order.placed_at));
+            self.market.store.put(mention, None).await?;
+        }
         let standing = order.standing();
-        let key = keys::order(&self.market.id, &order.customer_id, &order.order_id);
-        let item = NewItem::at(&key)
-            .text(DATA, standing.clone())
-            .expires(self.gone_at(order.placed_at));
+        let item = self.order_item(&order);
         Ok(
             match self
                 .market
@@ -236,19 +256,18 @@ impl Facts<'_> {
     /// customer whom the order belongs to.
     ///
     /// A later copy finds the pointer by a read, for half a read unit, because a refused put costs as much as a write. If an
-    /// eventual read does not see the pointer yet, the put meets it.
+    /// eventual read does not see the pointer yet, the put meets it. But it may see a pointer from before an erasure moved it, so
+    /// where somebody was erased, the read is strong.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn order_pointer(self, order: &Order) -> Result<Pointer, StoreError> {
+    pub async fn order_pointer(self, order: &Order, strong: bool) -> Result<Pointer, StoreError> {
         let key = keys::order_pointer(&self.market.id, &order.order_id);
-        if let Some(current) = self.market.store.get(&key, false).await? {
+        if let Some(current) = self.market.store.get(&key, strong).await? {
             return data(&current);
         }
         let pointer = Pointer::of(order);
-        let item = NewItem::at(&key)
-            .data(&pointer)
-            .expires(self.gone_at(order.placed_at));
+        let item = self.pointer_item(order, &pointer);
         match self
             .market
             .store
@@ -258,6 +277,38 @@ impl Facts<'_> {
             PutOutcome::Done(_) => Ok(pointer),
             PutOutcome::Refused(current) => data(&current),
         }
+    }
+
+    /// An order as an item in the partition of its customer.
+    pub(crate) fn order_item(self, order: &Order) -> NewItem {
+        let key = keys::order(&self.market.id, &order.customer_id, &order.order_id);
+        NewItem::at(&key)
+            .text(DATA, order.standing())
+            .expires(self.gone_at(order.placed_at))
+    }
+
+    pub(crate) fn pointer_item(self, order: &Order, pointer: &Pointer) -> NewItem {
+        NewItem::at(&keys::order_pointer(&self.market.id, &order.order_id))
+            .data(pointer)
+            .expires(self.gone_at(order.placed_at))
+    }
+
+    /// A stored event as an item of a pseudonym: under a new id, because a sender may make ids from what it knows of a customer, and
+    /// without the address that was clicked. No figure follows from either.
+    pub(crate) fn event_for(
+        self,
+        item: &Item,
+        pseudonym: &CustomerId,
+    ) -> Result<NewItem, StoreError> {
+        let event = EventItem {
+            u: None,
+            ..data(item)?
+        };
+        let id = EventId::new(&random_hex()).map_err(|why| unreadable(item, why))?;
+        let gone_at = self.gone_at(Instant::from_ms(event.t));
+        Ok(NewItem::at(&keys::event(&self.market.id, pseudonym, &id))
+            .data(&event)
+            .expires(gone_at))
     }
 
     /// The standing copy of an order.
@@ -356,6 +407,11 @@ impl Facts<'_> {
 }
 
 impl CustomerFacts {
+    /// True if there is nothing of the customer: neither a fact nor a contribution.
+    pub fn is_nothing(&self) -> bool {
+        self.stored.version == 0 && self.events.is_empty() && self.orders.is_empty()
+    }
+
     fn take(&mut self, item: &Item, id: &CustomerId, now: Instant) -> Result<(), StoreError> {
         match keys::customer_item(sk(item)) {
             Some(CustomerItem::Root | CustomerItem::Chunk(_)) => self.stored.take(item)?,
@@ -363,7 +419,7 @@ impl CustomerFacts {
             _ if expired(item, now) => {}
             Some(CustomerItem::Event(event)) => self.events.push(read_event(item, event, id)?),
             Some(CustomerItem::Order(_)) => self.orders.push(read_order(item)?),
-            None => {}
+            Some(CustomerItem::Mention(_)) | None => {}
         }
         Ok(())
     }

@@ -275,7 +275,7 @@ impl IntakeMarkers<'_> {
                         place = next;
                     }
                 }
-                Work::Verify { .. } | Work::LookAhead { .. } => {}
+                Work::Verify { .. } | Work::LookAhead { .. } | Work::Erase { .. } => {}
             }
         }
         if let Some(span) = asked {
@@ -330,7 +330,7 @@ impl IntakeMarkers<'_> {
                     .await?
                     .contains(customer),
                 Work::Reattribution { .. } | Work::ReattributeAll { .. } => true,
-                Work::Verify { .. } | Work::LookAhead { .. } => false,
+                Work::Verify { .. } | Work::LookAhead { .. } | Work::Erase { .. } => false,
             };
             if named {
                 return Ok(true);

@@ -16,14 +16,16 @@ use sha2::{Digest, Sha256};
 
 use crate::market::Market;
 use crate::random::hex;
+use crate::table::attributes::{TTL_ATTRIBUTE, VERSION};
 use crate::table::attributes::{figures, meta};
 use crate::table::change::Changes;
 use crate::table::client::{Range, Reading};
+use crate::table::condition::Condition;
 use crate::table::contention::{TRIES_MAX, backoff};
 use crate::table::fault::StoreError;
-use crate::table::item::{data, expired, pk, version};
-use crate::table::keys::{self, promotion_shard_of};
-use crate::table::write::Transacted;
+use crate::table::item::{Item, NewItem, data, expired, key_of, pk, version};
+use crate::table::keys::{self, Key, promotion_shard_of};
+use crate::table::write::{Transacted, Write};
 
 /// How many messages are moved on at the same time.
 const AT_ONCE: usize = 16;
@@ -127,7 +129,9 @@ impl Distributions<'_> {
     ) -> Result<(), StoreError> {
         let submitted: BTreeSet<Coded> = events.iter().filter_map(|event| coded(event)).collect();
         if !submitted.is_subset(&codes) {
-            codes = self.remember_codes(message, &submitted, events).await?;
+            codes = self
+                .remember_codes(message, &submitted, events, now)
+                .await?;
         }
         for coded in &codes {
             self.move_on(message, coded, events, now).await?;
@@ -141,6 +145,7 @@ impl Distributions<'_> {
         message: &str,
         submitted: &BTreeSet<Coded>,
         events: &[&Event],
+        now: Instant,
     ) -> Result<BTreeSet<Coded>, StoreError> {
         let key = keys::message(&self.market.id, message);
         for attempt in 0..TRIES_MAX {
@@ -154,7 +159,7 @@ impl Distributions<'_> {
                 .at(&key)
                 .data(&codes)
                 .expires(self.last_gone(events))
-                .next_version(version);
+                .next_version_since(version, now);
             match self
                 .market
                 .store
@@ -223,7 +228,7 @@ impl Distributions<'_> {
                 .at(&key)
                 .data(&distribution)
                 .expires(expires)
-                .next_version(version);
+                .next_version_since(version, now);
             // The message keeps its place in the list, by the event that came in first, as long as its latest known event is
             // kept.
             let listed =
@@ -280,6 +285,105 @@ impl Distributions<'_> {
             }
         }
         Ok(kinds)
+    }
+
+    /// The writes that give messages to a pseudonym, one transaction each. The names of a message and of its distributions follow
+    /// from its customer, so all of them change.
+    pub(crate) async fn moves(
+        self,
+        events: &[Event],
+        pseudonym: &CustomerId,
+    ) -> Result<Vec<Vec<Write>>, StoreError> {
+        let store = &self.market.store;
+        let named = events.iter().map(|event| (message_name(event), event));
+        let messages: BTreeMap<String, &Event> = named.collect();
+        let key = |message: &str| keys::message(&self.market.id, message);
+        let names: Vec<Key> = messages.keys().map(|name| key(name)).collect();
+        let found = store.get_map(&names).await?;
+        let mut moves = Vec::new();
+        for (name, event) in messages {
+            let Some(item) = found.get(&key(&name)) else {
+                continue;
+            };
+            let new = message_name(&Event {
+                customer_id: pseudonym.clone(),
+                ..event.clone()
+            });
+            let codes: BTreeSet<Coded> = data(item)?;
+            let mut all = codes.clone();
+            if let Some(there) = store.get(&key(&new), true).await? {
+                all.extend(data::<BTreeSet<Coded>>(&there)?);
+            }
+            let moved = NewItem::copied(&key(&new), item).data(&all);
+            let mut writes = vec![store.put_write(moved, None), self.delete_read(item)];
+            for (promotion, code) in &codes {
+                let names = [&name, &new].map(|message| distribution_name(message, code));
+                writes.extend(self.moved(promotion, &names, pseudonym).await?);
+            }
+            moves.push(writes);
+        }
+        Ok(moves)
+    }
+
+    /// The writes that give a distribution another name. Where the pseudonym has one of that name, because an event of the message
+    /// came late, both become one, and are counted as one.
+    async fn moved(
+        self,
+        promotion: &PromotionId,
+        [old, new]: &[String; 2],
+        pseudonym: &CustomerId,
+    ) -> Result<Vec<Write>, StoreError> {
+        let (store, id) = (&self.market.store, &self.market.id);
+        let key = keys::distribution(id, promotion, new);
+        let item = store
+            .get(&keys::distribution(id, promotion, old), true)
+            .await?;
+        let Some(item) = item else {
+            return Ok(Vec::new());
+        };
+        let moved: Distribution = data(&item)?;
+        let there = store.get(&key, true).await?;
+        let before: Option<Distribution> = there.as_ref().map(data).transpose()?;
+        let mut after = before.clone().unwrap_or_else(|| moved.clone());
+        after.customer_id.clone_from(pseudonym);
+        after.delivered |= moved.delivered;
+        after.failed |= moved.failed;
+        let entry = |name: &str, at| keys::listed_distribution(id, promotion, at, name);
+        let mut listed = NewItem::at(&entry(new, after.at));
+        if let Some(expires) = item.get(TTL_ATTRIBUTE) {
+            listed = listed.set(TTL_ATTRIBUTE, expires.clone());
+        }
+        let version_there = there.as_ref().map_or(0, version);
+        let kept = NewItem::copied(&key, there.as_ref().unwrap_or(&item))
+            .data(&after)
+            .number(VERSION, version_there + 1);
+        let mut writes = vec![
+            store.put_write(kept, Some(Condition::version(version_there))),
+            self.delete_read(&item),
+            store.put_write(listed, None),
+            store.delete_write(&entry(old, moved.at), None),
+        ];
+        if let Some(before) = before {
+            let counted = |state| {
+                let is = |one: &Distribution| i64::from(one.state() == state);
+                AttributeValue::N((is(&after) - is(&before) - is(&moved)).to_string())
+            };
+            let counts = vec![(":md", counted("delivered")), (":mf", counted("failed"))];
+            let total = keys::promotion_total(id, promotion_shard_of(old), promotion);
+            let add = format!(
+                "ADD {} :md, {} :mf",
+                figures::DELIVERED,
+                figures::NOT_DELIVERED
+            );
+            writes.push(store.update_write(&total, &add, counts, None));
+        }
+        Ok(writes)
+    }
+
+    /// A write that deletes an item as it was read.
+    fn delete_read(self, item: &Item) -> Write {
+        let read = Condition::version(version(item));
+        self.market.store.delete_write(&key_of(item), Some(read))
     }
 
     /// Marks that some messages carry codes, before any code is remembered. From then on, all other events are checked for codes.

@@ -16,6 +16,7 @@ use crate::market::Market;
 use crate::promotions::distributions::Distribution;
 use crate::promotions::records::{AssignmentFact, RedemptionFact, voucher_state};
 use crate::table::attributes::redemptions_in;
+use crate::table::attributes::root::MOVING;
 use crate::table::client::{Range, Reading, last};
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, data, expired, number, pk, sk};
@@ -67,7 +68,10 @@ impl Around {
         let Some(promotion) = promotion.filter(|_| fact.result() == Outcome::Success) else {
             return Ok(BTreeSet::new());
         };
-        let account: Option<Account> = self.read(&account_key(market, fact))?;
+        let account = self.0.get(&account_key(market, fact));
+        // Of an account that is being erased only its mark is there.
+        let account = account.filter(|item| !item.contains_key(MOVING));
+        let account: Option<Account> = account.map(data).transpose()?;
         let account = account.as_ref();
         let order = submitted.order_id.as_ref();
         let pointer = order.map(|order| keys::order_pointer(&market.id, order));
@@ -453,7 +457,8 @@ impl Lists<'_> {
             .store
             .query(&pk, &Range::All, Reading::STRONG)
             .await?;
-        let accounts: Vec<Account> = items.iter().map(data).collect::<Result<_, _>>()?;
+        let there = items.iter().filter(|item| !item.contains_key(MOVING));
+        let accounts: Vec<Account> = there.map(data).collect::<Result<_, _>>()?;
         let uses = accounts.iter().flat_map(|account| &account.uses);
         let wanted = uses.map(|used| {
             let key = keys::redemption(&self.market.id, &used.redemption_id);

@@ -8,9 +8,10 @@ use revtrail_core::promotion::FieldChange;
 use revtrail_core::promotion::account::Use;
 use revtrail_core::promotion::admission::VoucherState;
 use revtrail_core::promotion::redemption::{
-    Assignment, Flag, Outcome, Redemption, Refusal, Rollback,
+    Assignment, Flag, Outcome, Redemption, Refusal, Rollback, Stated,
 };
 use revtrail_core::record::RecordProblem;
+use revtrail_core::value::id::CustomerId;
 use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::{Day, Instant};
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,9 @@ pub struct RedemptionFact {
     /// True if the redemption is counted but is in no promotion account, because its customer's account was full.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) loose: bool,
+    /// True if the customer was erased, and a pseudonym has the redemption.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) erased: bool,
     /// The source of the redemption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) source: Option<String>,
@@ -80,6 +84,9 @@ pub struct AssignmentFact {
     /// Present while the assignment waits for its promotion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<Waits>,
+    /// True if the customer was erased, and a pseudonym has the assignment.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) erased: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) source: Option<String>,
     /// The sources of the assignments that this one replaced in quarantine.
@@ -98,6 +105,18 @@ impl AssignmentFact {
                 ..self.submitted.clone()
             }),
         }
+    }
+
+    /// What the assignment states. Of a customer who was erased it states nothing.
+    pub(super) fn stated(&self) -> Stated {
+        unless_erased(self.as_submitted().stated(), self.erased)
+    }
+
+    /// The assignment as one of a pseudonym.
+    pub(crate) fn without_person(mut self, pseudonym: &CustomerId) -> Self {
+        self.submitted.customer_id = pseudonym.clone();
+        self.erased = true;
+        self
     }
 
     /// The sources of the assignment and of those that it replaced.
@@ -137,6 +156,7 @@ impl RedemptionFact {
             rolled_back: None,
             waits: None,
             loose: false,
+            erased: false,
             source: None,
             earlier: Vec::new(),
         }
@@ -157,6 +177,26 @@ impl RedemptionFact {
                 ..self.submitted.clone()
             }),
         }
+    }
+
+    /// What a report of the redemption would state. Of a customer who was erased it states nothing.
+    pub(super) fn stated(&self) -> Stated {
+        unless_erased(self.as_submitted().stated(), self.erased)
+    }
+
+    /// What a redeem of the redemption states.
+    pub(super) fn stated_by_redeem(&self) -> Stated {
+        unless_erased(self.submitted.stated(), self.erased)
+    }
+
+    /// The redemption as one of a pseudonym, without what people wrote about its rollback.
+    pub(crate) fn without_person(mut self, pseudonym: &CustomerId) -> Self {
+        self.submitted.customer_id = pseudonym.clone();
+        if let Some((rollback, _)) = &mut self.rolled_back {
+            rollback.reason = None;
+        }
+        self.erased = true;
+        self
     }
 
     /// The sources of the redemption and of those that it replaced.
@@ -180,6 +220,17 @@ impl RedemptionFact {
             rolled_back: self.rolled_back.is_some(),
         }
     }
+}
+
+/// A record of a customer who was erased is compared with copies by all but the customer: it is still the same record.
+fn unless_erased(mut stated: Stated, erased: bool) -> Stated {
+    for (_, value) in stated
+        .iter_mut()
+        .filter(|(field, _)| erased && *field == "customer_id")
+    {
+        *value = None;
+    }
+    stated
 }
 
 /// The local day of an instant, by the settings that were in force then.

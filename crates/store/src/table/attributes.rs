@@ -27,6 +27,8 @@ pub(crate) mod meta {
     pub(crate) const MOVED_AT: &str = "moved_at";
     pub(crate) const PLANNED_TO: &str = "planned_to";
     pub(crate) const SETTLED_TO: &str = "settled_to";
+    /// How often an erasure said that names which were read before must not be written any more.
+    pub(crate) const ERASURES: &str = "erasures";
 }
 
 /// The retention of the deployment.
@@ -38,6 +40,24 @@ pub(crate) mod retention {
 pub(crate) mod root {
     pub(crate) const JOB: &str = "u";
     pub(crate) const RUNS: &str = "r";
+    /// Whose facts move to a pseudonym: the pseudonym. It marks a promotion account too.
+    pub(crate) const MOVING: &str = "x";
+}
+
+/// A segment.
+pub(crate) mod segment {
+    pub(crate) const CUSTOMERS: &str = "n";
+    /// The segment is being deleted.
+    pub(crate) const GONE: &str = "gone";
+    /// In the item of a name: the segment that has it.
+    pub(crate) const SEGMENT: &str = "segment";
+}
+
+/// The record of an erasure.
+pub(crate) mod erasure {
+    pub(crate) const FACTS: &str = "facts";
+    /// The move of the facts has ended.
+    pub(crate) const MOVED: &str = "moved";
 }
 
 /// A shard of a daily aggregate.

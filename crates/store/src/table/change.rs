@@ -143,6 +143,15 @@ impl ItemChange {
         self.require(VERSION, current).number(VERSION, read + 1)
     }
 
+    /// The same for an item that may be deleted and made again: its versions begin with the clock, so that none comes twice.
+    pub(crate) fn next_version_since(&mut self, read: i64, now: Instant) -> &mut Self {
+        self.next_version(read);
+        match read {
+            0 => self.number(VERSION, now.ms()),
+            _ => self,
+        }
+    }
+
     fn is_empty(&self) -> bool {
         let adds = self.add.values().any(|amount| !amount.is_zero());
         let asks = !self.least.is_empty() || !self.equal.is_empty() || self.unwritable.is_some();

@@ -237,6 +237,25 @@ impl Embedded {
         }
     }
 
+    /// All items as the table's JSON, for tests of what is stored nowhere.
+    ///
+    /// # Errors
+    /// SQLite fails.
+    pub fn items(&self) -> Result<Vec<serde_json::Value>, StoreError> {
+        let (mut items, mut scan) = (Vec::new(), json!({ "TableName": TABLE }));
+        loop {
+            let page = run(scan.to_string().as_bytes(), |q| self.database.scan(q));
+            let mut page: serde_json::Value = serde_json::from_str(&page.map_err(opening)?)?;
+            if let Some(found) = page["Items"].as_array_mut() {
+                items.append(found);
+            }
+            match page["LastEvaluatedKey"].take() {
+                serde_json::Value::Null => return Ok(items),
+                last => scan["ExclusiveStartKey"] = last,
+            }
+        }
+    }
+
     /// A copy of all items in a database of its own, in memory, for tests that begin from the same state many times. SQLite
     /// copies its pages.
     ///

@@ -69,6 +69,20 @@ impl NewItem {
         }
     }
 
+    /// An item with all attributes of another, but for its key.
+    pub(crate) fn copied(key: &Key, from: &Item) -> Self {
+        let mut copy = Self::at(key);
+        let keys = copy.item.clone();
+        copy.item.clone_from(from);
+        copy.item.extend(keys);
+        copy
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.item.remove(name);
+        self
+    }
+
     pub(crate) fn set(mut self, name: &str, value: AttributeValue) -> Self {
         self.item.insert(name.to_owned(), value);
         self

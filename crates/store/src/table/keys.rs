@@ -14,7 +14,8 @@ mod cut;
 
 pub(crate) use cut::{
     CustomerItem, FiguresItem, QuarantineEntry, customer_item, customer_of, feed_entry,
-    figures_item, is_assignment, link_promotion, listed_id, quarantine_entry,
+    figures_item, is_assignment, link_promotion, listed_id, quarantine_entry, rejects_chunk,
+    segment_of,
 };
 
 /// The partition of the list of marketplaces, which belongs to no marketplace.
@@ -129,11 +130,19 @@ pub fn customer(id: &MarketplaceId, customer: &CustomerId) -> String {
 /// The first sort key in a customer's partition: the root of the contribution, with its version.
 const ROOT: &str = "a";
 /// The prefix of the keys of a contribution's chunks, which hold the older days.
-const CHUNK_PREFIX: &str = "b/";
+pub(crate) const CHUNK_PREFIX: &str = "b/";
 /// The prefix of the keys of events.
 pub(crate) const EVENT_PREFIX: &str = "e/";
 /// The prefix of the keys of orders.
 pub(crate) const ORDER_PREFIX: &str = "o/";
+
+/// The prefix of the keys that say which orders of other customers name a customer.
+const MENTION_PREFIX: &str = "n/";
+
+/// An order of another customer, of which some copy was sent with this one.
+pub fn mention(id: &MarketplaceId, of: &CustomerId, order: &OrderId) -> Key {
+    key(customer(id, of), format!("{MENTION_PREFIX}{order}"))
+}
 
 /// The root of a customer's contribution.
 pub fn root(id: &MarketplaceId, of: &CustomerId) -> Key {
@@ -633,9 +642,71 @@ pub fn look_ahead_chunk(id: &MarketplaceId, name: &str, chunk: usize) -> Key {
     key(look_ahead_chunks(id, name), format!("{chunk:04}"))
 }
 
+/// The partition of the batches whose results are to be written again.
+pub fn outdated_results(id: &MarketplaceId) -> String {
+    part(id, "2/s")
+}
+
+/// A batch whose results are to be written again.
+pub fn outdated_result(id: &MarketplaceId, batch: &str) -> Key {
+    key(outdated_results(id), batch)
+}
+
 /// A call that named itself; the name consists of hexadecimal digits.
 pub fn once(id: &MarketplaceId, name: &str) -> Key {
     key(part(id, &format!("4/{name}")), "4")
+}
+
+/// The partition of the segments, by their ids.
+pub fn segments(id: &MarketplaceId) -> String {
+    part(id, "sg")
+}
+
+/// A segment, whose id begins with the time when it was saved.
+pub fn segment(id: &MarketplaceId, segment: &str) -> Key {
+    key(segments(id), segment)
+}
+
+/// From the name of a segment to its id.
+pub fn segment_name(id: &MarketplaceId, name: &str) -> Key {
+    key(part(id, &format!("sn/{name}")), "sn")
+}
+
+/// The partition of the customers of all segments.
+pub fn segment_customers(id: &MarketplaceId) -> String {
+    part(id, "sc")
+}
+
+/// The prefix of the keys of the chunks of a segment's customers. The id of a segment has a fixed width.
+pub fn segment_chunks(segment: &str) -> String {
+    format!("{segment}/")
+}
+
+/// A chunk of a segment's customers.
+pub fn segment_chunk(id: &MarketplaceId, segment: &str, chunk: usize) -> Key {
+    let sk = format!("{}{chunk:06}", segment_chunks(segment));
+    key(segment_customers(id), sk)
+}
+
+/// An erasure, whose name consists of hexadecimal digits.
+pub fn erasure(id: &MarketplaceId, erasure: &str) -> Key {
+    key(part(id, "er"), erasure)
+}
+
+/// How many shards the access log is spread over. A shard bears about 1,000 entries a second.
+pub const ACCESS_LOG_SHARDS: u8 = 4;
+
+/// The partition of one shard of the access log.
+pub fn access_log(id: &MarketplaceId, shard: u8) -> String {
+    part(id, &format!("al/{shard}"))
+}
+
+/// An entry of the access log; `name` has a fixed width and distinguishes the entries of one instant.
+pub fn logged_access(id: &MarketplaceId, at: Instant, name: &str) -> Key {
+    key(
+        access_log(id, shard(name, ACCESS_LOG_SHARDS)),
+        format!("{at}/{name}"),
+    )
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use revtrail_core::value::time::{DAY_MS, Day, Instant, Retention};
 use revtrail_oracle::histories::{History, Told, Verdict};
 use revtrail_oracle::naive::{Facts, Replay, Version};
 use revtrail_oracle::worlds::Rng;
-use revtrail_store::jobs::job::JobMessage;
+use revtrail_store::jobs::job::{JobMessage, Work};
 use revtrail_store::market::Market;
 use serde_json::{Value, json};
 
@@ -359,6 +359,91 @@ impl<'h> Driver<'h> {
         );
     }
 
+    /// Erases a customer of `a` while calls fail. Nothing else is told until it is done, so that what comes later is a new customer's.
+    pub async fn erase(&mut self, customer: &'static str) {
+        self.marker(format!("a erases {customer:?}"));
+        let path = format!("/v1/marketplaces/a/customers/{}", segment(customer));
+        let clock = self.now;
+        let nothing = json!({});
+        let asked = self.insist(Method::DELETE, &path, &nothing, clock);
+        let (_, status, answer) = asked.await;
+        assert_eq!(status, 202, "{answer}");
+        let erasure = answer["erasure_id"].as_str().unwrap().to_owned();
+        let path = format!("/v1/marketplaces/a/erasures/{erasure}");
+        let mut pseudonym = None;
+        // Calls that died closed no intake marker; the worker's clock shows that they did.
+        let now = Instant::from_ms(self.now + 20 * MINUTE_MS);
+        for attempt in 0.. {
+            self.line.clear();
+            let held = self.line.database.items().unwrap();
+            let record = held
+                .iter()
+                .find(|item| item["sk"]["S"] == *erasure)
+                .unwrap();
+            let record: Value = serde_json::from_str(record["d"]["S"].as_str().unwrap()).unwrap();
+            let named = record["of"]["pseudonym"].as_str();
+            pseudonym = named.map(str::to_owned).or(pseudonym);
+            if self.service.get(&path).await["state"] == "done" {
+                break;
+            }
+            assert!(attempt < 40, "{customer:?} is not erased");
+            let jobs = self.market("a").jobs().jobs().await.unwrap();
+            let job = jobs
+                .into_iter()
+                .find(|job| matches!(&job.work, Work::Erase { erasure: of, .. } if *of == erasure));
+            let message = JobMessage::Work {
+                marketplace: MarketplaceId::new("a").unwrap(),
+                job_id: job.unwrap().job_id,
+            };
+            if attempt < 12 {
+                self.plan_failures();
+            }
+            let stop_at = if self.rng.chance(30) {
+                now
+            } else {
+                Instant::MAX
+            };
+            let worked = self
+                .service
+                .attributor()
+                .handle(&message, &|| now, stop_at)
+                .await;
+            self.queue.extend(worked.unwrap_or_default());
+        }
+        // If it was done while it was asked for, nobody saw the name; then nothing was there.
+        let Some(pseudonym) = pseudonym else { return };
+        self.line.clear();
+        let (mut stands, told) = (BTreeMap::new(), &self.told["a"]);
+        for id in told.owners.keys() {
+            let id_ = segment(id);
+            let path = format!("/v1/marketplaces/a/orders/{id_}");
+            let (_, shown) = self.service.call_as(ADMIN, Method::GET, &path, None).await;
+            stands.insert(id.clone(), shown);
+        }
+        let same = |copy: &Value| {
+            let shown = &stands[copy["order_id"].as_str().unwrap()];
+            let at = |body: &Value| {
+                body["updated_at"]
+                    .as_str()
+                    .map(|at| Instant::parse(at).unwrap())
+            };
+            let money = |body: &Value, field: &str| -> Money {
+                serde_json::from_value(body[field].clone()).unwrap_or_default()
+            };
+            let status = |body: &Value| body["status"].as_str().map(str::to_ascii_uppercase);
+            shown["order_id"].is_null()
+                || (at(copy), status(copy)) == (at(shown), status(shown))
+                    && ["total", "refunded_total"]
+                        .iter()
+                        .all(|field| money(copy, field) == money(shown, field))
+        };
+        self.told
+            .get_mut("a")
+            .unwrap()
+            .erase(customer, &pseudonym, same);
+        self.stood.clear();
+    }
+
     /// The invariants that hold at every instant, whatever waits and whatever failed: of the facts and, where they may have moved
     /// since they were last looked at, of the figures.
     pub async fn consistent(&mut self, id: &'static str, figures: bool) {
@@ -366,6 +451,15 @@ impl<'h> Driver<'h> {
         let mut customers = self.history.customers.clone();
         customers.push("~first");
         let told = &self.told[id];
+        // On the second way a pseudonym is a customer like any other.
+        let named = told.events.iter().chain(&told.orders);
+        let named: BTreeSet<&str> = named.map(|(_, body)| told.owner(body)).collect();
+        let others: Vec<&str> = named
+            .into_iter()
+            .chain(told.pseudonyms.iter().map(String::as_str))
+            .filter(|named| !customers.contains(named))
+            .collect();
+        customers.extend(others.into_iter().collect::<BTreeSet<_>>());
         let all = if figures {
             let campaigns = &self.history.campaigns;
             consistent(&market, &customers, campaigns, self.first_day(id), now).await
@@ -373,11 +467,31 @@ impl<'h> Driver<'h> {
             everybody(&market, &customers, now).await
         };
         for (customer, facts) in all {
-            // What was answered with 202 is there, and nothing that was refused.
-            let there: BTreeSet<&str> = facts
+            // What was answered with 202 is there, and nothing that was refused. Events of a pseudonym have other ids, and are told
+            // apart by what else they say.
+            let renamed = told.pseudonyms.contains(customer.as_str());
+            let said = |at: Instant, kind: &str, campaign: &str, message: &str| {
+                format!("{at} {kind} {campaign} {message}")
+            };
+            let says: Vec<String> = facts
                 .events
                 .iter()
-                .map(|event| event.event_id.as_str())
+                .map(|event| {
+                    let message = event.message_id.as_ref().map_or("", |id| id.as_str());
+                    match renamed {
+                        true => said(
+                            event.occurred_at,
+                            event.kind.name(),
+                            event.campaign_id.as_str(),
+                            message,
+                        ),
+                        false => event.event_id.to_string(),
+                    }
+                })
+                .collect();
+            let there: BTreeSet<&str> = says
+                .iter()
+                .map(String::as_str)
                 .chain(facts.orders.iter().map(|order| order.order_id.as_str()))
                 .collect();
             let kept_from = now.minus_ms(self.service.retention.keep_ms());
@@ -386,11 +500,19 @@ impl<'h> Driver<'h> {
             for (_, body) in told.events.iter().chain(&told.orders).filter(mine) {
                 let of =
                     |name: &str, other: &str| body[name].as_str().or(body[other].as_str()).unwrap();
-                accepted.insert(of("event_id", "order_id"));
-                if Instant::parse(of("occurred_at", "placed_at")).unwrap() > kept_from {
-                    kept.insert(of("event_id", "order_id"));
+                let at = Instant::parse(of("occurred_at", "placed_at")).unwrap();
+                let text = |name: &str| body[name].as_str().unwrap_or_default();
+                let name = match renamed && body["event_id"].is_string() {
+                    true => said(at, text("kind"), text("campaign_id"), text("message_id")),
+                    false => of("event_id", "order_id").to_owned(),
+                };
+                if at > kept_from {
+                    kept.insert(name.clone());
                 }
+                accepted.insert(name);
             }
+            let accepted: BTreeSet<&str> = accepted.iter().map(String::as_str).collect();
+            let kept: BTreeSet<&str> = kept.iter().map(String::as_str).collect();
             assert!(
                 kept.is_subset(&there) && there.is_subset(&accepted),
                 "{id} {customer}: {kept:?} of {accepted:?} accepted, {there:?} there"

@@ -22,6 +22,7 @@ use crate::ledger::facts::{Pointer, read_order};
 use crate::market::Market;
 use crate::promotions::order_links::Link;
 use crate::promotions::records::{AssignmentFact, RedemptionFact, StoredVoucher, voucher_state};
+use crate::table::attributes::root::MOVING;
 use crate::table::attributes::{DATA, beside_account, figures, voucher};
 use crate::table::change::Changes;
 use crate::table::fault::StoreError;
@@ -355,6 +356,11 @@ impl<'m> TransactionPlan<'m> {
             None => {
                 let key = keys::account(&self.market.id, customer, promotion);
                 let item = self.items.get(&key);
+                if item.is_some_and(|item| item.contains_key(MOVING)) {
+                    return Err(StoreError::Contended {
+                        op: "changing an account that is being erased",
+                    });
+                }
                 let account: Account = item.map(data).transpose()?.unwrap_or_default();
                 let beside = keys::beside_account(&self.market.id, customer, promotion);
                 let counted = self

@@ -66,6 +66,7 @@ impl TransactionPlan<'_> {
             at: submitted.assigned_at.unwrap_or(self.now),
             arrived_at: self.now,
             waits: None,
+            erased: false,
             source: source.cloned(),
             earlier: Vec::new(),
             submitted: submitted.clone(),
@@ -76,7 +77,7 @@ impl TransactionPlan<'_> {
         };
         let second = Second {
             id: "assignment_id",
-            known: known.as_submitted().stated(),
+            known: known.stated(),
             waits: known.waits.is_some(),
             from: known.source.as_ref(),
             earlier: &known.earlier,
@@ -97,11 +98,13 @@ impl TransactionPlan<'_> {
     fn admit_assignment(&mut self, submitted: &Assignment) -> Result<Taken, StoreError> {
         let key = keys::assignment(&self.market.id, &submitted.assignment_id);
         let known = self.assignment(&key)?;
-        let waiting =
-            known.filter(|(fact, _)| fact.waits.is_some() && fact.submitted == *submitted);
-        let Some((mut fact, version)) = waiting else {
+        let Some((mut fact, version)) = known.filter(|(fact, _)| fact.waits.is_some()) else {
             return Ok(Taken::Accepted);
         };
+        // It was mended, or its customer was erased, so the next look takes it in.
+        if fact.submitted != *submitted {
+            return Ok(Taken::Quarantined);
+        }
         if self.promotion(&submitted.promotion_id)?.is_none() {
             return Ok(Taken::Quarantined);
         }
@@ -248,7 +251,7 @@ impl TransactionPlan<'_> {
         };
         let second = Second {
             id: "redemption_id",
-            known: known.as_submitted().stated(),
+            known: known.stated(),
             waits: known.waits.is_some(),
             from: known.source.as_ref(),
             earlier: &known.earlier,
@@ -272,11 +275,13 @@ impl TransactionPlan<'_> {
     fn admit_redemption(&mut self, submitted: &Redemption) -> Result<Taken, StoreError> {
         let key = keys::redemption(&self.market.id, &submitted.redemption_id);
         let known = self.fact(&key)?;
-        let waiting =
-            known.filter(|(fact, _)| fact.waits.is_some() && fact.submitted == *submitted);
-        let Some((mut fact, version)) = waiting else {
+        let Some((mut fact, version)) = known.filter(|(fact, _)| fact.waits.is_some()) else {
             return Ok(Taken::Accepted);
         };
+        // It was mended, or its customer was erased, so the next look takes it in.
+        if fact.submitted != *submitted {
+            return Ok(Taken::Quarantined);
+        }
         let Some((promotion, _)) = self.promotion(&submitted.promotion_id)? else {
             return Ok(Taken::Quarantined);
         };
@@ -385,7 +390,7 @@ impl TransactionPlan<'_> {
         };
         // The same redemption gets the same answer, whether it was asked for here or reported.
         if let Some((fact, _)) = known {
-            let copy = admission::copy(&fact.submitted.stated(), &submitted.stated(), false);
+            let copy = admission::copy(&fact.stated_by_redeem(), &submitted.stated(), false);
             return Ok(match fact.refusal {
                 _ if copy != Copy::Duplicate || fact.waits.is_some() => Redeemed::Conflict,
                 Some(refusal) => Redeemed::Refused(refusal),

@@ -25,7 +25,7 @@ impl TransactionPlan<'_> {
                 self.changes
                     .at(&keys::beside_account(id, customer, promotion))
                     .number(beside_account::SUCCESSES, open.beside[1])
-                    .next_version(open.beside_version);
+                    .next_version_since(open.beside_version, self.now);
             }
             if !open.changed {
                 continue;
@@ -34,7 +34,7 @@ impl TransactionPlan<'_> {
             self.changes
                 .at(&keys::account(id, customer, promotion))
                 .packed(&open.account)
-                .next_version(open.version);
+                .next_version_since(open.version, self.now);
             let difference = open.account.figures().minus(&open.before);
             add_figures(
                 &mut self.changes,

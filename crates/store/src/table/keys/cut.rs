@@ -7,8 +7,8 @@ use revtrail_core::value::id::{
 use revtrail_core::value::time::{Day, Instant};
 
 use super::{
-    ASSIGNED, CELL_PREFIX, CHUNK_PREFIX, DAY_PREFIX, EVENT_PREFIX, LINK_PREFIX, ORDER_PREFIX, ROOT,
-    VOUCHER_PREFIX, part,
+    ASSIGNED, CELL_PREFIX, CHUNK_PREFIX, DAY_PREFIX, EVENT_PREFIX, LINK_PREFIX, MENTION_PREFIX,
+    ORDER_PREFIX, ROOT, VOUCHER_PREFIX, part,
 };
 
 /// The customer whose partition this is; `None` for any other partition.
@@ -28,6 +28,8 @@ pub(crate) enum CustomerItem<'k> {
     Event(&'k str),
     /// An order, by its id.
     Order(&'k str),
+    /// An order of another customer that names this one, by its id.
+    Mention(&'k str),
 }
 
 /// What an item in a customer's partition is, by its sort key; `None` for a key that this version does not spell.
@@ -38,7 +40,18 @@ pub(crate) fn customer_item(sk: &str) -> Option<CustomerItem<'_>> {
     let chunk = || sk.strip_prefix(CHUNK_PREFIX).map(CustomerItem::Chunk);
     let event = || sk.strip_prefix(EVENT_PREFIX).map(CustomerItem::Event);
     let order = || sk.strip_prefix(ORDER_PREFIX).map(CustomerItem::Order);
-    event().or_else(order).or_else(chunk)
+    let mention = || sk.strip_prefix(MENTION_PREFIX).map(CustomerItem::Mention);
+    event().or_else(order).or_else(chunk).or_else(mention)
+}
+
+/// The segment of a chunk of customers.
+pub(crate) fn segment_of(sk: &str) -> Option<&str> {
+    Some(sk.split_once('/')?.0)
+}
+
+/// The chunk of a file that a piece of its rejected rows belongs to.
+pub(crate) fn rejects_chunk(sk: &str) -> Option<&str> {
+    Some(sk.split_once('/')?.0)
 }
 
 /// What the figures of an item in a shard of a promotion are about.

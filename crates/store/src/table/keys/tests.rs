@@ -23,6 +23,8 @@ fn different_ids_never_meet() {
             add(campaign(id, &CampaignId::new(name).unwrap()));
             add(order_pointer(id, &OrderId::new(name).unwrap()));
             add(root(id, &customer));
+            add(mention(id, &customer, &OrderId::new(name).unwrap()));
+            add(segment_name(id, name));
             add(parked_customer(id, &customer));
             add(chunk(id, &customer, "2026-11"));
             let promo = PromotionId::new(name).unwrap();
@@ -88,6 +90,12 @@ fn different_ids_never_meet() {
             add(job_list(id, &shard.to_string()));
         }
         for hash in ["0", "00", "0a"] {
+            add(outdated_result(id, hash));
+            add(segment(id, hash));
+            add(segment_chunk(id, hash, 0));
+            add(segment_chunk(id, hash, 1));
+            add(erasure(id, hash));
+            add(logged_access(id, at, hash));
             add(batch(id, hash));
             add(once(id, hash));
             add(look_ahead(id, LookAheads::WhatIfs, hash));
@@ -142,6 +150,10 @@ fn a_key_is_cut_as_it_was_spelled() {
                 order(&id, &customer, &OrderId::new(name).unwrap()).sk,
                 CustomerItem::Order(name),
             ),
+            (
+                mention(&id, &customer, &OrderId::new(name).unwrap()).sk,
+                CustomerItem::Mention(name),
+            ),
         ] {
             assert_eq!(customer_item(&sk), Some(item));
         }
@@ -194,6 +206,9 @@ fn a_key_is_cut_as_it_was_spelled() {
     }
     assert_eq!(customer_of(&meta(&id).pk), None);
     assert_eq!(customer_item("z"), None);
+    assert_eq!(segment_of(&segment_chunk(&id, "7-s", 1).sk), Some("7-s"));
+    let piece = batch_reject(&id, "0", 7, 1);
+    assert_eq!(rejects_chunk(&piece.sk), Some("00000000000000000007"));
     assert_eq!(figures_item("d/never"), None);
     let pointer = order_pointer(&id, &OrderId::new("o").unwrap());
     assert_eq!(link_promotion(&pointer.sk), None);

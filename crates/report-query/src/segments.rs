@@ -1,0 +1,62 @@
+//! Segments: their list, and the customers of one.
+
+use revtrail_store::market::segments::SegmentPlace;
+use revtrail_web::access::MARKETING;
+use revtrail_web::answer::json;
+use revtrail_web::call::{Call, Response, StatusCode};
+use revtrail_web::csv::{Cell, Table};
+use revtrail_web::list::{Page, PageRequest, Position};
+use revtrail_web::problem::Problem;
+use serde_json::json;
+
+pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
+    let mut query = call.query();
+    let asked = PageRequest::json(&mut query);
+    query.done()?;
+    let market = call.market()?;
+    let segments = |after, limit| market.segments().list(after, limit);
+    let page = asked.gather_by_id(segments, Some).await?;
+    let body = json!({ "items": page.rows, "next_cursor": page.next_cursor(&call)? });
+    Ok(json(StatusCode::OK, &body))
+}
+
+/// The customers of a segment. Nobody is added to a segment, so a place in it is a chunk and the last customer that was shown.
+pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
+    let mut query = call.query();
+    let asked = PageRequest::<usize>::json_or_csv(&mut query, &call, MARKETING)?;
+    query.done()?;
+    let market = call.market()?;
+    let segment = market.segments().segment(call.own_id("id")?).await?;
+    let segment =
+        segment.ok_or_else(|| Problem::not_found("this marketplace has no such segment"))?;
+    let after = asked.after.clone();
+    let after = after.map(|place| -> SegmentPlace { (place.value, place.id) });
+    let wanted = asked.limit.saturating_add(1);
+    let mut rows = market
+        .segments()
+        .customers(&segment.segment_id, after, wanted)
+        .await?;
+    let more = rows.len() > asked.limit;
+    rows.truncate(asked.limit);
+    if let Some(style) = asked.csv {
+        let mut table = Table::new(style, ["customer_id"]);
+        for (_, customer) in &rows {
+            table.row([Cell::text(customer.as_str())]);
+        }
+        return Ok(table.answer(&format!("{}.csv", segment.name)));
+    }
+    let next = rows.last().filter(|_| more).map(|(value, last)| Position {
+        value: *value,
+        id: last.to_string(),
+    });
+    let customers: Vec<_> = rows.into_iter().map(|(_, customer)| customer).collect();
+    let page = Page {
+        rows: customers,
+        next,
+    };
+    let body = json!({
+        "segment_id": segment.segment_id, "name": segment.name, "campaign_id": segment.campaign_id,
+        "from": segment.from, "to": segment.to, "customers": page.rows, "next_cursor": page.next_cursor(&call)?,
+    });
+    Ok(json(StatusCode::OK, &body))
+}

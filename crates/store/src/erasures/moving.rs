@@ -1,0 +1,222 @@
+//! The move: both roots are marked, everything that can name the customer is moved, and one transaction ends it.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::{Erasing, LOOKS_MAX, StepEnd, Swept};
+use crate::jobs::job::{EraseStep, Job, Work};
+use crate::ledger::contribution::StoredContribution;
+use crate::table::attributes::root::MOVING;
+use crate::table::attributes::{DATA, VERSION, erasure as attributes};
+use crate::table::client::{Range, Reading};
+use crate::table::condition::Condition;
+use crate::table::contention::backoff;
+use crate::table::fault::StoreError;
+use crate::table::item::{Item, NewItem, text, version};
+use crate::table::keys;
+use crate::table::write::{Transacted, Write};
+
+/// Whose the mark of a customer is.
+enum Marked {
+    /// The customer is marked for this erasure.
+    Own,
+    /// Another erasure moves the customer.
+    ByAnother,
+    /// The move has ended.
+    Moved,
+}
+
+impl Erasing<'_> {
+    /// Moves everything to the pseudonym.
+    pub(super) async fn move_all(&self) -> Result<StepEnd, StoreError> {
+        for attempt in 0..LOOKS_MAX {
+            match self.mark().await? {
+                Marked::Moved => return Ok(StepEnd::Done),
+                Marked::ByAnother => return Ok(StepEnd::Waits),
+                Marked::Own => {}
+            }
+            match self.sweep().await? {
+                Swept::OutOfTime => return Ok(StepEnd::OutOfTime(EraseStep::Move)),
+                Swept::Moved => {
+                    backoff(attempt).await;
+                    continue;
+                }
+                Swept::Clean => {}
+            }
+            // The roots are read first: a fold that is skipped after this raises their versions.
+            let Some(roots) = self.roots().await? else {
+                continue;
+            };
+            self.market.raise_erasures().await?;
+            let written = self.is_being_written().await?;
+            if !written && self.sweep().await? == Swept::Clean && self.end_move(roots).await? {
+                return Ok(StepEnd::Done);
+            }
+            backoff(attempt).await;
+        }
+        Ok(StepEnd::Waits)
+    }
+
+    /// Moves what there is to be moved.
+    async fn sweep(&self) -> Result<Swept, StoreError> {
+        let swept = [
+            self.move_partition().await?,
+            self.move_accounts().await?,
+            self.move_waiting().await?,
+        ];
+        let most = [Swept::OutOfTime, Swept::Moved];
+        let most = most.into_iter().find(|most| swept.contains(most));
+        Ok(most.unwrap_or(Swept::Clean))
+    }
+
+    /// Marks both roots, unless they are marked.
+    async fn mark(&self) -> Result<Marked, StoreError> {
+        let store = &self.market.store;
+        let pseudonym = self.of.pseudonym.as_str();
+        for attempt in 0..LOOKS_MAX {
+            if self.is_moved().await? {
+                return Ok(Marked::Moved);
+            }
+            let key = keys::root(&self.market.id, &self.of.customer);
+            let root = store.get(&key, true).await?;
+            match root.as_ref().map(|root| text(root, MOVING)) {
+                Some(mark) if mark == pseudonym => return Ok(Marked::Own),
+                Some("") | None => {}
+                Some(_) => return Ok(Marked::ByAnother),
+            }
+            let gone_at = self.now().plus_ms(self.market.retention.keep_ms());
+            let new = |key: &keys::Key| {
+                let item = NewItem::at(key).number(VERSION, 1).text(DATA, "{}");
+                let item = item.text(MOVING, pseudonym).expires(gone_at);
+                store.put_write(item, Some(Condition::absent()))
+            };
+            let own = match root.as_ref().map(version) {
+                None => new(&key),
+                Some(version) => {
+                    let values = vec![
+                        (":x", AttributeValue::S(pseudonym.to_owned())),
+                        (":one", AttributeValue::N("1".to_owned())),
+                    ];
+                    let seen = Some(Condition::version(version));
+                    store.update_write(
+                        &key,
+                        &format!("SET {MOVING} = :x ADD {VERSION} :one"),
+                        values,
+                        seen,
+                    )
+                }
+            };
+            let other = new(&keys::root(&self.market.id, &self.of.pseudonym));
+            let writes = vec![own, other, self.count(0)];
+            if let Transacted::Done = store.transact(writes).await? {
+                return Ok(Marked::Own);
+            }
+            backoff(attempt).await;
+        }
+        Err(StoreError::Contended {
+            op: "marking a customer who is erased",
+        })
+    }
+
+    /// True if the move has ended.
+    async fn is_moved(&self) -> Result<bool, StoreError> {
+        let key = keys::erasure(&self.market.id, self.erasure);
+        let record = self.market.store.get(&key, true).await?;
+        Ok(record.is_none_or(|record| record.contains_key(attributes::MOVED)))
+    }
+
+    /// A write that counts facts, in each transaction that moves some. It fails once the move has ended.
+    fn count(&self, facts: usize) -> Write {
+        let facts = vec![(":n", AttributeValue::N(facts.to_string()))];
+        let key = keys::erasure(&self.market.id, self.erasure);
+        let there = Some(Condition::without(attributes::MOVED));
+        self.market
+            .store
+            .update_write(&key, &format!("ADD {} :n", attributes::FACTS), facts, there)
+    }
+
+    /// Makes writes if the customer is still marked for this erasure, and counts the facts that they move. What meets others is
+    /// left for the next look.
+    pub(super) async fn transact(
+        &self,
+        mut writes: Vec<Write>,
+        facts: usize,
+    ) -> Result<(), StoreError> {
+        let key = keys::root(&self.market.id, &self.of.customer);
+        let pseudonym = AttributeValue::S(self.of.pseudonym.to_string());
+        let marked = Condition::equals(MOVING, pseudonym);
+        writes.push(self.market.store.check_write(&key, marked));
+        writes.push(self.count(facts));
+        self.market.store.transact(writes).await.map(drop)
+    }
+
+    /// Both roots, the customer's first; `None` if the move has ended.
+    async fn roots(&self) -> Result<Option<[Item; 2]>, StoreError> {
+        let of = [&self.of.customer, &self.of.pseudonym];
+        let keys = of.map(|one| keys::root(&self.market.id, one));
+        let mut roots = self.market.store.get_map(&keys).await?;
+        let [own, other] = keys.map(|key| roots.remove(&key));
+        Ok(own.zip(other).map(|(own, other)| [own, other]))
+    }
+
+    /// The contribution as it is stored under both ids.
+    pub(super) async fn stored(&self) -> Result<StoredContribution, StoreError> {
+        let mut stored = StoredContribution::default();
+        let Some([own, _]) = self.roots().await? else {
+            return Ok(stored);
+        };
+        stored.take(&own)?;
+        for one in [&self.of.customer, &self.of.pseudonym] {
+            let pk = keys::customer(&self.market.id, one);
+            let range = Range::prefix(keys::CHUNK_PREFIX);
+            for chunk in self
+                .market
+                .store
+                .query(&pk, &range, Reading::STRONG)
+                .await?
+            {
+                stored.take(&chunk)?;
+            }
+        }
+        Ok(stored)
+    }
+
+    /// True if a call of ingest that is under way may still store something of the customer.
+    async fn is_being_written(&self) -> Result<bool, StoreError> {
+        let now = self.now();
+        let markers = self.market.intake().markers().await?;
+        Ok(markers.iter().any(|marker| {
+            !marker.closed && !marker.may_go(now) && marker.customers.contains(&self.of.customer)
+        }))
+    }
+
+    /// Ends the move. False if the roots changed.
+    async fn end_move(&self, [own, other]: [Item; 2]) -> Result<bool, StoreError> {
+        let (market, store, now) = (self.market, &self.market.store, self.now());
+        let key = keys::root(&market.id, &self.of.pseudonym);
+        let root = NewItem::copied(&key, &own)
+            .without(MOVING)
+            .number(VERSION, version(&other) + 1);
+        let pseudonym = [self.of.pseudonym.clone()];
+        let fold = Work::Fold { next: 0 };
+        let fold = Job::new(fold, self.job.run_id.clone(), 0, 0, self.job.at);
+        let moved = vec![(":t", AttributeValue::Bool(true))];
+        let record = keys::erasure(&market.id, self.erasure);
+        let mut writes = vec![
+            store.delete_write(
+                &keys::root(&market.id, &self.of.customer),
+                Some(Condition::version(version(&own))),
+            ),
+            store.put_write(root, Some(Condition::version(version(&other)))),
+            store.update_write(
+                &record,
+                &format!("SET {} = :t", attributes::MOVED),
+                moved,
+                Some(Condition::without(attributes::MOVED)),
+            ),
+            market.jobs().put_job(&fold),
+            market.jobs().list_write(&fold, &pseudonym, now),
+        ];
+        writes.extend(market.settings().raise_rules());
+        Ok(matches!(store.transact(writes).await?, Transacted::Done))
+    }
+}

@@ -1,0 +1,250 @@
+//! The pieces of a customer's partition: events, orders, chunks of the contribution, and the orders of others that name the
+//! customer. Purchase rows move with their orders.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use revtrail_core::attribution::event::Event;
+use revtrail_core::figures::fold::OrderLine;
+use revtrail_core::value::id::OrderId;
+use revtrail_core::value::time::Day;
+
+use super::{Erasing, Swept};
+use crate::ledger::facts::{Pointer, read_order};
+use crate::ledger::purchases::PurchaseRow;
+use crate::table::attributes::DATA;
+use crate::table::client::{Range, Reading};
+use crate::table::condition::Condition;
+use crate::table::fault::StoreError;
+use crate::table::item::{Item, NewItem, data, expired, item_bytes, key_of, sk, text, unreadable};
+use crate::table::keys::{self, CustomerItem, Key};
+use crate::table::write::{TRANSACTION_BYTES_MAX, Write};
+
+/// The most pieces that are moved in one transaction: each is at most four of its 100 items, and two more hold it to the erasure.
+const PIECES_AT_ONCE: usize = 24;
+
+/// The lines of a contribution, by order.
+type Lines<'l> = BTreeMap<&'l OrderId, (Day, &'l OrderLine)>;
+
+impl Erasing<'_> {
+    /// Moves what lies in the customer's partition, and the purchase rows.
+    pub(super) async fn move_partition(&self) -> Result<Swept, StoreError> {
+        let pk = keys::customer(&self.market.id, &self.of.customer);
+        let stored = self.stored().await?;
+        let lines = stored
+            .lines()
+            .map(|(day, line)| (&line.order_id, (day, line)));
+        let lines: Lines<'_> = lines.collect();
+        let mut swept = Swept::Clean;
+        let mut after = None;
+        loop {
+            let store = &self.market.store;
+            let page = store.page(&pk, &Range::All, Reading::STRONG, after, None);
+            let (mut items, next) = page.await?;
+            items.retain(|item| keys::customer_item(sk(item)) != Some(CustomerItem::Root));
+            let is_mention = |item: &Item| {
+                matches!(
+                    keys::customer_item(sk(item)),
+                    Some(CustomerItem::Mention(_))
+                )
+            };
+            let (mentions, pieces): (Vec<Item>, Vec<Item>) =
+                items.into_iter().partition(is_mention);
+            for some in pieces.chunks(PIECES_AT_ONCE) {
+                swept = Swept::Moved;
+                self.move_messages(some).await?;
+                self.move_pieces(some, &lines).await?;
+                if self.is_over() {
+                    return Ok(Swept::OutOfTime);
+                }
+            }
+            for mention in &mentions {
+                swept = Swept::Moved;
+                self.forget_mention(mention).await?;
+            }
+            match next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        if swept == Swept::Clean && self.move_rows(&lines).await? {
+            swept = Swept::Moved;
+        }
+        Ok(swept)
+    }
+
+    /// Moves some pieces, in as many transactions as their size asks for.
+    async fn move_pieces(&self, items: &[Item], lines: &Lines<'_>) -> Result<(), StoreError> {
+        let around = self.around(items, lines).await?;
+        let (mut writes, mut facts, mut bytes) = (Vec::new(), 0, 0);
+        for item in items {
+            let size = 2 * item_bytes(item);
+            if bytes + size > TRANSACTION_BYTES_MAX && !writes.is_empty() {
+                self.transact(std::mem::take(&mut writes), facts).await?;
+                (facts, bytes) = (0, 0);
+            }
+            bytes += size;
+            let is_chunk = matches!(keys::customer_item(sk(item)), Some(CustomerItem::Chunk(_)));
+            facts += usize::from(!is_chunk);
+            writes.extend(self.piece(item, &around, lines)?);
+        }
+        self.transact(writes, facts).await
+    }
+
+    /// What orders refer to: their purchase rows, and copies that the pseudonym has already.
+    async fn around(
+        &self,
+        items: &[Item],
+        lines: &Lines<'_>,
+    ) -> Result<HashMap<Key, Item>, StoreError> {
+        let mut wanted = BTreeSet::new();
+        for order in items.iter().filter_map(order_of) {
+            wanted.insert(keys::order(&self.market.id, &self.of.pseudonym, &order));
+            wanted.extend(lines.get(&order).map(|line| self.row_key(*line)));
+        }
+        self.market.store.get_map(&Vec::from_iter(wanted)).await
+    }
+
+    fn row_key(&self, (day, line): (Day, &OrderLine)) -> Key {
+        self.market.purchases().row_key(day, line)
+    }
+
+    /// The writes that move a piece. What is over is deleted.
+    fn piece(
+        &self,
+        item: &Item,
+        around: &HashMap<Key, Item>,
+        lines: &Lines<'_>,
+    ) -> Result<Vec<Write>, StoreError> {
+        let (market, store, pseudonym) = (self.market, &self.market.store, &self.of.pseudonym);
+        let moved = match keys::customer_item(sk(item)) {
+            Some(CustomerItem::Chunk(name)) => {
+                let key = keys::chunk(&market.id, pseudonym, name);
+                Some(NewItem::copied(&key, item))
+            }
+            _ if expired(item, self.now()) => {
+                return Ok(vec![self.delete(item, Condition::present())]);
+            }
+            Some(CustomerItem::Event(_)) => Some(market.facts().event_for(item, pseudonym)?),
+            _ => None,
+        };
+        if let Some(moved) = moved {
+            let moved = store.put_write(moved, None);
+            return Ok(vec![moved, self.delete(item, Condition::present())]);
+        }
+        let Some(id) = order_of(item) else {
+            return Err(unreadable(item, "it is no piece of a customer"));
+        };
+        let order = read_order(item)?.without_person(pseudonym);
+        let unchanged = item.get(DATA).cloned().map(|d| Condition::equals(DATA, d));
+        let key = keys::order(&market.id, pseudonym, &id);
+        let standing = order.standing();
+        let mut writes = vec![self.delete(item, unchanged.unwrap_or_default())];
+        // A call that read the old pointer stored a copy of an order that was moved already.
+        if around
+            .get(&key)
+            .is_none_or(|other| *text(other, DATA) < *standing)
+        {
+            let moved = market.facts().order_item(&order);
+            let newer = Condition::absent_or_less(DATA, &standing);
+            writes.push(store.put_write(moved, Some(newer)));
+        }
+        let pointer = Pointer::of_erased(&order);
+        writes.push(store.put_write(market.facts().pointer_item(&order, &pointer), None));
+        let line = lines
+            .get(&id)
+            .filter(|line| self.is_own_row(around.get(&self.row_key(**line))));
+        writes.extend(line.map(|(day, line)| market.purchases().put_row(*day, pseudonym, line)));
+        Ok(writes)
+    }
+
+    fn is_own_row(&self, row: Option<&Item>) -> bool {
+        let row = row.map(data::<PurchaseRow>);
+        row.is_some_and(|row| row.is_ok_and(|row| row.customer_id == self.of.customer))
+    }
+
+    pub(super) fn delete(&self, item: &Item, condition: Condition) -> Write {
+        self.market
+            .store
+            .delete_write(&key_of(item), Some(condition))
+    }
+
+    /// Moves the rows of orders whose facts are gone already. True if there were any.
+    async fn move_rows(&self, lines: &Lines<'_>) -> Result<bool, StoreError> {
+        let mut found = false;
+        let lines: Vec<(Day, &OrderLine)> = lines.values().copied().collect();
+        for some in lines.chunks(PIECES_AT_ONCE) {
+            let keys: Vec<Key> = some.iter().map(|line| self.row_key(*line)).collect();
+            let rows = self.market.store.get_map(&keys).await?;
+            let own = some
+                .iter()
+                .zip(&keys)
+                .filter(|(_, key)| self.is_own_row(rows.get(key)));
+            let own = own.map(|((day, line), _)| {
+                self.market
+                    .purchases()
+                    .put_row(*day, &self.of.pseudonym, line)
+            });
+            let own: Vec<Write> = own.collect();
+            if !own.is_empty() {
+                found = true;
+                self.transact(own, 0).await?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Moves the messages with a code that events tell of. Their names follow from the customer's id.
+    async fn move_messages(&self, items: &[Item]) -> Result<(), StoreError> {
+        let is_event =
+            |item: &&Item| matches!(keys::customer_item(sk(item)), Some(CustomerItem::Event(_)));
+        let events = items.iter().filter(is_event);
+        let events = events.map(|item| self.market.facts().event_at(item, &self.of.customer));
+        let events: Vec<Event> = events.collect::<Result<_, _>>()?;
+        if events.is_empty() || !self.market.meta().await?.coded {
+            return Ok(());
+        }
+        let distributions = self.market.distributions();
+        for message in distributions.moves(&events, &self.of.pseudonym).await? {
+            self.transact(message, 0).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the customer's id out of another customer's order, of which some copy was sent with it.
+    async fn forget_mention(&self, mention: &Item) -> Result<(), StoreError> {
+        let store = &self.market.store;
+        let mut writes = vec![self.delete(mention, Condition::present())];
+        let order = match keys::customer_item(sk(mention)) {
+            Some(CustomerItem::Mention(id)) => OrderId::new(id).ok(),
+            _ => None,
+        };
+        if let Some(id) = order
+            && let Some(pointer) = store
+                .get(&keys::order_pointer(&self.market.id, &id), true)
+                .await?
+        {
+            let owner = data::<Pointer>(&pointer)?.customer_id;
+            let key = keys::order(&self.market.id, &owner, &id);
+            let item = store.get(&key, true).await?;
+            if let Some(item) = item {
+                let order = read_order(&item)?;
+                if order.sent_with.as_ref() == Some(&self.of.customer) {
+                    // What the copy says of a person it says of the one whom it names.
+                    let order = order.without_person(&owner);
+                    let unchanged = item.get(DATA).cloned().map(|d| Condition::equals(DATA, d));
+                    let moved = self.market.facts().order_item(&order);
+                    writes.push(store.put_write(moved, unchanged));
+                }
+            }
+        }
+        self.transact(writes, 0).await
+    }
+}
+
+/// The order of a piece that is one.
+fn order_of(item: &Item) -> Option<OrderId> {
+    match keys::customer_item(sk(item))? {
+        CustomerItem::Order(id) => OrderId::new(id).ok(),
+        _ => None,
+    }
+}
