@@ -120,6 +120,9 @@ pub async fn fill(service: &Service) {
     let segment =
         json!({"name": "buyers", "campaign_id": "E", "from": "2026-11-01", "to": "2026-12-01"});
     ok(Method::POST, "segments", segment).await;
+    // The orders that would move name their customers.
+    let tried = json!({"settings": {"link": false}, "from": "2026-11-01", "to": "2026-11-20"});
+    ok(Method::POST, "what-if", tried).await;
     // What no run has seen yet.
     service
         .feed(

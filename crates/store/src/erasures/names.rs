@@ -14,7 +14,7 @@ use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::contention::backoff;
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, NewItem, data, key_of, sk, text};
+use crate::table::item::{Item, NewItem, data, key_of, sk, text, version};
 use crate::table::keys;
 use crate::table::write::{Transacted, Write};
 
@@ -183,8 +183,39 @@ impl Erasing<'_> {
         })
     }
 
-    /// Takes the customer out of all segments.
+    /// Deletes the what-ifs: their results name customers, and are kept for a day only. A worker of one finds that it is gone.
+    async fn what_ifs(&self) -> Result<(), StoreError> {
+        let store = &self.market.store;
+        let all = keys::look_aheads(&self.market.id, keys::LookAheads::WhatIfs);
+        for attempt in 0..LOOKS_MAX {
+            let mut left = false;
+            for root in store.query(&all, &Range::All, Reading::STRONG).await? {
+                let chunks = keys::look_ahead_chunks(&self.market.id, sk(&root));
+                let chunks = store.query(&chunks, &Range::All, Reading::STRONG).await?;
+                let unchanged = Some(Condition::version(version(&root)));
+                let mut gone = vec![store.delete_write(&key_of(&root), unchanged)];
+                gone.extend(
+                    chunks
+                        .iter()
+                        .map(|chunk| store.delete_write(&key_of(chunk), None)),
+                );
+                left |= !matches!(store.transact(gone).await?, Transacted::Done);
+            }
+            if !left {
+                return Ok(());
+            }
+            backoff(attempt).await;
+        }
+        Err(StoreError::Contended {
+            op: "erasing the what-ifs",
+        })
+    }
+
+    /// Takes the customer out of what-ifs and of all segments.
     pub(super) async fn segments(&self, mut after: Option<String>) -> Result<StepEnd, StoreError> {
+        if after.is_none() {
+            self.what_ifs().await?;
+        }
         let pk = keys::segment_customers(&self.market.id);
         loop {
             let store = &self.market.store;

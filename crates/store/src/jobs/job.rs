@@ -177,7 +177,7 @@ pub enum EraseStep {
         #[serde(rename = "f", default)]
         found: bool,
     },
-    /// Takes the name out of segments.
+    /// Deletes the what-ifs, and takes the name out of segments.
     #[serde(rename = "s")]
     Segments {
         /// The last chunk that was looked at.
