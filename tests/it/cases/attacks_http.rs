@@ -153,6 +153,10 @@ async fn full(id: &'static str) -> Shop {
             json!({"name": name, "campaign_id": "E", "from": "2026-11-01", "to": "2026-12-01"});
         let (status, told) = shop.call(Method::POST, "segments", buyers).await;
         assert_eq!((status, &told["customers"]), (201, &json!(2)), "{told}");
+        let replay =
+            json!({"version": 1, "from": "2026-11-01", "to": "2026-11-20", "dry_run": true});
+        let (status, told) = shop.call(Method::POST, "replays", replay).await;
+        assert_eq!(status, 202, "{told}");
     }
     if id == "m" {
         for name in ["a.csv", "b.csv"] {
