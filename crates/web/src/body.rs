@@ -1,12 +1,17 @@
 //! Bodies of calls: the one reader of JSON and text. Crate `core` decides what a record must contain.
 
+use std::io::Read;
+
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, Entry};
 use revtrail_core::record::{Code, Problems, Record, RecordProblem, shown};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::call::Call;
+use crate::dispatch::BODY_BYTES_MAX;
 use crate::problem::Problem;
 
 /// The most records of one call.
@@ -17,23 +22,53 @@ enum Media {
     Lines,
 }
 
-/// The media type of a body, without its parameters, in lower case; empty where none is given.
-fn media_type(headers: &HeaderMap) -> Result<String, Problem> {
-    if let Some(coding) = headers.get(CONTENT_ENCODING)
-        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
-        return Err(Problem::media_type("bodies are taken uncompressed only"));
+/// A body as it was before its sender compressed it. The headers then say nothing of a compression any more.
+///
+/// # Errors
+/// 415 for a coding other than gzip; 413 for a body that unpacks to more than may be sent plain, of which no more is unpacked; 400 for
+/// one that is no whole gzip.
+pub(crate) fn unpacked(body: Bytes, headers: &mut HeaderMap) -> Result<Bytes, Problem> {
+    let coding = match headers.entry(CONTENT_ENCODING) {
+        Entry::Vacant(_) => return Ok(body),
+        Entry::Occupied(coding) => coding.remove_entry_mult().1.collect::<Vec<_>>(),
+    };
+    let is = |name: &str| {
+        coding.len() == 1 && coding[0].as_bytes().eq_ignore_ascii_case(name.as_bytes())
+    };
+    if is("identity") {
+        return Ok(body);
     }
+    if !is("gzip") {
+        return Err(Problem::media_type(
+            "a body is plain, or its Content-Encoding is gzip",
+        ));
+    }
+    let mut plain = Vec::new();
+    let most = BODY_BYTES_MAX as u64 + 1;
+    MultiGzDecoder::new(&body[..])
+        .take(most)
+        .read_to_end(&mut plain)
+        .map_err(|error| Problem::unreadable(format!("the body is no gzip: {error}")))?;
+    if plain.len() > BODY_BYTES_MAX {
+        return Err(Problem::too_large(
+            "a body has at most 4 MiB when it is unpacked",
+        ));
+    }
+    Ok(plain.into())
+}
+
+/// The media type of a body, without its parameters, in lower case; empty where none is given.
+fn media_type(headers: &HeaderMap) -> String {
     let Some(value) = headers.get(CONTENT_TYPE) else {
-        return Ok(String::new());
+        return String::new();
     };
     let value = String::from_utf8_lossy(value.as_bytes());
     let name = value.split(';').next().unwrap_or_default();
-    Ok(name.trim().to_ascii_lowercase())
+    name.trim().to_ascii_lowercase()
 }
 
 fn media(headers: &HeaderMap) -> Result<Media, Problem> {
-    match media_type(headers)?.as_str() {
+    match media_type(headers).as_str() {
         "" | "application/json" => Ok(Media::Json),
         "application/x-ndjson" => Ok(Media::Lines),
         _ => Err(Problem::media_type(
@@ -106,10 +141,7 @@ fn one_object(text: &str) -> Result<&str, Problem> {
 
 impl Call {
     /// The media type of the body, without parameters, in lower case; empty where none is given.
-    ///
-    /// # Errors
-    /// 415 for a compressed body.
-    pub fn media_type(&self) -> Result<String, Problem> {
+    pub fn media_type(&self) -> String {
         media_type(&self.headers)
     }
 
@@ -195,7 +227,7 @@ impl Call {
     /// # Errors
     /// 415 for a media type that no route takes, 400 for a body that cannot be read.
     pub(crate) fn readable(&self) -> Result<(), Problem> {
-        match (self.media_type()?.as_str(), self.body.is_empty()) {
+        match (self.media_type().as_str(), self.body.is_empty()) {
             (_, true) => Ok(()),
             ("text/csv", _) => self.text().map(drop),
             ("application/x-ndjson", _) => lines(&self.body).map(drop),

@@ -166,7 +166,7 @@ impl Call {
         Ok(Some(Once {
             marketplace: self.marketplace()?.clone(),
             name: hash(&parts),
-            body: hash(&[self.media_type()?.as_bytes(), &self.plain_body()]),
+            body: hash(&[self.media_type().as_bytes(), &self.plain_body()]),
         }))
     }
 

@@ -23,6 +23,7 @@ use crate::access::{Access, enter, identify};
 use crate::access_log::{self, Seen};
 use crate::api::Route;
 use crate::app::App;
+use crate::body::unpacked;
 use crate::call::{Call, MARKETPLACE};
 use crate::csv;
 use crate::encoding::segment_text;
@@ -144,13 +145,13 @@ async fn serve(
         (Some(id), Some(_)) => Some(app.shares().take(id, route.work()).await?),
         _ => None,
     };
+    let mut headers = parts.headers;
     let body = if [Method::GET, Method::HEAD].contains(&parts.method) {
         Bytes::new()
     } else {
-        read(body, &parts.headers).await?
+        unpacked(read(body, &headers).await?, &mut headers)?
     };
     let path = parts.uri.path().to_owned();
-    let headers = parts.headers;
     let call = Call {
         app: app.clone(),
         now,

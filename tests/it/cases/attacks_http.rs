@@ -2,7 +2,10 @@
 //! ask for endless answers, and filters that find nothing.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::Method;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Retention;
@@ -11,7 +14,7 @@ use revtrail_web::api::Route;
 use serde_json::{Value, json};
 
 use crate::support::fault_client::FaultClient;
-use crate::support::fixtures::{NOW, Shop, at, segment};
+use crate::support::fixtures::{NOW, Shop, at, order, segment};
 use crate::support::promotion_lists::upload;
 use crate::support::service::{ADMIN, Service};
 
@@ -651,4 +654,47 @@ async fn orders_that_wait_are_decided_when_they_are_shown() {
     let before = shop.get("orders?limit=1000").await;
     shop.run().await;
     assert_eq!(shop.get("orders?limit=1000").await, before);
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(plain).unwrap();
+    packed.finish().unwrap()
+}
+
+/// A body may come packed. What unpacks to more than may come plain is refused, and no more of it is unpacked than that.
+#[tokio::test]
+async fn a_body_may_be_gzipped_and_no_bomb_is_unpacked() {
+    let shop = Shop::open(json!({})).await;
+    let order = order("o c COMPLETE 10.00 USD 16T11:00");
+    let good = gzip(order.to_string().as_bytes());
+    let bomb = gzip(&vec![b' '; 64 << 20]);
+    assert!(bomb.len() < 1 << 20);
+    let mut cut = good.clone();
+    cut.truncate(good.len() - 4);
+    for (coding, body, status) in [
+        ("gzip", &good, 202),
+        ("GZIP", &good, 202),
+        ("identity", &order.to_string().into_bytes(), 202),
+        ("gzip", &bomb, 413),
+        ("gzip", &cut, 400),
+        ("gzip", &order.to_string().into_bytes(), 400),
+        ("gzip", &Vec::new(), 400),
+        ("br", &good, 415),
+        ("gzip, gzip", &gzip(&good), 415),
+        ("", &good, 415),
+    ] {
+        let key = format!("Bearer {ADMIN}");
+        let headers = [
+            ("authorization", key.as_str()),
+            ("content-encoding", coding),
+        ];
+        let path = shop.path("orders");
+        let told = shop
+            .service
+            .send(Method::POST, &path, &headers, body.clone());
+        assert_eq!(told.await.0, status, "{coding:?}");
+    }
+    let (_, one) = shop.call(Method::GET, "orders/o", Value::Null).await;
+    assert_eq!(one["total"], "10.00", "{one}");
 }
