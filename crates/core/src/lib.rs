@@ -7,6 +7,7 @@
 pub mod value {
     pub mod id;
     pub mod money;
+    pub mod text;
     pub mod time;
 }
 

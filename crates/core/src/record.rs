@@ -13,8 +13,9 @@ use crate::value::id::ID_BYTES_MAX;
 use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
 
+pub use crate::value::text::{quoted, shown};
 pub use acceptance::{AHEAD_MS_MAX, AcceptanceWindow};
-pub use problem::{Code, Problems, RecordProblem, no_controls, quoted, shown};
+pub use problem::{Code, Problems, RecordProblem, no_controls};
 
 /// The longest text that only people read, in bytes. An order of 200 items with four such texts each fits into the 400 KB of a
 /// stored item.

@@ -5,7 +5,7 @@ use revtrail_core::figures::preview::{Change, Earned, Totals};
 use revtrail_core::record::{Code, Problems, RecordProblem as Bad};
 use revtrail_store::jobs::look_aheads::{LookAhead, Purpose};
 use revtrail_store::market::once::CallRecord;
-use revtrail_store::table::keys::LookAheads;
+use revtrail_store::table::keys::LookAheadKind;
 use revtrail_web::answer::{json, located};
 use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::list::PageRequest;
@@ -74,7 +74,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     query.done()?;
     let market = call.market()?;
     let looks = market.look_aheads();
-    let replays = |after, limit| looks.list(LookAheads::Replays, after, limit, call.now);
+    let replays = |after, limit| looks.list(LookAheadKind::Replays, after, limit, call.now);
     let page = asked
         .gather_by_id(replays, |ahead| Some(shown(&ahead)))
         .await?;

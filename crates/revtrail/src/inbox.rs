@@ -19,7 +19,7 @@ use revtrail_store::{Store, StoreError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::inbox::find::Found;
+use crate::inbox::find::FoundFile;
 
 /// How often the inbox is checked for files.
 const LOOK: Duration = Duration::from_secs(1);
@@ -57,23 +57,23 @@ pub(crate) async fn watch(mut inbox: Inbox) {
 /// The inbox in a folder. Each marketplace has a worker of its own, which takes its files in one after the other.
 #[derive(Debug)]
 pub struct Inbox {
-    shared: Arc<Shared>,
+    shared: Arc<InboxShared>,
     workers: HashMap<MarketplaceId, JoinHandle<()>>,
 }
 
 /// What the workers share.
 #[derive(Debug)]
-struct Shared {
+struct InboxShared {
     batches: BatchWorker,
     folder: Folder,
     clock: Clock,
     /// The places of those marketplaces that have a file open.
     open: Semaphore,
-    seen: Mutex<Seen>,
+    seen: Mutex<SeenFile>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct SeenFile {
     /// The ETags of files whose batches have ended, by the keys of the files.
     ended: HashMap<String, String>,
     /// What was last logged about a file or a folder, so that the log does not say the same at every look.
@@ -111,7 +111,7 @@ impl Inbox {
             limits,
             ..BatchWorker::new(store, retention, Files::Folder(folder.clone()))
         };
-        let shared = Shared {
+        let shared = InboxShared {
             batches,
             folder,
             clock,
@@ -158,8 +158,8 @@ impl Drop for Inbox {
     }
 }
 
-impl Shared {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+impl InboxShared {
+    fn seen(&self) -> MutexGuard<'_, SeenFile> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -246,7 +246,7 @@ impl Shared {
         }
     }
 
-    async fn take(&self, found: &Found) -> Result<(), BatchError> {
+    async fn take(&self, found: &FoundFile) -> Result<(), BatchError> {
         let file = &found.file;
         let etag = match self.etag(found).await {
             Ok(Some(etag)) => etag,
@@ -273,7 +273,7 @@ impl Shared {
 
     /// The ETag of what was found; `None` if it is left to a later look. Large files are hashed in turns with those of other
     /// marketplaces.
-    async fn etag(&self, found: &Found) -> Result<Option<String>, FilesError> {
+    async fn etag(&self, found: &FoundFile) -> Result<Option<String>, FilesError> {
         if let Some(etag) = &found.etag {
             return Ok(Some(etag.clone()));
         }

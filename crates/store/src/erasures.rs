@@ -79,19 +79,19 @@ pub struct Erasure {
 
 /// Who is erased, and who they become.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Subject {
+struct ErasedCustomer {
     customer: CustomerId,
     pseudonym: CustomerId,
 }
 
 /// The record of an erasure.
 #[derive(Serialize, Deserialize)]
-struct Record {
+struct ErasureRecord {
     at: Instant,
     by: String,
     /// Present until the erasure is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    of: Option<Subject>,
+    of: Option<ErasedCustomer>,
 }
 
 /// How work on an erasure ended.
@@ -157,10 +157,10 @@ impl<'m> Erasures<'m> {
             op: "naming a pseudonym",
             source: why.into(),
         })?;
-        let record = Record {
+        let record = ErasureRecord {
             at: now,
             by: by.to_owned(),
-            of: Some(Subject {
+            of: Some(ErasedCustomer {
                 customer: customer.clone(),
                 pseudonym,
             }),
@@ -197,7 +197,7 @@ impl<'m> Erasures<'m> {
         let Some(item) = item.filter(|item| !expired(item, now)) else {
             return Ok(None);
         };
-        let record: Record = data(&item)?;
+        let record: ErasureRecord = data(&item)?;
         let files = self.market.batches().with_outdated_results().await?;
         Ok(Some(Erasure {
             erasure_id: id.to_owned(),
@@ -212,10 +212,10 @@ impl<'m> Erasures<'m> {
     }
 
     /// The record of an erasure that is not done.
-    async fn open(self, id: &str) -> Result<Option<(Record, Subject)>, StoreError> {
+    async fn open(self, id: &str) -> Result<Option<(ErasureRecord, ErasedCustomer)>, StoreError> {
         let key = keys::erasure(&self.market.id, id);
         let item = self.market.store.get(&key, true).await?;
-        let record: Option<Record> = item.as_ref().map(data).transpose()?;
+        let record: Option<ErasureRecord> = item.as_ref().map(data).transpose()?;
         Ok(record.and_then(|record| {
             let of = record.of.clone()?;
             Some((record, of))
@@ -265,8 +265,8 @@ impl<'m> Erasures<'m> {
     }
 
     /// Takes the names out of the record.
-    async fn close(self, erasure: &str, record: Record) -> Result<(), StoreError> {
-        let record = serde_json::to_string(&Record { of: None, ..record })?;
+    async fn close(self, erasure: &str, record: ErasureRecord) -> Result<(), StoreError> {
+        let record = serde_json::to_string(&ErasureRecord { of: None, ..record })?;
         let key = keys::erasure(&self.market.id, erasure);
         let values = vec![(":d", AttributeValue::S(record))];
         let (set, there) = (format!("SET {DATA} = :d"), Some(Condition::present()));
@@ -279,7 +279,7 @@ impl<'m> Erasures<'m> {
 struct Erasing<'e> {
     market: &'e Market,
     erasure: &'e str,
-    of: Subject,
+    of: ErasedCustomer,
     job: &'e Job,
     clock: &'e (dyn Fn() -> Instant + Sync),
     stop_at: Instant,
@@ -287,7 +287,7 @@ struct Erasing<'e> {
 
 /// What a look for pieces to be moved found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Swept {
+enum PiecesLeft {
     /// Nothing was left.
     Clean,
     /// Something was moved, or met others: it must be looked at again.

@@ -29,7 +29,7 @@ const CUSTOMERS: &str = "/customers/{id}";
 const HASH_DIGITS: usize = 16;
 
 /// A call by a key that is good, as far as it was looked at.
-pub(crate) struct Seen {
+pub(crate) struct CallSeen {
     pub(crate) caller: Caller,
     pub(crate) method: Method,
     pub(crate) route: &'static str,
@@ -41,7 +41,7 @@ pub(crate) struct Seen {
     pub(crate) entered: Option<MarketplaceId>,
 }
 
-impl Seen {
+impl CallSeen {
     /// What to enter into which marketplace's log; `None` if the call does not belong there. A key that is not good for a
     /// marketplace leaves no trace there: whoever rules the key should know.
     pub(crate) fn logged(

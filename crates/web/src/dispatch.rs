@@ -20,7 +20,7 @@ use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
 
 use crate::access::{Access, enter, identify};
-use crate::access_log::{self, Seen};
+use crate::access_log::{self, CallSeen};
 use crate::api::Route;
 use crate::app::App;
 use crate::body::unpacked;
@@ -99,7 +99,7 @@ async fn serve(
     routes: &[Route],
     request: Request,
     now: Instant,
-    seen: &mut Option<Seen>,
+    seen: &mut Option<CallSeen>,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let found = find(routes, &parts.method);
@@ -116,7 +116,7 @@ async fn serve(
     let mut caller = None;
     if route.access != Access::Open {
         let known = identify(app, route, &parts.headers, &query, now).await?;
-        let seen = seen.insert(Seen {
+        let seen = seen.insert(CallSeen {
             caller: known.clone(),
             method: parts.method.clone(),
             route: route.path,

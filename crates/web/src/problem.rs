@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use revtrail_core::record::Problems;
-use revtrail_core::record::problem::shortened;
+use revtrail_core::value::text::shortened;
 use revtrail_store::StoreError;
 use revtrail_store::market::access::Role;
 use serde::Serialize;

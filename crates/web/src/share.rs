@@ -58,7 +58,7 @@ impl Default for Share {
 
 /// A part of a share. It is given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct ShareTaken {
     _worker: OwnedSemaphorePermit,
     _place: OwnedSemaphorePermit,
 }
@@ -92,7 +92,7 @@ impl Shares {
         &self,
         marketplace: &MarketplaceId,
         work: Work,
-    ) -> Result<Taken, Problem> {
+    ) -> Result<ShareTaken, Problem> {
         let share = self.of(marketplace);
         let lane = match work {
             Work::Heavy => &share.heavy,
@@ -102,7 +102,7 @@ impl Shares {
         let place = lane.places.clone().try_acquire_owned();
         let place = place.map_err(|_| Problem::too_many_calls())?;
         let worker = lane.workers.clone().acquire_owned().await;
-        Ok(Taken {
+        Ok(ShareTaken {
             _worker: worker.map_err(|closed| Problem::internal(&closed))?,
             _place: place,
         })
@@ -122,7 +122,7 @@ mod tests {
             .map(|_| Box::pin(shares.take(&id, work)))
             .collect();
         let now: Vec<_> = waiting.iter_mut().map(|call| call.now_or_never()).collect();
-        let count = |is: fn(&Option<Result<Taken, Problem>>) -> bool| {
+        let count = |is: fn(&Option<Result<ShareTaken, Problem>>) -> bool| {
             now.iter().filter(|call| is(call)).count()
         };
         let working = count(|call| matches!(call, Some(Ok(_))));

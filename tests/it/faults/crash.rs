@@ -13,7 +13,7 @@ use revtrail_store::jobs::look_aheads::Purpose;
 use revtrail_store::market::Market;
 use revtrail_store::market::access::{Marketplace, Role};
 use revtrail_store::table::embedded::Embedded;
-use revtrail_store::table::keys::LookAheads;
+use revtrail_store::table::keys::LookAheadKind;
 
 use crate::support::fault_client::{self, Fault, FaultClient};
 use crate::support::fixtures::NOW;
@@ -226,7 +226,7 @@ async fn play(
 /// What looks ahead found, each once: a call that is made again asks again. What a replay found before it is another's after it.
 async fn looked_ahead(market: &Market, now: Instant) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for kind in [LookAheads::WhatIfs, LookAheads::Replays] {
+    for kind in [LookAheadKind::WhatIfs, LookAheadKind::Replays] {
         let listed = market.look_aheads().list(kind, None, 100, now);
         let (all, next) = listed.await.unwrap();
         assert!(next.is_none());

@@ -7,6 +7,8 @@ use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
 
+use crate::value::text::{quoted, shortened};
+
 /// What is wrong with a record or a field. These are the codes of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -58,36 +60,11 @@ pub struct RecordProblem {
 
 /// The most problems of one thing that are listed. Nobody reads more, and the rest are counted.
 pub const LISTED_MAX: usize = 100;
-/// The most bytes of a name or a value that a problem repeats.
-const SHOWN_BYTES_MAX: usize = 100;
 /// The most bytes of the name of a field: a path of two names of things, with a list's index.
 const FIELD_BYTES_MAX: usize = 200;
 /// The most bytes of a sentence. A call of 1,000 bad records has 1,000 of them, which are 800 KB at most, since JSON escapes a
 /// printed text to at most twice its length.
 const DETAIL_BYTES_MAX: usize = 400;
-
-/// Cuts a text to a number of bytes, between two characters. A text that was cut ends with an ellipsis.
-pub fn shortened(mut text: String, bytes_max: usize) -> String {
-    if text.len() > bytes_max {
-        text.truncate(text.floor_char_boundary(bytes_max - '…'.len_utf8()));
-        text.push('…');
-    }
-    text
-}
-
-/// The beginning of a text that somebody else made up, as a sentence can show it: short, and without control characters.
-pub fn shown(text: &str) -> String {
-    let start = &text[..text.floor_char_boundary(SHOWN_BYTES_MAX + 4)];
-    let clean = start.replace(char::is_control, "\u{fffd}");
-    shortened(clean, SHOWN_BYTES_MAX)
-}
-
-/// The same in quotes, where characters that a reader could not see are escaped.
-pub fn quoted(text: &str) -> String {
-    let start = &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)];
-    let more = if start.len() < text.len() { "…" } else { "" };
-    format!("{start:?}{more}")
-}
 
 /// Checks the name of a thing. Lists and files show names in one line, so they hold no control characters, as ids do.
 ///
@@ -209,6 +186,7 @@ impl IntoIterator for Problems {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::text::shown;
 
     #[test]
     fn a_problem_is_short_whatever_was_sent() {

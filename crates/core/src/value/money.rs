@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{} is no amount: digits without leading zeros, optionally a point and 1 to 6 digits, below 10^15",
-    crate::record::quoted(.0)
+    crate::value::text::quoted(.0)
 )]
 pub struct BadMoney(pub String);
 

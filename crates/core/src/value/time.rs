@@ -27,7 +27,7 @@ pub struct Instant(i64);
 
 /// The error for a text that is not an RFC 3339 time with an offset.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} is no RFC 3339 time with an offset: write it like 2026-11-20T10:15:00Z", crate::record::quoted(.0))]
+#[error("{} is no RFC 3339 time with an offset: write it like 2026-11-20T10:15:00Z", crate::value::text::quoted(.0))]
 pub struct BadTime(pub String);
 
 /// 0000-01-01T00:00:00.000Z, in milliseconds since the epoch.

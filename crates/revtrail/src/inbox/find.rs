@@ -9,7 +9,7 @@ use redemption_batch::file::{File, INBOX, REDEMPTIONS};
 use redemption_batch::too_large;
 use revtrail_core::value::id::MarketplaceId;
 
-use crate::inbox::Shared;
+use crate::inbox::InboxShared;
 
 /// What replaces the ETag of that which has no content of its own.
 const NO_CONTENT: &str = "none";
@@ -19,7 +19,7 @@ const DEPTH_MAX: usize = 16;
 const FILES_MAX: usize = 100_000;
 
 /// Something that lies in the folder of a marketplace.
-pub(super) struct Found {
+pub(super) struct FoundFile {
     pub(super) file: File,
     /// What stands for the ETag where the content is not read; then the file has a reason why.
     pub(super) etag: Option<String>,
@@ -32,7 +32,7 @@ struct Entry {
     kind: Kind,
 }
 
-impl Shared {
+impl InboxShared {
     /// Logs what lies beside the folders of the marketplaces that exist. The call blocks.
     pub(super) fn look_around(&self, known: &BTreeSet<MarketplaceId>) {
         for Entry { key, name, kind } in self.list(INBOX) {
@@ -51,7 +51,7 @@ impl Shared {
     }
 
     /// What lies in the folder of a marketplace. The folder is made if it is missing. The call blocks.
-    pub(super) fn find(&self, id: &MarketplaceId) -> Vec<Found> {
+    pub(super) fn find(&self, id: &MarketplaceId) -> Vec<FoundFile> {
         let (folder, mut found) = (format!("{INBOX}/{id}"), Vec::new());
         let key = format!("{folder}/{REDEMPTIONS}");
         match beneath::folder(self.folder.root(), &key, true) {
@@ -76,7 +76,7 @@ impl Shared {
     }
 
     /// Collects what lies in a folder and below it.
-    fn collect(&self, folder: &str, depth: usize, found: &mut Vec<Found>) {
+    fn collect(&self, folder: &str, depth: usize, found: &mut Vec<FoundFile>) {
         for Entry { key, kind, .. } in self.list(folder) {
             let before = found.len();
             if before > FILES_MAX {
@@ -94,7 +94,7 @@ impl Shared {
                     }
                 }
                 Kind::File { bytes } => found.extend(self.sized(&key, bytes)),
-                Kind::Shared => {
+                Kind::InboxShared => {
                     let why = "it has another name too (a hard link), so it may be another's file: copy it here instead";
                     found.extend(refused(&key, why.to_owned()));
                 }
@@ -107,18 +107,18 @@ impl Shared {
     }
 
     /// A file of this many bytes. One that is larger than what it may hold unpacked is refused before it is read.
-    fn sized(&self, key: &str, bytes: u64) -> Option<Found> {
+    fn sized(&self, key: &str, bytes: u64) -> Option<FoundFile> {
         let limits = self.batches.limits;
         if bytes > limits.unpacked_bytes {
             let found = refused(key, too_large(limits))?;
             let etag = Some(format!("{bytes} bytes"));
-            return Some(Found { etag, ..found });
+            return Some(FoundFile { etag, ..found });
         }
         let file = File::at(key)?;
         // Nothing is made of the name of what is not UTF-8, so its content cannot be reached by it.
         let is_reachable = !key.contains(char::REPLACEMENT_CHARACTER);
         let etag = (!is_reachable).then(|| NO_CONTENT.to_owned());
-        Some(Found { file, etag })
+        Some(FoundFile { file, etag })
     }
 
     /// The entries of a folder, sorted, without those that are not complete yet, whose names begin with a dot.
@@ -145,11 +145,11 @@ impl Shared {
 }
 
 /// What is refused for a reason, unless its name is a reason already. `None` where it is not complete yet.
-fn refused(key: &str, why: String) -> Option<Found> {
+fn refused(key: &str, why: String) -> Option<FoundFile> {
     let mut file = File::at(key)?;
     if file.kind.is_ok() || key.ends_with(REDEMPTIONS) {
         file.kind = Err(why);
     }
     let etag = Some(NO_CONTENT.to_owned());
-    Some(Found { file, etag })
+    Some(FoundFile { file, etag })
 }

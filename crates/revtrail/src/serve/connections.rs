@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
 use tower::ServiceExt;
 
-use crate::serve::connections::places::{Place, Places};
+use crate::serve::connections::places::{ConnectionPlace, Places};
 use crate::serve::connections::stalling::Stalling;
 use crate::serve::wrong_keys::WrongKeys;
 
@@ -107,7 +107,7 @@ pub async fn serve(
             () = &mut stop => break,
             accepted = next => match accepted {
                 Ok((stream, peer)) => {
-                    let place = Place::take(&places, peer.ip());
+                    let place = ConnectionPlace::take(&places, peer.ip());
                     let client = Client { shared: shared.clone(), place: Arc::new(place), address: peer.ip() };
                     open.spawn(client.served(stream, ending.clone()));
                 }
@@ -136,7 +136,7 @@ fn is_of_one_client(error: &io::Error) -> bool {
 #[derive(Clone)]
 struct Client {
     shared: Arc<Shared>,
-    place: Arc<Place>,
+    place: Arc<ConnectionPlace>,
     address: IpAddr,
 }
 
@@ -205,7 +205,7 @@ fn has_key<B>(request: &Request<B>) -> bool {
 struct TimedBody {
     body: Incoming,
     over: Pin<Box<Sleep>>,
-    place: Arc<Place>,
+    place: Arc<ConnectionPlace>,
 }
 
 impl HttpBody for TimedBody {

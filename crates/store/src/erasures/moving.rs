@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::{Erasing, LOOKS_MAX, StepEnd, Swept};
+use super::{Erasing, LOOKS_MAX, PiecesLeft, StepEnd};
 use crate::jobs::job::{EraseStep, Job, Work};
 use crate::ledger::contribution::StoredContribution;
 use crate::table::attributes::root::MOVING;
@@ -16,7 +16,7 @@ use crate::table::keys;
 use crate::table::write::{Transacted, Write};
 
 /// Whose the mark of a customer is.
-enum Marked {
+enum RootsMarked {
     /// The customer is marked for this erasure.
     Own,
     /// Another erasure moves the customer.
@@ -30,17 +30,17 @@ impl Erasing<'_> {
     pub(super) async fn move_all(&self) -> Result<StepEnd, StoreError> {
         for attempt in 0..LOOKS_MAX {
             match self.mark().await? {
-                Marked::Moved => return Ok(StepEnd::Done),
-                Marked::ByAnother => return Ok(StepEnd::Waits),
-                Marked::Own => {}
+                RootsMarked::Moved => return Ok(StepEnd::Done),
+                RootsMarked::ByAnother => return Ok(StepEnd::Waits),
+                RootsMarked::Own => {}
             }
             match self.sweep().await? {
-                Swept::OutOfTime => return Ok(StepEnd::OutOfTime(EraseStep::Move)),
-                Swept::Moved => {
+                PiecesLeft::OutOfTime => return Ok(StepEnd::OutOfTime(EraseStep::Move)),
+                PiecesLeft::Moved => {
                     backoff(attempt).await;
                     continue;
                 }
-                Swept::Clean => {}
+                PiecesLeft::Clean => {}
             }
             // The roots are read first: a fold that is skipped after this raises their versions.
             let Some(roots) = self.roots().await? else {
@@ -48,7 +48,7 @@ impl Erasing<'_> {
             };
             self.market.raise_erasures().await?;
             let written = self.is_being_written().await?;
-            if !written && self.sweep().await? == Swept::Clean && self.end_move(roots).await? {
+            if !written && self.sweep().await? == PiecesLeft::Clean && self.end_move(roots).await? {
                 return Ok(StepEnd::Done);
             }
             backoff(attempt).await;
@@ -57,31 +57,31 @@ impl Erasing<'_> {
     }
 
     /// Moves what there is to be moved.
-    async fn sweep(&self) -> Result<Swept, StoreError> {
+    async fn sweep(&self) -> Result<PiecesLeft, StoreError> {
         let swept = [
             self.move_partition().await?,
             self.move_accounts().await?,
             self.move_waiting().await?,
         ];
-        let most = [Swept::OutOfTime, Swept::Moved];
+        let most = [PiecesLeft::OutOfTime, PiecesLeft::Moved];
         let most = most.into_iter().find(|most| swept.contains(most));
-        Ok(most.unwrap_or(Swept::Clean))
+        Ok(most.unwrap_or(PiecesLeft::Clean))
     }
 
     /// Marks both roots, unless they are marked.
-    async fn mark(&self) -> Result<Marked, StoreError> {
+    async fn mark(&self) -> Result<RootsMarked, StoreError> {
         let store = &self.market.store;
         let pseudonym = self.of.pseudonym.as_str();
         for attempt in 0..LOOKS_MAX {
             if self.is_moved().await? {
-                return Ok(Marked::Moved);
+                return Ok(RootsMarked::Moved);
             }
             let key = keys::root(&self.market.id, &self.of.customer);
             let root = store.get(&key, true).await?;
             match root.as_ref().map(|root| text(root, MOVING)) {
-                Some(mark) if mark == pseudonym => return Ok(Marked::Own),
+                Some(mark) if mark == pseudonym => return Ok(RootsMarked::Own),
                 Some("") | None => {}
-                Some(_) => return Ok(Marked::ByAnother),
+                Some(_) => return Ok(RootsMarked::ByAnother),
             }
             let gone_at = self.now().plus_ms(self.market.retention.keep_ms());
             let new = |key: &keys::Key| {
@@ -108,7 +108,7 @@ impl Erasing<'_> {
             let other = new(&keys::root(&self.market.id, &self.of.pseudonym));
             let writes = vec![own, other, self.count(0)];
             if let Transacted::Done = store.transact(writes).await? {
-                return Ok(Marked::Own);
+                return Ok(RootsMarked::Own);
             }
             backoff(attempt).await;
         }

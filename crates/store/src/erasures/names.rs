@@ -186,7 +186,7 @@ impl Erasing<'_> {
     /// Deletes the what-ifs: their results name customers, and are kept for a day only. A worker of one finds that it is gone.
     async fn what_ifs(&self) -> Result<(), StoreError> {
         let store = &self.market.store;
-        let all = keys::look_aheads(&self.market.id, keys::LookAheads::WhatIfs);
+        let all = keys::look_aheads(&self.market.id, keys::LookAheadKind::WhatIfs);
         for attempt in 0..LOOKS_MAX {
             let mut left = false;
             for root in store.query(&all, &Range::All, Reading::STRONG).await? {

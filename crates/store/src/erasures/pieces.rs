@@ -8,7 +8,7 @@ use revtrail_core::figures::fold::OrderLine;
 use revtrail_core::value::id::OrderId;
 use revtrail_core::value::time::Day;
 
-use super::{Erasing, Swept};
+use super::{Erasing, PiecesLeft};
 use crate::ledger::facts::{Pointer, read_order};
 use crate::ledger::purchases::PurchaseRow;
 use crate::table::attributes::DATA;
@@ -23,18 +23,18 @@ use crate::table::write::{TRANSACTION_BYTES_MAX, Write};
 const PIECES_AT_ONCE: usize = 24;
 
 /// The lines of a contribution, by order.
-type Lines<'l> = BTreeMap<&'l OrderId, (Day, &'l OrderLine)>;
+type OrderLines<'l> = BTreeMap<&'l OrderId, (Day, &'l OrderLine)>;
 
 impl Erasing<'_> {
     /// Moves what lies in the customer's partition, and the purchase rows.
-    pub(super) async fn move_partition(&self) -> Result<Swept, StoreError> {
+    pub(super) async fn move_partition(&self) -> Result<PiecesLeft, StoreError> {
         let pk = keys::customer(&self.market.id, &self.of.customer);
         let stored = self.stored().await?;
         let lines = stored
             .lines()
             .map(|(day, line)| (&line.order_id, (day, line)));
-        let lines: Lines<'_> = lines.collect();
-        let mut swept = Swept::Clean;
+        let lines: OrderLines<'_> = lines.collect();
+        let mut swept = PiecesLeft::Clean;
         let mut after = None;
         loop {
             let store = &self.market.store;
@@ -50,15 +50,15 @@ impl Erasing<'_> {
             let (mentions, pieces): (Vec<Item>, Vec<Item>) =
                 items.into_iter().partition(is_mention);
             for some in pieces.chunks(PIECES_AT_ONCE) {
-                swept = Swept::Moved;
+                swept = PiecesLeft::Moved;
                 self.move_messages(some).await?;
                 self.move_pieces(some, &lines).await?;
                 if self.is_over() {
-                    return Ok(Swept::OutOfTime);
+                    return Ok(PiecesLeft::OutOfTime);
                 }
             }
             for mention in &mentions {
-                swept = Swept::Moved;
+                swept = PiecesLeft::Moved;
                 self.forget_mention(mention).await?;
             }
             match next {
@@ -66,14 +66,14 @@ impl Erasing<'_> {
                 None => break,
             }
         }
-        if swept == Swept::Clean && self.move_rows(&lines).await? {
-            swept = Swept::Moved;
+        if swept == PiecesLeft::Clean && self.move_rows(&lines).await? {
+            swept = PiecesLeft::Moved;
         }
         Ok(swept)
     }
 
     /// Moves some pieces, in as many transactions as their size asks for.
-    async fn move_pieces(&self, items: &[Item], lines: &Lines<'_>) -> Result<(), StoreError> {
+    async fn move_pieces(&self, items: &[Item], lines: &OrderLines<'_>) -> Result<(), StoreError> {
         let around = self.around(items, lines).await?;
         let (mut writes, mut facts, mut bytes) = (Vec::new(), 0, 0);
         for item in items {
@@ -94,7 +94,7 @@ impl Erasing<'_> {
     async fn around(
         &self,
         items: &[Item],
-        lines: &Lines<'_>,
+        lines: &OrderLines<'_>,
     ) -> Result<HashMap<Key, Item>, StoreError> {
         let mut wanted = BTreeSet::new();
         for order in items.iter().filter_map(order_of) {
@@ -113,7 +113,7 @@ impl Erasing<'_> {
         &self,
         item: &Item,
         around: &HashMap<Key, Item>,
-        lines: &Lines<'_>,
+        lines: &OrderLines<'_>,
     ) -> Result<Vec<Write>, StoreError> {
         let (market, store, pseudonym) = (self.market, &self.market.store, &self.of.pseudonym);
         let moved = match keys::customer_item(sk(item)) {
@@ -169,7 +169,7 @@ impl Erasing<'_> {
     }
 
     /// Moves the rows of orders whose facts are gone already. True if there were any.
-    async fn move_rows(&self, lines: &Lines<'_>) -> Result<bool, StoreError> {
+    async fn move_rows(&self, lines: &OrderLines<'_>) -> Result<bool, StoreError> {
         let mut found = false;
         let lines: Vec<(Day, &OrderLine)> = lines.values().copied().collect();
         for some in lines.chunks(PIECES_AT_ONCE) {

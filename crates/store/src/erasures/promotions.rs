@@ -7,7 +7,7 @@ use revtrail_core::promotion::account::Account;
 use revtrail_core::value::id::{MarketplaceId, PromotionId};
 use serde::Serialize;
 
-use super::{Erasing, Swept};
+use super::{Erasing, PiecesLeft};
 use crate::promotions::lists::Waiting;
 use crate::promotions::records::{AssignmentFact, RedemptionFact};
 use crate::table::attributes::VERSION;
@@ -29,8 +29,8 @@ const LISTED_AT_ONCE: usize = 100;
 
 impl Erasing<'_> {
     /// Moves the promotion accounts with their records.
-    pub(super) async fn move_accounts(&self) -> Result<Swept, StoreError> {
-        let mut swept = Swept::Clean;
+    pub(super) async fn move_accounts(&self) -> Result<PiecesLeft, StoreError> {
+        let mut swept = PiecesLeft::Clean;
         let pk = keys::accounts(&self.market.id, &self.of.customer);
         let accounts = self
             .market
@@ -42,9 +42,9 @@ impl Erasing<'_> {
             if !self.move_account(&item, &promotion).await? {
                 continue;
             }
-            swept = Swept::Moved;
+            swept = PiecesLeft::Moved;
             if self.is_over() {
-                return Ok(Swept::OutOfTime);
+                return Ok(PiecesLeft::OutOfTime);
             }
         }
         Ok(swept)
@@ -147,8 +147,8 @@ impl Erasing<'_> {
     }
 
     /// Moves the records that wait for a promotion.
-    pub(super) async fn move_waiting(&self) -> Result<Swept, StoreError> {
-        let mut swept = Swept::Clean;
+    pub(super) async fn move_waiting(&self) -> Result<PiecesLeft, StoreError> {
+        let mut swept = PiecesLeft::Clean;
         for promotion in self.market.promotions().awaited(self.now()).await? {
             let mut after = None;
             loop {
@@ -160,11 +160,13 @@ impl Erasing<'_> {
                     .filter_map(|(_, one)| self.own(one))
                     .collect();
                 for some in own.chunks(RECORDS_AT_ONCE / 2) {
-                    swept = Swept::Moved;
+                    swept = PiecesLeft::Moved;
                     self.move_records(some).await?;
                 }
                 match next {
-                    _ if swept == Swept::Moved && self.is_over() => return Ok(Swept::OutOfTime),
+                    _ if swept == PiecesLeft::Moved && self.is_over() => {
+                        return Ok(PiecesLeft::OutOfTime);
+                    }
                     Some(next) => after = Some(next),
                     None => break,
                 }
@@ -239,7 +241,7 @@ fn record_keys(id: &MarketplaceId, account: &Account) -> Vec<Key> {
     offers.chain(uses).collect()
 }
 
-impl super::Subject {
+impl super::ErasedCustomer {
     fn pseudonym_value(&self) -> AttributeValue {
         AttributeValue::S(self.pseudonym.to_string())
     }

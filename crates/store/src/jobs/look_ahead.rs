@@ -17,7 +17,7 @@ use crate::jobs::job::{JOB_CUSTOMERS_MAX, Job, ListPlace, Work};
 use crate::jobs::look_aheads::{LookAhead, LookAheads, LookState, Purpose, SavedLook};
 use crate::ledger::facts::{CustomerFacts, TIMELINE_BYTES_MAX};
 use crate::table::fault::StoreError;
-use crate::table::keys::{LookAheads as Kind, MARKER_SHARDS};
+use crate::table::keys::{LookAheadKind as Kind, MARKER_SHARDS};
 use crate::table::write::Write;
 
 /// The most names of customers in memory at a time. For more, the lists of all jobs are walked through again.
@@ -58,7 +58,7 @@ pub enum LookEnd {
 }
 
 /// What the orders of all customers are decided by.
-struct Rulebook {
+struct WalkRules {
     catalog: Catalog,
     versions: Versions,
 }
@@ -90,7 +90,7 @@ impl LookAheads<'_> {
             return self.job_done(job, LookEnd::Done).await;
         };
         let (mut names, mut last) = (VecDeque::new(), false);
-        let mut known: Option<(i64, Rulebook)> = None;
+        let mut known: Option<(i64, WalkRules)> = None;
         loop {
             // The version of the rules comes first, so that a change in between is noticed at the next turn of the loop.
             let version = self.market.settings().rules_seen(0).await?.version();
@@ -192,13 +192,13 @@ impl LookAheads<'_> {
         Ok(end)
     }
 
-    async fn rulebook(self) -> Result<Option<Rulebook>, StoreError> {
+    async fn rulebook(self) -> Result<Option<WalkRules>, StoreError> {
         let Some(versions) = self.market.settings().versions().await? else {
             return Ok(None);
         };
         let waiting = self.market.intake().observed_of_campaigns().await?;
         let catalog = self.market.campaigns().catalog_with(&waiting).await?;
-        Ok(Some(Rulebook { catalog, versions }))
+        Ok(Some(WalkRules { catalog, versions }))
     }
 
     /// The next customers in the order of the ids, at most [`NAMES_MAX`] of them: those of the lists of all jobs, where everybody
@@ -251,7 +251,7 @@ impl LookAheads<'_> {
         self,
         ahead: &mut LookAhead,
         customers: &[CustomerId],
-        rulebook: &Rulebook,
+        rulebook: &WalkRules,
         limits: LookLimits,
         (clock, stop_at): (&(dyn Fn() -> Instant + Sync), Instant),
     ) -> Result<usize, StoreError> {
@@ -299,7 +299,7 @@ impl LookAheads<'_> {
     async fn finish(
         self,
         ahead: &mut LookAhead,
-        rulebook: &Rulebook,
+        rulebook: &WalkRules,
         now: Instant,
     ) -> Result<Option<LookEnd>, StoreError> {
         let place = ahead.after.take();
@@ -331,7 +331,7 @@ impl LookAheads<'_> {
         self,
         ahead: &LookAhead,
         version: u32,
-        rulebook: &Rulebook,
+        rulebook: &WalkRules,
         now: Instant,
     ) -> Vec<Write> {
         let replay = Replay {
@@ -365,7 +365,7 @@ impl LookAheads<'_> {
     }
 }
 
-impl Rulebook {
+impl WalkRules {
     fn seen(&self) -> (u32, usize) {
         (
             self.versions.newest().version,

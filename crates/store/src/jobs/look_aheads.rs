@@ -21,7 +21,7 @@ use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
 use crate::table::item::{self, Item, NewItem, Packed, data, expired};
-use crate::table::keys::{self, Key, LookAheads as Kind};
+use crate::table::keys::{self, Key, LookAheadKind as Kind};
 use crate::table::write::{Transacted, Write};
 
 /// How long the result of a what-if is kept, in milliseconds.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::Market;
 use crate::market::access::Role;
-use crate::promotions::lists::Part;
+use crate::promotions::lists::ListPart;
 use crate::random::random_hex;
 use crate::table::fault::StoreError;
 use crate::table::item::{NewItem, data, expired, sk};
@@ -100,7 +100,7 @@ impl AccessLog<'_> {
         now: Instant,
     ) -> Result<(Vec<(String, LoggedAccess)>, Option<String>), StoreError> {
         let shards = (0..ACCESS_LOG_SHARDS).map(|shard| keys::access_log(&self.market.id, shard));
-        let part = Part {
+        let part = ListPart {
             prefix: String::new(),
             newest_first: true,
             after,

@@ -24,7 +24,7 @@ use crate::table::keys::{self, Key, PROMOTION_SHARDS, QuarantineEntry};
 
 /// Which part of a list to read.
 #[derive(Debug, Clone)]
-pub(crate) struct Part {
+pub(crate) struct ListPart {
     pub(crate) prefix: String,
     pub(crate) newest_first: bool,
     pub(crate) after: Option<String>,
@@ -153,7 +153,7 @@ impl Lists<'_> {
     pub(crate) async fn merged(
         self,
         shards: Vec<String>,
-        part: &Part,
+        part: &ListPart,
     ) -> Result<(Vec<Item>, Option<String>), StoreError> {
         let reading = Reading {
             newest_first: part.newest_first,
@@ -217,7 +217,7 @@ impl Lists<'_> {
     ) -> Result<(Vec<Item>, Option<String>), StoreError> {
         let shards = (0..PROMOTION_SHARDS)
             .map(|shard| keys::promotion_lists(&self.market.id, shard, promotion));
-        let part = Part {
+        let part = ListPart {
             prefix: prefix.to_owned(),
             newest_first: true,
             after,
@@ -374,7 +374,7 @@ impl Lists<'_> {
         now: Instant,
     ) -> Result<(Vec<Placed<(Instant, RedemptionFact)>>, Option<String>), StoreError> {
         let shards = (0..PROMOTION_SHARDS).map(|shard| keys::feed(&self.market.id, shard));
-        let part = Part {
+        let part = ListPart {
             prefix: String::new(),
             newest_first: false,
             after: after.or(since.map(|since| since.to_string())),
@@ -404,7 +404,7 @@ impl Lists<'_> {
         limit: usize,
         now: Instant,
     ) -> Result<(Vec<Placed<Waiting>>, Option<String>), StoreError> {
-        let part = Part {
+        let part = ListPart {
             prefix: String::new(),
             newest_first: false,
             after,

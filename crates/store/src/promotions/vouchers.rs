@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::market::Market;
 use crate::market::once::CallRecord;
-use crate::promotions::lists::{Part, Placed};
+use crate::promotions::lists::{ListPart, Placed};
 use crate::promotions::records::{LoggedChange, StoredVoucher};
 use crate::random::random_hex;
 use crate::table::attributes::{DATA, figures, voucher};
@@ -404,7 +404,7 @@ impl Vouchers<'_> {
     ) -> Result<(Vec<Placed<Voucher>>, Option<String>), StoreError> {
         let shards =
             (0..PROMOTION_SHARDS).map(|shard| keys::vouchers(&self.market.id, shard, promotion));
-        let part = Part {
+        let part = ListPart {
             prefix: String::new(),
             newest_first: false,
             after,

@@ -609,7 +609,7 @@ pub fn batch_reject(id: &MarketplaceId, batch: &str, row: u64, chunk: usize) -> 
 
 /// The two kinds of looks ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LookAheads {
+pub enum LookAheadKind {
     /// Settings that are tried.
     WhatIfs,
     /// Saved versions that are applied to a period.
@@ -617,18 +617,18 @@ pub enum LookAheads {
 }
 
 /// The partition of the looks ahead of one kind.
-pub fn look_aheads(id: &MarketplaceId, kind: LookAheads) -> String {
+pub fn look_aheads(id: &MarketplaceId, kind: LookAheadKind) -> String {
     part(
         id,
         match kind {
-            LookAheads::WhatIfs => "7/w",
-            LookAheads::Replays => "7/r",
+            LookAheadKind::WhatIfs => "7/w",
+            LookAheadKind::Replays => "7/r",
         },
     )
 }
 
 /// A look ahead. Names of what-ifs consist of hexadecimal digits, and those of replays begin with a time.
-pub fn look_ahead(id: &MarketplaceId, kind: LookAheads, name: &str) -> Key {
+pub fn look_ahead(id: &MarketplaceId, kind: LookAheadKind, name: &str) -> Key {
     key(look_aheads(id, kind), name)
 }
 

@@ -11,13 +11,13 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(super) struct Places {
     max: usize,
-    taken: Mutex<Taken>,
+    taken: Mutex<PlacesTaken>,
     /// Some connection may have to go now, or has gone.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct PlacesTaken {
     /// Counts what happens to places: the lower, the longer ago.
     count: u64,
     places: HashMap<u64, Occupant>,
@@ -31,7 +31,7 @@ struct Occupant {
     needed: Arc<Notify>,
 }
 
-impl Taken {
+impl PlacesTaken {
     fn next(&mut self) -> u64 {
         self.count += 1;
         self.count
@@ -60,7 +60,7 @@ impl Places {
         }
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
+    fn taken(&self) -> MutexGuard<'_, PlacesTaken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -91,13 +91,13 @@ impl Places {
 
 /// The place of one connection; free when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPlace {
     places: Arc<Places>,
     id: u64,
     needed: Arc<Notify>,
 }
 
-impl Place {
+impl ConnectionPlace {
     /// Takes a place, and sends another connection away if all are taken.
     pub(super) fn take(places: &Arc<Places>, address: IpAddr) -> Self {
         if places.taken().places.len() >= places.max {
@@ -144,7 +144,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.places.taken().places.remove(&self.id);
         self.places.changed.notify_one();
@@ -160,13 +160,16 @@ mod tests {
         let places = Arc::new(Places::new(max));
         let mut taken = Vec::new();
         for (n, last) in addresses.iter().enumerate() {
-            taken.push(Place::take(&places, IpAddr::from([10, 0, 0, *last])));
+            taken.push(ConnectionPlace::take(
+                &places,
+                IpAddr::from([10, 0, 0, *last]),
+            ));
             if works.contains(&n) {
                 taken[n].works();
             }
         }
         let still = places.taken();
-        let is_gone = |place: &Place| !still.places.contains_key(&place.id);
+        let is_gone = |place: &ConnectionPlace| !still.places.contains_key(&place.id);
         let gone = taken.iter().enumerate().filter(|(_, place)| is_gone(place));
         let gone = gone.map(|(n, _)| n).collect();
         drop(still);
@@ -185,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_is_worked_at_keeps_its_place() {
         let places = Arc::new(Places::new(1));
-        let place = Place::take(&places, IpAddr::from([10, 0, 0, 1]));
+        let place = ConnectionPlace::take(&places, IpAddr::from([10, 0, 0, 1]));
         place.works();
         let mut room = Box::pin(places.room());
         tokio::select! {

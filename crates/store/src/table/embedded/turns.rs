@@ -8,10 +8,10 @@ use std::thread::{self, Thread};
 /// A lock that is handed to whoever has waited longest. A thread that releases a plain mutex and locks it again is faster than the
 /// threads that wait, so work of many pages would keep all others out until it ends.
 #[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<Queue>);
+pub(super) struct Turns(Mutex<TurnQueue>);
 
 #[derive(Debug, Default)]
-struct Queue {
+struct TurnQueue {
     taken: bool,
     waiting: VecDeque<Arc<Waiter>>,
 }
@@ -48,7 +48,7 @@ impl Turns {
     }
 
     /// Nothing panics while it holds the queue, so a poisoned one is still right.
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, TurnQueue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -98,8 +98,8 @@ fn different_ids_never_meet() {
             add(logged_access(id, at, hash));
             add(batch(id, hash));
             add(once(id, hash));
-            add(look_ahead(id, LookAheads::WhatIfs, hash));
-            add(look_ahead(id, LookAheads::Replays, hash));
+            add(look_ahead(id, LookAheadKind::WhatIfs, hash));
+            add(look_ahead(id, LookAheadKind::Replays, hash));
             add(look_ahead_chunk(id, hash, 0));
             add(look_ahead_chunk(id, hash, 1));
             add(listed_batch(id, at, hash));
