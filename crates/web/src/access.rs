@@ -26,6 +26,16 @@ pub enum Access {
     Roles(&'static [Role]),
 }
 
+impl Access {
+    /// True where a key of this role may call.
+    pub fn allows(self, role: Role) -> bool {
+        match self {
+            Self::Roles(roles) => roles.contains(&role),
+            Self::Open | Self::AnyKey => true,
+        }
+    }
+}
+
 /// Routes that only administrators may call.
 pub const ADMIN: Access = Access::Roles(&[Role::Admin]);
 /// Routes for the facts of shops and mail tools.
