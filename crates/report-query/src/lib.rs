@@ -65,6 +65,8 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/healthz", Access::Open, health),
         Route::new(Method::GET, "/v1/marketplaces", Access::AnyKey, own),
     ]);
+    let pages = revtrail_pages::routes(&routes);
+    routes.extend(pages);
     routes
 }
 
