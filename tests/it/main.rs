@@ -33,6 +33,7 @@ mod http {
     pub mod erasure;
     pub mod isolation;
     pub mod look_ahead;
+    pub mod pages;
     pub mod promotion_worlds;
     pub mod report_columns;
     pub mod requirements;

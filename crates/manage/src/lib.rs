@@ -53,6 +53,8 @@ pub fn routes(enqueue: Enqueue) -> Vec<Route> {
     let path = "/v1/marketplaces/{marketplace}";
     let put = Route::new(Method::PUT, path, ADMIN, marketplaces::put);
     routes.push(put.creates_marketplace());
+    let forms = revtrail_pages::forms(&routes);
+    routes.extend(forms);
     routes
 }
 

@@ -7,10 +7,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use revtrail_core::attribution::campaign::{Campaign, Catalog};
+use revtrail_core::attribution::settings::Settings;
 use revtrail_core::figures::daily::Aggregate;
 use revtrail_core::figures::report::{
-    Balance, CampaignReport, CampaignRow, DayRow, Filter, Totals, campaign_report, one_campaign,
-    sort_rows,
+    Balance, CampaignReport, CampaignRow, DayBalance, DayRow, Filter, Totals, campaign_report,
+    day_balances, one_campaign, sort_rows,
 };
 use revtrail_core::figures::sort::{SortValue, Sorting};
 use revtrail_core::record::Code;
@@ -47,9 +48,11 @@ pub(crate) async fn aggregates(
         .await?)
 }
 
-pub(crate) fn sum(aggregates: &BTreeMap<Day, Aggregate<CampaignId>>) -> Aggregate<CampaignId> {
+pub(crate) fn sum<'d>(
+    aggregates: impl IntoIterator<Item = (&'d Day, &'d Aggregate<CampaignId>)>,
+) -> Aggregate<CampaignId> {
     let mut sums = Aggregate::default();
-    for aggregate in aggregates.values() {
+    for (_, aggregate) in aggregates {
         sums.add(aggregate);
     }
     sums
@@ -99,6 +102,12 @@ struct CampaignsBody {
     /// The totals of the period before; absent where nobody asked for them, `null` where that period is no longer visible.
     #[serde(skip_serializing_if = "Option::is_none")]
     previous: Option<Option<PreviousBody>>,
+    /// The balance of each day, where the call asks for days and revenue is not hidden.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days: Option<Vec<DayBalance>>,
+    /// Of each row whose campaign was sent in these days: the figures of the seven days from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_weeks: Option<BTreeMap<CampaignId, Vec<DayRow>>>,
     sort_currency: Option<Currency>,
     estimate: bool,
     next_cursor: Option<String>,
@@ -110,17 +119,30 @@ struct PreviousBody {
     totals: Totals,
     #[serde(flatten)]
     balance: Option<Balance>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days: Option<Vec<DayBalance>>,
     period: Period,
 }
 
-impl PreviousBody {
-    fn of(report: CampaignReport, period: Period) -> Self {
-        Self {
-            totals: report.totals,
-            balance: report.balance,
-            period,
-        }
-    }
+/// How many days of a row are shown from the send of its campaign on.
+const FIRST_DAYS: u32 = 7;
+
+/// The figures of the first days of each campaign that was sent on one of `days`, which begin at `first`.
+fn first_weeks(
+    days: &BTreeMap<Day, Aggregate<CampaignId>>,
+    first: Day,
+    rows: &[CampaignRow],
+    newest: &Settings,
+    filter: &Filter,
+) -> BTreeMap<CampaignId, Vec<DayRow>> {
+    let week = |row: &CampaignRow| {
+        let sent = row.sent_at?.day(newest.timezone);
+        let campaign = Campaign::named_by_id(row.campaign_id.clone());
+        let week = days.range(sent..sent.plus(FIRST_DAYS));
+        let (_, rows) = one_campaign(week, &campaign, newest, filter);
+        (sent >= first).then(|| (row.campaign_id.clone(), rows))
+    };
+    rows.iter().filter_map(week).collect()
 }
 
 /// The page of sorted rows that is asked for.
@@ -149,6 +171,7 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     let (column, descending) = sort(&mut query, &CampaignRow::COLUMNS, ("revenue", true));
     let previous = |text: &str| (text == "previous").then_some(());
     let compare = query.read("compare", Code::UnknownValue, "previous", previous);
+    let with_days = query.flag("days");
     let with_revenue = query.flag("revenue");
     let asked: PageRequest<Sorted> = PageRequest::json_or_csv(&mut query, &call, MARKETING)?;
     query.done()?;
@@ -158,18 +181,34 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     // A CSV has no totals, and so nothing to compare.
     let compare = compare.filter(|()| asked.csv.is_none());
     let before = compare.and_then(|()| period.previous(&call, &versions));
-    let first = before.map_or(period.first, |before| before.first);
-    let mut days_before =
-        aggregates(&market, Period { first, ..period }, &freshness, &call).await?;
-    let days = days_before.split_off(&period.first);
-    let report_of = |days| {
-        campaign_report(&sum(days), |id| find(&catalog, id), newest, &filter)
-            .map_err(|error| Problem::internal(&error))
+    let with_days = with_days && newest.enabled && asked.csv.is_none();
+    let first = match with_days {
+        true => period.week_before(&call, &versions),
+        false => period.first,
     };
-    let mut report = report_of(&days)?;
-    let previous = before
-        .map(|period| report_of(&days_before).map(|report| PreviousBody::of(report, period)))
-        .transpose()?;
+    let first = before.map_or(first, |before| before.first.min(first));
+    let all = aggregates(&market, Period { first, ..period }, &freshness, &call).await?;
+    let days_of = |period: Period| all.range(period.first..period.last.plus(1).max(period.first));
+    let report_of = |period| {
+        campaign_report(
+            &sum(days_of(period)),
+            |id| find(&catalog, id),
+            newest,
+            &filter,
+        )
+        .map_err(|error| Problem::internal(&error))
+    };
+    let mut report = report_of(period)?;
+    let balances = |period| with_days.then(|| day_balances(days_of(period)));
+    let body_before = |period| {
+        report_of(period).map(|report| PreviousBody {
+            totals: report.totals,
+            balance: report.balance,
+            days: balances(period),
+            period,
+        })
+    };
+    let previous = before.map(body_before).transpose()?;
     let kept = asked.after.as_ref().map(|place| place.value.0);
     let by = Sorting {
         column,
@@ -188,7 +227,10 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     let page = page_of(&asked, rows, &by);
     let next_cursor = page.next_cursor(&call)?;
     report.campaigns = page.rows;
+    let weeks = || first_weeks(&all, first, &report.campaigns, newest, &filter);
     let figures = CampaignsBody {
+        days: balances(period),
+        first_weeks: with_days.then(weeks),
         report,
         previous: compare.map(|()| previous),
         sort_currency: by.currency,

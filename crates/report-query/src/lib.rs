@@ -39,7 +39,7 @@ pub fn routes() -> Vec<Route> {
         GET "/reports/reconciliation",           READERS,    query => orders::report::reconciliation;
         GET "/orders",                           READERS,     list => orders::list::list;
         GET "/orders/{id}",                      READERS,     heavy => orders::one;
-        GET "/orders/{id}/attribution",          READERS,     heavy => orders::attribution;
+        GET "/orders/{id}/attribution",          READERS,     query => orders::attribution;
         GET "/customers/{id}",                   MARKETING,   heavy => customers::customer;
         GET "/segments",                         MARKETING,   list => segments::list;
         GET "/segments/{id}",                    MARKETING,   list => segments::one;
@@ -65,6 +65,8 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/healthz", Access::Open, health),
         Route::new(Method::GET, "/v1/marketplaces", Access::AnyKey, own),
     ]);
+    let pages = revtrail_pages::routes(&routes);
+    routes.extend(pages);
     routes
 }
 

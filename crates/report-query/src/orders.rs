@@ -8,7 +8,7 @@ pub(crate) mod report;
 use std::borrow::Cow;
 
 use revtrail_core::attribution::campaign::Catalog;
-use revtrail_core::attribution::explain::{Explanation, explain};
+use revtrail_core::attribution::explain::{Explanation, Lane, explain, lanes};
 use revtrail_core::attribution::order::Order;
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::figures::fold::{LineCredit, OrderLine, World};
@@ -174,9 +174,15 @@ struct AttributionBody {
     explanation: Explanation,
     /// Whether the last run stored the same decision.
     decided: &'static str,
+    /// What happened to each candidate, in their order, where the call asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lanes: Option<Vec<Lane>>,
 }
 
 pub(crate) async fn attribution(call: Call) -> Result<Response, Problem> {
+    let mut query = call.query();
+    let with_lanes = query.flag("lanes");
+    query.done()?;
     let body = with_decided(&call, |order, line, known| {
         let world = known.world();
         let same = |stored: &OrderLine| {
@@ -185,8 +191,10 @@ pub(crate) async fn attribution(call: Call) -> Result<Response, Problem> {
             stored == *line
         };
         let by_run = known.facts.stored.line(&order.order_id).is_some_and(same);
+        let timeline = world.timeline(&known.facts.events);
         Ok(AttributionBody {
-            explanation: explain(order, &world.timeline(&known.facts.events), &world),
+            explanation: explain(order, &timeline, &world),
+            lanes: with_lanes.then(|| lanes(order, &timeline, &world)),
             decided: if by_run { "run" } else { "pending" },
         })
     });

@@ -65,6 +65,13 @@ impl Period {
         (visible && !before.is_empty()).then_some(before)
     }
 
+    /// The first visible day of the week before the period.
+    pub(crate) fn week_before(self, call: &Call, versions: &Versions) -> Day {
+        let today = call.now.day(versions.newest().settings.timezone);
+        let visible = call.app.retention().first_visible(today);
+        self.first.minus(7).max(visible).min(self.first)
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.last < self.first
     }

@@ -213,6 +213,10 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
     let (enqueue, enqueued) = mpsc::unbounded_channel::<JobMessage>();
     let enqueue = manage::in_process(move |message| drop(enqueue.send(message)));
     let app = App::new(store.clone(), clock.clone(), args.retention, &key);
+    let is_sample = args.demo && key == keys::DEMO_KEY;
+    if is_sample {
+        app.offer_key(&key);
+    }
     let mut router = router(routes(enqueue), app);
     if args.bind.is_loopback() {
         router = Hosts::new(args.host.clone()).guard(router);
@@ -280,6 +284,11 @@ fn greet(
     now: Instant,
 ) -> std::io::Result<()> {
     let auth = format!("'Authorization: Bearer {key}'");
+    // A key that is in an address is in the history of a browser: only that of the sample may be.
+    match key == keys::DEMO_KEY {
+        true => writeln!(out, "open        http://{address}/app/sign-in?key={key}")?,
+        false => writeln!(out, "open        http://{address}/app")?,
+    }
     match &args.data {
         Some(folder) => {
             writeln!(out, "data in     {}", folder.display())?;

@@ -10,7 +10,6 @@ use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
 use revtrail_store::market::access::Role;
 
-use crate::api::Route;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -24,6 +23,16 @@ pub enum Access {
     AnyKey,
     /// A key with one of these roles may call it.
     Roles(&'static [Role]),
+}
+
+impl Access {
+    /// True where a key of this role may call.
+    pub fn allows(self, role: Role) -> bool {
+        match self {
+            Self::Roles(roles) => roles.contains(&role),
+            Self::Open | Self::AnyKey => true,
+        }
+    }
 }
 
 /// Routes that only administrators may call.
@@ -47,10 +56,11 @@ const BASIC: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Finds out who calls a route. The answer is the same for all causes of failure. Whoever sends two keys is nobody, since what
-/// stands before this service may have checked the other one.
+/// stands before this service may have checked the other one. A key may stand in the URL or be a Basic password if it is taken
+/// `anywhere`, and is read from the table if it must be `fresh`.
 pub(crate) async fn identify(
     app: &App,
-    route: &Route,
+    (anywhere, fresh): (bool, bool),
     headers: &HeaderMap,
     query: &[(String, String)],
     now: Instant,
@@ -58,9 +68,9 @@ pub(crate) async fn identify(
     let mut sent: Vec<Option<String>> = headers
         .get_all(AUTHORIZATION)
         .iter()
-        .map(|value| authorization(value.as_bytes(), route.key_in_url_too))
+        .map(|value| authorization(value.as_bytes(), anywhere))
         .collect();
-    if route.key_in_url_too {
+    if anywhere {
         let in_url = query.iter().filter(|(name, _)| name == "key");
         sent.extend(in_url.map(|(_, key)| Some(key.clone())));
     }
@@ -71,7 +81,7 @@ pub(crate) async fn identify(
     let Some(secret) = secret.filter(|secret| !secret.is_empty()) else {
         return Err(Problem::unauthorized());
     };
-    app.caller(&secret, route.knows_caller_freshly(), now)
+    app.caller(&secret, fresh, now)
         .await?
         .ok_or_else(Problem::unauthorized)
 }

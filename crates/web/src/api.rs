@@ -4,10 +4,14 @@ use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use http::HeaderMap;
 pub use http::Method;
+use http::request::Parts;
+use revtrail_store::market::access::Role;
 
 use crate::access::{ADMIN, Access};
 use crate::call::{Call, Response};
+use crate::csv;
 use crate::problem::Problem;
 use crate::share::Work;
 
@@ -33,6 +37,33 @@ macro_rules! routes {
 
 type Handler = dyn Fn(Call) -> BoxFuture<'static, Result<Response, Problem>> + Send + Sync;
 
+/// A call of a page that was refused.
+pub struct Refused {
+    /// Why.
+    pub problem: Problem,
+    /// The method of the request.
+    pub method: Method,
+    /// The path and the query of the request.
+    pub address: String,
+    /// The headers of the request.
+    pub headers: HeaderMap,
+}
+
+impl Refused {
+    pub(crate) fn new(problem: Problem, of: &Parts) -> Self {
+        let address = of.uri.path_and_query().map(ToString::to_string);
+        Self {
+            problem,
+            method: of.method.clone(),
+            address: address.unwrap_or_default(),
+            headers: of.headers.clone(),
+        }
+    }
+}
+
+/// Shows a person why a call was refused.
+pub type ShowRefusal = fn(Refused) -> Response;
+
 /// One method of one path: who may call it, and the handler that answers.
 #[derive(Clone)]
 pub struct Route {
@@ -45,6 +76,7 @@ pub struct Route {
     pub(crate) in_pages: bool,
     pub(crate) heavy: bool,
     pub(crate) shows_secrets: bool,
+    pub(crate) page: Option<ShowRefusal>,
     pub(crate) handler: Arc<Handler>,
 }
 
@@ -65,6 +97,7 @@ impl Route {
             in_pages: false,
             heavy: false,
             shows_secrets: false,
+            page: None,
             handler: Arc::new(move |call| Box::pin(handler(call))),
         }
     }
@@ -119,6 +152,44 @@ impl Route {
     /// administrators may do. Somebody whose key was just revoked must not make another one.
     pub(crate) fn knows_caller_freshly(&self) -> bool {
         self.shows_secrets || self.access == ADMIN
+    }
+
+    /// Makes this the route of a page: a session's cookie is as good as a key, what changes something must come from a page of this
+    /// service, and `show` tells a person why a call was refused.
+    pub fn page(mut self, show: ShowRefusal) -> Self {
+        self.page = Some(show);
+        self
+    }
+
+    /// True for the route of a page.
+    pub fn is_page(&self) -> bool {
+        self.page.is_some()
+    }
+
+    /// True where a key of this role may call the route.
+    pub fn may_be_called_by(&self, role: Role) -> bool {
+        self.access.allows(role)
+    }
+
+    /// Answers a call whose caller may enter its marketplace: the role, the cursor and the query are checked, and the handler
+    /// answers.
+    pub(crate) async fn answer(&self, call: Call) -> Result<Response, Problem> {
+        if let Some(role) = call.role()
+            && !self.may_be_called_by(role)
+        {
+            return Err(Problem::role_forbidden(role));
+        }
+        // A table has no pages, and is refused by role first.
+        if self.in_pages && !csv::wanted(&call.headers) {
+            call.query().cursor_is_signed()?;
+        }
+        if !self.reads_query
+            && let Err(unknown) = call.query().done()
+        {
+            call.readable()?;
+            return Err(unknown);
+        }
+        (self.handler)(call).await
     }
 
     /// True where the handler reads the query.

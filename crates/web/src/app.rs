@@ -1,12 +1,12 @@
 //! What every call shares: the store, the clock, the retention, and short-lived caches of keys and marketplaces.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hmac::{Hmac, KeyInit, Mac};
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
-use revtrail_store::market::access::{AccessKey, Role, key_hash};
+use revtrail_store::market::access::{AccessKey, key_hash};
 use revtrail_store::{Store, StoreError};
 use sha2::Sha256;
 
@@ -32,6 +32,8 @@ struct Inner {
     /// A signature under the deployment's key that has signed nothing yet. A clone of it signs each text.
     signature: Hmac<Sha256>,
     keys: Mutex<KnownKeys>,
+    /// A key that is no secret, as that of the sample is not.
+    open_key: OnceLock<String>,
     marketplaces: Mutex<HashSet<MarketplaceId>>,
     shares: Shares,
 }
@@ -64,6 +66,7 @@ impl App {
             deployment_tag: tag.finalize().into_bytes().to_vec(),
             signature,
             keys: Mutex::default(),
+            open_key: OnceLock::new(),
             marketplaces: Mutex::default(),
             shares: Shares::default(),
         }))
@@ -83,6 +86,16 @@ impl App {
             environment::retention_from_env()?,
             &key,
         ))
+    }
+
+    /// Says that a key is no secret: the page where people sign in offers it.
+    pub fn offer_key(&self, key: &str) {
+        drop(self.0.open_key.set(key.to_owned()));
+    }
+
+    /// The key that is offered to everybody, if there is one.
+    pub fn offered_key(&self) -> Option<&str> {
+        self.0.open_key.get().map(String::as_str)
     }
 
     /// The store, which reads and writes the table.
@@ -124,17 +137,25 @@ impl App {
         fresh: bool,
         now: Instant,
     ) -> Result<Option<Caller>, StoreError> {
-        let hash = key_hash(secret);
-        let tag = self.sign(&[DEPLOYMENT_KEY, secret]);
-        if tag.verify_slice(&self.0.deployment_tag).is_ok() {
-            return Ok(Some(Caller {
-                key_id: "deployment".to_owned(),
-                name: "the deployment's key".to_owned(),
-                role: Role::Admin,
-                deployment: true,
-                marketplaces: Vec::new(),
-            }));
+        match self.is_deployment_key(secret) {
+            true => Ok(Some(Caller::deployment())),
+            false => self.caller_by_hash(key_hash(secret), fresh, now).await,
         }
+    }
+
+    /// True for the key of the deployment.
+    pub(crate) fn is_deployment_key(&self, secret: &str) -> bool {
+        let tag = self.sign(&[DEPLOYMENT_KEY, secret]);
+        tag.verify_slice(&self.0.deployment_tag).is_ok()
+    }
+
+    /// The caller whose key has this hash.
+    pub(crate) async fn caller_by_hash(
+        &self,
+        hash: String,
+        fresh: bool,
+        now: Instant,
+    ) -> Result<Option<Caller>, StoreError> {
         let believed = {
             let keys = self.keys();
             let young =

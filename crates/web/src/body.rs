@@ -11,9 +11,10 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::call::Call;
-use crate::dispatch::BODY_BYTES_MAX;
 use crate::problem::Problem;
 
+/// The most bytes of a body. A request to Lambda holds 6 MB, in which quotes are escaped.
+pub const BODY_BYTES_MAX: usize = 4 << 20;
 /// The most records of one call.
 const RECORDS_MAX: usize = 1000;
 

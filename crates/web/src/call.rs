@@ -1,17 +1,20 @@
 //! A call as its handler gets it: caller and access are checked, and the body is read. Module `body` parses the body.
 
-pub use axum::response::Response;
+pub use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::HeaderMap;
 pub use http::StatusCode;
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue};
 use revtrail_core::record::{self, AcceptanceWindow, Code};
 use revtrail_core::value::id::{BadId, ID_BYTES_MAX, MarketplaceId};
 use revtrail_core::value::time::Instant;
 use revtrail_store::market::Market;
+use revtrail_store::market::access::Role;
 use revtrail_store::market::once::Once;
 use sha2::{Digest, Sha256};
 
-use crate::access::Access;
+use crate::access::{Access, enter};
+use crate::api::Route;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::cursor::Seal;
@@ -32,7 +35,7 @@ pub struct Call {
     pub now: Instant,
     /// The headers of the request.
     pub headers: HeaderMap,
-    /// The body of the request; at most [`crate::dispatch::BODY_BYTES_MAX`] bytes.
+    /// The body of the request; at most [`crate::body::BODY_BYTES_MAX`] bytes.
     pub body: Bytes,
     pub(crate) caller: Option<Caller>,
     pub(crate) marketplace: Option<MarketplaceId>,
@@ -75,6 +78,52 @@ impl Call {
         self.caller
             .as_ref()
             .ok_or_else(|| Problem::internal(&"an open route asks who calls"))
+    }
+
+    /// The role of the caller; `None` on a route that anybody may call.
+    pub(crate) fn role(&self) -> Option<Role> {
+        self.caller.as_ref().map(|caller| caller.role)
+    }
+
+    /// The answer of another route to the same caller at the same time, in a marketplace that the caller may enter. `ids` are the
+    /// parameters of its path after the marketplace, and then come the media type that is asked
+    /// for, and a body of JSON.
+    ///
+    /// # Errors
+    /// The problems of that route, and 403 or 404 for a marketplace that the caller may not enter.
+    pub async fn ask(
+        &self,
+        route: &Route,
+        marketplace: Option<&MarketplaceId>,
+        ids: &[(&'static str, &str)],
+        query: &[(&str, &str)],
+        (accept, body): (&'static str, &'static str),
+    ) -> Result<Response, Problem> {
+        let mut params = Vec::new();
+        if let Some(id) = marketplace {
+            enter(&self.app, self.caller()?, Some(id), false).await?;
+            params.push((MARKETPLACE, Some(id.as_str().to_owned())));
+        }
+        params.extend(ids.iter().map(|(name, id)| (*name, Some((*id).to_owned()))));
+        let query = query
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        let call = Self {
+            app: self.app.clone(),
+            now: self.now,
+            headers,
+            body: Bytes::from_static(body.as_bytes()),
+            caller: self.caller.clone(),
+            marketplace: marketplace.cloned(),
+            path: route.path.to_owned(),
+            route: route.path,
+            known: &[],
+            params,
+            query: query.collect(),
+        };
+        route.answer(call).await
     }
 
     /// Checks the role for something that only some roles of the route may have, like CSV.
@@ -173,6 +222,11 @@ impl Call {
     /// The path as the client sent it, still encoded.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// All parameters of the query, as they were sent.
+    pub fn pairs(&self) -> Vec<(String, String)> {
+        self.query.clone()
     }
 
     /// The query, to be read parameter by parameter.

@@ -21,17 +21,16 @@ use revtrail_core::value::time::Instant;
 
 use crate::access::{Access, enter, identify};
 use crate::access_log::{self, CallSeen};
-use crate::api::Route;
+use crate::api::{Refused, Route, ShowRefusal};
 use crate::app::App;
-use crate::body::unpacked;
+use crate::body::{BODY_BYTES_MAX, unpacked};
 use crate::call::{Call, MARKETPLACE};
 use crate::csv;
 use crate::encoding::segment_text;
 use crate::problem::Problem;
 use crate::query;
+use crate::session::same_origin;
 
-/// The most bytes of a body. A request to Lambda holds 6 MB, in which quotes are escaped.
-pub const BODY_BYTES_MAX: usize = 4 << 20;
 /// How many bytes of a too large body are read and dropped. A client that is still sending would not see the answer otherwise.
 const DROPPED_BYTES_MAX: usize = 64 << 20;
 
@@ -41,6 +40,7 @@ const DROPPED_BYTES_MAX: usize = 64 << 20;
 /// At the start, where two routes have the same method and path, or where axum cannot distinguish two paths.
 pub fn router(routes: Vec<Route>, app: App) -> Router {
     let mut paths: BTreeMap<String, Vec<Route>> = BTreeMap::new();
+    let show = routes.iter().find_map(|route| route.page);
     for route in routes {
         let same = paths.entry(shape(route.path)).or_default();
         let twice = same.iter().any(|other| other.method == route.method);
@@ -53,7 +53,17 @@ pub fn router(routes: Vec<Route>, app: App) -> Router {
         let answer = any(move |request: Request| answer(app.clone(), routes.clone(), request));
         router = router.route(&shape, answer);
     }
-    nosniff(router.fallback(async || Problem::not_found("there is no such route")))
+    nosniff(router.fallback(async move |request: Request| no_route(show, request)))
+}
+
+/// The answer where there is no such route: below the pages, a page.
+fn no_route(show: Option<ShowRefusal>, request: Request) -> Response {
+    let problem = Problem::not_found("there is no such route");
+    let show = show.filter(|_| request.uri().path().starts_with("/app/"));
+    match (show, request.into_parts()) {
+        (Some(show), (parts, _)) => show(Refused::new(problem, &parts)),
+        (None, _) => problem.into_response(),
+    }
 }
 
 /// Lets every answer say that it is what its type says: no browser is to look for a page or a script in what a shop sent.
@@ -79,12 +89,20 @@ fn shape(path: &str) -> String {
 
 async fn answer(app: App, routes: Arc<[Route]>, request: Request) -> Response {
     let (now, mut seen) = (app.now(), None);
+    let show = routes.first().and_then(|route| route.page);
+    let (parts, body) = request.into_parts();
+    let refused = show.map(|show| (show, Refused::new(Problem::busy(), &parts)));
+    let request = Request::from_parts(parts, body);
     let served = AssertUnwindSafe(serve(&app, &routes, request, now, &mut seen)).catch_unwind();
-    let answer = match served.await {
-        Ok(Ok(response)) => response,
-        Ok(Err(problem)) => problem.into_response(),
-        Err(_) => Problem::internal(&"a handler panicked").into_response(),
+    let answered = match served.await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(problem)) => Err(problem),
+        Err(_) => Err(Problem::internal(&"a handler panicked")),
     };
+    let answer = answered.unwrap_or_else(|problem| match refused {
+        Some((show, refused)) => show(Refused { problem, ..refused }),
+        None => problem.into_response(),
+    });
     let logged = seen.and_then(|seen| seen.logged(&app, &answer, now));
     if let Some((log_of, entry)) = logged {
         access_log::enter(&app, &log_of, &entry).await;
@@ -115,7 +133,24 @@ async fn serve(
 
     let mut caller = None;
     if route.access != Access::Open {
-        let known = identify(app, route, &parts.headers, &query, now).await?;
+        let fresh = route.knows_caller_freshly();
+        let session = match route.page {
+            Some(_) => app.session(&parts.headers, fresh, now).await?,
+            None => None,
+        };
+        let known = match session {
+            Some(caller) => caller,
+            None => {
+                identify(
+                    app,
+                    (route.key_in_url_too, fresh),
+                    &parts.headers,
+                    &query,
+                    now,
+                )
+                .await?
+            }
+        };
         let seen = seen.insert(CallSeen {
             caller: known.clone(),
             method: parts.method.clone(),
@@ -135,10 +170,13 @@ async fn serve(
     let Some(route) = found else {
         return Err(Problem::method_not_allowed(allow(routes)));
     };
-    if let (Access::Roles(roles), Some(caller)) = (route.access, &caller)
-        && !roles.contains(&caller.role)
+    if let Some(caller) = &caller
+        && !route.may_be_called_by(caller.role)
     {
         return Err(Problem::role_forbidden(caller.role));
+    }
+    if route.is_page() && ![Method::GET, Method::HEAD].contains(&parts.method) {
+        same_origin(&parts.headers)?;
     }
     // This comes before the body is read, so that calls that wait hold none.
     let _share = match (&marketplace, &caller) {
@@ -165,17 +203,7 @@ async fn serve(
         params,
         query,
     };
-    // A table has no pages, and is refused by role first.
-    if route.in_pages && !csv::wanted(&call.headers) {
-        call.query().cursor_is_signed()?;
-    }
-    if !route.reads_query
-        && let Err(unknown) = call.query().done()
-    {
-        call.readable()?;
-        return Err(unknown);
-    }
-    (route.handler)(call).await
+    route.answer(call).await
 }
 
 /// The route for a method. HEAD is treated as GET, whose body axum then leaves out.

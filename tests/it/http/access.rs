@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::fixtures::{Shop, at};
 use crate::support::service::ADMIN;
 
-const ROLES: [&str; 5] = ["admin", "marketer", "analyst", "partner", "ingest"];
+pub(super) const ROLES: [&str; 5] = ["admin", "marketer", "analyst", "partner", "ingest"];
 
 /// The routes that this version has: method, path under the marketplace, and who may call it, in the order of `ROLES`.
 const ROUTES: [(&str, &str, &str); 59] = [
@@ -81,6 +81,33 @@ const CARD: (&str, &str, &str) = ("GET", "/customers/{id}", "✓✓...");
 /// Those outside of marketplaces.
 const OUTSIDE: [(&str, &str); 2] = [("GET", "/healthz"), ("GET", "/v1/marketplaces")];
 
+/// The pages and the files of them, with who may open them; and where forms go.
+pub(super) const PAGES: [(&str, &str); 14] = [
+    ("", "✓✓✓.."),
+    ("/campaigns.csv", "✓✓..."),
+    ("/campaign?id=E", "✓✓✓.."),
+    ("/purchases.csv?id=E", "✓✓..."),
+    ("/order?id=o", "✓✓✓.."),
+    ("/promotions", "✓✓✓✓."),
+    ("/promotion?id=p", "✓✓✓✓."),
+    ("/orders", "✓✓✓.."),
+    ("/customer?id=c", "✓✓..."),
+    ("/reconciliation", "✓✓✓.."),
+    ("/runs", "✓✓✓.."),
+    ("/batches", "✓✓✓✓."),
+    ("/orders.csv", "✓✓..."),
+    ("/promotions.csv", "✓✓.✓."),
+];
+const PAGES_OUTSIDE: [(&str, &str); 7] = [
+    ("GET", "/app"),
+    ("GET", "/app/sign-in"),
+    ("GET", "/app/_/{asset}"),
+    ("POST", "/app/{marketplace}/runs"),
+    ("POST", "/app/sign-in"),
+    ("POST", "/app/_/sign-out"),
+    ("POST", "/app/_/language"),
+];
+
 fn routes() -> impl Iterator<Item = (Method, &'static str, &'static str)> {
     let all = ROUTES.into_iter().chain([CARD]);
     all.map(|(method, path, roles)| (method.parse().unwrap(), path, roles))
@@ -146,8 +173,14 @@ fn the_table_names_every_route_there_is() {
             format!("/v1/marketplaces/{{marketplace}}{path}"),
         )
     });
+    let pages = PAGES.map(|(page, _)| {
+        let path = page.split('?').next().unwrap();
+        ("GET".to_owned(), format!("/app/{{marketplace}}{path}"))
+    });
+    let outside = OUTSIDE.into_iter().chain(PAGES_OUTSIDE);
     let named: BTreeSet<_> = inside
-        .chain(OUTSIDE.map(|(method, path)| (method.to_owned(), path.to_owned())))
+        .chain(pages)
+        .chain(outside.map(|(method, path)| (method.to_owned(), path.to_owned())))
         .collect();
     assert_eq!(served, named);
 }

@@ -306,8 +306,8 @@ pub struct Candidate<'a> {
     pub touch: Option<Touch>,
     /// What became of the message: the gate that stopped it, or how it compared with the other candidates.
     pub outcome: CandidateOutcome,
-    /// The later campaign that ended the run of this message's campaign, if one did.
-    pub superseded_by: Option<CampaignIx>,
+    /// The later campaign that ended the run of this message's campaign, and when it was sent, if one did.
+    pub superseded_by: Option<(Instant, CampaignIx)>,
 }
 
 /// All candidates of an order: first those that passed, the best first, then those that a gate stopped, the newest sent first.
@@ -411,7 +411,7 @@ fn message<'a>(touchpoints: &[Touchpoint<'a>], catalog: &Catalog) -> Message<'a>
 struct Stop {
     outcome: CandidateOutcome,
     touch: Option<Touch>,
-    by: Option<CampaignIx>,
+    by: Option<(Instant, CampaignIx)>,
 }
 
 /// Runs the gates in the order of rule 4.2. The first gate that stops a message gives its outcome.
@@ -455,11 +455,8 @@ fn judge(
         kind: touch.kind,
     };
     let sent_at = message(touchpoints, rules.catalog).sent_at;
-    let start = match rule.window_from {
-        WindowFrom::Sent => sent_at,
-        WindowFrom::Event => touch.at,
-    };
-    if placed_at > start.plus_ms(rule.window.ms()) {
+    let (_, end) = window(rule, sent_at, touch.at);
+    if placed_at > end {
         return Err(Stop {
             touch: Some(touch),
             ..stop(CandidateOutcome::OutsideWindow)
@@ -472,6 +469,23 @@ fn judge(
             by,
         }),
         None => Ok(touch),
+    }
+}
+
+/// The first and the last instant at which an order is in the window of a message.
+fn window(rule: &ChannelRule, sent_at: Instant, touched_at: Instant) -> (Instant, Instant) {
+    let start = match rule.window_from {
+        WindowFrom::Sent => sent_at,
+        WindowFrom::Event => touched_at,
+    };
+    (start, start.plus_ms(rule.window.ms()))
+}
+
+impl Candidate<'_> {
+    /// The first and the last instant of the window of this message; `None` where no touch was chosen.
+    pub fn window(&self, rules: &Rules<'_>) -> Option<(Instant, Instant)> {
+        let rule = rules.channels[self.message.channel as usize]?;
+        Some(window(rule, self.message.sent_at, self.touch?.at))
     }
 }
 
@@ -525,14 +539,11 @@ impl Senders {
         }
     }
 
-    /// The latest campaign other than `own` that was sent after an instant.
-    fn after(&self, sent_at: Instant, own: CampaignIx) -> Option<CampaignIx> {
-        let (at, campaign) = self
-            .0
-            .into_iter()
-            .flatten()
-            .find(|(_, campaign)| *campaign != own)?;
-        (at > sent_at).then_some(campaign)
+    /// The latest campaign other than `own` that was sent after an instant, and when it was.
+    fn after(&self, sent_at: Instant, own: CampaignIx) -> Option<(Instant, CampaignIx)> {
+        let mut others = self.0.into_iter().flatten();
+        let latest = others.find(|(_, campaign)| *campaign != own)?;
+        (latest.0 > sent_at).then_some(latest)
     }
 }
 

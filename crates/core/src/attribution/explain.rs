@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::attribution::campaign::Catalog;
-use crate::attribution::decide::{CandidateOutcome, Timeline, candidates};
+use crate::attribution::decide::{Candidate, CandidateOutcome, Timeline, Touchpoint, candidates};
 use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::formula::sale_formula;
 use crate::attribution::order::{Order, Status};
@@ -130,6 +130,58 @@ fn shown(
         touch_kind: candidate.touch.map(|touch| touch.kind),
         touch_at: candidate.touch.map(|touch| touch.at),
         outcome: candidate.outcome,
-        superseded_by: candidate.superseded_by.map(id),
+        superseded_by: candidate.superseded_by.map(|(_, by)| id(by)),
     }
+}
+
+/// What happened to one candidate, for a picture of the decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lane {
+    /// All that happened to the message, oldest first, also after the order and before the look-back.
+    pub events: Vec<LaneEvent>,
+    /// When the window of the message began, in UTC; `None` where no touch was chosen.
+    pub window_from: Option<Instant>,
+    /// The last instant of that window, in UTC.
+    pub window_to: Option<Instant>,
+    /// When the campaign was sent that superseded this one, in UTC.
+    pub superseded_at: Option<Instant>,
+}
+
+/// One event of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LaneEvent {
+    /// What happened.
+    pub kind: EventKind,
+    /// When it happened, in UTC.
+    pub at: Instant,
+    /// True where a machine did it.
+    pub machine: bool,
+}
+
+/// A lane for each candidate that [`explain`] shows, in the same order.
+pub fn lanes(order: &Order, timeline: &Timeline<'_>, world: &World<'_>) -> Vec<Lane> {
+    let rules = world.rules_for(order);
+    let all = candidates(order, timeline, rules, world.look_back_ms);
+    let lane = |candidate: Candidate<'_>| {
+        let message = candidate.message;
+        let is_of = |touchpoints: &&[Touchpoint<'_>]| {
+            let first = &touchpoints[0];
+            (first.campaign, first.channel, first.message)
+                == (message.campaign, message.channel, message.message)
+        };
+        let touchpoints = timeline.messages().find(is_of).unwrap_or_default();
+        let event = |touchpoint: &Touchpoint<'_>| LaneEvent {
+            kind: touchpoint.kind,
+            at: touchpoint.at,
+            machine: touchpoint.machine,
+        };
+        let window = candidate.window(rules);
+        Lane {
+            events: touchpoints.iter().map(event).collect(),
+            window_from: window.map(|(from, _)| from),
+            window_to: window.map(|(_, to)| to),
+            superseded_at: candidate.superseded_by.map(|(at, _)| at),
+        }
+    };
+    all.into_iter().take(CANDIDATES_MAX).map(lane).collect()
 }

@@ -389,8 +389,8 @@ fn campaign_row(
 }
 
 /// The row of one campaign and the rows of its days. A campaign without any figures in the period has a row of zeros and no days.
-pub fn one_campaign(
-    days: &BTreeMap<Day, Aggregate<CampaignId>>,
+pub fn one_campaign<'d>(
+    days: impl IntoIterator<Item = (&'d Day, &'d Aggregate<CampaignId>)>,
     campaign: &Campaign,
     newest: &Settings,
     filter: &Filter,
@@ -419,6 +419,27 @@ pub fn one_campaign(
         }
     }
     (campaign_row(campaign, &total, newest, filter), rows)
+}
+
+/// The balance of counted orders on one day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DayBalance {
+    /// The calendar day, in the marketplace's time zone.
+    pub date: Day,
+    /// The balance of the day. No filter applies to it.
+    #[serde(flatten)]
+    pub balance: Balance,
+}
+
+/// The balances of days, oldest first; a day without any fact is left out. The sum of them is the balance of the report.
+pub fn day_balances<'d, C: Ord + Clone + 'd>(
+    days: impl IntoIterator<Item = (&'d Day, &'d Aggregate<C>)>,
+) -> Vec<DayBalance> {
+    let balance = |(&date, aggregate)| DayBalance {
+        date,
+        balance: Balance::of(aggregate),
+    };
+    days.into_iter().map(balance).collect()
 }
 
 impl CampaignRow {

@@ -94,7 +94,7 @@ impl InboxShared {
                     }
                 }
                 Kind::File { bytes } => found.extend(self.sized(&key, bytes)),
-                Kind::InboxShared => {
+                Kind::Shared => {
                     let why = "it has another name too (a hard link), so it may be another's file: copy it here instead";
                     found.extend(refused(&key, why.to_owned()));
                 }

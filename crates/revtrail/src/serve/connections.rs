@@ -15,8 +15,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -197,7 +197,9 @@ impl Client {
 /// True if a call has a key, right or wrong. A call without one guesses nothing.
 fn has_key<B>(request: &Request<B>) -> bool {
     let query = request.uri().query().unwrap_or_default();
-    request.headers().contains_key(AUTHORIZATION)
+    let is_form = request.method() == Method::POST && request.uri().path() == "/app/sign-in";
+    is_form
+        || request.headers().contains_key(AUTHORIZATION)
         || query.split('&').any(|pair| pair.starts_with("key="))
 }
 
@@ -234,5 +236,24 @@ impl HttpBody for TimedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_calls_have_a_key_that_may_be_guessed() {
+        let call = |method: &str, address: &str, header: &str| {
+            let call = Request::builder().method(method).uri(address);
+            has_key(&call.header(header, "x").body(()).unwrap())
+        };
+        assert!(call("GET", "/v1/marketplaces", "authorization"));
+        assert!(call("POST", "/v1/marketplaces/m/events?key=x", "accept"));
+        assert!(call("POST", "/app/sign-in", "accept"));
+        assert!(!call("GET", "/app/sign-in", "accept"));
+        assert!(!call("GET", "/app/m", "cookie"));
+        assert!(!call("GET", "/v1/marketplaces", "accept"));
     }
 }

@@ -1,0 +1,92 @@
+// Makes pages smoother. Every page works without it: each link is a state, each form an action.
+"use strict";
+const $ = (query, of = document) => of.querySelector(query);
+const all = (query, of = document) => [...of.querySelectorAll(query)];
+const say = (text) => { $("#status").textContent = text; };
+
+const ready = () => {
+  for (const button of all("[data-copy],[data-keys]")) button.hidden = false;
+};
+
+let asked = 0;
+// Takes another state of pages from the server, and puts its parts into this document.
+const go = async (href, push = true) => {
+  const mine = ++asked;
+  document.body.setAttribute("aria-busy", "true");
+  try {
+    const answer = await fetch(href, { headers: { Accept: "text/html" } });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (mine !== asked) return;
+    const parts = ["header.top", "main", "footer"];
+    if (!parts.every((part) => $(part) && $(part, page))) { location.href = href; return; }
+    const focus = document.activeElement?.dataset.search === undefined ? null : document.activeElement;
+    for (const part of parts) $(part).replaceWith(document.adoptNode($(part, page)));
+    document.title = page.title;
+    if (push) { history.pushState(null, "", answer.url); if (!focus) scrollTo(0, 0); }
+    const field = focus && $("[data-search]");
+    if (field) { field.focus(); field.setSelectionRange(field.value.length, field.value.length); }
+    ready();
+  } catch { location.href = href; } finally { document.body.removeAttribute("aria-busy"); }
+};
+
+const address = (form) => {
+  const pairs = [...new FormData(form)].filter(([, value]) => value !== "");
+  const query = new URLSearchParams(pairs).toString();
+  return form.getAttribute("action") + (query && "?" + query);
+};
+
+document.addEventListener("click", (event) => {
+  const target = event.target.closest("a[href],button");
+  if (!target || event.defaultPrevented) return;
+  if (target.dataset.copy) { copy($("#" + target.dataset.copy)); return; }
+  if (target.dataset.keys !== undefined) { say(KEYS); return; }
+  const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+  if (target.tagName !== "A" || !plain || target.hasAttribute("download") || target.hash) return;
+  const url = new URL(target.href);
+  if (url.origin !== location.origin || !url.pathname.startsWith("/app/") || url.pathname === "/app/sign-in") return;
+  event.preventDefault();
+  go(target.href);
+});
+document.addEventListener("submit", (event) => {
+  if (event.target.method !== "get") return;
+  event.preventDefault();
+  go(address(event.target));
+});
+let typed;
+document.addEventListener("input", (event) => {
+  if (event.target.dataset.search === undefined) return;
+  clearTimeout(typed);
+  typed = setTimeout(() => go(address(event.target.form)), 250);
+});
+addEventListener("popstate", () => go(location.href, false));
+
+// The table as a spreadsheet takes it: what is seen, with exact values.
+const copy = async (table) => {
+  const cell = (cell) => {
+    const values = all("data", cell).map((data) => data.value + (data.querySelector("small") ? " " + data.querySelector("small").textContent : ""));
+    const time = $("time", cell);
+    const text = values.length ? values.join("; ") : time ? time.dateTime : ($("bdi", cell) || cell).textContent;
+    return text.replace(/\s+/g, " ").trim().replace(/^[=+@-](?!\d)/, "'$&");
+  };
+  const rows = [...table.rows].map((row) => [...row.cells].map(cell).join("\t"));
+  try { await navigator.clipboard.writeText(rows.join("\n")); say("Copied " + (rows.length - 1) + " rows"); }
+  catch { say("The browser does not let this page copy"); }
+};
+
+const KEYS = "Keys: / find, j and k next and previous row, [ and ] pages, c copy, e export, ? this help";
+const step = (by) => {
+  const rows = all("[data-row]");
+  const at = rows.indexOf(document.activeElement);
+  rows[Math.min(rows.length - 1, Math.max(0, at + by))]?.focus();
+};
+const keys = {
+  "/": () => $("[data-search]")?.focus(), j: () => step(1), k: () => step(-1),
+  "[": () => $("[data-prev]")?.click(), "]": () => $("[data-next]")?.click(),
+  c: () => $("[data-copy]")?.click(), e: () => $("[data-export]")?.click(), "?": () => say(KEYS),
+};
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input,select,textarea")) return;
+  const act = keys[event.key];
+  if (act) { event.preventDefault(); act(); }
+});
+ready();

@@ -1,0 +1,101 @@
+//! The pages for people. A page asks the routes of the API, in this process and for the same caller, and lays out what they answer.
+//! So figures, roles and rules exist once, and no figure is computed here. Module `answer` makes documents of templates.
+
+mod address;
+mod answer;
+mod asked;
+mod campaign;
+mod campaigns;
+mod chart;
+mod frame;
+mod home;
+mod lists;
+mod numbers;
+mod promotions;
+mod refusal;
+mod sheet;
+mod times;
+mod why;
+
+use revtrail_store::market::access::Role;
+use revtrail_web::access::{Access, MARKETING};
+use revtrail_web::api::{Method, Route};
+
+use crate::asked::Api;
+
+/// Who gets promotions as CSV.
+pub(crate) const PROMOTIONS_CSV: Access =
+    Access::Roles(&[Role::Admin, Role::Marketer, Role::Partner]);
+
+/// The pages over the routes of the API that this function answers. Whoever may call what a page asks may see the page.
+pub fn routes(api: &[Route]) -> Vec<Route> {
+    let api = Api::new(api);
+    let routes = vec![
+        Route::new(Method::GET, answer::ASSETS, Access::Open, answer::asset),
+        Route::new(Method::GET, "/app/sign-in", Access::Open, home::sign_in).reads_query(),
+        api.page("/app", asked::MARKETPLACES, home::marketplaces),
+        api.page("/app/{marketplace}", asked::CAMPAIGNS, campaigns::page),
+        api.file(
+            "/app/{marketplace}/campaigns.csv",
+            MARKETING,
+            asked::CAMPAIGNS,
+        ),
+        api.page(
+            "/app/{marketplace}/campaign",
+            asked::CAMPAIGN,
+            campaign::page,
+        ),
+        api.file(
+            "/app/{marketplace}/purchases.csv",
+            MARKETING,
+            asked::PURCHASES,
+        ),
+        api.file("/app/{marketplace}/orders.csv", MARKETING, asked::ORDERS),
+        api.file(
+            "/app/{marketplace}/promotions.csv",
+            PROMOTIONS_CSV,
+            asked::PROMOTIONS,
+        ),
+        api.page(
+            "/app/{marketplace}/promotions",
+            asked::PROMOTIONS,
+            promotions::all,
+        ),
+        api.page(
+            "/app/{marketplace}/promotion",
+            asked::DASHBOARD,
+            promotions::one,
+        ),
+        api.page("/app/{marketplace}/orders", asked::ORDERS, lists::orders),
+        api.page(
+            "/app/{marketplace}/customer",
+            asked::CUSTOMER,
+            lists::contact,
+        ),
+        api.page(
+            "/app/{marketplace}/reconciliation",
+            asked::RECONCILIATION,
+            lists::reconciliation,
+        ),
+        api.page("/app/{marketplace}/runs", asked::RUNS, lists::runs),
+        api.page("/app/{marketplace}/batches", asked::BATCHES, lists::batches),
+        api.page("/app/{marketplace}/order", asked::WHY, why::page),
+    ];
+    let shown = |route: Route| route.page(refusal::show);
+    routes.into_iter().map(shown).collect()
+}
+
+/// Where the forms go that people send, over the routes of the API that change something.
+pub fn forms(api: &[Route]) -> Vec<Route> {
+    let open = Access::Open;
+    let api = Api::new(api);
+    let run = move |call| lists::start_run(api.clone(), call);
+    let routes = [
+        Route::new(Method::POST, "/app/{marketplace}/runs", MARKETING, run),
+        Route::new(Method::POST, "/app/sign-in", open, home::signed_in),
+        Route::new(Method::POST, home::SIGN_OUT, open, home::sign_out),
+        Route::new(Method::POST, home::LANGUAGE, open, home::language),
+    ];
+    let shown = |route: Route| route.page(refusal::show);
+    routes.into_iter().map(shown).collect()
+}

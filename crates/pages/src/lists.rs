@@ -1,0 +1,547 @@
+//! The pages of orders, of a customer, of runs, of files, and of where every record went.
+
+use http::StatusCode;
+use revtrail_core::attribution::order::Status;
+use revtrail_web::call::{Call, Response};
+use revtrail_web::problem::Problem;
+use serde_json::Value;
+
+use crate::answer;
+use crate::asked::{Api, BATCHES, CUSTOMER, ORDERS, ORDERS_REPORT, RECONCILIATION, RUN, RUNS};
+use crate::campaigns::channel_name;
+use crate::frame::{Filters, Frame, Freshness, Period};
+use crate::home::form;
+use crate::sheet::{Act, Cell, Field, Head, Sheet, Table, Tile, said, text};
+
+fn read<T: serde::de::DeserializeOwned>(told: &Value) -> Result<T, Problem> {
+    serde_json::from_value(told.clone()).map_err(|error| Problem::internal(&error))
+}
+
+/// The items of a list.
+pub(crate) fn items<'v>(told: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
+    told[field].as_array().into_iter().flatten()
+}
+
+fn only<'f>(frame: &'f Frame, known: &[&str]) -> Vec<(&'f str, &'f str)> {
+    let mut pairs = frame.address.pairs();
+    pairs.retain(|(name, _)| known.contains(name));
+    pairs
+}
+
+/// Refuses parameters that a page does not know.
+pub(crate) fn knows(call: &Call, known: &[&str]) -> Result<(), Problem> {
+    let mut query = call.query();
+    for name in known {
+        query.text(name);
+    }
+    query.done()
+}
+
+fn credited(frame: &Frame, order: &Value) -> Cell {
+    let credit = &order["credited_to"];
+    match credit.is_null() {
+        true => Cell::Text("nobody".to_owned()),
+        false => frame.link("/campaign", credit, "campaign_id", "campaign_id"),
+    }
+}
+
+fn amount(frame: &Frame, order: &Value, field: &str) -> Cell {
+    Cell::Figures(vec![
+        frame
+            .numbers
+            .exact(&text(order, field), &text(order, "currency")),
+    ])
+}
+
+fn order_row(frame: &Frame, order: &Value) -> Vec<Cell> {
+    let counted = if order["counted"] == true {
+        "counted"
+    } else {
+        "not counted"
+    };
+    vec![
+        frame.link("/order", order, "order_id", "order_id"),
+        frame.time_in(order, "placed_at"),
+        said(order, "status"),
+        customer(frame, order),
+        amount(frame, order, "total"),
+        amount(frame, order, "refunded_total"),
+        Cell::Text(counted.to_owned()),
+        credited(frame, order),
+    ]
+}
+
+fn customer(frame: &Frame, told: &Value) -> Cell {
+    match frame.may_export {
+        true => frame.link("/customer", told, "customer_id", "customer_id"),
+        false => said(told, "customer_id"),
+    }
+}
+
+fn order_heads() -> Vec<Head> {
+    let [total, refunded] = ["Total", "Refunded"].map(Head::number);
+    let [order, placed, status, by] = ["Order", "Placed", "Status", "Customer"].map(Head::text);
+    vec![
+        order,
+        placed,
+        status,
+        by,
+        total,
+        refunded,
+        Head::text("Reports"),
+        Head::text("Earned by"),
+    ]
+}
+
+/// What a status means for a person.
+fn about(status: &str) -> &'static str {
+    match status {
+        "ABANDONED_SHOPPING_CART" => "left before it was paid",
+        "PENDING" => "waits for the shop or the payment",
+        "INITIALIZED" => "was begun",
+        "IN_PROGRESS" | "PREPARING" => "is being prepared",
+        "READY" => "waits to be handed over",
+        "COMPLETE" | "DELIVERED" => "reached the customer",
+        "REJECTED" => "the shop said no",
+        "CANCELLED" => "called off; not in the total",
+        "REFUNDED" => "the money went back",
+        _ => "",
+    }
+}
+
+pub(crate) async fn orders(api: Api, call: Call) -> Result<Response, Problem> {
+    knows(
+        &call,
+        &[
+            "from",
+            "to",
+            "channel",
+            "status",
+            "customer_id",
+            "cursor",
+            "limit",
+        ],
+    )?;
+    let frame = Frame::of(&api, &call, "Orders", "/orders").await?;
+    let about_m = (Some(&frame.marketplace), &[][..]);
+    let report: Value = api
+        .says(
+            &call,
+            ORDERS_REPORT,
+            about_m,
+            &only(&frame, &["from", "to"]),
+        )
+        .await?;
+    let query = only(
+        &frame,
+        &["from", "to", "status", "customer_id", "cursor", "limit"],
+    );
+    let list: Value = api.says(&call, ORDERS, about_m, &query).await?;
+    let mut sheet = Sheet::new(frame, "Orders");
+    let frame = &sheet.frame;
+    sheet.fresh = read::<Freshness>(&report)?.sentence(frame);
+    let filters = Filters::new(frame, &read::<Period>(&report["period"])?).of_all_channels();
+    let tile = |label: &str, about: &str, told: &Value| {
+        let mut figures = vec![frame.count_in(told, "orders")];
+        figures.extend(frame.sums_in(&told["amount"]));
+        Tile {
+            label: label.to_owned(),
+            about: about.to_owned(),
+            figures,
+        }
+    };
+    let mut tiles = vec![tile(
+        "Total",
+        "of the six statuses from initialized to complete",
+        &report["total"],
+    )];
+    tiles.extend(
+        items(&report, "statuses")
+            .map(|one| tile(&text(one, "status"), about(&text(one, "status")), one)),
+    );
+    let rows = items(&list, "orders")
+        .map(|order| order_row(frame, order))
+        .collect();
+    let nothing =
+        "No order of these days fits. Orders are listed from the moment they are accepted.";
+    let mut table = Table {
+        rows,
+        ..Table::new("orders", "Newest first", order_heads(), nothing).paged(frame, &list)
+    };
+    let status = |name: &str| (name.to_owned(), name.to_lowercase().replace('_', " "));
+    let field = |name, label, choices| Field {
+        name,
+        label,
+        value: frame.address.get(name).unwrap_or_default().to_owned(),
+        choices,
+    };
+    let mut csv = frame.to("/orders.csv").with("channel", "");
+    for name in ["status", "customer_id"] {
+        csv = csv.with(name, frame.address.get(name).unwrap_or_default());
+    }
+    table.export = frame.may_export.then(|| csv.with("revenue", "true").href());
+    let statuses = Status::ALL.iter().map(|one| status(one.name())).collect();
+    let fields = vec![
+        field("customer_id", "Customer", Vec::new()),
+        field("status", "Status", statuses),
+    ];
+    (sheet.filters, sheet.tiles, sheet.fields) = (Some(filters), tiles, fields);
+    sheet.tables.push(table);
+    sheet.notes.push("Figures at the head are those of the last run, in all currencies; the list is as of now. Each order says why it was credited as it was.".to_owned());
+    answer::page(StatusCode::OK, &call.headers, &sheet)
+}
+
+pub(crate) async fn contact(api: Api, call: Call) -> Result<Response, Problem> {
+    knows(&call, &["from", "to", "channel", "id"])?;
+    let frame = Frame::of(&api, &call, "Customer", "/customer").await?;
+    let id = frame.address.get("id").unwrap_or_default().to_owned();
+    let card: Value = api
+        .says(
+            &call,
+            CUSTOMER,
+            (Some(&frame.marketplace), &[("id", &id)]),
+            &[],
+        )
+        .await?;
+    let mut sheet = Sheet::new(frame, format!("Customer {id}"));
+    let frame = &sheet.frame;
+    let known = ["first_name", "last_name", "email", "phone"].map(|field| text(&card, field));
+    let known: Vec<&str> = known
+        .iter()
+        .map(String::as_str)
+        .filter(|text| !text.is_empty())
+        .collect();
+    let sub = known.join(" · ");
+    let mut history: Vec<(String, Vec<Cell>)> = Vec::new();
+    for order in items(&card, "orders") {
+        let earned = credited(frame, order);
+        let what = frame.link("/order", order, "order_id", "order_id");
+        let row = vec![
+            frame.time_in(order, "placed_at"),
+            Cell::Text("order".into()),
+            what,
+            said(order, "status"),
+            amount(frame, order, "total"),
+            earned,
+        ];
+        history.push((text(order, "placed_at"), row));
+    }
+    for message in items(&card, "messages") {
+        let campaign = frame.link("/campaign", message, "campaign_id", "campaign_id");
+        let kinds: Vec<String> = items(message, "events")
+            .map(|event| {
+                let by = if event["machine"] == true {
+                    " by a machine"
+                } else {
+                    ""
+                };
+                format!("{}{by}", text(event, "kind"))
+            })
+            .collect();
+        let kind = Cell::Text(channel_name(&text(message, "channel")).to_owned());
+        let row = vec![
+            frame.time_in(message, "first_event_at"),
+            kind,
+            campaign,
+            Cell::Text(kinds.join(", ")),
+            Cell::Nothing,
+            Cell::Nothing,
+        ];
+        history.push((text(message, "first_event_at"), row));
+    }
+    for one in items(&card, "redemptions") {
+        let promotion = frame.link("/promotion", one, "promotion_id", "promotion_id");
+        let row = vec![
+            frame.time_in(one, "redeemed_at"),
+            Cell::Text("redemption".into()),
+            promotion,
+            said(one, "result"),
+            amount(frame, one, "reward_amount"),
+            said(one, "voucher_code"),
+        ];
+        history.push((text(one, "redeemed_at"), row));
+    }
+    history.sort_by(|a, b| b.0.cmp(&a.0));
+    let heads = vec![
+        Head::text("When"),
+        Head::text("What"),
+        Head::text("Which"),
+        Head::text("Became of it"),
+        Head::number("Amount"),
+        Head::text("Earned by, or code"),
+    ];
+    let mut table = Table::new(
+        "history",
+        "Messages, orders and redemptions, newest first",
+        heads,
+        "Nothing is known of this customer.",
+    );
+    table.rows = history.into_iter().map(|(_, row)| row).collect();
+    sheet.sub.push(sub);
+    sheet.tables.push(table);
+    answer::page(StatusCode::OK, &call.headers, &sheet)
+}
+
+pub(crate) async fn runs(api: Api, call: Call) -> Result<Response, Problem> {
+    knows(&call, &["from", "to", "channel", "cursor", "limit"])?;
+    let frame = Frame::of(&api, &call, "Runs", "/runs").await?;
+    let list: Value = api
+        .says(
+            &call,
+            RUNS,
+            (Some(&frame.marketplace), &[]),
+            &only(&frame, &["cursor", "limit"]),
+        )
+        .await?;
+    let mut sheet = Sheet::new(frame, "Runs");
+    let frame = &sheet.frame;
+    let row = |run: &Value| {
+        let verify = &run["verify"];
+        let verified = match (verify.is_null(), verify["differences"].as_i64()) {
+            (true, _) => Cell::Nothing,
+            (_, Some(0)) => Cell::Text(format!(
+                "{} checked, no difference",
+                frame.count_in(verify, "checked").text()
+            )),
+            _ => Cell::Text(format!(
+                "{} checked, {} differ",
+                frame.count_in(verify, "checked").text(),
+                frame.count_in(verify, "differences").text()
+            )),
+        };
+        let (done, all) = (
+            run["units_done"].as_i64().unwrap_or(0),
+            run["units"].as_i64().unwrap_or(0),
+        );
+        let share = revtrail_core::value::money::rate(done, all);
+        vec![
+            frame.time_in(run, "started_at"),
+            said(run, "state"),
+            frame.part(share.as_deref()),
+            frame.time_in(run, "finished_at"),
+            frame.counted(run, "customers"),
+            frame.counted(run, "orders"),
+            frame.counted(run, "credits_changed"),
+            Cell::Figures(frame.sums_in(&run["revenue_moved"])),
+            frame.counted(run, "errors"),
+            verified,
+        ]
+    };
+    let rows = items(&list, "runs").map(row).collect();
+    let mut heads = vec![
+        Head::text("Started"),
+        Head::text("State"),
+        Head::number("Progress"),
+        Head::text("Ended"),
+    ];
+    heads.extend(
+        [
+            "Customers",
+            "Orders",
+            "Credits moved",
+            "Revenue moved",
+            "Errors",
+        ]
+        .map(Head::number),
+    );
+    heads.push(Head::text("Verification"));
+    let table = Table {
+        rows,
+        ..Table::new(
+            "runs",
+            "Newest first",
+            heads,
+            "There was no run yet. One comes every hour.",
+        )
+        .paged(frame, &list)
+    };
+    if frame.may_export {
+        let action = frame.to(RUN_FORM).path().to_owned();
+        let act = |label, verify| Act {
+            action: action.clone(),
+            label,
+            fields: vec![("verify", verify)],
+        };
+        sheet.acts = vec![act("Run now", ""), act("Verify everybody", "all")];
+    }
+    sheet.tables.push(table);
+    sheet.notes.push("A run folds the customers whose facts changed, and then the reports show them. A verification compares what is stored with what the facts add up to, and changes nothing.".to_owned());
+    answer::page(StatusCode::OK, &call.headers, &sheet)
+}
+
+/// Where the form of a run goes.
+pub(crate) const RUN_FORM: &str = "/runs";
+
+pub(crate) async fn start_run(api: Api, call: Call) -> Result<Response, Problem> {
+    let marketplace = call.marketplace()?.clone();
+    let form = form(&call);
+    let body = match form.get("verify").map_or("", String::as_str) {
+        "" => "{}",
+        "all" => r#"{"verify":"all"}"#,
+        _ => r#"{"verify":"sample"}"#,
+    };
+    api.does(&call, RUN, &marketplace, body).await?;
+    Ok(answer::see(&format!("/app/{marketplace}/runs")))
+}
+
+pub(crate) async fn batches(api: Api, call: Call) -> Result<Response, Problem> {
+    knows(&call, &["from", "to", "channel", "cursor", "limit"])?;
+    let frame = Frame::of(&api, &call, "Files", "/batches").await?;
+    let list: Value = api
+        .says(
+            &call,
+            BATCHES,
+            (Some(&frame.marketplace), &[]),
+            &only(&frame, &["cursor", "limit"]),
+        )
+        .await?;
+    let mut sheet = Sheet::new(frame, "Files of redemptions");
+    let frame = &sheet.frame;
+    let row = |file: &Value| {
+        let mut cells = vec![
+            said(file, "file"),
+            said(file, "state"),
+            frame.time_in(file, "started_at"),
+            frame.time_in(file, "finished_at"),
+        ];
+        cells.extend(
+            ["rows", "accepted", "duplicates", "quarantined", "rejected"]
+                .map(|field| frame.counted(file, field)),
+        );
+        cells.push(said(file, "detail"));
+        cells
+    };
+    let rows = items(&list, "batches").map(row).collect();
+    let mut heads = vec![
+        Head::text("File"),
+        Head::text("State"),
+        Head::text("Began"),
+        Head::text("Ended"),
+    ];
+    heads.extend(["Rows", "Accepted", "Duplicates", "Quarantined", "Rejected"].map(Head::number));
+    heads.push(Head::text("What is wrong"));
+    let nothing = "No file came in yet. Put one into the inbox of this marketplace, inbox/<marketplace>/redemptions/; its result comes beside it into the outbox.";
+    let table = Table {
+        rows,
+        ..Table::new("batches", "Newest first", heads, nothing).paged(frame, &list)
+    };
+    sheet.tables.push(table);
+    sheet
+        .notes
+        .push("Of every file: rows = accepted + duplicates + quarantined + rejected.".to_owned());
+    answer::page(StatusCode::OK, &call.headers, &sheet)
+}
+
+/// A sum and its parts, as the page of reconciliation shows them.
+type Sum = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+);
+
+/// What must add up: a heading, the part of the report, the whole, and its parts.
+const SUMS: [Sum; 5] = [
+    (
+        "Orders that came in",
+        "orders",
+        "received",
+        &["stored", "duplicates", "older_copies", "rejected"],
+    ),
+    (
+        "Orders that are stored",
+        "orders",
+        "stored",
+        &["counted", "other_status", "other_currency", "refunded"],
+    ),
+    (
+        "Orders that count",
+        "orders",
+        "counted",
+        &["credited", "uncredited"],
+    ),
+    (
+        "Events that came in",
+        "events",
+        "received",
+        &["stored", "duplicates", "rejected"],
+    ),
+    (
+        "Redemptions that came in",
+        "redemptions",
+        "received",
+        &["matched", "duplicates", "quarantined", "rejected"],
+    ),
+];
+
+pub(crate) async fn reconciliation(api: Api, call: Call) -> Result<Response, Problem> {
+    knows(&call, &["from", "to", "channel"])?;
+    let frame = Frame::of(&api, &call, "Reconciliation", "/reconciliation").await?;
+    let report: Value = api
+        .says(
+            &call,
+            RECONCILIATION,
+            (Some(&frame.marketplace), &[]),
+            &only(&frame, &["from", "to"]),
+        )
+        .await?;
+    let mut sheet = Sheet::new(frame, "Reconciliation");
+    let frame = &sheet.frame;
+    sheet.fresh = read::<Freshness>(&report)?.sentence(frame);
+    let filters = Filters::new(frame, &read::<Period>(&report["period"])?);
+    sheet.filters = Some(filters.of_all_channels());
+    let mut tables = Vec::new();
+    for (place, (heading, of, whole, parts)) in SUMS.iter().enumerate() {
+        // By day of arrival, what was stored is what arrived; by day of the order, what is stored.
+        let of = &report[*of];
+        let told = |name: &str| match (place, name) {
+            (0, "stored") => of["arrived"].as_i64(),
+            _ => of[name].as_i64(),
+        };
+        let sum: i64 = parts.iter().filter_map(|part| told(part)).sum();
+        let all = told(whole).unwrap_or(0);
+        let row = |name: &str, n: Option<i64>| {
+            let share = n.and_then(|n| revtrail_core::value::money::rate(n, all));
+            let figure = n.map_or(Cell::Nothing, |n| {
+                Cell::Figures(vec![frame.numbers.count(n)])
+            });
+            vec![
+                Cell::Text(name.replace('_', " ")),
+                figure,
+                frame.part(share.as_deref()),
+            ]
+        };
+        let mut rows: Vec<Vec<Cell>> = parts.iter().map(|part| row(part, told(part))).collect();
+        rows.push(row(whole, Some(all)));
+        let ends = if sum == all {
+            "✓ it adds up".to_owned()
+        } else {
+            format!("✗ differs by {}", frame.numbers.count(all - sum).text())
+        };
+        let ids = ["received", "stored", "counted", "events", "redemptions"];
+        let heads = vec![
+            Head::text("Part"),
+            Head::number("Records"),
+            Head::number("Share"),
+        ];
+        tables.push(Table {
+            rows,
+            ..Table::new(ids[place], format!("{heading}: {ends}"), heads, "")
+        });
+    }
+    let parked = |one: &Value| {
+        vec![
+            customer(frame, one),
+            Cell::Text(text(one, "reason").replace('_', " ")),
+        ]
+    };
+    let rows = items(&report, "parked").map(parked).collect();
+    let heads = vec![Head::text("Customer"), Head::text("Why")];
+    let nothing = "Nobody is parked: every customer's facts can be read and folded.";
+    tables.push(Table {
+        rows,
+        ..Table::new("parked", "Parked customers", heads, nothing)
+    });
+    sheet.tables = tables;
+    answer::page(StatusCode::OK, &call.headers, &sheet)
+}

@@ -1,0 +1,476 @@
+//! The page of an order: why it was credited as it was. One time axis shows what happened to each message, and the same stands in a
+//! table. The decision, its reasons and its windows are the API's.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use http::StatusCode;
+use revtrail_core::value::time::Instant;
+use revtrail_web::call::{Call, Response};
+use revtrail_web::problem::Problem;
+use serde::Deserialize;
+
+use crate::answer;
+use crate::asked::{Api, CAMPAIGNS, ORDER, WHY};
+use crate::campaigns::channel_name;
+use crate::frame::Frame;
+use crate::numbers::Figure;
+use crate::times::{self, Moment};
+
+/// How many lanes are drawn; the table has all.
+const LANES_MAX: usize = 12;
+
+#[derive(Deserialize)]
+struct Explanation {
+    order_id: String,
+    customer_id: String,
+    placed_at: Instant,
+    status: String,
+    amount: String,
+    currency: String,
+    counted: bool,
+    reason: Option<String>,
+    credited_to: Option<Credit>,
+    candidates: Vec<Candidate>,
+    candidates_total: i64,
+    sale_formula: String,
+    settings_version: u32,
+    decided: String,
+    #[serde(default)]
+    lanes: Vec<Lane>,
+}
+
+#[derive(Deserialize)]
+struct Credit {
+    campaign_id: String,
+    channel: String,
+    touch_kind: String,
+    touch_at: Instant,
+}
+
+#[derive(Deserialize)]
+struct Candidate {
+    campaign_id: String,
+    channel: String,
+    message_id: Option<String>,
+    sent_at: Instant,
+    touch_kind: Option<String>,
+    touch_at: Option<Instant>,
+    outcome: String,
+    superseded_by: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Lane {
+    events: Vec<Event>,
+    window_from: Option<Instant>,
+    window_to: Option<Instant>,
+    superseded_at: Option<Instant>,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    kind: String,
+    at: Instant,
+    machine: bool,
+}
+
+/// The standing copy of the order.
+#[derive(Deserialize)]
+struct Copy {
+    total: String,
+    refunded_total: String,
+    updated_at: Option<Instant>,
+    source: Option<String>,
+    #[serde(default)]
+    coupon_codes: Vec<String>,
+}
+
+/// The names of campaigns.
+#[derive(Deserialize)]
+struct Names {
+    campaigns: Vec<Name>,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    campaign_id: String,
+    name: String,
+}
+
+/// A lane of the time axis, in units of a drawing that is 1000 wide.
+struct Drawn {
+    name: String,
+    top: usize,
+    won: bool,
+    band: Option<(String, String)>,
+    marks: Vec<Mark>,
+    cut: Option<Cut>,
+}
+
+struct Cut {
+    x: String,
+    told: String,
+}
+
+struct Mark {
+    x: String,
+    kind: &'static str,
+    told: String,
+}
+
+struct RowView {
+    href: String,
+    name: String,
+    channel: String,
+    message: String,
+    sent: Moment,
+    touch: String,
+    window: String,
+    outcome: String,
+    won: bool,
+    events: String,
+}
+
+#[derive(Template)]
+#[template(path = "why.html")]
+struct WhyPage {
+    frame: Frame,
+    order: String,
+    customer: String,
+    /// The page of the customer, for those who may see it.
+    customer_href: Option<String>,
+    status: String,
+    placed: Moment,
+    updated: Option<Moment>,
+    source: String,
+    coupons: String,
+    total: Figure,
+    refunded: Option<Figure>,
+    amount: Figure,
+    verdict: String,
+    winner: Option<(String, String)>,
+    pending: bool,
+    formula: String,
+    version: u32,
+    lanes: Vec<Drawn>,
+    height: usize,
+    order_x: String,
+    ticks: Vec<(String, String)>,
+    left_out: usize,
+    rows: Vec<RowView>,
+    candidates: Figure,
+}
+
+pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
+    let mut query = call.query();
+    let id = query.text("id").unwrap_or_default();
+    for kept in ["from", "to", "channel"] {
+        query.text(kept);
+    }
+    query.done()?;
+    let frame = Frame::of(&api, &call, &format!("Order {id}"), "/order").await?;
+    let about = (Some(&frame.marketplace), &[("id", id)][..]);
+    let why: Explanation = api.says(&call, WHY, about, &[("lanes", "true")]).await?;
+    let copy: Copy = api.says(&call, ORDER, about, &[]).await?;
+    let names = names(&api, &call, &frame, &why).await?;
+    answer::page(
+        StatusCode::OK,
+        &call.headers,
+        &WhyPage::new(frame, why, copy, &names),
+    )
+}
+
+/// The names of the campaigns of an order's candidates. A campaign without a name here is called by its id.
+async fn names(
+    api: &Api,
+    call: &Call,
+    frame: &Frame,
+    why: &Explanation,
+) -> Result<BTreeMap<String, String>, Problem> {
+    let sent = why
+        .candidates
+        .iter()
+        .map(|candidate| candidate.sent_at.day(frame.zone));
+    let Some(first) = sent.min() else {
+        return Ok(BTreeMap::new());
+    };
+    let sent = why
+        .candidates
+        .iter()
+        .map(|candidate| candidate.sent_at.day(frame.zone));
+    let last = sent
+        .chain([why.placed_at.day(frame.zone)])
+        .max()
+        .unwrap_or(first)
+        .plus(1);
+    let (from, to) = (first.to_string(), last.to_string());
+    let query = [("from", &*from), ("to", &*to), ("limit", "1000")];
+    let names: Names = api
+        .says(call, CAMPAIGNS, (Some(&frame.marketplace), &[]), &query)
+        .await?;
+    Ok(names
+        .campaigns
+        .into_iter()
+        .map(|one| (one.campaign_id, one.name))
+        .collect())
+}
+
+/// A reason in words.
+fn outcome(
+    candidate: &Candidate,
+    lane: Option<&Lane>,
+    why: &Explanation,
+    name: &dyn Fn(&str) -> String,
+) -> String {
+    let till = |at: Option<Instant>| at.map_or(String::new(), |at| times::apart(at, why.placed_at));
+    match candidate.outcome.as_str() {
+        "credited" => "earned the order".to_owned(),
+        "earlier_sent" => "lost: it was sent earlier than the winner".to_owned(),
+        "earlier_interaction" => {
+            "lost: the customer acted on it earlier than on the winner".to_owned()
+        }
+        "tag_excluded" => "its campaign carries an excluded tag".to_owned(),
+        "channel_off" => "its channel earns nothing under the settings".to_owned(),
+        "no_connecting_event" => "nothing happened to it that connects".to_owned(),
+        "after_order" => "what connects came after the order".to_owned(),
+        "machine_event" => "only a machine opened or clicked it".to_owned(),
+        "app_version_too_old" => "opened in an app below version 5.1".to_owned(),
+        "outside_window" => format!(
+            "over {} before: its window had ended",
+            till(lane.and_then(|lane| lane.window_to))
+        ),
+        "superseded" => {
+            let by = candidate
+                .superseded_by
+                .as_deref()
+                .map_or("another campaign".to_owned(), name);
+            format!(
+                "over {} before: {by} was sent",
+                till(lane.and_then(|lane| lane.superseded_at))
+            )
+        }
+        other => other.replace('_', " "),
+    }
+}
+
+fn verdict(why: &Explanation) -> String {
+    let credited = why.credited_to.is_some();
+    match why.reason.as_deref() {
+        None if credited => "counted, and credited".to_owned(),
+        Some("status") => format!("not counted: its status is {}", why.status),
+        Some("currency") => format!(
+            "not counted: only orders in another currency than {} are",
+            why.currency
+        ),
+        Some("refunded") => "not counted: it was refunded".to_owned(),
+        Some("linking_off") => "counted, and credited to nobody: linking is off".to_owned(),
+        _ if why.counted => {
+            "counted, and credited to nobody: no message passed all gates".to_owned()
+        }
+        Some(other) => other.replace('_', " "),
+        None => "not counted".to_owned(),
+    }
+}
+
+/// A part of time as places of the drawing.
+struct Axis {
+    from: i64,
+    to: i64,
+}
+
+impl Axis {
+    /// From the first event of the lanes to a bit after the order.
+    fn new(why: &Explanation, lanes: &[(&Candidate, &Lane)]) -> Self {
+        let sent = lanes.iter().map(|(candidate, _)| candidate.sent_at.ms());
+        let events = lanes
+            .iter()
+            .filter_map(|(_, lane)| Some(lane.events.first()?.at.ms()));
+        let order = why.placed_at.ms();
+        let first = sent
+            .chain(events)
+            .min()
+            .unwrap_or(order - 3_600_000)
+            .min(order - 60_000);
+        let margin = (order - first) / 20;
+        Self {
+            from: first - margin,
+            to: order + 3 * margin,
+        }
+    }
+
+    fn x(&self, at: Instant) -> String {
+        let part = (at.ms() - self.from) as f64 / (self.to - self.from).max(1) as f64;
+        format!("{:.1}", 1000.0 * part.clamp(0.0, 1.0))
+    }
+
+    fn holds(&self, at: Instant) -> bool {
+        (self.from..=self.to).contains(&at.ms())
+    }
+
+    fn ticks(&self, frame: &Frame) -> Vec<(String, String)> {
+        let tick = |i: i64| {
+            let at = Instant::from_ms(self.from + (self.to - self.from) * (2 * i + 1) / 10);
+            (format!("{}%", 10 + 20 * i), frame.moment(at).shown)
+        };
+        (0..5).map(tick).collect()
+    }
+}
+
+/// The mark of a kind of event.
+fn mark(kind: &str) -> &'static str {
+    match kind {
+        "sent" => "sent",
+        "delivered" => "delivered",
+        "opened" => "opened",
+        "clicked" => "clicked",
+        _ => "other",
+    }
+}
+
+/// The height of a lane of the drawing.
+const LANE: usize = 44;
+
+impl Drawn {
+    fn new(
+        frame: &Frame,
+        axis: &Axis,
+        place: usize,
+        of: (&Candidate, &Lane),
+        name: &dyn Fn(&str) -> String,
+    ) -> Self {
+        let (candidate, lane) = of;
+        let events = lane.events.iter().filter(|event| axis.holds(event.at));
+        let shown = |event: &Event| {
+            let by = if event.machine { " by a machine" } else { "" };
+            let told = format!("{}{by}, {}", event.kind, frame.moment(event.at).shown);
+            Mark {
+                x: axis.x(event.at),
+                kind: mark(&event.kind),
+                told,
+            }
+        };
+        // A window ends where another campaign took over.
+        let end = |to: Instant| lane.superseded_at.map_or(to, |at| at.min(to));
+        let band = lane.window_from.zip(lane.window_to).map(|(from, to)| {
+            let (x, end) = (axis.x(from), axis.x(end(to)));
+            let width = end.parse::<f64>().unwrap_or(0.0) - x.parse::<f64>().unwrap_or(0.0);
+            (x, format!("{:.1}", width.max(0.0)))
+        });
+        let by = candidate
+            .superseded_by
+            .as_deref()
+            .map_or(String::new(), name);
+        Self {
+            name: format!(
+                "{} · {}",
+                name(&candidate.campaign_id),
+                channel_name(&candidate.channel)
+            ),
+            top: place * LANE + 24,
+            won: candidate.outcome == "credited",
+            band,
+            marks: events.map(shown).collect(),
+            cut: lane.superseded_at.map(|at| Cut {
+                x: axis.x(at),
+                told: format!("{by} was sent, {}", frame.moment(at).shown),
+            }),
+        }
+    }
+}
+
+impl WhyPage {
+    fn new(frame: Frame, why: Explanation, copy: Copy, names: &BTreeMap<String, String>) -> Self {
+        let name = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
+        let pairs: Vec<(&Candidate, &Lane)> = why.candidates.iter().zip(&why.lanes).collect();
+        let drawn = &pairs[..pairs.len().min(LANES_MAX)];
+        let axis = Axis::new(&why, drawn);
+        let lane = |(place, of): (usize, &(&Candidate, &Lane))| {
+            Drawn::new(&frame, &axis, place, *of, &name)
+        };
+        let lanes: Vec<Drawn> = drawn.iter().enumerate().map(lane).collect();
+        let row =
+            |(place, candidate)| RowView::new(&frame, candidate, why.lanes.get(place), &why, &name);
+        let rows = why.candidates.iter().enumerate().map(row).collect();
+        let money = |amount: &str| frame.numbers.exact(amount, &why.currency);
+        let winner = why.credited_to.as_ref().map(|credit| {
+            let href = frame.to("/campaign").with("id", &credit.campaign_id).href();
+            (href, name(&credit.campaign_id))
+        });
+        let mut verdict = verdict(&why);
+        if let Some(credit) = &why.credited_to {
+            let how = format!(
+                "{} {} before the order, by {}",
+                credit.touch_kind,
+                times::apart(credit.touch_at, why.placed_at),
+                channel_name(&credit.channel)
+            );
+            verdict = format!("{verdict}; {how}");
+        }
+        Self {
+            customer_href: frame.to_customer(&why.customer_id),
+            placed: frame.moment(why.placed_at),
+            updated: copy.updated_at.map(|at| frame.moment(at)),
+            source: copy.source.unwrap_or_default(),
+            coupons: copy.coupon_codes.join(", "),
+            total: money(&copy.total),
+            refunded: (!copy.refunded_total.trim_matches(['0', '.']).is_empty())
+                .then(|| money(&copy.refunded_total)),
+            amount: money(&why.amount),
+            verdict,
+            winner,
+            pending: why.decided == "pending",
+            height: lanes.len() * LANE + 24,
+            order_x: axis.x(why.placed_at),
+            ticks: axis.ticks(&frame),
+            left_out: why.candidates.len() - lanes.len(),
+            lanes,
+            rows,
+            candidates: frame.numbers.count(why.candidates_total),
+            order: why.order_id,
+            customer: why.customer_id,
+            status: why.status,
+            formula: why.sale_formula,
+            version: why.settings_version,
+            frame,
+        }
+    }
+}
+
+impl RowView {
+    fn new(
+        frame: &Frame,
+        candidate: &Candidate,
+        lane: Option<&Lane>,
+        why: &Explanation,
+        name: &dyn Fn(&str) -> String,
+    ) -> Self {
+        let touch = candidate.touch_kind.as_ref().zip(candidate.touch_at);
+        let window = lane.and_then(|lane| lane.window_from.zip(lane.window_to));
+        let event = |event: &Event| {
+            let by = if event.machine { " by a machine" } else { "" };
+            format!("{}{by} {}", event.kind, frame.moment(event.at).shown)
+        };
+        let events: Vec<String> =
+            lane.map_or(Vec::new(), |lane| lane.events.iter().map(event).collect());
+        Self {
+            href: frame
+                .to("/campaign")
+                .with("id", &candidate.campaign_id)
+                .href(),
+            name: name(&candidate.campaign_id),
+            channel: channel_name(&candidate.channel).to_owned(),
+            message: candidate.message_id.clone().unwrap_or_default(),
+            sent: frame.moment(candidate.sent_at),
+            touch: touch.map_or("–".to_owned(), |(kind, at)| {
+                format!("{kind} {}", frame.moment(at).shown)
+            }),
+            window: window.map_or("–".to_owned(), |(from, to)| {
+                format!("{} – {}", frame.moment(from).shown, frame.moment(to).shown)
+            }),
+            outcome: outcome(candidate, lane, why, name),
+            won: candidate.outcome == "credited",
+            events: events.join("; "),
+        }
+    }
+}

@@ -1,0 +1,364 @@
+// The pages in a real browser: each page × role, with and without script, at three widths, light and dark; every figure against the
+// API; and the paths that people take, by mouse and by keyboard. `--screenshots DIR` writes those of the documents.
+//
+// REVTRAIL: the program. CHROMIUM: the browser. `playwright-core` and `axe-core` lie beside this file.
+import { spawn } from "node:child_process";
+import { readFileSync, mkdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { once } from "node:events";
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const NOW = "2026-11-22T12:00:00Z";
+const WIDTHS = [375, 900, 1440];
+const ROLES = ["admin", "marketer", "analyst", "partner", "ingest"];
+const BYTES_MAX = 100 << 10;
+
+const shots = process.argv[process.argv.indexOf("--screenshots") + 1];
+const takes = process.argv.includes("--screenshots");
+let checks = 0;
+const check = (holds, told) => { checks += 1; assert.ok(holds, told); };
+const equal = (got, expected, told) => { checks += 1; assert.deepEqual(got, expected, told); };
+
+/** Starts the sample and waits for its address. */
+async function serve() {
+  const service = spawn(process.env.REVTRAIL, ["serve", "--demo", "--port", "0", "--now", NOW], { stdio: ["ignore", "pipe", "ignore"] });
+  let out = "";
+  for await (const part of service.stdout) {
+    out += part;
+    const found = out.match(/listening on (\S+)/);
+    if (found) return { service, origin: found[1], opens: out.match(/open +(\S+)/)[1] };
+  }
+  throw new Error("the service ended: " + out);
+}
+
+const { service, origin, opens } = await serve();
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+});
+const M = "/v1/marketplaces/demo";
+const api = async (path, key = "demo", init = {}) => {
+  const headers = { Authorization: "Bearer " + key, "Content-Type": "application/json" };
+  const answer = await fetch(origin + path, { headers, ...init });
+  return answer.json();
+};
+
+/** A browser of one person: what it asks for, and what it complains of, is kept. */
+async function person(options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: "en-GB", ...options });
+  const page = await context.newPage();
+  const seen = { errors: [], bytes: 0 };
+  page.on("console", (message) => message.type() === "error" && seen.errors.push(message.text()));
+  page.on("pageerror", (error) => seen.errors.push(String(error)));
+  page.on("request", (request) => request.url().startsWith(origin) || seen.errors.push("asks " + request.url()));
+  page.on("requestfinished", async (request) => {
+    const sizes = await request.sizes().catch(() => null);
+    seen.bytes += sizes ? sizes.responseBodySize : 0;
+  });
+  return { context, page, seen };
+}
+
+async function signIn(page, key) {
+  await page.goto(origin + "/app/sign-in");
+  await page.fill("input[name=key]", key);
+  await page.click("button");
+  await page.waitForURL(origin + "/app");
+}
+
+/** What holds of every page, at this width and in these colours. */
+async function accessible(page, told) {
+  await page.evaluate(AXE);
+  const found = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
+  const bad = found.violations.filter((one) => ["serious", "critical"].includes(one.impact));
+  const where = bad.map((one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.target.join(" ") + " " + (node.any[0]?.message ?? "")).join(" | ")}`);
+  equal(where, [], told);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  check(wide <= 0, `${told}: the page is ${wide} px wider than the window`);
+}
+
+async function shifts(page) {
+  return page.evaluate(() => new Promise((done) => {
+    let sum = 0;
+    new PerformanceObserver((list) => list.getEntries().forEach((entry) => (sum += entry.value))).observe({ type: "layout-shift", buffered: true });
+    setTimeout(() => done(sum), 50);
+  }));
+}
+
+const order = "order-00001";
+const first = (await api(M + "/reports/campaigns?limit=1")).campaigns[0].campaign_id;
+/** Each page, and the roles that may open it. */
+const PAGES = [
+  ["home", "/app", ROLES],
+  ["campaigns", "/app/demo", ROLES.slice(0, 3)],
+  ["campaigns-revenue", "/app/demo?revenue=true", ROLES.slice(0, 3)],
+  ["campaigns-none", "/app/demo?name=nothing-is-called-so", ROLES.slice(0, 3)],
+  ["campaigns-empty", "/app/demo?from=2026-11-23&to=2026-11-24", ROLES.slice(0, 3)],
+  ["campaign", "/app/demo/campaign?id=" + encodeURIComponent(first), ROLES.slice(0, 3)],
+  ["why", "/app/demo/order?id=" + order, ROLES.slice(0, 3)],
+  ["promotions", "/app/demo/promotions", ROLES.slice(0, 4)],
+  ["promotion", "/app/demo/promotion?id=winter-warmers", ROLES.slice(0, 4)],
+  ...["vouchers", "validation-rules", "redemptions", "publications", "distributions", "metadata"].map((tab) =>
+    ["promotion-" + tab, `/app/demo/promotion?id=winter-warmers&tab=${tab}`, ROLES.slice(0, 4)]),
+  ["orders", "/app/demo/orders", ROLES.slice(0, 3)],
+  ["customer", "/app/demo/customer?id=customer-0001", ROLES.slice(0, 2)],
+  ["reconciliation", "/app/demo/reconciliation", ROLES.slice(0, 3)],
+  ["runs", "/app/demo/runs", ROLES.slice(0, 3)],
+  ["files", "/app/demo/batches", ROLES.slice(0, 4)],
+  ["absent", "/app/demo/order?id=absent", []],
+];
+
+const keys = {};
+for (const role of ROLES) {
+  const made = await api(M + "/keys", "demo", { method: "POST", body: JSON.stringify({ name: role, role }) });
+  keys[role] = made.key;
+}
+
+async function everyPage() {
+  const people = ROLES.flatMap((role) => [[role, true], [role, false]]);
+  const next = async () => {
+    for (let one = people.shift(); one; one = people.shift()) await everyPageFor(...one);
+  };
+  await Promise.all([next(), next(), next()]);
+}
+
+async function everyPageFor(role, javaScriptEnabled) {
+  const { context, page, seen } = await person({ javaScriptEnabled });
+  await signIn(page, keys[role]);
+  equal(seen.errors, [], `${role} signs in`);
+  for (const [name, path, roles] of PAGES) {
+    const told = `${name} for ${role}, ${javaScriptEnabled ? "with" : "without"} script`;
+    [seen.errors, seen.bytes] = [[], 0];
+    const answer = await page.goto(origin + path, { waitUntil: "load" });
+    const expected = roles.includes(role) ? 200 : name === "absent" && ROLES.indexOf(role) < 3 ? 404 : 403;
+    equal(answer.status(), expected, told);
+    // A browser complains of each page that is no 200.
+    equal(seen.errors.filter((text) => expected === 200 || !text.includes(`status of ${expected}`)), [], told);
+    const html = await answer.text();
+    check(!/\sstyle=/.test(html), `${told}: a style attribute`);
+    equal(await page.locator("h1").count(), 1, told);
+    check(seen.bytes <= BYTES_MAX, `${told}: ${seen.bytes} bytes`);
+    if (javaScriptEnabled) check((await shifts(page)) < 0.01, `${told}: the layout shifts`);
+    // Roles differ in what is there, and not in how it is laid out; script changes neither.
+    if (expected !== 200 || !javaScriptEnabled) continue;
+    const whole = role === "admin";
+    for (const width of whole ? WIDTHS : [WIDTHS[0]]) {
+      await page.setViewportSize({ width, height: 900 });
+      for (const colorScheme of whole ? ["light", "dark"] : ["light"]) {
+        await page.emulateMedia({ colorScheme });
+        await accessible(page, `${told}, ${width} px, ${colorScheme}`);
+      }
+    }
+  }
+  await context.close();
+}
+
+/** The exact values of a part of a page, row by row. */
+const values = (page, rows) => page.$$eval(rows, (rows) => rows.map((row) => [...row.querySelectorAll("data")].map((data) => data.value)));
+const all = (...of) => of.flatMap((one) => (one === null || one === undefined ? [] : typeof one === "object" ? Object.values(one) : [String(one)]));
+const engagement = (row) => all(row.deliveries, row.open_rate, row.bounce_rate, row.clicks, row.unsubscribes);
+const sales = (row) => all(row.purchases, row.average_check, row.revenue, row.revenue_per_delivery, row.purchase_to_open_rate, row.purchase_to_click_rate);
+
+/** A figure is shown as its exact value, in English: with commas, or in percent. */
+async function shownAsTheyAre(page, told) {
+  const figures = await page.$$eval("data", (all) => all.map((data) => [data.value, data.textContent.replace(/[A-Z]{3}$/, "").trim()]));
+  for (const [value, shown] of figures) {
+    const plain = shown.replaceAll(",", "");
+    if (plain.endsWith("%")) check(Math.abs(parseFloat(plain) - 100 * parseFloat(value)) <= 0.0501, `${told}: ${shown} for ${value}`);
+    else equal(plain, value, told);
+  }
+  check(figures.length > 0, told);
+}
+
+async function figures() {
+  const { context, page } = await person();
+  await signIn(page, keys.marketer);
+  for (const query of ["", "from=2026-11-01&to=2026-11-15", "channel=email", "tag=sale", "name=week", "sort=name", "sort=-open_rate", "from=2026-11-20&to=2026-11-21"]) {
+    const told = await api(`${M}/reports/campaigns?compare=previous&days=true&${query}`);
+    for (const revenue of [false, true]) {
+      await page.goto(`${origin}/app/demo?${query}${revenue ? "&revenue=true" : ""}`);
+      const row = (row) => (revenue ? [...engagement(row), ...sales(row)] : engagement(row));
+      equal(await values(page, "#campaigns tbody tr"), told.campaigns.map(row), query);
+      if (told.campaigns.length) equal(await values(page, "#campaigns tfoot tr"), [row(told.totals)], query);
+      const balance = [["counted", "credited", "uncredited"].map((of) => String(told[of].purchases))];
+      for (const code of Object.keys(told.counted.revenue)) balance.push(["counted", "credited", "uncredited"].map((of) => told[of].revenue[code] ?? "0"));
+      equal(await values(page, ".balance p:not(.note)"), balance, query);
+      const by = (code, of) => told.days.map((day) => day[of].revenue[code] ?? "0").filter((amount) => amount !== "0");
+      const drawn = await values(page, ".chart details tbody tr");
+      for (const [place, of] of [[0, "credited"], [1, "uncredited"]]) {
+        equal(drawn.map((cells) => cells[place]).filter((amount) => amount !== "0"), by(told.sort_currency, of), `${query}: ${of} by day`);
+      }
+      const big = await values(page, ".tile .big");
+      const t = told.totals;
+      equal(big.flat(), all(t.revenue, t.purchases, t.average_check, t.purchasers, t.revenue_per_delivery, t.share), query);
+      await shownAsTheyAre(page, query);
+    }
+  }
+  const id = encodeURIComponent(first);
+  const one = await api(`${M}/reports/campaigns/${id}`);
+  await page.goto(`${origin}/app/demo/campaign?id=${id}`);
+  equal((await values(page, ".tile .big")).flat(), all(one.revenue, one.purchases, one.average_check, one.purchasers, one.revenue_per_delivery, one.refunded), "campaign");
+  const day = (day) => all(day.deliveries, day.opens, day.clicks, day.bounces, day.unsubscribes, day.purchases, day.revenue);
+  equal(await values(page, "#days tbody tr"), one.days.map(day), "days of a campaign");
+  const bought = await api(`${M}/reports/campaigns/${id}/purchases`);
+  equal(await values(page, "#purchases tbody tr"), bought.purchases.map((one) => [one.amount]), "purchases");
+  await shownAsTheyAre(page, "campaign");
+  const why = await api(`${M}/orders/${order}/attribution`);
+  await page.goto(`${origin}/app/demo/order?id=${order}`);
+  equal(await values(page, ".verdict .big"), [[why.amount]], "why");
+  equal(await page.locator("#candidates tbody tr").count(), why.candidates.length, "candidates");
+  const orders = await api(`${M}/orders?status=COMPLETE`);
+  await page.goto(`${origin}/app/demo/orders?status=COMPLETE`);
+  equal(await values(page, "#orders tbody tr"), orders.orders.map((one) => [one.total, one.refunded_total]), "orders");
+  const statuses = await api(`${M}/reports/orders`);
+  const tile = (one) => [String(one.orders), ...Object.values(one.amount)];
+  equal(await values(page, ".tile"), [statuses.total, ...statuses.statuses].map(tile), "orders by status");
+  await shownAsTheyAre(page, "orders");
+  const promotions = await api(`${M}/reports/promotions?sort=-redemption_rate`);
+  await page.goto(`${origin}/app/demo/promotions?sort=-redemption_rate`);
+  const promotion = (row) => all(row.assigned, row.redeemed, row.redemption_rate, row.budget && [row.budget.usage, row.budget.spent, row.budget.amount],
+    row.cap && [row.cap.usage, row.cap.used, row.cap.limit].map(String), row.result, row.worst_case);
+  equal(await values(page, "#promotions tbody tr"), promotions.promotions.map(promotion), "promotions");
+  check((await page.locator("#promotions tbody tr", { hasText: "Black Friday" }).locator(".none").count()) > 0, "R95: a rate that is none is a dash");
+  const board = await api(`${M}/promotions/winter-warmers/dashboard`);
+  await page.getByRole("link", { name: "Winter warmers" }).click();
+  await page.getByRole("heading", { level: 1, name: "Winter warmers" }).waitFor();
+  const part = (one) => all(one.assigned, one.redeemed, one.redemption_rate);
+  equal(await values(page, "#tiers tbody tr"), board.breakdown.tier.map(part), "R102: the rate by tier");
+  equal(await values(page, "#segments tbody tr"), board.breakdown.segment.map(part), "R103: the rate by segment");
+  equal(await values(page, "#days tbody tr"), board.redemptions_by_day.map((day) => [String(day.success), String(day.failure)]), "redemptions by day");
+  equal(await page.locator(".tabs a").count(), 7, "R69: seven tabs");
+  const sums = await api(`${M}/reports/reconciliation`);
+  await page.goto(`${origin}/app/demo/reconciliation`);
+  equal((await values(page, "#counted tbody tr")).map((row) => row[0]), [sums.orders.credited, sums.orders.uncredited, sums.orders.counted].map(String), "reconciliation");
+  equal(await page.getByText("it adds up").count(), 5, "R109: all sums add up");
+  await page.goto(`${origin}/app/demo/runs`);
+  await page.getByRole("button", { name: "Verify everybody" }).click();
+  await page.getByText(/checked, no difference/).or(page.getByText("running")).first().waitFor();
+  await context.close();
+}
+
+/** sign in → find a campaign → $ → its purchases → an order → why, by mouse. */
+async function byMouse(javaScriptEnabled) {
+  const { context, page, seen } = await person({ javaScriptEnabled });
+  await page.goto(origin + "/app/demo?tag=sale");
+  equal(new URL(page.url()).pathname, "/app/sign-in", "whoever is not signed in signs in");
+  await page.fill("input[name=key]", "wrong");
+  await page.click("button");
+  check(await page.getByRole("alert").isVisible(), "a wrong key");
+  seen.errors = [];
+  await page.fill("input[name=key]", keys.marketer);
+  await page.click("button");
+  await page.waitForURL(origin + "/app/demo?tag=sale");
+  await page.getByTitle("Take this filter off").click();
+  await page.waitForURL(origin + "/app/demo");
+  await page.fill("[data-search]", "halloween");
+  if (!javaScriptEnabled) await page.getByRole("button", { name: "Find" }).click();
+  await page.waitForURL(/name=halloween/);
+  await page.locator("#campaigns tbody tr").nth(0).waitFor();
+  equal(await page.locator("#campaigns tbody tr").count(), 1, "one campaign is found");
+  equal(await page.getByRole("columnheader", { name: "Revenue" }).count(), 0, "without $");
+  await page.getByRole("button", { name: "$" }).click();
+  await page.waitForURL(/revenue=true/);
+  await page.getByRole("columnheader", { name: "Revenue" }).waitFor();
+  await page.getByRole("columnheader", { name: "Delivered" }).getByRole("link").click();
+  await page.locator("th[aria-sort=descending]").filter({ hasText: "Delivered" }).waitFor();
+  const [file] = await Promise.all([page.waitForEvent("download"), page.click("[data-export]")]);
+  const csv = readFileSync(await file.path(), "utf8");
+  check(/revenue_EUR/.test(csv.split("\n")[0]) && csv.includes("halloween"), "what is exported follows $ and the filter");
+  await page.getByRole("link", { name: "halloween sale" }).click();
+  await page.getByRole("heading", { level: 1, name: "halloween sale" }).waitFor();
+  const bought = page.locator("#purchases tbody tr").first();
+  const id = await bought.getByRole("rowheader").getByRole("link").textContent();
+  await bought.getByRole("rowheader").getByRole("link").click();
+  await page.getByRole("heading", { level: 1, name: "Order " + id }).waitFor();
+  check((await page.locator(".verdict").textContent()).includes("halloween sale"), "why");
+  await page.goBack();
+  await page.getByRole("heading", { level: 1, name: "halloween sale" }).waitFor();
+  equal(seen.errors, [], "by mouse");
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.waitForURL(origin + "/app/sign-in");
+  await page.goto(origin + "/app/demo");
+  equal(new URL(page.url()).pathname, "/app/sign-in", "signed out");
+  await context.close();
+}
+
+/** The same by keyboard alone. */
+async function byKeyboard() {
+  const { context, page, seen } = await person();
+  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin });
+  const tabTo = async (role, name) => {
+    for (let i = 0; i < 80; i += 1) {
+      await page.keyboard.press("Tab");
+      const at = await page.evaluate(() => document.activeElement.textContent.trim());
+      if (at === name) return;
+    }
+    assert.fail(`no ${role} ${name} is reached by Tab`);
+  };
+  await page.goto(origin + "/app/sign-in");
+  // The field has the focus.
+  await page.keyboard.press("ControlOrMeta+A");
+  await page.keyboard.type(keys.marketer);
+  await page.keyboard.press("Enter");
+  await page.waitForURL(origin + "/app");
+  await page.keyboard.press("j");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { level: 1, name: "Campaigns" }).waitFor();
+  await page.keyboard.press("/");
+  await page.keyboard.type("halloween");
+  await page.waitForURL(/name=halloween/);
+  await tabTo("button", "$");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/revenue=true/);
+  await page.getByRole("columnheader", { name: "Revenue" }).waitFor();
+  await page.keyboard.press("c");
+  await page.getByText("Copied").waitFor();
+  const copied = await page.evaluate(() => navigator.clipboard.readText());
+  check(copied.includes("Revenue") && copied.includes("halloween sale"), copied);
+  await page.keyboard.press("j");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { level: 1, name: "halloween sale" }).waitFor();
+  await page.keyboard.press("j");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { level: 1, name: /^Order / }).waitFor();
+  await page.keyboard.press("?");
+  await page.getByText("Keys: /").waitFor();
+  equal(seen.errors, [], "by keyboard");
+  await context.close();
+}
+
+/** The link that the service prints signs in by one click. */
+async function byLink() {
+  const { context, page } = await person();
+  await page.goto(opens);
+  await page.getByRole("heading", { level: 1, name: "Marketplaces" }).waitFor();
+  await context.close();
+}
+
+async function screenshots() {
+  mkdirSync(shots, { recursive: true });
+  for (const [colorScheme, width, end] of [["light", 1280, ""], ["dark", 1280, "-dark"], ["light", 375, "-phone"]]) {
+    const { context, page } = await person({ colorScheme, viewport: { width, height: 800 } });
+    await signIn(page, "demo");
+    for (const [name, path, roles] of PAGES) {
+      if (!roles.length || name === "campaigns-none") continue;
+      await page.goto(origin + path);
+      await page.screenshot({ path: `${shots}/${name}${end}.png`, fullPage: true });
+    }
+    await context.close();
+  }
+}
+
+try {
+  if (takes) await screenshots();
+  else {
+    await Promise.all([everyPage(), (async () => { await figures(); await byMouse(true); await byMouse(false); await byKeyboard(); await byLink(); })()]);
+    console.log(`browser: ${checks} cases`);
+  }
+} finally {
+  await browser.close();
+  const ended = once(service, "exit");
+  service.kill("SIGTERM");
+  await ended;
+}
