@@ -201,7 +201,7 @@ impl App {
     }
 
     /// Forgets a key that was revoked, or may have been. From now on this process refuses it; the others do within
-    /// [`KEY_BELIEVED_MS`].
+    /// `KEY_BELIEVED_MS`.
     pub fn forget_key(&self, key_id: &str) {
         let mut keys = self.keys();
         keys.revocations += 1;

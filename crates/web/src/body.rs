@@ -14,7 +14,7 @@ use crate::call::Call;
 use crate::problem::Problem;
 
 /// The most bytes of a body. A request to Lambda holds 6 MB, in which quotes are escaped.
-pub const BODY_BYTES_MAX: usize = 4 << 20;
+pub(crate) const BODY_BYTES_MAX: usize = 4 << 20;
 /// The most records of one call.
 const RECORDS_MAX: usize = 1000;
 

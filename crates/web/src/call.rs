@@ -35,7 +35,7 @@ pub struct Call {
     pub now: Instant,
     /// The headers of the request.
     pub headers: HeaderMap,
-    /// The body of the request; at most [`crate::body::BODY_BYTES_MAX`] bytes.
+    /// The body of the request; at most 4 MiB.
     pub body: Bytes,
     pub(crate) caller: Option<Caller>,
     pub(crate) marketplace: Option<MarketplaceId>,
