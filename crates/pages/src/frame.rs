@@ -14,8 +14,16 @@ use crate::address::Address;
 use crate::answer::{ALL, Asset};
 use crate::asked::{Api, BATCHES, CAMPAIGNS, ORDERS, PROMOTIONS, RECONCILIATION, RUNS, SETTINGS};
 use crate::numbers::{LANGUAGES, Numbers};
-use crate::sheet::Field;
 use crate::times::{self, Moment};
+
+/// A field by which the list is narrowed.
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) value: String,
+    /// What can be chosen; a free text where there is nothing.
+    pub(crate) choices: Vec<(String, String)>,
+}
 
 /// A page of the navigation: what its address has after the marketplace, what it is called, and the route of the API that it asks.
 const PAGES: [(&str, &str, &str); 6] = [

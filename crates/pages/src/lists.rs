@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::answer;
 use crate::asked::{Api, BATCHES, CUSTOMER, ORDERS, ORDERS_REPORT, RECONCILIATION, RUN, RUNS};
 use crate::campaigns::channel_name;
-use crate::frame::{Filters, Frame, Freshness, Period};
+use crate::frame::{Field, Filters, Frame, Freshness, Period};
 use crate::home::form;
-use crate::sheet::{Act, Cell, Field, Head, Sheet, Table, Tile, said, text};
+use crate::sheet::{Act, Cell, Head, Sheet, Table, Tile, said, text};
 
 fn read<T: serde::de::DeserializeOwned>(told: &Value) -> Result<T, Problem> {
     serde_json::from_value(told.clone()).map_err(|error| Problem::internal(&error))

@@ -10,10 +10,10 @@ use crate::PROMOTIONS_CSV;
 use crate::answer;
 use crate::asked::{Api, DASHBOARD, PROMOTION, PROMOTIONS, QUARANTINE};
 use crate::chart::{Areas, Point};
-use crate::frame::{Frame, Link};
+use crate::frame::{Field, Frame, Link};
 use crate::lists::items;
 use crate::numbers::Figure;
-use crate::sheet::{Cell, Field, Head, Layers, Sheet, Table, Tile, said, text};
+use crate::sheet::{Cell, Head, Layers, Sheet, Table, Tile, said, text};
 use crate::times;
 
 /// The tabs of a promotion: the parameter, its name, and the route of the API that lists it.

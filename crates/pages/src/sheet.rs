@@ -5,7 +5,7 @@ use revtrail_core::value::time::Instant;
 use serde_json::Value;
 
 use crate::chart::{self, Areas};
-use crate::frame::{Filters, Frame, Link};
+use crate::frame::{Field, Filters, Frame, Link};
 use crate::numbers::Figure;
 use crate::times::Moment;
 
@@ -103,15 +103,6 @@ pub(crate) struct Tile {
     pub(crate) label: String,
     pub(crate) about: String,
     pub(crate) figures: Vec<Figure>,
-}
-
-/// A field by which the list is narrowed.
-pub(crate) struct Field {
-    pub(crate) name: &'static str,
-    pub(crate) label: &'static str,
-    pub(crate) value: String,
-    /// What can be chosen; a free text where there is nothing.
-    pub(crate) choices: Vec<(String, String)>,
 }
 
 /// Two layers of counts by day.

@@ -9,9 +9,9 @@ pub use http::Method;
 use http::request::Parts;
 use revtrail_store::market::access::Role;
 
+use crate::accept::wants_csv;
 use crate::access::{ADMIN, Access};
 use crate::call::{Call, Response};
-use crate::csv;
 use crate::problem::Problem;
 use crate::share::Work;
 
@@ -180,7 +180,7 @@ impl Route {
             return Err(Problem::role_forbidden(role));
         }
         // A table has no pages, and is refused by role first.
-        if self.in_pages && !csv::wanted(&call.headers) {
+        if self.in_pages && !wants_csv(&call.headers) {
             call.query().cursor_is_signed()?;
         }
         if !self.reads_query

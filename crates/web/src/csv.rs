@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, TryStreamExt, future, stream};
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
+use http::HeaderValue;
 
+use crate::accept::wants_csv;
 use crate::access::Access;
 use crate::call::Call;
 use crate::problem::Problem;
@@ -36,7 +37,7 @@ impl Style {
             raw: query.flag("raw"),
             excel: query.flag("excel"),
         };
-        if !wanted(&call.headers) {
+        if !wants_csv(&call.headers) {
             return Ok(None);
         }
         call.must_be(csv_for)?;
@@ -239,25 +240,6 @@ fn saved(file_name: &str, body: Body) -> Response {
     response
 }
 
-/// True where `Accept` names `text/csv` and does not prefer JSON.
-pub(crate) fn wanted(headers: &HeaderMap) -> bool {
-    let (mut csv, mut json) = (0.0, 0.0);
-    for value in headers.get_all(ACCEPT) {
-        for range in value.to_str().unwrap_or_default().split(',') {
-            let mut parts = range.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let weight = parts.find_map(|part| part.strip_prefix("q="));
-            let weight: f32 = weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0));
-            match name.as_str() {
-                "text/csv" => csv = weight,
-                "application/json" => json = weight,
-                _ => {}
-            }
-        }
-    }
-    csv > json
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,24 +318,5 @@ mod tests {
         let mut table = Table::new(Style::default(), ["a", "b"]);
         table.row([Cell::text("1")]);
         assert_eq!(table.answer("x.csv").status(), 500);
-    }
-
-    #[test]
-    fn who_wants_csv() {
-        for (accept, wants) in [
-            ("text/csv", true),
-            ("Text/CSV; header=present", true),
-            ("text/csv, */*", true),
-            ("text/csv;q=0.9, application/json;q=0.1", true),
-            ("application/json, text/csv;q=0.5", false),
-            ("application/json, text/csv", false),
-            ("text/csv;q=0", false),
-            ("*/*", false),
-            ("", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT, HeaderValue::from_static(accept));
-            assert_eq!(wanted(&headers), wants, "{accept}");
-        }
     }
 }

@@ -19,13 +19,13 @@ use http_body_util::BodyExt;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
 
+use crate::accept::wants_csv;
 use crate::access::{Access, enter, identify};
 use crate::access_log::{self, CallSeen};
 use crate::api::{Refused, Route, ShowRefusal};
 use crate::app::App;
 use crate::body::{BODY_BYTES_MAX, unpacked};
 use crate::call::{Call, MARKETPLACE};
-use crate::csv;
 use crate::encoding::segment_text;
 use crate::problem::Problem;
 use crate::query;
@@ -157,7 +157,7 @@ async fn serve(
             route: route.path,
             access: route.access,
             params: params.clone(),
-            csv: csv::wanted(&parts.headers),
+            csv: wants_csv(&parts.headers),
             entered: None,
         });
         if tenant.is_some() {

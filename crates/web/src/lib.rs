@@ -3,11 +3,13 @@
 //! A function crate lists its [`api::Route`]s. [`dispatch::router`] makes one `axum::Router` of the lists: on Lambda of the list
 //! of one function, on a single machine of all lists. Crate `core` has the rules of the facts, and crate `store` has the table.
 
+mod accept;
 pub mod access;
 mod access_log;
 pub mod answer;
 pub mod api;
 pub mod app;
+mod ask;
 mod body;
 pub mod call;
 pub mod caller;
