@@ -394,8 +394,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the_rest_of_shares_goes_to_the_smallest_remainder",
         file: "crates/core/src/attribution/models.rs",
-        text: "cut_off.sort_unstable();",
-        with: "cut_off.sort_unstable_by(|a, b| b.cmp(a));",
+        text: "cut_off.sort_unstable()",
+        with: "cut_off.sort_unstable_by(|a, b| b.cmp(a))",
         found_by: RULES,
     },
     Mutant {
@@ -429,8 +429,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_replay_that_decides_nothing_again",
         file: "crates/store/src/jobs/look_ahead.rs",
-        text: "writes.push(self.market.jobs().put_job(&job));",
-        with: "let _ = &job;",
+        text: "writes.push(self.market.jobs().put_job(&job))",
+        with: "{ let _ = &job; }",
         found_by: REPLAYED,
     },
     Mutant {
