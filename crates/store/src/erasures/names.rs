@@ -2,8 +2,6 @@
 //!
 //! A customer who has something again is a new customer, whose name stays where they are to be folded.
 
-use std::collections::BTreeSet;
-
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::value::id::CustomerId;
 
@@ -21,17 +19,29 @@ use crate::table::write::{Transacted, Write};
 /// How many lists or chunks are read at once; each has at most some hundred KB.
 const LISTS_AT_ONCE: i32 = 8;
 
-/// The condition that an item still has the value that was read.
-fn unchanged(item: &Item) -> Condition {
-    let name = match item.contains_key(COMPRESSED) {
-        true => COMPRESSED,
-        false => DATA,
-    };
-    let value = item.get(name).cloned();
-    value.map_or_else(Condition::present, |value| Condition::equals(name, value))
+/// What names customers by a list.
+#[derive(Clone, Copy)]
+enum Named {
+    Job,
+    Segment,
 }
 
+/// A list as it is to be, and what is written beside it.
+type Rewritten = (Vec<CustomerId>, Vec<Write>);
+
 impl Erasing<'_> {
+    /// Some items of a partition after a place, and the next place.
+    async fn some(
+        &self,
+        pk: &str,
+        after: Option<String>,
+    ) -> Result<(Vec<Item>, Option<String>), StoreError> {
+        let (store, some) = (&self.market.store, Some(LISTS_AT_ONCE));
+        store
+            .page(pk, &Range::All, Reading::STRONG, after, some)
+            .await
+    }
+
     /// True if the customer has something: whoever erases is then no longer the one to say who they are.
     async fn is_there(&self) -> Result<bool, StoreError> {
         let pk = keys::customer(&self.market.id, &self.of.customer);
@@ -52,7 +62,7 @@ impl Erasing<'_> {
             .without(COMPRESSED)
             .packed(value);
         let store = &self.market.store;
-        let mut writes = vec![store.put_write(new, Some(unchanged(item)))];
+        let mut writes = vec![store.put_write(new, Some(Condition::unchanged(item)))];
         writes.extend(more);
         let made = store.transact(writes).await?;
         Ok(matches!(made, Transacted::Done))
@@ -76,18 +86,10 @@ impl Erasing<'_> {
                 self.unpark().await?;
             }
             while shard < keys::LIST_SHARDS.len() {
-                let pk = keys::job_lists(&self.market.id, &keys::LIST_SHARDS[shard..=shard]);
-                let store = &self.market.store;
-                let page = store.page(
-                    &pk,
-                    &Range::All,
-                    Reading::STRONG,
-                    after,
-                    Some(LISTS_AT_ONCE),
-                );
-                let (items, next) = page.await?;
+                let lists = keys::job_lists(&self.market.id, &keys::LIST_SHARDS[shard..=shard]);
+                let (items, next) = self.some(&lists, after).await?;
                 for item in items {
-                    found |= self.list(item).await?;
+                    found |= self.rewrite(Named::Job, item).await?;
                 }
                 shard += usize::from(next.is_none());
                 after = next;
@@ -156,20 +158,17 @@ impl Erasing<'_> {
         self.market.parked().unpark(&self.of.customer).await
     }
 
-    /// Puts the pseudonym in the place of the name in a list of a job, because a job is worked off by places in its list. True if the
-    /// name was in the list.
-    async fn list(&self, mut item: Item) -> Result<bool, StoreError> {
+    /// Rewrites a list until nobody was faster. True if it had the name, or is gone by now.
+    async fn rewrite(&self, kind: Named, mut item: Item) -> Result<bool, StoreError> {
         for attempt in 0..LOOKS_MAX {
-            let mut list: Vec<CustomerId> = data(&item)?;
-            let named = list.iter_mut().filter(|one| **one == self.of.customer);
-            let named: Vec<&mut CustomerId> = named.collect();
-            if named.is_empty() || self.is_there().await? {
+            let changed = match kind {
+                Named::Job => self.without_name(&item).await?,
+                Named::Segment => self.one_less(&item).await?,
+            };
+            let Some((list, beside)) = changed else {
                 return Ok(attempt > 0);
-            }
-            for one in named {
-                one.clone_from(&self.of.pseudonym);
-            }
-            if self.replace(&item, &list, Vec::new()).await? {
+            };
+            if self.replace(&item, &list, beside).await? {
                 return Ok(true);
             }
             backoff(attempt).await;
@@ -181,6 +180,42 @@ impl Erasing<'_> {
         Err(StoreError::Contended {
             op: "erasing a name from a list",
         })
+    }
+
+    /// The list of a job with the pseudonym in the place of the name, because a job is worked off by places in its list. `None` if it
+    /// does not have the name.
+    async fn without_name(&self, item: &Item) -> Result<Option<Rewritten>, StoreError> {
+        let mut list: Vec<CustomerId> = data(item)?;
+        let named = list.iter_mut().filter(|one| **one == self.of.customer);
+        let named: Vec<&mut CustomerId> = named.collect();
+        if named.is_empty() || self.is_there().await? {
+            return Ok(None);
+        }
+        for one in named {
+            one.clone_from(&self.of.pseudonym);
+        }
+        Ok(Some((list, Vec::new())))
+    }
+
+    /// The chunk of a segment without the customer, and its segment with one customer less. `None` if it does not have the name.
+    async fn one_less(&self, item: &Item) -> Result<Option<Rewritten>, StoreError> {
+        let chunk: Vec<CustomerId> = data(item)?;
+        let kept = chunk.iter().filter(|one| **one != self.of.customer);
+        let kept: Vec<CustomerId> = kept.cloned().collect();
+        if kept.len() == chunk.len() {
+            return Ok(None);
+        }
+        let store = &self.market.store;
+        let id = keys::segment_of(sk(item)).unwrap_or_default();
+        let segment = keys::segment(&self.market.id, id);
+        let there = store.get(&segment, true).await?.is_some();
+        let count = there.then(|| {
+            let one_less = vec![(":n", AttributeValue::N("-1".to_owned()))];
+            let expression = format!("ADD {} :n", segment::CUSTOMERS);
+            let there = Some(Condition::present());
+            store.update_write(&segment, &expression, one_less, there)
+        });
+        Ok(Some((kept, Vec::from_iter(count))))
     }
 
     /// Deletes the what-ifs: their results name customers, and are kept for a day only. A worker of one finds that it is gone.
@@ -216,19 +251,11 @@ impl Erasing<'_> {
         if after.is_none() {
             self.what_ifs().await?;
         }
-        let pk = keys::segment_customers(&self.market.id);
+        let chunks = keys::segment_customers(&self.market.id);
         loop {
-            let store = &self.market.store;
-            let page = store.page(
-                &pk,
-                &Range::All,
-                Reading::STRONG,
-                after,
-                Some(LISTS_AT_ONCE),
-            );
-            let (items, next) = page.await?;
+            let (items, next) = self.some(&chunks, after).await?;
             for item in items {
-                self.segment(item).await?;
+                self.rewrite(Named::Segment, item).await?;
             }
             after = next;
             if after.is_none() {
@@ -240,55 +267,11 @@ impl Erasing<'_> {
         }
     }
 
-    async fn segment(&self, mut item: Item) -> Result<(), StoreError> {
-        for attempt in 0..LOOKS_MAX {
-            let mut chunk: BTreeSet<CustomerId> = data(&item)?;
-            if !chunk.remove(&self.of.customer) {
-                return Ok(());
-            }
-            let id = keys::segment_of(sk(&item)).unwrap_or_default();
-            let segment = keys::segment(&self.market.id, id);
-            let one_less = vec![(":n", AttributeValue::N("-1".to_owned()))];
-            let there = self.market.store.get(&segment, true).await?.is_some();
-            let count = there.then(|| {
-                let condition = Some(Condition::present());
-                self.market.store.update_write(
-                    &segment,
-                    &format!("ADD {} :n", segment::CUSTOMERS),
-                    one_less,
-                    condition,
-                )
-            });
-            if self
-                .replace(&item, &chunk, count.into_iter().collect())
-                .await?
-            {
-                return Ok(());
-            }
-            backoff(attempt).await;
-            match self.market.store.get(&key_of(&item), true).await? {
-                Some(changed) => item = changed,
-                None => return Ok(()),
-            }
-        }
-        Err(StoreError::Contended {
-            op: "erasing a name from a segment",
-        })
-    }
-
     /// Takes the rows that name the customer out of what was rejected of files.
     pub(super) async fn rejects(&self, mut after: Option<String>) -> Result<StepEnd, StoreError> {
-        let store = &self.market.store;
+        let batches = keys::batch_list(&self.market.id);
         loop {
-            let list = keys::batch_list(&self.market.id);
-            let page = store.page(
-                &list,
-                &Range::All,
-                Reading::STRONG,
-                after,
-                Some(LISTS_AT_ONCE),
-            );
-            let (items, next) = page.await?;
+            let (items, next) = self.some(&batches, after).await?;
             for item in items {
                 self.rejects_of(text(&item, listed_batch::BATCH)).await?;
             }

@@ -135,10 +135,9 @@ impl Erasing<'_> {
             return Err(unreadable(item, "it is no piece of a customer"));
         };
         let order = read_order(item)?.without_person(pseudonym);
-        let unchanged = item.get(DATA).cloned().map(|d| Condition::equals(DATA, d));
         let key = keys::order(&market.id, pseudonym, &id);
         let standing = order.standing();
-        let mut writes = vec![self.delete(item, unchanged.unwrap_or_default())];
+        let mut writes = vec![self.delete(item, Condition::unchanged(item))];
         // A call that read the old pointer stored a copy of an order that was moved already.
         if around
             .get(&key)
@@ -231,9 +230,8 @@ impl Erasing<'_> {
                 if order.sent_with.as_ref() == Some(&self.of.customer) {
                     // What the copy says of a person it says of the one whom it names.
                     let order = order.without_person(&owner);
-                    let unchanged = item.get(DATA).cloned().map(|d| Condition::equals(DATA, d));
                     let moved = self.market.facts().order_item(&order);
-                    writes.push(store.put_write(moved, unchanged));
+                    writes.push(store.put_write(moved, Some(Condition::unchanged(&item))));
                 }
             }
         }

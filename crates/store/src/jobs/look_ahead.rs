@@ -16,6 +16,7 @@ use revtrail_core::value::time::Instant;
 use crate::jobs::job::{JOB_CUSTOMERS_MAX, Job, ListPlace, Work};
 use crate::jobs::look_aheads::{LookAhead, LookAheads, LookState, Purpose, SavedLook};
 use crate::ledger::facts::{CustomerFacts, TIMELINE_BYTES_MAX};
+use crate::ledger::intake::IntakeMarker;
 use crate::table::fault::StoreError;
 use crate::table::keys::{LookAheadKind as Kind, MARKER_SHARDS};
 use crate::table::write::Write;
@@ -219,21 +220,12 @@ impl LookAheads<'_> {
         };
         // Markers come first: a plan writes its lists before the markers go.
         for shard in 0..MARKER_SHARDS {
-            let mut place = None;
-            loop {
-                let (markers, next) = self
-                    .market
-                    .intake()
-                    .markers_of_shard(shard, place, None)
-                    .await?;
+            let see = |markers: Vec<IntakeMarker>| {
                 for marker in markers {
                     take(&mut marker.customers.into_iter());
                 }
-                place = next;
-                if place.is_none() {
-                    break;
-                }
-            }
+            };
+            self.market.intake().pages_of_shard(shard, see).await?;
         }
         let mut place = Some(ListPlace::anywhere());
         while let Some(at) = place {

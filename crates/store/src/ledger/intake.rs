@@ -174,22 +174,39 @@ impl IntakeMarkers<'_> {
         ))
     }
 
+    /// Shows one shard's intake markers to somebody, page by page, so that not all of them are in memory.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn pages_of_shard(
+        self,
+        shard: u8,
+        mut see: impl FnMut(Vec<IntakeMarker>),
+    ) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let (markers, next) = self.markers_of_shard(shard, after, None).await?;
+            see(markers);
+            after = next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     /// What the intake markers say about campaigns, put together page by page, so that not all markers are in memory.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn observed_of_campaigns(self) -> Result<Vec<Observed>, StoreError> {
         let shards = (0..MARKER_SHARDS).map(|shard| async move {
-            let (mut observed, mut next) = (Vec::new(), None);
-            loop {
-                let (markers, after) = self.markers_of_shard(shard, next, None).await?;
+            let mut observed = Vec::new();
+            let see = |markers: Vec<IntakeMarker>| {
                 let more = markers.into_iter().flat_map(|marker| marker.campaigns);
-                observed = merge_observed(observed.into_iter().chain(more));
-                next = after;
-                if next.is_none() {
-                    return Ok::<_, StoreError>(observed);
-                }
-            }
+                observed = merge_observed(std::mem::take(&mut observed).into_iter().chain(more));
+            };
+            self.pages_of_shard(shard, see).await?;
+            Ok::<_, StoreError>(observed)
         });
         let shards = try_join_all(shards).await?;
         Ok(merge_observed(shards.into_iter().flatten()))
@@ -201,12 +218,9 @@ impl IntakeMarkers<'_> {
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn markers(self) -> Result<Vec<IntakeMarker>, StoreError> {
         let shards = (0..MARKER_SHARDS).map(|shard| async move {
-            let (mut markers, mut next) = self.markers_of_shard(shard, None, None).await?;
-            while next.is_some() {
-                let (more, after) = self.markers_of_shard(shard, next, None).await?;
-                markers.extend(more);
-                next = after;
-            }
+            let mut markers = Vec::new();
+            self.pages_of_shard(shard, |more| markers.extend(more))
+                .await?;
             Ok::<_, StoreError>(markers)
         });
         Ok(try_join_all(shards).await?.into_iter().flatten().collect())

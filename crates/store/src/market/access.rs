@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::market::once::{CallRecord, Once};
 use crate::random::{hex, random_hex};
-use crate::table::attributes::{DATA, retention as attributes};
+use crate::table::attributes::retention as attributes;
 use crate::table::client::{PutOutcome, Range, Reading, Store};
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
@@ -264,7 +264,7 @@ impl Store {
         let mut writes = vec![self.delete_write(&listed, None)];
         if let Some(item) = self.get(&at, true).await? {
             let mut key: AccessKey = data(&item)?;
-            let stood = item.get(DATA).cloned().map(|d| Condition::equals(DATA, d));
+            let stood = Some(Condition::unchanged(&item));
             key.marketplaces.retain(|id| id != marketplace);
             writes.push(if key.marketplaces.is_empty() {
                 self.delete_write(&at, stood)

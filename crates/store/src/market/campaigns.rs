@@ -10,7 +10,6 @@ use revtrail_core::value::time::Instant;
 
 use super::{Market, TRIES_MAX};
 use crate::jobs::job::{Job, Work};
-use crate::table::attributes::DATA;
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
@@ -169,10 +168,9 @@ impl Campaigns<'_> {
             if current.as_ref() == Some(&campaign) {
                 return Ok(Ok((false, campaign)));
             }
-            let condition = match item.and_then(|mut item| item.remove(DATA)) {
-                Some(d) => Condition::equals(DATA, d),
-                None => Condition::absent(),
-            };
+            let condition = item
+                .as_ref()
+                .map_or_else(Condition::absent, Condition::unchanged);
             let mut writes = vec![
                 self.market
                     .store

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::value::time::Instant;
 
-use super::attributes::{PARTITION_KEY, TTL_ATTRIBUTE, VERSION};
+use super::attributes::{COMPRESSED, DATA, PARTITION_KEY, TTL_ATTRIBUTE, VERSION};
 use super::item::Item;
 
 /// What a write requires of the item that is stored.
@@ -54,6 +54,16 @@ impl Condition {
             names: HashMap::from([("#a".to_owned(), attribute.to_owned())]),
             values: Item::from([(":a".to_owned(), value)]),
         }
+    }
+
+    /// The item still has the value that was read.
+    pub(crate) fn unchanged(item: &Item) -> Self {
+        let name = match item.contains_key(COMPRESSED) {
+            true => COMPRESSED,
+            false => DATA,
+        };
+        let value = item.get(name).cloned();
+        value.map_or_else(Self::present, |value| Self::equals(name, value))
     }
 
     /// The item has no such attribute, or has a lesser text in it.
