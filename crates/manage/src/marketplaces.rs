@@ -32,19 +32,11 @@ pub(crate) async fn put(call: Call) -> Result<Response, Problem> {
         submitted.as_ref().unwrap_or(&json!({})),
         call.app.retention().look_back_ms(),
     );
-    let settings = read.unwrap_or_else(|mut bad| {
-        // Inside `settings`, field names in problems start from there.
-        if present("settings").is_some() {
-            for problem in bad.iter_mut() {
-                problem.field = Some(
-                    problem
-                        .field
-                        .as_ref()
-                        .map_or("settings".to_owned(), |field| format!("settings.{field}")),
-                );
-            }
-        }
-        problems.append(bad);
+    let settings = read.unwrap_or_else(|bad| {
+        problems.append(match present("settings") {
+            Some(_) => bad.within("settings"),
+            None => bad,
+        });
         Preset::Redbox.settings()
     });
     valid(problems)?;

@@ -105,15 +105,7 @@ fn settings(fields: &Map<String, Value>, call: &Call, problems: &mut Problems) -
     match Settings::read(told, call.app.retention().look_back_ms()) {
         Ok(settings) => Some(settings),
         Err(bad) => {
-            let within = |mut problem: Bad| {
-                let field = problem.field.take();
-                problem.field = Some(match field {
-                    Some(field) => format!("settings.{field}"),
-                    None => "settings".to_owned(),
-                });
-                problem
-            };
-            problems.extend(bad.into_iter().map(within));
+            problems.append(bad.within("settings"));
             None
         }
     }

@@ -3,7 +3,7 @@
 //! Whoever sends a record decides how much is wrong with it, so everything here is bounded: how many problems are listed, how long
 //! each is, and how much of an input it repeats.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ pub struct RecordProblem {
 }
 
 /// The most problems of one thing that are listed. Nobody reads more, and the rest are counted.
-pub const LISTED_MAX: usize = 100;
+const LISTED_MAX: usize = 100;
 /// The most bytes of the name of a field: a path of two names of things, with a list's index.
 const FIELD_BYTES_MAX: usize = 200;
 /// The most bytes of a sentence. A call of 1,000 bad records has 1,000 of them, which are 800 KB at most, since JSON escapes a
@@ -133,6 +133,18 @@ impl Problems {
         self.total += counted_only;
     }
 
+    /// The same problems as those of a part with a name: their fields begin with it.
+    pub fn within(mut self, part: &str) -> Self {
+        for problem in &mut self.listed {
+            let field = problem.field.take();
+            problem.field = Some(match field {
+                Some(field) => format!("{part}.{field}"),
+                None => part.to_owned(),
+            });
+        }
+        self
+    }
+
     /// How many problems there are, listed or not.
     pub fn total(&self) -> usize {
         self.total
@@ -145,12 +157,6 @@ impl Deref for Problems {
 
     fn deref(&self) -> &Self::Target {
         &self.listed
-    }
-}
-
-impl DerefMut for Problems {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.listed
     }
 }
 
