@@ -1,7 +1,8 @@
 //! Replays: a saved version of the settings is applied to the orders of a period.
 
 use revtrail_core::attribution::settings::Versions;
-use revtrail_core::figures::preview::{Change, Earned, Totals};
+use revtrail_core::figures::preview::{Change, PreviewTotals};
+use revtrail_core::figures::report::PurchaseFigures;
 use revtrail_core::record::{Code, Problems, RecordProblem as Bad};
 use revtrail_store::jobs::look_aheads::{LookAhead, Purpose};
 use revtrail_store::market::once::CallRecord;
@@ -140,13 +141,13 @@ fn shown(ahead: &LookAhead) -> Value {
         Purpose::WhatIf { .. } => (0, true),
     };
     let preview = &ahead.preview;
-    let totals = |totals: &Totals, of: fn(&Change) -> &Earned| {
+    let totals = |totals: &PreviewTotals, of: fn(&Change) -> &PurchaseFigures| {
         let rows = preview
             .campaigns
             .iter()
             .map(|(id, change)| (id, of(change)));
         let rows = rows.filter(|(_, earned)| earned.purchases > 0);
-        let row = |(campaign_id, earned): (_, &Earned)| json!({ "campaign_id": campaign_id, "purchases": earned.purchases, "revenue": earned.revenue });
+        let row = |(campaign_id, earned): (_, &PurchaseFigures)| json!({ "campaign_id": campaign_id, "purchases": earned.purchases, "revenue": earned.revenue });
         let mut shown = totals.shown();
         shown["campaigns"] = rows.map(row).collect();
         shown

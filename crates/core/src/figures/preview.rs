@@ -13,8 +13,9 @@ use crate::attribution::models::Model;
 use crate::attribution::order::Order;
 use crate::attribution::settings::Period;
 use crate::figures::fold::{LineCredit, World};
+use crate::figures::report::PurchaseFigures;
 use crate::value::id::{CampaignId, CustomerId, OrderId};
-use crate::value::money::{Currency, Money, Sums};
+use crate::value::money::{Currency, Money};
 
 /// The most orders that are listed among those that would move.
 pub const MOVED_MAX: usize = 1_000;
@@ -30,45 +31,22 @@ pub struct Proposal<'a> {
     pub models: &'a [Model],
 }
 
-/// How many orders, and what they are worth.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Earned {
-    /// The number of orders.
-    pub purchases: i64,
-    /// The amounts of the orders.
-    pub revenue: Sums,
-}
-
-impl Earned {
-    fn add_order(&mut self, currency: Currency, amount: Money) {
-        self.purchases += 1;
-        self.revenue.add(currency, amount);
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.purchases += other.purchases;
-        for (currency, amount) in other.revenue.iter() {
-            self.revenue.add(currency, amount);
-        }
-    }
-}
-
 /// The counted orders of the period, by whether a campaign earns them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Totals {
+pub struct PreviewTotals {
     /// The counted orders that a campaign earned.
-    pub credited: Earned,
+    pub credited: PurchaseFigures,
     /// The counted orders that no campaign earned.
-    pub uncredited: Earned,
+    pub uncredited: PurchaseFigures,
 }
 
 /// What one campaign earns now, and what it would earn.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Change {
     /// By the rules that decide each order now.
-    pub current: Earned,
+    pub current: PurchaseFigures,
     /// By the proposed rules.
-    pub proposed: Earned,
+    pub proposed: PurchaseFigures,
 }
 
 /// A campaign that has the counted amount of an order.
@@ -103,9 +81,9 @@ pub struct Preview {
     /// The number of orders that were placed in the period, whether or not they count.
     pub orders: i64,
     /// What counts now, and whether a campaign earns it.
-    pub current: Totals,
+    pub current: PreviewTotals,
     /// What would count.
-    pub proposed: Totals,
+    pub proposed: PreviewTotals,
     /// What each campaign earns, and would earn.
     pub campaigns: BTreeMap<CampaignId, Change>,
     /// The number of orders that would move.
@@ -113,7 +91,7 @@ pub struct Preview {
     /// The first orders that would move, at most [`MOVED_MAX`].
     pub moved: BTreeMap<OrderId, MovedOrder>,
     /// What each model gives each campaign. A campaign has an order where it has a part in it.
-    pub models: BTreeMap<Model, BTreeMap<CampaignId, Earned>>,
+    pub models: BTreeMap<Model, BTreeMap<CampaignId, PurchaseFigures>>,
 }
 
 impl Preview {
@@ -281,7 +259,7 @@ impl Preview {
     }
 }
 
-impl Totals {
+impl PreviewTotals {
     fn add_decision(&mut self, order: &Order, decision: &Decision<'_>) {
         if decision.not_counted.is_none() {
             let earned = match decision.credit {

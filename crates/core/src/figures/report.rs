@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::attribution::campaign::Campaign;
 use crate::attribution::decide::NotCounted;
@@ -204,7 +204,7 @@ pub struct Totals {
 }
 
 /// A number of orders, and the sum of what they brought in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PurchaseFigures {
     /// The number of orders.
     pub purchases: i64,
@@ -213,6 +213,20 @@ pub struct PurchaseFigures {
 }
 
 impl PurchaseFigures {
+    /// Adds one order.
+    pub fn add_order(&mut self, currency: Currency, amount: Money) {
+        self.purchases += 1;
+        self.revenue.add(currency, amount);
+    }
+
+    /// Adds other orders.
+    pub fn add(&mut self, other: &Self) {
+        self.purchases += other.purchases;
+        for (currency, amount) in other.revenue.iter() {
+            self.revenue.add(currency, amount);
+        }
+    }
+
     fn of(tallies: &Tallies) -> Self {
         Self {
             purchases: orders_of(tallies),
