@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use futures_util::future::try_join_all;
 use revtrail_core::attribution::reach::Reattribution;
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::value::id::CustomerId;
@@ -11,11 +10,10 @@ use revtrail_core::value::time::Instant;
 use revtrail_store::jobs::job::{Job, JobMessage, ListPlace, Work};
 use revtrail_store::jobs::runs::RunState;
 use revtrail_store::ledger::daily::AggregateCache;
-use revtrail_store::ledger::intake::IntakeMarker;
+use revtrail_store::ledger::intake::{IntakeMarker, MarkerPages};
 use revtrail_store::ledger::purchases::RowPlace;
 use revtrail_store::market::Market;
 use revtrail_store::market::campaigns::{Observed, merge_observed};
-use revtrail_store::table::keys::MARKER_SHARDS;
 
 use crate::message::{message, message_plan};
 use crate::settle::settle;
@@ -73,7 +71,7 @@ async fn plan_facts(
     };
     // A message that comes a second time must not begin a run again that has ended.
     let asked_run = asked_run.filter(|run| run.state == RunState::Running);
-    let mut markers = MarkerReader::of(market).await?;
+    let mut markers = market.intake().pages().await?;
     // Jobs are read after the intake markers. Another plan writes jobs before its markers go, so what it took is seen in one of
     // the two.
     let waiting = market.jobs().jobs().await?;
@@ -126,7 +124,7 @@ pub(crate) async fn admit(market: &Market, until: Until<'_>) -> Result<(), Attri
 
 async fn plan_run(
     asked: bool,
-    markers: &mut MarkerReader<'_>,
+    markers: &mut MarkerPages<'_>,
     versions: &Versions,
     gathered: &mut Gathered<'_>,
     until: Until<'_>,
@@ -169,50 +167,10 @@ fn messages(market: &Market, mut jobs: Vec<Job>) -> Vec<JobMessage> {
     jobs.iter().map(|job| message(market, job)).collect()
 }
 
-/// The intake markers of a marketplace, shard by shard and page by page. The first pages of all shards are read at once.
-struct MarkerReader<'n> {
-    market: &'n Market,
-    shards: Vec<(u8, Vec<IntakeMarker>, Option<String>)>,
-}
-
-impl<'n> MarkerReader<'n> {
-    async fn of(market: &'n Market) -> Result<Self, AttributorError> {
-        let first = |shard| async move {
-            let (markers, next) = market.intake().markers_of_shard(shard, None, None).await?;
-            Ok::<_, AttributorError>((shard, markers, next))
-        };
-        let shards = try_join_all((0..MARKER_SHARDS).map(first)).await?;
-        Ok(Self { market, shards })
-    }
-
-    fn is_empty(&self) -> bool {
-        let empty = |(_, markers, next): &(_, Vec<IntakeMarker>, Option<String>)| {
-            markers.is_empty() && next.is_none()
-        };
-        self.shards.iter().all(empty)
-    }
-
-    /// The next page, which can be empty; `None` after the last.
-    async fn next(&mut self) -> Result<Option<Vec<IntakeMarker>>, AttributorError> {
-        let Some((shard, markers, next)) = self.shards.pop() else {
-            return Ok(None);
-        };
-        if next.is_some() {
-            let (more, next) = self
-                .market
-                .intake()
-                .markers_of_shard(shard, next, None)
-                .await?;
-            self.shards.push((shard, more, next));
-        }
-        Ok(Some(markers))
-    }
-}
-
 /// Takes in what intake markers say about campaigns, groups their customers into jobs, and deletes the intake markers that may
 /// go. False if time was up before the last of them.
 async fn plan_markers(
-    markers: &mut MarkerReader<'_>,
+    markers: &mut MarkerPages<'_>,
     versions: &Versions,
     gathered: &mut Gathered<'_>,
     until: Until<'_>,

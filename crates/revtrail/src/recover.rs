@@ -2,7 +2,6 @@
 
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::jobs::runs::RunState;
-use revtrail_store::table::keys::MARKER_SHARDS;
 use revtrail_store::{Store, StoreError};
 
 /// Ends the runs that were left unplanned. Their jobs still exist, and the first tick works on them. Runs that are planned go on.
@@ -34,19 +33,12 @@ pub(crate) async fn close_calls(
 ) -> Result<(), StoreError> {
     for marketplace in store.marketplaces().await? {
         let market = store.market(&marketplace.marketplace_id, retention);
-        for shard in 0..MARKER_SHARDS {
-            let mut after = None;
-            loop {
-                let (markers, next) = market.intake().markers_of_shard(shard, after, None).await?;
-                for mut marker in markers {
-                    if !marker.closed && marker.at < started {
-                        marker.closed = true;
-                        market.intake().put_marker(&marker).await?;
-                    }
-                }
-                after = next;
-                if after.is_none() {
-                    break;
+        let mut pages = market.intake().pages().await?;
+        while let Some(markers) = pages.next().await? {
+            for mut marker in markers {
+                if !marker.closed && marker.at < started {
+                    marker.closed = true;
+                    market.intake().put_marker(&marker).await?;
                 }
             }
         }

@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::{Erasing, LOOKS_MAX, PiecesLeft, StepEnd};
 use crate::jobs::job::{EraseStep, Job, Work};
 use crate::ledger::contribution::StoredContribution;
+use crate::ledger::intake::IntakeMarker;
 use crate::table::attributes::root::MOVING;
 use crate::table::attributes::{DATA, VERSION, erasure as attributes};
 use crate::table::client::{Range, Reading};
@@ -183,10 +184,18 @@ impl Erasing<'_> {
     /// True if a call of ingest that is under way may still store something of the customer.
     async fn is_being_written(&self) -> Result<bool, StoreError> {
         let now = self.now();
-        let markers = self.market.intake().markers().await?;
-        Ok(markers.iter().any(|marker| {
-            !marker.closed && !marker.may_go(now) && marker.customers.contains(&self.of.customer)
-        }))
+        let mut pages = self.market.intake().pages().await?;
+        while let Some(markers) = pages.next().await? {
+            let names = |marker: &IntakeMarker| marker.customers.contains(&self.of.customer);
+            let is_open = |marker: &IntakeMarker| !marker.closed && !marker.may_go(now);
+            if markers
+                .iter()
+                .any(|marker| is_open(marker) && names(marker))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Ends the move. False if the roots changed.

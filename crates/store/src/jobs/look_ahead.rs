@@ -16,9 +16,8 @@ use revtrail_core::value::time::Instant;
 use crate::jobs::job::{JOB_CUSTOMERS_MAX, Job, ListPlace, Work};
 use crate::jobs::look_aheads::{LookAhead, LookAheads, LookState, Purpose, SavedLook};
 use crate::ledger::facts::{CustomerFacts, TIMELINE_BYTES_MAX};
-use crate::ledger::intake::IntakeMarker;
 use crate::table::fault::StoreError;
-use crate::table::keys::{LookAheadKind as Kind, MARKER_SHARDS};
+use crate::table::keys::LookAheadKind as Kind;
 use crate::table::write::Write;
 
 /// The most names of customers in memory at a time. For more, the lists of all jobs are walked through again.
@@ -219,13 +218,11 @@ impl LookAheads<'_> {
             }
         };
         // Markers come first: a plan writes its lists before the markers go.
-        for shard in 0..MARKER_SHARDS {
-            let see = |markers: Vec<IntakeMarker>| {
-                for marker in markers {
-                    take(&mut marker.customers.into_iter());
-                }
-            };
-            self.market.intake().pages_of_shard(shard, see).await?;
+        let mut pages = self.market.intake().pages().await?;
+        while let Some(markers) = pages.next().await? {
+            for marker in markers {
+                take(&mut marker.customers.into_iter());
+            }
         }
         let mut place = Some(ListPlace::anywhere());
         while let Some(at) = place {

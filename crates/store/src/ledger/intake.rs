@@ -130,7 +130,7 @@ impl Market {
     }
 }
 
-impl IntakeMarkers<'_> {
+impl<'m> IntakeMarkers<'m> {
     /// Writes an intake marker as it is, open or closed.
     ///
     /// # Errors
@@ -174,11 +174,24 @@ impl IntakeMarkers<'_> {
         ))
     }
 
-    /// Shows one shard's intake markers to somebody, page by page, so that not all of them are in memory.
+    /// The intake markers, page by page, so that not all of them are in memory.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn pages_of_shard(
+    pub async fn pages(self) -> Result<MarkerPages<'m>, StoreError> {
+        let first = |shard| async move {
+            let (markers, next) = self.markers_of_shard(shard, None, None).await?;
+            Ok::<_, StoreError>((shard, markers, next))
+        };
+        let shards = try_join_all((0..MARKER_SHARDS).map(first)).await?;
+        Ok(MarkerPages {
+            markers: self,
+            shards,
+        })
+    }
+
+    /// Shows one shard's intake markers to somebody, page by page.
+    async fn pages_of_shard(
         self,
         shard: u8,
         mut see: impl FnMut(Vec<IntakeMarker>),
@@ -224,6 +237,38 @@ impl IntakeMarkers<'_> {
             Ok::<_, StoreError>(markers)
         });
         Ok(try_join_all(shards).await?.into_iter().flatten().collect())
+    }
+}
+
+/// The intake markers of a marketplace, shard by shard and page by page. The first pages of all shards are read at once.
+#[derive(Debug)]
+pub struct MarkerPages<'m> {
+    markers: IntakeMarkers<'m>,
+    shards: Vec<(u8, Vec<IntakeMarker>, Option<String>)>,
+}
+
+impl MarkerPages<'_> {
+    /// True if there are no intake markers.
+    pub fn is_empty(&self) -> bool {
+        let empty = |(_, markers, next): &(_, Vec<IntakeMarker>, Option<String>)| {
+            markers.is_empty() && next.is_none()
+        };
+        self.shards.iter().all(empty)
+    }
+
+    /// The next page, which can be empty; `None` after the last.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn next(&mut self) -> Result<Option<Vec<IntakeMarker>>, StoreError> {
+        let Some((shard, markers, next)) = self.shards.pop() else {
+            return Ok(None);
+        };
+        if next.is_some() {
+            let (more, next) = self.markers.markers_of_shard(shard, next, None).await?;
+            self.shards.push((shard, more, next));
+        }
+        Ok(Some(markers))
     }
 }
 
