@@ -212,7 +212,7 @@ impl Bench {
             )?;
         }
         let key = format!("inbox/bench/redemptions/{round}.csv");
-        let path = self.folder.path(&key);
+        let path = self.folder.root().join(&key);
         path.parent().map(fs::create_dir_all).transpose()?;
         fs::write(path, rows)?;
         let file = File::at(&key).ok_or("no file of redemptions")?;

@@ -26,6 +26,11 @@ impl QueueMessage {
     }
 }
 
+/// True for the call that a schedule makes every hour.
+pub fn is_tick(event: &Value) -> bool {
+    event["source"] == "aws.events" && event["detail-type"] == "Scheduled Event"
+}
+
 /// The messages of a call, from its `Records`. If a message has no id, it cannot be named, so the call as a whole fails.
 ///
 /// # Errors

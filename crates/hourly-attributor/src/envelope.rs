@@ -62,7 +62,7 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
         }
         return Ok(delivery::answer(&failed));
     }
-    if event["source"] == "aws.events" && event["detail-type"] == "Scheduled Event" {
+    if delivery::is_tick(event) {
         let messages = attributor.tick().await?;
         send(&messages)
             .await

@@ -5,7 +5,8 @@ use revtrail_files::{ENDINGS, Layout};
 
 /// The folder that files come into. Results are stored elsewhere, so no result is ever taken for a file.
 pub const INBOX: &str = "inbox";
-const OUTBOX: &str = "outbox";
+/// The folder that results come into.
+pub const OUTBOX: &str = "outbox";
 /// The folder of a marketplace that has its files of redemptions.
 pub const REDEMPTIONS: &str = "redemptions";
 

@@ -70,11 +70,6 @@ impl Folder {
         &self.root
     }
 
-    /// The path of a file on this machine. Whoever opens it follows links.
-    pub fn path(&self, key: &str) -> PathBuf {
-        self.root.join(key)
-    }
-
     /// The ETag of a file's content, which is its hash. A file that did not change since it was read is not read again. The call
     /// blocks.
     ///
@@ -172,9 +167,9 @@ impl Hashing {
         self.is[2] as u64
     }
 
-    /// True if the ETag is known already, or will be known from now on. That of a file that has just changed will not.
+    /// True if the ETag will be known from now on. That of a file that has just changed will not.
     pub fn is_kept(&self) -> bool {
-        self.settled || self.known.is_some()
+        self.settled
     }
 
     /// Hashes about so many bytes more. At the end of the file it returns the ETag. The call blocks.
@@ -311,7 +306,7 @@ mod tests {
         assert_eq!(steps, [None, None, None, None, Some(whole)]);
         let mut changed = folder.hash("a/b").unwrap();
         assert_eq!(changed.step(1).unwrap(), None);
-        fs::write(folder.path("a/b"), "another").unwrap();
+        fs::write(folder.root().join("a/b"), "another").unwrap();
         assert!(matches!(
             changed.step(u64::MAX),
             Err(FilesError::Overwritten)

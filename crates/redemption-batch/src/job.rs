@@ -492,15 +492,17 @@ async fn outcomes(
             Taken::Quarantined => to.tally.quarantined += 1,
             Taken::Rejected(problem) => {
                 to.tally.rejected += 1;
-                let line = rejected_line(read, &problem);
-                let bytes = to.rejected_bytes + line.len() as u64;
                 // Where one row is not listed, no later one is: the list is a beginning, and not a choice.
-                let is_listed = to.rejected_unlisted == 0
-                    && to.tally.rejected <= limits.listed_rows
-                    && bytes <= limits.listed_bytes;
-                match is_listed {
-                    true => (to.rejected_bytes, rejected) = (bytes, rejected + &line),
-                    false => to.rejected_unlisted += 1,
+                let is_listed =
+                    to.rejected_unlisted == 0 && to.tally.rejected <= limits.listed_rows;
+                let line = is_listed.then(|| rejected_line(read, &problem));
+                let room = limits.listed_bytes - to.rejected_bytes;
+                match line.filter(|line| line.len() as u64 <= room) {
+                    Some(line) => {
+                        to.rejected_bytes += line.len() as u64;
+                        rejected.push_str(&line);
+                    }
+                    None => to.rejected_unlisted += 1,
                 }
             }
         }

@@ -31,8 +31,8 @@ const OPEN_AT_ONCE: usize = 64;
 const SLICE_BYTES: u64 = 32 << 20;
 /// The largest file that is hashed although its hash will not be kept, because it has changed just now.
 const UNSETTLED_BYTES_MAX: u64 = 32 << 20;
-/// The most looks that a file waits for which fails again and again: about four minutes.
-const PAUSE_MAX: u32 = 255;
+/// How often a pause is doubled after a file failed. The longest is 255 looks: about four minutes.
+const PAUSE_DOUBLED_MAX: u32 = 8;
 /// How much is done at once. A chunk is what another marketplace waits for: about a tenth of a second. After so many rows, about a
 /// minute, a file gives its place to one of a marketplace that has none open.
 pub const LIMITS: BatchLimits = BatchLimits {
@@ -93,13 +93,8 @@ struct Failing {
 }
 
 impl Inbox {
-    /// The inbox below `root`, with the limits of a deployment.
-    pub fn new(store: Store, retention: Retention, clock: Clock, root: PathBuf) -> Self {
-        Self::with_limits(store, retention, clock, root, LIMITS)
-    }
-
     /// The inbox below `root`.
-    pub fn with_limits(
+    pub fn new(
         store: Store,
         retention: Retention,
         clock: Clock,
@@ -180,7 +175,9 @@ impl InboxShared {
             self.seen().taken_up.remove(&id);
         }
         if let Err(error) = self.batches.write_outdated(&id, self.clock.now()).await {
-            tracing::error!(marketplace = %id, %error, "results that name an erased customer will be written again");
+            let what =
+                format!("results that name an erased customer will be written again: {error}");
+            self.warn(&format!("outbox/{id}"), &what);
         }
         let (shared, whose) = (self.clone(), id.clone());
         let found = {
@@ -220,7 +217,7 @@ impl InboxShared {
     fn pause(&self, key: &str) {
         let mut seen = self.seen();
         let failing = seen.failing.entry(key.to_owned()).or_default();
-        failing.looks = ((1 << failing.failures.min(8)) - 1).min(PAUSE_MAX);
+        failing.looks = (1 << failing.failures.min(PAUSE_DOUBLED_MAX)) - 1;
         failing.failures += 1;
     }
 
@@ -279,8 +276,16 @@ impl InboxShared {
         }
         let gone = |_| FilesError::Vanished;
         let (folder, key) = (self.folder.clone(), found.file.key.clone());
-        let begun = tokio::task::spawn_blocking(move || folder.hash(&key)).await;
-        let mut hashing = begun.map_err(gone)??;
+        let begin = move || {
+            let mut hashing = folder.hash(&key)?;
+            // Nothing is read for an ETag that is known, so nobody waits for a turn.
+            let known = hashing.step(0)?;
+            Ok::<_, FilesError>((hashing, known))
+        };
+        let (mut hashing, known) = tokio::task::spawn_blocking(begin).await.map_err(gone)??;
+        if known.is_some() {
+            return Ok(known);
+        }
         if hashing.bytes() > UNSETTLED_BYTES_MAX && !hashing.is_kept() {
             return Ok(None);
         }

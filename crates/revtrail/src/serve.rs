@@ -78,7 +78,7 @@ pub struct ServeArgs {
     #[arg(long, default_value = "90d", env = "REVTRAIL_RETENTION", value_parser = parse_retention)]
     pub retention: Retention,
     /// The most MiB that a file in the inbox may hold, unpacked
-    #[arg(long, value_name = "MIB", default_value_t = 1024, env = "REVTRAIL_FILE_MIB_MAX",
+    #[arg(long, value_name = "MIB", default_value_t = inbox::LIMITS.unpacked_bytes >> 20, env = "REVTRAIL_FILE_MIB_MAX",
         value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub file_mib_max: u64,
     /// Load a lively sample marketplace; the key is `demo`
@@ -244,7 +244,7 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
             ..inbox::LIMITS
         };
         let (store, clock) = (store.clone(), clock.clone());
-        let inbox = Inbox::with_limits(store, args.retention, clock, folder, limits);
+        let inbox = Inbox::new(store, args.retention, clock, folder, limits);
         tokio::spawn(inbox::watch(inbox))
     });
     let attributor = tokio::spawn(async move {

@@ -24,7 +24,7 @@ impl World {
     fn limited(&self, limits: BatchLimits) -> Inbox {
         let clock = Clock::Set(Arc::new(AtomicI64::new(now().ms())));
         let root = self.root.0.clone();
-        Inbox::with_limits(self.store(), Retention::DEFAULT, clock, root, limits)
+        Inbox::new(self.store(), Retention::DEFAULT, clock, root, limits)
     }
 
     /// Every text that a marketplace can see of its files.

@@ -17,7 +17,7 @@ use redemption_batch::file::File;
 use redemption_batch::files::Files;
 use redemption_batch::{BatchEnd, BatchLimits, BatchWorker, envelope};
 use revtrail::cli::{Cli, Command};
-use revtrail::inbox::Inbox;
+use revtrail::inbox::{Inbox, LIMITS};
 use revtrail::serve;
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::id::MarketplaceId;
@@ -77,7 +77,13 @@ impl World {
     /// An inbox that remembers nothing, as after a start.
     pub fn inbox(&self) -> Inbox {
         let clock = Clock::Set(Arc::new(AtomicI64::new(now().ms())));
-        Inbox::new(self.store(), Retention::DEFAULT, clock, self.root.0.clone())
+        Inbox::new(
+            self.store(),
+            Retention::DEFAULT,
+            clock,
+            self.root.0.clone(),
+            LIMITS,
+        )
     }
 
     /// Puts a file there, at once.

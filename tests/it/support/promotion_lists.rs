@@ -139,7 +139,7 @@ pub async fn upload(service: &Service, name: &str, text: &str) -> Value {
     let root = std::env::temp_dir().join(format!("revtrail-files-{}-{number}", std::process::id()));
     let folder = Folder::new(root.clone());
     let file = File::at(&format!("inbox/m/redemptions/{name}")).unwrap();
-    let path = folder.path(&file.key);
+    let path = folder.root().join(&file.key);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, text).unwrap();
     let files = Files::Folder(folder.clone());
@@ -153,7 +153,8 @@ pub async fn upload(service: &Service, name: &str, text: &str) -> Value {
     let listed = all(service, "/v1/marketplaces/m/batches", "batches", 1_000).await;
     let of_it = |batch: &&Value| batch["file"].as_str().unwrap().ends_with(name);
     let mut batch = listed.iter().find(of_it).cloned().unwrap();
-    let rejected = std::fs::read(folder.path(&file.result("rejected.csv"))).unwrap_or_default();
+    let rejected =
+        std::fs::read(folder.root().join(file.result("rejected.csv"))).unwrap_or_default();
     let mut rows = csv::Reader::from_reader(rejected.as_slice());
     let codes = rows.records().map(|row| row.unwrap()[1].to_owned());
     batch["codes"] = codes.collect();

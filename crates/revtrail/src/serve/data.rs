@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use redemption_batch::beneath::{self, Kind};
+use redemption_batch::file::{INBOX, OUTBOX};
 use revtrail_store::table::embedded::Embedded;
 use rustix::fs::OFlags;
 
@@ -23,7 +24,7 @@ const FILES: [&str; 5] = [
     LOCK,
     KEY_FILE,
 ];
-const FOLDERS: [&str; 2] = ["inbox", "outbox"];
+const FOLDERS: [&str; 2] = [INBOX, OUTBOX];
 /// The bits of a mode that let others in.
 const OTHERS: u32 = 0o077;
 
