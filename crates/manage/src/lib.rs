@@ -38,12 +38,12 @@ pub fn routes(enqueue: Enqueue) -> Vec<Route> {
         PATCH  "/promotions/{id}",                 MARKETING => promotions::patch;
         POST   "/promotions/{id}/vouchers",        MARKETING => promotions::post_vouchers;
         PUT    "/promotions/{id}/vouchers/{code}", MARKETING => promotions::put_voucher;
-        POST   "/what-if",                         READERS   => move |call| what_if::start(call, tried.clone());
+        POST   "/what-if",                         READERS, heavy => move |call| what_if::start(call, tried.clone());
         GET    "/what-ifs/{id}",                   READERS   => what_if::one;
         POST   "/replays",                         ADMIN     => move |call| replays::start(call, replayed.clone());
-        GET    "/replays",                         ADMIN, query => replays::list;
+        GET    "/replays",                         ADMIN, list => replays::list;
         GET    "/replays/{id}",                    ADMIN     => replays::one;
-        POST   "/segments",                        MARKETING => segments::save;
+        POST   "/segments",                        MARKETING, heavy => segments::save;
         DELETE "/segments/{id}",                   MARKETING => segments::delete;
         GET    "/access-log",                      ADMIN, list => access_log::list;
         DELETE "/customers/{id}",                  ADMIN     => move |call| erasures::start(call, erase.clone());

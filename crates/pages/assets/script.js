@@ -66,7 +66,8 @@ const copy = async (table) => {
     const values = all("data", cell).map((data) => data.value + (data.querySelector("small") ? " " + data.querySelector("small").textContent : ""));
     const time = $("time", cell);
     const text = values.length ? values.join("; ") : time ? time.dateTime : ($("bdi", cell) || cell).textContent;
-    return text.replace(/\s+/g, " ").trim().replace(/^[=+@-](?!\d)/, "'$&");
+    const plain = text.replace(/\s+/g, " ").trim();
+    return values.length || time ? plain : plain.replace(/^["\s\u00ad\u200b-\u200f\u2060-\u206f\ufeff]*[=+\-@＝＋－＠\u2212]/, "'$&");
   };
   const rows = [...table.rows].map((row) => [...row.cells].map(cell).join("\t"));
   try { await navigator.clipboard.writeText(rows.join("\n")); say("Copied " + (rows.length - 1) + " rows"); }

@@ -89,6 +89,12 @@ struct Balance {
     uncredited: Purchases,
 }
 
+impl Balance {
+    fn is_nothing(&self) -> bool {
+        self.counted.purchases == 0
+    }
+}
+
 #[derive(Deserialize)]
 struct DayBalance {
     date: String,
@@ -265,7 +271,9 @@ impl CampaignsPage {
         Self {
             fresh: report.freshness.sentence(&frame),
             filters: Filters::new(&frame, &report.period),
-            empty: report.campaigns.is_empty() && !narrowed.contains(&true),
+            empty: report.totals.campaigns == 0
+                && report.balance.as_ref().is_none_or(Balance::is_nothing)
+                && !narrowed.contains(&true),
             enabled,
             with_revenue,
             switch: frame.address.with("revenue", switch).href(),
@@ -379,7 +387,10 @@ impl Change {
 }
 
 fn tiles(frame: &Frame, now: &Totals, before: Option<&Totals>) -> Vec<Tile> {
-    let by_currency = |now: &Sums, before: Option<&Sums>, print: &dyn Fn(&str, &str) -> Figure| {
+    // `absent` is what a figure is in a currency that is not there; `None` where it cannot be told.
+    let by_currency = |(now, absent): (&Sums, Option<&str>),
+                       before: Option<&Sums>,
+                       print: &dyn Fn(&str, &str) -> Figure| {
         let known = now
             .keys()
             .chain(before.into_iter().flat_map(Sums::keys))
@@ -388,12 +399,9 @@ fn tiles(frame: &Frame, now: &Totals, before: Option<&Totals>) -> Vec<Tile> {
             let was = before
                 .and_then(|sums| sums.get(currency))
                 .map(String::as_str);
-            let is = now.get(currency).map_or("0", String::as_str);
-            let shown = was.map_or(Figure::default(), |was| print(was, currency));
-            (
-                print(is, currency),
-                Change::new(frame, Some(is), was, shown),
-            )
+            let is = now.get(currency).map(String::as_str).or(absent);
+            let figure = |of: Option<&str>| of.map_or(Figure::default(), |of| print(of, currency));
+            (figure(is), Change::new(frame, is, was, figure(was)))
         };
         let parts: Vec<_> = known.into_iter().map(part).collect();
         if parts.is_empty() {
@@ -428,7 +436,11 @@ fn tiles(frame: &Frame, now: &Totals, before: Option<&Totals>) -> Vec<Tile> {
         tile(
             "Revenue",
             "What counted orders brought that a campaign earned",
-            by_currency(&now.figures.revenue, old.map(|old| &old.revenue), &exact),
+            by_currency(
+                (&now.figures.revenue, Some("0")),
+                old.map(|old| &old.revenue),
+                &exact,
+            ),
         ),
         tile(
             "Purchases",
@@ -439,7 +451,7 @@ fn tiles(frame: &Frame, now: &Totals, before: Option<&Totals>) -> Vec<Tile> {
             "Average check",
             "Revenue / purchases",
             by_currency(
-                &now.figures.average_check,
+                (&now.figures.average_check, None),
                 old.map(|old| &old.average_check),
                 &exact,
             ),
@@ -453,7 +465,10 @@ fn tiles(frame: &Frame, now: &Totals, before: Option<&Totals>) -> Vec<Tile> {
             "Revenue per delivery",
             "Revenue / messages delivered",
             by_currency(
-                &now.figures.revenue_per_delivery,
+                (
+                    &now.figures.revenue_per_delivery,
+                    (now.figures.deliveries > 0).then_some("0"),
+                ),
                 old.map(|old| &old.revenue_per_delivery),
                 &exact,
             ),
@@ -461,7 +476,11 @@ fn tiles(frame: &Frame, now: &Totals, before: Option<&Totals>) -> Vec<Tile> {
         tile(
             "Share of all revenue",
             "Credited / counted revenue; no filter applies to it",
-            by_currency(&now.share, before.map(|before| &before.share), &rate),
+            by_currency(
+                (&now.share, None),
+                before.map(|before| &before.share),
+                &rate,
+            ),
         ),
     ]
 }

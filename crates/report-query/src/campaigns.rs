@@ -182,12 +182,17 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     let compare = compare.filter(|()| asked.csv.is_none());
     let before = compare.and_then(|()| period.previous(&call, &versions));
     let with_days = with_days && newest.enabled && asked.csv.is_none();
-    let first = match with_days {
-        true => period.week_before(&call, &versions),
-        false => period.first,
+    let weeks_from = period.week_before(&call, &versions);
+    // What was sent before the period has days in it, and what was sent in it has days behind it.
+    let read = match with_days && !period.is_empty() {
+        true => Period {
+            first: weeks_from,
+            last: period.last.plus(FIRST_DAYS - 1),
+        },
+        false => period,
     };
-    let first = before.map_or(first, |before| before.first.min(first));
-    let all = aggregates(&market, Period { first, ..period }, &freshness, &call).await?;
+    let first = before.map_or(read.first, |before| before.first.min(read.first));
+    let all = aggregates(&market, Period { first, ..read }, &freshness, &call).await?;
     let days_of = |period: Period| all.range(period.first..period.last.plus(1).max(period.first));
     let report_of = |period| {
         campaign_report(
@@ -227,7 +232,7 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     let page = page_of(&asked, rows, &by);
     let next_cursor = page.next_cursor(&call)?;
     report.campaigns = page.rows;
-    let weeks = || first_weeks(&all, first, &report.campaigns, newest, &filter);
+    let weeks = || first_weeks(&all, weeks_from, &report.campaigns, newest, &filter);
     let figures = CampaignsBody {
         days: balances(period),
         first_weeks: with_days.then(weeks),

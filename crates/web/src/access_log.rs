@@ -35,6 +35,8 @@ pub(crate) struct CallSeen {
     pub(crate) route: &'static str,
     pub(crate) access: Access,
     pub(crate) params: Vec<(&'static str, Option<String>)>,
+    /// True for a page. What a page asks of the API is entered by itself, and the page only if it was refused.
+    pub(crate) is_page: bool,
     /// True if the call asks for CSV.
     pub(crate) csv: bool,
     /// The marketplace that the key may enter; `None` for another's.
@@ -63,7 +65,7 @@ impl CallSeen {
         let Access::Roles(roles) = self.access else {
             return None;
         };
-        if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+        if self.is_page || answer.status() == StatusCode::METHOD_NOT_ALLOWED {
             return None;
         }
         let reads = [Method::GET, Method::HEAD].contains(&self.method);
@@ -126,13 +128,16 @@ impl CallSeen {
     }
 }
 
-/// Enters a call into the log.
-pub(crate) async fn enter(app: &App, log_of: &MarketplaceId, entry: &LoggedAccess) {
+/// Enters a call into the log, if it belongs there.
+pub(crate) async fn enter(app: &App, logged: Option<(MarketplaceId, LoggedAccess)>) {
+    let Some((log_of, entry)) = logged else {
+        return;
+    };
     let entered = async {
         // A marketplace that was not made has no log.
-        if app.marketplace_exists(log_of).await? {
-            let market = app.store().market(log_of, app.retention());
-            market.access_log().enter(entry).await?;
+        if app.marketplace_exists(&log_of).await? {
+            let market = app.store().market(&log_of, app.retention());
+            market.access_log().enter(&entry).await?;
         }
         Ok::<_, StoreError>(())
     };

@@ -17,7 +17,7 @@ use crate::share::Work;
 
 /// Makes the table of a function's routes below `/v1/marketplaces/{marketplace}`. A line has the method, the path, who may call
 /// it, a mark, and the handler. The mark is `query` where the handler reads the query, `list` where it answers a list in pages,
-/// `heavy` where it reads much though it reads no query, and `secret` where it shows secrets.
+/// `heavy` where it reads much though no query says so, and `secret` where it shows secrets.
 #[macro_export]
 macro_rules! routes {
     (@marked $route:expr) => { $route };
@@ -127,7 +127,7 @@ impl Route {
         self.reads_query()
     }
 
-    /// Marks that the handler reads much, like all facts of a customer. So does every handler that reads the query.
+    /// Marks that the handler reads much, like all facts of a customer, whatever it writes. So does every GET that reads the query.
     pub fn heavy(mut self) -> Self {
         self.heavy = true;
         self
@@ -136,7 +136,8 @@ impl Route {
     /// What a call of the route takes of its marketplace's share of this process.
     pub(crate) fn work(&self) -> Work {
         match self.method {
-            Method::GET if self.heavy || self.reads_query => Work::Heavy,
+            _ if self.heavy => Work::Heavy,
+            Method::GET if self.reads_query => Work::Heavy,
             Method::GET => Work::Light,
             _ => Work::Write,
         }

@@ -5,7 +5,9 @@ use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue};
 use revtrail_core::value::id::MarketplaceId;
 
+use crate::accept::wants_csv;
 use crate::access::enter;
+use crate::access_log::{self, CallSeen};
 use crate::api::Route;
 use crate::call::{Call, MARKETPLACE, Response};
 use crate::problem::Problem;
@@ -35,6 +37,16 @@ impl Call {
             .map(|&(name, value)| (name.to_owned(), value.to_owned()));
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        let seen = self.caller.clone().map(|caller| CallSeen {
+            caller,
+            method: route.method.clone(),
+            route: route.path,
+            access: route.access,
+            params: params.clone(),
+            is_page: false,
+            csv: wants_csv(&headers),
+            entered: marketplace.cloned(),
+        });
         let call = Self {
             app: self.app.clone(),
             now: self.now,
@@ -48,6 +60,13 @@ impl Call {
             params,
             query: query.collect(),
         };
-        route.answer(call).await
+        let answer = route.answer(call).await;
+        // What the API refuses is told by the page, which is entered if its caller may not see it.
+        let logged = answer
+            .as_ref()
+            .ok()
+            .and_then(|answer| seen?.logged(&self.app, answer, self.now));
+        access_log::enter(&self.app, logged).await;
+        answer
     }
 }

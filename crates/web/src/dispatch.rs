@@ -104,9 +104,7 @@ async fn answer(app: App, routes: Arc<[Route]>, request: Request) -> Response {
         None => problem.into_response(),
     });
     let logged = seen.and_then(|seen| seen.logged(&app, &answer, now));
-    if let Some((log_of, entry)) = logged {
-        access_log::enter(&app, &log_of, &entry).await;
-    }
+    access_log::enter(&app, logged).await;
     answer
 }
 
@@ -157,6 +155,7 @@ async fn serve(
             route: route.path,
             access: route.access,
             params: params.clone(),
+            is_page: route.is_page(),
             csv: wants_csv(&parts.headers),
             entered: None,
         });

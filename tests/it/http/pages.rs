@@ -404,6 +404,88 @@ async fn a_campaign_report_tells_each_day_and_first_weeks() {
     }
 }
 
+/// A campaign that was sent on the last day of a period has its purchases of the days after in its week, and not in its row.
+#[tokio::test]
+async fn the_first_week_of_a_campaign_goes_beyond_the_period() {
+    let shop = Shop::after(
+        json!({}),
+        &["E email sent,opened c 17T10:00"],
+        &["o c COMPLETE 10.00 USD 18T11:00"],
+    )
+    .await;
+    let told = shop
+        .get("reports/campaigns?from=2026-11-17&to=2026-11-18&days=true&compare=previous")
+        .await;
+    let week = told["first_weeks"]["E"].as_array().unwrap();
+    let told_of = |day: &Value| (day["date"].clone(), day["purchases"].clone());
+    let days: Vec<_> = week.iter().map(told_of).collect();
+    let expected = [("2026-11-17", 0), ("2026-11-18", 1)];
+    assert_eq!(
+        days,
+        expected.map(|(date, n)| (json!(date), json!(n))),
+        "{told}"
+    );
+    let campaign = &told["campaigns"][0];
+    assert_eq!(
+        (&campaign["purchases"], &told["counted"]["purchases"]),
+        (&json!(0), &json!(0)),
+        "{told}"
+    );
+}
+
+/// Who looked at whom through a page is in the log as if they had asked the API.
+#[tokio::test]
+async fn what_a_page_asks_is_in_the_access_log_as_a_call_of_the_api() {
+    let shop = shop().await;
+    let cookie = shop.sign_in(&shop.key("marketer").await).await;
+    let own = [OWN, ("cookie", cookie.as_str())];
+    for (method, path) in [
+        (Method::GET, "/app/m/campaign?id=E"),
+        (Method::GET, "/app/m/customer?id=c"),
+        (Method::GET, "/app/m/purchases.csv?id=E"),
+        (Method::GET, "/app/m/runs"),
+        (Method::POST, "/app/m/runs"),
+    ] {
+        let status = shop.open_page(method, path, &own, "").await.status;
+        assert!([200, 303].contains(&status), "{path}: {status}");
+    }
+    let log = shop.get("access-log").await;
+    let log = log["items"].as_array().unwrap();
+    let own = log.iter().filter(|one| one["role"] == "marketer");
+    let told: Vec<Value> = own
+        .map(|one| json!([one["kind"], one["what"], one["csv"], one["status"]]))
+        .collect();
+    let mut expected = [
+        json!([
+            "export",
+            "GET M/reports/campaigns/{id}/purchases",
+            false,
+            200
+        ]),
+        json!(["export", "GET M/customers/{id}", false, 200]),
+        json!([
+            "export",
+            "GET M/reports/campaigns/{id}/purchases",
+            true,
+            200
+        ]),
+        json!(["change", "POST M/runs", false, 202]),
+    ];
+    let mut sorted = told.clone();
+    sorted.sort_by_key(Value::to_string);
+    expected.sort_by_key(Value::to_string);
+    assert_eq!(sorted, expected, "{log:?}");
+    let on = |what: &str| {
+        let is_it = |one: &&Value| one["role"] == "marketer" && one["what"] == what;
+        log.iter().find(is_it).unwrap()["on"].clone()
+    };
+    let run = on("POST M/runs")["made"].clone();
+    let made = shop.get(&format!("runs/{}", run.as_str().unwrap())).await;
+    assert_eq!(made["run_id"], run);
+    let customer = on("GET M/customers/{id}")["customer"].clone();
+    assert_eq!(customer.as_str().unwrap().len(), 16);
+}
+
 #[tokio::test]
 async fn lanes_tell_what_happened_to_each_candidate() {
     let shop = Shop::after(
