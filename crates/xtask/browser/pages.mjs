@@ -24,6 +24,7 @@ const equal = (got, expected, told) => { checks += 1; assert.deepEqual(got, expe
 /** Starts the sample and waits for its address. */
 async function serve() {
   const service = spawn(process.env.REVTRAIL, ["serve", "--demo", "--port", "0", "--now", NOW], { stdio: ["ignore", "pipe", "ignore"] });
+  process.on("exit", () => service.kill());
   let out = "";
   for await (const part of service.stdout) {
     out += part;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::run::run;
+use crate::tools::npm_ci;
 
 /// What lies in the folder of the tests: names of files, and what stands in them.
 const FILES: [(&str, &str); 3] = [
@@ -53,16 +54,7 @@ pub(crate) fn tests(tools: &Path) -> Result<Command, String> {
     let mark = folder.join("installed.json");
     if !fs::read_to_string(&mark).is_ok_and(|there| there == wanted) {
         println!("playwright-core and axe-core are installed into target/tools");
-        let mut npm = Command::new("npm");
-        npm.args([
-            "ci",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--prefix",
-        ])
-        .arg(&folder);
-        let ran = run("npm-browser", npm, tools)?;
+        let ran = run("npm-browser", npm_ci(&folder), tools)?;
         if !ran.ok {
             return Err(ran.output);
         }

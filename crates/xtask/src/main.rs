@@ -226,7 +226,7 @@ fn main() -> ExitCode {
     }
     match words[..] {
         ["bench"] => return bench::bench(),
-        ["bench", "-h" | "--help"] => {
+        ["bench", .., "-h" | "--help"] => {
             print!("{}", bench::HELP);
             return ExitCode::SUCCESS;
         }

@@ -161,15 +161,7 @@ pub(crate) fn parts(tools: &Path) -> Result<PathBuf, String> {
     for (name, text) in PARTS {
         fs::write(tools.join(name), text).map_err(failed)?;
     }
-    let mut npm = Command::new("npm");
-    npm.args([
-        "ci",
-        "--ignore-scripts",
-        "--no-audit",
-        "--no-fund",
-        "--prefix",
-    ])
-    .arg(tools.join("npm"));
+    let npm = npm_ci(&tools.join("npm"));
     let mut venv = Command::new("python3");
     venv.args(["-m", "venv", "--clear"])
         .arg(tools.join("python-real"));
@@ -190,4 +182,12 @@ pub(crate) fn parts(tools: &Path) -> Result<PathBuf, String> {
     }
     fs::write(&mark, wanted).map_err(failed)?;
     Ok(bin)
+}
+
+/// Installs what the lock file of a folder names into it.
+pub(crate) fn npm_ci(folder: &Path) -> Command {
+    let mut npm = Command::new("npm");
+    let quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefix"];
+    npm.arg("ci").args(quiet).arg(folder);
+    npm
 }

@@ -280,12 +280,7 @@ async fn a_list_takes_only_its_own_cursors() {
 #[tokio::test]
 async fn a_forged_cursor_reads_nothing() {
     let line = FaultClient::new();
-    line.store().create_table().await.unwrap();
-    let shop = Shop {
-        service: Service::over(&line, at(NOW)),
-        id: "m",
-    };
-    shop.service.make("m", &json!({})).await;
+    let shop = Shop::over(&line).await;
     for route in routes()
         .iter()
         .filter(|route| *route.method() == Method::GET)
@@ -549,12 +544,7 @@ async fn no_answer_is_long_however_much_is_wrong() {
 #[tokio::test]
 async fn a_filter_without_hits_reads_many_rows_at_once() {
     let line = FaultClient::new();
-    line.store().create_table().await.unwrap();
-    let shop = Shop {
-        service: Service::over(&line, at(NOW)),
-        id: "m",
-    };
-    shop.service.make("m", &json!({})).await;
+    let shop = Shop::over(&line).await;
     let told = json!({"name": "p", "tracking_from": "2026-11-01T00:00:00Z"});
     shop.put("promotions/p", told).await;
     let records = |kind: &str| -> Vec<Value> {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use hourly_attributor::{Attributor, AttributorError, JobLimits};
+use hourly_attributor::AttributorError;
 use http::Method;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::Store;
@@ -10,7 +10,9 @@ use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::table::embedded::{self, Embedded, TABLE};
 use serde_json::{Value, json};
 
+use crate::faults::batches::{M, now};
 use crate::faults::schedule::{Access, Gate, Orders, Window, drive};
+use crate::faults::two_at_once::{attributor, plan};
 use crate::http::erasure::{ANN, PERSON, fill, of_ann};
 use crate::support::fault_client::{Fault, FaultClient};
 use crate::support::fixtures::{NOW, Shop, events, segment, with};
@@ -18,14 +20,9 @@ use crate::support::scan;
 use crate::support::service::{ADMIN, Service, block_on};
 use crate::support::tier::{commits, fails, number, proves, share, spread};
 
-const M: &str = "/v1/marketplaces/m";
 /// Of the sliding windows a share has one in so many.
 const SHARE: usize = 12;
 const PLACES: usize = 6;
-
-fn now() -> Instant {
-    Instant::parse(NOW).unwrap()
-}
 
 /// The marketplace with everything that can name a customer.
 async fn before() -> Embedded {
@@ -42,26 +39,14 @@ async fn before() -> Embedded {
     line.database.copy().unwrap()
 }
 
-fn attributor(store: &Store) -> Attributor {
-    let limits = JobLimits {
-        job_customers: 2,
-        batch_customers: 2,
-        shards: 2,
-        ..JobLimits::DEFAULT
-    };
-    Attributor {
-        limits,
-        ..Attributor::new(store.clone(), Retention::DEFAULT)
-    }
-}
-
 /// Handles messages and all that follow, in turns of so many looks at the clock.
 async fn work(
     store: &Store,
+    begin: Instant,
     mut messages: Vec<JobMessage>,
     looks: i64,
 ) -> Result<(), AttributorError> {
-    let ms = AtomicI64::new(now().ms());
+    let ms = AtomicI64::new(begin.ms());
     let clock = || Instant::from_ms(ms.fetch_add(1, Ordering::SeqCst));
     for _ in 0..2_000 {
         let Some(message) = messages.pop() else {
@@ -88,7 +73,7 @@ async fn done(service: &Service, method: &Method, path: &str, body: &Value) -> b
 async fn erase(service: &Service, looks: i64) -> bool {
     let path = format!("{M}/customers/{}", segment(ANN));
     let done = done(service, &Method::DELETE, &path, &json!({})).await;
-    done && work(&service.store, service.enqueued(), looks)
+    done && work(&service.store, service.now(), service.enqueued(), looks)
         .await
         .is_ok()
 }
@@ -186,9 +171,14 @@ impl Other {
             Self::Call(method, path, body) => {
                 done(service, method, &format!("{M}/{path}"), body).await
             }
-            Self::Work(messages) => work(&service.store, messages.clone(), i64::from(i32::MAX))
-                .await
-                .is_ok(),
+            Self::Work(messages) => work(
+                &service.store,
+                service.now(),
+                messages.clone(),
+                i64::from(i32::MAX),
+            )
+            .await
+            .is_ok(),
             Self::Erasure => erase(service, i64::from(i32::MAX)).await,
         }
     }
@@ -204,11 +194,10 @@ async fn meetings() -> Vec<Meeting> {
     let quiet = before().await;
     let planned = quiet.copy().unwrap();
     let store = embedded::store(planned.clone()).await.unwrap();
-    let plan = JobMessage::Plan {
-        marketplace: revtrail_core::value::id::MarketplaceId::new("m").unwrap(),
-        run_id: None,
-    };
-    let jobs = attributor(&store).handle(&plan, &now, now()).await.unwrap();
+    let jobs = attributor(&store)
+        .handle(&plan(), &now, now())
+        .await
+        .unwrap();
     let post = |path, body: Value| Other::Call(Method::POST, path, body);
     let late = |kind: &str| {
         with(
@@ -220,7 +209,7 @@ async fn meetings() -> Vec<Meeting> {
     let buyers = json!({"name": "s", "campaign_id": "E", "from": "2026-11-01", "to": "2026-12-01"});
     [
         ("a fold", &planned, Other::Work(jobs)),
-        ("a plan", &quiet, Other::Work(vec![plan])),
+        ("a plan", &quiet, Other::Work(vec![plan()])),
         ("another erasure", &quiet, Other::Erasure),
         (
             "a refund of a known order",

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::event::Channel;
 use revtrail_core::figures::daily::{Aggregate, Figures};
 use revtrail_core::value::id::{CampaignId, MarketplaceId};
-use revtrail_core::value::time::{Day, Instant};
+use revtrail_core::value::time::Day;
 use revtrail_oracle::worlds::Rng;
 use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::table::embedded::{self, TABLE};
@@ -16,7 +16,7 @@ use revtrail_store::table::keys;
 use serde_json::{Value, json};
 
 use crate::support::fault_client::FaultClient;
-use crate::support::fixtures::strip;
+use crate::support::fixtures::{Shop, strip};
 use crate::support::service::Service;
 
 const NOW: &str = "2026-11-20T12:00:00Z";
@@ -284,12 +284,10 @@ async fn hurried(line: &FaultClient, service: &Service, messages: Vec<JobMessage
 #[tokio::test]
 async fn every_loop_of_the_attributor_gives_the_others_their_turn() {
     let line = FaultClient::new();
-    line.store().create_table().await.unwrap();
-    let service = Service::over(&line, Instant::parse(NOW).unwrap());
-    service.make("m", &json!({})).await;
+    let service = Shop::over(&line).await.service;
     // Many new campaigns, and many customers in one job.
     let mut events: Vec<Value> = (0..180)
-        .map(|i| event(i, "delivered", &format!("c{i}"), &format!("b{}", i % 180)))
+        .map(|i| event(i, "delivered", &format!("c{i}"), &format!("b{i}")))
         .collect();
     events.push(event(900, "delivered", "c0", "b1"));
     service.feed("m", "events", &events, 1_000).await;

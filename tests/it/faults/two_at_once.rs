@@ -44,7 +44,7 @@ fn service(store: Store, tripwire: Tripwire, now: Instant) -> Service {
     Service::on(store, tripwire, now, Retention::DEFAULT)
 }
 
-fn attributor(store: &Store) -> Attributor {
+pub fn attributor(store: &Store) -> Attributor {
     let limits = JobLimits {
         job_customers: 2,
         batch_customers: 2,
@@ -57,7 +57,7 @@ fn attributor(store: &Store) -> Attributor {
     }
 }
 
-fn plan() -> JobMessage {
+pub fn plan() -> JobMessage {
     JobMessage::Plan {
         marketplace: MarketplaceId::new("m").unwrap(),
         run_id: None,

@@ -4,9 +4,10 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::fault_client::{Fault, FaultClient};
-use crate::support::fixtures::{NOW, Shop, at, segment};
+use crate::support::fixtures::{Shop, at, segment};
+use crate::support::promotion_lists::all;
 use crate::support::scan;
-use crate::support::service::{ADMIN, Service};
+use crate::support::service::ADMIN;
 
 async fn shop() -> Shop {
     Shop::after(
@@ -260,18 +261,9 @@ async fn the_log_is_shown_newest_first_in_pages_for_as_long_as_facts_are() {
         shop.service.set_now(at(&format!("20T12:0{minute}")));
         shop.put(&format!("campaigns/c{minute}"), json!({})).await;
     }
-    let (mut named, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let page = shop
-            .get(&format!("access-log?limit=4&cursor={cursor}"))
-            .await;
-        let ids = page["items"].as_array().unwrap().iter();
-        named.extend(ids.map(|one| one["on"]["id"].as_str().unwrap_or("made").to_owned()));
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = next.to_owned(),
-            None => break,
-        }
-    }
+    let entries = all(&shop.service, &shop.path("access-log"), "items", 4).await;
+    let name = |one: &Value| one["on"]["id"].as_str().unwrap_or("made").to_owned();
+    let named: Vec<String> = entries.iter().map(name).collect();
     assert_eq!(
         named,
         ["c9", "c8", "c7", "c6", "c5", "c4", "c3", "c2", "c1", "made"]
@@ -285,10 +277,7 @@ async fn the_log_is_shown_newest_first_in_pages_for_as_long_as_facts_are() {
 #[tokio::test]
 async fn a_log_that_cannot_be_written_changes_no_answer() {
     let line = FaultClient::new();
-    let now = revtrail_core::value::time::Instant::parse(NOW).unwrap();
-    let service = Service::over(&line, now);
-    service.store.create_table().await.unwrap();
-    service.make("m", &json!({})).await;
+    let service = Shop::over(&line).await.service;
     let path = "/v1/marketplaces/m/campaigns/E";
     let put = async |name: &str| service.put(path, &json!({ "name": name })).await;
     line.clear();

@@ -156,13 +156,7 @@ impl Shop {
         let path = format!("customers/{}", segment(customer));
         let (status, told) = self.call(Method::DELETE, &path, json!({})).await;
         assert_eq!(status, 202, "{told}");
-        let clock = || self.service.now();
-        let poked = self.service.enqueued();
-        self.service
-            .attributor()
-            .drain(poked, &clock)
-            .await
-            .unwrap();
+        self.service.work_off().await;
         self.get(&format!(
             "erasures/{}",
             told["erasure_id"].as_str().unwrap()
@@ -480,13 +474,8 @@ async fn a_large_customer_is_erased_in_as_many_turns_as_it_takes() {
 #[tokio::test]
 async fn rejected_rows_and_parked_customers_name_nobody_who_was_erased() {
     let line = FaultClient::new();
-    let now = Instant::parse(NOW).unwrap();
-    let shop = Shop {
-        service: Service::over(&line, now),
-        id: "m",
-    };
-    shop.service.store.create_table().await.unwrap();
-    shop.service.make("m", &json!({})).await;
+    let shop = Shop::over(&line).await;
+    let now = shop.service.now();
     shop.put("promotions/p", json!({"name": "P"})).await;
     let root = Root::new();
     let text = format!(

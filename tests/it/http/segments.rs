@@ -9,6 +9,7 @@ use revtrail_store::market::segments::{Segment, SegmentSaved};
 use serde_json::{Value, json};
 
 use crate::support::fixtures::{NOW, Shop, assert_part, order};
+use crate::support::promotion_lists::all;
 use crate::support::service::ADMIN;
 
 const EVENTS: [&str; 4] = [
@@ -294,17 +295,9 @@ async fn a_large_segment_is_shown_in_pages_and_exported_whole() {
         .unwrap();
     assert_eq!(outdated, SegmentSaved::Outdated);
     let path = format!("segments/{}", segment.segment_id);
-    let (mut shown, mut cursor): (Vec<String>, _) = (Vec::new(), String::new());
-    loop {
-        let page = shop.get(&format!("{path}?limit=700&cursor={cursor}")).await;
-        shown.extend(serde_json::from_value::<Vec<String>>(page["customers"].clone()).unwrap());
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = next.to_owned(),
-            None => break,
-        }
-    }
+    let shown = all(&shop.service, &shop.path(&path), "customers", 700).await;
     let expected: Vec<String> = customers.iter().map(ToString::to_string).collect();
-    assert_eq!(shown, expected);
+    assert_eq!(json!(shown), json!(expected));
     let table = shop.csv(&path).await;
     assert_eq!(table.lines().skip(1).collect::<Vec<_>>(), expected);
     let page = shop.get(&format!("{path}?limit=1")).await;

@@ -283,21 +283,12 @@ async fn one_campaign_equals_its_row_and_its_days(
     }
 }
 
-const MODELS: [&str; 6] = [
-    "last_sent",
-    "last_interaction",
-    "linear",
-    "first",
-    "position_based",
-    "time_decay",
-];
-
 /// Tries other settings, on some periods and on one order: the answers are the second implementation's, and no figure moves.
 async fn what_if(service: &Service, world: &naive::World, rng: &mut Rng) {
     let facts = naive::Facts::read(world);
     for _ in 0..3 {
         let (settings, [from, to]) = proposal(rng, world);
-        let body = json!({"settings": settings, "from": from, "to": to, "models": MODELS});
+        let body = json!({"settings": settings, "from": from, "to": to, "models": naive::MODELS});
         let (status, shown) = service.post("/v1/marketplaces/m/what-if", &body).await;
         if is_old(&from) {
             continue;
@@ -351,8 +342,7 @@ async fn replay_one(service: &Service, world: &mut naive::World, rng: &mut Rng) 
         let body = json!({"version": version.number, "from": from, "to": to, "dry_run": dry_run});
         let (status, asked) = service.post("/v1/marketplaces/m/replays", &body).await;
         assert_eq!(status, 202, "{asked}");
-        let (poked, now) = (service.enqueued(), service.now());
-        service.attributor().drain(poked, &|| now).await.unwrap();
+        service.work_off().await;
         let id = asked["replay_id"].as_str().unwrap();
         let shown = service
             .get(&format!("/v1/marketplaces/m/replays/{id}"))

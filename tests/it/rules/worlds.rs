@@ -32,16 +32,6 @@ const WORLDS: [u64; 2] = [20_000, 100_000];
 /// Worlds are small: a thread takes so many at a time.
 const AT_A_TIME: usize = 500;
 
-/// All models, in the order in which they are shown.
-const MODELS: [&str; 6] = [
-    "last_sent",
-    "last_interaction",
-    "linear",
-    "first",
-    "position_based",
-    "time_decay",
-];
-
 /// A world as `core` takes it.
 struct Taken {
     events: BTreeMap<CustomerId, Vec<Event>>,
@@ -150,7 +140,7 @@ impl Taken {
     fn preview(&self, settings: &Value, [from, to]: &[String; 2]) -> Value {
         let world = World::new(&self.catalog, &self.versions, self.look_back_ms);
         let settings = Settings::read(settings, 364 * DAY_MS).unwrap();
-        let models: Vec<Model> = MODELS
+        let models: Vec<Model> = naive::MODELS
             .map(|name| serde_json::from_value(json!(name)).unwrap())
             .into();
         let proposal = Proposal {

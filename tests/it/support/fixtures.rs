@@ -4,6 +4,7 @@ use http::{Method, StatusCode};
 use revtrail_core::value::time::Instant;
 use serde_json::{Value, json};
 
+use crate::support::fault_client::FaultClient;
 use crate::support::service::{ADMIN, Service};
 
 /// What the clock of every shop shows: a Friday.
@@ -89,6 +90,14 @@ impl Shop {
     pub async fn open(settings: Value) -> Self {
         let service = Service::at(NOW).await;
         service.make("m", &settings).await;
+        Self { service, id: "m" }
+    }
+
+    /// A new service at the end of a line, with one marketplace in it.
+    pub async fn over(line: &FaultClient) -> Self {
+        let service = Service::over(line, Instant::parse(NOW).unwrap());
+        service.store.create_table().await.unwrap();
+        service.make("m", &json!({})).await;
         Self { service, id: "m" }
     }
 

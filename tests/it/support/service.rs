@@ -98,6 +98,15 @@ impl Service {
         self.enqueued.lock().unwrap().drain(..).collect()
     }
 
+    /// Does what the job messages point at that this service would have sent, and all that follows.
+    pub async fn work_off(&self) {
+        let drained = self
+            .attributor()
+            .drain(self.enqueued(), &|| self.now())
+            .await;
+        drained.unwrap();
+    }
+
     pub fn now(&self) -> Instant {
         Instant::from_ms(self.clock.load(Ordering::SeqCst))
     }

@@ -19,6 +19,7 @@ use chrono::NaiveDate;
 use serde_json::Value;
 
 pub use facts::Facts;
+pub use what_if::MODELS;
 
 /// All that one marketplace was told, in order of arrival, as the JSON bodies it came in.
 ///
@@ -79,11 +80,6 @@ pub fn campaign_report(
 /// `{statuses, total, cancelled}` of rule 5 for the days `from` (included) to `to` (excluded).
 pub fn orders_report(world: &World, from: Option<NaiveDate>, to: Option<NaiveDate>) -> Value {
     Facts::read(world).orders_report(from, to)
-}
-
-/// `POST M/what-if` without what tells of its state: proposed settings, the two ends of the period, and all models by name.
-pub fn what_if(world: &World, settings: &Value, [from, to]: [&str; 2]) -> Value {
-    Facts::read(world).what_if(settings, [from, to])
 }
 
 /// How many orders are in which class of the reconciliation.

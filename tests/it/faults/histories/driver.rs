@@ -664,8 +664,7 @@ impl<'h> Driver<'h> {
         };
         let mut seen = Vec::new();
         if !glance {
-            let models = "last_sent last_interaction linear first position_based time_decay";
-            let models: Vec<&str> = models.split(' ').collect();
+            let models = revtrail_oracle::naive::MODELS;
             let (settings, from, to) = (
                 &self.history.first_settings,
                 from.to_string(),
@@ -842,13 +841,7 @@ impl<'h> Driver<'h> {
     pub async fn verify(&mut self) {
         let path = "/v1/marketplaces/a/runs";
         let (_, asked) = self.service.post(path, &json!({"verify": "all"})).await;
-        let now = self.service.now();
-        let enqueued = self.service.enqueued();
-        self.service
-            .attributor()
-            .drain(enqueued, &|| now)
-            .await
-            .unwrap();
+        self.service.work_off().await;
         let run = self
             .service
             .get(&format!("{path}/{}", asked["run_id"].as_str().unwrap()))

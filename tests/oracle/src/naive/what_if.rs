@@ -10,7 +10,8 @@ use super::print;
 
 const WEEK_MS: i64 = 7 * 24 * 3_600_000;
 
-const MODELS: [&str; 6] = [
+/// All models, in the order in which they are shown.
+pub const MODELS: [&str; 6] = [
     "last_sent",
     "last_interaction",
     "linear",
