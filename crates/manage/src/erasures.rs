@@ -1,12 +1,12 @@
 //! Erasures: a customer is forgotten, and every figure stays.
 
 use revtrail_core::value::id::CustomerId;
-use revtrail_store::jobs::job::JobMessage;
 use revtrail_web::answer::{json, located};
 use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::problem::Problem;
 use serde_json::json;
 
+use crate::look_ahead::point_at;
 use crate::runs::Enqueue;
 
 /// Puts an erasure on record and hands it to the attributor. It is on record before it is handed over, so if that fails, the next
@@ -16,13 +16,7 @@ pub(crate) async fn start(call: Call, enqueue: Enqueue) -> Result<Response, Prob
     let customer = call.id("id", CustomerId::new)?;
     let by = &call.caller()?.name;
     let (erasure, job) = market.erasures().start(&customer, by, call.now).await?;
-    let message = JobMessage::Work {
-        marketplace: market.id().clone(),
-        job_id: job.job_id,
-    };
-    if let Err(error) = enqueue(message).await {
-        tracing::warn!(error, erasure, "an erasure waits for the next tick");
-    }
+    point_at(&market, &job.job_id, &enqueue).await;
     let location = format!("/v1/marketplaces/{}/erasures/{erasure}", market.id());
     let body = json!({ "erasure_id": erasure });
     Ok(located(StatusCode::ACCEPTED, &location, &body))

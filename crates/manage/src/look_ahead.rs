@@ -89,7 +89,7 @@ pub(crate) async fn point_at(market: &Market, job_id: &str, enqueue: &Enqueue) {
         job_id: job_id.to_owned(),
     };
     if let Err(error) = enqueue(message).await {
-        tracing::error!(error, job_id, "a look ahead waits for the next tick");
+        tracing::error!(error, job_id, "a job waits for the next tick");
     }
 }
 

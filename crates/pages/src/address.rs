@@ -65,6 +65,13 @@ impl Address {
             .collect()
     }
 
+    /// Those of the parameters that have these names.
+    pub(crate) fn only(&self, names: &[&str]) -> Vec<(&str, &str)> {
+        let mut pairs = self.pairs();
+        pairs.retain(|(name, _)| names.contains(name));
+        pairs
+    }
+
     pub(crate) fn path(&self) -> &str {
         &self.path
     }

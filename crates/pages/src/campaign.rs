@@ -14,6 +14,7 @@ use crate::asked::{Api, CAMPAIGN, PURCHASES, SETTINGS};
 use crate::campaigns::{DayFigures, Figures, Row, channel_name, money};
 use crate::chart::{self, Areas, Point};
 use crate::frame::{Filters, Frame, Freshness, Period};
+use crate::lists::knows;
 use crate::numbers::Figure;
 use crate::times::{self, Moment};
 
@@ -124,16 +125,11 @@ struct CampaignPage {
 }
 
 pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
-    let mut query = call.query();
-    let id = query.text("id").unwrap_or_default().to_owned();
-    for known in ["from", "to", "channel", "revenue", "cursor"] {
-        query.text(known);
-    }
-    query.done()?;
+    knows(&call, &["id", "from", "to", "channel", "revenue", "cursor"])?;
+    let id = call.query().text("id").unwrap_or_default().to_owned();
     let frame = Frame::of(&api, &call, &id, "/campaign").await?;
     let about = (Some(&frame.marketplace), &[("id", id.as_str())][..]);
-    let mut asked = frame.address.pairs();
-    asked.retain(|(name, _)| ["from", "to", "channel"].contains(name));
+    let mut asked = frame.address.only(&["from", "to", "channel"]);
     let report: Report = api.says(&call, CAMPAIGN, about, &asked).await?;
     let settings: Settings = api.says(&call, SETTINGS, (about.0, &[]), &[]).await?;
     let bought = match api.tells(call.caller()?.role, PURCHASES) {

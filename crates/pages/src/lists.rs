@@ -22,12 +22,6 @@ pub(crate) fn items<'v>(told: &'v Value, field: &str) -> impl Iterator<Item = &'
     told[field].as_array().into_iter().flatten()
 }
 
-fn only<'f>(frame: &'f Frame, known: &[&str]) -> Vec<(&'f str, &'f str)> {
-    let mut pairs = frame.address.pairs();
-    pairs.retain(|(name, _)| known.contains(name));
-    pairs
-}
-
 /// Refuses parameters that a page does not know.
 pub(crate) fn knows(call: &Call, known: &[&str]) -> Result<(), Problem> {
     let mut query = call.query();
@@ -129,13 +123,12 @@ pub(crate) async fn orders(api: Api, call: Call) -> Result<Response, Problem> {
             &call,
             ORDERS_REPORT,
             about_m,
-            &only(&frame, &["from", "to"]),
+            &frame.address.only(&["from", "to"]),
         )
         .await?;
-    let query = only(
-        &frame,
-        &["from", "to", "status", "customer_id", "cursor", "limit"],
-    );
+    let query = frame
+        .address
+        .only(&["from", "to", "status", "customer_id", "cursor", "limit"]);
     let list: Value = api.says(&call, ORDERS, about_m, &query).await?;
     let mut sheet = Sheet::new(frame, "Orders");
     let frame = &sheet.frame;
@@ -290,7 +283,7 @@ pub(crate) async fn runs(api: Api, call: Call) -> Result<Response, Problem> {
             &call,
             RUNS,
             (Some(&frame.marketplace), &[]),
-            &only(&frame, &["cursor", "limit"]),
+            &frame.address.only(&["cursor", "limit"]),
         )
         .await?;
     let mut sheet = Sheet::new(frame, "Runs");
@@ -392,7 +385,7 @@ pub(crate) async fn batches(api: Api, call: Call) -> Result<Response, Problem> {
             &call,
             BATCHES,
             (Some(&frame.marketplace), &[]),
-            &only(&frame, &["cursor", "limit"]),
+            &frame.address.only(&["cursor", "limit"]),
         )
         .await?;
     let mut sheet = Sheet::new(frame, "Files of redemptions");
@@ -482,7 +475,7 @@ pub(crate) async fn reconciliation(api: Api, call: Call) -> Result<Response, Pro
             &call,
             RECONCILIATION,
             (Some(&frame.marketplace), &[]),
-            &only(&frame, &["from", "to"]),
+            &frame.address.only(&["from", "to"]),
         )
         .await?;
     let mut sheet = Sheet::new(frame, "Reconciliation");

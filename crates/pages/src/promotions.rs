@@ -258,8 +258,7 @@ pub(crate) async fn one(api: Api, call: Call) -> Result<Response, Problem> {
     let list: Option<Value> = match tab {
         "dashboard" => None,
         _ => {
-            let mut query = frame.address.pairs();
-            query.retain(|(name, _)| ["cursor", "limit"].contains(name));
+            let query = frame.address.only(&["cursor", "limit"]);
             Some(api.says(&call, asked, about, &query).await?)
         }
     };

@@ -144,7 +144,7 @@ impl App {
     }
 
     /// True for the key of the deployment.
-    pub(crate) fn is_deployment_key(&self, secret: &str) -> bool {
+    fn is_deployment_key(&self, secret: &str) -> bool {
         let tag = self.sign(&[DEPLOYMENT_KEY, secret]);
         tag.verify_slice(&self.0.deployment_tag).is_ok()
     }

@@ -48,20 +48,26 @@ impl Hosts {
     }
 
     fn has(&self, host: &str) -> bool {
-        let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((name, "")) => (name, None),
-            Some((name, rest)) => (name, rest.strip_prefix(':').or(Some("?"))),
-            None => match host.split_once(':') {
-                Some((name, port)) => (name, Some(port)),
-                None => (host, None),
-            },
-        };
-        let is_loopback = |name: &str| name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-        let is_one = name.eq_ignore_ascii_case("localhost")
-            || is_loopback(name)
-            || self.0.iter().any(|more| more.eq_ignore_ascii_case(name));
-        is_one && port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+        let is_given = |name: &str| self.0.iter().any(|more| more.eq_ignore_ascii_case(name));
+        name_of(host).is_some_and(|name| is_this_machine(name) || is_given(name))
     }
+}
+
+/// The name in a `Host`, without its port; `None` where the port is no number.
+pub(crate) fn name_of(host: &str) -> Option<&str> {
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((name, "")) => (name, ""),
+        Some((name, rest)) => (name, rest.strip_prefix(':')?),
+        None => host.split_once(':').unwrap_or((host, "")),
+    };
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then_some(name)
+}
+
+/// True for the names of the machine itself.
+pub(crate) fn is_this_machine(name: &str) -> bool {
+    let address: Result<IpAddr, _> = name.parse();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|ip| ip.is_loopback())
 }
 
 fn misdirected() -> Response {

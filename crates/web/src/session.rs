@@ -1,8 +1,6 @@
 //! Sessions of people: a key is typed once, and a signed cookie names it by its hash. Role and revocation come from the key at each
 //! call, as ever. Module `dispatch` asks here on the routes of pages only; the API takes no cookie.
 
-use std::net::IpAddr;
-
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::Mac;
@@ -14,6 +12,7 @@ use revtrail_store::market::access::key_hash;
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::hosts::{is_this_machine, name_of};
 use crate::problem::Problem;
 
 /// The name of the session's cookie.
@@ -59,12 +58,7 @@ pub fn origin(headers: &HeaderMap) -> String {
 
 fn is_loopback(headers: &HeaderMap) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let authority = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
-    authority.is_some_and(|authority| {
-        let name = authority.host().trim_matches(['[', ']']);
-        name.eq_ignore_ascii_case("localhost")
-            || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-    })
+    host.and_then(name_of).is_some_and(is_this_machine)
 }
 
 /// Checks that a call that changes something comes from a page of this service, and from no other site.
@@ -97,19 +91,13 @@ impl App {
         headers: &HeaderMap,
         now: Instant,
     ) -> Result<Option<HeaderValue>, StoreError> {
-        let of_deployment = self.is_deployment_key(secret);
-        let hash = match of_deployment {
+        let Some(caller) = self.caller(secret, true, now).await? else {
+            return Ok(None);
+        };
+        let hash = match caller.deployment {
             true => DEPLOYMENT.to_owned(),
             false => key_hash(secret),
         };
-        if !of_deployment
-            && self
-                .caller_by_hash(hash.clone(), true, now)
-                .await?
-                .is_none()
-        {
-            return Ok(None);
-        }
         let until = now.plus_ms(LASTS_MS).ms().to_string();
         let tag = self.sign(&["session", &hash, &until]).finalize();
         let tag = BASE64_URL_SAFE_NO_PAD.encode(tag.into_bytes());
