@@ -371,8 +371,8 @@ impl<'h> Driver<'h> {
         let erasure = answer["erasure_id"].as_str().unwrap().to_owned();
         let path = format!("/v1/marketplaces/a/erasures/{erasure}");
         let mut pseudonym = None;
-        // Calls that died closed no intake marker; the worker's clock shows that they did.
-        let now = Instant::from_ms(self.now + 20 * MINUTE_MS);
+        // Calls that died closed no intake marker. The worker's clock shows that they did, be the clock of a call as fast as it may.
+        let now = Instant::from_ms(self.now + 40 * MINUTE_MS);
         for attempt in 0.. {
             self.line.clear();
             let held = self.line.database.items().unwrap();
@@ -427,8 +427,11 @@ impl<'h> Driver<'h> {
                     .as_str()
                     .map(|at| Instant::parse(at).unwrap())
             };
-            let money = |body: &Value, field: &str| -> Money {
-                serde_json::from_value(body[field].clone()).unwrap_or_default()
+            // Copies state amounts as texts or as numbers of JSON, and leave out what is 0.
+            let money = |body: &Value, field: &str| match &body[field] {
+                Value::Null => Money::ZERO,
+                Value::String(text) => Money::parse(text).unwrap(),
+                number => Money::parse(&number.to_string()).unwrap(),
             };
             let status = |body: &Value| body["status"].as_str().map(str::to_ascii_uppercase);
             shown["order_id"].is_null()
