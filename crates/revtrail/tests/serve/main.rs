@@ -6,7 +6,7 @@ mod attacks;
 mod server;
 
 use std::io::Read;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -417,5 +417,29 @@ fn the_sample_shows_what_there_is_to_see() {
         sent["items"][0]["voucher_code"].as_str().unwrap().len(),
         12,
         "{sent}"
+    );
+}
+
+/// The script that tells whether a deployed service works says so of this one, and says of another what is wrong.
+#[test]
+fn the_smoke_test_of_a_deployment_passes() {
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_revtrail"));
+    serve.args(["serve", "--port", "0", "--admin-key", KEY]);
+    let server = Server::by(serve.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let smoke = |key: &str| {
+        let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/smoke.sh"));
+        script.arg(format!("http://{}", server.address)).arg(key);
+        let ran = script.output().unwrap();
+        let told = [ran.stdout, ran.stderr].map(|told| String::from_utf8(told).unwrap());
+        (ran.status.code(), told.concat())
+    };
+    let (code, told) = smoke(KEY);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("the report is right to the cent"), "{told}");
+    let (code, told) = smoke("another-letters!");
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("WRONG  a marketplace is made: expected the status 201\n       401"),
+        "{told}"
     );
 }
