@@ -135,19 +135,20 @@ impl Erasing<'_> {
             .update_write(&key, &format!("ADD {} :n", attributes::FACTS), facts, there)
     }
 
-    /// Makes writes if the customer is still marked for this erasure, and counts the facts that they move. What meets others is
-    /// left for the next look.
+    /// Makes writes if the customer is still marked for this erasure, and counts the facts that they move. False where they met
+    /// others: what they would have moved is left for the next look.
     pub(super) async fn transact(
         &self,
         mut writes: Vec<Write>,
         facts: usize,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let key = keys::root(&self.market.id, &self.of.customer);
         let pseudonym = AttributeValue::S(self.of.pseudonym.to_string());
         let marked = Condition::equals(MOVING, pseudonym);
         writes.push(self.market.store.check_write(&key, marked));
         writes.push(self.count(facts));
-        self.market.store.transact(writes).await.map(drop)
+        let transacted = self.market.store.transact(writes).await?;
+        Ok(matches!(transacted, Transacted::Done))
     }
 
     /// Both roots, the customer's first; `None` if the move has ended.

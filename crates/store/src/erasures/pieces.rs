@@ -51,8 +51,9 @@ impl Erasing<'_> {
                 items.into_iter().partition(is_mention);
             for some in pieces.chunks(PIECES_AT_ONCE) {
                 swept = PiecesLeft::Moved;
-                self.move_messages(some).await?;
-                self.move_pieces(some, &lines).await?;
+                if self.move_messages(some).await? {
+                    self.move_pieces(some, &lines).await?;
+                }
                 if self.is_over() {
                     return Ok(PiecesLeft::OutOfTime);
                 }
@@ -87,7 +88,7 @@ impl Erasing<'_> {
             facts += usize::from(!is_chunk);
             writes.extend(self.piece(item, &around, lines)?);
         }
-        self.transact(writes, facts).await
+        self.transact(writes, facts).await.map(drop)
     }
 
     /// What orders refer to: their purchase rows, and copies that the pseudonym has already.
@@ -192,21 +193,23 @@ impl Erasing<'_> {
         Ok(found)
     }
 
-    /// Moves the messages with a code that events tell of. Their names follow from the customer's id.
-    async fn move_messages(&self, items: &[Item]) -> Result<(), StoreError> {
+    /// Moves the messages with a code that events tell of. Their names follow from the customer's id and the events, so these stay
+    /// where they are until every such message has moved: false where one has not.
+    async fn move_messages(&self, items: &[Item]) -> Result<bool, StoreError> {
         let is_event =
             |item: &&Item| matches!(keys::customer_item(sk(item)), Some(CustomerItem::Event(_)));
         let events = items.iter().filter(is_event);
         let events = events.map(|item| self.market.facts().event_at(item, &self.of.customer));
         let events: Vec<Event> = events.collect::<Result<_, _>>()?;
         if events.is_empty() || !self.market.meta().await?.coded {
-            return Ok(());
+            return Ok(true);
         }
         let distributions = self.market.distributions();
+        let mut all = true;
         for message in distributions.moves(&events, &self.of.pseudonym).await? {
-            self.transact(message, 0).await?;
+            all &= self.transact(message, 0).await?;
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Takes the customer's id out of another customer's order, of which some copy was sent with it.
@@ -235,7 +238,7 @@ impl Erasing<'_> {
                 }
             }
         }
-        self.transact(writes, 0).await
+        self.transact(writes, 0).await.map(drop)
     }
 }
 

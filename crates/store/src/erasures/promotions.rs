@@ -91,8 +91,8 @@ impl Erasing<'_> {
         Ok(true)
     }
 
-    /// Moves the records of an account that left its mark, and then the mark. Records that did not fit into the account are in no
-    /// other list of the customer, so they are looked for among all of the promotion.
+    /// Moves the records of an account that left its mark; the mark goes when none is left. Records that did not fit into the account
+    /// are in no other list of the customer, so they are looked for among all of the promotion.
     async fn move_records_of(&self, promotion: &PromotionId) -> Result<(), StoreError> {
         let (store, id) = (&self.market.store, &self.market.id);
         let other = keys::account(id, &self.of.pseudonym, promotion);
@@ -101,8 +101,10 @@ impl Erasing<'_> {
             true => Account::default(),
             false => data(&item)?,
         };
+        let mut moved = false;
         for some in record_keys(id, &account).chunks(RECORDS_AT_ONCE / 2) {
-            if self.move_records(some).await? && self.is_over() {
+            moved |= self.move_records(some).await?;
+            if moved && self.is_over() {
                 return Ok(());
             }
         }
@@ -118,7 +120,6 @@ impl Erasing<'_> {
                     .iter()
                     .filter(|(_, fact)| fact.submitted.customer_id == self.of.customer);
                 let keys = own.map(|(_, fact)| keys::redemption(id, &fact.submitted.redemption_id));
-                let mut moved = false;
                 for some in keys.collect::<Vec<_>>().chunks(RECORDS_AT_ONCE / 2) {
                     moved |= self.move_records(some).await?;
                 }
@@ -129,10 +130,15 @@ impl Erasing<'_> {
                 }
             }
         }
+        // What met others has not moved, so the mark stays until a look finds nothing.
+        if moved {
+            return Ok(());
+        }
         let mark = keys::account(id, &self.of.customer, promotion);
         let marked = Condition::equals(MOVING, self.of.pseudonym_value());
         self.transact(vec![store.delete_write(&mark, Some(marked))], 0)
             .await
+            .map(drop)
     }
 
     /// True if some of the records were still to be moved. What is over is looked at only where something was moved, so that every
