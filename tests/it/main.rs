@@ -31,6 +31,7 @@ mod http {
     pub mod access_log;
     pub mod bad_input;
     pub mod erasure;
+    pub mod forms;
     pub mod isolation;
     pub mod look_ahead;
     pub mod pages;
@@ -38,6 +39,7 @@ mod http {
     pub mod report_columns;
     pub mod requirements;
     pub mod requirements_promotions;
+    pub mod rivals;
     pub mod segments;
     pub mod worlds;
 }

@@ -34,6 +34,7 @@ pub mod figures {
     pub mod hints;
     pub mod preview;
     pub mod report;
+    pub mod rivals;
     pub mod sort;
 }
 

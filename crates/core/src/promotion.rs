@@ -148,6 +148,20 @@ pub struct Promotion {
     pub created_at: Instant,
 }
 
+/// Whether a promotion runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromotionState {
+    /// It has not begun.
+    Planned,
+    /// It can be redeemed.
+    Running,
+    /// Its time is not over, but its budget or its cap is used up.
+    UsedUp,
+    /// Its time is over.
+    Ended,
+}
+
 /// A change of one field of a promotion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldChange {
@@ -176,6 +190,21 @@ impl Promotion {
             })
         };
         was.into_iter().filter_map(differs).collect()
+    }
+
+    /// Whether the promotion runs, when so much was spent of its budget and so many redemptions succeeded.
+    pub fn state(&self, spent: Money, redemptions: i64, now: Instant) -> PromotionState {
+        let used_up = self.budget.is_some_and(|budget| spent >= budget.amount)
+            || self.cap.is_some_and(|cap| redemptions >= cap);
+        if self.starts_at.is_some_and(|start| now < start) {
+            PromotionState::Planned
+        } else if self.ends_at.is_some_and(|end| end < now) {
+            PromotionState::Ended
+        } else if used_up {
+            PromotionState::UsedUp
+        } else {
+            PromotionState::Running
+        }
     }
 
     /// The promotion as it is shown: amounts are printed with the digits of their currency.

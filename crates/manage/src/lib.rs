@@ -32,8 +32,8 @@ pub fn routes(enqueue: Enqueue) -> Vec<Route> {
         DELETE "/keys/{key_id}",                   ADMIN     => keys::revoke;
         PUT    "/settings",                        ADMIN     => settings::put;
         PATCH  "/settings",                        ADMIN     => settings::patch;
-        PUT    "/campaigns/{id}",                  MARKETING => campaigns::put;
-        PATCH  "/campaigns/{id}",                  MARKETING => campaigns::patch;
+        PUT    "/campaigns/{id}",                  MARKETING, query => campaigns::put;
+        PATCH  "/campaigns/{id}",                  MARKETING, query => campaigns::patch;
         PUT    "/promotions/{id}",                 MARKETING => promotions::put;
         PATCH  "/promotions/{id}",                 MARKETING => promotions::patch;
         POST   "/promotions/{id}/vouchers",        MARKETING => promotions::post_vouchers;
@@ -53,7 +53,7 @@ pub fn routes(enqueue: Enqueue) -> Vec<Route> {
     let path = "/v1/marketplaces/{marketplace}";
     let put = Route::new(Method::PUT, path, ADMIN, marketplaces::put);
     routes.push(put.creates_marketplace());
-    let forms = revtrail_pages::forms(&routes);
+    let forms = revtrail_pages::forms(&routes, &report_query::routes());
     routes.extend(forms);
     routes
 }

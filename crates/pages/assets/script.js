@@ -4,7 +4,10 @@ const $ = (query, of = document) => of.querySelector(query);
 const all = (query, of = document) => [...of.querySelectorAll(query)];
 const say = (text) => { $("#status").textContent = text; };
 
+let again;
 const ready = () => {
+  clearTimeout(again);
+  if ($("[data-moving]")) again = setTimeout(lookAgain, 2000);
   for (const button of all("[data-copy],[data-keys]")) button.hidden = false;
 };
 
@@ -27,6 +30,12 @@ const go = async (href, push = true) => {
     if (field) { field.focus(); field.setSelectionRange(field.value.length, field.value.length); }
     ready();
   } catch { location.href = href; } finally { document.body.removeAttribute("aria-busy"); }
+};
+
+// What is under way is looked at again, but not while somebody fills a form in.
+const lookAgain = () => {
+  const fills = document.activeElement?.closest("form") || all("[type=file]").some((file) => file.files.length);
+  if (fills) ready(); else go(location.href, false);
 };
 
 const address = (form) => {

@@ -3,15 +3,19 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_store::market::access::Role;
 use revtrail_web::access::Access;
 use revtrail_web::api::{Method, Route};
+use revtrail_web::ask::Asked;
 use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 pub(crate) const MARKETPLACES: &str = "/v1/marketplaces";
 pub(crate) const SETTINGS: &str = "/v1/marketplaces/{marketplace}/settings";
@@ -23,15 +27,54 @@ pub(crate) const ORDERS: &str = "/v1/marketplaces/{marketplace}/orders";
 pub(crate) const ORDERS_REPORT: &str = "/v1/marketplaces/{marketplace}/reports/orders";
 pub(crate) const CUSTOMER: &str = "/v1/marketplaces/{marketplace}/customers/{id}";
 pub(crate) const RUNS: &str = "/v1/marketplaces/{marketplace}/runs";
-pub(crate) const RUN: &str = "/v1/marketplaces/{marketplace}/runs";
 pub(crate) const BATCHES: &str = "/v1/marketplaces/{marketplace}/batches";
+pub(crate) const BATCH: &str = "/v1/marketplaces/{marketplace}/batches/{id}";
 pub(crate) const RECONCILIATION: &str = "/v1/marketplaces/{marketplace}/reports/reconciliation";
 pub(crate) const PROMOTIONS: &str = "/v1/marketplaces/{marketplace}/reports/promotions";
 pub(crate) const PROMOTION: &str = "/v1/marketplaces/{marketplace}/promotions/{id}";
+pub(crate) const VOUCHERS: &str = "/v1/marketplaces/{marketplace}/promotions/{id}/vouchers";
+pub(crate) const VOUCHER: &str = "/v1/marketplaces/{marketplace}/promotions/{id}/vouchers/{code}";
+pub(crate) const FACTS: &str = "/v1/marketplaces/{marketplace}/campaigns/{id}";
+pub(crate) const RIVALS: &str = "/v1/marketplaces/{marketplace}/reports/campaigns/{id}/rivals";
+pub(crate) const SEGMENTS: &str = "/v1/marketplaces/{marketplace}/segments";
+pub(crate) const SEGMENT: &str = "/v1/marketplaces/{marketplace}/segments/{id}";
+pub(crate) const ERASURE: &str = "/v1/marketplaces/{marketplace}/erasures/{id}";
 pub(crate) const DASHBOARD: &str = "/v1/marketplaces/{marketplace}/promotions/{id}/dashboard";
 pub(crate) const QUARANTINE: &str = "/v1/marketplaces/{marketplace}/quarantine";
 pub(crate) const ORDER: &str = "/v1/marketplaces/{marketplace}/orders/{id}";
 pub(crate) const WHY: &str = "/v1/marketplaces/{marketplace}/orders/{id}/attribution";
+
+const JSON: &str = "application/json";
+
+/// What a route is given that changes something.
+pub(crate) struct Doing<'d> {
+    pub(crate) query: &'d [(&'d str, &'d str)],
+    /// A header, like the name of the call or the tag of what was seen.
+    pub(crate) header: Option<(HeaderName, &'d str)>,
+    pub(crate) media: &'static str,
+    pub(crate) body: String,
+}
+
+impl Doing<'_> {
+    /// Gives an object.
+    pub(crate) fn json(body: &Value) -> Self {
+        Self {
+            query: &[],
+            header: None,
+            media: JSON,
+            body: body.to_string(),
+        }
+    }
+}
+
+/// The body of an answer as a value.
+async fn value_of<T: DeserializeOwned>(answer: Response) -> Result<T, Problem> {
+    let body = answer.into_body().collect().await;
+    let bytes = body.map_err(|error| Problem::internal(&error))?.to_bytes();
+    // What is deleted is answered by nothing.
+    let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+    serde_json::from_slice(text).map_err(|error| Problem::internal(&error))
+}
 
 /// The routes that answer pages. It is cheap to clone.
 #[derive(Clone)]
@@ -56,8 +99,27 @@ impl Api {
     }
 
     fn route(&self, path: &str) -> Option<&Route> {
-        let is_it = |route: &&Route| route.path() == path && route.method() == Method::GET;
+        self.route_of(&Method::GET, path)
+    }
+
+    fn route_of(&self, method: &Method, path: &str) -> Option<&Route> {
+        let is_it = |route: &&Route| route.path() == path && route.method() == method;
         self.0.iter().find(is_it)
+    }
+
+    /// Where the forms of a page go. What a form asks of the API checks the role again.
+    pub(crate) fn form<Fut>(
+        &self,
+        path: &'static str,
+        access: Access,
+        handler: impl Fn(Self, Call) -> Fut + Send + Sync + 'static,
+    ) -> Route
+    where
+        Fut: Future<Output = Result<Response, Problem>> + Send + 'static,
+    {
+        let api = self.clone();
+        let handler = move |call| handler(api.clone(), call);
+        Route::new(Method::POST, path, access, handler).reads_query()
     }
 
     /// The route of a page, with the roles of the route of the API that the page is made of.
@@ -76,12 +138,12 @@ impl Api {
         let access = self.route(asked).map(Route::access);
         let access =
             access.unwrap_or_else(|| panic!("{path} asks {asked}, and there is no such route"));
-        self.answering(path, access, handler)
+        self.page_for(path, access, handler)
     }
 
     /// The route of a file to save: what a route of the API answers as CSV, whole, under the same parameters.
     pub(crate) fn file(&self, path: &'static str, access: Access, asked: &'static str) -> Route {
-        self.answering(path, access, move |api: Self, call: Call| async move {
+        self.page_for(path, access, move |api: Self, call: Call| async move {
             let marketplace = call.marketplace()?.clone();
             let mut pairs = call.pairs();
             let is_id = |(name, _): &(String, String)| name == "id" && asked.contains("{id}");
@@ -100,7 +162,8 @@ impl Api {
         })
     }
 
-    fn answering<Fut>(
+    /// A page for these roles.
+    pub(crate) fn page_for<Fut>(
         &self,
         path: &'static str,
         access: Access,
@@ -131,31 +194,48 @@ impl Api {
         query: &[(&str, &str)],
         accept: &'static str,
     ) -> Result<Response, Problem> {
-        let route = self
-            .route(path)
-            .ok_or_else(|| Problem::internal(&format!("no route {path}")))?;
-        call.ask(route, about.0, about.1, query, (accept, "")).await
+        let asked = Asked {
+            query,
+            headers: HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]),
+            ..Asked::default()
+        };
+        self.ask(call, (&Method::GET, path), about, asked).await
     }
 
-    /// Does what a `POST` of the API does, with a body of JSON.
+    async fn ask(
+        &self,
+        call: &Call,
+        (method, path): (&Method, &str),
+        about: (Option<&MarketplaceId>, &[(&'static str, &str)]),
+        asked: Asked<'_>,
+    ) -> Result<Response, Problem> {
+        let route = self
+            .route_of(method, path)
+            .ok_or_else(|| Problem::internal(&format!("no route {method} {path}")))?;
+        call.ask(route, about.0, about.1, asked).await
+    }
+
+    /// Does what a route of the API does that changes something.
     pub(crate) async fn does(
         &self,
         call: &Call,
-        path: &str,
-        marketplace: &MarketplaceId,
-        body: &'static str,
-    ) -> Result<Response, Problem> {
-        let is_it = |route: &&Route| route.path() == path && route.method() == Method::POST;
-        let route = self.0.iter().find(is_it);
-        let route = route.ok_or_else(|| Problem::internal(&format!("no route {path}")))?;
-        call.ask(
-            route,
-            Some(marketplace),
-            &[],
-            &[],
-            ("application/json", body),
-        )
-        .await
+        route: (&Method, &str),
+        about: (Option<&MarketplaceId>, &[(&'static str, &str)]),
+        doing: Doing<'_>,
+    ) -> Result<Value, Problem> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(doing.media));
+        if let Some((name, value)) = doing.header {
+            // A text that no header can hold is none that this service gave.
+            let value = HeaderValue::try_from(value).map_err(|_| Problem::precondition_failed())?;
+            headers.insert(name, value);
+        }
+        let asked = Asked {
+            query: doing.query,
+            headers,
+            body: doing.body.into(),
+        };
+        value_of(self.ask(call, route, about, asked).await?).await
     }
 
     /// What a route says about a marketplace.
@@ -166,12 +246,21 @@ impl Api {
         about: (Option<&MarketplaceId>, &[(&'static str, &str)]),
         query: &[(&str, &str)],
     ) -> Result<T, Problem> {
-        let answer = self
-            .answer(call, path, about, query, "application/json")
-            .await?;
-        let body = answer.into_body().collect().await;
-        let bytes = body.map_err(|error| Problem::internal(&error))?.to_bytes();
-        serde_json::from_slice(&bytes).map_err(|error| Problem::internal(&error))
+        value_of(self.answer(call, path, about, query, JSON).await?).await
+    }
+
+    /// What a route says about a marketplace, with the tag of what it shows.
+    pub(crate) async fn says_tagged(
+        &self,
+        call: &Call,
+        path: &str,
+        about: (Option<&MarketplaceId>, &[(&'static str, &str)]),
+    ) -> Result<(Value, String), Problem> {
+        let answer = self.answer(call, path, about, &[], JSON).await?;
+        let tag = answer.headers().get(ETAG);
+        let tag = tag.and_then(|tag| tag.to_str().ok());
+        let tag = tag.unwrap_or_default().to_owned();
+        Ok((value_of(answer).await?, tag))
     }
 
     /// The marketplaces of the caller.

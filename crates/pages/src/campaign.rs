@@ -3,20 +3,29 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use http::StatusCode;
+use http::header::IF_MATCH;
 use revtrail_core::value::time::{Day, Instant, Span};
+use revtrail_web::api::Method;
 use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::answer;
-use crate::asked::{Api, CAMPAIGN, PURCHASES, SETTINGS};
-use crate::campaigns::{DayFigures, Figures, Row, channel_name, money};
+use crate::asked::{Api, CAMPAIGN, Doing, FACTS, PURCHASES, RIVALS, SEGMENT, SEGMENTS};
+use crate::campaigns::{DayFigures, Figures, Row, Sums, channel_name, money};
 use crate::chart::{self, Areas, Point};
-use crate::frame::{Filters, Frame, Freshness, Period};
+use crate::field::Kind;
+use crate::form::{self, ASKS, Form, Input, ONCE, SEEN, Sent, Tried};
+use crate::frame::{Filters, Frame, Freshness, Period, Windows};
 use crate::lists::knows;
 use crate::numbers::Figure;
+use crate::runs::IDEMPOTENCY_KEY;
+use crate::sheet::text;
 use crate::times::{self, Moment};
+
+/// The form that saves a segment.
+const SAVE_SEGMENT: &str = "segment";
 
 #[derive(Deserialize)]
 struct Report {
@@ -46,20 +55,36 @@ struct Purchase {
     touch_at: Option<Instant>,
 }
 
+/// What the campaign took from others and lost to them.
 #[derive(Deserialize)]
-struct Settings {
-    settings: Windows,
+struct Rivals {
+    taken_from: Vec<Rival>,
+    lost_to: Vec<Rival>,
+    orders: i64,
+    orders_more: bool,
 }
 
 #[derive(Deserialize)]
-struct Windows {
-    channels: BTreeMap<String, Window>,
+struct Rival {
+    campaign_id: String,
+    name: String,
+    orders: Option<i64>,
+    #[serde(default)]
+    revenue: Sums,
 }
 
-#[derive(Deserialize)]
-struct Window {
-    window: String,
-    window_from: String,
+/// The rivals as tables; `None` before anybody asked.
+struct RivalsView {
+    tables: [(&'static str, &'static str, Vec<RivalView>); 2],
+    orders: Figure,
+    more: bool,
+}
+
+struct RivalView {
+    href: String,
+    name: String,
+    orders: Figure,
+    revenue: Vec<Figure>,
 }
 
 /// A step from delivery to purchase.
@@ -122,33 +147,213 @@ struct CampaignPage {
     chart: Option<ChartView>,
     days: Vec<DayView>,
     bought: Option<Bought>,
+    rivals: Option<RivalsView>,
+    /// Where the rivals are asked for, or left away.
+    rivals_href: String,
+    forms: Vec<Form>,
+    /// The name of the segment that was saved just now, and where its customers are.
+    saved: Option<(String, String)>,
 }
 
 pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
-    knows(&call, &["id", "from", "to", "channel", "revenue", "cursor"])?;
+    show(&api, &call, None).await
+}
+
+async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response, Problem> {
+    let known = [
+        "id", "from", "to", "channel", "revenue", "cursor", "rivals", "segment",
+    ];
+    knows(call, &known)?;
     let id = call.query().text("id").unwrap_or_default().to_owned();
-    let frame = Frame::of(&api, &call, &id, "/campaign").await?;
+    let frame = Frame::of(api, call, &id, "/campaign").await?;
     let about = (Some(&frame.marketplace), &[("id", id.as_str())][..]);
     let mut asked = frame.address.only(&["from", "to", "channel"]);
-    let report: Report = api.says(&call, CAMPAIGN, about, &asked).await?;
-    let settings: Settings = api.says(&call, SETTINGS, (about.0, &[]), &[]).await?;
-    let bought = match api.tells(call.caller()?.role, PURCHASES) {
+    let report: Report = api.says(call, CAMPAIGN, about, &asked).await?;
+    let rivals: Option<Rivals> = match frame.address.get("rivals") {
+        Some(_) => Some(api.says(call, RIVALS, about, &asked).await?),
+        None => None,
+    };
+    let forms = match frame.may_export {
+        true => {
+            let now = api.says_tagged(call, FACTS, about).await?;
+            let here = frame.address.with("segment", "").href();
+            vec![
+                edit(here.clone(), &now, &frame).after(tried),
+                segment(here, &report.period).after(tried),
+            ]
+        }
+        false => Vec::new(),
+    };
+    let saved = match frame.address.get("segment") {
+        Some(id) => {
+            let of_it = (about.0, &[("id", id)][..]);
+            let told: Value = api.says(call, SEGMENT, of_it, &[("limit", "1")]).await?;
+            let csv = frame.to("/segment.csv").with("from", "").with("to", "");
+            let csv = csv.with("channel", "").with("id", id);
+            Some((text(&told, "name"), csv.href()))
+        }
+        None => None,
+    };
+    let bought: Option<PurchaseList> = match api.tells(frame.who, PURCHASES) {
         true => {
             asked.extend(frame.address.get("cursor").map(|cursor| ("cursor", cursor)));
-            Some(
-                api.says::<PurchaseList>(&call, PURCHASES, about, &asked)
-                    .await?,
-            )
+            Some(api.says(call, PURCHASES, about, &asked).await?)
         }
         false => None,
     };
-    let page = CampaignPage::new(frame, report, &settings.settings, bought);
-    answer::page(StatusCode::OK, &call.headers, &page)
+    let mut page = CampaignPage::new(frame, report, bought);
+    page.rivals = rivals.map(|rivals| RivalsView::of(&page.frame, rivals));
+    (page.forms, page.saved) = (forms, saved);
+    answer::page(form::status(tried), &call.headers, &page)
+}
+
+/// The form of what people say of a campaign.
+fn edit(action: String, (facts, tag): &(Value, String), frame: &Frame) -> Form {
+    let inputs = vec![
+        Input::new("name", "Name", Kind::Text),
+        Input::new("tags", "Tags", Kind::List).hint("one a line"),
+        Input::new("sent_at", "Sent", Kind::Time).hint("empty: at its first event"),
+        Input::new(
+            "triggered",
+            "Sent to each customer at a time of its own",
+            Kind::Flag,
+        ),
+    ];
+    let mut form = Form {
+        asks: Some("What would it change?"),
+        ..Form::new("edit", "Edit name, tags and send time", action)
+    }
+    .about(
+        "Tags and the send time have a say in who earns an order, so orders can be decided anew.",
+    )
+    .of(inputs, facts, frame.zone);
+    form.hidden.push((SEEN, tag.clone()));
+    form
+}
+
+/// Changes a campaign, or says what that would do.
+pub(crate) async fn sent(api: Api, call: Call) -> Result<Response, Problem> {
+    let sent = Sent::of(&call)?;
+    let frame = Frame::of(&api, &call, "", "/campaign").await?;
+    if sent.is(SAVE_SEGMENT) {
+        return match saved(&api, &call, &sent, &frame).await {
+            Ok(id) => Ok(answer::see(&frame.address.with("segment", &id).href())),
+            Err(problem) => {
+                let tried = Tried::refused(sent, problem)?;
+                show(&api, &call, Some(&tried)).await
+            }
+        };
+    }
+    let tried = match changed(&api, &call, &sent, &frame).await {
+        Ok(None) => return Ok(answer::see(&frame.address.href())),
+        Ok(Some(says)) => Tried::asked(sent, says),
+        Err(problem) => Tried::refused(sent, problem)?,
+    };
+    show(&api, &call, Some(&tried)).await
+}
+
+/// Changes a campaign; what that would do, where only that was asked.
+async fn changed(
+    api: &Api,
+    call: &Call,
+    sent: &Sent,
+    frame: &Frame,
+) -> Result<Option<String>, Problem> {
+    let id = frame.address.get("id").unwrap_or_default();
+    let about = (Some(&frame.marketplace), &[("id", id)][..]);
+    let now = api.says_tagged(call, FACTS, about).await?;
+    if sent.text(SEEN) != now.1 {
+        return Err(Problem::precondition_failed());
+    }
+    let changes = sent.changes(&edit(String::new(), &now, frame), frame.zone);
+    let asks = !sent.text(ASKS).is_empty();
+    let doing = Doing {
+        query: if asks { &[("dry_run", "true")] } else { &[] },
+        header: Some((IF_MATCH, &now.1)),
+        ..Doing::json(&changes)
+    };
+    let told = api
+        .does(call, (&Method::PATCH, FACTS), about, doing)
+        .await?;
+    Ok(asks.then(|| redecided(frame, &told["redecided"])))
+}
+
+/// The form that saves the buyers of a period as a segment.
+fn segment(action: String, period: &Period) -> Form {
+    let name = Input::new("name", "Name of the segment", Kind::Text).needed();
+    let mut form = Form {
+        inputs: vec![name],
+        button: "Save the segment",
+        ..Form::new(
+            SAVE_SEGMENT,
+            "Save the buyers of these days as a segment",
+            action,
+        )
+    }
+    .about("It holds the customers as they are now, on all channels.")
+    .once();
+    let period = [("from", period.from.clone()), ("to", period.to.clone())];
+    form.hidden.extend(period);
+    form
+}
+
+/// Saves the buyers of a period, and returns the id of the segment.
+async fn saved(api: &Api, call: &Call, sent: &Sent, frame: &Frame) -> Result<String, Problem> {
+    let field = |name| sent.text(name);
+    let body = json!({
+        "name": field("name"), "campaign_id": frame.address.get("id"), "from": field("from"), "to": field("to"),
+    });
+    let once = field(ONCE);
+    let doing = Doing {
+        header: Some((IDEMPOTENCY_KEY, once)).filter(|_| !once.is_empty()),
+        ..Doing::json(&body)
+    };
+    let about = (Some(&frame.marketplace), &[][..]);
+    let told = api
+        .does(call, (&Method::POST, SEGMENTS), about, doing)
+        .await?;
+    Ok(text(&told, "segment_id"))
+}
+
+/// How many orders would be decided anew, in words.
+fn redecided(frame: &Frame, told: &Value) -> String {
+    let day = |field: &str| Day::parse(told[field].as_str()?);
+    match (told["orders_max"].as_i64(), day("from"), day("to")) {
+        (Some(n), Some(from), Some(to)) if n > 0 => format!(
+            "Saving this decides up to {} orders anew: those of {} – {}. Reports show it after the next run.",
+            frame.numbers.count(n).text(),
+            times::day(&from.to_string(), false),
+            times::day(&to.minus(1).to_string(), true)
+        ),
+        _ => "Saving this decides no order anew.".to_owned(),
+    }
+}
+
+impl RivalsView {
+    fn of(frame: &Frame, rivals: Rivals) -> Self {
+        let view = |one: Rival| RivalView {
+            href: frame.to("/campaign").with("id", &one.campaign_id).href(),
+            name: one.name,
+            orders: one
+                .orders
+                .map_or(Figure::default(), |n| frame.numbers.count(n)),
+            revenue: money(frame, &one.revenue),
+        };
+        let views = |all: Vec<Rival>| all.into_iter().map(view).collect();
+        Self {
+            tables: [
+                ("taken", "Taken from", views(rivals.taken_from)),
+                ("lost", "Lost to", views(rivals.lost_to)),
+            ],
+            orders: frame.numbers.count(rivals.orders),
+            more: rivals.orders_more,
+        }
+    }
 }
 
 /// When the longest window of a campaign ends that was sent at one time: after it no order can be its.
 fn window_end(row: &Row, windows: &Windows) -> Option<Instant> {
-    let of = |channel: &String| windows.channels.get(channel);
+    let of = |channel: &String| windows.get(channel);
     let windows = row
         .channels
         .iter()
@@ -161,19 +366,14 @@ fn window_end(row: &Row, windows: &Windows) -> Option<Instant> {
 }
 
 impl CampaignPage {
-    fn new(
-        mut frame: Frame,
-        report: Report,
-        windows: &Windows,
-        bought: Option<PurchaseList>,
-    ) -> Self {
+    fn new(mut frame: Frame, report: Report, bought: Option<PurchaseList>) -> Self {
         let row = &report.row;
         let figures = &row.figures;
         let enabled = figures.purchases.is_some();
         frame.title.clone_from(&row.name);
         let window = row
             .sent_at
-            .zip(window_end(row, windows))
+            .zip(window_end(row, &frame.windows))
             .map(|(from, to)| (from.day(frame.zone), to.day(frame.zone)));
         let days = report
             .days
@@ -203,6 +403,16 @@ impl CampaignPage {
             excluded: row.excluded,
             formula: row.sale_formula.clone().unwrap_or_default(),
             enabled,
+            rivals: None,
+            rivals_href: {
+                let asked = frame.address.get("rivals").is_some();
+                frame
+                    .address
+                    .with("rivals", if asked { "" } else { "true" })
+                    .href()
+            },
+            forms: Vec::new(),
+            saved: None,
             frame,
         }
     }

@@ -1,8 +1,11 @@
 //! The frame of every page of a marketplace: where one is, where one may go, the period and the channel, and how fresh figures are.
 
+use std::collections::BTreeMap;
+
 use chrono_tz::Tz;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Day, Instant};
+use revtrail_store::market::access::Role;
 use revtrail_web::access::MARKETING;
 use revtrail_web::call::Call;
 use revtrail_web::problem::Problem;
@@ -52,6 +55,7 @@ pub(crate) struct Frame {
     pub(crate) pages: Vec<Link>,
     pub(crate) key: String,
     pub(crate) role: &'static str,
+    pub(crate) who: Role,
     pub(crate) may_export: bool,
     /// The page of runs, for those who may see it.
     pub(crate) runs: Option<String>,
@@ -61,6 +65,7 @@ pub(crate) struct Frame {
     pub(crate) origin: String,
     pub(crate) zone: Tz,
     pub(crate) excluded_tags: Vec<String>,
+    pub(crate) windows: Windows,
     pub(crate) address: Address,
     pub(crate) numbers: Numbers,
     pub(crate) now: Instant,
@@ -76,6 +81,17 @@ struct Settings {
 struct ShownBy {
     timezone: Tz,
     excluded_tags: Vec<String>,
+    channels: Windows,
+}
+
+/// The windows of channels, by the names of the channels.
+pub(crate) type Windows = BTreeMap<String, Window>;
+
+/// How long a message of a channel can earn an order, and from when on.
+#[derive(Deserialize)]
+pub(crate) struct Window {
+    pub(crate) window: String,
+    pub(crate) window_from: String,
 }
 
 impl Frame {
@@ -102,6 +118,7 @@ impl Frame {
             false => ShownBy {
                 timezone: Tz::UTC,
                 excluded_tags: Vec::new(),
+                channels: Windows::new(),
             },
         };
         let sees_runs = api.tells(caller.role, RUNS);
@@ -125,12 +142,14 @@ impl Frame {
             pages: PAGES.iter().filter(may).map(link).collect(),
             key: caller.name.clone(),
             role: caller.role.name(),
+            who: caller.role,
             runs: sees_runs.then(|| format!("/app/{marketplace}/runs")),
             banner,
             may_export: MARKETING.allows(caller.role),
             origin: session::origin(&call.headers),
             zone: settings.timezone,
             excluded_tags: settings.excluded_tags,
+            windows: settings.channels,
             address,
             numbers: Numbers::of(&call.headers),
             now: call.now,
@@ -320,10 +339,7 @@ fn first_of_month(day: Day) -> Day {
 }
 
 /// The first page that a role may see, as what its address has after the marketplace.
-pub(crate) fn first_page(
-    api: &Api,
-    role: revtrail_store::market::access::Role,
-) -> Option<&'static str> {
+pub(crate) fn first_page(api: &Api, role: Role) -> Option<&'static str> {
     let may = |(_, _, asked): &&(&str, &str, &str)| api.tells(role, asked);
     PAGES.iter().find(may).map(|(suffix, _, _)| *suffix)
 }

@@ -7,18 +7,26 @@ mod asked;
 mod campaign;
 mod campaigns;
 mod chart;
+mod customer;
+mod edit;
+mod field;
+mod files;
+mod form;
 mod frame;
 mod home;
 mod lists;
+mod multipart;
 mod numbers;
+mod promotion;
 mod promotions;
 mod refusal;
+mod runs;
 mod sheet;
 mod times;
 mod why;
 
 use revtrail_store::market::access::Role;
-use revtrail_web::access::{Access, MARKETING};
+use revtrail_web::access::{ADMIN, Access, MARKETING, REPORTING};
 use revtrail_web::api::{Method, Route};
 
 use crate::asked::Api;
@@ -50,48 +58,64 @@ pub fn routes(api: &[Route]) -> Vec<Route> {
             MARKETING,
             asked::PURCHASES,
         ),
+        api.file("/app/{marketplace}/segment.csv", MARKETING, asked::SEGMENT),
         api.file("/app/{marketplace}/orders.csv", MARKETING, asked::ORDERS),
         api.file(
             "/app/{marketplace}/promotions.csv",
             PROMOTIONS_CSV,
             asked::PROMOTIONS,
         ),
+        api.page_for(
+            "/app/{marketplace}/promotion.csv",
+            PROMOTIONS_CSV,
+            promotion::table,
+        ),
         api.page(
             "/app/{marketplace}/promotions",
             asked::PROMOTIONS,
-            promotions::all,
+            promotions::page,
         ),
         api.page(
             "/app/{marketplace}/promotion",
             asked::DASHBOARD,
-            promotions::one,
+            promotion::page,
         ),
         api.page("/app/{marketplace}/orders", asked::ORDERS, lists::orders),
         api.page(
             "/app/{marketplace}/customer",
             asked::CUSTOMER,
-            lists::contact,
+            customer::page,
         ),
         api.page(
             "/app/{marketplace}/reconciliation",
             asked::RECONCILIATION,
             lists::reconciliation,
         ),
-        api.page("/app/{marketplace}/runs", asked::RUNS, lists::runs),
-        api.page("/app/{marketplace}/batches", asked::BATCHES, lists::batches),
+        api.page("/app/{marketplace}/runs", asked::RUNS, runs::page),
+        api.page("/app/{marketplace}/batches", asked::BATCHES, files::page),
         api.page("/app/{marketplace}/order", asked::WHY, why::page),
     ];
     let shown = |route: Route| route.page(refusal::show);
     routes.into_iter().map(shown).collect()
 }
 
-/// Where the forms go that people send, over the routes of the API that change something.
-pub fn forms(api: &[Route]) -> Vec<Route> {
+/// Where the forms go that people send, over the routes of the API that change something, and `readers`, its other routes: a form
+/// that is wrong is shown again on its page.
+pub fn forms(api: &[Route], readers: &[Route]) -> Vec<Route> {
     let open = Access::Open;
-    let api = Api::new(api);
-    let run = move |call| lists::start_run(api.clone(), call);
+    let api = Api::new(&[api, readers].concat());
     let routes = [
-        Route::new(Method::POST, "/app/{marketplace}/runs", MARKETING, run),
+        api.form("/app/{marketplace}/runs", MARKETING, runs::started),
+        api.form("/app/{marketplace}/campaign", MARKETING, campaign::sent),
+        api.form("/app/{marketplace}/promotions", MARKETING, promotions::sent),
+        api.form("/app/{marketplace}/promotion", MARKETING, promotion::sent),
+        api.form("/app/{marketplace}/customer", ADMIN, customer::sent),
+        api.form("/app/{marketplace}/batches", REPORTING, files::sent),
+        api.page(
+            "/app/{marketplace}/erasure",
+            asked::ERASURE,
+            customer::erasure,
+        ),
         Route::new(Method::POST, "/app/sign-in", open, home::signed_in),
         Route::new(Method::POST, home::SIGN_OUT, open, home::sign_out),
         Route::new(Method::POST, home::LANGUAGE, open, home::language),

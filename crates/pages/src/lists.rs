@@ -1,4 +1,4 @@
-//! The pages of orders, of a customer, of runs, of files, and of where every record went.
+//! The pages of orders and of where every record went, and what pages of lists share.
 
 use http::StatusCode;
 use revtrail_core::attribution::order::Status;
@@ -7,11 +7,9 @@ use revtrail_web::problem::Problem;
 use serde_json::Value;
 
 use crate::answer;
-use crate::asked::{Api, BATCHES, CUSTOMER, ORDERS, ORDERS_REPORT, RECONCILIATION, RUN, RUNS};
-use crate::campaigns::channel_name;
+use crate::asked::{Api, ORDERS, ORDERS_REPORT, RECONCILIATION};
 use crate::frame::{Field, Filters, Frame, Freshness, Period};
-use crate::home::form;
-use crate::sheet::{Act, Cell, Head, Sheet, Table, Tile, said, text};
+use crate::sheet::{Cell, Head, Sheet, Table, Tile, said, text};
 
 fn read<T: serde::de::DeserializeOwned>(told: &Value) -> Result<T, Problem> {
     serde_json::from_value(told.clone()).map_err(|error| Problem::internal(&error))
@@ -31,7 +29,7 @@ pub(crate) fn knows(call: &Call, known: &[&str]) -> Result<(), Problem> {
     query.done()
 }
 
-fn credited(frame: &Frame, order: &Value) -> Cell {
+pub(crate) fn credited(frame: &Frame, order: &Value) -> Cell {
     let credit = &order["credited_to"];
     match credit.is_null() {
         true => Cell::Text("nobody".to_owned()),
@@ -39,7 +37,7 @@ fn credited(frame: &Frame, order: &Value) -> Cell {
     }
 }
 
-fn amount(frame: &Frame, order: &Value, field: &str) -> Cell {
+pub(crate) fn amount(frame: &Frame, order: &Value, field: &str) -> Cell {
     Cell::Figures(vec![
         frame
             .numbers
@@ -141,6 +139,7 @@ pub(crate) async fn orders(api: Api, call: Call) -> Result<Response, Problem> {
             label: label.to_owned(),
             about: about.to_owned(),
             figures,
+            href: String::new(),
         }
     };
     let mut tiles = vec![tile(
@@ -181,247 +180,6 @@ pub(crate) async fn orders(api: Api, call: Call) -> Result<Response, Problem> {
     (sheet.filters, sheet.tiles, sheet.fields) = (Some(filters), tiles, fields);
     sheet.tables.push(table);
     sheet.notes.push("Figures at the head are those of the last run, in all currencies; the list is as of now. Each order says why it was credited as it was.".to_owned());
-    answer::page(StatusCode::OK, &call.headers, &sheet)
-}
-
-pub(crate) async fn contact(api: Api, call: Call) -> Result<Response, Problem> {
-    knows(&call, &["from", "to", "channel", "id"])?;
-    let frame = Frame::of(&api, &call, "Customer", "/customer").await?;
-    let id = frame.address.get("id").unwrap_or_default().to_owned();
-    let card: Value = api
-        .says(
-            &call,
-            CUSTOMER,
-            (Some(&frame.marketplace), &[("id", &id)]),
-            &[],
-        )
-        .await?;
-    let mut sheet = Sheet::new(frame, format!("Customer {id}"));
-    let frame = &sheet.frame;
-    let known = ["first_name", "last_name", "email", "phone"].map(|field| text(&card, field));
-    let known: Vec<&str> = known
-        .iter()
-        .map(String::as_str)
-        .filter(|text| !text.is_empty())
-        .collect();
-    let sub = known.join(" · ");
-    let mut history: Vec<(String, Vec<Cell>)> = Vec::new();
-    for order in items(&card, "orders") {
-        let earned = credited(frame, order);
-        let what = frame.link("/order", order, "order_id", "order_id");
-        let row = vec![
-            frame.time_in(order, "placed_at"),
-            Cell::Text("order".into()),
-            what,
-            said(order, "status"),
-            amount(frame, order, "total"),
-            earned,
-        ];
-        history.push((text(order, "placed_at"), row));
-    }
-    for message in items(&card, "messages") {
-        let campaign = frame.link("/campaign", message, "campaign_id", "campaign_id");
-        let kinds: Vec<String> = items(message, "events")
-            .map(|event| {
-                let by = if event["machine"] == true {
-                    " by a machine"
-                } else {
-                    ""
-                };
-                format!("{}{by}", text(event, "kind"))
-            })
-            .collect();
-        let kind = Cell::Text(channel_name(&text(message, "channel")).to_owned());
-        let row = vec![
-            frame.time_in(message, "first_event_at"),
-            kind,
-            campaign,
-            Cell::Text(kinds.join(", ")),
-            Cell::Nothing,
-            Cell::Nothing,
-        ];
-        history.push((text(message, "first_event_at"), row));
-    }
-    for one in items(&card, "redemptions") {
-        let promotion = frame.link("/promotion", one, "promotion_id", "promotion_id");
-        let row = vec![
-            frame.time_in(one, "redeemed_at"),
-            Cell::Text("redemption".into()),
-            promotion,
-            said(one, "result"),
-            amount(frame, one, "reward_amount"),
-            said(one, "voucher_code"),
-        ];
-        history.push((text(one, "redeemed_at"), row));
-    }
-    history.sort_by(|a, b| b.0.cmp(&a.0));
-    let heads = vec![
-        Head::text("When"),
-        Head::text("What"),
-        Head::text("Which"),
-        Head::text("Became of it"),
-        Head::number("Amount"),
-        Head::text("Earned by, or code"),
-    ];
-    let mut table = Table::new(
-        "history",
-        "Messages, orders and redemptions, newest first",
-        heads,
-        "Nothing is known of this customer.",
-    );
-    table.rows = history.into_iter().map(|(_, row)| row).collect();
-    sheet.sub.push(sub);
-    sheet.tables.push(table);
-    answer::page(StatusCode::OK, &call.headers, &sheet)
-}
-
-pub(crate) async fn runs(api: Api, call: Call) -> Result<Response, Problem> {
-    knows(&call, &["from", "to", "channel", "cursor", "limit"])?;
-    let frame = Frame::of(&api, &call, "Runs", "/runs").await?;
-    let list: Value = api
-        .says(
-            &call,
-            RUNS,
-            (Some(&frame.marketplace), &[]),
-            &frame.address.only(&["cursor", "limit"]),
-        )
-        .await?;
-    let mut sheet = Sheet::new(frame, "Runs");
-    let frame = &sheet.frame;
-    let row = |run: &Value| {
-        let verify = &run["verify"];
-        let verified = match (verify.is_null(), verify["differences"].as_i64()) {
-            (true, _) => Cell::Nothing,
-            (_, Some(0)) => Cell::Text(format!(
-                "{} checked, no difference",
-                frame.count_in(verify, "checked").text()
-            )),
-            _ => Cell::Text(format!(
-                "{} checked, {} differ",
-                frame.count_in(verify, "checked").text(),
-                frame.count_in(verify, "differences").text()
-            )),
-        };
-        let (done, all) = (
-            run["units_done"].as_i64().unwrap_or(0),
-            run["units"].as_i64().unwrap_or(0),
-        );
-        let share = revtrail_core::value::money::rate(done, all);
-        vec![
-            frame.time_in(run, "started_at"),
-            said(run, "state"),
-            frame.part(share.as_deref()),
-            frame.time_in(run, "finished_at"),
-            frame.counted(run, "customers"),
-            frame.counted(run, "orders"),
-            frame.counted(run, "credits_changed"),
-            Cell::Figures(frame.sums_in(&run["revenue_moved"])),
-            frame.counted(run, "errors"),
-            verified,
-        ]
-    };
-    let rows = items(&list, "runs").map(row).collect();
-    let mut heads = vec![
-        Head::text("Started"),
-        Head::text("State"),
-        Head::number("Progress"),
-        Head::text("Ended"),
-    ];
-    heads.extend(
-        [
-            "Customers",
-            "Orders",
-            "Credits moved",
-            "Revenue moved",
-            "Errors",
-        ]
-        .map(Head::number),
-    );
-    heads.push(Head::text("Verification"));
-    let table = Table {
-        rows,
-        ..Table::new(
-            "runs",
-            "Newest first",
-            heads,
-            "There was no run yet. One comes every hour.",
-        )
-        .paged(frame, &list)
-    };
-    if frame.may_export {
-        let action = frame.to(RUN_FORM).path().to_owned();
-        let act = |label, verify| Act {
-            action: action.clone(),
-            label,
-            fields: vec![("verify", verify)],
-        };
-        sheet.acts = vec![act("Run now", ""), act("Verify everybody", "all")];
-    }
-    sheet.tables.push(table);
-    sheet.notes.push("A run folds the customers whose facts changed, and then the reports show them. A verification compares what is stored with what the facts add up to, and changes nothing.".to_owned());
-    answer::page(StatusCode::OK, &call.headers, &sheet)
-}
-
-/// Where the form of a run goes.
-pub(crate) const RUN_FORM: &str = "/runs";
-
-pub(crate) async fn start_run(api: Api, call: Call) -> Result<Response, Problem> {
-    let marketplace = call.marketplace()?.clone();
-    let form = form(&call);
-    let body = match form.get("verify").map_or("", String::as_str) {
-        "" => "{}",
-        "all" => r#"{"verify":"all"}"#,
-        _ => r#"{"verify":"sample"}"#,
-    };
-    api.does(&call, RUN, &marketplace, body).await?;
-    Ok(answer::see(&format!("/app/{marketplace}/runs")))
-}
-
-pub(crate) async fn batches(api: Api, call: Call) -> Result<Response, Problem> {
-    knows(&call, &["from", "to", "channel", "cursor", "limit"])?;
-    let frame = Frame::of(&api, &call, "Files", "/batches").await?;
-    let list: Value = api
-        .says(
-            &call,
-            BATCHES,
-            (Some(&frame.marketplace), &[]),
-            &frame.address.only(&["cursor", "limit"]),
-        )
-        .await?;
-    let mut sheet = Sheet::new(frame, "Files of redemptions");
-    let frame = &sheet.frame;
-    let row = |file: &Value| {
-        let mut cells = vec![
-            said(file, "file"),
-            said(file, "state"),
-            frame.time_in(file, "started_at"),
-            frame.time_in(file, "finished_at"),
-        ];
-        cells.extend(
-            ["rows", "accepted", "duplicates", "quarantined", "rejected"]
-                .map(|field| frame.counted(file, field)),
-        );
-        cells.push(said(file, "detail"));
-        cells
-    };
-    let rows = items(&list, "batches").map(row).collect();
-    let mut heads = vec![
-        Head::text("File"),
-        Head::text("State"),
-        Head::text("Began"),
-        Head::text("Ended"),
-    ];
-    heads.extend(["Rows", "Accepted", "Duplicates", "Quarantined", "Rejected"].map(Head::number));
-    heads.push(Head::text("What is wrong"));
-    let nothing = "No file came in yet. Put one into the inbox of this marketplace, inbox/<marketplace>/redemptions/; its result comes beside it into the outbox.";
-    let table = Table {
-        rows,
-        ..Table::new("batches", "Newest first", heads, nothing).paged(frame, &list)
-    };
-    sheet.tables.push(table);
-    sheet
-        .notes
-        .push("Of every file: rows = accepted + duplicates + quarantined + rejected.".to_owned());
     answer::page(StatusCode::OK, &call.headers, &sheet)
 }
 

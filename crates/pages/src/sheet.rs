@@ -5,6 +5,7 @@ use revtrail_core::value::time::Instant;
 use serde_json::Value;
 
 use crate::chart::{self, Areas};
+use crate::form::Form;
 use crate::frame::{Field, Filters, Frame, Link};
 use crate::numbers::Figure;
 use crate::times::Moment;
@@ -17,6 +18,11 @@ pub(crate) enum Cell {
         text: String,
     },
     Figures(Vec<Figure>),
+    /// A figure that leads to what it is made of.
+    Go {
+        href: String,
+        figure: Figure,
+    },
     Time(Moment),
     /// A part of a whole: its width in percent, and what it is in figures.
     Meter {
@@ -103,6 +109,8 @@ pub(crate) struct Tile {
     pub(crate) label: String,
     pub(crate) about: String,
     pub(crate) figures: Vec<Figure>,
+    /// Where the parts of the figure stand; empty where there are none.
+    pub(crate) href: String,
 }
 
 /// Two layers of counts by day.
@@ -112,28 +120,27 @@ pub(crate) struct Layers {
     pub(crate) areas: Areas,
 }
 
-/// A button that does something.
-pub(crate) struct Act {
-    pub(crate) action: String,
-    pub(crate) label: &'static str,
-    pub(crate) fields: Vec<(&'static str, &'static str)>,
-}
-
 #[derive(Template)]
 #[template(path = "sheet.html")]
 pub(crate) struct Sheet {
     pub(crate) frame: Frame,
     pub(crate) heading: String,
     pub(crate) sub: Vec<String>,
+    /// How much of its time what the page is about has behind it, in percent.
+    pub(crate) time_gone: Option<String>,
     pub(crate) fresh: String,
     pub(crate) filters: Option<Filters>,
     pub(crate) tabs: Vec<Link>,
     pub(crate) fields: Vec<Field>,
     pub(crate) tiles: Vec<Tile>,
-    pub(crate) acts: Vec<Act>,
+    pub(crate) forms: Vec<Form>,
     pub(crate) layers: Option<Layers>,
     pub(crate) tables: Vec<Table>,
     pub(crate) notes: Vec<String>,
+    /// The forms at the end of the page.
+    pub(crate) closing: Vec<Form>,
+    /// True while something on the page is under way, so that the page looks again.
+    pub(crate) is_moving: bool,
 }
 
 impl Sheet {
@@ -142,15 +149,18 @@ impl Sheet {
             frame,
             heading: heading.into(),
             sub: Vec::new(),
+            time_gone: None,
             fresh: String::new(),
             filters: None,
             tabs: Vec::new(),
             fields: Vec::new(),
             tiles: Vec::new(),
-            acts: Vec::new(),
+            forms: Vec::new(),
             layers: None,
             tables: Vec::new(),
             notes: Vec::new(),
+            closing: Vec::new(),
+            is_moving: false,
         }
     }
 }

@@ -11,7 +11,7 @@ use revtrail_web::problem::Problem;
 use serde::Deserialize;
 
 use crate::answer;
-use crate::asked::{Api, CAMPAIGNS, ORDER, WHY};
+use crate::asked::{Api, ORDER, WHY};
 use crate::campaigns::channel_name;
 use crate::frame::Frame;
 use crate::numbers::Figure;
@@ -38,6 +38,9 @@ struct Explanation {
     decided: String,
     #[serde(default)]
     lanes: Vec<Lane>,
+    /// The names of campaigns by their ids.
+    #[serde(default)]
+    names: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -84,18 +87,6 @@ struct Copy {
     source: Option<String>,
     #[serde(default)]
     coupon_codes: Vec<String>,
-}
-
-/// The names of campaigns.
-#[derive(Deserialize)]
-struct Names {
-    campaigns: Vec<Name>,
-}
-
-#[derive(Deserialize)]
-struct Name {
-    campaign_id: String,
-    name: String,
 }
 
 /// A lane of the time axis, in units of a drawing that is 1000 wide.
@@ -173,47 +164,8 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
     let about = (Some(&frame.marketplace), &[("id", id)][..]);
     let why: Explanation = api.says(&call, WHY, about, &[("lanes", "true")]).await?;
     let copy: Copy = api.says(&call, ORDER, about, &[]).await?;
-    let names = names(&api, &call, &frame, &why).await?;
-    answer::page(
-        StatusCode::OK,
-        &call.headers,
-        &WhyPage::new(frame, why, copy, &names),
-    )
-}
-
-/// The names of the campaigns of an order's candidates. A campaign without a name here is called by its id.
-async fn names(
-    api: &Api,
-    call: &Call,
-    frame: &Frame,
-    why: &Explanation,
-) -> Result<BTreeMap<String, String>, Problem> {
-    let sent = why
-        .candidates
-        .iter()
-        .map(|candidate| candidate.sent_at.day(frame.zone));
-    let Some(first) = sent.min() else {
-        return Ok(BTreeMap::new());
-    };
-    let sent = why
-        .candidates
-        .iter()
-        .map(|candidate| candidate.sent_at.day(frame.zone));
-    let last = sent
-        .chain([why.placed_at.day(frame.zone)])
-        .max()
-        .unwrap_or(first)
-        .plus(1);
-    let (from, to) = (first.to_string(), last.to_string());
-    let query = [("from", &*from), ("to", &*to), ("limit", "1000")];
-    let names: Names = api
-        .says(call, CAMPAIGNS, (Some(&frame.marketplace), &[]), &query)
-        .await?;
-    Ok(names
-        .campaigns
-        .into_iter()
-        .map(|one| (one.campaign_id, one.name))
-        .collect())
+    let page = WhyPage::new(frame, why, copy);
+    answer::page(StatusCode::OK, &call.headers, &page)
 }
 
 /// A reason in words.
@@ -380,8 +332,8 @@ impl Drawn {
 }
 
 impl WhyPage {
-    fn new(frame: Frame, why: Explanation, copy: Copy, names: &BTreeMap<String, String>) -> Self {
-        let name = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
+    fn new(frame: Frame, why: Explanation, copy: Copy) -> Self {
+        let name = |id: &str| why.names.get(id).map_or(id, String::as_str).to_owned();
         let pairs: Vec<(&Candidate, &Lane)> = why.candidates.iter().zip(&why.lanes).collect();
         let drawn = &pairs[..pairs.len().min(LANES_MAX)];
         let axis = Axis::new(&why, drawn);

@@ -2,6 +2,7 @@
 
 mod csv;
 pub(crate) mod purchases;
+pub(crate) mod rivals;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -35,6 +35,7 @@ pub fn routes() -> Vec<Route> {
         GET "/reports/campaigns",                READERS,     list => campaigns::report;
         GET "/reports/campaigns/{id}",           READERS,    query => campaigns::report_of_one;
         GET "/reports/campaigns/{id}/purchases", MARKETING,   list => campaigns::purchases::list;
+        GET "/reports/campaigns/{id}/rivals",    READERS,    query => campaigns::rivals::rivals;
         GET "/reports/orders",                   READERS,    query => orders::report::statuses;
         GET "/reports/reconciliation",           READERS,    query => orders::report::reconciliation;
         GET "/orders",                           READERS,     list => orders::list::list;

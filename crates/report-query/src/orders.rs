@@ -6,13 +6,14 @@ mod listed;
 pub(crate) mod report;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use revtrail_core::attribution::campaign::Catalog;
 use revtrail_core::attribution::explain::{Explanation, Lane, explain, lanes};
 use revtrail_core::attribution::order::Order;
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::figures::fold::{LineCredit, OrderLine, World};
-use revtrail_core::value::id::{CustomerId, OrderId};
+use revtrail_core::value::id::{CampaignId, CustomerId, OrderId};
 use revtrail_store::ledger::facts::{CustomerFacts, TIMELINE_BYTES_MAX};
 use revtrail_store::market::Market;
 use revtrail_store::market::access::Role;
@@ -177,6 +178,17 @@ struct AttributionBody {
     /// What happened to each candidate, in their order, where the call asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     lanes: Option<Vec<Lane>>,
+    /// The names of the campaigns that the explanation names, with the lanes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    names: Option<BTreeMap<CampaignId, String>>,
+}
+
+/// The names of the candidates' campaigns, and of those that superseded them.
+fn names(explanation: &Explanation, catalog: &Catalog) -> BTreeMap<CampaignId, String> {
+    let ids = explanation.candidates.iter();
+    let ids = ids.flat_map(|one| [Some(&one.campaign_id), one.superseded_by.as_ref()]);
+    let named = |id: &CampaignId| Some((id.clone(), catalog.get(id)?.name.clone()));
+    ids.flatten().filter_map(named).collect()
 }
 
 pub(crate) async fn attribution(call: Call) -> Result<Response, Problem> {
@@ -192,8 +204,10 @@ pub(crate) async fn attribution(call: Call) -> Result<Response, Problem> {
         };
         let by_run = known.facts.stored.line(&order.order_id).is_some_and(same);
         let timeline = world.timeline(&known.facts.events);
+        let explanation = explain(order, &timeline, &world);
         Ok(AttributionBody {
-            explanation: explain(order, &timeline, &world),
+            names: with_lanes.then(|| names(&explanation, world.catalog)),
+            explanation,
             lanes: with_lanes.then(|| lanes(order, &timeline, &world)),
             decided: if by_run { "run" } else { "pending" },
         })

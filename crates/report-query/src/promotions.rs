@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use revtrail_core::figures::sort::{SortValue, Sorting};
 use revtrail_core::promotion::account::{CellFigures, TierAndSegment};
 use revtrail_core::promotion::result::worst_case;
-use revtrail_core::promotion::{Promotion, PromotionKind};
+use revtrail_core::promotion::{Promotion, PromotionKind, PromotionState};
 use revtrail_core::record::Code;
 use revtrail_core::value::id::{PromotionId, SegmentName, TierId};
 use revtrail_core::value::money::{Currency, Money, Sums, rate, share};
+use revtrail_core::value::time::Instant;
 use revtrail_store::market::Market;
 use revtrail_store::market::access::Role;
 use revtrail_store::promotions::{Breakdown, PromotionFigures};
@@ -61,9 +62,10 @@ struct CapUse {
     usage: Option<String>,
 }
 
-/// The money of a promotion: its limits, orders and rewards.
+/// The money of a promotion: its limits, orders and rewards, and whether it runs.
 #[derive(Debug, Serialize)]
 struct PromotionMoney {
+    state: PromotionState,
     budget: Option<BudgetUse>,
     cap: Option<CapUse>,
     result: Option<Sums>,
@@ -72,11 +74,12 @@ struct PromotionMoney {
 }
 
 impl PromotionMoney {
-    fn of(promotion: &Promotion, figures: &PromotionFigures) -> Self {
+    fn of(promotion: &Promotion, figures: &PromotionFigures, now: Instant) -> Self {
         let spent = promotion
             .budget
             .map_or(Money::ZERO, |budget| figures.spent(budget.currency));
         Self {
+            state: promotion.state(spent, figures.redemptions, now),
             budget: promotion.budget.map(|budget| BudgetUse {
                 amount: budget.amount.in_currency(budget.currency),
                 currency: budget.currency,
@@ -105,6 +108,8 @@ struct PromotionRow {
     promotion_id: PromotionId,
     name: String,
     kind: PromotionKind,
+    starts_at: Option<Instant>,
+    ends_at: Option<Instant>,
     assigned: i64,
     redeemed: i64,
     redemptions: i64,
@@ -128,16 +133,23 @@ fn total(figures: &PromotionFigures) -> CellFigures {
 
 impl PromotionRow {
     /// A row whose counts are of a part of a promotion. Budget, cap, result and worst case are those of the whole promotion.
-    fn new(promotion: &Promotion, figures: &PromotionFigures, part: CellFigures) -> Self {
+    fn new(
+        promotion: &Promotion,
+        figures: &PromotionFigures,
+        part: CellFigures,
+        now: Instant,
+    ) -> Self {
         Self {
             promotion_id: promotion.promotion_id.clone(),
             name: promotion.name.clone(),
             kind: promotion.kind,
+            starts_at: promotion.starts_at,
+            ends_at: promotion.ends_at,
             assigned: part.assigned,
             redeemed: part.redeemed,
             redemptions: part.redemptions,
             redemption_rate: redemption_rate(part, figures.any()),
-            money: PromotionMoney::of(promotion, figures),
+            money: PromotionMoney::of(promotion, figures, now),
         }
     }
 }
@@ -254,7 +266,7 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
     let (column, descending) = sort(&mut query, &COLUMNS, ("promotion_id", false));
     let asked: PageRequest<Sorted> = PageRequest::json_or_csv(&mut query, &call, CSV)?;
     query.done()?;
-    let mut rows = rows(&market, &wanted).await?;
+    let mut rows = rows(&market, &wanted, call.now).await?;
     let set = versions(&market).await?.newest().settings.currency;
     let before = asked.after.as_ref().map(|place| place.value.0);
     let by = Sorting {
@@ -284,7 +296,11 @@ pub(crate) async fn report(call: Call) -> Result<Response, Problem> {
 }
 
 /// The rows of all promotions that are asked for. Promotions are read page by page, and only their rows are kept.
-async fn rows(market: &Market, wanted: &PromotionFilter<'_>) -> Result<Vec<PromotionRow>, Problem> {
+async fn rows(
+    market: &Market,
+    wanted: &PromotionFilter<'_>,
+    now: Instant,
+) -> Result<Vec<PromotionRow>, Problem> {
     let promotions = market.promotions();
     let mut figures = promotions.promotions_figures().await?;
     let (mut rows, mut after) = (Vec::new(), None);
@@ -298,7 +314,7 @@ async fn rows(market: &Market, wanted: &PromotionFilter<'_>) -> Result<Vec<Promo
                 part = sum(&breakdown.await?, |cell| wanted.takes_cell(cell));
             }
             if !wanted.is_part() || part != CellFigures::default() {
-                rows.push(PromotionRow::new(promotion, &figures, part));
+                rows.push(PromotionRow::new(promotion, &figures, part, now));
             }
         }
         match next {

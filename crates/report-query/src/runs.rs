@@ -12,7 +12,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     query.done()?;
     let market = call.market()?;
     let runs = |after, limit| market.runs().list(after, limit, call.now);
-    let page = asked.take(runs).await?;
+    let page = asked.gather_by_id(runs, Some).await?;
     let body = json!({ "runs": page.rows, "next_cursor": page.next_cursor(&call)? });
     Ok(json(StatusCode::OK, &body))
 }

@@ -2,6 +2,9 @@
 //! results are written to `DIR/outbox/…`.
 
 mod find;
+mod upload;
+
+pub(crate) use upload::taker;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
@@ -228,7 +231,7 @@ impl InboxShared {
         let mut after = None;
         loop {
             let (batches, next) = market.batches().list(after, PAGE, self.clock.now()).await?;
-            for batch in batches.iter().filter(|batch| !batch.has_ended()) {
+            for (_, batch) in batches.iter().filter(|(_, batch)| !batch.has_ended()) {
                 let (key, etag) = (&batch.file, &batch.etag);
                 if let Some(file) = File::at(key)
                     && !self.batches.files.holds(key, etag).await?

@@ -4,6 +4,8 @@
 //! what was rejected since the last one, in one transaction under the version that was read, so that of two workers only one
 //! moves it.
 
+use std::collections::HashMap;
+
 use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -222,7 +224,7 @@ impl Batches<'_> {
             .transpose()
     }
 
-    /// A page of batches, newest first, starting after one, and the place where the next page starts.
+    /// A page of batches, newest first, each with its place, starting after one; and the place where the next page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -231,19 +233,25 @@ impl Batches<'_> {
         after: Option<String>,
         limit: usize,
         now: Instant,
-    ) -> Result<(Vec<Batch>, Option<String>), StoreError> {
+    ) -> Result<(Vec<(String, Batch)>, Option<String>), StoreError> {
         let list = keys::batch_list(&self.market.id);
         let (listed, next) = self.market.store.newest(&list, after, limit).await?;
         let shown = listed.iter().filter(|item| !expired(item, now));
+        let shown: Vec<(&str, &str)> = shown
+            .map(|item| (sk(item), text(item, listed_batch::BATCH)))
+            .collect();
         let keys: Vec<_> = shown
-            .map(|item| keys::batch(&self.market.id, text(item, listed_batch::BATCH)))
+            .iter()
+            .map(|(_, id)| keys::batch(&self.market.id, id))
             .collect();
         let items = self.market.store.get_all(&keys, true).await?;
-        let mut batches: Vec<Batch> = items.iter().map(read_batch).collect::<Result<_, _>>()?;
-        batches.sort_by(|a, b| {
-            (b.started_at, b.batch_id.as_str()).cmp(&(a.started_at, a.batch_id.as_str()))
-        });
-        Ok((batches, next))
+        let mut batches = HashMap::new();
+        for item in &items {
+            let batch = read_batch(item)?;
+            batches.insert(batch.batch_id.clone(), batch);
+        }
+        let placed = |(place, id): (&str, &str)| Some((place.to_owned(), batches.remove(id)?));
+        Ok((shown.into_iter().filter_map(placed).collect(), next))
     }
 
     /// Moves a batch on, together with what was rejected since; `None` if another worker moved it since it was read. Rows that
@@ -379,7 +387,7 @@ impl Batches<'_> {
                     && !other.interrupted
                     && other.finished_at > batch.finished_at
             };
-            if batches.iter().any(later) {
+            if batches.iter().any(|(_, other)| later(other)) {
                 return Ok(false);
             }
             match next {

@@ -364,7 +364,7 @@ impl Promotions<'_> {
         changes.at(&key).data(&logged).require_absent();
     }
 
-    /// Changes of a promotion, newest first, starting after a place; and the place where the next page starts.
+    /// Changes of a promotion, newest first, each with its place, starting after one; and the place where the next page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -373,10 +373,12 @@ impl Promotions<'_> {
         id: &PromotionId,
         after: Option<String>,
         limit: usize,
-    ) -> Result<(Vec<LoggedChange>, Option<String>), StoreError> {
+    ) -> Result<(Vec<(String, LoggedChange)>, Option<String>), StoreError> {
         let pk = keys::promotion_changes(&self.market.id, id);
         let (items, next) = self.market.store.newest(&pk, after, limit).await?;
-        Ok((items.iter().map(data).collect::<Result<_, _>>()?, next))
+        let placed = |item| Ok((sk(item).to_owned(), data(item)?));
+        let placed = items.iter().map(placed).collect::<Result<_, StoreError>>();
+        Ok((placed?, next))
     }
 
     /// The earliest redemption that waits for a promotion.

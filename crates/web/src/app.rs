@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
@@ -11,6 +13,7 @@ use revtrail_store::{Store, StoreError};
 use sha2::Sha256;
 
 use crate::caller::Caller;
+use crate::problem::Problem;
 use crate::share::Shares;
 use revtrail_aws::clock::Clock;
 
@@ -18,6 +21,11 @@ use revtrail_aws::clock::Clock;
 const KEY_BELIEVED_MS: i64 = 30_000;
 /// The most entries of each cache. An entry takes a few hundred bytes, so all take a few MB. A full cache is emptied.
 const REMEMBERED_MAX: usize = 10_000;
+
+/// Puts a file of redemptions with this name into the inbox of a marketplace.
+pub type TakeFile = Box<
+    dyn Fn(MarketplaceId, String, Bytes) -> BoxFuture<'static, Result<(), Problem>> + Send + Sync,
+>;
 
 /// The state that all calls of the HTTP functions share. It is cheap to clone.
 #[derive(Clone)]
@@ -34,6 +42,7 @@ struct Inner {
     keys: Mutex<KnownKeys>,
     /// A key that is no secret, as that of the sample is not.
     open_key: OnceLock<String>,
+    take_file: OnceLock<TakeFile>,
     marketplaces: Mutex<HashSet<MarketplaceId>>,
     shares: Shares,
 }
@@ -67,6 +76,7 @@ impl App {
             signature,
             keys: Mutex::default(),
             open_key: OnceLock::new(),
+            take_file: OnceLock::new(),
             marketplaces: Mutex::default(),
             shares: Shares::default(),
         }))
@@ -96,6 +106,16 @@ impl App {
     /// The key that is offered to everybody, if there is one.
     pub fn offered_key(&self) -> Option<&str> {
         self.0.open_key.get().map(String::as_str)
+    }
+
+    /// Says that this process has an inbox, and how a file is put into it.
+    pub fn take_files(&self, take: TakeFile) {
+        drop(self.0.take_file.set(take));
+    }
+
+    /// How a file is put into the inbox of this process, if it has one.
+    pub fn file_taker(&self) -> Option<&TakeFile> {
+        self.0.take_file.get()
     }
 
     /// The store, which reads and writes the table.

@@ -1,8 +1,7 @@
 //! A call that asks another route: pages are made of the answers that the API gives to the same caller.
 
 use bytes::Bytes;
-use http::header::ACCEPT;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use revtrail_core::value::id::MarketplaceId;
 
 use crate::accept::wants_csv;
@@ -12,9 +11,20 @@ use crate::api::Route;
 use crate::call::{Call, MARKETPLACE, Response};
 use crate::problem::Problem;
 
+/// What a call asks another route, besides the ids in the path.
+#[derive(Debug, Clone, Default)]
+pub struct Asked<'a> {
+    /// The parameters of the query.
+    pub query: &'a [(&'a str, &'a str)],
+    /// The headers, like the media type that is asked for.
+    pub headers: HeaderMap,
+    /// The body; empty where the route takes none.
+    pub body: Bytes,
+}
+
 impl Call {
     /// The answer of another route to the same caller at the same time, in a marketplace that the caller may enter. `ids` are the
-    /// parameters of its path after the marketplace, and then come the media type that is asked for, and a body of JSON.
+    /// parameters of its path after the marketplace.
     ///
     /// # Errors
     /// The problems of that route, and 403 or 404 for a marketplace that the caller may not enter.
@@ -23,8 +33,7 @@ impl Call {
         route: &Route,
         marketplace: Option<&MarketplaceId>,
         ids: &[(&'static str, &str)],
-        query: &[(&str, &str)],
-        (accept, body): (&'static str, &'static str),
+        asked: Asked<'_>,
     ) -> Result<Response, Problem> {
         let mut params = Vec::new();
         if let Some(id) = marketplace {
@@ -32,11 +41,10 @@ impl Call {
             params.push((MARKETPLACE, Some(id.as_str().to_owned())));
         }
         params.extend(ids.iter().map(|(name, id)| (*name, Some((*id).to_owned()))));
-        let query = query
+        let query = asked
+            .query
             .iter()
             .map(|&(name, value)| (name.to_owned(), value.to_owned()));
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static(accept));
         let seen = self.caller.clone().map(|caller| CallSeen {
             caller,
             method: route.method.clone(),
@@ -44,14 +52,14 @@ impl Call {
             access: route.access,
             params: params.clone(),
             is_page: false,
-            csv: wants_csv(&headers),
+            csv: wants_csv(&asked.headers),
             entered: marketplace.cloned(),
         });
         let call = Self {
             app: self.app.clone(),
             now: self.now,
-            headers,
-            body: Bytes::from_static(body.as_bytes()),
+            headers: asked.headers,
+            body: asked.body,
             caller: self.caller.clone(),
             marketplace: marketplace.cloned(),
             path: route.path.to_owned(),

@@ -1,7 +1,7 @@
 //! Entity tags: a caller may say which state of a thing they want to change, and is refused if somebody else was faster.
 
 use http::HeaderValue;
-use http::header::{ETAG, IF_MATCH};
+use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -24,11 +24,16 @@ pub fn tagged(mut response: Response, shown: &impl Serialize) -> Response {
 }
 
 impl Call {
-    /// Compares the current thing with `If-Match`; `current` is `None` where there is no such thing.
+    /// Compares the current thing with `If-Match`; `current` is `None` where there is no such thing. `If-None-Match: *` lets a call
+    /// make a thing and never replace one.
     ///
     /// # Errors
     /// 412 where the thing is in another state than the caller has seen.
     pub fn if_match(&self, current: Option<&impl Serialize>) -> Result<(), Problem> {
+        let only_new = self.headers.get(IF_NONE_MATCH);
+        if current.is_some() && only_new.is_some_and(|tags| tags.as_bytes() == b"*") {
+            return Err(Problem::precondition_failed());
+        }
         let mut asked = self.headers.get_all(IF_MATCH).iter().peekable();
         if asked.peek().is_none() {
             return Ok(());

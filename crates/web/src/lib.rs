@@ -9,7 +9,7 @@ mod access_log;
 pub mod answer;
 pub mod api;
 pub mod app;
-mod ask;
+pub mod ask;
 mod body;
 pub mod call;
 pub mod caller;

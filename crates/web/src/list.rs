@@ -161,31 +161,6 @@ impl PageRequest {
         };
         self.gather(part, shown).await
     }
-
-    /// Does the same for a list of the store that no filter narrows. Only rows that are over are left out of it.
-    ///
-    /// # Errors
-    /// The same as [`PageRequest::gather_by_id`].
-    pub async fn take<T, F, Fut>(&self, part: F) -> Result<Page<T>, Problem>
-    where
-        F: Fn(Option<String>, usize) -> Fut,
-        Fut: Future<Output = Result<(Vec<T>, Option<String>), StoreError>>,
-    {
-        let mut rows = Vec::new();
-        let mut next = self.after.as_ref().map(|place| place.id.clone());
-        let mut read = 0;
-        loop {
-            let wanted = (self.limit - rows.len()).min(LIMIT_MAX);
-            let (part, more) = part(next, wanted).await?;
-            rows.extend(part);
-            (next, read) = (more, read + wanted);
-            let enough = rows.len() >= self.limit || self.csv.is_none() && read >= READ_ROWS_MAX;
-            if next.is_none() || enough {
-                let next = next.map(|id| Position { value: (), id });
-                return Ok(Page { rows, next });
-            }
-        }
-    }
 }
 
 impl<T, V: Serialize> Page<T, V> {

@@ -179,12 +179,17 @@ impl Problem {
 
     /// What is wrong, in a sentence for each wrong field, or in one for all.
     pub fn sentences(&self) -> Vec<&str> {
+        self.wrong().into_iter().map(|(_, says)| says).collect()
+    }
+
+    /// What is wrong with which field: the field, where there is one, and a sentence. A problem of no field is one sentence.
+    pub fn wrong(&self) -> Vec<(Option<&str>, &str)> {
         match self.errors.is_empty() {
-            true => vec![&self.detail],
+            true => vec![(None, &self.detail)],
             false => self
                 .errors
                 .iter()
-                .map(|error| error.detail.as_str())
+                .map(|error| (error.field.as_deref(), error.detail.as_str()))
                 .collect(),
         }
     }

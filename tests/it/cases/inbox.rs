@@ -100,8 +100,9 @@ impl World {
         let id = MarketplaceId::new(id).unwrap();
         let store = self.store();
         let market = store.market(&id, Retention::DEFAULT);
-        let (mut batches, next) = market.batches().list(None, 1_000, now()).await.unwrap();
+        let (batches, next) = market.batches().list(None, 1_000, now()).await.unwrap();
         assert_eq!(next, None);
+        let mut batches: Vec<Batch> = batches.into_iter().map(|(_, batch)| batch).collect();
         batches.sort_by(|a, b| (&a.file, a.tally.rows).cmp(&(&b.file, b.tally.rows)));
         batches
     }

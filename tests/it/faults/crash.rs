@@ -210,7 +210,7 @@ async fn play(
     let market = service(&line, later)
         .store
         .market(&MarketplaceId::new("m").unwrap(), Retention::DEFAULT);
-    for run in market.runs().list(None, 100, later).await.unwrap().0 {
+    for (_, run) in market.runs().list(None, 100, later).await.unwrap().0 {
         assert!(
             run.verify.is_none_or(|found| found.differences == 0),
             "{run:?}"

@@ -15,7 +15,7 @@ use crate::support::service::ADMIN;
 pub(super) const ROLES: [&str; 5] = ["admin", "marketer", "analyst", "partner", "ingest"];
 
 /// The routes that this version has: method, path under the marketplace, and who may call it, in the order of `ROLES`.
-const ROUTES: [(&str, &str, &str); 59] = [
+const ROUTES: [(&str, &str, &str); 60] = [
     ("POST", "/events", "✓...✓"),
     ("POST", "/orders", "✓...✓"),
     ("PUT", "", "✓...."),
@@ -44,6 +44,7 @@ const ROUTES: [(&str, &str, &str); 59] = [
     ("GET", "/orders/{id}/attribution", "✓✓✓.."),
     ("GET", "/runs", "✓✓✓.."),
     ("GET", "/runs/{id}", "✓✓✓.."),
+    ("GET", "/reports/campaigns/{id}/rivals", "✓✓✓.."),
     ("GET", "/reports/campaigns/{id}/purchases", "✓✓..."),
     ("POST", "/segments", "✓✓..."),
     ("GET", "/segments", "✓✓..."),
@@ -82,7 +83,7 @@ const CARD: (&str, &str, &str) = ("GET", "/customers/{id}", "✓✓...");
 const OUTSIDE: [(&str, &str); 2] = [("GET", "/healthz"), ("GET", "/v1/marketplaces")];
 
 /// The pages and the files of them, with who may open them; and where forms go.
-pub(super) const PAGES: [(&str, &str); 14] = [
+pub(super) const PAGES: [(&str, &str); 15] = [
     ("", "✓✓✓.."),
     ("/campaigns.csv", "✓✓..."),
     ("/campaign?id=E", "✓✓✓.."),
@@ -97,11 +98,19 @@ pub(super) const PAGES: [(&str, &str); 14] = [
     ("/batches", "✓✓✓✓."),
     ("/orders.csv", "✓✓..."),
     ("/promotions.csv", "✓✓.✓."),
+    ("/promotion.csv?id=p&tab=redemptions", "✓✓.✓."),
 ];
-const PAGES_OUTSIDE: [(&str, &str); 7] = [
+const PAGES_OUTSIDE: [(&str, &str); 14] = [
     ("GET", "/app"),
     ("GET", "/app/sign-in"),
     ("GET", "/app/_/{asset}"),
+    ("GET", "/app/{marketplace}/erasure"),
+    ("GET", "/app/{marketplace}/segment.csv"),
+    ("POST", "/app/{marketplace}/batches"),
+    ("POST", "/app/{marketplace}/campaign"),
+    ("POST", "/app/{marketplace}/customer"),
+    ("POST", "/app/{marketplace}/promotion"),
+    ("POST", "/app/{marketplace}/promotions"),
     ("POST", "/app/{marketplace}/runs"),
     ("POST", "/app/sign-in"),
     ("POST", "/app/_/sign-out"),

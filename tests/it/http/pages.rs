@@ -8,19 +8,19 @@ use crate::http::access::{PAGES, ROLES};
 use crate::support::fixtures::{Shop, at};
 use crate::support::service::ADMIN;
 
-const OWN: (&str, &str) = ("sec-fetch-site", "same-origin");
+pub(super) const OWN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
 /// A page as a browser gets it.
-struct Got {
-    status: u16,
-    location: String,
+pub(super) struct Got {
+    pub(super) status: u16,
+    pub(super) location: String,
     cookie: String,
     policy: String,
-    body: String,
+    pub(super) body: String,
 }
 
 impl Shop {
-    async fn open_page(
+    pub(super) async fn open_page(
         &self,
         method: Method,
         path: &str,
@@ -54,7 +54,7 @@ impl Shop {
     }
 
     /// The cookie of a session of a key.
-    async fn sign_in(&self, key: &str) -> String {
+    pub(super) async fn sign_in(&self, key: &str) -> String {
         let body = format!("key={key}&next=/app/m");
         let got = self
             .open_page(Method::POST, "/app/sign-in", &[OWN], &body)
@@ -68,7 +68,7 @@ impl Shop {
         got.cookie.split(';').next().unwrap().to_owned()
     }
 
-    async fn page(&self, path: &str, cookie: &str) -> Got {
+    pub(super) async fn page(&self, path: &str, cookie: &str) -> Got {
         self.open_page(Method::GET, path, &[("cookie", cookie)], "")
             .await
     }
@@ -253,6 +253,8 @@ async fn what_people_call_things_is_shown_and_never_run() {
         "🙂{{7*7}}",
         "\u{202e}abc",
         &"é".repeat(64),
+        &"א".repeat(64),
+        "{{",
         "a/b?c#d%&=+",
     ];
     let shop = Shop::open(json!({})).await;
@@ -264,16 +266,43 @@ async fn what_people_call_things_is_shown_and_never_run() {
             "placed_at": "2026-11-16T11:00:00Z", "source": name, "coupon_codes": [name] });
         assert_eq!(shop.call(Method::POST, "orders", order).await.0, 202);
     }
+    let coded = |name: &str| {
+        use base64::Engine;
+        format!("~{}", base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(name))
+    };
+    for name in names {
+        let promotion = json!({ "name": name, "metadata": { name: name }, "validation_rules": [{ "id": name, "text": name }] });
+        let path = format!("promotions/{}", coded(name));
+        shop.put(&path, promotion).await;
+        let codes = json!({ "codes": [name] });
+        let path = format!("{path}/vouchers");
+        assert_eq!(shop.call(Method::POST, &path, codes).await.0, 201);
+    }
     shop.run().await;
     let cookie = shop.sign_in(ADMIN).await;
     for name in names {
         let query = form_urlencoded::Serializer::new(String::new())
             .append_pair("id", name)
             .finish();
+        let as_value = |of: &str| query.replacen("id=", of, 1);
         for path in [
             "/app/m",
+            &format!("/app/m?{}", as_value("name=")),
+            &format!("/app/m?{}", as_value("tag=")),
             &format!("/app/m/campaign?{query}"),
+            &format!("/app/m/campaign?{query}&rivals=true"),
             &format!("/app/m/order?{query}"),
+            &format!("/app/m/orders?{}", as_value("customer_id=")),
+            &format!("/app/m/customer?{query}"),
+            &format!("/app/m/promotions?{}", as_value("name=")),
+            &format!("/app/m/promotions?{}", as_value("tier=")),
+            &format!("/app/m/promotion?{query}"),
+            &format!("/app/m/promotion?{query}&tab=validation-rules"),
+            &format!("/app/m/promotion?{query}&tab=metadata"),
+            &format!(
+                "/app/m/promotion?{query}&tab=vouchers&{}",
+                as_value("voucher_code=")
+            ),
         ] {
             let got = shop.page(path, &cookie).await;
             assert_eq!(got.status, 200, "{path}: {}", got.body);
@@ -286,6 +315,11 @@ async fn what_people_call_things_is_shown_and_never_run() {
                     .starts_with("default-src 'none'; script-src 'self'")
             );
             assert!(!got.body.contains(" style="), "{path}");
+        }
+        for path in ["batches", "erasure"] {
+            let got = shop.page(&format!("/app/m/{path}?{query}"), &cookie).await;
+            assert_eq!(got.status, 404, "{path}: {}", got.body);
+            assert!(!got.body.contains("<script>alert"), "{path}");
         }
     }
     for (path, status) in [

@@ -37,6 +37,7 @@ pub struct Service {
     pub store: Store,
     pub retention: Retention,
     pub tripwire: Tripwire,
+    pub app: App,
     router: Router,
     clock: Arc<AtomicI64>,
     enqueued: Arc<Mutex<Vec<JobMessage>>>,
@@ -62,11 +63,13 @@ impl Service {
         let waiting = enqueued.clone();
         let enqueue = manage::in_process(move |message| waiting.lock().unwrap().push(message));
         let app = App::new(store.clone(), Clock::Set(clock.clone()), retention, ADMIN);
-        let router = revtrail_web::dispatch::router(revtrail::serve::routes(enqueue), app);
+        let routes = revtrail::serve::routes(enqueue);
+        let router = revtrail_web::dispatch::router(routes, app.clone());
         Self {
             store,
             retention,
             tripwire,
+            app,
             router,
             clock,
             enqueued,

@@ -77,11 +77,11 @@ pub(crate) async fn dashboard(call: Call) -> Result<Response, Problem> {
                 {"key": "rolled_back", "redemptions": figures.rolled_back},
             ],
         },
-        "changes": changes.iter().map(change).collect::<Vec<_>>(),
+        "changes": changes.iter().map(|(_, one)| change(one)).collect::<Vec<_>>(),
     });
     if let (Value::Object(body), Ok(Value::Object(money))) = (
         &mut body,
-        serde_json::to_value(PromotionMoney::of(&promotion, &figures)),
+        serde_json::to_value(PromotionMoney::of(&promotion, &figures, call.now)),
     ) {
         body.extend(money);
     }

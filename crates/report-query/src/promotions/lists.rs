@@ -146,9 +146,7 @@ pub(crate) async fn changes(call: Call) -> Result<Response, Problem> {
             .promotions()
             .promotion_changes(&promotion, after, limit)
     };
-    let Page { rows, next } = asked.take(part).await?;
-    let rows = rows.iter().map(change).collect();
-    let page = Page { rows, next };
+    let page = asked.gather_by_id(part, |one| Some(change(&one))).await?;
     let columns = [
         ("at", false),
         ("by", false),

@@ -232,7 +232,7 @@ impl Runs<'_> {
             .transpose()
     }
 
-    /// A page of runs, newest first, starting after a run, and the place where the next page starts.
+    /// A page of runs, newest first, each with its place, starting after a run; and the place where the next page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
@@ -241,11 +241,12 @@ impl Runs<'_> {
         after: Option<String>,
         limit: usize,
         now: Instant,
-    ) -> Result<(Vec<Run>, Option<String>), StoreError> {
+    ) -> Result<(Vec<(String, Run)>, Option<String>), StoreError> {
         let list = keys::runs(&self.market.id);
         let (items, next) = self.market.store.newest(&list, after, limit).await?;
         let kept = items.iter().filter(|item| !expired(item, now));
-        Ok((kept.map(read_run).collect::<Result<_, _>>()?, next))
+        let placed = |item| Ok((sk(item).to_owned(), read_run(item)?));
+        Ok((kept.map(placed).collect::<Result<_, StoreError>>()?, next))
     }
 
     /// Changes a run that is on record. Does nothing if the run is not on record.

@@ -122,15 +122,29 @@ impl Campaigns<'_> {
         submit: impl Fn(Option<&Campaign>) -> Result<Campaign, E>,
         now: Instant,
     ) -> Result<Result<(bool, Campaign), E>, StoreError> {
-        let change = |current: Option<&Campaign>| {
-            let mut campaign = submit(current)?;
-            if let Some(current) = current {
-                campaign.first_event_at = current.first_event_at;
-                campaign.channels.clone_from(&current.channels);
-            }
-            Ok(campaign)
-        };
+        let change = |current: Option<&Campaign>| Ok(with_learned(current, submit(current)?));
         self.change_campaign(id, change, now).await
+    }
+
+    /// What the same would do: the campaign as it would be, and which orders would be decided again, if any. Nothing is written.
+    ///
+    /// # Errors
+    /// As every call of the table; the inner error is that of `submit`.
+    pub async fn weigh_campaign<E>(
+        self,
+        id: &CampaignId,
+        submit: impl Fn(Option<&Campaign>) -> Result<Campaign, E>,
+    ) -> Result<Result<(Campaign, Option<Reattribution>), E>, StoreError> {
+        let current = self.campaign(id).await?;
+        let campaign = match submit(current.as_ref()) {
+            Ok(submitted) => with_learned(current.as_ref(), submitted),
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let versions = self.market.settings().versions().await?;
+        let reach = versions.and_then(|versions| {
+            Reattribution::after_change(current.as_ref(), &campaign, &versions)
+        });
+        Ok(Ok((campaign, reach)))
     }
 
     /// Takes in what events say about a campaign. A campaign that does not exist is made. Its earliest event becomes earlier, and
@@ -206,6 +220,15 @@ impl Campaigns<'_> {
             op: "changing a campaign",
         })
     }
+}
+
+/// A campaign as people state it, with what its events said of the current one.
+fn with_learned(current: Option<&Campaign>, mut submitted: Campaign) -> Campaign {
+    if let Some(current) = current {
+        submitted.first_event_at = current.first_event_at;
+        submitted.channels.clone_from(&current.channels);
+    }
+    submitted
 }
 
 /// What events said about a campaign: the earliest event of each channel.
