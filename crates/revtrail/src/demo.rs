@@ -1,16 +1,19 @@
-//! The sample marketplace of `serve --demo`: campaigns on three channels over the last weeks, a few thousand customers, refunds,
-//! late opens, opens by machines, an excluded tag, and promotions. The sample is the same every time, except for its dates. Its
-//! facts come in as those of any marketplace do.
+//! The sample marketplace of `serve --demo`: campaigns on three channels over thirteen weeks, some thousand customers, refunds, late
+//! opens, opens by machines, an excluded tag, promotions, files, two versions of the settings, and a replay that was only tried. The
+//! sample is the same every time, except for its dates. Its facts come in as those of any marketplace do.
 
+mod campaigns;
+mod files;
 mod promotions;
+mod rules;
+
+use std::path::Path;
 
 use hourly_attributor::Attributor;
 use indicatif::{ProgressBar, ProgressStyle};
 use ingest_order::Marked;
-use revtrail_core::attribution::campaign::Campaign;
 use revtrail_core::attribution::event::{Channel, Event, EventKind};
 use revtrail_core::attribution::order::{Order, Status};
-use revtrail_core::attribution::settings::Settings;
 use revtrail_core::record::AcceptanceWindow;
 use revtrail_core::value::id::{
     BadId, CampaignId, CustomerId, EventId, MarketplaceId, MessageId, OrderId,
@@ -21,82 +24,19 @@ use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::market::Created;
 use revtrail_store::table::fault::Cause;
 use revtrail_store::{Store, StoreError};
-use serde_json::json;
 
 /// The id of the sample marketplace.
 pub(crate) const MARKETPLACE: &str = "demo";
 /// The id of an order whose explanation is interesting.
 pub(crate) const AN_ORDER: &str = "order-00001";
 
-const CUSTOMERS: u64 = 2_400;
+const CUSTOMERS: u64 = 1_800;
 const CALL: usize = 500;
+/// Who did what was not done by a shop or a mail tool.
+const BY: &str = "demo";
 
-/// The name, channel and tags of a campaign, how many days ago it was sent, its share of customers in percent, and if it is
-/// triggered.
-type Planned = (
-    &'static str,
-    Channel,
-    &'static [&'static str],
-    i64,
-    u64,
-    bool,
-);
-
-const CAMPAIGNS: [Planned; 11] = [
-    (
-        "autumn-newsletter",
-        Channel::Email,
-        &["newsletter"],
-        34,
-        60,
-        false,
-    ),
-    ("pumpkin-week", Channel::Push, &["seasonal"], 29, 25, false),
-    (
-        "halloween-sale",
-        Channel::Email,
-        &["seasonal", "sale"],
-        25,
-        55,
-        false,
-    ),
-    ("lunch-sms", Channel::Sms, &["lunch"], 20, 18, false),
-    (
-        "november-newsletter",
-        Channel::Email,
-        &["newsletter"],
-        17,
-        60,
-        false,
-    ),
-    (
-        "free-delivery-weekend",
-        Channel::Push,
-        &["sale"],
-        12,
-        30,
-        false,
-    ),
-    (
-        "winter-warmers",
-        Channel::Email,
-        &["seasonal"],
-        9,
-        50,
-        false,
-    ),
-    ("flash-sms", Channel::Sms, &["sale"], 5, 20, false),
-    ("pre-black-friday", Channel::Email, &["sale"], 3, 55, false),
-    ("welcome", Channel::Email, &["lifecycle"], 40, 12, true),
-    (
-        "order-confirmation",
-        Channel::Email,
-        &["technical"],
-        40,
-        0,
-        true,
-    ),
-];
+/// How many days back the sample goes: thirteen weeks, less what is no longer seen at their beginning.
+const DAYS: i64 = 88;
 
 /// A tiny generator of numbers that look random; the same seed gives the same numbers (splitmix64).
 struct Dice(u64);
@@ -133,26 +73,20 @@ pub(crate) async fn load(
     store: &Store,
     retention: Retention,
     now: Instant,
+    data: Option<&Path>,
     terminal: bool,
 ) -> Result<(), StoreError> {
     let id = MarketplaceId::new(MARKETPLACE).map_err(refused)?;
     let market = store.market(&id, retention);
-    let settings = json!({ "timezone": "Europe/Dublin", "currency": "EUR", "excluded_tags": ["technical"], "supersede": "customer" });
-    let settings = Settings::read(&settings, retention.look_back_ms())
-        .map_err(|bad| refused(format!("{bad:?}")))?;
+    let first = rules::first(&retention)?;
+    let began = now.minus_ms((DAYS + 1) * DAY_MS);
     if let Created::Exists(_) = market
-        .create("Harbour Kitchen (sample)", settings, "demo", now)
+        .create("Harbour Kitchen (sample)", first, BY, began)
         .await?
     {
         return Ok(());
     }
-    for (name, _, tags, _, _, triggered) in CAMPAIGNS {
-        let mut campaign = Campaign::named_by_id(CampaignId::new(name).map_err(refused)?);
-        campaign.name = name.replace('-', " ");
-        campaign.tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
-        campaign.triggered = triggered;
-        market.campaigns().put_campaign(&campaign, now).await?;
-    }
+    campaigns::load(&market, now).await?;
     let mut dice = Dice(20_261_122);
     let mut sample = sample(&mut dice, now).map_err(refused)?;
     promotions::add_codes(&mut sample.events);
@@ -178,15 +112,19 @@ pub(crate) async fn load(
     }
     let acceptance_window = AcceptanceWindow { now, retention };
     promotions::load(&market, &acceptance_window, &sample, &mut dice).await?;
-    bar.set_message("adding up");
-    let plan = JobMessage::Plan {
+    files::load(store, retention, now, data, &sample).await?;
+    rules::change(&market, now).await?;
+    let attributor = Attributor::new(store.clone(), retention);
+    let drain = async |message| {
+        let drained = attributor.drain(vec![message], &|| now).await;
+        drained.map_err(refused)
+    };
+    drain(JobMessage::Plan {
         marketplace: id,
         run_id: None,
-    };
-    Attributor::new(store.clone(), retention)
-        .drain(vec![plan], &|| now)
-        .await
-        .map_err(refused)?;
+    })
+    .await?;
+    drain(rules::try_a_replay(&market, now).await?).await?;
     bar.finish_and_clear();
     Ok(())
 }
@@ -208,7 +146,7 @@ fn sample(dice: &mut Dice, now: Instant) -> Result<SampleShop, BadId> {
     for customer in 0..CUSTOMERS {
         let customer = format!("customer-{customer:04}");
         let mut urge: Vec<Instant> = Vec::new();
-        for (name, channel, _, days_ago, share, triggered) in CAMPAIGNS {
+        for (name, channel, _, days_ago, share, triggered) in campaigns::ALL {
             if !dice.percent(share) {
                 continue;
             }
@@ -230,8 +168,8 @@ fn sample(dice: &mut Dice, now: Instant) -> Result<SampleShop, BadId> {
             )?;
         }
         let by_themselves = dice.roll(100);
-        if by_themselves < 35 {
-            urge.push(now.minus_ms(HOUR_MS + dice.ms(39 * DAY_MS)));
+        for _ in 0..(by_themselves < 55) as u8 + (by_themselves < 20) as u8 {
+            urge.push(now.minus_ms(HOUR_MS + dice.ms(DAYS * DAY_MS)));
         }
         for at in urge.into_iter().filter(|at| *at < now) {
             order(&mut sample, dice, &customer, at, now)?;

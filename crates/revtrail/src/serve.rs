@@ -217,6 +217,9 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
     if is_sample {
         app.offer_key(&key);
     }
+    if let Some(folder) = &args.data {
+        app.take_files(inbox::taker(folder.clone()));
+    }
     let mut router = router(routes(enqueue), app);
     if args.bind.is_loopback() {
         router = Hosts::new(args.host.clone()).guard(router);
@@ -227,6 +230,7 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
             &store,
             args.retention,
             clock.now(),
+            args.data.as_deref(),
             std::io::stderr().is_terminal(),
         )
         .await?;

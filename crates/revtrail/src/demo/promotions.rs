@@ -1,5 +1,5 @@
-//! The promotions of the sample: a code for every customer who is welcomed, an offer with two tiers that a till redeems, and one
-//! that has not begun. Their facts are records, as a partner would send them.
+//! The promotions of the sample: a code for every customer who is welcomed, an offer with two tiers that a till redeems, one that is
+//! over, one whose budget is nearly spent, and one that has not begun. Their facts are records, as a partner would send them.
 
 use std::collections::BTreeMap;
 
@@ -16,12 +16,14 @@ use revtrail_store::promotions::redeem::{Arrival, PromotionRecord};
 use revtrail_store::promotions::vouchers::NewVoucher;
 use serde_json::{Value, json};
 
-use super::{Dice, SampleShop, refused};
+use super::{BY, DAYS, Dice, SampleShop, refused};
 
 const WELCOME: &str = "welcome-gift";
 const WARMERS: &str = "winter-warmers";
+const HARVEST: &str = "harvest-thanks";
 const FRIDAY: &str = "black-friday";
-const BY: &str = "demo";
+/// The promotion that the files of the till redeem.
+pub(super) const LUNCH: &str = "lunch-club";
 /// How many records one call has.
 const CALL: usize = 500;
 
@@ -55,7 +57,13 @@ pub(super) async fn load(
     };
     let codes = sent("welcome").map(|event| code_of(&event.customer_id));
     make(market, WELCOME, &welcome(now), codes, now).await?;
-    make(market, WARMERS, &warmers(now), std::iter::empty(), now).await?;
+    for (id, body) in [
+        (WARMERS, warmers(now)),
+        (HARVEST, harvest(now)),
+        (LUNCH, lunch(now)),
+    ] {
+        make(market, id, &body, std::iter::empty(), now).await?;
+    }
     let code = ["BLACK10".to_owned()].into_iter();
     make(market, FRIDAY, &friday(now), code, now).await?;
 
@@ -82,6 +90,12 @@ pub(super) async fn load(
         assigned.push(json!({"assignment_id": format!("{WARMERS}/{customer}"), "promotion_id": WARMERS, "customer_id": customer,
             "tier_id": tier, "segment": if regular { "regular" } else { "occasional" }, "assigned_at": at}));
     }
+    for event in sent("harvest-sale") {
+        let (customer, at) = (&event.customer_id, event.occurred_at);
+        offers.insert((customer, HARVEST), (at, "2.00"));
+        assigned.push(json!({"assignment_id": format!("{HARVEST}/{customer}"), "promotion_id": HARVEST, "customer_id": customer,
+            "segment": "newsletter", "assigned_at": at, "channel": "manual"}));
+    }
     let entry = |submitted: &Record<'_>| {
         Assignment::read(submitted, acceptance_window).map(PromotionRecord::Assigned)
     };
@@ -90,13 +104,15 @@ pub(super) async fn load(
     let mut redeemed = Vec::new();
     let mut taken_back = Vec::new();
     for order in &sample.orders {
-        for promotion in [WELCOME, WARMERS] {
+        for promotion in [WELCOME, WARMERS, HARVEST] {
             let place = (&order.customer_id, promotion);
             let offer = offers.get(&place).copied();
             let Some((_, reward)) = offer.filter(|(at, _)| order.placed_at > *at) else {
                 continue;
             };
-            if !dice.percent(55) {
+            // A till that is late takes an offer now and then whose time is over.
+            let is_over = promotion == HARVEST && order.placed_at > harvest_ends(now);
+            if !dice.percent(if is_over { 2 } else { 55 }) {
                 continue;
             }
             offers.remove(&place);
@@ -133,7 +149,7 @@ pub(super) async fn load(
 
 fn welcome(now: Instant) -> Value {
     json!({"name": "Welcome gift", "kind": "personalised", "type": "amount", "value": "5.00", "currency": "EUR",
-        "redemption_limit": 1, "budget": {"amount": "1500.00", "currency": "EUR"}, "tracking_from": now.minus_ms(60 * DAY_MS),
+        "redemption_limit": 1, "budget": {"amount": "1500.00", "currency": "EUR"}, "tracking_from": now.minus_ms(DAYS * DAY_MS),
         "description": "Five euro off the first order, by a code of one's own.",
         "validation_rules": [{"id": "first-order", "name": "First order only", "text": "The customer has not ordered before."}],
         "metadata": {"owner": "lifecycle", "market": "IE"}})
@@ -142,8 +158,24 @@ fn welcome(now: Instant) -> Value {
 fn warmers(now: Instant) -> Value {
     json!({"name": "Winter warmers", "kind": "tiered", "type": "amount", "value": "3.00", "currency": "EUR", "cap": 400,
         "tiers": [{"tier_id": "silver", "name": "Silver", "value": "3.00"}, {"tier_id": "gold", "name": "Gold", "value": "6.00"}],
-        "starts_at": now.minus_ms(10 * DAY_MS), "ends_at": now.plus_ms(20 * DAY_MS), "tracking_from": now.minus_ms(60 * DAY_MS),
+        "starts_at": now.minus_ms(10 * DAY_MS), "ends_at": now.plus_ms(20 * DAY_MS), "tracking_from": now.minus_ms(DAYS * DAY_MS),
         "metadata": {"owner": "seasonal", "market": "IE"}})
+}
+
+fn harvest_ends(now: Instant) -> Instant {
+    now.minus_ms(55 * DAY_MS)
+}
+
+fn harvest(now: Instant) -> Value {
+    json!({"name": "Harvest thanks", "kind": "global", "type": "percent", "value": "15",
+        "starts_at": now.minus_ms(76 * DAY_MS), "ends_at": harvest_ends(now), "tracking_from": now.minus_ms(DAYS * DAY_MS),
+        "metadata": {"owner": "seasonal", "market": "IE"}})
+}
+
+fn lunch(now: Instant) -> Value {
+    json!({"name": "Lunch club", "kind": "global", "type": "amount", "value": "2.50", "currency": "EUR",
+        "budget": {"amount": "105.00", "currency": "EUR"}, "tracking_from": now.minus_ms(DAYS * DAY_MS),
+        "description": "Two fifty off a weekday lunch, redeemed at the till.", "metadata": {"owner": "lunch", "market": "IE"}})
 }
 
 fn friday(now: Instant) -> Value {

@@ -401,11 +401,18 @@ fn the_sample_shows_what_there_is_to_see() {
         rows.iter().map(shown).collect::<Vec<_>>(),
         [
             (json!("black-friday"), false, false),
+            (json!("harvest-thanks"), true, true),
+            // Nothing of it is assigned, so it has no rate.
+            (json!("lunch-club"), false, false),
             (json!("welcome-gift"), true, true),
             (json!("winter-warmers"), true, true)
         ],
         "{promotions}"
     );
+    let states = rows.iter().map(|row| row["state"].as_str().unwrap());
+    let expected = ["planned", "ended", "running", "running", "running"];
+    assert_eq!(states.collect::<Vec<_>>(), expected, "{promotions}");
+    assert_eq!(rows[2]["budget"]["usage"], "0.9524", "{promotions}");
     let welcome = get("promotions/welcome-gift/dashboard");
     assert_eq!(welcome["vouchers"], welcome["publications"]["success"]);
     for result in ["success", "failure", "rolled_back"] {
@@ -418,6 +425,32 @@ fn the_sample_shows_what_there_is_to_see() {
         12,
         "{sent}"
     );
+    // Three periods of 30 days lie in it, so there is something to compare with.
+    let compared = get("reports/campaigns?compare=previous");
+    let before = &compared["previous"]["totals"];
+    assert!(before["purchases"].as_u64().unwrap() > 50, "{compared}");
+    let files = get("batches");
+    let files = files["batches"].as_array().unwrap();
+    let counts = ["accepted", "duplicates", "quarantined", "rejected"];
+    let told = files.iter().map(|file| {
+        let counts = counts.map(|name| file[name].as_u64().unwrap());
+        (file["state"].as_str().unwrap(), counts)
+    });
+    let mut told: Vec<_> = told.collect();
+    told.sort();
+    assert_eq!(told, [("done", [40, 1, 2, 3]), ("failed", [0; 4])]);
+    assert_eq!(get("quarantine")["items"].as_array().unwrap().len(), 2);
+    let versions = get("settings/versions");
+    let versions = versions["versions"].as_array().unwrap();
+    assert!(versions.len() == 2 && versions.iter().all(|one| one["replaced"] == false));
+    let replays = get("replays");
+    let replay = &replays["replays"][0];
+    assert!(
+        replay["state"] == "done" && replay["moved"].as_u64() > Some(0),
+        "{replay}"
+    );
+    let why = get("orders/order-00001/attribution");
+    assert!(why["credited_to"].is_object(), "{why}");
 }
 
 /// The script that tells whether a deployed service works says so of this one, and says of another what is wrong.
