@@ -72,9 +72,15 @@ pub(super) async fn load(
     for event in sent("welcome") {
         let (customer, at) = (&event.customer_id, event.occurred_at);
         offers.insert((customer, WELCOME), (at, "5.00"));
+        // Some of them were handed out at the counter.
+        let channel = if customer.as_str().ends_with('7') {
+            "manual"
+        } else {
+            "api"
+        };
         assigned.push(
             json!({"assignment_id": format!("{WELCOME}/{customer}"), "promotion_id": WELCOME,
-            "customer_id": customer, "voucher_code": code_of(customer), "segment": "new", "assigned_at": at}),
+            "customer_id": customer, "voucher_code": code_of(customer), "segment": "new", "assigned_at": at, "channel": channel}),
         );
     }
     for event in sent("winter-warmers") {
@@ -94,7 +100,7 @@ pub(super) async fn load(
         let (customer, at) = (&event.customer_id, event.occurred_at);
         offers.insert((customer, HARVEST), (at, "2.00"));
         assigned.push(json!({"assignment_id": format!("{HARVEST}/{customer}"), "promotion_id": HARVEST, "customer_id": customer,
-            "segment": "newsletter", "assigned_at": at, "channel": "manual"}));
+            "segment": "newsletter", "assigned_at": at}));
     }
     let entry = |submitted: &Record<'_>| {
         Assignment::read(submitted, acceptance_window).map(PromotionRecord::Assigned)

@@ -416,7 +416,7 @@ fn the_sample_shows_what_there_is_to_see() {
     let welcome = get("promotions/welcome-gift/dashboard");
     assert_eq!(welcome["vouchers"], welcome["publications"]["success"]);
     for result in ["success", "failure", "rolled_back"] {
-        let path = format!("promotions/winter-warmers/redemptions?result={result}&limit=1");
+        let path = format!("promotions/harvest-thanks/redemptions?result={result}&limit=1");
         assert_eq!(get(&path)["items"].as_array().unwrap().len(), 1, "{result}");
     }
     let sent = get("promotions/welcome-gift/distributions?limit=1");
