@@ -3,11 +3,15 @@
 //
 // REVTRAIL: the program. CHROMIUM: the browser. `playwright-core` and `axe-core` lie beside this file.
 import { spawn } from "node:child_process";
-import { readFileSync, mkdirSync } from "node:fs";
+import { readFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createRequire } from "node:module";
 import { once } from "node:events";
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
+import * as forms from "./forms.mjs";
+import { requirements } from "./requirements.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const NOW = "2026-11-22T12:00:00Z";
@@ -17,13 +21,18 @@ const BYTES_MAX = 100 << 10;
 
 const shots = process.argv[process.argv.indexOf("--screenshots") + 1];
 const takes = process.argv.includes("--screenshots");
+// `--only r074 upload` tests requirements and paths by their names.
+const only = process.argv.includes("--only") ? process.argv.slice(process.argv.indexOf("--only") + 1) : [];
 let checks = 0;
 const check = (holds, told) => { checks += 1; assert.ok(holds, told); };
 const equal = (got, expected, told) => { checks += 1; assert.deepEqual(got, expected, told); };
 
+/** The service has an inbox only where it has a folder. */
+const data = mkdtempSync(join(tmpdir(), "revtrail-pages-"));
+
 /** Starts the sample and waits for its address. */
 async function serve() {
-  const service = spawn(process.env.REVTRAIL, ["serve", "--demo", "--port", "0", "--now", NOW], { stdio: ["ignore", "pipe", "ignore"] });
+  const service = spawn(process.env.REVTRAIL, ["serve", "--demo", "--data", data, "--port", "0", "--now", NOW], { stdio: ["ignore", "pipe", "ignore"] });
   process.on("exit", () => service.kill());
   let out = "";
   for await (const part of service.stdout) {
@@ -103,6 +112,7 @@ const PAGES = [
   ...["vouchers", "validation-rules", "redemptions", "publications", "distributions", "metadata"].map((tab) =>
     ["promotion-" + tab, `/app/demo/promotion?id=winter-warmers&tab=${tab}`, ROLES.slice(0, 4)]),
   ["orders", "/app/demo/orders", ROLES.slice(0, 3)],
+  ["rivals", "/app/demo/campaign?rivals=true&id=" + encodeURIComponent(first), ROLES.slice(0, 3)],
   ["customer", "/app/demo/customer?id=customer-0001", ROLES.slice(0, 2)],
   ["reconciliation", "/app/demo/reconciliation", ROLES.slice(0, 3)],
   ["runs", "/app/demo/runs", ROLES.slice(0, 3)],
@@ -352,9 +362,26 @@ async function screenshots() {
 }
 
 try {
+  const world = { person, signIn, accessible, origin, first, api, M, keys, equal, check };
   if (takes) await screenshots();
-  else {
-    await Promise.all([everyPage(), (async () => { await figures(); await byMouse(true); await byMouse(false); await byKeyboard(); await byLink(); })()]);
+  else if (only.length) {
+    const named = only.filter((name) => forms[name]);
+    if (named.length < only.length) await requirements(world, only);
+    for (const name of named) for (const script of [true, false]) await forms[name](world, script);
+    console.log(`browser: ${checks} cases`);
+  } else {
+    const paths = async () => {
+      await figures(); await byMouse(true); await byMouse(false); await byKeyboard(); await byLink();
+      await requirements(world);
+    };
+    await Promise.all([everyPage(), paths()]);
+    // These change what the others look at.
+    await forms.formsAreAccessible(world);
+    for (const script of [true, false]) { await forms.promotionByMouse(world, script); await forms.upload(world, script); }
+    await forms.promotionByKeyboard(world);
+    await forms.campaignForms(world);
+    await forms.erase(world);
+    await forms.names(world);
     console.log(`browser: ${checks} cases`);
   }
 } finally {
@@ -362,4 +389,5 @@ try {
   const ended = once(service, "exit");
   service.kill("SIGTERM");
   await ended;
+  rmSync(data, { recursive: true });
 }

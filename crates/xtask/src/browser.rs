@@ -8,13 +8,18 @@ use crate::run::run;
 use crate::tools::npm_ci;
 
 /// What lies in the folder of the tests: names of files, and what stands in them.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 5] = [
     ("package.json", include_str!("../browser/package.json")),
     (
         "package-lock.json",
         include_str!("../browser/package-lock.json"),
     ),
     ("pages.mjs", include_str!("../browser/pages.mjs")),
+    ("forms.mjs", include_str!("../browser/forms.mjs")),
+    (
+        "requirements.mjs",
+        include_str!("../browser/requirements.mjs"),
+    ),
 ];
 
 /// The browser of this machine, if it has one; `CHROMIUM` names another.
