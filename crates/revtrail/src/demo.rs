@@ -30,7 +30,7 @@ pub(crate) const MARKETPLACE: &str = "demo";
 /// The id of an order whose explanation is interesting.
 pub(crate) const AN_ORDER: &str = "order-00001";
 
-const CUSTOMERS: u64 = 1_800;
+const CUSTOMERS: u64 = 800;
 const CALL: usize = 500;
 /// Who did what was not done by a shop or a mail tool.
 const BY: &str = "demo";
