@@ -80,8 +80,9 @@ export async function promotionByMouse({ person, signIn, origin, api, M, keys, e
 }
 
 /** The same by keyboard alone, as far as its budget. */
-export async function promotionByKeyboard({ person, signIn, origin, keys, equal }) {
-  const { context, page, seen } = await person();
+export async function promotionByKeyboard({ person, signIn, origin, keys, equal }, javaScriptEnabled) {
+  const { context, page, seen } = await person({ javaScriptEnabled });
+  const id = javaScriptEnabled ? "by-keys" : "by-keys-alone";
   const tabTo = async (wanted) => {
     for (let i = 0; i < 120; i += 1) {
       await page.keyboard.press("Tab");
@@ -98,9 +99,9 @@ export async function promotionByKeyboard({ person, signIn, origin, keys, equal 
   await tabTo("Make a promotion");
   await page.keyboard.press("Enter");
   await tabTo("Id");
-  await page.keyboard.type("by-keys");
+  await page.keyboard.type(id);
   await page.keyboard.press("Enter");
-  await page.getByRole("heading", { level: 1, name: "by-keys" }).waitFor();
+  await page.getByRole("heading", { level: 1, name: id }).waitFor();
   await tabTo("Add a limit");
   await page.keyboard.press("Enter");
   await tabTo("Cap");
@@ -137,8 +138,9 @@ export async function upload({ person, signIn, origin, keys, equal, check }, jav
 }
 
 /** What a campaign's form would do, before it does it; and its buyers as a segment. */
-export async function campaignForms({ person, signIn, origin, first, keys, equal, check, api, M }) {
-  const { context, page, seen } = await person();
+export async function campaignForms({ person, signIn, origin, first, keys, equal, check, api, M }, javaScriptEnabled) {
+  const { context, page, seen } = await person({ javaScriptEnabled });
+  const name = javaScriptEnabled ? "the buyers" : "the same buyers";
   await signIn(page, keys.marketer);
   const id = encodeURIComponent(first);
   await page.goto(`${origin}/app/demo/campaign?id=${id}`);
@@ -152,9 +154,9 @@ export async function campaignForms({ person, signIn, origin, first, keys, equal
   await form.getByRole("button", { name: "Save" }).click();
   await page.getByRole("link", { name: "seen by hand" }).waitFor();
   form = await open(page, "Save the buyers");
-  await form.getByLabel("Name of the segment").fill("the buyers");
+  await form.getByLabel("Name of the segment").fill(name);
   await form.getByRole("button", { name: "Save the segment" }).click();
-  const saved = page.getByRole("status").filter({ hasText: "the buyers" });
+  const saved = page.getByRole("status").filter({ hasText: name });
   await saved.waitFor();
   const [file] = await Promise.all([page.waitForEvent("download"), saved.getByRole("link").click()]);
   check(file.suggestedFilename().endsWith(".csv"), "the ids of the segment");
@@ -163,17 +165,18 @@ export async function campaignForms({ person, signIn, origin, first, keys, equal
 }
 
 /** Whoever erases a customer types the id. */
-export async function erase({ person, signIn, origin, equal }) {
-  const { context, page, seen } = await person();
+export async function erase({ person, signIn, origin, equal }, javaScriptEnabled) {
+  const { context, page, seen } = await person({ javaScriptEnabled });
+  const id = javaScriptEnabled ? "customer-0099" : "customer-0097";
   await signIn(page, "demo");
-  await page.goto(origin + "/app/demo/customer?id=customer-0099");
+  await page.goto(origin + "/app/demo/customer?id=" + id);
   let form = await open(page, "Erase this customer");
   await form.getByLabel("Type the id").fill("customer-0098");
   await form.getByRole("button", { name: "Erase for good" }).click();
   await page.locator("#erase-typed-wrong").waitFor();
   seen.errors = seen.errors.filter((text) => !text.includes("status of 422"));
   form = await open(page, "Erase this customer");
-  await form.getByLabel("Type the id").fill("customer-0099");
+  await form.getByLabel("Type the id").fill(id);
   await form.getByRole("button", { name: "Erase for good" }).click();
   await page.getByRole("heading", { level: 1, name: "Erasure of a customer" }).waitFor();
   await page.locator("#erasure").getByText("done").waitFor();

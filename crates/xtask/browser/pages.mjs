@@ -377,10 +377,9 @@ try {
     await Promise.all([everyPage(), paths()]);
     // These change what the others look at.
     await forms.formsAreAccessible(world);
-    for (const script of [true, false]) { await forms.promotionByMouse(world, script); await forms.upload(world, script); }
-    await forms.promotionByKeyboard(world);
-    await forms.campaignForms(world);
-    await forms.erase(world);
+    for (const path of [forms.promotionByMouse, forms.promotionByKeyboard, forms.upload, forms.campaignForms, forms.erase]) {
+      for (const script of [true, false]) await path(world, script);
+    }
     await forms.names(world);
     console.log(`browser: ${checks} cases`);
   }
