@@ -3,8 +3,9 @@
 //! The crate consists of pure functions over plain values: no async, no AWS, no HTTP, no environment, no clock (`now` is an
 //! argument) and no floats. The rule numbers in these docs are those of `docs/rules.md`.
 
-/// The value types (rule 2): ids, instants and days, money and currencies.
+/// The value types (rule 2): ids, instants and days, money and currencies, addresses.
 pub mod value {
+    pub mod address;
     pub mod id;
     pub mod money;
     pub mod text;

@@ -1,7 +1,9 @@
 //! The settings of a marketplace: what can be set (rule 4.1).
 
 mod presets;
+mod providers;
 mod read;
+mod reader;
 mod replay;
 mod versions;
 
@@ -15,6 +17,10 @@ use crate::value::money::Currency;
 use crate::value::time::Span;
 
 pub use presets::Preset;
+pub use providers::{
+    CustomSender, HIDDEN, MachineMark, Provider, Providers, SENDERS, Signature, SignatureScheme,
+    TimeUnit,
+};
 pub use replay::{Bound, Period, Replay};
 pub use versions::{Version, Versions};
 
@@ -108,9 +114,9 @@ pub struct Settings {
     pub refunds: Refunds,
     /// Whether opens and clicks made by machines are engagement.
     pub machine_events: MachineEvents,
-    /// How the webhook of a mail provider names the ids of revtrail: provider → field → the place where its value is found.
+    /// How webhooks name the ids of revtrail, and what proves their posts.
     #[serde(default)]
-    pub providers: BTreeMap<String, BTreeMap<String, String>>,
+    pub providers: Providers,
 }
 
 impl Settings {
@@ -128,6 +134,14 @@ impl Settings {
         self.channels
             .values()
             .any(|rule| rule.window_from == WindowFrom::Event)
+    }
+
+    /// These settings as an answer shows them: without the secrets of senders.
+    pub fn without_secrets(&self) -> Self {
+        Self {
+            providers: self.providers.without_secrets(),
+            ..self.clone()
+        }
     }
 
     /// True where at least one of the tags is excluded.

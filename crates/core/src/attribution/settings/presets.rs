@@ -1,8 +1,8 @@
 //! The presets: named settings to start from (the table of rule 4.1).
 
-use std::collections::BTreeMap;
-
-use super::{ChannelRule, MachineEvents, Refunds, Settings, Supersede, WindowFrom, Winner};
+use super::{
+    ChannelRule, MachineEvents, Providers, Refunds, Settings, Supersede, WindowFrom, Winner,
+};
 use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::order::Status;
 use crate::value::time::Span;
@@ -90,7 +90,7 @@ impl Preset {
                 Refunds::Gross
             },
             machine_events: MachineEvents::Ignore,
-            providers: BTreeMap::new(),
+            providers: Providers::default(),
         }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{ChannelRule, Preset, Settings};
+use super::reader::{SettingsReader, by_name, present};
+use super::{ChannelRule, Preset, Settings, providers};
 use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::order::Status;
 use crate::record::{Code, Problems, RecordProblem, no_controls, shown};
@@ -16,10 +17,6 @@ use crate::value::time::{HOUR_MS, Span};
 const SETTINGS_BYTES_MAX: usize = 300_000;
 /// The most excluded tags.
 const EXCLUDED_TAGS_MAX: usize = 1_000;
-/// The most mail providers.
-const PROVIDERS_MAX: usize = 50;
-/// The longest text of a provider, in bytes. A verification key has a few hundred.
-const PROVIDER_BYTES_MAX: usize = 4_096;
 
 impl Settings {
     /// Reads a settings object. `window_ms_max` is the longest window allowed: the look-back, or 52 weeks in runs over files.
@@ -142,7 +139,7 @@ impl Settings {
             settings.counted_statuses = statuses.into_iter().collect();
         }
         if let Some(value) = present(fields, "providers") {
-            settings.providers = reader.providers(value);
+            settings.providers = providers::read(&mut reader, value);
         }
         let bytes = serde_json::to_string(&settings).map_or(0, |text| text.len());
         if bytes > SETTINGS_BYTES_MAX {
@@ -160,117 +157,7 @@ impl Settings {
     }
 }
 
-fn by_name<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
-    serde_json::from_value(Value::String(name.to_owned())).ok()
-}
-
-/// The value of a field. A `null` is the same as a field that is left out.
-fn present<'v>(fields: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
-    fields.get(name).filter(|value| !value.is_null())
-}
-
-/// Collects every problem of an object. `prefix` is the dotted name of the place where the object is.
-struct SettingsReader {
-    prefix: String,
-    problems: Problems,
-}
-
 impl SettingsReader {
-    fn name(&self, field: &str) -> String {
-        if self.prefix.is_empty() {
-            field.to_owned()
-        } else {
-            format!("{}.{field}", self.prefix)
-        }
-    }
-
-    fn problem(&mut self, field: &str, code: Code, expected: &str) {
-        let name = self.name(field);
-        let detail = match code {
-            Code::UnknownField => format!("{} is no setting; there are {expected}", shown(&name)),
-            Code::Missing => format!("{name} is needed: {expected}"),
-            _ => format!("{name} is {expected}"),
-        };
-        self.problems.push(RecordProblem::of(&name, code, detail));
-    }
-
-    fn unknown_fields(&mut self, fields: &Map<String, Value>, known: &[&str]) {
-        for name in fields.keys().filter(|name| !known.contains(&name.as_str())) {
-            self.problem(name, Code::UnknownField, &known.join(", "));
-        }
-    }
-
-    fn flag(&mut self, fields: &Map<String, Value>, field: &str) -> Option<bool> {
-        let value = present(fields, field)?;
-        if !value.is_boolean() {
-            self.problem(field, Code::WrongType, "true or false");
-        }
-        value.as_bool()
-    }
-
-    fn one_of<T>(
-        &mut self,
-        fields: &Map<String, Value>,
-        field: &str,
-        parse: impl Fn(&str) -> Option<T>,
-        expected: impl Fn() -> String,
-    ) -> Option<T> {
-        let value = present(fields, field)?;
-        let Some(text) = value.as_str() else {
-            self.problem(field, Code::WrongType, &format!("a text: {}", expected()));
-            return None;
-        };
-        let parsed = parse(text);
-        if parsed.is_none() {
-            self.problem(field, Code::UnknownValue, &expected());
-        }
-        parsed
-    }
-
-    fn list<T>(
-        &mut self,
-        fields: &Map<String, Value>,
-        field: &str,
-        parse: impl Fn(&str) -> Option<T>,
-        expected: impl Fn() -> String,
-    ) -> Option<Vec<T>> {
-        let value = present(fields, field)?;
-        let Some(values) = value.as_array() else {
-            self.problem(
-                field,
-                Code::WrongType,
-                &format!("a list, each of {}", expected()),
-            );
-            return None;
-        };
-        let mut parsed = Vec::new();
-        for (i, value) in values.iter().enumerate() {
-            let here = format!("{field}[{i}]");
-            match value.as_str() {
-                None => self.problem(&here, Code::WrongType, &format!("a text: {}", expected())),
-                Some(text) => match parse(text) {
-                    None => {
-                        self.problem(&here, Code::UnknownValue, &format!("one of {}", expected()))
-                    }
-                    Some(value) => parsed.push(value),
-                },
-            }
-        }
-        Some(parsed)
-    }
-
-    fn object<'v>(
-        &mut self,
-        value: &'v Value,
-        field: &str,
-        expected: &str,
-    ) -> Option<&'v Map<String, Value>> {
-        if !value.is_object() {
-            self.problem(field, Code::WrongType, expected);
-        }
-        value.as_object()
-    }
-
     fn channels(&mut self, value: &Value, window_ms_max: i64) -> BTreeMap<Channel, ChannelRule> {
         let mut rules = BTreeMap::new();
         let Some(channels) = self.object(value, "channels", "an object with email, push, sms")
@@ -343,48 +230,6 @@ impl SettingsReader {
             window: window?,
             window_from: window_from?,
         })
-    }
-
-    fn providers(&mut self, value: &Value) -> BTreeMap<String, BTreeMap<String, String>> {
-        let known = ["campaign_id", "customer_id", "verification_key"];
-        let mut providers = BTreeMap::new();
-        let Some(objects) = self.object(value, "providers", "an object by provider") else {
-            return providers;
-        };
-        if objects.len() > PROVIDERS_MAX {
-            self.problem(
-                "providers",
-                Code::UnknownValue,
-                "an object of at most 50 providers",
-            );
-        }
-        for (name, value) in objects.iter().take(PROVIDERS_MAX) {
-            let here = format!("providers.{}", shown(name));
-            let Some(fields) = self.object(
-                value,
-                &here,
-                "an object with campaign_id, customer_id, verification_key",
-            ) else {
-                continue;
-            };
-            self.problems.extend(no_controls("providers", name).err());
-            self.prefix = here;
-            self.unknown_fields(fields, &known);
-            let mut mapping = BTreeMap::new();
-            for field in known {
-                if let Some(text) = self.one_of(
-                    fields,
-                    field,
-                    |text| (text.len() <= PROVIDER_BYTES_MAX).then(|| text.to_owned()),
-                    || "where it is found".into(),
-                ) {
-                    mapping.insert(field.to_owned(), text);
-                }
-            }
-            self.prefix.clear();
-            providers.insert(name.clone(), mapping);
-        }
-        providers
     }
 }
 
