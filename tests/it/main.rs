@@ -41,6 +41,7 @@ mod http {
     pub mod requirements_promotions;
     pub mod rivals;
     pub mod segments;
+    pub mod webhooks;
     pub mod worlds;
 }
 

@@ -1,6 +1,8 @@
-//! The ingest-event function: it takes in message events and, in `promotions`, assignments, redemptions and redeems.
+//! The ingest-event function: it takes in message events and, in `promotions`, assignments, redemptions and redeems; in `webhooks`, what
+//! mail and coupon tools post.
 
 mod promotions;
+mod webhooks;
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -15,7 +17,7 @@ use revtrail_store::ledger::facts::EventOutcome;
 use revtrail_store::ledger::intake::IntakeMarker;
 use revtrail_store::market::Market;
 use revtrail_store::market::campaigns::observed;
-use revtrail_web::access::{INTAKE, REPORTING};
+use revtrail_web::access::{Access, INTAKE, REPORTING};
 use revtrail_web::api::Route;
 use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
@@ -33,6 +35,8 @@ pub fn routes() -> Vec<Route> {
         POST "/redemptions/{id}/rollback",               REPORTING => promotions::post_rollback;
         POST "/promotions/{id}/vouchers/{code}/redeem",  REPORTING => promotions::post_redeem;
         POST "/vouchers/{code}/redeem",                  REPORTING => promotions::post_redeem_by_code;
+        POST "/webhooks/{provider}",                     INTAKE, sender       => webhooks::post;
+        GET  "/webhooks/{provider}",                     Access::Open, sender => webhooks::probe;
     }
 }
 

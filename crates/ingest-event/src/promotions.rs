@@ -40,23 +40,35 @@ async fn take_in(
 ) -> Result<Intake, Problem> {
     let acceptance_window = call.acceptance_window();
     let mut answer = Intake::with_quarantine();
-    let (mut places, mut arrivals) = (Vec::new(), Vec::new());
+    let mut records = Vec::new();
     for (index, record) in call.records()?.into_iter().enumerate() {
         let read = |record: Record<'_>| {
             answer.ignore(&record, known);
             read(&record, &acceptance_window)
         };
         match record.and_then(Record::from_json).and_then(read) {
-            Ok(entry) => {
-                places.push(index);
-                arrivals.push(Arrival {
-                    entry,
-                    source: None,
-                });
-            }
+            Ok(record) => records.push((index, record)),
             Err(problem) => answer.reject(index, problem),
         }
     }
+    settle(call, records, &mut answer).await?;
+    Ok(answer)
+}
+
+/// Takes in records, each with its index in the call, and adds to the answer what became of them.
+pub(crate) async fn settle(
+    call: &Call,
+    records: Vec<(usize, PromotionRecord)>,
+    answer: &mut Intake,
+) -> Result<(), Problem> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let arrival = |(place, entry)| {
+        let source = None;
+        (place, Arrival { entry, source })
+    };
+    let (places, arrivals): (Vec<usize>, Vec<Arrival>) = records.into_iter().map(arrival).unzip();
     let taken = call
         .market()?
         .redemptions()
@@ -70,7 +82,7 @@ async fn take_in(
             Taken::Rejected(problem) => answer.reject(index, problem),
         }
     }
-    Ok(answer)
+    Ok(())
 }
 
 pub(crate) async fn post_rollback(call: Call) -> Result<Response, Problem> {

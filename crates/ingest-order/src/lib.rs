@@ -1,4 +1,6 @@
-//! The ingest-order function: it takes in orders.
+//! The ingest-order function: it takes in orders and, in `webhooks`, what shops post.
+
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +15,7 @@ use revtrail_store::StoreError;
 use revtrail_store::ledger::facts::{OrderOutcome, Pointer};
 use revtrail_store::ledger::intake::IntakeMarker;
 use revtrail_store::market::Market;
-use revtrail_web::access::INTAKE;
+use revtrail_web::access::{Access, INTAKE};
 use revtrail_web::api::Route;
 use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
@@ -47,8 +49,20 @@ impl Marked {
 /// The routes that this function answers.
 pub fn routes() -> Vec<Route> {
     let marked = Marked::default();
+    let with = |sender: &'static str| {
+        let marked = marked.clone();
+        move |call| webhooks::post(call, sender, marked.clone())
+    };
+    let (shopify, woocommerce) = (with("shopify"), with("woocommerce"));
+    let (orders, event) = (with("compat/yespo/orders"), with("compat/yespo/event"));
     revtrail_web::routes! {
-        POST "/orders", INTAKE => move |call| post_orders(call, marked.clone());
+        POST "/orders",               INTAKE         => move |call| post_orders(call, marked.clone());
+        POST "/webhooks/shopify",     INTAKE, sender => shopify;
+        POST "/webhooks/woocommerce", INTAKE, sender => woocommerce;
+        GET  "/webhooks/shopify",     Access::Open, sender => webhooks::probe;
+        GET  "/webhooks/woocommerce", Access::Open, sender => webhooks::probe;
+        POST "/compat/yespo/orders",  INTAKE, sender => orders;
+        POST "/compat/yespo/event",   INTAKE, sender => event;
     }
 }
 
@@ -74,15 +88,20 @@ async fn post_orders(call: Call, marked: Marked) -> Result<Response, Problem> {
         call.now,
     )
     .await?;
-    for (index, outcome) in outcomes {
-        match outcome {
-            OrderOutcome::Stored | OrderOutcome::Newer => answer.accepted += 1,
-            OrderOutcome::Older => answer.older(),
-            OrderOutcome::Duplicate => answer.duplicates += 1,
-            OrderOutcome::Immutable(problem) => answer.reject(index, problem),
-        }
-    }
+    outcomes
+        .into_iter()
+        .for_each(|one| settle(one, &mut answer));
     Ok(answer.answer())
+}
+
+/// Adds to the answer what became of an order.
+fn settle((index, outcome): (usize, OrderOutcome), answer: &mut Intake) {
+    match outcome {
+        OrderOutcome::Stored | OrderOutcome::Newer => answer.accepted += 1,
+        OrderOutcome::Older => answer.older(),
+        OrderOutcome::Duplicate => answer.duplicates += 1,
+        OrderOutcome::Immutable(problem) => answer.reject(index, problem),
+    }
 }
 
 /// Stores the orders of one call, between an open intake marker and a closed one. Returns for each, by its index, what became of

@@ -54,18 +54,29 @@ async fn save(
         call.if_match(Some(newest))?;
         let submitted: Value = serde_json::from_str(&submitted(&newest.settings)?)
             .map_err(|error| Problem::unreadable(error.to_string()))?;
-        Settings::read(&submitted, call.app.retention().look_back_ms()).map_err(Problem::invalid)
+        let settings = Settings::read(&submitted, call.app.retention().look_back_ms());
+        let settings = settings.map_err(Problem::invalid)?;
+        let stored = &newest.settings.providers;
+        let providers = settings
+            .providers
+            .with_secrets_of(stored)
+            .map_err(Problem::invalid)?;
+        Ok::<_, Problem>(Settings {
+            providers,
+            ..settings
+        })
     };
     let saved = market
         .settings()
         .save_settings(change, &call.caller()?.name, call.now);
     let saved = saved.await??;
+    call.app.forget_settings(call.marketplace()?);
     let orders_before = orders_before(&market, &saved.version, call).await?;
     let mut changed = Vec::new();
     changes(
         "",
-        &json!(saved.before),
-        &json!(saved.version.settings),
+        &json!(saved.before.without_secrets()),
+        &json!(shown_since(&saved.version.settings, &saved.before)),
         &mut changed,
     );
     let version = &saved.version;
@@ -77,10 +88,18 @@ async fn save(
         )
     });
     let body = json!({
-        "version": version.version, "saved_at": version.saved_at, "saved_by": version.saved_by, "settings": version.settings,
+        "version": version.version, "saved_at": version.saved_at, "saved_by": version.saved_by, "settings": version.settings.without_secrets(),
         "orders_before": orders_before, "orders_before_note": note, "changed": changed,
     });
     Ok(tagged(json(StatusCode::OK, &body), version))
+}
+
+/// Settings without secrets, in which a secret that was replaced differs from the one before.
+fn shown_since(settings: &Settings, before: &Settings) -> Settings {
+    Settings {
+        providers: settings.providers.without_secrets_since(&before.providers),
+        ..settings.clone()
+    }
 }
 
 /// What differs, by the dotted name of its place. A value that exists on one side only is `null` on the other.

@@ -16,7 +16,8 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
 }
 
 fn shown(version: &Version) -> Value {
-    json!({ "version": version.version, "saved_at": version.saved_at, "saved_by": version.saved_by, "replaced": version.replaced, "settings": version.settings })
+    let settings = version.settings.without_secrets();
+    json!({ "version": version.version, "saved_at": version.saved_at, "saved_by": version.saved_by, "replaced": version.replaced, "settings": settings })
 }
 
 pub(crate) async fn settings(call: Call) -> Result<Response, Problem> {

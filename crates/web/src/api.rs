@@ -17,7 +17,7 @@ use crate::share::Work;
 
 /// Makes the table of a function's routes below `/v1/marketplaces/{marketplace}`. A line has the method, the path, who may call
 /// it, a mark, and the handler. The mark is `query` where the handler reads the query, `list` where it answers a list in pages,
-/// `heavy` where it reads much though no query says so, and `secret` where it shows secrets.
+/// `heavy` where it reads much though no query says so, `secret` where it shows secrets, and `sender` where a sender of webhooks calls.
 #[macro_export]
 macro_rules! routes {
     (@marked $route:expr) => { $route };
@@ -25,6 +25,7 @@ macro_rules! routes {
     (@marked $route:expr, list) => { $route.in_pages() };
     (@marked $route:expr, heavy) => { $route.heavy() };
     (@marked $route:expr, secret) => { $route.shows_secrets() };
+    (@marked $route:expr, sender) => { $route.key_in_url_too() };
     ($($method:ident $path:literal, $access:expr $(, $mark:ident)? => $handler:expr;)*) => {
         vec![$($crate::routes!(@marked $crate::api::Route::new(
             $crate::api::Method::$method,

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
+use revtrail_core::attribution::settings::Settings;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
+use revtrail_store::market::Market;
 use revtrail_store::market::access::{AccessKey, key_hash};
 use revtrail_store::{Store, StoreError};
 use sha2::Sha256;
@@ -44,6 +46,8 @@ struct Inner {
     open_key: OnceLock<String>,
     take_file: OnceLock<TakeFile>,
     marketplaces: Mutex<HashSet<MarketplaceId>>,
+    /// The settings that were read lately for webhooks, each with the time of the call that read them.
+    settings: Mutex<HashMap<MarketplaceId, (Instant, Arc<Settings>)>>,
     shares: Shares,
 }
 
@@ -78,6 +82,7 @@ impl App {
             open_key: OnceLock::new(),
             take_file: OnceLock::new(),
             marketplaces: Mutex::default(),
+            settings: Mutex::default(),
             shares: Shares::default(),
         }))
     }
@@ -178,11 +183,9 @@ impl App {
     ) -> Result<Option<Caller>, StoreError> {
         let believed = {
             let keys = self.keys();
-            let young =
-                |read_at: Instant| (0..KEY_BELIEVED_MS).contains(&(now.ms() - read_at.ms()));
             keys.read
                 .get(&hash)
-                .filter(|(read_at, _)| !fresh && young(*read_at))
+                .filter(|(read_at, _)| !fresh && is_believed(*read_at, now))
                 .map(|(_, key)| key.clone())
         };
         let key = match believed {
@@ -248,6 +251,56 @@ impl App {
         }
         Ok(exists)
     }
+
+    /// The newest settings of a marketplace, at most as old as a key that is believed. A change of how a sender is understood acts
+    /// within that time in every process.
+    ///
+    /// # Errors
+    /// As every call of the table; `None` where the marketplace has no settings.
+    pub(crate) async fn settings(
+        &self,
+        market: &Market,
+        now: Instant,
+    ) -> Result<Option<Arc<Settings>>, StoreError> {
+        let known = |read: &HashMap<MarketplaceId, (Instant, Arc<Settings>)>| {
+            let found = read.get(market.id())?;
+            is_believed(found.0, now).then(|| found.1.clone())
+        };
+        let read = || {
+            self.0
+                .settings
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some(settings) = known(&read()) {
+            return Ok(Some(settings));
+        }
+        let Some(versions) = market.settings().versions().await? else {
+            return Ok(None);
+        };
+        let settings = Arc::new(versions.newest().settings.clone());
+        let mut read = read();
+        if read.len() >= REMEMBERED_MAX {
+            read.clear();
+        }
+        read.insert(market.id().clone(), (now, settings.clone()));
+        Ok(Some(settings))
+    }
+
+    /// Forgets settings that were just saved by this process.
+    pub fn forget_settings(&self, id: &MarketplaceId) {
+        let mut read = self
+            .0
+            .settings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        read.remove(id);
+    }
+}
+
+/// True where something was read so lately that it is believed.
+fn is_believed(read_at: Instant, now: Instant) -> bool {
+    (0..KEY_BELIEVED_MS).contains(&(now.ms() - read_at.ms()))
 }
 
 /// A signature of these parts, each preceded by its length.

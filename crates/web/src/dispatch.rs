@@ -13,8 +13,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use http::header::{CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::{CONTENT_LENGTH, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
@@ -99,10 +99,17 @@ async fn answer(app: App, routes: Arc<[Route]>, request: Request) -> Response {
         Ok(Err(problem)) => Err(problem),
         Err(_) => Err(Problem::internal(&"a handler panicked")),
     };
-    let answer = answered.unwrap_or_else(|problem| match refused {
+    let mut answer = answered.unwrap_or_else(|problem| match refused {
         Some((show, refused)) => show(Refused { problem, ..refused }),
         None => problem.into_response(),
     });
+    // Some senders give a password only where they are asked for one.
+    if answer.status() == StatusCode::UNAUTHORIZED
+        && routes.iter().any(|route| route.key_in_url_too)
+    {
+        let basic = HeaderValue::from_static("Basic realm=\"revtrail\"");
+        answer.headers_mut().insert(WWW_AUTHENTICATE, basic);
+    }
     let logged = seen.and_then(|seen| seen.logged(&app, &answer, now));
     access_log::enter(&app, logged).await;
     answer

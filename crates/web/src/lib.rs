@@ -28,6 +28,7 @@ pub mod query;
 pub mod records;
 pub mod session;
 mod share;
+pub mod webhook;
 
 #[cfg(test)]
 mod tests;

@@ -67,6 +67,11 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
 
+    /// 403: a sender's signature is missing, or is not of this post.
+    pub fn unproven(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
     /// 403: a page of another site has sent a form here.
     pub fn other_site() -> Self {
         let detail = "this form was not sent by a page of this service: open the page here, and send it again";

@@ -1,5 +1,7 @@
 //! The answer of an intake route: what became of each record. Module `body` cuts a body into records.
 
+use std::collections::BTreeMap;
+
 use axum::response::Response;
 use http::StatusCode;
 use revtrail_core::record::{Record, RecordProblem};
@@ -22,6 +24,12 @@ pub struct Intake {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<usize>,
     rejected: Vec<Rejected>,
+    /// The number of rejected records, where not all of them are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected_total: Option<usize>,
+    /// How many things in a sender's post mean nothing here, by its own words; `None` on a route of records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ignored: Option<BTreeMap<String, i64>>,
     /// The names of fields that no record of this kind has.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignored_fields: Vec<String>,
@@ -29,6 +37,8 @@ pub struct Intake {
 
 /// The most ignored fields that an answer names.
 const IGNORED_MAX: usize = 10;
+/// The most rejected records that the answer to a sender lists. A post may have tens of thousands of them.
+const REJECTED_LISTED_MAX: usize = 100;
 
 #[derive(Debug, Serialize)]
 struct Rejected {
@@ -105,6 +115,17 @@ impl Intake {
     /// The number of rejected records.
     pub fn rejected(&self) -> usize {
         self.rejected.len()
+    }
+
+    /// The answer to a sender of webhooks: 200 whatever became of the records, since senders repeat or hold back on anything else.
+    pub fn answer_to_sender(mut self, ignored: BTreeMap<String, i64>) -> Response {
+        self.rejected.sort_by_key(|rejected| rejected.index);
+        if self.rejected.len() > REJECTED_LISTED_MAX {
+            self.rejected_total = Some(self.rejected.len());
+            self.rejected.truncate(REJECTED_LISTED_MAX);
+        }
+        self.ignored = Some(ignored);
+        json(StatusCode::OK, &self)
     }
 
     /// The answer: 202, or 422 with the same body where there were records and all were rejected.

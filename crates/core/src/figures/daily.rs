@@ -121,6 +121,20 @@ pub struct IntakeCounts {
 }
 
 impl IntakeCounts {
+    /// So many records that were rejected.
+    pub fn rejected(records: i64) -> Self {
+        Self {
+            received: records,
+            rejected: records,
+            ..Self::default()
+        }
+    }
+
+    /// True where nothing is counted.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Adds other counts to these.
     pub fn add(&mut self, other: &Self) {
         self.add_times(other, 1);
@@ -222,7 +236,13 @@ pub struct Aggregate<C> {
     /// The records of events that arrived.
     #[serde(rename = "ie", default)]
     pub events_in: IntakeCounts,
+    /// How many things that senders of webhooks posted mean nothing here, by sender and word, with a blank between.
+    #[serde(rename = "ig", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ignored: BTreeMap<String, i64>,
 }
+
+/// The most senders and words of a day that are counted apart. What is beyond is counted as another kind of its sender.
+const IGNORED_WORDS_MAX: usize = 200;
 
 /// Writes maps as lists of pairs, since their keys are not JSON texts.
 mod pairs {
@@ -257,6 +277,7 @@ impl<C> Default for Aggregate<C> {
             not_counted: BTreeMap::new(),
             orders_in: IntakeCounts::default(),
             events_in: IntakeCounts::default(),
+            ignored: BTreeMap::new(),
         }
     }
 }
@@ -347,6 +368,20 @@ impl<C: Ord + Clone> Aggregate<C> {
         self.not_counted.retain(|_, n| *n != 0);
         self.orders_in.add_times(&other.orders_in, sign);
         self.events_in.add_times(&other.events_in, sign);
+        for (word, n) in &other.ignored {
+            self.add_ignored(word, sign * n);
+        }
+        self.ignored.retain(|_, n| *n != 0);
+    }
+
+    /// Counts what senders posted and means nothing here, by sender and word.
+    pub fn add_ignored(&mut self, word: &str, n: i64) {
+        let is_known = self.ignored.contains_key(word) || self.ignored.len() < IGNORED_WORDS_MAX;
+        let word = match word.split_once(' ') {
+            Some((sender, _)) if !is_known => format!("{sender} another kind"),
+            _ => word.to_owned(),
+        };
+        *self.ignored.entry(word).or_default() += n;
     }
 
     /// What all campaigns together earned, by currency.

@@ -606,6 +606,8 @@ pub struct Reconciliation {
     pub orders: OrdersReconciled,
     /// Where every event went.
     pub events: EventsReconciled,
+    /// How many things that senders of webhooks posted mean nothing here: by sender, and by the sender's own word.
+    pub ignored: BTreeMap<String, BTreeMap<String, i64>>,
 }
 
 /// Where every order went.
@@ -669,5 +671,17 @@ pub fn reconciliation<C: Ord + Clone>(sums: &Aggregate<C>) -> Reconciliation {
             duplicates: events.duplicates,
             rejected: events.rejected,
         },
+        ignored: ignored(&sums.ignored),
     }
+}
+
+/// What is ignored, by sender and then by word.
+fn ignored(sums: &BTreeMap<String, i64>) -> BTreeMap<String, BTreeMap<String, i64>> {
+    let mut by_sender: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
+    for (key, n) in sums {
+        let (sender, word) = key.split_once(' ').unwrap_or((key, ""));
+        let words = by_sender.entry(sender.to_owned()).or_default();
+        words.insert(word.to_owned(), *n);
+    }
+    by_sender
 }

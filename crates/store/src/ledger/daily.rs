@@ -345,6 +345,9 @@ impl Daily<'_> {
                 let aggregate = differences.entry(day).or_default();
                 aggregate.orders_in.add(&marker.orders_in);
                 aggregate.events_in.add(&marker.events_in);
+                for (word, n) in &marker.ignored {
+                    aggregate.add_ignored(word, *n);
+                }
             }
             batch.push(*marker);
         }

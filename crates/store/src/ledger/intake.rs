@@ -1,7 +1,7 @@
 //! Intake markers: which customers one call of ingest touched. A marker is written open before the facts of its call, and closed
 //! after them, before the answer. So no fact can be stored without the attributor hearing of its customer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::try_join_all;
 use revtrail_core::figures::daily::IntakeCounts;
@@ -48,6 +48,9 @@ pub struct IntakeMarker {
     /// In a closed marker, the counts of the call's events.
     #[serde(rename = "e", default)]
     pub events_in: IntakeCounts,
+    /// In a closed marker, what of a sender's post means nothing here, by sender and word.
+    #[serde(rename = "i", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ignored: BTreeMap<String, i64>,
     /// The latest time of the call's events, if it is not before the call.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     ahead_to: Option<Instant>,
@@ -68,9 +71,28 @@ impl IntakeMarker {
             campaigns: vec![],
             orders_in: nothing,
             events_in: nothing,
+            ignored: BTreeMap::new(),
             ahead_to: None,
             again: false,
         }
+    }
+
+    /// The marker of what a post of a sender had besides facts: rejected records, and what means nothing here. `None` where it had
+    /// nothing else.
+    pub fn of_counts(
+        orders_in: IntakeCounts,
+        events_in: IntakeCounts,
+        ignored: BTreeMap<String, i64>,
+        now: Instant,
+    ) -> Option<Self> {
+        let nothing = orders_in.is_nothing() && events_in.is_nothing() && ignored.is_empty();
+        (!nothing).then(|| Self {
+            closed: true,
+            orders_in,
+            events_in,
+            ignored,
+            ..Self::open(BTreeSet::new(), now)
+        })
     }
 
     /// The same marker, of a call whose latest event is of this time.
@@ -102,6 +124,7 @@ impl IntakeMarker {
             campaigns: vec![],
             orders_in: nothing,
             events_in: nothing,
+            ignored: BTreeMap::new(),
             again: true,
             ..self.clone()
         })
