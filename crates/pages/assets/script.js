@@ -27,7 +27,8 @@ const go = async (href, push = true) => {
     document.title = page.title;
     if (push) { history.pushState(null, "", answer.url); if (!focus) scrollTo(0, 0); }
     const field = focus && $("[data-search]");
-    if (field) { field.focus(); field.setSelectionRange(field.value.length, field.value.length); }
+    // What was typed while the answer was on its way stays.
+    if (field) { field.value = focus.value; field.focus(); field.setSelectionRange(field.value.length, field.value.length); }
     ready();
   } catch { location.href = href; } finally { document.body.removeAttribute("aria-busy"); }
 };
