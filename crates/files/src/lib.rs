@@ -4,15 +4,21 @@
 //!
 //! This crate does not know what a record means or where a file is stored.
 
+mod blocks;
 mod bytes;
 mod content;
 mod layout;
 mod lines;
+mod plain;
 mod records;
 mod row;
+mod scan;
 
+pub use blocks::{BLOCK_BYTES, read_blocks};
 pub use content::what_is;
 pub use layout::{ENDINGS, Format, Layout};
+pub use lines::Block;
+pub use plain::{Field, NotPlain, PlainRow, Plan, SLOTS};
 pub use records::{FileRules, Line, NotUtf8, Records, Spoilt};
 
 /// The longest record, in bytes. What is stored of a fact has at most 400 KB.

@@ -19,10 +19,22 @@ const LINE_FEEDS: [u8; 4 << 10] = [b'\n'; 4 << 10];
 
 pub(crate) type Bytes<R> = Begun<Unpacked<Begun<Source<R>>>>;
 
+/// Some whole lines of a file.
+#[derive(Debug, Default)]
+pub struct Block {
+    pub(crate) bytes: Vec<u8>,
+    /// The number of the line before the first.
+    pub(crate) line: u64,
+    /// How many bytes of the file were read up to the end of the last record before this block.
+    pub(crate) silent_since: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct Lines<R: Read> {
     bytes: BufReader<Bytes<R>>,
     put_back: Cursor<Vec<u8>>,
+    /// What was read as a part of a block that was given back, or behind the last line of one. It counts as not read.
+    given_back: Cursor<Vec<u8>>,
     /// The error that occurred when only the next byte was looked at. It is returned by the next read.
     failed: Option<io::Error>,
     /// True where a line that is not UTF-8 fails the file.
@@ -42,6 +54,7 @@ impl<R: Read> Lines<R> {
         Self {
             bytes: BufReader::with_capacity(BUFFER_BYTES, bytes),
             put_back: Cursor::default(),
+            given_back: Cursor::default(),
             failed: None,
             utf8_only,
             number: 0,
@@ -162,13 +175,76 @@ impl<R: Read> Lines<R> {
     }
 
     fn is_put_back(&self) -> bool {
-        (self.put_back.position() as usize) < self.put_back.get_ref().len()
+        is_left(&self.put_back)
+    }
+
+    /// Reads as many whole lines as fit into so many bytes. Returns false where there are none: at the end of the file, before an
+    /// error, or where a line is longer. What was read then is still to be read.
+    pub(crate) fn next_block(&mut self, block: &mut Block, bytes_max: usize) -> bool {
+        block.bytes.clear();
+        block.line = self.number;
+        block.silent_since = self.silent_since;
+        if self.is_put_back() {
+            return false;
+        }
+        while block.bytes.len() < bytes_max {
+            let more = match self.fill() {
+                Ok(more) => more,
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            };
+            if more.is_empty() {
+                break;
+            }
+            let length = more.len().min(bytes_max - block.bytes.len());
+            block.bytes.extend_from_slice(&more[..length]);
+            self.consume(length);
+        }
+        let whole = memchr::memrchr(b'\n', &block.bytes).map_or(0, |at| at + 1);
+        self.return_unread(&block.bytes[whole..]);
+        block.bytes.truncate(whole);
+        if whole == 0 {
+            return false;
+        }
+        self.number += memchr::memchr_iter(b'\n', &block.bytes).count() as u64;
+        // The last record ends with its line. Blank lines behind it are silent.
+        let blank = block.bytes.trim_ascii_end().len();
+        let blank = &block.bytes[blank..];
+        let end = 1 + usize::from(blank.starts_with(b"\r\n"));
+        self.silent_since = self.read - blank.len().saturating_sub(end) as u64;
+        true
+    }
+
+    /// Gives blocks back that were read one after the other, the last ones. They are read again.
+    pub(crate) fn give_back(&mut self, blocks: &[Block]) {
+        let Some(first) = blocks.first() else {
+            return;
+        };
+        let bytes: Vec<&[u8]> = blocks.iter().map(|block| &block.bytes[..]).collect();
+        self.return_unread(&bytes.concat());
+        self.number = first.line;
+        self.silent_since = first.silent_since;
+    }
+
+    fn return_unread(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let left = self.given_back.position() as usize;
+        let left = &self.given_back.get_ref()[left..];
+        self.given_back = Cursor::new([bytes, left].concat());
+        self.read -= bytes.len() as u64;
     }
 
     /// The next bytes of the file; empty at its end.
     fn fill(&mut self) -> io::Result<&[u8]> {
         if self.is_put_back() {
             return self.put_back.fill_buf();
+        }
+        if is_left(&self.given_back) {
+            return self.given_back.fill_buf();
         }
         match self.failed.take() {
             Some(error) => Err(error),
@@ -179,10 +255,13 @@ impl<R: Read> Lines<R> {
     fn consume(&mut self, bytes: usize) {
         if self.is_put_back() {
             self.put_back.consume(bytes);
-        } else {
-            self.bytes.consume(bytes);
-            self.read += bytes as u64;
+            return;
         }
+        match is_left(&self.given_back) {
+            true => self.given_back.consume(bytes),
+            false => self.bytes.consume(bytes),
+        }
+        self.read += bytes as u64;
     }
 
     fn line_feed_follows(&mut self) -> bool {
@@ -226,6 +305,10 @@ impl<R: Read> Lines<R> {
         };
         fault(error, &place)
     }
+}
+
+fn is_left(bytes: &Cursor<Vec<u8>>) -> bool {
+    (bytes.position() as usize) < bytes.get_ref().len()
 }
 
 /// Makes a fault of a failure of the storage or of the gzip stream.

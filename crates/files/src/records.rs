@@ -8,8 +8,9 @@ use revtrail_core::record::{Code, Record, RecordProblem};
 use crate::bytes::{Begun, Gzip, Source, Unpacked};
 use crate::content::{is_gzip, not_utf8, what_is};
 use crate::layout::{Format, Layout};
-use crate::lines::{Lines, fault, without_end};
-use crate::row::{CsvRow, LineOutcome};
+use crate::lines::{Block, Lines, fault, without_end};
+use crate::plain::{Field, Plan};
+use crate::row::{CsvRow, LineOutcome, not_csv, row};
 use crate::{FileFault, RECORD_BYTES_MAX, SUBSTITUTE};
 
 /// How many bytes of a longer record are shown when it is rejected.
@@ -159,6 +160,26 @@ impl<R: Read> Records<R> {
         }))
     }
 
+    /// Where the rows of this file have the given fields, so that blocks of it can be read. The header of a CSV file is read for it.
+    ///
+    /// # Errors
+    /// The same as [`Records::next_line`].
+    pub fn plan(&mut self, fields: &'static [Field]) -> Result<Plan, FileFault> {
+        self.begin()?;
+        let header = self.header.as_deref().unwrap_or_default();
+        Ok(Plan::new(self.format, header, fields))
+    }
+
+    /// Fills a block with whole lines; returns false where what follows is to be read record by record.
+    pub(crate) fn next_block(&mut self, block: &mut Block, bytes_max: usize) -> bool {
+        self.lines.next_block(block, bytes_max)
+    }
+
+    /// Gives the last blocks back, to be read record by record.
+    pub(crate) fn give_back(&mut self, blocks: &[Block]) {
+        self.lines.give_back(blocks);
+    }
+
     /// Skips the next record; returns false at the end of the file.
     ///
     /// # Errors
@@ -182,14 +203,19 @@ impl<R: Read> Records<R> {
         let advanced = match self.format {
             Format::JsonLines => self.advance_line(),
             Format::Csv => {
-                if self.header.is_none() {
-                    self.header = Some(self.read_header()?);
-                }
+                self.begin()?;
                 self.advance_row()
             }
         };
         self.lines.end_record();
         advanced
+    }
+
+    fn begin(&mut self) -> Result<(), FileFault> {
+        if self.format == Format::Csv && self.header.is_none() {
+            self.header = Some(self.read_header()?);
+        }
+        Ok(())
     }
 
     fn advance_line(&mut self) -> Result<Option<Result<(), RecordProblem>>, FileFault> {
@@ -366,21 +392,6 @@ fn mend_json(line: &[u8], mended: &mut String) {
             false => mended.push_str(ESCAPED),
         }
     }
-}
-
-fn row<'r>(header: &'r [String], cells: Vec<&'r str>) -> Result<Record<'r>, RecordProblem> {
-    if cells.len() == header.len() {
-        return Ok(Record::Row(header, cells));
-    }
-    let (has, named) = (cells.len(), header.len());
-    let plural = if has == 1 { "" } else { "s" };
-    Err(not_csv(format!(
-        "this row has {has} cell{plural}, the header has {named}"
-    )))
-}
-
-fn not_csv(why: String) -> RecordProblem {
-    RecordProblem::whole(Code::NotCsv, why)
 }
 
 fn too_long(code: Code) -> RecordProblem {

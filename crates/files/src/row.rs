@@ -1,6 +1,8 @@
 //! Splits one CSV row into cells (RFC 4180). The `csv` crate does not serve here: it joins what follows a closing quote to the
 //! cell, lets an unclosed quote swallow the rest of the file, and miscounts lines that end in CR LF or are blank.
 
+use revtrail_core::record::{Code, Record, RecordProblem};
+
 use crate::SUBSTITUTE;
 use crate::lines::without_end;
 
@@ -117,6 +119,25 @@ impl CsvRow {
             .map(|(start, end)| text.get(*start..*end));
         cells.map(Option::unwrap_or_default).collect()
     }
+}
+
+/// Makes a record of the cells of a row.
+pub(crate) fn row<'r>(
+    header: &'r [String],
+    cells: Vec<&'r str>,
+) -> Result<Record<'r>, RecordProblem> {
+    if cells.len() == header.len() {
+        return Ok(Record::Row(header, cells));
+    }
+    let (has, named) = (cells.len(), header.len());
+    let plural = if has == 1 { "" } else { "s" };
+    Err(not_csv(format!(
+        "this row has {has} cell{plural}, the header has {named}"
+    )))
+}
+
+pub(crate) fn not_csv(why: String) -> RecordProblem {
+    RecordProblem::whole(Code::NotCsv, why)
 }
 
 #[cfg(test)]
