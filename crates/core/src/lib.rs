@@ -23,8 +23,10 @@ pub mod attribution {
     pub mod formula;
     pub mod models;
     pub mod order;
+    pub mod plain;
     pub mod reach;
     pub mod settings;
+    pub mod timeline;
 }
 
 /// What decisions and engagement add up to: from one customer's facts to the rows of a report (rule 5).

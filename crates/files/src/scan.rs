@@ -136,7 +136,7 @@ mod tests {
     fn delimiters_are_found_wherever_they_are() {
         // Bytes that differ from a comma or a line feed in one bit, in each place of a word.
         for seed in 0..5_000_u64 {
-            let byte = |i: u64| match (seed * 7 + i * i + (seed >> i % 13)) % 9 {
+            let byte = |i: u64| match (seed * 7 + i * i + (seed >> (i % 13))) % 9 {
                 0 => b',',
                 1 => b'\n',
                 2 => b'-',

@@ -12,31 +12,42 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use revtrail_core::attribution::campaign::Catalog;
 use revtrail_core::attribution::settings::{Preset, Settings, Versions};
-use revtrail_core::figures::fold::World;
 use revtrail_core::figures::hints::Hints;
 use revtrail_core::figures::report::{CampaignReport, Filter, campaign_report};
 use revtrail_core::value::time::DAY_MS;
 use revtrail_files::what_is;
 use serde::Serialize;
 
+use crate::stop;
+
 mod decided;
 mod facts;
+mod intake;
+mod orders;
 mod output;
+mod parallel;
 mod paths;
 mod read;
 mod rejects;
+mod rows;
+mod spill;
 mod table;
 mod write;
 
-use decided::Decided;
+pub use intake::Tuning;
+
+use decided::{Decided, Wanted, decide_all};
 use facts::FileFacts;
 use output::Output;
 use paths::{inputs, is_standard_input, is_standard_output, outputs};
 use rejects::Rejects;
-use write::{write_credits, write_explanations};
+use write::{Texts, write_credits_head};
 
 /// The longest window in file runs, in milliseconds: 52 weeks (rule 2).
 const WINDOW_MS_MAX: i64 = 52 * 7 * DAY_MS;
+
+/// How a process ends that ^C stops, as shells have it: 128 and the number of the signal.
+const INTERRUPTED: i32 = 130;
 
 const EXAMPLES: &str = "\
 Files are .csv or .jsonl (.ndjson), each also with .gz; - is standard input, known
@@ -90,6 +101,28 @@ pub struct AttributeArgs {
     /// Exit with 0 while at most N rows are rejected
     #[arg(long, value_name = "N")]
     pub max_rejects: Option<u64>,
+    /// Read and decide with N threads; by default with as many as the machine has cores
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Keep at most SIZE of events in memory, like 512MB or 2GB, and the others in a temporary file; by default 128MB
+    #[arg(long, value_name = "SIZE", value_parser = read_size)]
+    pub memory: Option<usize>,
+}
+
+/// Reads a number of bytes.
+fn read_size(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "KB" => 10,
+        "MB" => 20,
+        "GB" => 30,
+        _ => return Err("a size is a number of KB, MB or GB, like 512MB".to_owned()),
+    };
+    let size = digits
+        .parse::<usize>()
+        .ok()
+        .and_then(|n| n.checked_mul(1 << shift));
+    size.ok_or_else(|| format!("{text} is no size of this machine's memory"))
 }
 
 /// How a run ended.
@@ -148,6 +181,7 @@ impl Failure {
 
 /// Runs with the standard output and the standard error of this process.
 pub fn on_this_terminal(args: &AttributeArgs) -> Exit {
+    stop::then(|| output::abandon(INTERRUPTED));
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let watched = Watched {
         out: io::stdout().is_terminal() && !no_color,
@@ -163,7 +197,24 @@ pub fn run(
     err: &mut dyn Write,
     watched: Watched,
 ) -> Exit {
-    match attribute(args, out, err, watched) {
+    run_tuned(
+        args,
+        &Tuning::new(args.threads, args.memory),
+        out,
+        err,
+        watched,
+    )
+}
+
+/// Runs as [`run`] does, and reads in a given way. Tests compare the ways.
+pub fn run_tuned(
+    args: &AttributeArgs,
+    tuning: &Tuning,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    watched: Watched,
+) -> Exit {
+    match attribute(args, tuning, out, err, watched) {
         Ok(exit) => exit,
         Err(failure) => {
             let exit = failure.exit();
@@ -178,6 +229,7 @@ pub fn run(
 
 fn attribute(
     args: &AttributeArgs,
+    tuning: &Tuning,
     out: &mut dyn Write,
     err: &mut dyn Write,
     watched: Watched,
@@ -187,37 +239,46 @@ fn attribute(
     let settings = read_settings(&args.settings)?;
     let bar = progress(args, watched.err)?;
     let mut rejects = Rejects::new(args.rejects.as_deref())?;
-    let facts = FileFacts::read(args, &bar, &mut rejects)?;
+    let facts = FileFacts::read(args, tuning, &bar, &mut rejects)?;
     bar.finish_and_clear();
 
-    let catalog = facts.catalog();
     let versions = Versions::only(settings);
-    let world = World::new(&catalog, &versions, None);
-    let decided = Decided::of(&facts, &world);
+    let newest = &versions.newest().settings;
+    let wanted = Wanted {
+        credits: args.credits.is_some(),
+        explanations: args.explain.is_some(),
+    };
+    let decided = decide_all(&facts, &versions, wanted, tuning.threads);
+    let (mut decided, catalog) = decided.map_err(|source| Failure::Read {
+        path: std::env::temp_dir(),
+        source,
+    })?;
+    let (customers, without_event) = (decided.customers, decided.without_event);
+    let events = (decided.events, decided.event_duplicates);
     let report = FileReport {
-        figures: report(&decided, &catalog, world.newest())?,
-        hints: Hints::new(
-            &decided.sums,
-            world.newest(),
-            decided.customers,
-            decided.without_event,
-        ),
+        figures: report(&decided, &catalog, newest)?,
+        hints: Hints::new(&decided.sums, newest, customers, without_event),
     };
 
     if let Some(path) = &args.credits {
-        Output::write_all(path, out, |to| write_credits(to, &decided, &world))?;
+        let credits = std::mem::take(&mut decided.credits);
+        Output::write_all(path, out, |to| {
+            write_credits_head(to)?;
+            Texts::write(to, credits)
+        })?;
     }
     if let Some(path) = &args.explain {
-        Output::write_all(path, out, |to| write_explanations(to, &decided, &world))?;
+        let explanations = std::mem::take(&mut decided.explanations);
+        Output::write_all(path, out, |to| Texts::write(to, explanations))?;
     }
     let rejected = rejects.finish()?;
     // The table moves to standard error if a file goes to standard output.
     if outputs(args).any(|(_, path)| is_standard_output(path)) {
-        print_report(args, &report, world.newest(), err, false)?;
+        print_report(args, &report, newest, err, false)?;
     } else {
-        print_report(args, &report, world.newest(), out, watched.out)?;
+        print_report(args, &report, newest, out, watched.out)?;
     }
-    let mut summary = facts.summary(&rejected, args.rejects.is_some(), started.elapsed());
+    let mut summary = facts.summary(events, &rejected, args.rejects.is_some(), started.elapsed());
     summary.extend(report.hints.hints.iter().map(|hint| format!("{hint}\n")));
     // The figures are already written, so a summary that nobody can read is no failure.
     let _ = err.write_all(summary.as_bytes());
@@ -239,7 +300,7 @@ struct FileReport {
 }
 
 fn report(
-    decided: &Decided<'_>,
+    decided: &Decided,
     catalog: &Catalog,
     newest: &Settings,
 ) -> Result<CampaignReport, Failure> {

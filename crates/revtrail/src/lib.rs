@@ -7,3 +7,4 @@ pub mod hints;
 pub mod inbox;
 mod recover;
 pub mod serve;
+mod stop;

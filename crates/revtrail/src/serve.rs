@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 
 use crate::inbox::Inbox;
 pub use crate::serve::connections::{ConnectionLimits, serve};
-use crate::{demo, hints, inbox, recover};
+use crate::{demo, hints, inbox, recover, stop};
 
 /// What `revtrail serve` is asked for.
 #[derive(Debug, Clone, clap::Args)]
@@ -266,7 +266,7 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
     let shown = given.map_or(key.as_str(), |_| "<the admin key that you gave>");
     greet(out, &reached, shown, args, now)?;
     let limits = ConnectionLimits::of_this_process();
-    serve(listener, router, limits, told_to_stop()).await;
+    serve(listener, router, limits, stop::told()).await;
     attributor.abort();
     if let Some(files) = files {
         files.abort();
@@ -316,21 +316,4 @@ fn greet(
     }
     writeln!(out, "listening on http://{address}")?;
     out.flush()
-}
-
-async fn told_to_stop() {
-    let interrupted = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        _ = interrupted => {}
-        () = terminated => {}
-    }
 }

@@ -151,3 +151,28 @@ fn case_01_no_input_is_overwritten() {
     assert!(folder.text("table.txt").starts_with("order_id,"));
     assert!(err.contains("spring"), "{err}");
 }
+
+/// Rows that are read while ^C comes: more than a pipe holds, so some of them were read when all are written.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_nothing_half_written() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let folder = Folder::new("interrupted");
+    let files = || fs::read_dir(&folder.0).unwrap().count();
+    let mut run = Command::new(env!("CARGO_BIN_EXE_revtrail"))
+        .args("attribute --events - --orders or.csv --rejects out.csv".split(' '))
+        .current_dir(&folder.0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut rows = run.stdin.take().unwrap();
+    let text = [EVENTS, &"e,,,,,\n".repeat(200_000)].concat();
+    rows.write_all(text.as_bytes()).unwrap();
+    assert_eq!(files(), 3, "the two inputs, and a part");
+    kill_process(Pid::from_child(&run), Signal::INT).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    assert_eq!(files(), 2);
+}

@@ -58,6 +58,8 @@ fn attribute(name: &str, settings: &Value, events: &str, orders: &str) -> FileRu
         json: true,
         rejects: Some(rejects.clone()),
         max_rejects: None,
+        threads: None,
+        memory: None,
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let exit = run(&args, &mut out, &mut err, Watched::default());

@@ -162,6 +162,8 @@ fn check(name: &str) {
         json: true,
         rejects: Some(rejects.clone()),
         max_rejects: None,
+        threads: None,
+        memory: None,
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let exit = run(&args, &mut out, &mut err, Watched::default());

@@ -4,75 +4,18 @@
 use serde::{Deserialize, Serialize};
 
 use crate::attribution::campaign::{CampaignIx, Catalog};
-use crate::attribution::event::{Channel, Event, EventKind};
+use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::order::{Order, Status};
 use crate::attribution::settings::{
     ChannelRule, MachineEvents, Refunds, Settings, Supersede, WindowFrom, Winner,
 };
+use crate::attribution::timeline::{Timeline, Touchpoint};
 use crate::value::money::Money;
 use crate::value::time::{DAY_MS, Instant};
 
 /// How far before the first event of a message its campaign's send time may lie to serve a message without a `sent` event,
 /// in milliseconds.
 pub const SEND_TIME_BEFORE_MS_MAX: i64 = 30 * DAY_MS;
-
-/// What a decision needs of one event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Touchpoint<'a> {
-    /// The campaign of the message, as its index in the catalog.
-    pub campaign: CampaignIx,
-    /// The channel of the message.
-    pub channel: Channel,
-    /// The id of the message. A touchpoint without one sorts first.
-    pub message: Option<&'a str>,
-    /// When the event happened, in UTC.
-    pub at: Instant,
-    /// What happened to the message.
-    pub kind: EventKind,
-    /// True for an open or click that was made by a machine.
-    pub machine: bool,
-    /// True for a push open from an app below version 5.1.
-    pub app_too_old: bool,
-}
-
-impl<'a> Touchpoint<'a> {
-    /// The touchpoint of an event. `campaign` is the index of its campaign in the catalog.
-    pub fn of(event: &'a Event, campaign: CampaignIx) -> Self {
-        Self {
-            campaign,
-            channel: event.channel,
-            message: event.message_id.as_ref().map(|id| id.as_str()),
-            at: event.occurred_at,
-            kind: event.kind,
-            machine: event.machine,
-            app_too_old: event.app_too_old(),
-        }
-    }
-
-    fn same_message(&self, other: &Self) -> bool {
-        (self.campaign, self.channel, self.message)
-            == (other.campaign, other.channel, other.message)
-    }
-}
-
-/// The touchpoints of one customer, sorted by message and then by time. It is built once and serves all orders of the customer.
-#[derive(Debug, Clone, Default)]
-pub struct Timeline<'a> {
-    touchpoints: Vec<Touchpoint<'a>>,
-}
-
-impl<'a> Timeline<'a> {
-    /// Sorts the touchpoints, so their order in the argument does not matter.
-    pub fn new(mut touchpoints: Vec<Touchpoint<'a>>) -> Self {
-        touchpoints.sort_unstable();
-        Self { touchpoints }
-    }
-
-    /// The touchpoints of each message, oldest first.
-    pub fn messages(&self) -> impl Iterator<Item = &[Touchpoint<'a>]> {
-        self.touchpoints.chunk_by(Touchpoint::same_message)
-    }
-}
 
 /// Settings combined with the campaigns: which campaigns are excluded, and when each was sent.
 #[derive(Debug, Clone)]
@@ -83,6 +26,9 @@ pub struct Rules<'a> {
     pub catalog: &'a Catalog,
     excluded: Vec<bool>,
     channels: [Option<&'a ChannelRule>; 3],
+    /// For each channel, the kinds of event that connect, as bits. They are asked for every event of every order.
+    connecting: [u8; 3],
+    window_ms_max: i64,
     /// The send times of campaigns that can supersede others, oldest first.
     sends: Vec<(Instant, CampaignIx)>,
 }
@@ -101,11 +47,15 @@ impl<'a> Rules<'a> {
             .collect();
         sends.sort_unstable();
         let channels = Channel::ALL.map(|channel| settings.channels.get(&channel));
+        let bits =
+            |rule: &ChannelRule| rule.connect_on.iter().fold(0, |all, kind| all | bit(*kind));
         Self {
             settings,
             catalog,
             excluded,
             channels,
+            connecting: channels.map(|rule| rule.map_or(0, bits)),
+            window_ms_max: settings.longest_window_ms(),
             sends,
         }
     }
@@ -123,6 +73,11 @@ impl<'a> Rules<'a> {
     fn ignores(&self, touchpoint: &Touchpoint<'_>) -> bool {
         touchpoint.machine && self.settings.machine_events == MachineEvents::Ignore
     }
+}
+
+/// The bit of a kind of event. There are eight kinds.
+fn bit(kind: EventKind) -> u8 {
+    1 << kind as u8
 }
 
 /// What became of a message as a candidate. The variants are in the order of the gates.
@@ -286,8 +241,10 @@ fn passed<'m, 'a>(
     senders: &'m Senders,
     look_back_ms: Option<i64>,
 ) -> impl Iterator<Item = Credit<'a>> + 'm {
+    // A touch lies at or before the order, and at most a window before it: a window starts at the touch, or earlier.
+    let since = placed_at.minus_ms(rules.window_ms_max);
     timeline
-        .messages()
+        .messages_within(since, placed_at)
         .filter_map(move |touchpoints| seen(touchpoints, placed_at, look_back_ms))
         .filter_map(move |touchpoints| {
             Some(Credit {
@@ -430,12 +387,12 @@ fn judge(
     if rules.excluded(first.campaign) {
         return Err(stop(CandidateOutcome::TagExcluded));
     }
-    let rule =
-        rules.channels[first.channel as usize].ok_or_else(|| stop(CandidateOutcome::ChannelOff))?;
+    let channel = first.channel as usize;
+    let rule = rules.channels[channel].ok_or_else(|| stop(CandidateOutcome::ChannelOff))?;
     let connecting = || {
         touchpoints
             .iter()
-            .filter(|touchpoint| rule.connect_on.contains(&touchpoint.kind))
+            .filter(|touchpoint| rules.connecting[channel] & bit(touchpoint.kind) != 0)
     };
     let in_time = || connecting().filter(|touchpoint| touchpoint.at <= placed_at);
     let by_people = || in_time().filter(|touchpoint| !rules.ignores(touchpoint));
@@ -509,6 +466,22 @@ impl Senders {
             }
             Supersede::Customer => {
                 let mut senders = Self([None, None]);
+                if look_back_ms.is_none() {
+                    let sent = |touchpoints| message(touchpoints, rules.catalog);
+                    let sends = timeline.sends(|| {
+                        let messages = timeline.messages().map(sent);
+                        messages.map(|one| (one.sent_at, one.campaign)).collect()
+                    });
+                    let until = sends.partition_point(|(at, _)| *at <= placed_at);
+                    let included = |(_, campaign): &&(_, _)| !rules.excluded(*campaign);
+                    for sender in sends[..until].iter().rev().filter(included) {
+                        senders.take(*sender);
+                        if senders.0[1].is_some() {
+                            break;
+                        }
+                    }
+                    return senders;
+                }
                 let messages = timeline
                     .messages()
                     .filter_map(|touchpoints| seen(touchpoints, placed_at, look_back_ms));
@@ -582,5 +555,78 @@ fn refunded(order: &Order, settings: &Settings) -> Money {
         order.refund()
     } else {
         Money::ZERO
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attribution::campaign::Campaign;
+    use crate::record::Record;
+    use crate::value::id::CampaignId;
+    use crate::value::time::HOUR_MS;
+    use serde_json::json;
+
+    /// The next of some numbers that look random.
+    fn next(state: &mut u64, below: u64) -> u64 {
+        *state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (*state >> 33) % below
+    }
+
+    /// A long timeline is searched, and a look-back of a century is a walk along all of it. Both find the same.
+    #[test]
+    fn a_search_finds_what_a_walk_finds() {
+        let campaigns =
+            ["a", "b", "c", "d"].map(|id| Campaign::named_by_id(CampaignId::new(id).unwrap()));
+        let catalog = Catalog::new(campaigns.into());
+        let ids: Vec<String> = (0..120).map(|id| id.to_string()).collect();
+        let mut state = 7;
+        let mut touchpoints = Vec::new();
+        for id in &ids {
+            let (campaign, channel) = (next(&mut state, 4), next(&mut state, 3));
+            let at = Instant::from_ms(HOUR_MS * next(&mut state, 24 * 60) as i64);
+            for _ in 0..next(&mut state, 4) {
+                touchpoints.push(Touchpoint {
+                    campaign: catalog.iter().nth(campaign as usize).unwrap().0,
+                    channel: Channel::ALL[channel as usize],
+                    message: Some(id),
+                    at: at.plus_ms(HOUR_MS * next(&mut state, 240) as i64),
+                    kind: EventKind::ALL[next(&mut state, 8) as usize],
+                    machine: next(&mut state, 9) == 0,
+                    app_too_old: false,
+                });
+            }
+        }
+        let timeline = Timeline::new(touchpoints);
+        let order = r#"{"order_id":"o","customer_id":"c","status":"READY","total":1,"currency":"EUR","placed_at":"1970-01-01T00:00:00Z"}"#;
+        let order = Order::read(&Record::from_json(order).unwrap(), None).unwrap();
+        let mut credited = 0;
+        for (i, from) in ["sent", "event"].into_iter().enumerate() {
+            for supersede in ["none", "customer", "marketplace"] {
+                let channel = json!({"connect_on": ["opened", "clicked"], "window": "5d", "window_from": from});
+                let winner = ["last_sent", "last_interaction"][i];
+                let settings = json!({"channels": {"email": channel, "sms": channel}, "winner": winner, "supersede": supersede});
+                let settings = Settings::read(&settings, 30 * DAY_MS).unwrap();
+                let rules = Rules::new(&settings, &catalog);
+                for hour in 0..24 * 75 {
+                    let order = Order {
+                        placed_at: Instant::from_ms(HOUR_MS * hour),
+                        ..order.clone()
+                    };
+                    let found = decide(&order, &timeline, &rules, None).credit;
+                    let all = candidates(&order, &timeline, &rules, Some(36_500 * DAY_MS));
+                    let best = all
+                        .first()
+                        .filter(|one| one.outcome == CandidateOutcome::Credited);
+                    let best = best.map(|one| (one.message, one.touch));
+                    let found = found.map(|one| (one.message, Some(one.touch)));
+                    assert_eq!(found, best, "{supersede} {from} {}", order.placed_at);
+                    credited += usize::from(found.is_some());
+                }
+            }
+        }
+        assert!(credited > 1_000, "{credited}");
     }
 }

@@ -199,8 +199,7 @@ impl Event {
         let voucher_code = record.id("voucher_code", VoucherCode::new)?;
         let app_version = record.text("app_version")?.map(String::from);
         if let Some(text) = &app_version
-            && (!text.starts_with(|c: char| c.is_ascii_digit())
-                || text.len() > crate::value::id::ID_BYTES_MAX)
+            && !is_version(text)
         {
             return Err(RecordProblem::of(
                 "app_version",
@@ -226,13 +225,21 @@ impl Event {
 
     /// True for a push open from an app below version 5.1. Such an open counts for no figure and is no touch.
     pub fn app_too_old(&self) -> bool {
-        self.kind == EventKind::Opened
-            && self.channel == Channel::Push
-            && self
-                .app_version
-                .as_deref()
-                .is_some_and(|v| !at_least_5_1(v))
+        app_too_old(self.kind, self.channel, self.app_version.as_deref())
     }
+}
+
+/// True for a text that is a version: it begins with a number.
+pub(crate) fn is_version(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit()) && text.len() <= crate::value::id::ID_BYTES_MAX
+}
+
+/// True for a push open from an app below version 5.1. An absent or empty version is none.
+pub(crate) fn app_too_old(kind: EventKind, channel: Channel, version: Option<&str>) -> bool {
+    let version = version.filter(|version| !version.is_empty());
+    kind == EventKind::Opened
+        && channel == Channel::Push
+        && version.is_some_and(|version| !at_least_5_1(version))
 }
 
 /// True where a version is 5.1 or above. Versions are compared number by number, so 5.10 is above 5.9. A missing part is 0, and

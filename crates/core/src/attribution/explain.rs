@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use crate::attribution::campaign::Catalog;
-use crate::attribution::decide::{Candidate, CandidateOutcome, Timeline, Touchpoint, candidates};
+use crate::attribution::decide::{Candidate, CandidateOutcome, candidates};
 use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::formula::sale_formula;
 use crate::attribution::order::{Order, Status};
+use crate::attribution::timeline::{Timeline, Touchpoint};
 use crate::figures::fold::{LineCredit, World};
 use crate::value::id::{CampaignId, CustomerId, OrderId};
 use crate::value::money::Currency;

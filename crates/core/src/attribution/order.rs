@@ -218,29 +218,45 @@ impl Order {
             acceptance_window.check_ahead("updated_at", at)?;
         }
         let refunded_total = record.money("refunded_total")?.unwrap_or_default();
-        let mut order = Self {
-            coupon_codes: record.free_list("coupon_codes"),
+        let order = Self {
+            coupon_codes: Vec::new(),
             currency,
             customer_id,
             sent_with: None,
-            email: record.free_text("email"),
-            first_name: record.free_text("first_name"),
-            items: read_items(record),
-            last_name: record.free_text("last_name"),
+            email: None,
+            first_name: None,
+            items: Vec::new(),
+            last_name: None,
             order_id,
-            phone: record.free_text("phone"),
+            phone: None,
             placed_at,
             refunded_total,
-            source: record.free_text("source"),
+            source: None,
             status,
             total,
             updated_at,
         };
+        Ok(order.with_free_fields(record))
+    }
+
+    /// This order with the fields of a record that the shop may fill as it likes.
+    pub(crate) fn with_free_fields(self, record: &Record<'_>) -> Self {
+        let mut order = Self {
+            coupon_codes: record.free_list("coupon_codes"),
+            email: record.free_text("email"),
+            first_name: record.free_text("first_name"),
+            items: read_items(record),
+            last_name: record.free_text("last_name"),
+            phone: record.free_text("phone"),
+            source: record.free_text("source"),
+            ..self
+        };
         // Each free text is cut by itself. Together, or with characters that need an escape, they can still be too long to store.
-        while order.standing().len() > ORDER_BYTES_MAX
+        while !(order.items.is_empty() && order.coupon_codes.is_empty())
+            && order.standing().len() > ORDER_BYTES_MAX
             && (order.items.pop().is_some() || order.coupon_codes.pop().is_some())
         {}
-        Ok(order)
+        order
     }
 
     /// Compares a copy with the currency and time of the first copy (rule 3.2), since neither may change.

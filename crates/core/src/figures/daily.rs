@@ -67,6 +67,21 @@ impl Figures {
         self.add_times(other, 1);
     }
 
+    /// Adds an order that is credited to this campaign on this channel.
+    pub fn add_order<K>(&mut self, order: &OrderFigures<K>) {
+        self.orders += 1;
+        self.purchasers += i64::from(order.first_purchase);
+        let earned = self.earned.entry(order.currency).or_default();
+        earned.refunded += order.refunded;
+        if order.not_counted.is_none() {
+            earned.purchases += 1;
+            earned.revenue += order.amount;
+        }
+        if *earned == Earned::default() {
+            self.earned.remove(&order.currency);
+        }
+    }
+
     fn add_times(&mut self, other: &Self, sign: i64) {
         self.counters.add_times(&other.counters, sign);
         self.orders += sign * other.orders;
@@ -283,29 +298,30 @@ impl<C> Default for Aggregate<C> {
 }
 
 impl<C: Ord + Clone> Aggregate<C> {
-    /// Adds one to a counter of a campaign on a channel.
-    pub fn add_counter(&mut self, campaign: C, channel: Channel, counter: Counter) {
-        self.rows.entry((campaign, channel)).or_default().counters[counter] += 1;
+    /// Adds figures to those of a campaign on a channel.
+    pub fn add_row(&mut self, campaign: C, channel: Channel, figures: &Figures) {
+        if *figures != Figures::default() {
+            self.rows
+                .entry((campaign, channel))
+                .or_default()
+                .add(figures);
+        }
     }
 
     /// Adds one order to all figures that it belongs to; `row` says which row its credit belongs to.
     pub fn add_order<K>(&mut self, order: &OrderFigures<K>, row: impl FnOnce(&K) -> (C, Channel)) {
+        if let Some(credit) = &order.credit {
+            self.rows.entry(row(credit)).or_default().add_order(order);
+        }
+        self.add_order_totals(order);
+    }
+
+    /// Adds one order to the figures that are not of a campaign.
+    pub fn add_order_totals<K>(&mut self, order: &OrderFigures<K>) {
         self.statuses
             .entry((order.status, order.currency))
             .or_default()
             .add(Tally(1, order.total));
-        if let Some(credit) = &order.credit {
-            let row = self.rows.entry(row(credit)).or_default();
-            row.orders += 1;
-            row.purchasers += i64::from(order.first_purchase);
-            let earned = row.earned.entry(order.currency).or_default();
-            earned.refunded += order.refunded;
-            if order.not_counted.is_none() {
-                earned.purchases += 1;
-                earned.revenue += order.amount;
-            }
-            row.earned.retain(|_, earned| *earned != Earned::default());
-        }
         match order.not_counted {
             Some(reason) => *self.not_counted.entry(reason).or_default() += 1,
             None => {

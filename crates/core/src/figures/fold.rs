@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::attribution::campaign::{CampaignIx, Catalog};
-use crate::attribution::decide::{Credit, Decision, Rules, Timeline, Touchpoint, decide};
+use crate::attribution::decide::{Credit, Decision, Rules, decide};
 use crate::attribution::event::{Channel, Event, EventKind};
 use crate::attribution::order::Order;
 use crate::attribution::settings::{Settings, Versions};
+use crate::attribution::timeline::{Timeline, Touchpoint};
 use crate::figures::counters::{COUNTERS, Counter, Counters};
 use crate::figures::daily::{Aggregate, OrderFigures};
 use crate::value::id::{CampaignId, MessageId, OrderId};
@@ -95,29 +96,13 @@ impl<'a> World<'a> {
     }
 }
 
-/// One thing that a customer adds to the figures of one day.
+/// One thing that a customer adds to the figures of the day of a fact. Runs over files add up all days and ask for none of them.
 #[derive(Debug)]
 pub enum FoldEntry<'f, 'a> {
-    /// One more on a counter of a campaign on a channel.
-    Counter(Day, CampaignIx, Channel, Counter),
+    /// One more on a counter of a campaign on a channel, by an event of this instant.
+    Counter(Instant, CampaignIx, Channel, Counter),
     /// A decided order, and whether it is the customer's first purchase from the campaign that earned it.
-    Order(Day, &'f Order, Decision<'a>, bool),
-}
-
-impl Aggregate<CampaignIx> {
-    /// Adds an entry and ignores its day. This serves sums over all days, as runs over files make them.
-    pub fn add_entry(&mut self, entry: &FoldEntry<'_, '_>) {
-        match *entry {
-            FoldEntry::Counter(_, campaign, channel, counter) => {
-                self.add_counter(campaign, channel, counter)
-            }
-            FoldEntry::Order(_, order, decision, first_purchase) => {
-                let row = |credit: &Credit<'_>| (credit.message.campaign, credit.message.channel);
-                let figures = OrderFigures::of(order, &decision, first_purchase, row);
-                self.add_order(&figures, |row| *row);
-            }
-        }
-    }
+    Order(&'f Order, Decision<'a>, bool),
 }
 
 /// Folds a customer's facts into entries: first the events, then the orders by (`placed_at`, `order_id`).
@@ -140,12 +125,7 @@ pub fn fold<'f, 'a>(
             let last = last_purchase.insert(credit.message.campaign, order.placed_at);
             world.is_first(last, order.placed_at)
         });
-        each(FoldEntry::Order(
-            world.day(order.placed_at),
-            order,
-            decision,
-            first,
-        ));
+        each(FoldEntry::Order(order, decision, first));
     }
 }
 
@@ -157,10 +137,9 @@ fn fold_message<'f, 'a>(
     // When each counter of messages last saw what it counts.
     let mut last = [None; COUNTERS];
     for touchpoint in touchpoints {
-        let day = world.day(touchpoint.at);
         let mut add = |counter| {
             each(FoldEntry::Counter(
-                day,
+                touchpoint.at,
                 touchpoint.campaign,
                 touchpoint.channel,
                 counter,
@@ -300,19 +279,26 @@ impl Contribution {
     pub fn of(timeline: &Timeline<'_>, orders: &[Order], world: &World<'_>, from: Day) -> Self {
         let mut counters: BTreeMap<(Day, CampaignIx, Channel), Counters> = BTreeMap::new();
         let mut days: BTreeMap<Day, DayPart> = BTreeMap::new();
+        // An event adds to several counters, and its day is found once.
+        let mut last: Option<(Instant, Day)> = None;
+        let mut day_of = |at| match last {
+            Some((instant, day)) if instant == at => day,
+            _ => last.insert((at, world.day(at))).1,
+        };
         fold(timeline, orders, world, |entry| match entry {
-            FoldEntry::Counter(day, campaign, channel, counter) if day >= from => {
-                counters.entry((day, campaign, channel)).or_default()[counter] += 1;
+            FoldEntry::Counter(at, campaign, channel, counter) => {
+                let day = day_of(at);
+                if day >= from {
+                    counters.entry((day, campaign, channel)).or_default()[counter] += 1;
+                }
             }
-            FoldEntry::Order(day, order, decision, first) if day >= from => {
-                days.entry(day).or_default().orders.push(OrderLine::of(
-                    order,
-                    &decision,
-                    first,
-                    world.catalog,
-                ));
+            FoldEntry::Order(order, decision, first) => {
+                let day = day_of(order.placed_at);
+                if day >= from {
+                    let line = OrderLine::of(order, &decision, first, world.catalog);
+                    days.entry(day).or_default().orders.push(line);
+                }
             }
-            FoldEntry::Counter(..) | FoldEntry::Order(..) => {}
         });
         for ((day, campaign, channel), counts) in counters {
             let campaign_id = world.catalog.at(campaign).campaign_id.clone();

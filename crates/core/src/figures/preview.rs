@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::attribution::campaign::CampaignIx;
-use crate::attribution::decide::{Decision, Rules, Timeline, decide, eligible};
+use crate::attribution::decide::{Decision, Rules, decide, eligible};
 use crate::attribution::explain::reason;
 use crate::attribution::models::Model;
 use crate::attribution::order::Order;
 use crate::attribution::settings::Period;
+use crate::attribution::timeline::Timeline;
 use crate::figures::fold::{LineCredit, World};
 use crate::figures::report::PurchaseFigures;
 use crate::value::id::{CampaignId, CustomerId, OrderId};

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::attribution::decide::{CandidateOutcome, Timeline, candidates};
+use crate::attribution::decide::{CandidateOutcome, candidates};
 use crate::attribution::event::Channel;
 use crate::attribution::order::Order;
+use crate::attribution::timeline::Timeline;
 use crate::figures::fold::World;
 use crate::value::id::CampaignId;
 use crate::value::money::Sums;

@@ -98,6 +98,16 @@ impl Money {
             .unwrap_or(i64::MAX)
     }
 
+    /// The digits of an amount that is not negative, and how many of them stand behind the point.
+    pub fn parts(self) -> (u128, u8) {
+        (self.0.mantissa().unsigned_abs(), self.0.scale() as u8)
+    }
+
+    /// The amount of [`Money::parts`].
+    pub fn from_parts(digits: u128, scale: u8) -> Self {
+        Self(Decimal::from_i128_with_scale(digits as i128, scale.into()))
+    }
+
     /// Reads a number from storage, where it may also be negative.
     pub fn stored(text: &str) -> Option<Self> {
         text.parse().ok().map(Self)

@@ -36,6 +36,8 @@ const FIRST_MS: i64 = -62_167_219_200_000;
 const LAST_MS: i64 = 253_402_300_799_999;
 
 impl Instant {
+    /// The first instant that can be represented.
+    pub const MIN: Self = Self(FIRST_MS);
     /// The last instant that can be represented.
     pub const MAX: Self = Self(LAST_MS);
 
@@ -85,14 +87,15 @@ impl Instant {
 
 /// The milliseconds since the epoch of a `date-time`; `None` where the text is not one.
 fn parse_ms(text: &[u8]) -> Option<i64> {
-    let (date_time, rest) = text.split_at_checked(b"2026-11-20T10:15:00".len())?;
+    let (date_time, rest) = text.split_first_chunk::<{ b"2026-11-20T10:15:00".len() }>()?;
     let separators = [4, 7, 10, 13, 16].map(|at| date_time[at].to_ascii_uppercase());
     if separators != *b"--T::" {
         return None;
     }
-    let number = |from: usize, to: usize| digits(&date_time[from..to]);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    let date = NaiveDate::from_ymd_opt(number(0, 4)? as i32, number(5, 7)?, number(8, 10)?)?;
+    let number = |at: usize| digits(&[date_time[at], date_time[at + 1]]);
+    let (hour, minute, second) = (number(11)?, number(14)?, number(17)?);
+    let year = 100 * number(0)? + number(2)?;
+    let date = NaiveDate::from_ymd_opt(year as i32, number(5)?, number(8)?)?;
     let local = date.and_hms_opt(hour, minute, second)?;
     let (fraction_ms, offset) = match rest.strip_prefix(b".") {
         None => (0, rest),
@@ -121,6 +124,7 @@ fn offset_ms(text: &[u8]) -> Option<i64> {
 }
 
 /// The number that some ASCII digits write, of at most nine digits; `None` for anything else.
+#[inline]
 fn digits(text: &[u8]) -> Option<u32> {
     let all = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     all.then(|| text.iter().fold(0, |n, b| 10 * n + u32::from(b - b'0')))

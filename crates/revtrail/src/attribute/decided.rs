@@ -1,80 +1,365 @@
-//! Turns facts into decided orders and their sums, customer by customer. The rules are in `revtrail-core`.
+//! Turns rows into decided orders and their sums, partition by partition and customer by customer. The rules are in
+//! `revtrail-core`.
 
-use revtrail_core::attribution::campaign::CampaignIx;
-use revtrail_core::attribution::decide::{Decision, Timeline};
-use revtrail_core::attribution::event::Event;
+use std::collections::{HashMap, HashSet};
+use std::io;
+
+use foldhash::fast::RandomState;
+use revtrail_core::attribution::campaign::{Campaign, CampaignIx, Catalog};
+use revtrail_core::attribution::decide::Credit;
+use revtrail_core::attribution::event::Channel;
 use revtrail_core::attribution::order::Order;
-use revtrail_core::figures::daily::Aggregate;
+use revtrail_core::attribution::plain::{PlainEvent, PlainOrder};
+use revtrail_core::attribution::settings::Versions;
+use revtrail_core::attribution::timeline::{Timeline, Touchpoint};
+use revtrail_core::figures::daily::{Aggregate, Figures, OrderFigures};
 use revtrail_core::figures::fold::{FoldEntry, World, fold};
+use revtrail_core::value::time::Instant;
 
 use super::facts::FileFacts;
+use super::orders::row_at;
+use super::parallel::each_partition;
+use super::rows::EventRow;
+use super::write::{Credits, Explanations, Texts};
 
-/// Every order with its decision, and what the orders add up to.
+/// What is written of each order besides the report.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) credits: bool,
+    pub(super) explanations: bool,
+}
+
+/// What all orders and events add up to.
 #[derive(Debug, Default)]
-pub(crate) struct Decided<'f> {
-    /// The orders, sorted by the bytes of their ids.
-    pub(crate) orders: Vec<DecidedOrder<'f>>,
+pub(super) struct Decided {
     /// The sums over all days.
-    pub(crate) sums: Aggregate<CampaignIx>,
+    pub(super) sums: Aggregate<CampaignIx>,
     /// How many customers have orders.
-    pub(crate) customers: usize,
+    pub(super) customers: usize,
     /// How many of these customers have no event.
-    pub(crate) without_event: usize,
-    timelines: Vec<Timeline<'f>>,
+    pub(super) without_event: usize,
+    /// How many events count, and how many were duplicates.
+    pub(super) events: usize,
+    pub(super) event_duplicates: usize,
+    /// What is written of each order.
+    pub(super) credits: Vec<Texts>,
+    pub(super) explanations: Vec<Texts>,
 }
 
-/// One order, and the campaign that earned it.
-#[derive(Debug)]
-pub(crate) struct DecidedOrder<'f> {
-    pub(crate) order: &'f Order,
-    pub(crate) decision: Decision<'f>,
-    timeline: usize,
+/// Decides all orders, and returns the campaigns with it.
+///
+/// # Errors
+/// Rows that are not in memory cannot be read again.
+pub(super) fn decide_all(
+    facts: &FileFacts,
+    versions: &Versions,
+    wanted: Wanted,
+    threads: usize,
+) -> io::Result<(Decided, Catalog)> {
+    // Duplicates say nothing of a campaign. Which events are duplicates is only known when they are folded, and hardly ever does it
+    // matter. So they are folded with what all events say, and once more if the events that count say something else.
+    let mut catalog = facts.catalog(facts.seen());
+    loop {
+        let (decided, seen) = decide_with(facts, &catalog, versions, wanted, threads)?;
+        let counted = facts.catalog(seen_of(&catalog, &seen));
+        if same(&counted, &catalog) {
+            return Ok((decided, catalog));
+        }
+        catalog = counted;
+    }
 }
 
-impl<'f> Decided<'f> {
-    /// Decides all orders. Events and orders are both sorted by customer, so one walk along both meets every customer once.
-    pub(crate) fn of(facts: &'f FileFacts, world: &World<'_>) -> Self {
-        let mut decided = Self::default();
-        let mut events = facts
-            .events
-            .chunk_by(|a, b| a.customer_id == b.customer_id)
-            .peekable();
-        for orders in facts.orders.chunk_by(|a, b| a.customer_id == b.customer_id) {
-            let customer = &orders[0].customer_id;
-            while let Some(others) = events.next_if(|events| events[0].customer_id < *customer) {
-                decided.fold_customer(others, &[], world);
+/// For each campaign of a catalog and each channel, the earliest event.
+type Seen = Vec<[Option<Instant>; 3]>;
+
+fn seen_of<'c>(
+    catalog: &'c Catalog,
+    seen: &'c Seen,
+) -> impl Iterator<Item = (&'c str, [Option<Instant>; 3])> {
+    let ids = catalog
+        .iter()
+        .map(|(_, campaign)| campaign.campaign_id.as_str());
+    ids.zip(seen.iter().copied())
+}
+
+fn same(a: &Catalog, b: &Catalog) -> bool {
+    let facts = |campaign: &Campaign| (campaign.first_event_at, campaign.channels.clone());
+    let all = |catalog: &Catalog| -> Vec<_> {
+        let one = |(_, campaign): (_, &Campaign)| (campaign.campaign_id.clone(), facts(campaign));
+        catalog.iter().map(one).collect()
+    };
+    all(a) == all(b)
+}
+
+fn decide_with(
+    facts: &FileFacts,
+    catalog: &Catalog,
+    versions: &Versions,
+    wanted: Wanted,
+    threads: usize,
+) -> io::Result<(Decided, Seen)> {
+    let world = World::new(catalog, versions, None);
+    let campaigns = facts.campaigns_in(catalog);
+    let context = Context {
+        facts,
+        world: &world,
+        campaigns: &campaigns,
+        wanted,
+    };
+    let parts = each_partition(
+        threads,
+        || Part::new(catalog),
+        |part: &mut Part, partition| {
+            let taken = part.take(partition, &context);
+            part.failed = part.failed.take().or(taken.err());
+        },
+    );
+    let mut decided = Decided::default();
+    let mut seen = vec![[None; 3]; catalog.len()];
+    for part in parts {
+        if let Some(error) = part.failed {
+            return Err(error);
+        }
+        for ((campaign, _), figures) in catalog.iter().zip(&part.rows) {
+            for (channel, figures) in Channel::ALL.into_iter().zip(figures) {
+                decided.sums.add_row(campaign, channel, figures);
             }
-            let own = events.next_if(|events| events[0].customer_id == *customer);
-            decided.customers += 1;
-            decided.without_event += usize::from(own.is_none());
-            decided.fold_customer(own.unwrap_or_default(), orders, world);
         }
-        for others in events {
-            decided.fold_customer(others, &[], world);
+        for (firsts, others) in seen.iter_mut().zip(&part.seen) {
+            for (first, other) in firsts.iter_mut().zip(others) {
+                *first = earlier(*first, *other);
+            }
         }
-        decided
-            .orders
-            .sort_unstable_by(|a, b| a.order.order_id.cmp(&b.order.order_id));
-        decided
+        decided.sums.add(&part.totals);
+        decided.customers += part.customers;
+        decided.without_event += part.without_event;
+        decided.events += part.events;
+        decided.event_duplicates += part.event_duplicates;
+        decided.credits.push(part.credits.into_texts());
+        decided.explanations.push(part.explanations.into_texts());
+    }
+    Ok((decided, seen))
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    a.into_iter().chain(b).min()
+}
+
+/// What all partitions are decided with.
+struct Context<'f> {
+    facts: &'f FileFacts,
+    world: &'f World<'f>,
+    /// For each worker that read events, its campaigns in the catalog. A campaign that only duplicates name is in none.
+    campaigns: &'f [Vec<Option<CampaignIx>>],
+    wanted: Wanted,
+}
+
+/// What one thread found in its partitions.
+struct Part {
+    rows: Vec<[Figures; 3]>,
+    seen: Seen,
+    /// Without rows.
+    totals: Aggregate<CampaignIx>,
+    customers: usize,
+    without_event: usize,
+    events: usize,
+    event_duplicates: usize,
+    credits: Credits,
+    explanations: Explanations,
+    /// What is read of the rows that are not in memory.
+    buffer: Vec<u8>,
+    failed: Option<io::Error>,
+}
+
+/// The rows of a partition, by customer.
+#[derive(Default)]
+struct Partition<'f> {
+    events: Vec<(u32, Option<CampaignIx>, PlainEvent<'f>)>,
+    /// For each customer, where in `by_customer` their events end.
+    ends: Vec<u32>,
+    /// Indexes into `events`.
+    by_customer: Vec<u32>,
+    /// Sorted by customer.
+    orders: Vec<(u32, PlainOrder<'f>)>,
+}
+
+impl<'f> Partition<'f> {
+    fn read(partition: usize, context: &Context<'f>, buffer: &'f mut Vec<u8>) -> io::Result<Self> {
+        let facts = context.facts;
+        let mut rows = Self::default();
+        let mut customers: HashMap<&str, u32, RandomState> = HashMap::default();
+        for (worker, mut bytes) in facts.events.part(partition, buffer)? {
+            let campaigns = &context.campaigns[worker];
+            while let Some(EventRow { event, campaign }) = bytes.event() {
+                let next = customers.len() as u32;
+                let customer = *customers.entry(event.customer_id).or_insert(next);
+                if customer == next {
+                    rows.ends.push(0);
+                }
+                rows.ends[customer as usize] += 1;
+                let campaign = campaigns.get(campaign as usize).copied().flatten();
+                rows.events.push((customer, campaign, event));
+            }
+        }
+        for &(standing, first) in &facts.standing.by_customer[partition] {
+            let rows_at = row_at(&facts.orders, standing).zip(row_at(&facts.orders, first));
+            let Some((standing, first)) = rows_at else {
+                continue;
+            };
+            let customer_id = first.order.customer_id;
+            let order = PlainOrder {
+                customer_id,
+                ..standing.order
+            };
+            let next = customers.len() as u32;
+            let customer = *customers.entry(customer_id).or_insert(next);
+            if customer == next {
+                rows.ends.push(0);
+            }
+            rows.orders.push((customer, order));
+        }
+        rows.orders.sort_by_key(|(customer, _)| *customer);
+        rows.sort_events();
+        Ok(rows)
     }
 
-    fn fold_customer(&mut self, events: &'f [Event], orders: &'f [Order], world: &World<'_>) {
-        let timeline = world.timeline(events);
-        fold(&timeline, orders, world, |entry| {
-            self.sums.add_entry(&entry);
-            if let FoldEntry::Order(_, order, decision, _) = entry {
-                self.orders.push(DecidedOrder {
-                    order,
-                    decision,
-                    timeline: self.timelines.len(),
-                });
+    /// Sorts by customer, and leaves the events of each as they arrived.
+    fn sort_events(&mut self) {
+        let mut end = 0;
+        for count in &mut self.ends {
+            end += std::mem::replace(count, end);
+        }
+        self.by_customer.resize(self.events.len(), 0);
+        for (index, (customer, ..)) in self.events.iter().enumerate() {
+            let next = &mut self.ends[*customer as usize];
+            self.by_customer[*next as usize] = index as u32;
+            *next += 1;
+        }
+    }
+}
+
+impl Part {
+    fn new(catalog: &Catalog) -> Self {
+        Self {
+            rows: vec![Default::default(); catalog.len()],
+            seen: vec![[None; 3]; catalog.len()],
+            totals: Aggregate::default(),
+            customers: 0,
+            without_event: 0,
+            events: 0,
+            event_duplicates: 0,
+            credits: Credits::default(),
+            explanations: Explanations::default(),
+            buffer: Vec::new(),
+            failed: None,
+        }
+    }
+
+    fn take(&mut self, partition: usize, context: &Context<'_>) -> io::Result<()> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let rows = Partition::read(partition, context, &mut buffer)?;
+        let mut timeline = Timeline::default();
+        let mut ids = Ids::default();
+        let mut orders = rows.orders.chunk_by(|a, b| a.0 == b.0).peekable();
+        let mut own_orders = Vec::new();
+        let mut start = 0;
+        for (customer, end) in rows.ends.iter().enumerate() {
+            let events = &rows.by_customer[start as usize..*end as usize];
+            start = *end;
+            ids.clear();
+            let events = events.iter().map(|index| &rows.events[*index as usize]);
+            let first = events.filter(|(.., event)| {
+                let is_first = ids.insert(event.event_id);
+                self.event_duplicates += usize::from(!is_first);
+                is_first
+            });
+            let seen = &mut self.seen;
+            let mut count = 0;
+            timeline.refill(first.filter_map(|(_, campaign, event)| {
+                count += 1;
+                let campaign = (*campaign)?;
+                let seen = &mut seen[campaign.index()][event.channel as usize];
+                *seen = earlier(*seen, Some(event.occurred_at));
+                Some(touchpoint(event, campaign))
+            }));
+            self.events += count;
+            own_orders.clear();
+            let own = orders.next_if(|orders| orders[0].0 as usize == customer);
+            let own_rows = own.unwrap_or_default().iter();
+            own_orders.extend(own_rows.filter_map(|(_, order)| order.to_order(None)));
+            self.customers += usize::from(own.is_some());
+            self.without_event += usize::from(own.is_some() && count == 0);
+            self.fold_customer(&timeline, &own_orders, context);
+        }
+        self.buffer = buffer;
+        Ok(())
+    }
+
+    fn fold_customer(&mut self, timeline: &Timeline<'_>, orders: &[Order], context: &Context<'_>) {
+        let (world, wanted) = (context.world, context.wanted);
+        fold(timeline, orders, world, |entry| match entry {
+            FoldEntry::Counter(_, campaign, channel, counter) => {
+                self.rows[campaign.index()][channel as usize].counters[counter] += 1;
+            }
+            FoldEntry::Order(order, decision, first_purchase) => {
+                let row = |credit: &Credit<'_>| (credit.message.campaign, credit.message.channel);
+                let figures = OrderFigures::of(order, &decision, first_purchase, row);
+                if let Some((campaign, channel)) = figures.credit {
+                    self.rows[campaign.index()][channel as usize].add_order(&figures);
+                }
+                self.totals.add_order_totals(&figures);
+                if wanted.credits {
+                    self.credits.add(order, &decision, world);
+                }
+                if wanted.explanations {
+                    self.explanations.add(order, timeline, world);
+                }
             }
         });
-        self.timelines.push(timeline);
+    }
+}
+
+fn touchpoint<'a>(event: &PlainEvent<'a>, campaign: CampaignIx) -> Touchpoint<'a> {
+    Touchpoint {
+        campaign,
+        channel: event.channel,
+        message: event.message_id,
+        at: event.occurred_at,
+        kind: event.kind,
+        machine: event.machine,
+        app_too_old: event.app_too_old,
+    }
+}
+
+/// Ids that were seen. Most customers have few events, and few ids are compared faster than hashed.
+#[derive(Default)]
+struct Ids<'a> {
+    few: Vec<&'a str>,
+    many: HashSet<&'a str, RandomState>,
+}
+
+impl<'a> Ids<'a> {
+    const FEW: usize = 16;
+
+    fn clear(&mut self) {
+        self.few.clear();
+        // To clear a set takes as long as it is large.
+        match self.many.capacity() > 64 * Self::FEW {
+            true => self.many = HashSet::default(),
+            false => self.many.clear(),
+        }
     }
 
-    /// The timeline that an order was decided on.
-    pub(crate) fn timeline(&self, decided: &DecidedOrder<'f>) -> &Timeline<'f> {
-        &self.timelines[decided.timeline]
+    /// Adds an id; false where it was seen before.
+    fn insert(&mut self, id: &'a str) -> bool {
+        if self.few.len() == Self::FEW {
+            if self.many.is_empty() {
+                self.many.extend(&self.few);
+            }
+            return self.many.insert(id);
+        }
+        let is_new = !self.few.contains(&id);
+        self.few.extend(is_new.then_some(id));
+        is_new
     }
 }

@@ -1,68 +1,125 @@
-//! Turns records into the facts that count: which copy counts when rows repeat, and what is rejected (rules 3.1 to 3.3).
+//! The facts of all files: their rows, which copies of orders stand, and the campaigns (rules 3.1 to 3.3).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use revtrail_core::attribution::campaign::{Campaign, Catalog};
-use revtrail_core::attribution::event::{self, Event};
-use revtrail_core::attribution::order::{self, Order};
+use revtrail_core::attribution::campaign::{Campaign, CampaignIx, Catalog};
+use revtrail_core::attribution::event::Channel;
 use revtrail_core::record::{Code, Problems, Record, RecordProblem};
-use revtrail_core::value::id::{CampaignId, OrderId};
+use revtrail_core::value::id::CampaignId;
+use revtrail_core::value::time::Instant;
 use revtrail_files::SUBSTITUTE;
 
+use super::intake::{EventReader, OrderReader, SeenCampaign, Taken, Tuning, read_file};
+use super::orders::{StandingOrders, take_orders};
+use super::parallel::each_partition;
 use super::read::each_record;
 use super::rejects::{RejectedRows, Rejects};
+use super::rows::{Partitioning, Segments};
+use super::spill::SpillingRows;
 use super::table::{grouped, plural};
 use super::{AttributeArgs, Failure};
 
-/// The facts that count after all rows of all files.
-#[derive(Debug, Default)]
-pub(crate) struct FileFacts {
-    /// The events, sorted by customer and id.
-    pub(crate) events: Vec<Event>,
-    /// The orders, sorted by customer and id.
-    pub(crate) orders: Vec<Order>,
+/// The rows of all files, and which copies of orders stand. Which events are duplicates shows when they are folded.
+#[derive(Debug)]
+pub(super) struct FileFacts {
+    pub(super) events: SpillingRows,
+    pub(super) orders: Vec<Segments>,
+    pub(super) standing: StandingOrders,
     campaigns: BTreeMap<CampaignId, Campaign>,
-    event_duplicates: usize,
-    order_duplicates: usize,
-    older_copies: usize,
+    /// For each worker that read events, the campaigns as it numbered them.
+    seen: Vec<Vec<SeenCampaign>>,
 }
 
 impl FileFacts {
     /// Reads all files, in the order of the command line. Rows count as arriving in the order of their files.
-    pub(crate) fn read(
+    pub(super) fn read(
         args: &AttributeArgs,
+        tuning: &Tuning,
         bar: &ProgressBar,
         rejects: &mut Rejects,
     ) -> Result<Self, Failure> {
-        let mut facts = Self::default();
+        let mut facts = Self {
+            events: SpillingRows::new(tuning.memory_bytes),
+            orders: Vec::new(),
+            standing: StandingOrders::default(),
+            campaigns: BTreeMap::new(),
+            seen: Vec::new(),
+        };
         bar.set_message("campaigns");
         for path in &args.campaigns {
-            each_fact(path, &["campaign_id"], bar, rejects, |record| {
-                facts.take_campaign(record)
+            let take = |record: &Record<'_>| facts.take_campaign(record);
+            each_record(path, &["campaign_id"], bar, take, |line, problem| {
+                rejects.add(path, line, problem)
             })?;
         }
+        let partitioning = Partitioning::default();
+        facts.read_events(args, tuning, &partitioning, bar, rejects)?;
+        facts.read_orders(args, tuning, &partitioning, bar, rejects)?;
+        Ok(facts)
+    }
+
+    fn read_events(
+        &mut self,
+        args: &AttributeArgs,
+        tuning: &Tuning,
+        partitioning: &Partitioning,
+        bar: &ProgressBar,
+        rejects: &mut Rejects,
+    ) -> Result<(), Failure> {
         bar.set_message("events");
-        for path in &args.events {
-            each_fact(path, &event::NEEDED, bar, rejects, |record| {
-                facts.events.push(Event::read(record, None)?);
+        let worker = |_| EventReader::new(partitioning.clone());
+        let mut workers: Vec<EventReader> = (0..tuning.threads).map(worker).collect();
+        for (file, path) in args.events.iter().enumerate() {
+            read_file(path, file, &mut workers, tuning, bar, |taken| match taken {
+                Taken::Rows(rows) => self.events.push(rows),
+                Taken::Rejected(line, problem) => rejects.add(path, line, &problem),
+            })?;
+        }
+        self.seen = workers.into_iter().map(|worker| worker.campaigns).collect();
+        Ok(())
+    }
+
+    fn read_orders(
+        &mut self,
+        args: &AttributeArgs,
+        tuning: &Tuning,
+        partitioning: &Partitioning,
+        bar: &ProgressBar,
+        rejects: &mut Rejects,
+    ) -> Result<(), Failure> {
+        bar.set_message("orders");
+        let worker = |_| OrderReader::new(partitioning.clone());
+        let mut workers: Vec<OrderReader> = (0..tuning.threads).map(worker).collect();
+        let mut rejected = Vec::new();
+        for (file, path) in args.orders.iter().enumerate() {
+            read_file(path, file, &mut workers, tuning, bar, |taken| {
+                match taken {
+                    Taken::Rows(rows) => self.orders.push(rows),
+                    Taken::Rejected(line, problem) => rejected.push((file, line, problem)),
+                }
                 Ok(())
             })?;
         }
-        facts.keep_first_events();
-        bar.set_message("orders");
-        let mut places = HashMap::new();
-        for path in &args.orders {
-            each_fact(path, &order::NEEDED, bar, rejects, |record| {
-                facts.take_order(Order::read(record, None)?, &mut places)
-            })?;
+        let orders = &self.orders;
+        let take = |found: &mut StandingOrders, partition| {
+            take_orders(partition, orders, partitioning, found);
+        };
+        for found in each_partition(tuning.threads, StandingOrders::default, take) {
+            self.standing.add(found);
         }
-        facts.orders.sort_unstable_by(|a, b| {
-            (&a.customer_id, &a.order_id).cmp(&(&b.customer_id, &b.order_id))
-        });
-        Ok(facts)
+        rejected.append(&mut self.standing.rejects);
+        rejected.sort_by_key(|(file, line, _)| (*file, *line));
+        for (file, line, problem) in rejected {
+            rejects.add(
+                args.orders.get(file).map_or(Path::new(""), |path| path),
+                line,
+                &problem,
+            )?;
+        }
+        Ok(())
     }
 
     /// Takes in a campaign. A later row of a campaign replaces the whole earlier one, as `PUT` does.
@@ -79,60 +136,60 @@ impl FileFacts {
         Ok(())
     }
 
-    /// Keeps the first event of each id of a customer.
-    fn keep_first_events(&mut self) {
-        let read = self.events.len();
-        // The sort is stable, so of equal ids the first arrival stays first.
-        self.events
-            .sort_by(|a, b| (&a.customer_id, &a.event_id).cmp(&(&b.customer_id, &b.event_id)));
-        self.events.dedup_by(|later, first| {
-            (&later.customer_id, &later.event_id) == (&first.customer_id, &first.event_id)
-        });
-        self.event_duplicates = read - self.events.len();
+    /// The campaigns of all events, with the earliest event on each channel.
+    pub(super) fn seen(&self) -> impl Iterator<Item = (&str, [Option<Instant>; 3])> {
+        let all = self.seen.iter().flatten();
+        all.map(|(id, first)| (&**id, *first))
     }
 
-    fn take_order(
-        &mut self,
-        copy: Order,
-        places: &mut HashMap<OrderId, usize>,
-    ) -> Result<(), RecordProblem> {
-        let Some(&place) = places.get(&copy.order_id) else {
-            places.insert(copy.order_id.clone(), self.orders.len());
-            self.orders.push(copy);
-            return Ok(());
-        };
-        let known = &mut self.orders[place];
-        copy.check_unchanged(known.currency, known.placed_at)?;
-        // The order stays with the customer of its first row, whatever customer a later row names.
-        let copy = copy.of_customer(&known.customer_id);
-        if copy == *known {
-            self.order_duplicates += 1;
-            return Ok(());
+    /// The campaigns of the files, and those that were seen in events.
+    pub(super) fn catalog<'s>(
+        &self,
+        seen: impl Iterator<Item = (&'s str, [Option<Instant>; 3])>,
+    ) -> Catalog {
+        let mut campaigns = self.campaigns.clone();
+        for (id, first) in seen {
+            let first = Channel::ALL.into_iter().zip(first);
+            for (channel, at) in first.filter_map(|(channel, at)| Some((channel, at?))) {
+                let Ok(id) = CampaignId::new(id) else {
+                    continue;
+                };
+                let campaign = campaigns.entry(id.clone());
+                campaign
+                    .or_insert_with(|| Campaign::named_by_id(id))
+                    .observe(at, channel);
+            }
         }
-        self.older_copies += 1;
-        if copy.standing() > known.standing() {
-            *known = copy;
-        }
-        Ok(())
+        Catalog::new(campaigns.into_values().collect())
     }
 
-    /// The campaigns of the files, and those that only events name.
-    pub(crate) fn catalog(&self) -> Catalog {
-        let submitted = Catalog::new(self.campaigns.values().cloned().collect());
-        submitted.witnessing(&self.events).unwrap_or(submitted)
+    /// For each worker that read events, its campaigns in a catalog. A campaign that only duplicates name can be in none.
+    pub(super) fn campaigns_in(&self, catalog: &Catalog) -> Vec<Vec<Option<CampaignIx>>> {
+        let place = |(id, _): &SeenCampaign| catalog.place(&CampaignId::new(id).ok()?);
+        let places = self
+            .seen
+            .iter()
+            .map(|seen| seen.iter().map(place).collect());
+        places.collect()
     }
 
-    /// How much was read and rejected, in words.
-    pub(crate) fn summary(&self, rejected: &RejectedRows, written: bool, took: Duration) -> String {
+    /// How much was read and rejected, in words. Of the events, so many count, and so many are duplicates.
+    pub(super) fn summary(
+        &self,
+        (events, duplicates): (usize, usize),
+        rejected: &RejectedRows,
+        written: bool,
+        took: Duration,
+    ) -> String {
         let mut text = format!(
             "attributed {}{} by {}{} in {}.{:02} s\n",
-            plural(self.orders.len(), "order"),
+            plural(self.standing.len(), "order"),
             repeats(&[
-                (self.order_duplicates, "duplicate", "duplicates"),
-                (self.older_copies, "older copy", "older copies"),
+                (self.standing.duplicates, "duplicate", "duplicates"),
+                (self.standing.older, "older copy", "older copies"),
             ]),
-            plural(self.events.len(), "event"),
-            repeats(&[(self.event_duplicates, "duplicate", "duplicates")]),
+            plural(events, "event"),
+            repeats(&[(duplicates, "duplicate", "duplicates")]),
             took.as_secs(),
             took.subsec_millis() / 10
         );
@@ -181,16 +238,4 @@ fn repeats(counts: &[(usize, &str, &str)]) -> String {
     } else {
         format!(" (and {})", parts.join(", "))
     }
-}
-
-fn each_fact(
-    path: &Path,
-    needed: &'static [&'static str],
-    bar: &ProgressBar,
-    rejects: &mut Rejects,
-    take: impl FnMut(&Record<'_>) -> Result<(), RecordProblem>,
-) -> Result<(), Failure> {
-    each_record(path, needed, bar, take, |line, problem| {
-        rejects.add(path, line, problem)
-    })
 }

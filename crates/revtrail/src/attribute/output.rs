@@ -3,9 +3,27 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Failure;
 use super::paths::{is_standard_output, resolve};
+
+/// The files that are written, as long as they are not complete.
+static PARTS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn parts() -> MutexGuard<'static, Vec<PathBuf>> {
+    PARTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes what is not complete and ends the process.
+pub(super) fn abandon(code: i32) -> ! {
+    // While it is locked, no file becomes complete.
+    let parts = parts();
+    for part in parts.iter() {
+        let _ = fs::remove_file(part);
+    }
+    std::process::exit(code)
+}
 
 /// A file that is written under another name. It appears under its own name when it is complete.
 #[derive(Debug)]
@@ -19,7 +37,11 @@ impl Output {
     pub(super) fn create(path: &Path) -> Result<Self, Failure> {
         // If the path is a link, the file behind it is written, and the link stays.
         let real = resolve(path);
+        let mut parts = parts();
         let (file, part) = open(&real).map_err(failed(path))?;
+        if part != real {
+            parts.push(part.clone());
+        }
         Ok(Self {
             path: real,
             part,
@@ -32,6 +54,8 @@ impl Output {
         if self.part == self.path {
             return Ok(());
         }
+        let mut parts = parts();
+        parts.retain(|part| *part != self.part);
         fs::rename(&self.part, &self.path).map_err(failed(&self.path))
     }
 
@@ -66,6 +90,8 @@ impl Write for Output {
 impl Drop for Output {
     fn drop(&mut self) {
         if self.part != self.path {
+            let mut parts = parts();
+            parts.retain(|part| *part != self.part);
             // The file is already gone if it was completed.
             let _ = fs::remove_file(&self.part);
         }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressBarIter};
 use revtrail_core::record::{Record, RecordProblem};
 use revtrail_files::{FileFault, FileRules, Layout, NotUtf8, Records, what_is};
 
@@ -26,15 +26,29 @@ pub(crate) fn each_record(
     mut take: impl FnMut(&Record<'_>) -> Result<(), RecordProblem>,
     mut reject: impl FnMut(u64, &RecordProblem) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let failed = |source| Failure::Read {
-        path: path.into(),
-        source,
-    };
-    let fault = |fault| match fault {
-        FileFault::Source(source) => failed(source),
-        FileFault::Content(detail) => content(path, detail),
-    };
-    let (bytes, layout): (Box<dyn Read>, _) = if is_standard_input(path) {
+    let mut records = open(path, needed, bar)?;
+    while let Some(line) = records.next_line().map_err(|fault| failure(path, fault))? {
+        if let Err(problem) = line.record.and_then(|record| take(&record)) {
+            reject(line.number, &line.spoilt.explain(problem))?;
+        }
+    }
+    Ok(())
+}
+
+/// The records of a file, and of what `bar` shows how far they are read.
+pub(super) type FileRecords = Records<ProgressBarIter<Box<dyn Read + Send>>>;
+
+/// Opens a file.
+///
+/// # Errors
+/// The name does not show the layout, or the file cannot be read.
+pub(super) fn open(
+    path: &Path,
+    needed: &'static [&'static str],
+    bar: &ProgressBar,
+) -> Result<FileRecords, Failure> {
+    let failed = |source| failure(path, FileFault::Source(source));
+    let (bytes, layout): (Box<dyn Read + Send>, _) = if is_standard_input(path) {
         (Box::new(io::stdin()), None)
     } else {
         (
@@ -47,13 +61,18 @@ pub(crate) fn each_record(
         needed,
         not_utf8: NotUtf8::SpoilsField,
     };
-    let mut records = Records::open(bar.wrap_read(bytes), layout, rules).map_err(fault)?;
-    while let Some(line) = records.next_line().map_err(fault)? {
-        if let Err(problem) = line.record.and_then(|record| take(&record)) {
-            reject(line.number, &line.spoilt.explain(problem))?;
-        }
+    Records::open(bar.wrap_read(bytes), layout, rules).map_err(|fault| failure(path, fault))
+}
+
+/// Why a file cannot be read, as the failure of the run.
+pub(super) fn failure(path: &Path, fault: FileFault) -> Failure {
+    match fault {
+        FileFault::Source(source) => Failure::Read {
+            path: path.into(),
+            source,
+        },
+        FileFault::Content(detail) => content(path, detail),
     }
-    Ok(())
 }
 
 fn content(path: &Path, detail: impl Into<String>) -> Failure {

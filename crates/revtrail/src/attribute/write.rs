@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 
+use revtrail_core::attribution::decide::Decision;
 use revtrail_core::attribution::explain::{Explanation, explain, reason};
+use revtrail_core::attribution::order::Order;
+use revtrail_core::attribution::timeline::Timeline;
 use revtrail_core::figures::fold::World;
+use revtrail_core::value::id::OrderId;
 use serde::Serialize;
-
-use super::decided::{Decided, DecidedOrder};
 
 const CREDITS: [&str; 12] = [
     "order_id",
@@ -23,28 +25,126 @@ const CREDITS: [&str; 12] = [
     "reason",
 ];
 
-/// Writes which campaign earned each order, one row for each order.
-pub(crate) fn write_credits(
-    to: &mut dyn Write,
-    decided: &Decided<'_>,
-    world: &World<'_>,
-) -> io::Result<()> {
+/// Texts of orders, which are written in the order of the bytes of their ids.
+#[derive(Debug)]
+pub(super) struct Texts {
+    bytes: Vec<u8>,
+    /// The orders, each with the end of its text.
+    ends: Vec<(OrderId, usize)>,
+    failed: Option<io::Error>,
+}
+
+impl Texts {
+    /// Writes the texts of all parts.
+    pub(super) fn write(to: &mut dyn Write, parts: Vec<Self>) -> io::Result<()> {
+        let mut texts: Vec<(&OrderId, &[u8])> = Vec::new();
+        for part in &parts {
+            let mut start = 0;
+            for (id, end) in &part.ends {
+                texts.push((id, &part.bytes[start..*end]));
+                start = *end;
+            }
+        }
+        texts.sort_unstable();
+        for (_, text) in texts {
+            to.write_all(text)?;
+        }
+        parts
+            .into_iter()
+            .find_map(|part| part.failed)
+            .map_or(Ok(()), Err)
+    }
+}
+
+/// The head of the file of credits.
+pub(super) fn write_credits_head(to: &mut dyn Write) -> io::Result<()> {
     let mut csv = csv::Writer::from_writer(to);
     csv.write_record(CREDITS)?;
-    for decided in &decided.orders {
-        write_credit(&mut csv, decided, world)?;
-    }
     csv.flush()
+}
+
+/// Which campaign earned each order, one row for each order.
+#[derive(Debug)]
+pub(super) struct Credits {
+    csv: csv::Writer<Vec<u8>>,
+    ends: Vec<(OrderId, usize)>,
+    failed: Option<io::Error>,
+}
+
+impl Default for Credits {
+    fn default() -> Self {
+        Self {
+            csv: csv::Writer::from_writer(Vec::new()),
+            ends: Vec::new(),
+            failed: None,
+        }
+    }
+}
+
+impl Credits {
+    pub(super) fn add(&mut self, order: &Order, decision: &Decision<'_>, world: &World<'_>) {
+        let written = write_credit(&mut self.csv, order, decision, world);
+        self.failed = self
+            .failed
+            .take()
+            .or(written.and_then(|()| self.csv.flush()).err());
+        self.ends
+            .push((order.order_id.clone(), self.csv.get_ref().len()));
+    }
+
+    pub(super) fn into_texts(self) -> Texts {
+        let (bytes, failed) = match self.csv.into_inner() {
+            Ok(bytes) => (bytes, self.failed),
+            Err(error) => (Vec::new(), Some(error.into_error())),
+        };
+        Texts {
+            bytes,
+            ends: self.ends,
+            failed,
+        }
+    }
+}
+
+/// Why each order was decided as it was, one JSON object on each line.
+#[derive(Debug, Default)]
+pub(super) struct Explanations {
+    bytes: Vec<u8>,
+    ends: Vec<(OrderId, usize)>,
+    failed: Option<io::Error>,
+}
+
+impl Explanations {
+    pub(super) fn add(&mut self, order: &Order, timeline: &Timeline<'_>, world: &World<'_>) {
+        let explained = Explained {
+            explanation: explain(order, timeline, world),
+            decided: "run",
+        };
+        let written = serde_json::to_writer(&mut self.bytes, &explained);
+        self.failed = self.failed.take().or(written.err().map(io::Error::from));
+        self.bytes.push(b'\n');
+        self.ends.push((order.order_id.clone(), self.bytes.len()));
+    }
+
+    pub(super) fn into_texts(self) -> Texts {
+        let Self {
+            bytes,
+            ends,
+            failed,
+        } = self;
+        Texts {
+            bytes,
+            ends,
+            failed,
+        }
+    }
 }
 
 fn write_credit<W: Write>(
     csv: &mut csv::Writer<W>,
-    decided: &DecidedOrder<'_>,
+    order: &Order,
+    decision: &Decision<'_>,
     world: &World<'_>,
 ) -> io::Result<()> {
-    let DecidedOrder {
-        order, decision, ..
-    } = decided;
     csv.write_field(order.order_id.as_str())?;
     csv.write_field(order.customer_id.as_str())?;
     match &decision.credit {
@@ -80,21 +180,4 @@ struct Explained {
     #[serde(flatten)]
     explanation: Explanation,
     decided: &'static str,
-}
-
-/// Writes why each order was decided as it was, one JSON object on each line.
-pub(crate) fn write_explanations(
-    to: &mut dyn Write,
-    decided: &Decided<'_>,
-    world: &World<'_>,
-) -> io::Result<()> {
-    for order in &decided.orders {
-        let explained = Explained {
-            explanation: explain(order.order, decided.timeline(order), world),
-            decided: "run",
-        };
-        serde_json::to_writer(&mut *to, &explained)?;
-        to.write_all(b"\n")?;
-    }
-    Ok(())
 }

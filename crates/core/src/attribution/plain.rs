@@ -1,0 +1,325 @@
+//! Events and orders of plain rows: what decisions and figures need of them, with texts that are borrowed. [`Event::read`] and
+//! [`Order::read`] say what a row means and why it is rejected. This module knows at a glance most rows that they accept, and says
+//! the same of them; whatever else a row is, it leaves to them.
+
+use crate::attribution::event::{Channel, Event, EventKind, app_too_old, is_version};
+use crate::attribution::order::{Order, Status};
+use crate::record::Record;
+use crate::value::id::{CustomerId, ID_BYTES_MAX, OrderId};
+use crate::value::money::{Currency, Money};
+use crate::value::time::Instant;
+
+/// What is needed of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in `Event`")]
+pub struct PlainEvent<'a> {
+    pub event_id: &'a str,
+    pub kind: EventKind,
+    pub channel: Channel,
+    pub campaign_id: &'a str,
+    pub customer_id: &'a str,
+    pub message_id: Option<&'a str>,
+    pub occurred_at: Instant,
+    pub machine: bool,
+    /// True for a push open from an app below version 5.1.
+    pub app_too_old: bool,
+}
+
+impl<'a> PlainEvent<'a> {
+    /// The fields that [`PlainEvent::read`] takes. The others can be anything.
+    pub const FIELDS: [&'static str; 11] = [
+        "event_id",
+        "kind",
+        "channel",
+        "campaign_id",
+        "customer_id",
+        "message_id",
+        "occurred_at",
+        "machine",
+        "promotion_id",
+        "voucher_code",
+        "app_version",
+    ];
+
+    /// Reads the texts of the fields, of which those that are absent are empty; `None` where [`Event::read`] must look. `calm`
+    /// says that no text holds a control character.
+    pub fn read(fields: [&'a str; 11], calm: bool) -> Option<Self> {
+        let [
+            event_id,
+            kind,
+            channel,
+            campaign_id,
+            customer_id,
+            message_id,
+            occurred_at,
+            machine,
+            promotion_id,
+            voucher_code,
+            app_version,
+        ] = fields;
+        let needed = [event_id, campaign_id, customer_id];
+        let optional = [message_id, promotion_id, voucher_code];
+        let optional = optional.into_iter().filter(|id| !id.is_empty());
+        if !needed.into_iter().chain(optional).all(|id| is_id(id, calm))
+            || !(app_version.is_empty() || is_version(app_version))
+        {
+            return None;
+        }
+        let (kind, channel) = (EventKind::parse(kind)?, Channel::parse(channel)?);
+        let machine = match machine {
+            "" | "false" => false,
+            "true" => matches!(kind, EventKind::Opened | EventKind::Clicked),
+            _ => return None,
+        };
+        Some(Self {
+            event_id,
+            kind,
+            channel,
+            campaign_id,
+            customer_id,
+            message_id: Some(message_id).filter(|id| !id.is_empty()),
+            occurred_at: Instant::parse(occurred_at).ok()?,
+            machine,
+            app_too_old: app_too_old(kind, channel, Some(app_version)),
+        })
+    }
+}
+
+impl<'a> From<&'a Event> for PlainEvent<'a> {
+    fn from(event: &'a Event) -> Self {
+        Self {
+            event_id: event.event_id.as_str(),
+            kind: event.kind,
+            channel: event.channel,
+            campaign_id: event.campaign_id.as_str(),
+            customer_id: event.customer_id.as_str(),
+            message_id: event.message_id.as_ref().map(|id| id.as_str()),
+            occurred_at: event.occurred_at,
+            machine: event.machine,
+            app_too_old: event.app_too_old(),
+        }
+    }
+}
+
+/// What is needed of an order. Its free texts are not part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in `Order`")]
+pub struct PlainOrder<'a> {
+    pub order_id: &'a str,
+    pub customer_id: &'a str,
+    pub status: Status,
+    pub total: Money,
+    pub currency: Currency,
+    pub placed_at: Instant,
+    pub updated_at: Option<Instant>,
+    pub refunded_total: Money,
+}
+
+impl<'a> PlainOrder<'a> {
+    /// The fields that [`PlainOrder::read`] takes. The others are free texts, which only matter where copies are compared.
+    pub const FIELDS: [&'static str; 8] = [
+        "order_id",
+        "customer_id",
+        "status",
+        "total",
+        "currency",
+        "placed_at",
+        "updated_at",
+        "refunded_total",
+    ];
+
+    /// Reads the texts of the fields, of which those that are absent are empty; `None` where [`Order::read`] must look. `calm` says
+    /// that no text holds a control character.
+    pub fn read(fields: [&'a str; 8], calm: bool) -> Option<Self> {
+        let [
+            order_id,
+            customer_id,
+            status,
+            total,
+            currency,
+            placed_at,
+            updated_at,
+            refunded_total,
+        ] = fields;
+        if !is_id(order_id, calm) || !is_id(customer_id, calm) {
+            return None;
+        }
+        Some(Self {
+            order_id,
+            customer_id,
+            status: Status::parse(status)?,
+            total: Money::parse(total).ok()?,
+            currency: Currency::parse(currency)?,
+            placed_at: Instant::parse(placed_at).ok()?,
+            updated_at: match updated_at {
+                "" => None,
+                text => Some(Instant::parse(text).ok()?),
+            },
+            refunded_total: match refunded_total {
+                "" => Money::ZERO,
+                text => Money::parse(text).ok()?,
+            },
+        })
+    }
+
+    /// The fields that the shop may fill as it likes, in a CSV row. Items are no part of one.
+    pub const FREE_FIELDS: [&'static str; 6] = [
+        "source",
+        "coupon_codes",
+        "email",
+        "phone",
+        "first_name",
+        "last_name",
+    ];
+
+    /// The order with the free fields of a record; `None` where an id is none.
+    pub fn to_order(&self, free: Option<&Record<'_>>) -> Option<Order> {
+        let order = Order {
+            coupon_codes: Vec::new(),
+            currency: self.currency,
+            customer_id: CustomerId::new(self.customer_id).ok()?,
+            sent_with: None,
+            email: None,
+            first_name: None,
+            items: Vec::new(),
+            last_name: None,
+            order_id: OrderId::new(self.order_id).ok()?,
+            phone: None,
+            placed_at: self.placed_at,
+            refunded_total: self.refunded_total,
+            source: None,
+            status: self.status,
+            total: self.total,
+            updated_at: self.updated_at,
+        };
+        Some(match free {
+            Some(record) => order.with_free_fields(record),
+            None => order,
+        })
+    }
+}
+
+impl<'a> From<&'a Order> for PlainOrder<'a> {
+    fn from(order: &'a Order) -> Self {
+        Self {
+            order_id: order.order_id.as_str(),
+            customer_id: order.customer_id.as_str(),
+            status: order.status,
+            total: order.total,
+            currency: order.currency,
+            placed_at: order.placed_at,
+            updated_at: order.updated_at,
+            refunded_total: order.refunded_total,
+        }
+    }
+}
+
+/// True for an id. Where the text may hold control characters, 0xC2 is taken for one beyond ASCII, which it may begin.
+fn is_id(text: &str, calm: bool) -> bool {
+    let control = |byte: u8| byte < 0x20 || byte == 0x7f || byte == 0xc2;
+    (1..=ID_BYTES_MAX).contains(&text.len()) && (calm || !text.bytes().any(control))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Texts of which some fit a field and some do not.
+    const TEXTS: [&str; 30] = [
+        "",
+        "a",
+        " ",
+        "é",
+        "a\u{85}b",
+        "a\u{7}",
+        "clicked",
+        "opened",
+        "Sent",
+        "sent",
+        "email",
+        "push",
+        "Push",
+        "true",
+        "TRUE",
+        "false",
+        "5.0",
+        "5.1",
+        "x5",
+        "REFUNDED",
+        "ready",
+        "lost",
+        "10",
+        "010",
+        "1.50",
+        "EUR",
+        "eur",
+        "2026-11-20T10:15:00Z",
+        "2026-11-20T10:15:00.1239+01:00",
+        "2026-11-31T10:15:00Z",
+    ];
+
+    /// Each field of a good row takes each text, and fields that can be absent also are. A row that is known at a glance is what the
+    /// one reader makes of it; and of the good ones most are known.
+    fn check<const N: usize>(
+        names: [&str; N],
+        good: [&'static str; N],
+        same: impl Fn([&'static str; N], bool, Record<'_>) -> Option<bool>,
+    ) {
+        let header: Vec<String> = names.map(str::to_owned).into();
+        let long = "x".repeat(129).leak();
+        let mut known = 0;
+        for field in 0..N {
+            for text in TEXTS.into_iter().chain([&*long]) {
+                let mut row = good;
+                row[field] = text;
+                let calm = !row.iter().any(|text| text.contains(char::is_control));
+                for calm in [false, calm] {
+                    let record = Record::Row(&header, row.to_vec());
+                    match same(row, calm, record) {
+                        Some(same) => assert!(same, "{row:?}"),
+                        None => continue,
+                    }
+                    known += 1;
+                }
+            }
+        }
+        assert!(known > 100, "{known}");
+    }
+
+    #[test]
+    fn plain_rows_are_what_the_one_reader_says() {
+        let event = [
+            "e",
+            "opened",
+            "push",
+            "k",
+            "c",
+            "m",
+            "2026-11-20T10:15:00Z",
+            "true",
+            "p",
+            "v",
+            "5.0",
+        ];
+        check(PlainEvent::FIELDS, event, |row, calm, record| {
+            let plain = PlainEvent::read(row, calm)?;
+            let event = Event::read(&record, None).ok();
+            Some(event.as_ref().map(PlainEvent::from) == Some(plain))
+        });
+        let order = [
+            "o",
+            "c",
+            "READY",
+            "10",
+            "EUR",
+            "2026-11-20T10:15:00Z",
+            "2026-11-21T10:15:00Z",
+            "1",
+        ];
+        check(PlainOrder::FIELDS, order, |row, calm, record| {
+            let plain = PlainOrder::read(row, calm)?;
+            let order = Order::read(&record, None).ok();
+            Some(order.is_some() && plain.to_order(None) == order)
+        });
+    }
+}

@@ -1,0 +1,150 @@
+//! A customer's timeline: the touchpoints of their events, sorted by message and then by time. The decision reads it, and no rule
+//! lives here.
+
+use std::sync::OnceLock;
+
+use crate::attribution::campaign::CampaignIx;
+use crate::attribution::event::{Channel, Event, EventKind};
+use crate::value::time::Instant;
+
+/// With fewer messages than this, looking at all of them is cheaper than finding some of them.
+const MESSAGES_TO_SEARCH: usize = 32;
+
+/// What a decision needs of one event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Touchpoint<'a> {
+    /// The campaign of the message, as its index in the catalog.
+    pub campaign: CampaignIx,
+    /// The channel of the message.
+    pub channel: Channel,
+    /// The id of the message. A touchpoint without one sorts first.
+    pub message: Option<&'a str>,
+    /// When the event happened, in UTC.
+    pub at: Instant,
+    /// What happened to the message.
+    pub kind: EventKind,
+    /// True for an open or click that was made by a machine.
+    pub machine: bool,
+    /// True for a push open from an app below version 5.1.
+    pub app_too_old: bool,
+}
+
+impl<'a> Touchpoint<'a> {
+    /// The touchpoint of an event. `campaign` is the index of its campaign in the catalog.
+    pub fn of(event: &'a Event, campaign: CampaignIx) -> Self {
+        Self {
+            campaign,
+            channel: event.channel,
+            message: event.message_id.as_ref().map(|id| id.as_str()),
+            at: event.occurred_at,
+            kind: event.kind,
+            machine: event.machine,
+            app_too_old: event.app_too_old(),
+        }
+    }
+
+    fn same_message(&self, other: &Self) -> bool {
+        (self.campaign, self.channel, self.message)
+            == (other.campaign, other.channel, other.message)
+    }
+}
+
+/// The touchpoints of one customer, sorted by message and then by time. It is built once and serves all orders of the customer.
+#[derive(Debug, Clone, Default)]
+pub struct Timeline<'a> {
+    touchpoints: Vec<Touchpoint<'a>>,
+    /// For each message, where in `touchpoints` it ends.
+    ends: Vec<u32>,
+    /// Of a timeline with many messages: the events that can connect, by time, each with the index of its message.
+    by_time: Vec<(Instant, u32)>,
+    /// What [`Timeline::sends`] found.
+    sends: OnceLock<Vec<(Instant, CampaignIx)>>,
+}
+
+impl<'a> Timeline<'a> {
+    /// Sorts the touchpoints, so their order in the argument does not matter.
+    pub fn new(touchpoints: Vec<Touchpoint<'a>>) -> Self {
+        let mut timeline = Self {
+            touchpoints,
+            ..Self::default()
+        };
+        timeline.sort();
+        timeline
+    }
+
+    /// Makes the timeline of another customer in the memory of this one.
+    pub fn refill(&mut self, touchpoints: impl IntoIterator<Item = Touchpoint<'a>>) {
+        self.touchpoints.clear();
+        self.touchpoints.extend(touchpoints);
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        self.ends.clear();
+        self.by_time.clear();
+        self.sends.take();
+        self.touchpoints.sort_unstable();
+        let messages = self.touchpoints.chunk_by(Touchpoint::same_message);
+        let lengths = messages.map(|touchpoints| touchpoints.len() as u32);
+        self.ends.extend(lengths.scan(0, |end, length| {
+            *end += length;
+            Some(*end)
+        }));
+        if self.ends.len() < MESSAGES_TO_SEARCH {
+            return;
+        }
+        let mut by_time = std::mem::take(&mut self.by_time);
+        for (index, touchpoints) in self.messages().enumerate() {
+            let connects = touchpoints.iter().filter(|one| one.kind.connects());
+            by_time.extend(connects.map(|touchpoint| (touchpoint.at, index as u32)));
+        }
+        by_time.sort_unstable();
+        self.by_time = by_time;
+    }
+
+    fn message(&self, index: usize) -> &[Touchpoint<'a>] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.touchpoints[start as usize..self.ends[index] as usize]
+    }
+
+    /// The touchpoints of each message, oldest first.
+    pub fn messages(&self) -> impl Iterator<Item = &[Touchpoint<'a>]> {
+        (0..self.ends.len()).map(|index| self.message(index))
+    }
+
+    /// As [`Timeline::messages`], but messages may be left out that have no event that can connect within these two instants,
+    /// both included.
+    pub fn messages_within(
+        &self,
+        from: Instant,
+        to: Instant,
+    ) -> impl Iterator<Item = &[Touchpoint<'a>]> {
+        let first = self.by_time.partition_point(|(at, _)| *at < from);
+        let until = self.by_time.partition_point(|(at, _)| *at <= to);
+        let within = self.by_time.get(first..until).unwrap_or_default();
+        // As many events as messages are looked at one by one, as they lie in memory.
+        let all = match within.len() < self.ends.len() && !self.by_time.is_empty() {
+            true => 0..0,
+            false => 0..self.ends.len(),
+        };
+        let mut some = Vec::new();
+        if all.is_empty() {
+            some.extend(within.iter().map(|(_, index)| *index as usize));
+            some.sort_unstable();
+            some.dedup();
+        }
+        all.chain(some).map(|index| self.message(index))
+    }
+
+    /// When each message was sent, with its campaign, oldest first, as `find` found it when it was asked for first.
+    pub(crate) fn sends(
+        &self,
+        find: impl FnOnce() -> Vec<(Instant, CampaignIx)>,
+    ) -> &[(Instant, CampaignIx)] {
+        self.sends.get_or_init(|| {
+            let mut sends = find();
+            sends.sort_unstable();
+            sends
+        })
+    }
+}

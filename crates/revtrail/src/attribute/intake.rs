@@ -1,0 +1,311 @@
+//! From files to rows: blocks of plain rows by several workers, and everything else by the one reader of records.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use foldhash::fast::RandomState;
+use indicatif::ProgressBar;
+use revtrail_core::attribution::event::{self, Event};
+use revtrail_core::attribution::order::{self, Order};
+use revtrail_core::attribution::plain::{PlainEvent, PlainOrder};
+use revtrail_core::record::{Code, Record, RecordProblem};
+use revtrail_core::value::time::Instant;
+use revtrail_files::{BLOCK_BYTES, Block, Field, NotPlain, PlainRow, Plan, read_blocks};
+
+use super::Failure;
+use super::read::{failure, open};
+use super::rows::{Free, Partitioning, RowWriter, Segments};
+
+/// How a run reads. The answer does not depend on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Tuning {
+    /// How many threads read and decide.
+    pub threads: usize,
+    /// How many bytes a worker reads at a time.
+    pub block_bytes: usize,
+    /// False where every record goes through the one reader.
+    pub by_blocks: bool,
+    /// How many bytes of events are kept in memory. The others go to a temporary file.
+    pub memory_bytes: usize,
+}
+
+/// How many bytes of events are kept in memory if nobody says it.
+const MEMORY_BYTES: usize = 128 << 20;
+
+impl Tuning {
+    /// As many threads as were asked for, or else as many as the machine has cores; and as much memory.
+    pub(super) fn new(threads: Option<usize>, memory_bytes: Option<usize>) -> Self {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            threads: threads.unwrap_or_else(cores).max(1),
+            block_bytes: BLOCK_BYTES,
+            by_blocks: true,
+            memory_bytes: memory_bytes.unwrap_or(MEMORY_BYTES),
+        }
+    }
+}
+
+/// Reads the rows of one kind of fact.
+pub(super) trait RowReader: Send {
+    /// The columns that a file must have.
+    const NEEDED: &'static [&'static str];
+    /// The fields that a plain row is read by.
+    const FIELDS: &'static [Field];
+
+    /// Takes a plain row; returns false where the one reader must look.
+    fn take_plain(&mut self, row: &PlainRow<'_>) -> bool;
+
+    /// Takes a record.
+    fn take(&mut self, line: u64, record: &Record<'_>) -> Result<(), RecordProblem>;
+
+    fn rows(&mut self) -> &mut RowWriter;
+}
+
+/// What was read of a file.
+#[derive(Debug)]
+pub(super) enum Taken {
+    Rows(Segments),
+    /// A row that was rejected: its line, and why.
+    Rejected(u64, RecordProblem),
+}
+
+/// Reads a file, and gives what it holds to `take`, in the order of the lines.
+///
+/// # Errors
+/// The file cannot be read to its end, or `take` fails.
+pub(super) fn read_file<W: RowReader>(
+    path: &Path,
+    file: usize,
+    workers: &mut [W],
+    tuning: &Tuning,
+    bar: &ProgressBar,
+    mut take: impl FnMut(Taken) -> Result<(), Failure> + Send,
+) -> Result<(), Failure> {
+    let fault = |fault| failure(path, fault);
+    let mut records = open(path, W::NEEDED, bar)?;
+    let plan = records.plan(W::FIELDS).map_err(fault)?;
+    let mut one_by_one = 0;
+    loop {
+        let (mut taken, mut blocks) = (Ok(()), 0);
+        if tuning.by_blocks {
+            let mut numbered: Vec<_> = workers.iter_mut().enumerate().collect();
+            let not_plain = read_blocks(
+                &mut records,
+                &mut numbered,
+                tuning.block_bytes,
+                |(number, worker), block| {
+                    let rejects = read_block(&mut **worker, &plan, block)?;
+                    Ok((worker.rows().take(*number, file), rejects))
+                },
+                |(rows, rejects)| {
+                    blocks += 1;
+                    let rejects = rejects
+                        .into_iter()
+                        .map(|(line, problem)| Taken::Rejected(line, problem));
+                    let all = std::iter::once(Taken::Rows(rows)).chain(rejects);
+                    let before = std::mem::replace(&mut taken, Ok(()));
+                    taken = before.and_then(|()| all.into_iter().try_for_each(&mut take));
+                },
+            );
+            // Where one block after the other is not plain, fewer of them are tried.
+            one_by_one = match blocks {
+                0 => not_plain.max(2 * one_by_one),
+                _ => not_plain,
+            };
+        }
+        taken?;
+        let until = match tuning.by_blocks {
+            true => records.bytes_read() + one_by_one,
+            false => u64::MAX,
+        };
+        let worker = &mut workers[0];
+        let mut kept_from = records.bytes_read();
+        loop {
+            let line = records.next_line().map_err(fault)?;
+            let ended = line.is_none();
+            if let Some(line) = line {
+                let record = line
+                    .record
+                    .and_then(|record| worker.take(line.number, &record));
+                if let Err(problem) = record {
+                    take(Taken::Rejected(line.number, line.spoilt.explain(problem)))?;
+                }
+            }
+            let read = records.bytes_read();
+            if ended || read >= until || read - kept_from > tuning.block_bytes as u64 {
+                kept_from = read;
+                take(Taken::Rows(worker.rows().take(0, file)))?;
+            }
+            if ended {
+                return Ok(());
+            }
+            if read >= until {
+                break;
+            }
+        }
+    }
+}
+
+/// A rejected row: its line and why.
+type Reject = (u64, RecordProblem);
+
+fn read_block<W: RowReader>(
+    worker: &mut W,
+    plan: &Plan,
+    block: &Block,
+) -> Result<Vec<Reject>, NotPlain> {
+    let mut rejects = Vec::new();
+    let read = plan.rows(block, |row| {
+        if worker.take_plain(&row) {
+            return;
+        }
+        let record = plan.record(&row);
+        if let Err(problem) = record.and_then(|record| worker.take(row.line, &record)) {
+            rejects.push((row.line, problem));
+        }
+    });
+    if read.is_err() {
+        worker.rows().clear();
+    }
+    read.map(|()| rejects)
+}
+
+/// A campaign that events name, with the earliest of them on each channel.
+pub(super) type SeenCampaign = (Box<str>, [Option<Instant>; 3]);
+
+/// Reads events. Campaigns are numbered as they come.
+#[derive(Debug)]
+pub(super) struct EventReader {
+    rows: RowWriter,
+    numbers: HashMap<Box<str>, u32, RandomState>,
+    /// The campaigns by number.
+    pub(super) campaigns: Vec<SeenCampaign>,
+}
+
+impl EventReader {
+    pub(super) fn new(partitioning: Partitioning) -> Self {
+        Self {
+            rows: RowWriter::new(partitioning),
+            numbers: HashMap::default(),
+            campaigns: Vec::new(),
+        }
+    }
+
+    fn put(&mut self, event: &PlainEvent<'_>) {
+        let number = match self.numbers.get(event.campaign_id) {
+            Some(number) => *number,
+            None => {
+                let number = self.campaigns.len() as u32;
+                self.campaigns.push((event.campaign_id.into(), [None; 3]));
+                self.numbers.insert(event.campaign_id.into(), number);
+                number
+            }
+        };
+        let first = &mut self.campaigns[number as usize].1[event.channel as usize];
+        let at = event.occurred_at;
+        *first = Some(first.map_or(at, |first| first.min(at)));
+        self.rows.put_event(event, number);
+    }
+}
+
+impl RowReader for EventReader {
+    const NEEDED: &'static [&'static str] = &event::NEEDED;
+    const FIELDS: &'static [Field] = &{
+        let [a, b, c, d, e, f, g, machine, h, i, j] = PlainEvent::FIELDS;
+        [
+            Field::Text(a),
+            Field::Text(b),
+            Field::Text(c),
+            Field::Text(d),
+            Field::Text(e),
+            Field::Text(f),
+            Field::Text(g),
+            Field::Flag(machine),
+            Field::Text(h),
+            Field::Text(i),
+            Field::Text(j),
+        ]
+    };
+
+    fn take_plain(&mut self, row: &PlainRow<'_>) -> bool {
+        let fields = row.cells.and_then(|cells| cells.first_chunk());
+        let event = fields.and_then(|fields| PlainEvent::read(*fields, row.calm));
+        event.inspect(|event| self.put(event)).is_some()
+    }
+
+    fn take(&mut self, _: u64, record: &Record<'_>) -> Result<(), RecordProblem> {
+        let event = Event::read(record, None)?;
+        self.put(&PlainEvent::from(&event));
+        Ok(())
+    }
+
+    fn rows(&mut self) -> &mut RowWriter {
+        &mut self.rows
+    }
+}
+
+/// Reads orders.
+#[derive(Debug)]
+pub(super) struct OrderReader(RowWriter);
+
+impl OrderReader {
+    pub(super) fn new(partitioning: Partitioning) -> Self {
+        Self(RowWriter::new(partitioning))
+    }
+}
+
+impl RowReader for OrderReader {
+    const NEEDED: &'static [&'static str] = &order::NEEDED;
+    const FIELDS: &'static [Field] = &{
+        let [a, b, c, total, d, e, f, refunded] = PlainOrder::FIELDS;
+        let [g, h, i, j, k, l] = PlainOrder::FREE_FIELDS;
+        [
+            Field::Text(a),
+            Field::Text(b),
+            Field::Text(c),
+            Field::Amount(total),
+            Field::Text(d),
+            Field::Text(e),
+            Field::Text(f),
+            Field::Amount(refunded),
+            Field::Text(g),
+            Field::List(h),
+            Field::Text(i),
+            Field::Text(j),
+            Field::Text(k),
+            Field::Text(l),
+            Field::List("items"),
+        ]
+    };
+
+    fn take_plain(&mut self, row: &PlainRow<'_>) -> bool {
+        let Some(cells) = row.cells else {
+            return false;
+        };
+        let fields = cells.first_chunk().copied();
+        let free = cells
+            .get(8..)
+            .and_then(|cells| cells.first_chunk().copied());
+        let order = fields.and_then(|fields| PlainOrder::read(fields, row.calm));
+        match (order, free) {
+            (Some(order), Some(free)) => {
+                self.0.put_order(&order, Free::Cells(free), row.line);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn take(&mut self, line: u64, record: &Record<'_>) -> Result<(), RecordProblem> {
+        let order = Order::read(record, None)?;
+        let json = serde_json::to_string(&order)
+            .map_err(|error| RecordProblem::whole(Code::NotJson, error.to_string()))?;
+        self.0
+            .put_order(&PlainOrder::from(&order), Free::Json(&json), line);
+        Ok(())
+    }
+
+    fn rows(&mut self) -> &mut RowWriter {
+        &mut self.0
+    }
+}

@@ -1,0 +1,137 @@
+//! Which copy of each order stands (rule 3.2), partition by partition.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use revtrail_core::attribution::order::Order;
+use revtrail_core::record::{Code, RecordProblem};
+use revtrail_core::value::money::Currency;
+use revtrail_core::value::time::Instant;
+
+use super::rows::{OrderRow, PARTITIONS, Partitioning, Segments};
+
+/// Where a row is: the index of its segments, and its offset there.
+pub(super) type RowAt = (u32, u32);
+
+/// The orders after all copies.
+#[derive(Debug)]
+pub(super) struct StandingOrders {
+    /// For each partition of customers, the copies that stand, each with the first copy. It says whose the order is.
+    pub(super) by_customer: Vec<Vec<(RowAt, RowAt)>>,
+    pub(super) duplicates: usize,
+    pub(super) older: usize,
+    /// The copies that were rejected: the file, the line and why.
+    pub(super) rejects: Vec<(usize, u64, RecordProblem)>,
+}
+
+impl Default for StandingOrders {
+    fn default() -> Self {
+        Self {
+            by_customer: vec![Vec::new(); PARTITIONS],
+            duplicates: 0,
+            older: 0,
+            rejects: Vec::new(),
+        }
+    }
+}
+
+impl StandingOrders {
+    pub(super) fn add(&mut self, other: Self) {
+        for (orders, mut more) in self.by_customer.iter_mut().zip(other.by_customer) {
+            orders.append(&mut more);
+        }
+        self.duplicates += other.duplicates;
+        self.older += other.older;
+        self.rejects.extend(other.rejects);
+    }
+
+    /// The number of orders.
+    pub(super) fn len(&self) -> usize {
+        self.by_customer.iter().map(Vec::len).sum()
+    }
+}
+
+/// An order of which at least one copy was read.
+struct Known<'a> {
+    first: RowAt,
+    standing: RowAt,
+    customer_id: &'a str,
+    currency: Currency,
+    placed_at: Instant,
+    /// The copy that stands, if there were several.
+    order: Option<Order>,
+}
+
+/// Finds the copy that stands of each order in a partition.
+pub(super) fn take_orders(
+    partition: usize,
+    all: &[Segments],
+    partitioning: &Partitioning,
+    found: &mut StandingOrders,
+) {
+    let mut places: HashMap<&str, usize, RandomState> = HashMap::default();
+    let mut known: Vec<Known<'_>> = Vec::new();
+    for (index, segments) in all.iter().enumerate() {
+        let mut rows = segments.part(partition);
+        loop {
+            let at = (index as u32, rows.at());
+            let Some(row) = rows.order() else {
+                break;
+            };
+            let order = &row.order;
+            let place = *places.entry(order.order_id).or_insert(known.len());
+            if place == known.len() {
+                known.push(Known {
+                    first: at,
+                    standing: at,
+                    customer_id: order.customer_id,
+                    currency: order.currency,
+                    placed_at: order.placed_at,
+                    order: None,
+                });
+            } else if let Err(problem) = take_copy(&mut known[place], all, &row, at, found) {
+                found.rejects.push((segments.file, row.line, problem));
+            }
+        }
+    }
+    for known in known {
+        let customers = &mut found.by_customer[partitioning.of(known.customer_id)];
+        customers.push((known.standing, known.first));
+    }
+}
+
+fn take_copy(
+    known: &mut Known<'_>,
+    all: &[Segments],
+    row: &OrderRow<'_>,
+    at: RowAt,
+    found: &mut StandingOrders,
+) -> Result<(), RecordProblem> {
+    let lost = || RecordProblem::whole(Code::WrongType, "the order cannot be read again");
+    let copy = row.to_order().ok_or_else(lost)?;
+    copy.check_unchanged(known.currency, known.placed_at)?;
+    let mut standing = match known.order.take() {
+        Some(order) => order,
+        None => row_at(all, known.first)
+            .and_then(|row| row.to_order())
+            .ok_or_else(lost)?,
+    };
+    // The order stays with the customer of its first row, whatever customer a later row names.
+    let copy = copy.of_customer(&standing.customer_id);
+    if copy == standing {
+        found.duplicates += 1;
+    } else {
+        found.older += 1;
+        if copy.standing() > standing.standing() {
+            known.standing = at;
+            standing = copy;
+        }
+    }
+    known.order = Some(standing);
+    Ok(())
+}
+
+/// The row at a place.
+pub(super) fn row_at(all: &[Segments], (segments, at): RowAt) -> Option<OrderRow<'_>> {
+    all.get(segments as usize)?.row_at(at).order()
+}
