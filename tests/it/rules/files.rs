@@ -79,8 +79,8 @@ fn noise(rng: &mut Rng, is_csv: bool) -> &'static [u8] {
         b"{\"event_id\":\"a\",\"more\":[1],\"customer_id\":null} x",
     ];
     match is_csv {
-        true => rng.pick(&csv),
-        false => rng.pick(&json),
+        true => csv[rng.below(csv.len())],
+        false => json[rng.below(json.len())],
     }
 }
 
@@ -96,7 +96,8 @@ fn file(rng: &mut Rng, bodies: &[Value], needed: &[&str]) -> (&'static str, Vec<
     columns.sort();
     columns.dedup();
     rng.shuffle(&mut columns);
-    let end: &[u8] = rng.pick(&[&b"\n"[..], b"\n", b"\n", b"\r\n", b"\r"]);
+    let ends: [&[u8]; 5] = [b"\n", b"\n", b"\n", b"\r\n", b"\r"];
+    let end = ends[rng.below(ends.len())];
     let noisy = *rng.pick(&[0, 0, 3, 20]);
     let mut bytes = Vec::new();
     if is_csv {

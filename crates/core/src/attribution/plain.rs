@@ -5,7 +5,7 @@
 use crate::attribution::event::{Channel, Event, EventKind, app_too_old, is_version};
 use crate::attribution::order::{Order, Status};
 use crate::record::Record;
-use crate::value::id::{CustomerId, ID_BYTES_MAX, OrderId};
+use crate::value::id::{CustomerId, ID_BYTES_MAX, OrderId, may_be_control};
 use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
 
@@ -214,10 +214,9 @@ impl<'a> From<&'a Order> for PlainOrder<'a> {
     }
 }
 
-/// True for an id. Where the text may hold control characters, 0xC2 is taken for one beyond ASCII, which it may begin.
+/// True for an id, unless it only may hold a control character.
 fn is_id(text: &str, calm: bool) -> bool {
-    let control = |byte: u8| byte < 0x20 || byte == 0x7f || byte == 0xc2;
-    (1..=ID_BYTES_MAX).contains(&text.len()) && (calm || !text.bytes().any(control))
+    (1..=ID_BYTES_MAX).contains(&text.len()) && (calm || !text.bytes().any(may_be_control))
 }
 
 #[cfg(test)]

@@ -37,12 +37,17 @@ pub enum BadId {
     NotAMarketplace,
 }
 
+/// True for a byte that is a control character, or with which one beyond ASCII begins.
+pub(crate) fn may_be_control(byte: u8) -> bool {
+    byte < 0x20 || byte == 0x7f || byte == 0xc2
+}
+
 fn check(text: &str) -> Result<(), BadId> {
     if text.is_empty() {
         Err(BadId::Empty)
     } else if text.len() > ID_BYTES_MAX {
         Err(BadId::TooLong(text.len()))
-    } else if text.chars().any(char::is_control) {
+    } else if text.bytes().any(may_be_control) && text.chars().any(char::is_control) {
         Err(BadId::ControlCharacter)
     } else {
         Ok(())

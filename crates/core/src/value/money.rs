@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 use iso_currency::Currency as Iso;
 use rust_decimal::Decimal;
@@ -219,12 +220,18 @@ pub struct Currency(Iso);
 impl Currency {
     /// Parses a code of three upper-case letters from ISO 4217; `None` for anything else.
     pub fn parse(code: &str) -> Option<Self> {
-        let shape = code.len() == 3 && code.bytes().all(|b| b.is_ascii_uppercase());
-        if shape {
-            Iso::from_code(code).map(Self)
-        } else {
-            None
-        }
+        let by_code = BY_CODE.binary_search_by_key(&code, |(known, _)| known);
+        by_code.ok().map(|at| Self(BY_CODE[at].1))
+    }
+
+    /// The number of the ISO 4217 code. No two currencies have the same.
+    pub fn number(self) -> u16 {
+        self.0.numeric()
+    }
+
+    /// The currency of [`Currency::number`], if there is one.
+    pub fn numbered(number: u16) -> Option<Self> {
+        Iso::from_numeric(number).map(Self)
     }
 
     /// The three letters of the ISO 4217 code.
@@ -237,6 +244,15 @@ impl Currency {
         self.0.exponent().map_or(0, u32::from)
     }
 }
+
+/// All currencies in the order of their codes: every order that is read asks for one, and a search is quicker than a walk. A code
+/// has a number of three digits.
+static BY_CODE: LazyLock<Vec<(&'static str, Iso)>> = LazyLock::new(|| {
+    let all = (0..1_000).filter_map(Iso::from_numeric);
+    let mut by_code: Vec<_> = all.map(|currency| (currency.code(), currency)).collect();
+    by_code.sort_unstable_by_key(|(code, _)| *code);
+    by_code
+});
 
 impl PartialOrd for Currency {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
@@ -384,6 +400,33 @@ mod tests {
 
     fn money(text: &str) -> Money {
         Money::parse(text).unwrap()
+    }
+
+    /// Every code that the list of currencies knows is one, and each has a number of its own.
+    #[test]
+    fn codes_and_numbers_of_currencies() {
+        let letters = || ('A'..='Z').chain(['a', '1', 'É']);
+        let mut known = 0;
+        for a in letters() {
+            for b in letters() {
+                for c in letters() {
+                    let code = String::from_iter([a, b, c]);
+                    let currency = Currency::parse(&code);
+                    assert_eq!(
+                        currency.map(|found| found.0),
+                        Iso::from_code(&code),
+                        "{code}"
+                    );
+                    let Some(currency) = currency else { continue };
+                    assert_eq!(Currency::numbered(currency.number()), Some(currency));
+                    known += 1;
+                }
+            }
+        }
+        assert!(known > 150, "{known}");
+        for code in ["", "EU", "EURO", "eur"] {
+            assert_eq!(Currency::parse(code), None);
+        }
     }
 
     #[test]

@@ -171,10 +171,19 @@ struct Part {
     failed: Option<io::Error>,
 }
 
+/// An event of a partition.
+struct PartEvent<'f> {
+    /// The number of its customer in the partition.
+    customer: u32,
+    event_id: &'f str,
+    /// Absent where only duplicates name its campaign.
+    touchpoint: Option<Touchpoint<'f>>,
+}
+
 /// The rows of a partition, by customer.
 #[derive(Default)]
 struct Partition<'f> {
-    events: Vec<(u32, Option<CampaignIx>, PlainEvent<'f>)>,
+    events: Vec<PartEvent<'f>>,
     /// For each customer, where in `by_customer` their events end.
     ends: Vec<u32>,
     /// Indexes into `events`.
@@ -198,7 +207,11 @@ impl<'f> Partition<'f> {
                 }
                 rows.ends[customer as usize] += 1;
                 let campaign = campaigns.get(campaign as usize).copied().flatten();
-                rows.events.push((customer, campaign, event));
+                rows.events.push(PartEvent {
+                    customer,
+                    event_id: event.event_id,
+                    touchpoint: campaign.map(|campaign| touchpoint(&event, campaign)),
+                });
             }
         }
         for &(standing, first) in &facts.standing.by_customer[partition] {
@@ -230,8 +243,8 @@ impl<'f> Partition<'f> {
             end += std::mem::replace(count, end);
         }
         self.by_customer.resize(self.events.len(), 0);
-        for (index, (customer, ..)) in self.events.iter().enumerate() {
-            let next = &mut self.ends[*customer as usize];
+        for (index, event) in self.events.iter().enumerate() {
+            let next = &mut self.ends[event.customer as usize];
             self.by_customer[*next as usize] = index as u32;
             *next += 1;
         }
@@ -268,19 +281,19 @@ impl Part {
             start = *end;
             ids.clear();
             let events = events.iter().map(|index| &rows.events[*index as usize]);
-            let first = events.filter(|(.., event)| {
+            let first = events.filter(|event| {
                 let is_first = ids.insert(event.event_id);
                 self.event_duplicates += usize::from(!is_first);
                 is_first
             });
             let seen = &mut self.seen;
             let mut count = 0;
-            timeline.refill(first.filter_map(|(_, campaign, event)| {
+            timeline.refill(first.filter_map(|event| {
                 count += 1;
-                let campaign = (*campaign)?;
-                let seen = &mut seen[campaign.index()][event.channel as usize];
-                *seen = earlier(*seen, Some(event.occurred_at));
-                Some(touchpoint(event, campaign))
+                let touchpoint = event.touchpoint?;
+                let seen = &mut seen[touchpoint.campaign.index()][touchpoint.channel as usize];
+                *seen = earlier(*seen, Some(touchpoint.at));
+                Some(touchpoint)
             }));
             self.events += count;
             own_orders.clear();

@@ -136,8 +136,9 @@ impl RowWriter {
     pub(super) fn put_order(&mut self, order: &PlainOrder<'_>, free: Free<'_>, line: u64) {
         let part = &mut self.parts[self.partitioning.of(order.order_id)];
         let lengths = [order.order_id, order.customer_id].map(|id| id.len() as u8);
+        let currency = order.currency.number().to_le_bytes();
         part.extend_from_slice(&[order.status as u8, lengths[0], lengths[1]]);
-        part.extend_from_slice(order.currency.code().as_bytes());
+        part.extend_from_slice(&currency);
         put_number(part, ms_since_first(order.placed_at).into());
         put_number(
             part,
@@ -327,7 +328,7 @@ impl<'a> Bytes<'a> {
     /// The next copy of an order; `None` behind the last.
     pub(super) fn order(&mut self) -> Option<OrderRow<'a>> {
         let [status, order_length, customer_length] = self.array()?;
-        let currency = Currency::parse(self.text(3)?)?;
+        let currency = Currency::numbered(u16::from_le_bytes(self.array()?))?;
         let placed_at = instant(self.number()? as u64);
         let updated_at = (self.number()? as u64).checked_sub(1).map(instant);
         let (total, refunded_total) = (self.money()?, self.money()?);
