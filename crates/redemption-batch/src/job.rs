@@ -11,15 +11,15 @@ use revtrail_core::record::{AcceptanceWindow, RecordProblem};
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_files::{FileFault, Layout, Records};
+use revtrail_storage::fault::FilesError;
+use revtrail_storage::files::Files;
 use revtrail_store::batches::{Batch, BatchState};
 use revtrail_store::market::Market;
 use revtrail_store::promotions::redeem::{Arrival, PromotionRecord, Taken};
 use revtrail_store::{Store, StoreError};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
-use crate::fault::FilesError;
 use crate::file::File;
-use crate::files::Files;
 use crate::rows::rows;
 
 /// How many turns in a row may take in no row before the batch fails. By then, reading up to the checkpoint takes longer than a

@@ -1,14 +1,8 @@
 //! Redemptions by files. Each file is a batch, which is taken in a chunk at a time and goes on wherever it was left. No figure
 //! changes if a file is announced twice, if two workers work at once, or if a worker is killed anywhere.
 
-pub mod beneath;
-#[cfg(feature = "lambda")]
-pub mod bucket;
 pub mod envelope;
-pub mod fault;
 pub mod file;
-pub mod files;
-mod folder;
 mod job;
 pub mod rows;
 

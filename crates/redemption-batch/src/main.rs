@@ -1,13 +1,12 @@
 //! The redemption-batch function on Lambda, called by the queue to which S3 announces files.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use redemption_batch::bucket::Bucket;
 use redemption_batch::envelope::FileMessage;
-use redemption_batch::files::Files;
 use redemption_batch::{BatchLimits, BatchWorker, envelope};
 use revtrail_aws::queue::{Queue, Sending};
 use revtrail_aws::{clock::Clock, environment};
 use revtrail_core::value::time::Instant;
+use revtrail_storage::files::{Bucket, Files};
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]

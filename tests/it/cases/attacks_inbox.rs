@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use redemption_batch::BatchLimits;
-use redemption_batch::fault::FilesError;
 use revtrail::inbox::{Inbox, LIMITS};
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::time::Retention;
+use revtrail_storage::fault::FilesError;
 use serde_json::{Value, json};
 
 use crate::cases::inbox::{HEADER, World, gzipped, look, row};

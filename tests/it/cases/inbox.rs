@@ -12,9 +12,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
-use redemption_batch::fault::FilesError;
 use redemption_batch::file::File;
-use redemption_batch::files::Files;
 use redemption_batch::{BatchEnd, BatchLimits, BatchWorker, envelope};
 use revtrail::cli::{Cli, Command};
 use revtrail::inbox::{Inbox, LIMITS};
@@ -22,6 +20,8 @@ use revtrail::serve;
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
+use revtrail_storage::fault::FilesError;
+use revtrail_storage::files::Files;
 use revtrail_store::Store;
 use revtrail_store::batches::Batch;
 use revtrail_store::table::embedded::{self, Embedded, TABLE};

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use http::Method;
 use redemption_batch::file::File;
-use redemption_batch::files::{Files, Folder};
 use redemption_batch::{BatchEnd, BatchError, BatchLimits, BatchWorker, envelope};
 use revtrail_core::value::time::{Instant, Retention};
+use revtrail_storage::files::{Files, Folder};
 use revtrail_store::table::embedded::{self, Embedded, TABLE};
 use revtrail_store::{Store, random_hex};
 use serde_json::{Value, json};

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use redemption_batch::beneath::{self, Draft};
 use redemption_batch::file::{File, INBOX, REDEMPTIONS};
 use revtrail_core::record::{Code, RecordProblem};
 use revtrail_core::value::id::MarketplaceId;
+use revtrail_storage::beneath::{self, Draft};
 use revtrail_store::random_hex;
 use revtrail_web::app::TakeFile;
 use revtrail_web::problem::Problem;

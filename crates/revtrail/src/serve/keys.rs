@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use redemption_batch::beneath::Draft;
+use revtrail_storage::beneath::Draft;
 use revtrail_store::random_hex;
 
 use crate::serve::data::KEY_FILE;

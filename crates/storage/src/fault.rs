@@ -1,4 +1,4 @@
-//! Why a file cannot be read, wherever it is stored.
+//! Why a file cannot be read or written, wherever it is stored.
 
 /// Why a file cannot be read, or a result cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +27,8 @@ pub enum FilesError {
 }
 
 impl FilesError {
-    pub(crate) fn failed(what: &'static str, key: &str, why: impl ToString) -> Self {
+    /// The storage failed at an operation with a file.
+    pub fn failed(what: &'static str, key: &str, why: impl ToString) -> Self {
         Self::Failed {
             what,
             key: key.to_owned(),

@@ -147,6 +147,16 @@ impl Folder {
             draft: draft.map_err(|error| FilesError::failed("write", key, error))?,
         })
     }
+
+    pub(crate) fn delete(&self, key: &str) -> Result<(), FilesError> {
+        let deleted = beneath::delete(&self.root, key);
+        deleted.map_err(|error| FilesError::failed("delete", key, error))
+    }
+
+    pub(crate) fn delete_folder(&self, key: &str) -> Result<(), FilesError> {
+        let deleted = beneath::delete_folder(&self.root, key);
+        deleted.map_err(|error| FilesError::failed("delete", key, error))
+    }
 }
 
 /// A content that is being hashed, a part at a time.
@@ -290,6 +300,31 @@ mod tests {
         assert_eq!(fs::read_dir(root.join("a")).unwrap().count(), 1);
         fs::remove_dir_all(root).unwrap();
         assert!(matches!(read("0"), Err(FilesError::Vanished)));
+    }
+
+    #[test]
+    fn a_folder_is_deleted_with_all_that_is_in_it_and_no_link_is_followed() {
+        let root = std::env::temp_dir().join(format!("revtrail-deleted-{}", random_hex()));
+        let folder = Folder::new(root.clone());
+        let files = ["a/b/1", "a/b/c/.2", "a/b/c/3", "a/kept", "other/kept"];
+        for key in files {
+            folder.write(key).unwrap().finish().unwrap();
+        }
+        for (link, to) in [("a/b/file", "a/kept"), ("a/b/c/folder", "other")] {
+            std::os::unix::fs::symlink(root.join(to), root.join(link)).unwrap();
+        }
+        std::os::unix::fs::symlink(root.join("a"), root.join("way")).unwrap();
+        assert!(folder.delete_folder("way/b").is_err(), "a link on the way");
+        assert!(folder.delete("way/kept").is_err(), "a link on the way");
+        folder.delete("a/b/1").unwrap();
+        assert!(!root.join("a/b/1").exists());
+        for _ in 0..2 {
+            folder.delete_folder("a/b").unwrap();
+            folder.delete("a/b/1").unwrap();
+            assert!(!root.join("a/b").exists());
+        }
+        assert!(root.join("a/kept").exists() && root.join("other/kept").exists());
+        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]

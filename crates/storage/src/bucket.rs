@@ -120,6 +120,15 @@ impl Bucket {
         Err(FilesError::failed("read", key, why))
     }
 
+    /// S3 answers the same where no file has this key.
+    pub(crate) async fn delete(&self, key: &str) -> Result<(), FilesError> {
+        let delete = self.client.delete_object().bucket(&self.name).key(key);
+        let deleted = delete.send().await;
+        deleted
+            .map(drop)
+            .map_err(|error| failed("delete", key, error))
+    }
+
     pub(crate) fn write(&self, key: &str, media_type: &'static str) -> Upload {
         Upload {
             bucket: self.clone(),

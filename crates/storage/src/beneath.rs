@@ -143,6 +143,48 @@ pub fn open(root: &Path, key: &str) -> io::Result<Option<File>> {
     Ok(is_file.then(|| file.into()))
 }
 
+/// Deletes a file below `root`. A link is deleted itself, and not what it leads to. A file that is not there is deleted.
+///
+/// # Errors
+/// As [`folder`]; or the file cannot be deleted.
+pub fn delete(root: &Path, key: &str) -> io::Result<()> {
+    let (above, name) = parent(key);
+    let deleted = folder(root, above, false)
+        .and_then(|at| Ok(rustix::fs::unlinkat(at, name, AtFlags::empty())?));
+    unless_gone(deleted)
+}
+
+/// Deletes a folder below `root` with everything in it. No link is followed. A folder that is not there is deleted.
+///
+/// # Errors
+/// As [`folder`]; or something in the folder cannot be deleted.
+pub fn delete_folder(root: &Path, key: &str) -> io::Result<()> {
+    let entries = match list(root, key) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for (name, kind) in entries {
+        // Revtrail makes no other names. Where somebody else did, the folder is not empty, and stays.
+        let Some(name) = name.to_str() else { continue };
+        let below = format!("{key}/{name}");
+        match kind {
+            Kind::Folder => delete_folder(root, &below)?,
+            Kind::File { .. } | Kind::Shared | Kind::Other => delete(root, &below)?,
+        }
+    }
+    let (above, name) = parent(key);
+    let deleted = folder(root, above, false)
+        .and_then(|at| Ok(rustix::fs::unlinkat(at, name, AtFlags::REMOVEDIR)?));
+    unless_gone(deleted)
+}
+
+fn unless_gone(deleted: io::Result<()>) -> io::Result<()> {
+    match deleted {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        deleted => deleted,
+    }
+}
+
 /// A file that is being written, under a name of its own until it is whole. Dropped before that, it is gone.
 #[derive(Debug)]
 pub struct Draft {
