@@ -18,6 +18,7 @@ mod support {
     pub mod fixtures;
     pub mod invariants;
     pub mod promotion_lists;
+    pub mod root;
     pub mod scan;
     pub mod script;
     pub mod service;
@@ -31,6 +32,7 @@ mod http {
     pub mod access_log;
     pub mod bad_input;
     pub mod erasure;
+    pub mod exports;
     pub mod forms;
     pub mod isolation;
     pub mod look_ahead;
@@ -60,6 +62,7 @@ mod faults {
     pub mod crash;
     pub mod envelope;
     pub mod erasures;
+    pub mod exports;
     pub mod frozen_workers;
     pub mod heavy;
     pub mod histories;

@@ -2,6 +2,7 @@
 //! twice, if two of it run at once, or if it is killed anywhere.
 
 pub mod envelope;
+mod export;
 mod fold;
 mod message;
 mod plan;
@@ -11,6 +12,8 @@ mod verify;
 use std::collections::VecDeque;
 
 use revtrail_core::value::time::{Instant, Retention};
+use revtrail_storage::fault::FilesError;
+use revtrail_storage::files::Files;
 use revtrail_store::erasures::ErasureEnd;
 use revtrail_store::jobs::job::{JOB_CUSTOMERS_MAX, Job, JobMessage, Work};
 use revtrail_store::jobs::look_ahead::{LookEnd, LookLimits};
@@ -25,6 +28,14 @@ pub enum AttributorError {
     /// The table failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The storage of exports failed.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// An export waits, and there is nowhere to write its files.
+    #[error(
+        "an export waits, and there is no storage for its files: start revtrail with --data DIR"
+    )]
+    NoOutbox,
     /// Somebody was erased while customers were read, so a list may not name them any more.
     #[error("a customer was erased meanwhile: read the customers again")]
     Outdated,
@@ -69,7 +80,12 @@ pub struct JobLimits {
     pub shards: u8,
     /// The most bytes of a customer's timeline; a customer with more is parked. See [`TIMELINE_BYTES_MAX`].
     pub timeline_bytes: usize,
+    /// How many bytes of rows of an export are in memory before they are written.
+    pub export_bytes: usize,
 }
+
+/// A quarter of a million rows. They are compressed file by file to about a tenth.
+const EXPORT_BYTES: usize = 64 << 20;
 
 impl JobLimits {
     /// The limits of a deployment.
@@ -78,6 +94,7 @@ impl JobLimits {
         batch_customers: 90,
         shards: keys::AGGREGATE_SHARDS,
         timeline_bytes: TIMELINE_BYTES_MAX,
+        export_bytes: EXPORT_BYTES,
     };
 }
 
@@ -90,15 +107,18 @@ pub struct Attributor {
     pub retention: Retention,
     /// How much it does at once.
     pub limits: JobLimits,
+    /// Where the files of exports are written; `None` if nothing is kept but in memory, where no export can be asked for.
+    pub outbox: Option<Files>,
 }
 
 impl Attributor {
-    /// The attributor with the limits of a deployment.
+    /// The attributor with the limits of a deployment, without storage for files.
     pub fn new(store: Store, retention: Retention) -> Self {
         Self {
             store,
             retention,
             limits: JobLimits::DEFAULT,
+            outbox: None,
         }
     }
 
@@ -217,6 +237,14 @@ impl Attributor {
                 let walk = (after, left, within);
                 let invocation = verify::work(market, job, walk, limits, until).await?;
                 (invocation, Vec::new())
+            }
+            Work::Export { id } => {
+                let outbox = self.outbox.as_ref();
+                match export::work(market, job, &id, outbox, limits, until).await? {
+                    JobEnd::HandedOver => (JobEnd::HandedOver, Vec::new()),
+                    // No run waits for an export.
+                    JobEnd::Done | JobEnd::Waits => return Ok(Vec::new()),
+                }
             }
             Work::LookAhead { .. } => {
                 let limits = LookLimits {

@@ -4,15 +4,19 @@ use hourly_attributor::{Attributor, envelope};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use revtrail_aws::{clock::Clock, environment, queue::Queue};
 use revtrail_core::value::time::Instant;
+use revtrail_storage::files::{Bucket, Files};
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
-    let attributor = Attributor::new(
-        environment::store_from_env()?,
-        environment::retention_from_env()?,
-    );
+    let attributor = Attributor {
+        outbox: Some(Files::Bucket(Bucket::from_env()?)),
+        ..Attributor::new(
+            environment::store_from_env()?,
+            environment::retention_from_env()?,
+        )
+    };
     let Attributor {
         store, retention, ..
     } = &attributor;

@@ -2,7 +2,7 @@
 
 use revtrail_store::StoreError;
 use revtrail_store::erasures::ERASURE_RUN;
-use revtrail_store::jobs::job::{Job, JobMessage};
+use revtrail_store::jobs::job::{Job, JobMessage, Work};
 use revtrail_store::market::Market;
 
 /// The message that points at a job.
@@ -13,12 +13,12 @@ pub(crate) fn message(market: &Market, job: &Job) -> JobMessage {
     }
 }
 
-/// The messages that point at what erasures left to be done: other erasures, and folds of pseudonyms.
+/// The messages that point at what erasures left to be done: other erasures, folds of pseudonyms, and files of exports.
 pub(crate) async fn erasures(market: &Market) -> Result<Vec<JobMessage>, StoreError> {
     let jobs = market.jobs().jobs().await?;
     let of_erasures = |job: &&Job| {
         let run = job.run_id.as_deref().unwrap_or_default();
-        run.starts_with(ERASURE_RUN)
+        run.starts_with(ERASURE_RUN) || matches!(job.work, Work::Export { .. })
     };
     Ok(jobs
         .iter()

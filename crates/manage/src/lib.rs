@@ -2,7 +2,9 @@
 
 mod access_log;
 mod campaigns;
+mod days;
 mod erasures;
+mod exports;
 mod keys;
 mod look_ahead;
 mod marketplaces;
@@ -23,9 +25,11 @@ use serde_json::{Map, Value};
 
 pub use runs::{Enqueue, Enqueued, in_process};
 
-/// The routes that this function answers. `enqueue` points the attributor at what was asked for: runs, what-ifs, replays and erasures.
+/// The routes that this function answers. `enqueue` points the attributor at what was asked for: runs, what-ifs, replays, exports and
+/// erasures.
 pub fn routes(enqueue: Enqueue) -> Vec<Route> {
     let (tried, replayed, erase) = (enqueue.clone(), enqueue.clone(), enqueue.clone());
+    let export = enqueue.clone();
     let mut routes = revtrail_web::routes! {
         POST   "/keys",                            ADMIN     => keys::create;
         GET    "/keys",                            ADMIN     => keys::list;
@@ -48,6 +52,8 @@ pub fn routes(enqueue: Enqueue) -> Vec<Route> {
         GET    "/access-log",                      ADMIN, list => access_log::list;
         DELETE "/customers/{id}",                  ADMIN     => move |call| erasures::start(call, erase.clone());
         GET    "/erasures/{id}",                   ADMIN     => erasures::one;
+        POST   "/exports",                         ADMIN     => move |call| exports::start(call, export.clone());
+        GET    "/exports/{id}",                    ADMIN     => exports::one;
         POST   "/runs",                            MARKETING => move |call| runs::start(call, enqueue.clone());
     };
     let path = "/v1/marketplaces/{marketplace}";

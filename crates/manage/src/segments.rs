@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use revtrail_core::record::{Code, Problems, RecordProblem as Bad};
 use revtrail_core::value::id::{CampaignId, CustomerId};
-use revtrail_core::value::time::Day;
 use revtrail_store::Reading;
 use revtrail_store::market::Market;
 use revtrail_store::market::once::{CallRecord, Once};
@@ -14,6 +13,7 @@ use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::problem::Problem;
 use serde_json::{Map, Value, json};
 
+use crate::days::days;
 use crate::{name, once, valid};
 
 /// How many purchase rows are read at once.
@@ -146,18 +146,9 @@ async fn read(call: &Call, market: &Market) -> Result<Segment, Problem> {
         problems.push(missing("name", "name is needed: what to call the segment"));
     }
     let campaign = campaign(&fields, market, &mut problems).await?;
-    let from = day(&fields, "from", &mut problems);
-    let to = day(&fields, "to", &mut problems);
-    if let (Some(from), Some(to)) = (from, to)
-        && from >= to
-    {
-        let detail = format!(
-            "from: {from} is not before to: {to}, which is the first day that is not in the period"
-        );
-        problems.push(Bad::of("from", Code::UnknownValue, detail));
-    }
+    let period = days(&fields, &mut problems);
     valid(problems)?;
-    let (Some(name), Some(campaign_id), Some(from), Some(to)) = (name, campaign, from, to) else {
+    let (Some(name), Some(campaign_id), Some((from, to))) = (name, campaign, period) else {
         return Err(Problem::internal(&"a segment was read without a problem"));
     };
     Ok(Segment {
@@ -199,25 +190,6 @@ async fn campaign(
     };
     problems.push(problem);
     Ok(None)
-}
-
-fn day(fields: &Map<String, Value>, field: &str, problems: &mut Problems) -> Option<Day> {
-    let problem = match fields.get(field) {
-        None | Some(Value::Null) => missing(
-            field,
-            "from (included) and to (excluded) are needed, like 2026-11-20",
-        ),
-        Some(Value::String(text)) => match Day::parse(text) {
-            Some(day) => return Some(day),
-            None => {
-                let detail = format!("{field}: {text:?} is not a day, like 2026-11-20");
-                Bad::of(field, Code::BadTime, detail)
-            }
-        },
-        Some(_) => Bad::of(field, Code::WrongType, format!("{field} is a text")),
-    };
-    problems.push(problem);
-    None
 }
 
 pub(crate) async fn delete(call: Call) -> Result<Response, Problem> {

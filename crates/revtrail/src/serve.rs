@@ -12,9 +12,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use hourly_attributor::Attributor;
 use redemption_batch::BatchLimits;
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::time::{Instant, Retention, Span};
+use revtrail_storage::files::{Files, Folder};
 use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::market::access::OtherRetention;
 use revtrail_store::table::embedded::{self, OpenError};
@@ -217,8 +219,9 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
     if is_sample {
         app.offer_key(&key);
     }
-    if let Some(folder) = &args.data {
-        app.take_files(inbox::taker(folder.clone()));
+    match &args.data {
+        Some(folder) => app.take_files(inbox::taker(folder.clone())),
+        None => app.keep_in_memory(),
     }
     let mut router = router(routes(enqueue), app);
     if args.bind.is_loopback() {
@@ -251,12 +254,19 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         let inbox = Inbox::new(store, args.retention, clock, folder, limits);
         tokio::spawn(inbox::watch(inbox))
     });
+    let worker = Attributor {
+        outbox: args
+            .data
+            .clone()
+            .map(|root| Files::Folder(Folder::new(root))),
+        ..Attributor::new(store.clone(), args.retention)
+    };
     let attributor = tokio::spawn(async move {
         // Ahead of the first tick, but not of the first answer: there can be hundreds of thousands of calls.
         if let Err(error) = recover::close_calls(&store, retention, now).await {
             tracing::error!(%error, "failed to close what a killed process left; each is closed 15 minutes after it came");
         }
-        queue::attribute(store, retention, clock, enqueued, embedded).await;
+        queue::attribute(worker, clock, enqueued, embedded).await;
     });
     let reached = match args.host.first() {
         Some(name) => format!("{name}:{}", address.port()),

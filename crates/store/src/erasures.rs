@@ -23,7 +23,10 @@
 //! condition that it is what was read. Whoever holds a name in memory and would write it to a list or a segment checks the count
 //! in the transaction that writes. The walk over the lists is made again after the count was raised, until it finds nothing.
 //!
-//! The results beside files are written again by whoever has the files; until then an erasure is shown as running.
+//! Exports that may name somebody are removed, and so is one that is being written: it may have met half of the facts.
+//!
+//! The results beside files are written again, and the files of exports deleted, by whoever has the files; until then an erasure is
+//! shown as running.
 //!
 //! While an erasure runs, its record has the customer's id; when it is done, nothing has.
 
@@ -198,11 +201,12 @@ impl<'m> Erasures<'m> {
             return Ok(None);
         };
         let record: ErasureRecord = data(&item)?;
-        let files = self.market.batches().with_outdated_results().await?;
+        let results = self.market.batches().with_outdated_results().await?;
+        let has_files = !results.is_empty() || self.market.exports().has_files_to_delete().await?;
         Ok(Some(Erasure {
             erasure_id: id.to_owned(),
             state: match record.of {
-                None if files.is_empty() => ErasureState::Done,
+                None if !has_files => ErasureState::Done,
                 _ => ErasureState::Running,
             },
             facts: number(&item, attributes::FACTS).unwrap_or(0),

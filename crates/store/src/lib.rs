@@ -34,6 +34,8 @@ pub mod ledger {
 
 /// Work that waits, the runs that plan it, and the customers who cannot be folded.
 pub mod jobs {
+    pub mod export;
+    pub mod exports;
     pub mod job;
     pub mod look_ahead;
     pub mod look_aheads;

@@ -1,6 +1,7 @@
 //! What every call shares: the store, the clock, the retention, and short-lived caches of keys and marketplaces.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -45,6 +46,8 @@ struct Inner {
     /// A key that is no secret, as that of the sample is not.
     open_key: OnceLock<String>,
     take_file: OnceLock<TakeFile>,
+    /// Set where nothing is kept but in memory.
+    in_memory: AtomicBool,
     marketplaces: Mutex<HashSet<MarketplaceId>>,
     /// The settings that were read lately for webhooks, each with the time of the call that read them.
     settings: Mutex<HashMap<MarketplaceId, (Instant, Arc<Settings>)>>,
@@ -81,6 +84,7 @@ impl App {
             keys: Mutex::default(),
             open_key: OnceLock::new(),
             take_file: OnceLock::new(),
+            in_memory: AtomicBool::new(false),
             marketplaces: Mutex::default(),
             settings: Mutex::default(),
             shares: Shares::default(),
@@ -121,6 +125,16 @@ impl App {
     /// How a file is put into the inbox of this process, if it has one.
     pub fn file_taker(&self) -> Option<&TakeFile> {
         self.0.take_file.get()
+    }
+
+    /// Says that everything is kept in memory, so that there is nowhere to write files.
+    pub fn keep_in_memory(&self) {
+        self.0.in_memory.store(true, Ordering::Relaxed);
+    }
+
+    /// True if files can be written, such as those of exports.
+    pub fn keeps_files(&self) -> bool {
+        !self.0.in_memory.load(Ordering::Relaxed)
     }
 
     /// The store, which reads and writes the table.

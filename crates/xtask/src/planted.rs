@@ -70,6 +70,10 @@ const OVERTAKEN: Harness = by(
     "faults::look_ahead::whoever_is_overtaken_leaves_what_was_found",
     &[],
 );
+const THAWED: Harness = by(
+    "faults::exports::whoever_thaws_writes_nothing_that_counts",
+    &[],
+);
 const REPLAYED: Harness = by(
     "http::look_ahead::a_replay_that_is_asked_for_again_is_one",
     &[],
@@ -414,7 +418,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a_walk_that_goes_on_with_the_last_customer",
-        file: "crates/store/src/jobs/look_ahead.rs",
+        file: "crates/store/src/jobs/job.rs",
         text: "name > after",
         with: "name >= after",
         found_by: TURNS_AHEAD,
@@ -432,6 +436,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "writes.push(self.market.jobs().put_job(&job))",
         with: "{ let _ = &job; }",
         found_by: REPLAYED,
+    },
+    Mutant {
+        name: "a_part_of_an_export_counts_although_its_worker_died",
+        file: "crates/store/src/jobs/exports.rs",
+        text: "part.counted",
+        with: "true",
+        found_by: THAWED,
     },
     Mutant {
         name: "a_hard_link_is_another_file",

@@ -19,8 +19,9 @@ use revtrail_core::value::time::Instant;
 use revtrail_store::random_hex;
 use serde_json::{Value, json};
 
-use crate::faults::batches::{Root, batches};
+use crate::faults::batches::batches;
 use crate::support::fixtures::NOW;
+use crate::support::root::Root;
 use crate::support::service::{ADMIN, Service};
 
 const EVENTS: &str = "event_id,kind,channel,campaign_id,customer_id,occurred_at\n";

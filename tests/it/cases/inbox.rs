@@ -28,9 +28,10 @@ use revtrail_store::table::embedded::{self, Embedded, TABLE};
 use serde_json::{Value, json};
 
 use crate::faults::batches::{
-    FILE, Root, SMALL, batches, before, counts, held, messages, now, service, turn,
+    FILE, SMALL, batches, before, counts, held, messages, now, service, turn,
 };
 use crate::support::fault_client::{Fault, FaultClient};
+use crate::support::root::Root;
 use crate::support::service::{Service, block_on};
 use crate::support::tripwire::Tripwire;
 

@@ -15,6 +15,7 @@ use redemption_batch::{BatchEnd, BatchWorker};
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
+use revtrail_storage::files::Files;
 use revtrail_store::Store;
 use revtrail_store::table::embedded::{self, Embedded};
 use revtrail_web::api::Route;
@@ -23,8 +24,9 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::deploy::template::{FUNCTIONS, actions, template};
-use crate::faults::batches::{FILE, Root};
+use crate::faults::batches::FILE;
 use crate::support::fixtures::{NOW, events, order, with};
+use crate::support::root::Root;
 use crate::support::service::ADMIN;
 
 /// A function's own client to the one database.
@@ -116,6 +118,10 @@ impl World {
             ..Attributor::new(store(4), Retention::DEFAULT)
         };
         let root = Root::new();
+        let attributor = Attributor {
+            outbox: Some(Files::Folder(root.folder())),
+            ..attributor
+        };
         let batches =
             crate::faults::batches::batches(&store(5), &root, crate::faults::batches::SMALL);
         Self {
@@ -359,6 +365,19 @@ async fn every_role_may_do_what_its_function_does_and_nothing_else() {
         world.call(method, &path, Value::Null).await;
     }
     world.call("GET", "/access-log", Value::Null).await;
+    let kinds = [
+        "events",
+        "orders",
+        "credits",
+        "campaign_days",
+        "redemptions",
+    ];
+    let export = with(days.clone(), &json!({ "what": kinds }));
+    let export = world.call("POST", "/exports", export).await;
+    world.run().await;
+    let export = format!("/exports/{}", export["export_id"].as_str().unwrap());
+    let state = world.call("GET", &export, Value::Null).await["state"].take();
+    assert_eq!(state, "done");
     let rejected = "redemption_id,promotion_id,customer_id,redeemed_at\nz,A,c4,soon\n";
     world.file("rejected.csv", rejected).await;
     let erasure = world.call("DELETE", "/customers/c4", Value::Null).await;
@@ -367,6 +386,8 @@ async fn every_role_may_do_what_its_function_does_and_nothing_else() {
     world.batches.write_outdated(&id, world.now).await.unwrap();
     let path = format!("/erasures/{}", erasure["erasure_id"].as_str().unwrap());
     assert_eq!(world.call("GET", &path, Value::Null).await["state"], "done");
+    let state = world.call("GET", &export, Value::Null).await["state"].take();
+    assert_eq!(state, "removed");
     world.read_all(secret).await;
     // With a key of its own, so that each function looks one up.
     for (method, path) in [("POST", "events"), ("POST", "orders"), ("GET", "keys")] {

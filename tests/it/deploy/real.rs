@@ -221,6 +221,17 @@ async fn random_worlds_come_out_the_same_on_dynamodb_local() {
     println!("worlds on DynamoDB Local: {SEEDS}");
 }
 
+/// S3 and SQS on this machine, and their port.
+pub fn moto() -> (Process, u16) {
+    let port = free_port();
+    let bin = folder("REVTRAIL_TOOLS").join("python-real/bin");
+    let mut serve = Command::new(bin.join("moto_server"));
+    serve
+        .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+        .stderr(Stdio::null());
+    (server(&mut serve, port), port)
+}
+
 /// All of it, as it is deployed.
 pub struct Cloud {
     parts: Vec<Process>,
@@ -244,12 +255,8 @@ impl Cloud {
         let (java, dynamodb_port) = dynamodb_local();
         let store = Store::new(dynamodb(dynamodb_port), "revtrail");
         store.create_table().await.unwrap();
-        let (moto, lambda) = (free_port(), free_port());
+        let ((moto, moto_port), lambda) = (moto(), free_port());
         let bin = folder("REVTRAIL_TOOLS").join("python-real/bin");
-        let mut serve = Command::new(bin.join("moto_server"));
-        serve
-            .args(["-H", "127.0.0.1", "-p", &moto.to_string()])
-            .stderr(Stdio::null());
         // The functions are started here and not by cargo-lambda, so that one can be killed by its id.
         let mut watch = Command::new(bin.join("cargo-lambda"));
         watch.args([
@@ -263,7 +270,7 @@ impl Cloud {
             &lambda.to_string(),
         ]);
         watch.stderr(Stdio::null());
-        let parts = vec![java, server(&mut serve, moto), start(&mut watch)];
+        let parts = vec![java, moto, start(&mut watch)];
         let began = Moment::now();
         while TcpStream::connect(("127.0.0.1", lambda)).is_err() {
             assert!(
@@ -276,7 +283,7 @@ impl Cloud {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("us-east-1"))
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .endpoint_url(format!("http://127.0.0.1:{moto}"))
+            .endpoint_url(format!("http://127.0.0.1:{moto_port}"))
             .http_client(environment::https());
         let sqs = aws_sdk_sqs::Client::from_conf(config.build());
         let make = async |name: &str, redrive: Option<String>| {
@@ -299,7 +306,7 @@ impl Cloud {
             dead,
             lambda,
             dynamodb: dynamodb_port,
-            moto,
+            moto: moto_port,
             attributor: None,
         };
         for name in ["ingest-event", "ingest-order", "manage", "report-query"] {
@@ -332,7 +339,9 @@ impl Cloud {
             ("REVTRAIL_RETENTION_DAYS", "90".to_owned()),
         ]);
         match name {
-            "hourly-attributor" => command.env("REVTRAIL_QUEUE_URL", &self.queue),
+            "hourly-attributor" => command
+                .env("REVTRAIL_QUEUE_URL", &self.queue)
+                .env("REVTRAIL_BUCKET", BUCKET),
             "redemption-batch" => command
                 .env("REVTRAIL_QUEUE_URL", &self.arrivals)
                 .env("REVTRAIL_FILE_MIB_MAX", "1024")

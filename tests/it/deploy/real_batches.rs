@@ -10,29 +10,48 @@ use aws_sdk_s3::types::{
     QueueConfiguration, S3KeyFilter,
 };
 use aws_sdk_sqs::types::Message;
+use hourly_attributor::Attributor;
+use http::Method;
 use redemption_batch::BatchLimits;
 use revtrail_aws::clock::Clock;
 use revtrail_aws::environment;
+use revtrail_core::value::time::DAY_MS;
+use revtrail_storage::files::{self, Files};
 use serde_json::{Value, json};
 
-use crate::deploy::real::{BUCKET, Cloud, LOOK, MARKET, invoke, parts_are_here};
-use crate::faults::batches::{Root, batches};
+use crate::deploy::real::{BUCKET, Cloud, LOOK, MARKET, invoke, moto, parts_are_here};
+use crate::faults::batches::batches;
+use crate::support::fixtures::Shop;
+use crate::support::root::Root;
 use crate::support::service::Service;
 
 struct Bucket(Client);
 
 impl Bucket {
-    /// A bucket that tells the queue of files, as the template has it.
-    async fn of(cloud: &Cloud) -> Self {
+    /// A bucket of moto that tells nobody of files.
+    async fn at(moto: u16) -> Self {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("us-east-1"))
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .endpoint_url(format!("http://127.0.0.1:{}", cloud.moto))
+            .endpoint_url(format!("http://127.0.0.1:{moto}"))
             .force_path_style(true)
             .http_client(environment::https());
         let client = Client::from_conf(config.build());
         client.create_bucket().bucket(BUCKET).send().await.unwrap();
+        Self(client)
+    }
+
+    /// The keys of all files.
+    async fn keys(&self) -> BTreeSet<String> {
+        let listed = self.0.list_objects_v2().bucket(BUCKET).send().await;
+        let listed = listed.unwrap().contents.unwrap_or_default();
+        listed.into_iter().filter_map(|file| file.key).collect()
+    }
+
+    /// A bucket that tells the queue of files, as the template has it.
+    async fn of(cloud: &Cloud) -> Self {
+        let Self(client) = Self::at(cloud.moto).await;
         let rule = |name, value: &str| FilterRule::builder().name(name).value(value).build();
         let key = S3KeyFilter::builder()
             .filter_rules(rule(FilterRuleName::Prefix, "inbox/"))
@@ -64,6 +83,44 @@ impl Bucket {
         let bytes = got.unwrap().body.collect().await.unwrap().to_vec();
         String::from_utf8(bytes).unwrap()
     }
+}
+
+/// An export lies in the bucket as in a folder; its files are deleted, and those beside it are not.
+#[tokio::test]
+async fn an_export_is_written_to_a_bucket_and_deleted_there() {
+    if !parts_are_here() {
+        return;
+    }
+    let (_moto, port) = moto();
+    let bucket = Bucket::at(port).await;
+    let shop = Shop::lively().await;
+    let body = json!({"what": ["orders", "credits"], "from": "2026-11-01", "to": "2026-12-01"});
+    let (status, told) = shop.call(Method::POST, "exports", body).await;
+    assert_eq!(status, 202, "{told}");
+    let kept = "outbox/m/redemptions/week.csv/result.json";
+    bucket.put(kept, b"{}").await;
+    let attributor = Attributor {
+        outbox: Some(Files::Bucket(files::Bucket::new(bucket.0.clone(), BUCKET))),
+        ..shop.service.attributor()
+    };
+    let now = shop.service.now();
+    let messages = shop.service.enqueued();
+    attributor.drain(messages, &|| now).await.unwrap();
+    let path = format!("exports/{}", told["export_id"].as_str().unwrap());
+    let shown = shop.get(&path).await;
+    let files = shown["files"].as_array().unwrap().iter();
+    let named = files.map(|file| file["file"].as_str().unwrap().to_owned());
+    let manifest = shown["manifest"].as_str().unwrap().to_owned();
+    let mut named: BTreeSet<String> = named.chain([manifest.clone(), kept.to_owned()]).collect();
+    assert_eq!(bucket.keys().await, named, "{shown}");
+    let manifest: Value = serde_json::from_str(&bucket.get(&manifest).await).unwrap();
+    assert_eq!(manifest["files"].as_array().unwrap().len(), named.len() - 2);
+    let later = now.plus_ms(DAY_MS);
+    let messages = attributor.tick().await.unwrap();
+    attributor.drain(messages, &|| later).await.unwrap();
+    named.retain(|key| key == kept);
+    assert_eq!(bucket.keys().await, named);
+    println!("exports in a bucket: 1");
 }
 
 fn key(name: &str) -> String {

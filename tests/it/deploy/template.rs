@@ -47,15 +47,16 @@ pub fn actions(template: &Value, function: &str) -> BTreeMap<String, BTreeSet<St
                 (set("Action Effect Resource"), &json!("Allow")),
                 "{function}"
             );
-            // A whole resource, or the side of the bucket that is named.
+            // A whole resource, or the part of the bucket that is named.
             let target = match statement["Resource"]["Fn::GetAtt"][0].as_str() {
                 Some(target) => target,
                 None => statement["Resource"]["Fn::Sub"].as_str().unwrap(),
             };
             let whole = json!({ "Fn::GetAtt": [target, "Arn"] });
-            let side = ["inbox", "outbox"].map(|side| format!("${{Files.Arn}}/{side}/*"));
+            let parts = ["inbox", "outbox", "outbox/*/exports"];
+            let parts = parts.map(|part| format!("${{Files.Arn}}/{part}/*"));
             assert!(
-                statement["Resource"] == whole || side.iter().any(|side| side == target),
+                statement["Resource"] == whole || parts.iter().any(|part| part == target),
                 "{function}: {}",
                 statement["Resource"]
             );
@@ -154,7 +155,7 @@ fn the_functions_are_deployed_alike() {
         let variables = function["Environment"]["Variables"].as_object().unwrap();
         let expected = match name {
             "Manage" => "REVTRAIL_ADMIN_KEY REVTRAIL_QUEUE_URL",
-            "HourlyAttributor" => "REVTRAIL_QUEUE_URL",
+            "HourlyAttributor" => "REVTRAIL_BUCKET REVTRAIL_QUEUE_URL",
             "RedemptionBatch" => "REVTRAIL_BUCKET REVTRAIL_FILE_MIB_MAX REVTRAIL_QUEUE_URL",
             _ => "REVTRAIL_ADMIN_KEY",
         };
@@ -189,7 +190,8 @@ fn every_function_has_a_role_of_its_own_with_named_actions_on_named_resources() 
             role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"],
             json!({ "Service": "lambda.amazonaws.com" })
         );
-        let text = role.to_string().replace("box/*\"", "");
+        let text = role.to_string().replace("box/*/exports/*\"", "");
+        let text = text.replace("box/*\"", "");
         assert!(!text.contains('*'), "{name}: {text}");
         let mut may = actions(&template, name);
         assert_eq!(
@@ -215,6 +217,10 @@ fn every_function_has_a_role_of_its_own_with_named_actions_on_named_resources() 
                     "sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage sqs:SendMessage",
                 ),
                 ("DeadLetters", "sqs:SendMessage"),
+                (
+                    "${Files.Arn}/outbox/*/exports/*",
+                    "s3:DeleteObject s3:PutObject",
+                ),
             ]
             .map(|(to, words)| (to.to_owned(), set(words)))
             .into(),

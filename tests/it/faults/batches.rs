@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::io::Read;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
@@ -11,14 +10,15 @@ use http::Method;
 use redemption_batch::file::File;
 use redemption_batch::{BatchEnd, BatchError, BatchLimits, BatchWorker, envelope};
 use revtrail_core::value::time::{Instant, Retention};
-use revtrail_storage::files::{Files, Folder};
+use revtrail_storage::files::Files;
+use revtrail_store::Store;
 use revtrail_store::table::embedded::{self, Embedded, TABLE};
-use revtrail_store::{Store, random_hex};
 use serde_json::{Value, json};
 
 use crate::faults::schedule::{Access, Gate, Orders, Window, drive};
 use crate::support::fault_client::{Call, Fault, FaultClient};
 use crate::support::fixtures::NOW;
+use crate::support::root::Root;
 use crate::support::script::rows;
 use crate::support::service::{Service, block_on};
 use crate::support::tier::{proves, share, spread};
@@ -29,40 +29,6 @@ pub const M: &str = "/v1/marketplaces/m";
 
 pub fn now() -> Instant {
     Instant::parse(NOW).unwrap()
-}
-
-/// A folder with an inbox and an outbox, gone with its owner.
-pub struct Root(pub PathBuf);
-
-impl Root {
-    pub fn new() -> Self {
-        Self(std::env::temp_dir().join(format!("revtrail-batches-{}", random_hex())))
-    }
-
-    pub fn put(&self, name: &str, bytes: &[u8]) -> File {
-        let file = File::at(&format!("inbox/m/redemptions/{name}")).unwrap();
-        let path = self.0.join(&file.key);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // As it is to be done: elsewhere, and renamed.
-        let elsewhere = self.0.join(random_hex());
-        std::fs::write(&elsewhere, bytes).unwrap();
-        std::fs::rename(elsewhere, path).unwrap();
-        file
-    }
-
-    pub fn result(&self, file: &File, name: &str) -> String {
-        std::fs::read_to_string(self.0.join(file.result(name))).unwrap_or_default()
-    }
-
-    pub fn folder(&self) -> Folder {
-        Folder::new(self.0.clone())
-    }
-}
-
-impl Drop for Root {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
-    }
 }
 
 pub fn batches(store: &Store, root: &Root, limits: BatchLimits) -> BatchWorker {

@@ -15,7 +15,7 @@ use crate::support::service::ADMIN;
 pub(super) const ROLES: [&str; 5] = ["admin", "marketer", "analyst", "partner", "ingest"];
 
 /// The routes that this version has: method, path under the marketplace, and who may call it, in the order of `ROLES`.
-const ROUTES: [(&str, &str, &str); 65] = [
+const ROUTES: [(&str, &str, &str); 67] = [
     ("POST", "/events", "✓...✓"),
     ("POST", "/orders", "✓...✓"),
     ("POST", "/webhooks/{provider}", "✓...✓"),
@@ -58,6 +58,8 @@ const ROUTES: [(&str, &str, &str); 65] = [
     ("GET", "/access-log", "✓...."),
     ("DELETE", "/customers/{id}", "✓...."),
     ("GET", "/erasures/{id}", "✓...."),
+    ("POST", "/exports", "✓...."),
+    ("GET", "/exports/{id}", "✓...."),
     ("GET", "/batches", "✓✓✓✓."),
     ("GET", "/batches/{id}", "✓✓✓✓."),
     ("POST", "/assignments", "✓..✓✓"),
@@ -263,7 +265,9 @@ async fn each_role_may_do_what_the_table_says_in_its_own_marketplace_only() {
             let expected: &[u16] = match (may, path) {
                 ('.', _) => &[403],
                 (_, "/keys/{key_id}" | "/runs/{id}" | "/batches/{id}" | "/what-ifs/{id}") => &[404],
-                (_, "/replays/{id}" | "/segments/{id}" | "/erasures/{id}") => &[404],
+                (_, "/replays/{id}" | "/segments/{id}" | "/erasures/{id}" | "/exports/{id}") => {
+                    &[404]
+                }
                 (_, "/vouchers/{code}/redeem" | "/promotions/{id}/vouchers/{code}") => &[404],
                 (_, "/runs") => &[200, 202],
                 // Whatever became of the records of a post.

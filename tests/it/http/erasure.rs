@@ -6,10 +6,11 @@ use revtrail_core::value::time::Instant;
 use revtrail_store::jobs::parked::{Parked, ParkedFor};
 use serde_json::{Value, json};
 
-use crate::faults::batches::{Root, SMALL, batches};
+use crate::faults::batches::{SMALL, batches};
 use crate::support::fault_client::FaultClient;
 use crate::support::fixtures::{NOW, Shop, assert_part, events, order, segment, strip, with};
 use crate::support::invariants::assert_same;
+use crate::support::root::Root;
 use crate::support::scan;
 use crate::support::service::{ADMIN, Service};
 

@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
+use revtrail_storage::files::Files;
 use revtrail_store::Store;
 use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::table::embedded::{self, Embedded};
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::support::fault_client::FaultClient;
+use crate::support::root::Root;
 use crate::support::tripwire::Tripwire;
 
 /// The deployment's key.
@@ -38,6 +40,8 @@ pub struct Service {
     pub retention: Retention,
     pub tripwire: Tripwire,
     pub app: App,
+    /// Where the files of exports are written.
+    pub outbox: Root,
     router: Router,
     clock: Arc<AtomicI64>,
     enqueued: Arc<Mutex<Vec<JobMessage>>>,
@@ -70,6 +74,7 @@ impl Service {
             retention,
             tripwire,
             app,
+            outbox: Root::new(),
             router,
             clock,
             enqueued,
@@ -84,7 +89,10 @@ impl Service {
 
     /// The attributor of this service.
     pub fn attributor(&self) -> Attributor {
-        Attributor::new(self.store.clone(), self.retention)
+        Attributor {
+            outbox: Some(Files::Folder(self.outbox.folder())),
+            ..Attributor::new(self.store.clone(), self.retention)
+        }
     }
 
     /// What a schedule's tick is for one marketplace, all of it.

@@ -186,6 +186,23 @@ pub struct DayRow {
     pub sales: Option<Sales>,
 }
 
+/// One campaign on one channel on one day. Purchases are those won on the channel, as in a report of that channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChannelDayRow {
+    /// The calendar day, in the marketplace's time zone.
+    pub date: Day,
+    /// The id of the campaign.
+    pub campaign_id: CampaignId,
+    /// The channel.
+    pub channel: Channel,
+    /// The figures that come from events.
+    #[serde(flatten)]
+    pub engagement: Engagement,
+    /// The figures that come from credits; `None` where revenue is hidden.
+    #[serde(flatten)]
+    pub sales: Option<Sales>,
+}
+
 /// The sums over all rows of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Totals {
@@ -400,6 +417,27 @@ fn campaign_row(
         sales: newest.enabled.then(|| figures.sales()),
         sale_formula: newest.enabled.then(formula),
     }
+}
+
+/// The rows of a day, by campaign and channel.
+pub fn channel_day_rows<'d>(
+    date: Day,
+    aggregate: &'d Aggregate<CampaignId>,
+    newest: &Settings,
+) -> impl Iterator<Item = ChannelDayRow> + use<'d> {
+    let shows_sales = newest.enabled;
+    let row = move |((campaign_id, channel), figures): (&(CampaignId, Channel), &Figures)| {
+        let mut alone = ByChannel::default();
+        alone.add(*channel, figures);
+        ChannelDayRow {
+            date,
+            campaign_id: campaign_id.clone(),
+            channel: *channel,
+            engagement: alone.engagement(),
+            sales: shows_sales.then(|| alone.sales()),
+        }
+    };
+    aggregate.rows.iter().map(row)
 }
 
 /// The row of one campaign and the rows of its days. A campaign without any figures in the period has a row of zeros and no days.

@@ -245,35 +245,7 @@ const REDEMPTION: [Column; 16] = [
 
 /// A redemption as it is shown.
 pub(crate) fn redemption(fact: &RedemptionFact) -> Value {
-    let submitted = &fact.submitted;
-    let refusal = fact.refusal.map(|refusal| refusal.name());
-    // A redemption that waits for its promotion may wait for a currency too.
-    let of_reward = submitted.reward_amount.and(fact.reward);
-    let currency = submitted
-        .currency
-        .or(of_reward.map(|(_, currency)| currency));
-    let costs = fact.reward.filter(|_| fact.result() == Outcome::Success);
-    let reward = submitted.reward_amount.map(|amount| match currency {
-        Some(currency) => amount.in_currency(currency),
-        None => amount.to_string(),
-    });
-    let rolled_back = fact.rolled_back.as_ref();
-    let result = match rolled_back {
-        Some(_) => json!("rolled_back"),
-        None => json!(fact.result()),
-    };
-    json!({
-        "redemption_id": submitted.redemption_id, "promotion_id": submitted.promotion_id, "customer_id": submitted.customer_id,
-        "voucher_code": submitted.voucher_code, "tier_id": submitted.tier_id, "assignment_id": submitted.assignment_id,
-        "order_id": submitted.order_id, "redeemed_at": fact.at, "result": result,
-        "failure_code": refusal.or(submitted.failure_code.as_deref()),
-        "reward_amount": reward, "currency": currency,
-        "cost": costs.map(|(amount, currency)| json!({currency.code(): amount.in_currency(currency)})),
-        "flags": fact.flags, "rolled_back_at": rolled_back.map(|(_, at)| at),
-        "rollback_id": rolled_back.map(|(rollback, _)| &rollback.rollback_id),
-        "rollback_reason": rolled_back.and_then(|(rollback, _)| rollback.reason.as_ref()),
-        "arrived_at": fact.arrived_at,
-    })
+    fact.shown()
 }
 
 pub(crate) async fn publications(call: Call) -> Result<Response, Problem> {

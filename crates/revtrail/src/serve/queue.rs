@@ -6,8 +6,6 @@ use std::time::Duration;
 use hourly_attributor::Attributor;
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::id::MarketplaceId;
-use revtrail_core::value::time::Retention;
-use revtrail_store::Store;
 use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::table::embedded::Embedded;
 use tokio::sync::mpsc;
@@ -43,13 +41,11 @@ impl LocalQueue {
 /// Works on job messages, one after the other: those of runs that are asked for, and those of a tick every hour. The first tick
 /// comes at once and takes up what an earlier process left.
 pub(super) async fn attribute(
-    store: Store,
-    retention: Retention,
+    attributor: Attributor,
     clock: Clock,
     mut enqueued: mpsc::UnboundedReceiver<JobMessage>,
     embedded: Embedded,
 ) {
-    let attributor = Attributor::new(store, retention);
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
     let mut queue = LocalQueue::default();
     loop {

@@ -91,6 +91,53 @@ fn what_was_accepted_survives_being_killed() {
     }
 }
 
+/// The files of an export lie below the folder of the data; without one there is nowhere to write them.
+#[test]
+fn an_export_is_written_below_the_data() {
+    let folder = Folder::new("exported");
+    let data = Server::start(&folder);
+    let memory = ["--admin-key", KEY, "--now", "2026-11-20T12:00:00Z"];
+    let memory = Server::by(&mut bare(&memory, &[]));
+    let path = "/v1/marketplaces/m/exports";
+    let asked = json!({"what": ["orders"], "from": "2026-11-01", "to": "2026-12-01"});
+    for server in [&data, &memory] {
+        server.make("m");
+    }
+    let (status, told) = memory.call("POST", path, &asked).unwrap();
+    assert_eq!(
+        (status, &told["errors"][0]["code"]),
+        (409, &json!("no_files")),
+        "{told}"
+    );
+    let (status, told) = data
+        .call("POST", "/v1/marketplaces/m/orders", &orders(1))
+        .unwrap();
+    assert_eq!(status, 202, "{told}");
+    let (status, told) = data.call("POST", path, &asked).unwrap();
+    assert_eq!(status, 202, "{told}");
+    let path = format!("{path}/{}", told["export_id"].as_str().unwrap());
+    let shown = loop {
+        let shown = data.get(&path);
+        if shown["state"] != "running" {
+            break shown;
+        }
+    };
+    let [file] = shown["files"].as_array().unwrap().as_slice() else {
+        panic!("{shown}");
+    };
+    assert_eq!(
+        (&shown["state"], &file["rows"]),
+        (&json!("done"), &json!(20))
+    );
+    let written = std::fs::File::open(folder.0.join(file["file"].as_str().unwrap())).unwrap();
+    let mut text = String::new();
+    let mut unpacked = flate2::read::GzDecoder::new(written);
+    unpacked.read_to_string(&mut text).unwrap();
+    assert_eq!(text.matches("\"total\":\"1.01\"").count(), 20, "{text}");
+    let manifest = folder.0.join(shown["manifest"].as_str().unwrap());
+    assert!(manifest.is_file());
+}
+
 #[test]
 fn a_folder_is_held_to_its_retention() {
     let folder = Folder::new("retention");

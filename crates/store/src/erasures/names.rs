@@ -246,10 +246,11 @@ impl Erasing<'_> {
         })
     }
 
-    /// Takes the customer out of what-ifs and of all segments.
+    /// Takes the customer out of what-ifs, exports and all segments.
     pub(super) async fn segments(&self, mut after: Option<String>) -> Result<StepEnd, StoreError> {
         if after.is_none() {
             self.what_ifs().await?;
+            self.market.exports().remove_naming().await?;
         }
         let chunks = keys::segment_customers(&self.market.id);
         loop {

@@ -1,6 +1,8 @@
 //! Jobs: which customers wait to be folded, and which orders wait to be decided again. The job is the truth. The job message that
 //! points at it is not, and may be lost or delivered twice.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::reach::Reattribution;
 use revtrail_core::figures::fold::FOLD_VERSION;
@@ -26,6 +28,9 @@ const LISTS_AT_ONCE: i32 = 8;
 
 /// The most customers of a job. Even with ids of 128 bytes their list stays below an item's 400 KB.
 pub const JOB_CUSTOMERS_MAX: usize = 2_500;
+
+/// The most names of customers in memory at a time. For more, the lists of all jobs are walked through again.
+pub const NAMES_MAX: usize = 100_000;
 
 /// A pointer to work, as it goes through the queue. A job message carries no truth. If it is lost, doubled or late, no figure
 /// changes, because the work that waits is stored in the table, and every tick points at it again.
@@ -146,6 +151,13 @@ pub enum Work {
         #[serde(rename = "i")]
         id: String,
     },
+    /// Writes the files of an export, which has the place where that goes on, and deletes them when its time is over.
+    #[serde(rename = "x")]
+    Export {
+        /// The name of the export.
+        #[serde(rename = "i")]
+        id: String,
+    },
     /// Erases a customer, whom the record of the erasure names.
     #[serde(rename = "e")]
     Erase {
@@ -177,7 +189,7 @@ pub enum EraseStep {
         #[serde(rename = "f", default)]
         found: bool,
     },
-    /// Deletes the what-ifs, and takes the name out of segments.
+    /// Deletes the what-ifs, removes the exports, and takes the name out of segments.
     #[serde(rename = "s")]
     Segments {
         /// The last chunk that was looked at.
@@ -255,9 +267,10 @@ impl Job {
         self.run_id.as_deref().unwrap_or_default()
     }
 
-    /// True for work that was asked for and that no run has taken over. No run takes a look ahead over.
+    /// True for work that was asked for and that no run has taken over. No run takes a look ahead or an export over.
     pub fn is_asked(&self) -> bool {
-        self.run_id.is_none() && !matches!(self.work, Work::LookAhead { .. })
+        let alone = matches!(self.work, Work::LookAhead { .. } | Work::Export { .. });
+        self.run_id.is_none() && !alone
     }
 }
 
@@ -267,7 +280,7 @@ impl Work {
         match self {
             Self::Fold { .. } | Self::Reattribution { .. } | Self::ReattributeAll { .. } => true,
             Self::Erase { step, .. } => *step == EraseStep::Move,
-            Self::Verify { .. } | Self::LookAhead { .. } => false,
+            Self::Verify { .. } | Self::LookAhead { .. } | Self::Export { .. } => false,
         }
     }
 
@@ -653,6 +666,43 @@ impl Jobs<'_> {
             lists.collect::<Result<_, StoreError>>()?,
             more.then_some(place),
         ))
+    }
+
+    /// The next customers in the order of the ids, at most [`NAMES_MAX`] of them: those of the lists of all jobs, where everybody
+    /// is who was ever folded, and those of intake markers.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn names_after(
+        self,
+        after: Option<&CustomerId>,
+        now: Instant,
+    ) -> Result<BTreeSet<CustomerId>, StoreError> {
+        let mut names = BTreeSet::new();
+        let mut take = |some: &mut dyn Iterator<Item = CustomerId>| {
+            for name in some.filter(|name| after.is_none_or(|after| name > after)) {
+                names.insert(name);
+                if names.len() > NAMES_MAX {
+                    names.pop_last();
+                }
+            }
+        };
+        // Markers come first: a plan writes its lists before the markers go.
+        let mut pages = self.market.intake().pages().await?;
+        while let Some(markers) = pages.next().await? {
+            for marker in markers {
+                take(&mut marker.customers.into_iter());
+            }
+        }
+        let mut place = Some(ListPlace::anywhere());
+        while let Some(at) = place {
+            let (lists, next) = self.job_lists(at, now).await?;
+            for (_, customers) in lists {
+                take(&mut customers.into_iter());
+            }
+            place = next;
+        }
+        Ok(names)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The walk of a look ahead through everybody: each customer once, in the order of the ids, whoever dies on the way.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use futures_util::{StreamExt, stream};
 use revtrail_core::attribution::campaign::Catalog;
@@ -13,15 +13,13 @@ use revtrail_core::figures::preview::{Preview, Proposal};
 use revtrail_core::value::id::{CustomerId, OrderId};
 use revtrail_core::value::time::Instant;
 
-use crate::jobs::job::{JOB_CUSTOMERS_MAX, Job, ListPlace, Work};
+use crate::jobs::job::{JOB_CUSTOMERS_MAX, Job, NAMES_MAX, Work};
 use crate::jobs::look_aheads::{LookAhead, LookAheads, LookState, Purpose, SavedLook};
 use crate::ledger::facts::{CustomerFacts, TIMELINE_BYTES_MAX};
 use crate::table::fault::StoreError;
 use crate::table::keys::LookAheadKind as Kind;
 use crate::table::write::Write;
 
-/// The most names of customers in memory at a time. For more, the lists of all jobs are walked through again.
-const NAMES_MAX: usize = 100_000;
 /// How many customers are read at the same time.
 const READS_AT_ONCE: usize = 8;
 /// The bytes above which a timeline is read alone, so that several at a time do not fill a function's memory: about a page.
@@ -106,7 +104,11 @@ impl LookAheads<'_> {
                 (names, last) = (VecDeque::new(), false);
             }
             if names.is_empty() && !last {
-                let found = self.names_after(ahead.after.as_ref(), clock()).await?;
+                let found = self
+                    .market
+                    .jobs()
+                    .names_after(ahead.after.as_ref(), clock())
+                    .await?;
                 last = found.len() < NAMES_MAX;
                 names.extend(found);
             }
@@ -199,40 +201,6 @@ impl LookAheads<'_> {
         let waiting = self.market.intake().observed_of_campaigns().await?;
         let catalog = self.market.campaigns().catalog_with(&waiting).await?;
         Ok(Some(WalkRules { catalog, versions }))
-    }
-
-    /// The next customers in the order of the ids, at most [`NAMES_MAX`] of them: those of the lists of all jobs, where everybody
-    /// is who was ever folded, and those of intake markers.
-    async fn names_after(
-        self,
-        after: Option<&CustomerId>,
-        now: Instant,
-    ) -> Result<BTreeSet<CustomerId>, StoreError> {
-        let mut names = BTreeSet::new();
-        let mut take = |some: &mut dyn Iterator<Item = CustomerId>| {
-            for name in some.filter(|name| after.is_none_or(|after| name > after)) {
-                names.insert(name);
-                if names.len() > NAMES_MAX {
-                    names.pop_last();
-                }
-            }
-        };
-        // Markers come first: a plan writes its lists before the markers go.
-        let mut pages = self.market.intake().pages().await?;
-        while let Some(markers) = pages.next().await? {
-            for marker in markers {
-                take(&mut marker.customers.into_iter());
-            }
-        }
-        let mut place = Some(ListPlace::anywhere());
-        while let Some(at) = place {
-            let (lists, next) = self.market.jobs().job_lists(at, now).await?;
-            for (_, customers) in lists {
-                take(&mut customers.into_iter());
-            }
-            place = next;
-        }
-        Ok(names)
     }
 
     /// Looks at some customers as long as there is time, but at some of them at least. Returns how many are left.

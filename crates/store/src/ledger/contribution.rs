@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::jobs::job::{Job, Progress};
 use crate::ledger::daily::{AggregateCache, FAILURES_MAX};
-use crate::market::Market;
 use crate::market::settings::RulesSeen;
+use crate::market::{Market, TRIES_MAX};
 use crate::table::attributes::{VERSION, root};
+use crate::table::client::{Range, Reading, last};
 use crate::table::condition::Condition;
+use crate::table::contention::backoff;
 use crate::table::fault::{Fault, StoreError};
 use crate::table::item::{Item, NewItem, data, sk, text, unreadable, version};
 use crate::table::keys::{self, CustomerItem};
@@ -111,7 +113,7 @@ impl StoredContribution {
     }
 
     /// All orders as the last fold decided them, with their days.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = (Day, &OrderLine)> {
+    pub fn lines(&self) -> impl Iterator<Item = (Day, &OrderLine)> {
         let days = self.days.iter();
         days.flat_map(|(&day, stored)| stored.part.orders.iter().map(move |line| (day, line)))
     }
@@ -208,6 +210,35 @@ impl Market {
 }
 
 impl Contributions<'_> {
+    /// What is stored of a customer, all of it as of one time, without the facts.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again. [`StoreError::Contended`] if the customer is
+    /// folded again and again meanwhile.
+    pub async fn stored(self, customer: &CustomerId) -> Result<StoredContribution, StoreError> {
+        let (pk, root) = (
+            keys::customer(&self.market.id, customer),
+            keys::root(&self.market.id, customer),
+        );
+        let range = Range::Between(root.sk.clone(), last(keys::CHUNK_PREFIX));
+        for attempt in 0..TRIES_MAX {
+            let store = &self.market.store;
+            let mut stored = StoredContribution::default();
+            for item in store.query(&pk, &range, Reading::STRONG).await? {
+                stored.take(&item)?;
+            }
+            // A fold that was written between two of the items has raised the version of the root.
+            let root = store.get(&root, true).await?;
+            if root.as_ref().map_or(0, version) == stored.version {
+                return Ok(stored);
+            }
+            backoff(attempt).await;
+        }
+        Err(StoreError::Contended {
+            op: "reading a contribution",
+        })
+    }
+
     /// Moves customers to their new contributions, as many in one transaction as fit. A difference that fits into no transaction
     /// is moved in steps, and after each step the daily aggregates are the sum of the contributions. A customer without any
     /// difference still gets a new version, so that a worker that froze with an older fold can no longer write it. Each

@@ -14,7 +14,7 @@ use crate::ledger::contribution::StoredContribution;
 use crate::market::Market;
 use crate::random::random_hex;
 use crate::table::attributes::DATA;
-use crate::table::client::{PutOutcome, Range, Reading};
+use crate::table::client::{PutOutcome, Range, Reading, last};
 use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, NewItem, data, expired, item_bytes, pk, sk, text, unreadable};
@@ -370,6 +370,40 @@ impl Facts<'_> {
             .await?;
         let kept = items.iter().filter(|item| !expired(item, now));
         kept.map(read_order).collect()
+    }
+
+    /// A page of a customer's events and orders, or of one of the two, read strongly, starting after a place; and the place where
+    /// the next page starts. The contribution is not read.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn page(
+        self,
+        id: &CustomerId,
+        (events, orders): (bool, bool),
+        after: Option<String>,
+        now: Instant,
+    ) -> Result<(CustomerFacts, Option<String>), StoreError> {
+        let first = if events {
+            keys::EVENT_PREFIX
+        } else {
+            keys::ORDER_PREFIX
+        };
+        let behind = if orders {
+            keys::ORDER_PREFIX
+        } else {
+            keys::EVENT_PREFIX
+        };
+        let range = Range::Between(first.to_owned(), last(behind));
+        let pk = keys::customer(&self.market.id, id);
+        let store = &self.market.store;
+        let page = store.page(&pk, &range, Reading::STRONG, after, None);
+        let (items, next) = page.await?;
+        let mut facts = CustomerFacts::default();
+        for item in &items {
+            facts.take(item, id, now)?;
+        }
+        Ok((facts, next))
     }
 
     /// All facts of a customer, read strongly, with the contribution's version from before the first fact; `None` if the facts

@@ -357,7 +357,10 @@ impl IntakeMarkers<'_> {
                         place = next;
                     }
                 }
-                Work::Verify { .. } | Work::LookAhead { .. } | Work::Erase { .. } => {}
+                Work::Verify { .. }
+                | Work::LookAhead { .. }
+                | Work::Export { .. }
+                | Work::Erase { .. } => {}
             }
         }
         if let Some(span) = asked {
@@ -412,7 +415,10 @@ impl IntakeMarkers<'_> {
                     .await?
                     .contains(customer),
                 Work::Reattribution { .. } | Work::ReattributeAll { .. } => true,
-                Work::Verify { .. } | Work::LookAhead { .. } | Work::Erase { .. } => false,
+                Work::Verify { .. }
+                | Work::LookAhead { .. }
+                | Work::Export { .. }
+                | Work::Erase { .. } => false,
             };
             if named {
                 return Ok(true);

@@ -15,6 +15,7 @@ use revtrail_core::value::id::CustomerId;
 use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::{Day, Instant};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::table::attributes::{DATA, voucher};
 use crate::table::item::Item;
@@ -142,6 +143,39 @@ impl RedemptionFact {
             Some(_) => Outcome::Failure,
             None => self.submitted.result,
         }
+    }
+
+    /// The redemption as lists and exports show it.
+    pub fn shown(&self) -> Value {
+        let submitted = &self.submitted;
+        let refusal = self.refusal.map(|refusal| refusal.name());
+        // A redemption that waits for its promotion may wait for a currency too.
+        let of_reward = submitted.reward_amount.and(self.reward);
+        let currency = submitted
+            .currency
+            .or(of_reward.map(|(_, currency)| currency));
+        let costs = self.reward.filter(|_| self.result() == Outcome::Success);
+        let reward = submitted.reward_amount.map(|amount| match currency {
+            Some(currency) => amount.in_currency(currency),
+            None => amount.to_string(),
+        });
+        let rolled_back = self.rolled_back.as_ref();
+        let result = match rolled_back {
+            Some(_) => json!("rolled_back"),
+            None => json!(self.result()),
+        };
+        json!({
+            "redemption_id": submitted.redemption_id, "promotion_id": submitted.promotion_id, "customer_id": submitted.customer_id,
+            "voucher_code": submitted.voucher_code, "tier_id": submitted.tier_id, "assignment_id": submitted.assignment_id,
+            "order_id": submitted.order_id, "redeemed_at": self.at, "result": result,
+            "failure_code": refusal.or(submitted.failure_code.as_deref()),
+            "reward_amount": reward, "currency": currency,
+            "cost": costs.map(|(amount, currency)| json!({currency.code(): amount.in_currency(currency)})),
+            "flags": self.flags, "rolled_back_at": rolled_back.map(|(_, at)| at),
+            "rollback_id": rolled_back.map(|(rollback, _)| &rollback.rollback_id),
+            "rollback_reason": rolled_back.and_then(|(rollback, _)| rollback.reason.as_ref()),
+            "arrived_at": self.arrived_at,
+        })
     }
 
     pub(super) fn new(submitted: Redemption, way: Way, now: Instant) -> Self {

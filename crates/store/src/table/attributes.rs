@@ -160,6 +160,12 @@ pub(crate) mod figures {
     }
 }
 
+/// A part of an export.
+pub(crate) mod export_part {
+    /// Present where the files of the part belong to the export.
+    pub(crate) const COUNTED: &str = "ct";
+}
+
 /// A voucher, and what one shard holds of it.
 pub(crate) mod voucher {
     pub(crate) const USES: &str = "u";

@@ -693,6 +693,26 @@ pub fn erasure(id: &MarketplaceId, erasure: &str) -> Key {
     key(part(id, "er"), erasure)
 }
 
+/// The partition of the exports.
+pub fn exports(id: &MarketplaceId) -> String {
+    part(id, "ex")
+}
+
+/// An export, whose name consists of hexadecimal digits.
+pub fn export(id: &MarketplaceId, export: &str) -> Key {
+    key(exports(id), export)
+}
+
+/// The partition of the parts of an export.
+pub fn export_parts(id: &MarketplaceId, export: &str) -> String {
+    part(id, &format!("ep/{export}"))
+}
+
+/// A part of an export, by its number.
+pub fn export_part(id: &MarketplaceId, export: &str, number: i64) -> Key {
+    key(export_parts(id, export), format!("{number:010}"))
+}
+
 /// How many shards the access log is spread over. A shard bears about 1,000 entries a second.
 pub const ACCESS_LOG_SHARDS: u8 = 4;
 

@@ -95,6 +95,9 @@ fn different_ids_never_meet() {
             add(segment_chunk(id, hash, 0));
             add(segment_chunk(id, hash, 1));
             add(erasure(id, hash));
+            add(export(id, hash));
+            add(export_part(id, hash, 1));
+            add(export_part(id, hash, 10));
             add(logged_access(id, at, hash));
             add(batch(id, hash));
             add(once(id, hash));
