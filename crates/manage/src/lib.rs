@@ -2,6 +2,7 @@
 
 mod access_log;
 mod campaigns;
+mod docs;
 mod erasures;
 mod keys;
 mod look_ahead;
@@ -21,6 +22,7 @@ use revtrail_web::api::{Method, Route};
 use revtrail_web::problem::Problem;
 use serde_json::{Map, Value};
 
+pub use docs::docs;
 pub use runs::{Enqueue, Enqueued, in_process};
 
 /// The routes that this function answers. `enqueue` points the attributor at what was asked for: runs, what-ifs, replays and erasures.

@@ -199,6 +199,11 @@ impl Route {
         self.reads_query
     }
 
+    /// True where the handler answers a list in pages.
+    pub fn has_pages(&self) -> bool {
+        self.in_pages
+    }
+
     /// Who may call the route.
     pub fn access(&self) -> Access {
         self.access
