@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// What is said of the routes.
 pub fn docs() -> Docs {
     Docs {
-        operations: operations(),
+        operations: operations().into_iter().chain(senders()).collect(),
         schemas: vec![
             ("EventInput", event()),
             ("AssignmentInput", assignment()),
@@ -85,6 +85,30 @@ fn operations() -> Vec<(&'static str, Doc)> {
                 "Redeems a code of one promotion, if it may be",
             )
             .conflicts("ambiguous_code"),
+        ),
+    ]
+}
+
+/// What the routes of senders are.
+fn senders() -> Vec<(&'static str, Doc)> {
+    vec![
+        (
+            "POST M/webhooks/{provider}",
+            Doc::new(
+                "postWebhook",
+                "Facts",
+                "Takes in what a mail or coupon tool posts",
+            )
+            .post_of_sender(),
+        ),
+        (
+            "GET M/webhooks/{provider}",
+            Doc::new(
+                "probeWebhook",
+                "Facts",
+                "Answers a sender that probes the address",
+            )
+            .empty(204, "The address is there."),
         ),
     ]
 }

@@ -15,9 +15,48 @@ pub fn docs() -> Docs {
         .records(named("OrderInput"))
         .intake();
     Docs {
-        operations: vec![("POST M/orders", orders)],
+        operations: senders().chain([("POST M/orders", orders)]).collect(),
         schemas: vec![("OrderInput", order())],
     }
+}
+
+/// What the routes of shops are.
+fn senders() -> impl Iterator<Item = (&'static str, Doc)> {
+    let posts = [
+        (
+            "POST M/webhooks/shopify",
+            "postShopify",
+            "Takes in what Shopify posts",
+        ),
+        (
+            "POST M/webhooks/woocommerce",
+            "postWooCommerce",
+            "Takes in what WooCommerce posts",
+        ),
+        (
+            "POST M/compat/yespo/orders",
+            "postYespoOrders",
+            "Takes in orders as Yespo does",
+        ),
+        (
+            "POST M/compat/yespo/event",
+            "postYespoEvent",
+            "Takes in events as Yespo does",
+        ),
+    ];
+    let probes = [
+        ("GET M/webhooks/shopify", "probeShopify"),
+        ("GET M/webhooks/woocommerce", "probeWooCommerce"),
+    ];
+    let post = |(of, id, summary)| (of, Doc::new(id, "Facts", summary).post_of_sender());
+    let probe = |(of, id)| {
+        let doc = Doc::new(id, "Facts", "Answers a shop that probes the address");
+        (of, doc.empty(204, "The address is there."))
+    };
+    posts
+        .into_iter()
+        .map(post)
+        .chain(probes.into_iter().map(probe))
 }
 
 fn order() -> Value {

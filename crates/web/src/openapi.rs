@@ -132,6 +132,15 @@ impl Doc {
         )
     }
 
+    /// A sender posts in its own format, and is answered 200 with the counts whatever became of the records.
+    pub fn post_of_sender(self) -> Self {
+        self.body_of("*/*", schema::any()).answer(
+            200,
+            "What became of what was posted.",
+            schema::named("Intake"),
+        )
+    }
+
     /// The call may name itself, so that it acts once.
     pub fn once(mut self) -> Self {
         let meaning = "Makes the call act once: for 24 hours the same key and body get the first answer, and another body with it is refused.";

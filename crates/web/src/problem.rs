@@ -73,7 +73,7 @@ impl Problem {
 
     /// 403: a sender's signature is missing, or is not of this post.
     pub fn unproven(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, detail)
+        Self::new(&kinds::BAD_SIGNATURE, detail)
     }
 
     /// 403: a page of another site has sent a form here.

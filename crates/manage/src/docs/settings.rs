@@ -3,7 +3,7 @@
 use revtrail_core::attribution::event::{Channel, EventKind};
 use revtrail_core::attribution::models::Model;
 use revtrail_core::attribution::settings::{
-    EXCLUDED_TAGS_MAX, MachineEvents, PROVIDERS_MAX, Preset, Refunds, Supersede, WindowFrom, Winner,
+    EXCLUDED_TAGS_MAX, MachineEvents, Preset, Refunds, Supersede, WindowFrom, Winner,
 };
 use revtrail_core::figures::preview::MOVED_MAX;
 use revtrail_core::value::time::Span;
@@ -109,8 +109,7 @@ fn settings() -> [Field; 12] {
         field("window_from", words(WindowFrom::ALL)).says("Where the window starts."),
     ]);
     let channels = closed(Channel::ALL.map(|channel| optional(channel.name(), rule.clone())));
-    let mut providers = map_of(free_object());
-    providers["maxProperties"] = json!(PROVIDERS_MAX);
+    let providers = map_of(free_object());
     [
         optional("enabled", flag()).says("Shows or hides revenue in reports."),
         optional("link", flag()).says("Off: orders are connected to nothing."),

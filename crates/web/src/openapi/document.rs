@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use revtrail_store::market::access::Role;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Doc, Docs, page_parameters, problem, schema};
+use super::{Answer, Doc, Docs, page_parameters, parameter, problem, schema};
 use crate::access::Access;
 use crate::api::Route;
 use crate::call::MARKETPLACE;
@@ -126,6 +126,13 @@ fn operation(function: &str, route: &Route, doc: Doc) -> Value {
     parameters.extend(doc.parameters.iter().cloned());
     if route.has_pages() {
         parameters.extend(page_parameters());
+    }
+    if route.takes_key_in_url() {
+        let key = schema::sometimes("key", schema::text());
+        parameters.push(parameter(
+            "query",
+            key.says("The access key, where a sender can set no header."),
+        ));
     }
     let mut responses: Map<String, Value> = doc
         .answers

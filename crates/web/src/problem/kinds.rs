@@ -41,6 +41,8 @@ kinds! {
         "The key is good for other marketplaces only, or there is none of this id. Take a key of this marketplace.";
     ROLE_FORBIDDEN "role_forbidden" FORBIDDEN "Not with this role"
         "The key's role may not call this route. Take a key of a role that may.";
+    BAD_SIGNATURE "bad_signature" FORBIDDEN "Not signed by the provider"
+        "The post has no good signature of the provider. Save the key that the provider signs with in the settings, and post again.";
     OTHER_SITE "other_site" FORBIDDEN "Sent by another site"
         "A form was sent by a page of another site. Open the page of this service, and send the form from there.";
     NOT_FOUND "not_found" NOT_FOUND "There is none"
