@@ -14,6 +14,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What tests share: the service in this process, its words, what lies under its client, and what must always hold.
 mod support {
+    pub mod described;
     pub mod fault_client;
     pub mod fixtures;
     pub mod invariants;
@@ -36,6 +37,7 @@ mod http {
     pub mod forms;
     pub mod isolation;
     pub mod look_ahead;
+    pub mod openapi;
     pub mod pages;
     pub mod promotion_worlds;
     pub mod report_columns;

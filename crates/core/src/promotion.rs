@@ -12,7 +12,7 @@ mod read;
 pub mod redemption;
 pub mod result;
 
-pub use read::PromotionInput;
+pub use read::{PromotionInput, TEXT_BYTES_MAX};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -51,6 +51,16 @@ pub enum Type {
     Percent,
     Unit,
     Gift,
+}
+
+impl Type {
+    /// All that a voucher can give.
+    pub const ALL: [Self; 4] = [Self::Amount, Self::Percent, Self::Unit, Self::Gift];
+}
+
+impl PromotionState {
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Planned, Self::Running, Self::UsedUp, Self::Ended];
 }
 
 const TYPES: [(&str, Type); 4] = [

@@ -1,6 +1,7 @@
 //! The ingest-event function: it takes in message events and, in `promotions`, assignments, redemptions and redeems; in `webhooks`, what
 //! mail and coupon tools post.
 
+mod docs;
 mod promotions;
 mod webhooks;
 
@@ -22,6 +23,8 @@ use revtrail_web::api::Route;
 use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use revtrail_web::records::Intake;
+
+pub use docs::docs;
 
 /// How many events are written at the same time.
 const WRITES_AT_ONCE: usize = 16;

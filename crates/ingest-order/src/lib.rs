@@ -2,6 +2,8 @@
 
 mod webhooks;
 
+mod docs;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,6 +22,8 @@ use revtrail_web::api::Route;
 use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use revtrail_web::records::Intake;
+
+pub use docs::docs;
 
 /// How many orders are written at the same time.
 const WRITES_AT_ONCE: usize = 16;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{name, once};
 
 /// The most marketplaces of one key.
-const KEY_MARKETPLACES_MAX: usize = 50;
+pub(crate) const KEY_MARKETPLACES_MAX: usize = 50;
 
 pub(crate) async fn create(call: Call) -> Result<Response, Problem> {
     let mut problems = Problems::new();

@@ -3,6 +3,7 @@
 mod access_log;
 mod campaigns;
 mod days;
+mod docs;
 mod erasures;
 mod exports;
 mod keys;
@@ -23,6 +24,7 @@ use revtrail_web::api::{Method, Route};
 use revtrail_web::problem::Problem;
 use serde_json::{Map, Value};
 
+pub use docs::docs;
 pub use runs::{Enqueue, Enqueued, in_process};
 
 /// The routes that this function answers. `enqueue` points the attributor at what was asked for: runs, what-ifs, replays, exports and

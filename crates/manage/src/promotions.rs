@@ -16,11 +16,13 @@ use serde_json::{Map, Value, json};
 use crate::{once, valid};
 
 /// The most vouchers of one call: they take about 250 transactions, some seconds.
-const VOUCHERS_MAX: usize = 10_000;
+pub(crate) const VOUCHERS_MAX: usize = 10_000;
 /// The characters that codes are drawn from if the call names none. No letter or digit of them is easily taken for another.
-const CHARSET: &str = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+pub(crate) const CHARSET: &str = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+/// The most characters to draw codes from.
+pub(crate) const CHARSET_CHARS_MAX: usize = 256;
 /// How many characters drawn codes have if the call names no length: 32^8 is 10^12.
-const LENGTH: i64 = 8;
+pub(crate) const LENGTH: i64 = 8;
 /// For how many milliseconds a call takes in records that waited for a promotion. The next runs take in the rest.
 const ADMIT_MS_MAX: i64 = 15_000;
 
@@ -224,7 +226,10 @@ fn from_json(body: &str) -> Result<VoucherRequest, Problem> {
     let mut charset: Vec<char> = charset.as_deref().unwrap_or(CHARSET).chars().collect();
     charset.sort_unstable();
     charset.dedup();
-    if charset.is_empty() || charset.len() > 256 || charset.iter().any(|c| c.is_control()) {
+    if charset.is_empty()
+        || charset.len() > CHARSET_CHARS_MAX
+        || charset.iter().any(|c| c.is_control())
+    {
         let detail = "charset has 1 to 256 characters, none of them a control character";
         return Err(bad("charset", Code::UnknownValue, detail));
     }

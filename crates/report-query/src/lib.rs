@@ -3,25 +3,27 @@
 mod batches;
 mod campaigns;
 mod customers;
+mod docs;
 mod marketplaces;
 mod orders;
 mod period;
 mod promotions;
 mod runs;
 mod segments;
+mod service;
 
 use revtrail_core::value::time::Instant;
 use revtrail_store::Reading;
 use revtrail_store::market::Market;
 use revtrail_web::access::{Access, MARKETING, PROMOTIONS, READERS};
-use revtrail_web::answer::json;
 use revtrail_web::api::{Method, Route};
-use revtrail_web::call::{Call, Response, StatusCode};
+use revtrail_web::call::Call;
 use revtrail_web::problem::Problem;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::period::Period;
+
+pub use docs::docs;
 
 /// Up to how many changed customers are counted.
 const PENDING_MAX: usize = 1_000;
@@ -63,16 +65,14 @@ pub fn routes() -> Vec<Route> {
     };
     let own = marketplaces::list;
     routes.extend([
-        Route::new(Method::GET, "/healthz", Access::Open, health),
+        Route::new(Method::GET, "/healthz", Access::Open, service::health),
+        Route::new(Method::GET, "/readyz", Access::Open, service::readiness),
+        Route::new(Method::GET, "/openapi.json", Access::Open, service::openapi),
         Route::new(Method::GET, "/v1/marketplaces", Access::AnyKey, own),
     ]);
     let pages = revtrail_pages::routes(&routes);
     routes.extend(pages);
     routes
-}
-
-async fn health(_: Call) -> Result<Response, Problem> {
-    Ok(json(StatusCode::OK, &json!({ "status": "ok" })))
 }
 
 /// How fresh a report is; every report carries it.

@@ -154,7 +154,7 @@ impl PromotionRow {
     }
 }
 
-const COLUMNS: [&str; 11] = [
+pub(crate) const COLUMNS: [&str; 11] = [
     "promotion_id",
     "name",
     "kind",

@@ -199,6 +199,16 @@ impl Route {
         self.reads_query
     }
 
+    /// True where the key may stand in the URL too.
+    pub fn takes_key_in_url(&self) -> bool {
+        self.key_in_url_too
+    }
+
+    /// True where the handler answers a list in pages.
+    pub fn has_pages(&self) -> bool {
+        self.in_pages
+    }
+
     /// Who may call the route.
     pub fn access(&self) -> Access {
         self.access

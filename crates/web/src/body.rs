@@ -16,7 +16,7 @@ use crate::problem::Problem;
 /// The most bytes of a body. A request to Lambda holds 6 MB, in which quotes are escaped.
 pub(crate) const BODY_BYTES_MAX: usize = 4 << 20;
 /// The most records of one call.
-const RECORDS_MAX: usize = 1000;
+pub(crate) const RECORDS_MAX: usize = 1000;
 
 enum Media {
     Json,

@@ -10,7 +10,11 @@ use crate::problem::Problem;
 
 /// The tag of a thing as it is shown: half of the SHA-256 of its JSON text.
 fn tag(shown: &impl Serialize) -> String {
-    let text = serde_json::to_string(shown).unwrap_or_default();
+    tag_of(&serde_json::to_string(shown).unwrap_or_default())
+}
+
+/// The tag of a text: half of its SHA-256.
+pub fn tag_of(text: &str) -> String {
     let hash = Sha256::digest(text.as_bytes());
     format!("\"{}\"", hex::encode(&hash[..16]))
 }
@@ -24,6 +28,19 @@ pub fn tagged(mut response: Response, shown: &impl Serialize) -> Response {
 }
 
 impl Call {
+    /// True where the caller has what has this tag, as `If-None-Match` tells.
+    pub fn has(&self, tag: &str) -> bool {
+        let is = |one: &str| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag;
+        let mut asked = self.headers.get_all(IF_NONE_MATCH).iter();
+        asked.any(|value| {
+            value
+                .to_str()
+                .unwrap_or_default()
+                .split(',')
+                .any(|one| is(one.trim()))
+        })
+    }
+
     /// Compares the current thing with `If-Match`; `current` is `None` where there is no such thing. `If-None-Match: *` lets a call
     /// make a thing and never replace one.
     ///

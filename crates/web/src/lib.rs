@@ -22,6 +22,7 @@ pub mod hosts;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 pub mod list;
+pub mod openapi;
 pub mod patch;
 pub mod problem;
 pub mod query;

@@ -1,5 +1,7 @@
 //! Failures as they are sent: RFC 9457 `application/problem+json`. The callers decide which failure a call gets.
 
+pub mod kinds;
+
 use std::borrow::Cow;
 use std::fmt::Display;
 
@@ -12,15 +14,17 @@ use revtrail_store::StoreError;
 use revtrail_store::market::access::Role;
 use serde::Serialize;
 
+use self::kinds::Kind;
+
 /// The most bytes of the sentence of a problem.
 const DETAIL_BYTES_MAX: usize = 400;
 /// How long to wait before a call with a busy answer is repeated, in seconds.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// A call that failed: the status, a sentence, and what is wrong with which field.
+/// A call that failed: its kind, a sentence, and what is wrong with which field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    status: StatusCode,
+    kind: &'static Kind,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
     /// How many errors there are. Not all of them are listed.
@@ -36,9 +40,9 @@ struct FieldError {
 }
 
 impl Problem {
-    fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+    fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            status,
+            kind,
             detail: match detail.into() {
                 Cow::Owned(detail) => shortened(detail, DETAIL_BYTES_MAX).into(),
                 fixed => fixed,
@@ -52,35 +56,35 @@ impl Problem {
     /// 401: the call has no key or an unknown key. The answer is the same for all causes.
     pub fn unauthorized() -> Self {
         let detail = "this needs a key: Authorization: Bearer <key>";
-        Self::new(StatusCode::UNAUTHORIZED, detail)
+        Self::new(&kinds::UNAUTHORIZED, detail)
     }
 
     /// 403: the marketplace belongs to others or does not exist. The answer does not say which of the two.
     pub fn forbidden() -> Self {
         let detail = "this key is not good for this marketplace";
-        Self::new(StatusCode::FORBIDDEN, detail)
+        Self::new(&kinds::FORBIDDEN, detail)
     }
 
     /// 403: the key is good for the marketplace, but its role may not call the route.
     pub fn role_forbidden(role: Role) -> Self {
         let detail = format!("a key with the role {} may not do this", role.name());
-        Self::new(StatusCode::FORBIDDEN, detail)
+        Self::new(&kinds::ROLE_FORBIDDEN, detail)
     }
 
     /// 403: a sender's signature is missing, or is not of this post.
     pub fn unproven(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, detail)
+        Self::new(&kinds::BAD_SIGNATURE, detail)
     }
 
     /// 403: a page of another site has sent a form here.
     pub fn other_site() -> Self {
         let detail = "this form was not sent by a page of this service: open the page here, and send it again";
-        Self::new(StatusCode::FORBIDDEN, detail)
+        Self::new(&kinds::OTHER_SITE, detail)
     }
 
     /// 404: there is no such thing.
     pub fn not_found(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, detail)
+        Self::new(&kinds::NOT_FOUND, detail)
     }
 
     /// 405: the path has no such method. `allow` lists the methods it has.
@@ -88,41 +92,41 @@ impl Problem {
         let detail = format!("this route takes {allow}");
         Self {
             allow: Some(allow),
-            ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+            ..Self::new(&kinds::METHOD_NOT_ALLOWED, detail)
         }
     }
 
     /// 421: the call names a host that this service does not answer to.
     pub fn misdirected(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::MISDIRECTED_REQUEST, detail)
+        Self::new(&kinds::MISDIRECTED, detail)
     }
 
     /// 412: the thing is in another state than the caller believes.
     pub fn precondition_failed() -> Self {
         let detail = "somebody was faster: read it again, and then say what is to be changed with the new ETag in If-Match";
-        Self::new(StatusCode::PRECONDITION_FAILED, detail)
+        Self::new(&kinds::PRECONDITION_FAILED, detail)
     }
 
     /// 413: the body is too large.
     pub fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+        Self::new(&kinds::TOO_LARGE, detail)
     }
 
     /// 422: the answer would be larger than a function may return. A CSV knows no limit of rows.
     pub fn answer_too_large() -> Self {
         let detail = "this answer would be larger than a function may give: ask for a shorter period, for JSON and fewer rows with limit, or \
                       for an export, which has no such bound";
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+        Self::new(&kinds::ANSWER_TOO_LARGE, detail)
     }
 
     /// 415: the body has a media type or a coding that the route does not take.
     pub fn media_type(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+        Self::new(&kinds::MEDIA_TYPE, detail)
     }
 
     /// 400: a body or a cursor cannot be read at all.
     pub fn unreadable(detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, detail)
+        Self::new(&kinds::UNREADABLE, detail)
     }
 
     /// 422: says what is wrong with each field, all at once. Beyond the first hundred, problems are only counted.
@@ -144,7 +148,7 @@ impl Problem {
         Self {
             errors: errors.collect(),
             errors_total,
-            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+            ..Self::new(&kinds::INVALID, detail)
         }
     }
 
@@ -159,27 +163,27 @@ impl Problem {
         Self {
             errors: vec![error],
             errors_total: 1,
-            ..Self::new(StatusCode::CONFLICT, detail)
+            ..Self::new(Kind::of_conflict(code), detail)
         }
     }
 
     /// 429: this marketplace has too many calls at once. The same call may be repeated after the time in `Retry-After`.
     pub fn too_many_calls() -> Self {
         let detail = "this marketplace has too many calls at once: repeat this call in a second";
-        Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+        Self::new(&kinds::TOO_MANY_CALLS, detail)
     }
 
     /// 503: the same call may be repeated after the time in `Retry-After`.
     pub fn busy() -> Self {
         let detail = "something behind this service is busy: repeat this call in a second";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        Self::new(&kinds::BUSY, detail)
     }
 
     /// 500: a failure inside revtrail. The cause is logged here, once, and the caller is not told it.
     pub fn internal(cause: &dyn Display) -> Self {
         tracing::error!(%cause, "a call failed");
         let detail = "something failed here; the call may be repeated";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+        Self::new(&kinds::INTERNAL, detail)
     }
 
     /// What is wrong, in a sentence for each wrong field, or in one for all.
@@ -201,14 +205,14 @@ impl Problem {
 
     /// The HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.kind.status
     }
 }
 
 /// Shown where an answer that has begun breaks off.
 impl Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.status, self.detail)
+        write!(f, "{}: {}", self.status(), self.detail)
     }
 }
 
@@ -228,19 +232,19 @@ impl From<StoreError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = serde_json::json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
+            "type": self.kind.uri(),
+            "title": self.kind.title,
+            "status": self.status().as_u16(),
             "detail": self.detail,
             "errors": self.errors,
             "errors_total": self.errors_total,
         });
-        let mut response = (self.status, body.to_string()).into_response();
+        let mut response = (self.status(), body.to_string()).into_response();
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/problem+json");
         headers.insert(CONTENT_TYPE, json);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        match self.status {
+        match self.status() {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use axum::response::Response;
 use http::StatusCode;
-use revtrail_core::record::{Record, RecordProblem};
+use revtrail_core::record::{Code, Record, RecordProblem};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::answer::json;
+use crate::openapi::schema::{self, field, sometimes};
 
 /// What became of the records of one call.
 #[derive(Debug, Default, Serialize)]
@@ -126,6 +127,37 @@ impl Intake {
         }
         self.ignored = Some(ignored);
         json(StatusCode::OK, &self)
+    }
+
+    /// The schema of the answer.
+    pub(crate) fn schema() -> Value {
+        let rejected = schema::object([
+            field("index", schema::count()).says("The place of the record in the body, from 0."),
+            field("code", schema::words(Code::ALL)),
+            field("field", schema::nullable(schema::text()))
+                .says("The field that is wrong; null where it is the record."),
+            field("detail", schema::text()).says("What is wrong and what to do, in a sentence."),
+        ]);
+        schema::object([
+            field("accepted", schema::count()).says("Records that are stored durably."),
+            field("duplicates", schema::count()).says("Records that were stored before."),
+            sometimes("older", schema::count()).says(
+                "Of orders: accepted copies that changed nothing, since a later one is current.",
+            ),
+            sometimes("quarantined", schema::count())
+                .says("Of promotions: records that wait for their promotion."),
+            sometimes("rejected_total", schema::count())
+                .says("How many are rejected, where not all are listed."),
+            sometimes("ignored", schema::map_of(schema::count()))
+                .says("Of webhooks: what means nothing here, by the sender's words."),
+            field("rejected", schema::list(rejected))
+                .says("One entry a record, with its first bad field."),
+            sometimes(
+                "ignored_fields",
+                schema::list_up_to(IGNORED_MAX, schema::text()),
+            )
+            .says("Names that no record of this kind has."),
+        ])
     }
 
     /// The answer: 202, or 422 with the same body where there were records and all were rejected.

@@ -452,7 +452,7 @@ async fn problems_leave_as_problem_json() {
         .await;
     let told = "two promotions have it";
     let expected = json!({
-        "type": "about:blank", "title": "Conflict", "status": 409, "detail": told,
+        "type": "/docs#problem-ambiguous_code", "title": "Several promotions have this code", "status": 409, "detail": told,
         "errors": [{"field": null, "code": "ambiguous_code", "detail": told}], "errors_total": 1,
     });
     assert_eq!(

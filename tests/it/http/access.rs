@@ -87,7 +87,12 @@ const ROUTES: [(&str, &str, &str); 67] = [
 /// Of the same row as purchases; apart, for its customer must have facts.
 const CARD: (&str, &str, &str) = ("GET", "/customers/{id}", "✓✓...");
 /// Those outside of marketplaces.
-const OUTSIDE: [(&str, &str); 2] = [("GET", "/healthz"), ("GET", "/v1/marketplaces")];
+const OUTSIDE: [(&str, &str); 4] = [
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/openapi.json"),
+    ("GET", "/v1/marketplaces"),
+];
 /// Senders probe an address without a key.
 const PROBED: [(&str, &str); 3] = [
     ("GET", "/v1/marketplaces/{marketplace}/webhooks/{provider}"),

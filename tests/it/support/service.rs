@@ -20,6 +20,7 @@ use revtrail_web::app::App;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::support::described::{Called, assert_described};
 use crate::support::fault_client::FaultClient;
 use crate::support::root::Root;
 use crate::support::tripwire::Tripwire;
@@ -166,7 +167,7 @@ impl Service {
         )
     }
 
-    /// The same, with the answer's headers.
+    /// The same, with the answer's headers. Every answer must be one that the document of the interface describes.
     pub async fn answer(
         &self,
         method: Method,
@@ -174,7 +175,8 @@ impl Service {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Response<Vec<u8>> {
-        let mut request = Request::builder().method(method).uri(path);
+        let sent = body.clone();
+        let mut request = Request::builder().method(method.clone()).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -182,16 +184,21 @@ impl Service {
             .strip_prefix("/v1/marketplaces/")
             .and_then(|rest| rest.split(['/', '?']).next());
         let _armed = marketplace.map(|marketplace| self.tripwire.arm(marketplace));
-        let answer = self
-            .router
-            .clone()
-            .oneshot(request.body(Body::from(body)).unwrap())
-            .await
-            .unwrap();
+        let request = request.body(Body::from(body)).unwrap();
+        let headers = request.headers().clone();
+        let answer = self.router.clone().oneshot(request).await.unwrap();
         let (head, body) = answer.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes().to_vec();
         self.tripwire.assert_untouched();
-        Response::from_parts(head, bytes)
+        let answer = Response::from_parts(head, bytes);
+        let called = Called {
+            method: &method,
+            path,
+            headers: &headers,
+            body: &sent,
+        };
+        assert_described(&called, &answer);
+        answer
     }
 
     /// One JSON call under a key.

@@ -48,7 +48,7 @@ const FIELDS: [&str; 6] = [
 ];
 
 /// The most tags a campaign may have.
-const TAGS_MAX: usize = 100;
+pub const TAGS_MAX: usize = 100;
 /// The longest name of a campaign or a promotion, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 /// The longest metadata of a campaign or a promotion, in bytes of its JSON.

@@ -98,6 +98,23 @@ pub enum CandidateOutcome {
     Superseded,
 }
 
+impl CandidateOutcome {
+    /// All outcomes.
+    pub const ALL: [Self; 11] = [
+        Self::Credited,
+        Self::EarlierSent,
+        Self::EarlierInteraction,
+        Self::TagExcluded,
+        Self::ChannelOff,
+        Self::NoConnectingEvent,
+        Self::AfterOrder,
+        Self::MachineEvent,
+        Self::AppVersionTooOld,
+        Self::OutsideWindow,
+        Self::Superseded,
+    ];
+}
+
 /// The event that connects a message to a sale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Touch {

@@ -29,6 +29,16 @@ pub enum Model {
 }
 
 impl Model {
+    /// All models.
+    pub const ALL: [Self; 6] = [
+        Self::LastSent,
+        Self::LastInteraction,
+        Self::Linear,
+        Self::First,
+        Self::PositionBased,
+        Self::TimeDecay,
+    ];
+
     /// Shares an order out among the messages that passed the gates. A message that has no part in the model is left out, while
     /// a part may round to an amount of 0. The shares sum to `amount` exactly, unless there is no message.
     pub fn shares(

@@ -21,6 +21,7 @@ pub use providers::{
     CustomSender, HIDDEN, MachineMark, Provider, Providers, SENDERS, Signature, SignatureScheme,
     TimeUnit,
 };
+pub use read::EXCLUDED_TAGS_MAX;
 pub use replay::{Bound, Period, Replay};
 pub use versions::{Version, Versions};
 
@@ -32,6 +33,11 @@ pub enum Winner {
     LastSent,
     /// The message that was touched last.
     LastInteraction,
+}
+
+impl Winner {
+    /// All ways to choose a winner.
+    pub const ALL: [Self; 2] = [Self::LastSent, Self::LastInteraction];
 }
 
 /// Which later campaign ends the run of an earlier one.
@@ -46,6 +52,11 @@ pub enum Supersede {
     Marketplace,
 }
 
+impl Supersede {
+    /// All ways in which a campaign can end the run of another.
+    pub const ALL: [Self; 3] = [Self::None, Self::Customer, Self::Marketplace];
+}
+
 /// What a refund does to revenue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -58,6 +69,11 @@ pub enum Refunds {
     Net,
 }
 
+impl Refunds {
+    /// All ways to treat refunds.
+    pub const ALL: [Self; 3] = [Self::DropOrder, Self::Gross, Self::Net];
+}
+
 /// Whether opens and clicks made by machines are engagement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,6 +84,11 @@ pub enum MachineEvents {
     Count,
 }
 
+impl MachineEvents {
+    /// All ways to treat the opens and clicks of machines.
+    pub const ALL: [Self; 2] = [Self::Ignore, Self::Count];
+}
+
 /// The instant at which the window of a message starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -76,6 +97,11 @@ pub enum WindowFrom {
     Sent,
     /// The window starts at the touch.
     Event,
+}
+
+impl WindowFrom {
+    /// All instants at which a window can start.
+    pub const ALL: [Self; 2] = [Self::Sent, Self::Event];
 }
 
 /// What connects a message of one channel to a sale, and for how long.

@@ -17,7 +17,7 @@ use crate::value::time::Instant;
 /// The most bytes of a promotion as JSON. A change of one field is kept with both values, and a stored item has at most 400 KB.
 const PROMOTION_BYTES_MAX: usize = 180_000;
 /// The longest text of a validation rule or a description, in bytes.
-const TEXT_BYTES_MAX: usize = 4_000;
+pub const TEXT_BYTES_MAX: usize = 4_000;
 /// The highest percentage that a voucher can give.
 const PERCENT_MAX: i64 = 100;
 

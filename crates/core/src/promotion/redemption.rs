@@ -21,6 +21,11 @@ pub enum Outcome {
     Failure,
 }
 
+impl Outcome {
+    /// All outcomes.
+    pub const ALL: [Self; 2] = [Self::Success, Self::Failure];
+}
+
 const OUTCOMES: [(&str, Outcome); 2] =
     [("success", Outcome::Success), ("failure", Outcome::Failure)];
 
@@ -32,6 +37,11 @@ pub enum AssignedBy {
     Manual,
     #[default]
     Api,
+}
+
+impl AssignedBy {
+    /// All ways to assign an offer.
+    pub const ALL: [Self; 2] = [Self::Manual, Self::Api];
 }
 
 /// What a record states, field by field; `None` where it states nothing. A field with a fixed default always states a value. A
@@ -339,6 +349,21 @@ pub enum Flag {
 }
 
 impl Flag {
+    /// All flags.
+    pub const ALL: [Self; 11] = [
+        Self::UnknownVoucher,
+        Self::OverLimit,
+        Self::OverCap,
+        Self::OverBudget,
+        Self::OverCustomerLimit,
+        Self::OutsideTimeframe,
+        Self::WrongCustomer,
+        Self::UnknownAssignment,
+        Self::RewardNotTold,
+        Self::OtherCurrency,
+        Self::OtherCustomersOrder,
+    ];
+
     /// True for the flag of a limit. Such a flag says what was left at arrival, while all other flags say what holds now.
     pub fn is_of_arrival(self) -> bool {
         matches!(
@@ -365,6 +390,19 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All reasons.
+    pub const ALL: [Self; 9] = [
+        Self::VoucherNotFound,
+        Self::VoucherDisabled,
+        Self::WrongCustomer,
+        Self::NotStarted,
+        Self::Expired,
+        Self::CustomerLimitReached,
+        Self::LimitReached,
+        Self::CapReached,
+        Self::BudgetReached,
+    ];
+
     /// The name of the reason as the interface spells it, like `cap_reached`.
     pub fn name(self) -> &'static str {
         match self {

@@ -38,6 +38,31 @@ pub enum Code {
 }
 
 impl Code {
+    /// All codes.
+    pub const ALL: [Self; 21] = [
+        Self::Missing,
+        Self::WrongType,
+        Self::UnknownField,
+        Self::UnknownValue,
+        Self::NotCsv,
+        Self::BadId,
+        Self::BadTime,
+        Self::BadMoney,
+        Self::UnknownCurrency,
+        Self::OtherCurrency,
+        Self::UnknownKind,
+        Self::UnknownChannel,
+        Self::UnknownStatus,
+        Self::BadVersion,
+        Self::TooOld,
+        Self::InFuture,
+        Self::ImmutableField,
+        Self::BeforeTracking,
+        Self::Conflict,
+        Self::NotJson,
+        Self::UnknownParameter,
+    ];
+
     /// The code as the interface spells it, like `too_old`.
     pub fn text(self) -> String {
         match serde_json::to_value(self) {

@@ -19,6 +19,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The greatest length of an id, in bytes (rule 2).
 pub const ID_BYTES_MAX: usize = 128;
+/// A pattern (ECMA-262) of texts without control characters, for documents of the interface.
+pub const PATTERN: &str = r"^[^\u0000-\u001F\u007F-\u009F]*$";
+/// A pattern (ECMA-262) of the ids of marketplaces.
+pub const MARKETPLACE_PATTERN: &str = "^[a-z0-9][a-z0-9-]{0,63}$";
 
 /// Why a text is not a valid id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

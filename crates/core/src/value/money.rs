@@ -8,6 +8,11 @@ use iso_currency::Currency as Iso;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// A pattern (ECMA-262) of the codes of currencies, for documents of the interface. Not every such code is in ISO 4217.
+pub const CURRENCY_PATTERN: &str = "^[A-Z]{3}$";
+/// A pattern (ECMA-262) of printed rates, as [`rate`] and [`share`] print them.
+pub const RATE_PATTERN: &str = r"^-?(0|[1-9][0-9]*)\.[0-9]{4}$";
+
 /// The error for a text that is not an amount.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -32,6 +37,11 @@ pub struct BadMoney(pub String);
 pub struct Money(Decimal);
 
 impl Money {
+    /// A pattern (ECMA-262) of the texts that [`Money::parse`] takes, for documents of the interface.
+    pub const PATTERN: &str = r"^(0|[1-9][0-9]{0,14})(\.[0-9]{1,6})?$";
+    /// A pattern (ECMA-262) of printed amounts. A sum can have more digits than one amount, and a difference can be negative.
+    pub const PRINTED: &str = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$";
+
     /// The amount 0.
     pub const ZERO: Self = Self(Decimal::ZERO);
 

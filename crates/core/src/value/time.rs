@@ -40,6 +40,11 @@ impl Instant {
     pub const MIN: Self = Self(FIRST_MS);
     /// The last instant that can be represented.
     pub const MAX: Self = Self(LAST_MS);
+    /// A pattern (ECMA-262) of the texts that [`Instant::parse`] takes, for documents of the interface. It takes some days that no
+    /// calendar has, like 31 February.
+    pub const PATTERN: &str = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$";
+    /// A pattern (ECMA-262) of printed instants.
+    pub const PRINTED: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$";
 
     /// Makes an instant from milliseconds since 1970-01-01T00:00:00Z, limited to the years 0000 to 9999.
     pub fn from_ms(epoch_ms: i64) -> Self {
@@ -181,6 +186,9 @@ const LAST_DAY: NaiveDate = match NaiveDate::from_ymd_opt(9999, 12, 31) {
 pub struct Day(NaiveDate);
 
 impl Day {
+    /// A pattern (ECMA-262) of days, for documents of the interface. It takes some days that no calendar has, like 31 February.
+    pub const PATTERN: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$";
+
     /// Parses `YYYY-MM-DD`; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let shape = text.len() == 10
@@ -276,6 +284,9 @@ enum Unit {
 }
 
 impl Span {
+    /// A pattern (ECMA-262) of the texts that [`Span::parse`] takes, for documents of the interface.
+    pub const PATTERN: &str = "^[1-9][0-9]{0,5}[hdw]$";
+
     /// A span of `count` hours.
     pub const fn hours(count: u32) -> Self {
         Self {

@@ -155,6 +155,14 @@ impl Store {
         Ok(same.then_some(()).ok_or(OtherRetention { current, given }))
     }
 
+    /// Finds out whether the table answers: it reads one small item.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn answers(&self) -> Result<(), StoreError> {
+        self.get(&keys::retention(), false).await.map(drop)
+    }
+
     /// The key whose secret has this hash.
     ///
     /// # Errors

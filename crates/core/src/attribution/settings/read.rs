@@ -16,7 +16,7 @@ use crate::value::time::{HOUR_MS, Span};
 /// The most bytes of settings as JSON. A stored item has at most 400 KB.
 const SETTINGS_BYTES_MAX: usize = 300_000;
 /// The most excluded tags.
-const EXCLUDED_TAGS_MAX: usize = 1_000;
+pub const EXCLUDED_TAGS_MAX: usize = 1_000;
 
 impl Settings {
     /// Reads a settings object. `window_ms_max` is the longest window allowed: the look-back, or 52 weeks in runs over files.
