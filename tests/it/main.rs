@@ -45,6 +45,7 @@ mod http {
     pub mod requirements_promotions;
     pub mod rivals;
     pub mod segments;
+    pub mod settings_pages;
     pub mod webhooks;
     pub mod worlds;
 }

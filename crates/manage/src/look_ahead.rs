@@ -1,11 +1,13 @@
 //! What what-ifs and replays share: the period that they are asked for, and how much work lies in it.
 
+use revtrail_core::attribution::campaign::Catalog;
 use revtrail_core::attribution::settings::{Bound, Period, Versions};
 use revtrail_core::figures::daily::Tally;
 use revtrail_core::record::{Code, Problems, RecordProblem as Bad};
 use revtrail_core::value::time::Day;
 use revtrail_store::Reading;
 use revtrail_store::jobs::job::{Job, JobMessage};
+use revtrail_store::jobs::look_aheads::LookAhead;
 use revtrail_store::market::Market;
 use revtrail_web::call::Call;
 use revtrail_web::problem::Problem;
@@ -80,6 +82,20 @@ pub(crate) async fn expected(
         .values()
         .flat_map(|aggregate| aggregate.statuses.values());
     Ok(tallies.map(|Tally(orders, _)| orders).sum())
+}
+
+/// The names, as they are now, of the campaigns that a look ahead speaks of.
+pub(crate) async fn names(market: &Market, ahead: &LookAhead) -> Result<Value, Problem> {
+    let campaigns = ahead.preview.campaigns.keys();
+    let catalog = match ahead.preview.campaigns.is_empty() {
+        true => Catalog::default(),
+        false => market.campaigns().catalog_shown().await?,
+    };
+    let named =
+        campaigns.filter_map(|id| Some((id.as_str().to_owned(), catalog.get(id)?.name.clone())));
+    Ok(Value::Object(
+        named.map(|(id, name)| (id, name.into())).collect(),
+    ))
 }
 
 /// Points the attributor at a job. Where the message is lost, the next tick points at the job again.

@@ -13,7 +13,7 @@ use revtrail_web::list::PageRequest;
 use revtrail_web::problem::Problem;
 use serde_json::{Map, Value, json};
 
-use crate::look_ahead::{begun, expected, period, point_at};
+use crate::look_ahead::{begun, expected, names, period, point_at};
 use crate::{Enqueue, once, valid};
 
 /// Asks for a replay, or for what a replay would do.
@@ -91,7 +91,9 @@ pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
         .replay(call.own_id("id")?, call.now)
         .await?
         .ok_or_else(|| Problem::not_found("there is no such replay"))?;
-    Ok(json(StatusCode::OK, &shown(&ahead)))
+    let mut body = shown(&ahead);
+    body["names"] = names(&market, &ahead).await?;
+    Ok(json(StatusCode::OK, &body))
 }
 
 fn version(fields: &Map<String, Value>, problems: &mut Problems) -> Option<u32> {

@@ -72,13 +72,8 @@ async fn save(
     let saved = saved.await??;
     call.app.forget_settings(call.marketplace()?);
     let orders_before = orders_before(&market, &saved.version, call).await?;
-    let mut changed = Vec::new();
-    changes(
-        "",
-        &json!(saved.before.without_secrets()),
-        &json!(shown_since(&saved.version.settings, &saved.before)),
-        &mut changed,
-    );
+    let before = saved.before.without_secrets();
+    let changed = before.changes(&shown_since(&saved.version.settings, &saved.before));
     let version = &saved.version;
     let note = (orders_before > 0).then(|| {
         format!(
@@ -99,29 +94,6 @@ fn shown_since(settings: &Settings, before: &Settings) -> Settings {
     Settings {
         providers: settings.providers.without_secrets_since(&before.providers),
         ..settings.clone()
-    }
-}
-
-/// What differs, by the dotted name of its place. A value that exists on one side only is `null` on the other.
-fn changes(at: &str, before: &Value, after: &Value, changed: &mut Vec<Value>) {
-    match (before, after) {
-        (Value::Object(was), Value::Object(is)) => {
-            let names: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
-            for name in names {
-                let field = match at {
-                    "" => name.clone(),
-                    at => format!("{at}.{name}"),
-                };
-                let of = |fields: &serde_json::Map<String, Value>| {
-                    fields.get(name).cloned().unwrap_or_default()
-                };
-                changes(&field, &of(was), &of(is), changed);
-            }
-        }
-        (before, after) if before != after => {
-            changed.push(json!({ "field": at, "before": before, "after": after }));
-        }
-        _ => {}
     }
 }
 

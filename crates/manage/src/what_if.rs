@@ -13,7 +13,7 @@ use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::problem::Problem;
 use serde_json::{Map, Value, json};
 
-use crate::look_ahead::{begun, expected, period, point_at};
+use crate::look_ahead::{begun, expected, names, period, point_at};
 use crate::{Enqueue, valid};
 
 /// How long a call works at a what-if itself, in milliseconds. Its answer is there within 3 seconds.
@@ -49,7 +49,7 @@ pub(crate) async fn start(call: Call, enqueue: Enqueue) -> Result<Response, Prob
             return Err(Problem::not_found("there is no such order"));
         }
         looks.put_done(&mut ahead).await?;
-        return Ok(json(StatusCode::OK, &shown(&ahead)));
+        return Ok(json(StatusCode::OK, &shown(&market, &ahead).await?));
     }
     let expected = expected(&market, period, &versions, &call).await?;
     let ahead = LookAhead::new(purpose, period, by, expected, call.now);
@@ -77,11 +77,12 @@ async fn begin(
         ahead = there.ok_or_else(Problem::busy)?;
     }
     if ahead.state != LookState::Running {
-        return Ok(json(StatusCode::OK, &shown(&ahead)));
+        return Ok(json(StatusCode::OK, &shown(market, &ahead).await?));
     }
     point_at(market, &job.job_id, enqueue).await;
     let location = format!("/v1/marketplaces/{}/what-ifs/{}", market.id(), ahead.id);
-    Ok(located(StatusCode::ACCEPTED, &location, &shown(&ahead)))
+    let body = shown(market, &ahead).await?;
+    Ok(located(StatusCode::ACCEPTED, &location, &body))
 }
 
 /// A what-if, with what was found so far.
@@ -92,7 +93,7 @@ pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
         .what_if(call.own_id("id")?, call.now)
         .await?
         .ok_or_else(|| Problem::not_found("there is no such what-if: it is kept for a day"))?;
-    Ok(json(StatusCode::OK, &shown(&ahead)))
+    Ok(json(StatusCode::OK, &shown(&market, &ahead).await?))
 }
 
 fn settings(fields: &Map<String, Value>, call: &Call, problems: &mut Problems) -> Option<Settings> {
@@ -156,10 +157,14 @@ fn visible_part(period: Period, visible: Day, versions: &Versions) -> Period {
     }
 }
 
-fn shown(ahead: &LookAhead) -> Value {
+async fn shown(market: &Market, ahead: &LookAhead) -> Result<Value, Problem> {
+    let settings = match &ahead.purpose {
+        Purpose::WhatIf { settings, .. } => json!(settings.without_secrets()),
+        Purpose::Replay { .. } => Value::Null,
+    };
     let mut body = json!({
         "what_if_id": ahead.id, "state": ahead.state, "progress": ahead.progress(), "period": ahead.period,
-        "skipped": ahead.skipped,
+        "settings": settings, "skipped": ahead.skipped, "names": names(market, ahead).await?,
     });
     if let (Some(body), Value::Object(found)) = (body.as_object_mut(), ahead.preview.shown()) {
         body.extend(found);
@@ -167,5 +172,5 @@ fn shown(ahead: &LookAhead) -> Value {
             body.insert("attribution".to_owned(), attribution.clone());
         }
     }
-    body
+    Ok(body)
 }

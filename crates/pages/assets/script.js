@@ -12,20 +12,23 @@ const ready = () => {
 };
 
 let asked = 0;
-// Takes another state of pages from the server, and puts its parts into this document.
-const go = async (href, push = true) => {
+// Takes another state of pages from the server, and puts its parts into this document, or one part into a page that stays.
+const go = async (href, push = true, part = "") => {
   const mine = ++asked;
   document.body.setAttribute("aria-busy", "true");
   try {
     const answer = await fetch(href, { headers: { Accept: "text/html" } });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (mine !== asked) return;
-    const parts = ["header.top", "main", "footer"];
+    const parts = part ? ["#" + part] : ["header.top", "main", "footer"];
     if (!parts.every((part) => $(part) && $(part, page))) { location.href = href; return; }
     const focus = document.activeElement?.dataset.search === undefined ? null : document.activeElement;
     for (const part of parts) $(part).replaceWith(document.adoptNode($(part, page)));
     document.title = page.title;
-    if (push) { history.pushState(null, "", answer.url); if (!focus) scrollTo(0, 0); }
+    if (part) history.replaceState(null, "", answer.url);
+    else if (push) { history.pushState(null, "", answer.url); if (!focus) scrollTo(0, 0); }
+    const again = answer.headers.get("Refresh");
+    if (again) setTimeout(() => mine === asked && go(answer.url, false, part), 1000 * again);
     const field = focus && $("[data-search]");
     // What was typed while the answer was on its way stays.
     if (field) { field.value = focus.value; field.focus(); field.setSelectionRange(field.value.length, field.value.length); }
@@ -58,20 +61,27 @@ document.addEventListener("click", (event) => {
   go(target.href);
 });
 document.addEventListener("submit", (event) => {
-  if (event.target.method !== "get") return;
+  const form = event.target;
+  if ((event.submitter?.getAttribute("formmethod") ?? form.method) !== "get") return;
   event.preventDefault();
-  go(address(event.target));
+  const part = form.dataset.live;
+  go(address(form), true, part).then(() => part && $("#" + part).scrollIntoView({ block: "nearest" }));
 });
 let typed;
 document.addEventListener("input", (event) => {
-  if (event.target.dataset.search === undefined) return;
+  const form = event.target.form;
+  if (event.target.dataset.search === undefined && !form?.dataset.live) return;
   clearTimeout(typed);
-  typed = setTimeout(() => go(address(event.target.form)), 250);
+  typed = setTimeout(() => go(address(form), true, form.dataset.live), 300);
 });
 addEventListener("popstate", () => go(location.href, false));
 
 // The table as a spreadsheet takes it: what is seen, with exact values.
 const copy = async (table) => {
+  const put = async (text, told) => {
+    try { await navigator.clipboard.writeText(text); say(told); } catch { say("The browser does not let this page copy"); }
+  };
+  if (!table.rows) return put(table.textContent, "Copied");
   const cell = (cell) => {
     const values = all("data", cell).map((data) => data.value + (data.querySelector("small") ? " " + data.querySelector("small").textContent : ""));
     const time = $("time", cell);
@@ -80,8 +90,7 @@ const copy = async (table) => {
     return values.length || time ? plain : plain.replace(/^["\s\u00ad\u200b-\u200f\u2060-\u206f\ufeff]*[=+\-@＝＋－＠\u2212]/, "'$&");
   };
   const rows = [...table.rows].map((row) => [...row.cells].map(cell).join("\t"));
-  try { await navigator.clipboard.writeText(rows.join("\n")); say("Copied " + (rows.length - 1) + " rows"); }
-  catch { say("The browser does not let this page copy"); }
+  put(rows.join("\n"), "Copied " + (rows.length - 1) + " rows");
 };
 
 const KEYS = "Keys: / find, j and k next and previous row, [ and ] pages, c copy, e export, ? this help";

@@ -42,6 +42,14 @@ pub(crate) const ERASURE: &str = "/v1/marketplaces/{marketplace}/erasures/{id}";
 pub(crate) const DASHBOARD: &str = "/v1/marketplaces/{marketplace}/promotions/{id}/dashboard";
 pub(crate) const QUARANTINE: &str = "/v1/marketplaces/{marketplace}/quarantine";
 pub(crate) const ORDER: &str = "/v1/marketplaces/{marketplace}/orders/{id}";
+pub(crate) const VERSIONS: &str = "/v1/marketplaces/{marketplace}/settings/versions";
+pub(crate) const WHAT_IF: &str = "/v1/marketplaces/{marketplace}/what-if";
+pub(crate) const WHAT_IFS: &str = "/v1/marketplaces/{marketplace}/what-ifs/{id}";
+pub(crate) const REPLAYS: &str = "/v1/marketplaces/{marketplace}/replays";
+pub(crate) const REPLAY: &str = "/v1/marketplaces/{marketplace}/replays/{id}";
+pub(crate) const KEYS: &str = "/v1/marketplaces/{marketplace}/keys";
+pub(crate) const KEY: &str = "/v1/marketplaces/{marketplace}/keys/{key_id}";
+pub(crate) const ACCESS_LOG: &str = "/v1/marketplaces/{marketplace}/access-log";
 pub(crate) const WHY: &str = "/v1/marketplaces/{marketplace}/orders/{id}/attribution";
 
 const JSON: &str = "application/json";
@@ -183,6 +191,12 @@ impl Api {
     pub(crate) fn tells(&self, role: Role, path: &str) -> bool {
         self.route(path)
             .is_some_and(|route| route.may_be_called_by(role))
+    }
+
+    /// True where a key of this role may change something by a route.
+    pub(crate) fn lets(&self, role: Role, method: &Method, path: &str) -> bool {
+        let route = self.route_of(method, path);
+        route.is_some_and(|route| route.may_be_called_by(role))
     }
 
     /// The answer of a route about a marketplace, in a media type.

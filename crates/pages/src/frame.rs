@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Day, Instant};
 use revtrail_store::market::access::Role;
-use revtrail_web::access::MARKETING;
+use revtrail_web::access::{ADMIN, MARKETING};
 use revtrail_web::call::Call;
 use revtrail_web::problem::Problem;
 use revtrail_web::session;
@@ -15,7 +15,9 @@ use serde_json::Value;
 
 use crate::address::Address;
 use crate::answer::{ALL, Asset};
-use crate::asked::{Api, BATCHES, CAMPAIGNS, ORDERS, PROMOTIONS, RECONCILIATION, RUNS, SETTINGS};
+use crate::asked::{
+    Api, BATCHES, CAMPAIGNS, KEYS, ORDERS, PROMOTIONS, RECONCILIATION, RUNS, SETTINGS,
+};
 use crate::numbers::{LANGUAGES, Numbers};
 use crate::times::{self, Moment};
 
@@ -29,14 +31,18 @@ pub(crate) struct Field {
 }
 
 /// A page of the navigation: what its address has after the marketplace, what it is called, and the route of the API that it asks.
-const PAGES: [(&str, &str, &str); 6] = [
+const PAGES: [(&str, &str, &str); 7] = [
     ("", "Campaigns", CAMPAIGNS),
     ("/promotions", "Promotions", PROMOTIONS),
     ("/orders", "Orders", ORDERS),
     ("/reconciliation", "Reconciliation", RECONCILIATION),
     ("/runs", "Runs", RUNS),
     ("/batches", "Files", BATCHES),
+    ("/settings", "Settings", SETTINGS),
 ];
+
+/// The page of access, whose routes of the API another function answers.
+const ACCESS: (&str, &str, &str) = ("/access", "Access", KEYS);
 
 /// A link, and whether it leads to where one is.
 pub(crate) struct Link {
@@ -134,12 +140,14 @@ impl Frame {
             label: (*label).to_owned(),
             current: *of == suffix,
         };
+        let access = Some(&ACCESS).filter(|_| ADMIN.allows(caller.role));
+        let pages = PAGES.iter().filter(may).chain(access).map(link);
         Ok(Self {
             assets: &ALL,
             title: title.to_owned(),
             name: name.unwrap_or_else(|| marketplace.to_string()),
             others: own.len() > 1,
-            pages: PAGES.iter().filter(may).map(link).collect(),
+            pages: pages.collect(),
             key: caller.name.clone(),
             role: caller.role.name(),
             who: caller.role,

@@ -1,6 +1,7 @@
 //! The pages for people. A page asks the routes of the API, in this process and for the same caller, and lays out what they answer.
 //! So figures, roles and rules exist once, and no figure is computed here. Module `answer` makes documents of templates.
 
+mod access;
 mod address;
 mod answer;
 mod asked;
@@ -15,12 +16,15 @@ mod form;
 mod frame;
 mod home;
 mod lists;
+mod looks;
 mod multipart;
 mod numbers;
 mod promotion;
 mod promotions;
 mod refusal;
 mod runs;
+mod settings;
+mod settings_form;
 mod sheet;
 mod times;
 mod why;
@@ -93,14 +97,13 @@ pub fn routes(api: &[Route]) -> Vec<Route> {
         ),
         api.page("/app/{marketplace}/runs", asked::RUNS, runs::page),
         api.page("/app/{marketplace}/batches", asked::BATCHES, files::page),
-        api.page("/app/{marketplace}/order", asked::WHY, why::page),
     ];
     let shown = |route: Route| route.page(refusal::show);
     routes.into_iter().map(shown).collect()
 }
 
 /// Where the forms go that people send, over the routes of the API that change something, and `readers`, its other routes: a form
-/// that is wrong is shown again on its page.
+/// that is wrong is shown again on its page. Pages that look ahead ask what only this function answers, so they are here too.
 pub fn forms(api: &[Route], readers: &[Route]) -> Vec<Route> {
     let open = Access::Open;
     let api = Api::new(&[api, readers].concat());
@@ -116,6 +119,16 @@ pub fn forms(api: &[Route], readers: &[Route]) -> Vec<Route> {
             asked::ERASURE,
             customer::erasure,
         ),
+        api.page(
+            "/app/{marketplace}/settings",
+            asked::SETTINGS,
+            settings::page,
+        ),
+        api.form("/app/{marketplace}/settings", ADMIN, settings::save),
+        api.form("/app/{marketplace}/replays", ADMIN, settings::replay),
+        api.page("/app/{marketplace}/order", asked::WHY, why::page),
+        api.page("/app/{marketplace}/access", asked::KEYS, access::page),
+        api.form("/app/{marketplace}/access", ADMIN, access::changed),
         Route::new(Method::POST, "/app/sign-in", open, home::signed_in),
         Route::new(Method::POST, home::SIGN_OUT, open, home::sign_out),
         Route::new(Method::POST, home::LANGUAGE, open, home::language),

@@ -4,18 +4,26 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use http::StatusCode;
+use futures_util::future::try_join_all;
+use http::{Method, StatusCode};
+use revtrail_core::attribution::settings::Preset;
 use revtrail_core::value::time::Instant;
 use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::answer;
-use crate::asked::{Api, ORDER, WHY};
+use crate::asked::{Api, Doing, ORDER, WHAT_IF, WHY};
 use crate::campaigns::channel_name;
 use crate::frame::Frame;
 use crate::numbers::Figure;
+use crate::settings::{self, Version};
+use crate::settings_form::SettingsForm;
 use crate::times::{self, Moment};
+
+/// How many saved versions are tried on an order; each reads its customer again.
+const VERSIONS_MAX: usize = 4;
 
 /// How many lanes are drawn; the table has all.
 const LANES_MAX: usize = 12;
@@ -34,7 +42,9 @@ struct Explanation {
     candidates: Vec<Candidate>,
     candidates_total: i64,
     sale_formula: String,
-    settings_version: u32,
+    /// `None` where the settings are tried only.
+    settings_version: Option<u32>,
+    #[serde(default)]
     decided: String,
     #[serde(default)]
     lanes: Vec<Lane>,
@@ -87,6 +97,50 @@ struct Copy {
     source: Option<String>,
     #[serde(default)]
     coupon_codes: Vec<String>,
+}
+
+/// What other settings would make of the order.
+struct Tried {
+    label: String,
+    /// Where the page of settings starts with them.
+    start: String,
+    why: Explanation,
+}
+
+/// The same, as a line of the page.
+struct OtherView {
+    label: String,
+    href: String,
+    winner: String,
+    amount: Figure,
+    says: String,
+    is_same: bool,
+}
+
+impl OtherView {
+    fn new(frame: &Frame, tried: &Tried, now: &Explanation, name: &dyn Fn(&str) -> String) -> Self {
+        let why = &tried.why;
+        let holder = |why: &Explanation| {
+            let credit = why.credited_to.as_ref().filter(|_| why.counted);
+            let to = credit.map(|credit| credit.campaign_id.clone());
+            let amount = why.counted.then(|| why.amount.clone());
+            (to, amount)
+        };
+        let credit = why.credited_to.as_ref().filter(|_| why.counted);
+        let winner = credit.map(|credit| name(&credit.campaign_id));
+        Self {
+            label: tried.label.clone(),
+            href: frame.to("/settings").with("start", &tried.start).href(),
+            winner: winner.unwrap_or_else(|| "nobody".to_owned()),
+            // What does not count is nobody's, whoever would have earned it.
+            amount: match why.counted {
+                true => frame.numbers.exact(&why.amount, &why.currency),
+                false => Figure::default(),
+            },
+            says: if why.counted { said(why) } else { verdict(why) },
+            is_same: holder(why) == holder(now),
+        }
+    }
 }
 
 /// A lane of the time axis, in units of a drawing that is 1000 wide.
@@ -144,6 +198,7 @@ struct WhyPage {
     pending: bool,
     formula: String,
     version: u32,
+    others: Vec<OtherView>,
     lanes: Vec<Drawn>,
     height: usize,
     order_x: String,
@@ -164,8 +219,65 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
     let about = (Some(&frame.marketplace), &[("id", id)][..]);
     let why: Explanation = api.says(&call, WHY, about, &[("lanes", "true")]).await?;
     let copy: Copy = api.says(&call, ORDER, about, &[]).await?;
-    let page = WhyPage::new(frame, why, copy);
+    let others = others(&api, &call, &frame, &why).await?;
+    let page = WhyPage::new(frame, why, copy, &others);
     answer::page(StatusCode::OK, &call.headers, &page)
+}
+
+/// Other settings that could have been in force, by what they are called: every preset, with what no preset says as it is now, and
+/// the newest versions but the one that decides the order.
+async fn others(
+    api: &Api,
+    call: &Call,
+    frame: &Frame,
+    why: &Explanation,
+) -> Result<Vec<Tried>, Problem> {
+    let about = (Some(&frame.marketplace), &[][..]);
+    let versions = settings::versions(api, call, frame).await?;
+    let Some(newest) = versions.first() else {
+        return Ok(Vec::new());
+    };
+    let preset = |preset: &Preset| {
+        let form = SettingsForm::of_preset(*preset, &newest.settings);
+        (
+            format!("preset {}", preset.name()),
+            preset.name().to_owned(),
+            form,
+        )
+    };
+    let saved = versions.iter();
+    let saved = saved.filter(|one| !one.replaced && Some(one.version) != why.settings_version);
+    let version = |one: &Version| {
+        let number = one.version.to_string();
+        (
+            format!("version {number}"),
+            number,
+            SettingsForm::new(&one.settings),
+        )
+    };
+    let all = Preset::ALL
+        .iter()
+        .map(preset)
+        .chain(saved.take(VERSIONS_MAX).map(version));
+    let placed = why.placed_at.day(frame.zone);
+    let (from, to) = (placed.to_string(), placed.plus(1).to_string());
+    let ask = |(label, start, form): (String, String, SettingsForm)| {
+        let body = json!({ "settings": form.settings(), "from": from, "to": to, "order_id": why.order_id });
+        async move {
+            let doing = Doing::json(&body);
+            let told = api.does(call, (&Method::POST, WHAT_IF), about, doing).await;
+            match told.map(|mut told| serde_json::from_value(told["attribution"].take())) {
+                Ok(Ok(why)) => Ok(Some(Tried { label, start, why })),
+                // Its customer has too many facts to be looked at here.
+                Ok(Err(_)) => Ok(None),
+                // The order is older than what can be looked at.
+                Err(problem) if problem.status() == StatusCode::UNPROCESSABLE_ENTITY => Ok(None),
+                Err(problem) => Err(problem),
+            }
+        }
+    };
+    let tried = try_join_all(all.map(ask)).await?;
+    Ok(tried.into_iter().flatten().collect())
 }
 
 /// A reason in words.
@@ -223,6 +335,20 @@ fn verdict(why: &Explanation) -> String {
         Some(other) => other.replace('_', " "),
         None => "not counted".to_owned(),
     }
+}
+
+/// The verdict, and what connects the order with its campaign.
+fn said(why: &Explanation) -> String {
+    let verdict = verdict(why);
+    let Some(credit) = &why.credited_to else {
+        return verdict;
+    };
+    format!(
+        "{verdict}; {} {} before the order, by {}",
+        credit.touch_kind,
+        times::apart(credit.touch_at, why.placed_at),
+        channel_name(&credit.channel)
+    )
 }
 
 /// A part of time as places of the drawing.
@@ -332,8 +458,10 @@ impl Drawn {
 }
 
 impl WhyPage {
-    fn new(frame: Frame, why: Explanation, copy: Copy) -> Self {
+    fn new(frame: Frame, why: Explanation, copy: Copy, others: &[Tried]) -> Self {
         let name = |id: &str| why.names.get(id).map_or(id, String::as_str).to_owned();
+        let other = |tried: &Tried| OtherView::new(&frame, tried, &why, &name);
+        let others = others.iter().map(other).collect();
         let pairs: Vec<(&Candidate, &Lane)> = why.candidates.iter().zip(&why.lanes).collect();
         let drawn = &pairs[..pairs.len().min(LANES_MAX)];
         let axis = Axis::new(&why, drawn);
@@ -349,16 +477,7 @@ impl WhyPage {
             let href = frame.to("/campaign").with("id", &credit.campaign_id).href();
             (href, name(&credit.campaign_id))
         });
-        let mut verdict = verdict(&why);
-        if let Some(credit) = &why.credited_to {
-            let how = format!(
-                "{} {} before the order, by {}",
-                credit.touch_kind,
-                times::apart(credit.touch_at, why.placed_at),
-                channel_name(&credit.channel)
-            );
-            verdict = format!("{verdict}; {how}");
-        }
+        let verdict = said(&why);
         Self {
             customer_href: frame.to_customer(&why.customer_id),
             placed: frame.moment(why.placed_at),
@@ -383,7 +502,8 @@ impl WhyPage {
             customer: why.customer_id,
             status: why.status,
             formula: why.sale_formula,
-            version: why.settings_version,
+            version: why.settings_version.unwrap_or_default(),
+            others,
             frame,
         }
     }

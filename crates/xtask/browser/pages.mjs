@@ -59,6 +59,8 @@ const api = async (path, key = "demo", init = {}) => {
 async function person(options = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: "en-GB", ...options });
   const page = await context.newPage();
+  // What looks ahead works in the background, behind what the other people of these tests asked for.
+  page.setDefaultTimeout(120_000);
   const seen = { errors: [], bytes: 0 };
   page.on("console", (message) => message.type() === "error" && seen.errors.push(message.text()));
   page.on("pageerror", (error) => seen.errors.push(String(error)));
@@ -117,6 +119,9 @@ const PAGES = [
   ["reconciliation", "/app/demo/reconciliation", ROLES.slice(0, 3)],
   ["runs", "/app/demo/runs", ROLES.slice(0, 3)],
   ["files", "/app/demo/batches", ROLES.slice(0, 4)],
+  ["settings", "/app/demo/settings", ROLES.slice(0, 3)],
+  ["settings-tried", "/app/demo/settings?start=redbox", ROLES.slice(0, 3)],
+  ["access", "/app/demo/access", ROLES.slice(0, 1)],
   ["absent", "/app/demo/order?id=absent", []],
 ];
 
@@ -150,6 +155,8 @@ async function everyPageFor(role, javaScriptEnabled) {
     check(!/\sstyle=/.test(html), `${told}: a style attribute`);
     equal(await page.locator("h1").count(), 1, told);
     check(seen.bytes <= BYTES_MAX, `${told}: ${seen.bytes} bytes`);
+    // What is worked on in the background is looked at again until it is there.
+    if (name === "settings-tried" && expected === 200) await page.locator("#try-movers").waitFor();
     if (javaScriptEnabled) check((await shifts(page)) < 0.01, `${told}: the layout shifts`);
     // Roles differ in what is there, and not in how it is laid out; script changes neither.
     if (expected !== 200 || !javaScriptEnabled) continue;
@@ -240,6 +247,7 @@ async function figures() {
   equal(await values(page, "#segments tbody tr"), board.breakdown.segment.map(part), "R103: the rate by segment");
   equal(await values(page, "#days tbody tr"), board.redemptions_by_day.map((day) => [String(day.success), String(day.failure)]), "redemptions by day");
   equal(await page.locator(".tabs a").count(), 7, "R69: seven tabs");
+  await whatIfs(page);
   const sums = await api(`${M}/reports/reconciliation`);
   await page.goto(`${origin}/app/demo/reconciliation`);
   equal((await values(page, "#counted tbody tr")).map((row) => row[0]), [sums.orders.credited, sums.orders.uncredited, sums.orders.counted].map(String), "reconciliation");
@@ -247,6 +255,121 @@ async function figures() {
   await page.goto(`${origin}/app/demo/runs`);
   await page.getByRole("button", { name: "Verify everybody" }).click();
   await page.getByText(/checked, no difference/).or(page.getByText("running")).first().waitFor();
+  await context.close();
+}
+
+/** What the page of settings says of other settings, and that of an order, is what the API's what-if says. */
+async function whatIfs(page) {
+  const { settings } = await api(M + "/settings");
+  const day = (days) => new Date(Date.parse(NOW) + days * 86_400_000).toISOString().slice(0, 10);
+  const ask = async (settings, more) => {
+    let told = await api(M + "/what-if", "demo", { method: "POST", body: JSON.stringify({ settings, from: day(-89), to: day(1), ...more }) });
+    while (told.state === "running") told = await api(`${M}/what-ifs/${told.what_if_id}`);
+    return told;
+  };
+  const email = { ...settings.channels.email, window: "1d" };
+  const models = ["last_sent", "last_interaction", "first", "linear", "position_based", "time_decay"];
+  const told = await ask({ ...settings, channels: { ...settings.channels, email } }, { models });
+  await page.goto(origin + "/app/demo/settings");
+  await page.fill("[name='email.count']", "1");
+  await page.locator("#try-movers").waitFor();
+  const cells = (rows) => page.$$eval(rows, (rows) => rows.map((row) => [row.cells[0].textContent.trim(), ...[...row.cells].slice(1, 5).flatMap((cell) => [...cell.querySelectorAll("data")].map((data) => data.value))]));
+  const row = ({ campaign_id, current, proposed }) => {
+    const codes = [...new Set([current, proposed].flatMap((side) => Object.keys(side.revenue)))].sort();
+    const money = (side) => codes.map((code) => side.revenue[code] ?? "0");
+    return [told.names[campaign_id], String(current.purchases), String(proposed.purchases), ...money(current), ...money(proposed)];
+  };
+  const shown = await cells("#try-movers tbody tr, #try-others tbody tr");
+  equal(shown.sort(), told.campaigns.map(row).sort(), "campaigns now and then");
+  const tiles = await values(page, "#try .tile .big");
+  const p = told.proposed;
+  equal(tiles.flat(), all(p.credited.revenue, p.credited.purchases, p.uncredited.revenue, p.counted.purchases), "what all would earn");
+  equal(await values(page, "#moved tbody tr"), told.moved.slice(0, 20).map((one) => all(one.from?.amount, one.to?.amount)), "orders that move");
+  const of = (id) => told.models.flatMap((model) => all(model.campaigns.find((one) => one.campaign_id === id)?.revenue ?? {}));
+  const ids = [...new Set(told.models.flatMap((model) => model.campaigns.map((one) => one.campaign_id)))];
+  check(ids.length <= 20, "the sample has few campaigns");
+  equal((await values(page, "#models tbody tr")).map(String).sort(), ids.map((id) => String(of(id))).sort(), "models as columns");
+  equal(await page.locator("#models thead th").count(), 7, "a column for each model");
+  await shownAsTheyAre(page, "settings");
+  equal((await api(M + "/settings")).settings, settings, "a try saves nothing");
+  const why = await ask(settings, { order_id: order });
+  await page.goto(`${origin}/app/demo/order?id=${order}`);
+  const lines = await values(page, "#others tbody tr");
+  check(lines.length >= 3, "a line for each preset");
+  check(lines.every((line) => line.length <= 1) && lines.some((line) => line.length), "what counts has its amount");
+  check(why.attribution.order_id === order, "an order alone");
+}
+
+/** Change a window in settings → see what moves → save → see it in the list of changes; by mouse, or by keyboard alone. */
+async function saves(javaScriptEnabled, byKeyboard) {
+  const { context, page, seen } = await person({ javaScriptEnabled });
+  await signIn(page, keys.admin);
+  const before = await api(M + "/settings");
+  const count = before.settings.channels.push.window === "1d" ? "2" : "1";
+  await page.goto(origin + "/app/demo/settings");
+  const field = page.locator("[name='push.count']"), save = page.getByRole("button", { name: "Save as a new version" });
+  const tabTo = async (target) => {
+    for (let i = 0; i < 120; i += 1) {
+      if (await target.evaluate((node) => node === document.activeElement)) return;
+      await page.keyboard.press("Tab");
+    }
+    assert.fail("Tab does not lead there");
+  };
+  if (byKeyboard) {
+    await tabTo(field);
+    await page.keyboard.press("ControlOrMeta+A");
+    await page.keyboard.type(count);
+    await page.keyboard.press("Tab");
+    await page.keyboard.press("d");
+  } else {
+    await field.fill(count);
+    await page.locator("[name='push.unit']").selectOption("d");
+  }
+  if (!javaScriptEnabled) await page.getByRole("button", { name: "See what it would do" }).click();
+  await page.locator("#try", { hasText: "orders would move" }).waitFor();
+  await page.locator("#try .changes", { hasText: "push, window" }).waitFor();
+  check(new URL(page.url()).searchParams.get("push.count") === count, "what is tried has an address");
+  if (javaScriptEnabled) equal(await field.inputValue(), count, "fields keep what is typed");
+  if (byKeyboard) {
+    await tabTo(save);
+    await page.keyboard.press("Enter");
+  } else await save.click();
+  await page.getByText(`Version ${before.version + 1} is saved`).waitFor();
+  const row = page.locator("#versions tbody tr").first();
+  check((await row.textContent()).includes("push, window"), "what was saved is in the list of changes");
+  equal((await api(M + "/settings")).settings.channels.push.window, count + "d", "what was saved is in force");
+  equal(seen.errors, [], "settings");
+  await context.close();
+}
+
+/** A replay is seen, applied, and in the list; a key is made, copied, used and revoked. */
+async function replaysAndKeys() {
+  const { context, page, seen } = await person();
+  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin });
+  await signIn(page, keys.admin);
+  await page.goto(origin + "/app/demo/settings");
+  await page.getByRole("button", { name: "See what would move" }).click();
+  await page.locator("#replay", { hasText: "orders would move" }).waitFor();
+  const [replay] = (await api(M + "/replays")).replays;
+  equal(replay.dry_run, true, "a preview moves nothing");
+  const tiles = await values(page, "#replay .tile .big");
+  equal(tiles.flat(), all(replay.after.credited.revenue, replay.after.credited.purchases, replay.after.uncredited.revenue, replay.after.counted.purchases), "a preview");
+  await page.goto(origin + "/app/demo/access");
+  await page.fill("[name=name]", "a new analyst");
+  await page.selectOption("[name=role]", "analyst");
+  await page.getByRole("button", { name: "Make the key" }).click();
+  const secret = await page.locator("#secret").textContent();
+  await page.getByRole("status").getByRole("button", { name: "Copy" }).click();
+  await page.getByText("Copied").waitFor();
+  equal(await page.evaluate(() => navigator.clipboard.readText()), secret, "the key is copied");
+  equal((await api(M + "/settings", secret)).version > 0, true, "the key is good");
+  const row = page.locator("#keys tbody tr", { hasText: "a new analyst" });
+  await row.getByText("Revoke", { exact: true }).click();
+  await row.getByRole("button").click();
+  await page.getByRole("heading", { level: 1, name: "Access" }).waitFor();
+  await page.locator("#keys tbody tr", { hasText: "a new analyst" }).waitFor({ state: "detached" });
+  equal((await api(M + "/settings", secret)).status, 401, "the key is revoked");
+  equal(seen.errors, [], "replays and keys");
   await context.close();
 }
 
@@ -381,6 +504,8 @@ try {
       for (const script of [true, false]) await path(world, script);
     }
     await forms.names(world);
+    for (const [script, byKeyboard] of [[true, false], [false, false], [true, true]]) await saves(script, byKeyboard);
+    await replaysAndKeys();
     console.log(`browser: ${checks} cases`);
   }
 } finally {

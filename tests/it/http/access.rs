@@ -101,7 +101,7 @@ const PROBED: [(&str, &str); 3] = [
 ];
 
 /// The pages and the files of them, with who may open them; and where forms go.
-pub(super) const PAGES: [(&str, &str); 15] = [
+pub(super) const PAGES: [(&str, &str); 17] = [
     ("", "✓✓✓.."),
     ("/campaigns.csv", "✓✓..."),
     ("/campaign?id=E", "✓✓✓.."),
@@ -117,8 +117,10 @@ pub(super) const PAGES: [(&str, &str); 15] = [
     ("/orders.csv", "✓✓..."),
     ("/promotions.csv", "✓✓.✓."),
     ("/promotion.csv?id=p&tab=redemptions", "✓✓.✓."),
+    ("/settings", "✓✓✓.."),
+    ("/access", "✓...."),
 ];
-const PAGES_OUTSIDE: [(&str, &str); 14] = [
+const PAGES_OUTSIDE: [(&str, &str); 17] = [
     ("GET", "/app"),
     ("GET", "/app/sign-in"),
     ("GET", "/app/_/{asset}"),
@@ -130,6 +132,9 @@ const PAGES_OUTSIDE: [(&str, &str); 14] = [
     ("POST", "/app/{marketplace}/promotion"),
     ("POST", "/app/{marketplace}/promotions"),
     ("POST", "/app/{marketplace}/runs"),
+    ("POST", "/app/{marketplace}/settings"),
+    ("POST", "/app/{marketplace}/replays"),
+    ("POST", "/app/{marketplace}/access"),
     ("POST", "/app/sign-in"),
     ("POST", "/app/_/sign-out"),
     ("POST", "/app/_/language"),

@@ -14,8 +14,8 @@ pub(super) const OWN: (&str, &str) = ("sec-fetch-site", "same-origin");
 pub(super) struct Got {
     pub(super) status: u16,
     pub(super) location: String,
-    cookie: String,
-    policy: String,
+    pub(super) cookie: String,
+    pub(super) policy: String,
     pub(super) body: String,
 }
 

@@ -300,7 +300,15 @@ async fn what_if(service: &Service, world: &naive::World, rng: &mut Rng) {
             .get(&format!("/v1/marketplaces/m/what-ifs/{id}"))
             .await;
         assert_eq!(again, shown);
-        let state = ["what_if_id", "state", "progress", "period", "skipped"];
+        let state = [
+            "what_if_id",
+            "state",
+            "progress",
+            "period",
+            "skipped",
+            "settings",
+            "names",
+        ];
         assert_eq!(
             (&shown["state"], &shown["skipped"]),
             (&json!("done"), &json!(0))

@@ -1,5 +1,6 @@
 //! The settings of a marketplace: what can be set (rule 4.1).
 
+mod changes;
 mod presets;
 mod providers;
 mod read;
@@ -16,6 +17,7 @@ use crate::attribution::order::Status;
 use crate::value::money::Currency;
 use crate::value::time::Span;
 
+pub use changes::SettingChange;
 pub use presets::Preset;
 pub use providers::{
     CustomSender, HIDDEN, MachineMark, Provider, Providers, SENDERS, Signature, SignatureScheme,

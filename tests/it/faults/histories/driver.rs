@@ -683,7 +683,15 @@ impl<'h> Driver<'h> {
             );
             strip(
                 &mut shown,
-                &["what_if_id", "state", "progress", "period", "skipped"],
+                &[
+                    "what_if_id",
+                    "state",
+                    "progress",
+                    "period",
+                    "skipped",
+                    "settings",
+                    "names",
+                ],
             );
             assert_eq!(
                 shown,
