@@ -7,13 +7,14 @@ use revtrail_core::attribution::campaign::{METADATA_BYTES_MAX, NAME_BYTES_MAX, T
 use revtrail_core::attribution::settings::Preset;
 use revtrail_core::value::id::ID_BYTES_MAX;
 use revtrail_store::erasures::ErasureState;
+use revtrail_store::jobs::export::{ExportKind, ExportState};
 use revtrail_store::jobs::runs::Sample;
 use revtrail_store::market::access::Role;
 use revtrail_store::market::access_log::{AccessKind, AccessOutcome};
 use revtrail_web::openapi::schema::{
     Field, closed, count, day, field, flag, free_object, id, instant, instant_given, like, list,
-    list_up_to, map_of, marketplace_id, name_up_to, named, object, one_of, optional, page, says,
-    sometimes, text, words,
+    list_up_to, map_of, marketplace_id, name_up_to, named, nullable, object, one_of, optional,
+    page, says, sometimes, text, words,
 };
 use revtrail_web::openapi::{Doc, Docs};
 use serde_json::{Value, json};
@@ -36,6 +37,8 @@ pub fn docs() -> Docs {
         ("SegmentInput", segment_input()),
         ("AccessEntry", access_entry()),
         ("Erasure", erasure()),
+        ("ExportInput", export_input()),
+        ("Export", export()),
     ];
     schemas.extend(settings::schemas());
     schemas.extend(promotions::schemas());
@@ -222,7 +225,70 @@ fn jobs() -> Vec<(&'static str, Doc)> {
             )
             .located()
             .link("getRun", "id", "/run_id"),
+    ),
+    (
+        "POST M/exports",
+        Doc::new("startExport", "Jobs", "Writes the rows of some days as files, for other programs")
+            .says("Files are JSON lines, gzipped, one for each kind and day, below the marketplace's outbox. They are kept for a day.")
+            .body(named("ExportInput"))
+            .once()
+            .answer(
+                202,
+                "The export is on record, and goes on in the background.",
+                object([field("export_id", text())]),
+            )
+            .located()
+            .conflicts("no_files")
+            .link("getExport", "id", "/export_id"),
+    ),
+    (
+        "GET M/exports/{id}",
+        Doc::new("getExport", "Jobs", "Shows an export, with its files once all are written")
+            .answer(200, "The export.", named("Export")),
     )]
+}
+
+fn export_kind() -> Value {
+    words(ExportKind::ALL)
+}
+
+fn export_input() -> Value {
+    let mut what = list_up_to(ExportKind::ALL.len(), export_kind());
+    what["minItems"] = json!(1);
+    closed([
+        field("what", what).says("Which rows are written."),
+        field("from", day()).says("The first day."),
+        field("to", day()).says("The first day that is not written."),
+    ])
+}
+
+fn export() -> Value {
+    let file = object([
+        field("file", text()).says("Where the file lies."),
+        field("rows", count()),
+        field("bytes", count()),
+    ]);
+    let states = [
+        ExportState::Running,
+        ExportState::Done,
+        ExportState::Removed,
+    ];
+    object([
+        field("export_id", text()),
+        field("state", words(states))
+            .says("`removed`: a customer was erased since, and the files are deleted."),
+        field("what", list(export_kind())),
+        field("from", day()),
+        field("to", day()),
+        field("by", text()).says("The name of the key that asked for it."),
+        field("at", instant()),
+        field("as_of", nullable(instant())).says("Up to when facts are in the figures."),
+        field("expires_at", instant()).says("When the files are deleted."),
+        field("detail", nullable(text())),
+        field("manifest", nullable(text()))
+            .says("The file that names all files, once all are written."),
+        field("files", list(file)),
+    ])
 }
 
 fn marketplace_input() -> Value {

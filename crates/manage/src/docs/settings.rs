@@ -217,6 +217,8 @@ fn what_if() -> Value {
             object([field("from", bound()), field("to", bound())]),
         )
         .says("The period as it was used."),
+        field("settings", named("Settings")).says("The settings that are tried."),
+        field("names", map_of(text())).says("The names of the campaigns, by id."),
         field("skipped", count()).says("Customers whose facts cannot be read."),
         field("orders", count()).says("Orders placed in the period."),
         field("current", named("PreviewTotals")),
@@ -273,5 +275,6 @@ fn replay() -> Value {
         field("skipped", count()).says("Customers whose facts cannot be read."),
         field("before", totals()),
         field("after", totals()),
+        sometimes("names", map_of(text())).says("The names of the campaigns, by id."),
     ])
 }

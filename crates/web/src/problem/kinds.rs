@@ -65,6 +65,8 @@ kinds! {
         "Another rollback took this redemption back. Nothing is left to do.";
     TIMELINE_TOO_LARGE "timeline_too_large" CONFLICT "Too many facts to decide from"
         "The customer has more facts than are read at once, so the figures of the last run stay. The reconciliation lists them under parked.";
+    NO_FILES "no_files" CONFLICT "There is nowhere to write files"
+        "The service keeps everything in memory. Start it with `--data DIR`.";
     PRECONDITION_FAILED "precondition_failed" PRECONDITION_FAILED "Somebody was faster"
         "Read the thing again, and repeat the change with the new `ETag` in `If-Match`.";
     TOO_LARGE "too_large" PAYLOAD_TOO_LARGE "The body is too large"
