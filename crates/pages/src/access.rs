@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::answer;
-use crate::asked::{ACCESS_LOG, Api, Doing, KEY, KEYS};
+use crate::asked::{ACCESS_LOG, Api, Doing, KEY, KEYS, OPENAPI};
+use crate::docs::{operations, texts};
 use crate::frame::Frame;
 use crate::home::form as fields;
 use crate::lists::{items, knows};
@@ -52,6 +53,37 @@ struct EntryView {
     went_well: bool,
 }
 
+/// What some roles may do, of one group of routes.
+struct Right {
+    tag: String,
+    /// What the routes do, and which they are.
+    what: Vec<(String, String)>,
+    /// For each role, whether it may.
+    may: Vec<bool>,
+}
+
+/// What each role may do, by the roles of all routes.
+fn rights(document: &Value) -> Vec<Right> {
+    let mut rights: Vec<Right> = Vec::new();
+    for tag in items(document, "tags") {
+        for (method, path, told) in operations(document) {
+            let roles = texts(told, "x-roles");
+            if told["tags"][0] != tag["name"] || roles.is_empty() {
+                continue;
+            }
+            let may: Vec<bool> = Role::ALL.map(|role| roles.contains(&role.name())).into();
+            let route = format!("{} {path}", method.to_uppercase());
+            let what = (text(told, "summary"), route);
+            let tag = text(tag, "name");
+            match rights.iter_mut().find(|one| one.tag == tag && one.may == may) {
+                Some(right) => right.what.push(what),
+                None => rights.push(Right { tag, what: vec![what], may }),
+            }
+        }
+    }
+    rights
+}
+
 /// A key that was just made. Its secret is shown this once.
 struct Made {
     name: String,
@@ -76,6 +108,7 @@ struct AccessPage {
     once: String,
     keys: Vec<KeyView>,
     roles: Vec<(&'static str, &'static str)>,
+    rights: Vec<Right>,
     log: Vec<EntryView>,
     first: Option<String>,
     next: Option<String>,
@@ -109,6 +142,7 @@ async fn show(
     let told: Keys = api.says(call, KEYS, about_m, &[]).await?;
     let asked = frame.address.only(&["cursor", "limit"]);
     let log: Value = api.says(call, ACCESS_LOG, about_m, &asked).await?;
+    let document: Value = api.says(call, OPENAPI, (None, &[]), &[]).await?;
     let own = &call.caller()?.key_id;
     let key = |key: Key| KeyView {
         is_own: key.key_id == *own,
@@ -124,6 +158,7 @@ async fn show(
         once: revtrail_store::random_hex(),
         keys: told.keys.into_iter().map(key).collect(),
         roles: Role::ALL.map(|role| (role.name(), about(role))).into(),
+        rights: rights(&document),
         log: items(&log, "items")
             .map(|entry| EntryView::new(&frame, entry))
             .collect(),

@@ -50,6 +50,7 @@ pub(crate) const REPLAY: &str = "/v1/marketplaces/{marketplace}/replays/{id}";
 pub(crate) const KEYS: &str = "/v1/marketplaces/{marketplace}/keys";
 pub(crate) const KEY: &str = "/v1/marketplaces/{marketplace}/keys/{key_id}";
 pub(crate) const ACCESS_LOG: &str = "/v1/marketplaces/{marketplace}/access-log";
+pub(crate) const OPENAPI: &str = "/openapi.json";
 pub(crate) const WHY: &str = "/v1/marketplaces/{marketplace}/orders/{id}/attribution";
 
 const JSON: &str = "application/json";

@@ -8,6 +8,7 @@ mod asked;
 mod campaign;
 mod campaigns;
 mod chart;
+mod docs;
 mod customer;
 mod edit;
 mod field;
@@ -45,6 +46,7 @@ pub fn routes(api: &[Route]) -> Vec<Route> {
     let routes = vec![
         Route::new(Method::GET, answer::ASSETS, Access::Open, answer::asset),
         Route::new(Method::GET, "/app/sign-in", Access::Open, home::sign_in).reads_query(),
+        api.page("/docs", asked::OPENAPI, docs::page),
         api.page("/app", asked::MARKETPLACES, home::marketplaces),
         api.page("/app/{marketplace}", asked::CAMPAIGNS, campaigns::page),
         api.file(
