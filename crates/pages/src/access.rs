@@ -75,9 +75,16 @@ fn rights(document: &Value) -> Vec<Right> {
             let route = format!("{} {path}", method.to_uppercase());
             let what = (text(told, "summary"), route);
             let tag = text(tag, "name");
-            match rights.iter_mut().find(|one| one.tag == tag && one.may == may) {
+            match rights
+                .iter_mut()
+                .find(|one| one.tag == tag && one.may == may)
+            {
                 Some(right) => right.what.push(what),
-                None => rights.push(Right { tag, what: vec![what], may }),
+                None => rights.push(Right {
+                    tag,
+                    what: vec![what],
+                    may,
+                }),
             }
         }
     }

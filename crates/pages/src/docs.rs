@@ -170,7 +170,11 @@ impl Operation {
             }
         };
         let contents = told["requestBody"]["content"].as_object();
-        let media: Vec<&str> = contents.into_iter().flatten().map(|(media, _)| media.as_str()).collect();
+        let media: Vec<&str> = contents
+            .into_iter()
+            .flatten()
+            .map(|(media, _)| media.as_str())
+            .collect();
         let schema = contents.and_then(|of| of.get("application/json").or(of.values().next()));
         let schema = schema.map_or(&Value::Null, |of| &of["schema"]);
         let roles = texts(told, "x-roles");
@@ -206,7 +210,10 @@ impl Operation {
 
     /// The line to paste, for a service at an origin.
     fn curl(&self, origin: &str) -> String {
-        let path = self.path.replace("{marketplace}", "shop").replace(['{', '}'], "");
+        let path = self
+            .path
+            .replace("{marketplace}", "shop")
+            .replace(['{', '}'], "");
         let mut line = "curl".to_owned();
         if self.method != "GET" {
             line = format!("{line} -X {}", self.method);
@@ -226,7 +233,11 @@ impl Operation {
 impl Answer {
     fn new(schemas: &Schemas<'_>, status: &str, told: &Value) -> Self {
         let contents = told["content"].as_object();
-        let media: Vec<&str> = contents.into_iter().flatten().map(|(media, _)| media.as_str()).collect();
+        let media: Vec<&str> = contents
+            .into_iter()
+            .flatten()
+            .map(|(media, _)| media.as_str())
+            .collect();
         let schema = contents.and_then(|of| of.get("application/json"));
         Self {
             status: status.to_owned(),
@@ -248,7 +259,10 @@ impl<'d> Schemas<'d> {
     }
 
     /// The object that a schema is, has in a list, or can be; and what its name gets.
-    fn object(&self, schema: &'d Value) -> Option<(&'d Map<String, Value>, &'d Value, &'static str)> {
+    fn object(
+        &self,
+        schema: &'d Value,
+    ) -> Option<(&'d Map<String, Value>, &'d Value, &'static str)> {
         let schema = self.resolved(schema);
         if let Some(properties) = schema["properties"].as_object() {
             return Some((properties, schema, ""));
@@ -326,7 +340,10 @@ impl<'d> Schemas<'d> {
                 format!("list: {most}{}", self.kind(&schema["items"]))
             }
             ("object", _) if schema["additionalProperties"].is_object() => {
-                format!("object: {} by name", self.kind(&schema["additionalProperties"]))
+                format!(
+                    "object: {} by name",
+                    self.kind(&schema["additionalProperties"])
+                )
             }
             (other, _) => other.to_owned(),
         }
@@ -361,9 +378,15 @@ impl<'d> Schemas<'d> {
             return json!({});
         }
         if is("integer") || is("number") {
-            return schema["minimum"].as_i64().map_or(json!(1), |least| json!(least.max(1)));
+            return schema["minimum"]
+                .as_i64()
+                .map_or(json!(1), |least| json!(least.max(1)));
         }
-        if is("boolean") { json!(true) } else { json!("a-1") }
+        if is("boolean") {
+            json!(true)
+        } else {
+            json!("a-1")
+        }
     }
 }
 
@@ -386,13 +409,37 @@ mod tests {
         let document = document();
         let schemas = Schemas(&document);
         for (schema, kind, example) in [
-            (json!({ "$ref": "#/components/schemas/Id" }), "text of 1 to 128 bytes", json!("a-1")),
-            (json!({ "type": ["string", "null"], "format": "date-time" }), "time or null", json!("a-1")),
-            (json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 50 }), "whole number from 1 to 1000", json!(50)),
+            (
+                json!({ "$ref": "#/components/schemas/Id" }),
+                "text of 1 to 128 bytes",
+                json!("a-1"),
+            ),
+            (
+                json!({ "type": ["string", "null"], "format": "date-time" }),
+                "time or null",
+                json!("a-1"),
+            ),
+            (
+                json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 50 }),
+                "whole number from 1 to 1000",
+                json!(50),
+            ),
             (json!({ "enum": ["a", "b"] }), "one of a, b", json!("a")),
-            (json!({ "anyOf": [{ "$ref": "#/components/schemas/Tier" }, { "type": "null" }] }), "object or null", json!({"tier_id": "a-1", "value": "5.00"})),
-            (json!({ "type": "array", "maxItems": 3, "items": { "type": "boolean" } }), "list: at most 3, each true or false", json!([true])),
-            (json!({ "type": "object", "additionalProperties": { "type": "integer" } }), "object: whole number by name", json!({})),
+            (
+                json!({ "anyOf": [{ "$ref": "#/components/schemas/Tier" }, { "type": "null" }] }),
+                "object or null",
+                json!({"tier_id": "a-1", "value": "5.00"}),
+            ),
+            (
+                json!({ "type": "array", "maxItems": 3, "items": { "type": "boolean" } }),
+                "list: at most 3, each true or false",
+                json!([true]),
+            ),
+            (
+                json!({ "type": "object", "additionalProperties": { "type": "integer" } }),
+                "object: whole number by name",
+                json!({}),
+            ),
             (json!({}), "anything", json!("a-1")),
         ] {
             let schemas = Schemas(schemas.0);
@@ -408,14 +455,36 @@ mod tests {
         let schema = json!({ "type": "object", "required": ["tiers"], "properties": {
             "tiers": { "type": "array", "items": { "$ref": "#/components/schemas/Tier" } } } });
         let rows = schemas.rows(&schema, "", 0);
-        let told: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.needed, row.about.as_str())).collect();
-        assert_eq!(told, [("tiers", true, ""), ("tiers[].tier_id", true, ""), ("tiers[].value", false, "What it is worth.")]);
+        let told: Vec<_> = rows
+            .iter()
+            .map(|row| (row.name.as_str(), row.needed, row.about.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("tiers", true, ""),
+                ("tiers[].tier_id", true, ""),
+                ("tiers[].value", false, "What it is worth.")
+            ]
+        );
     }
 
     #[test]
     fn backticks_are_code() {
         let parts = said("Send `a` or `b`.");
-        let told: Vec<_> = parts.iter().map(|part| (part.text.as_str(), part.is_code)).collect();
-        assert_eq!(told, [("Send ", false), ("a", true), (" or ", false), ("b", true), (".", false)]);
+        let told: Vec<_> = parts
+            .iter()
+            .map(|part| (part.text.as_str(), part.is_code))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("Send ", false),
+                ("a", true),
+                (" or ", false),
+                ("b", true),
+                (".", false)
+            ]
+        );
     }
 }

@@ -122,6 +122,7 @@ const PAGES = [
   ["settings", "/app/demo/settings", ROLES.slice(0, 3)],
   ["settings-tried", "/app/demo/settings?start=redbox", ROLES.slice(0, 3)],
   ["access", "/app/demo/access", ROLES.slice(0, 1)],
+  ["docs", "/docs", ROLES],
   ["absent", "/app/demo/order?id=absent", []],
 ];
 

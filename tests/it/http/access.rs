@@ -120,7 +120,8 @@ pub(super) const PAGES: [(&str, &str); 17] = [
     ("/settings", "✓✓✓.."),
     ("/access", "✓...."),
 ];
-const PAGES_OUTSIDE: [(&str, &str); 17] = [
+const PAGES_OUTSIDE: [(&str, &str); 18] = [
+    ("GET", "/docs"),
     ("GET", "/app"),
     ("GET", "/app/sign-in"),
     ("GET", "/app/_/{asset}"),
