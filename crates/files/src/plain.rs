@@ -78,7 +78,7 @@ impl Plan {
         }
     }
 
-    /// Makes a record of a row, as [`Records`] does.
+    /// Makes a record of a row, as [`Records`](crate::Records) does.
     ///
     /// # Errors
     /// The problem why the row is not a record.

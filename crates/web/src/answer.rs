@@ -2,14 +2,27 @@
 
 use std::error::Error;
 
+use axum::Router;
 use axum::body::Body;
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 
 use crate::problem::Problem;
+
+/// Lets every answer say that it is what its type says: no browser is to look for a page or a script in what a shop sent.
+pub(crate) fn nosniff(router: Router) -> Router {
+    router.layer(map_response(async |mut response: Response| {
+        let nosniff = HeaderValue::from_static("nosniff");
+        response
+            .headers_mut()
+            .insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+        response
+    }))
+}
 
 /// A JSON answer that must not be cached; 500 where the body cannot be written as JSON.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {

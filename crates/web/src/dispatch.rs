@@ -8,12 +8,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use http::header::{CONTENT_LENGTH, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_LENGTH, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 use revtrail_core::value::id::MarketplaceId;
@@ -22,6 +21,7 @@ use revtrail_core::value::time::Instant;
 use crate::accept::wants_csv;
 use crate::access::{Access, enter, identify};
 use crate::access_log::{self, CallSeen};
+use crate::answer::nosniff;
 use crate::api::{Refused, Route, ShowRefusal};
 use crate::app::App;
 use crate::body::{BODY_BYTES_MAX, unpacked};
@@ -64,17 +64,6 @@ fn no_route(show: Option<ShowRefusal>, request: Request) -> Response {
         (Some(show), (parts, _)) => show(Refused::new(problem, &parts)),
         (None, _) => problem.into_response(),
     }
-}
-
-/// Lets every answer say that it is what its type says: no browser is to look for a page or a script in what a shop sent.
-pub(crate) fn nosniff(router: Router) -> Router {
-    router.layer(map_response(async |mut response: Response| {
-        let nosniff = HeaderValue::from_static("nosniff");
-        response
-            .headers_mut()
-            .insert(X_CONTENT_TYPE_OPTIONS, nosniff);
-        response
-    }))
 }
 
 /// The path with its parameters named by their position, so that routes of one path may name them differently.

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::HOST;
 use http::request::Parts;
 
+use crate::answer::nosniff;
 use crate::problem::Problem;
 
 /// The names that a service answers to: those of the machine itself, and more that were given.
@@ -34,7 +35,7 @@ impl Hosts {
                 }
             }
         });
-        crate::dispatch::nosniff(router.layer(guard))
+        nosniff(router.layer(guard))
     }
 
     /// True if a call names one host, once, and it is one of these. A target may name it too.

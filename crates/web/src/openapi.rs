@@ -200,7 +200,7 @@ impl Doc {
         let tag = schema::sometimes("If-Match", text()).says(meaning);
         self.parameters.push(parameter("header", tag));
         let new = "Lets the call make a thing, and never replace one.";
-        let new = schema::sometimes("If-None-Match", schema::only("*")).says(new);
+        let new = schema::sometimes("If-None-Match", schema::text()).says(new);
         self.parameters.push(parameter("header", new));
         self.with_if_match = true;
         self

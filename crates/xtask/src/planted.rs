@@ -141,7 +141,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "a_message_that_names_an_erased_customer",
         file: "crates/store/src/erasures/pieces.rs",
         text: "self.move_messages(some).await?",
-        with: "{}",
+        with: "true",
         found_by: NAMED,
     },
     Mutant {

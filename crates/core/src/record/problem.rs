@@ -126,7 +126,7 @@ impl RecordProblem {
     }
 }
 
-/// Everything that is wrong with one thing. The first [`LISTED_MAX`] problems are listed, and all are counted. So neither memory
+/// Everything that is wrong with one thing. The first `LISTED_MAX` problems are listed, and all are counted. So neither memory
 /// nor an answer grows with what a caller sends.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems {

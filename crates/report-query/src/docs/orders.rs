@@ -261,6 +261,8 @@ fn reconciliation() -> Value {
             counts(&["received", "stored", "duplicates", "rejected"]),
         ),
         field("redemptions", counts(&redemptions)),
+        field("ignored", map_of(map_of(count())))
+            .says("What senders of webhooks posted that means nothing here: by sender, and by the sender's word."),
         field("parked", list(parked)).says("Customers whose last figures stay."),
     ];
     object(own.into_iter().chain(freshness()))

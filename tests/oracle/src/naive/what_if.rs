@@ -36,7 +36,7 @@ impl Sum {
 }
 
 impl Facts {
-    /// See [`super::what_if`].
+    /// See `super::what_if`.
     pub fn what_if(&self, settings: &Value, [from, to]: [&str; 2]) -> Value {
         let proposed = read_settings(&super::Version {
             number: 0,

@@ -252,7 +252,7 @@ impl Providers {
         hidden
     }
 
-    /// The same of settings that replaced others: a secret that is another one than before is shown as [`HIDDEN_NEW`].
+    /// The same of settings that replaced others: a secret that is another one than before is shown as `(hidden, new)`.
     pub fn without_secrets_since(&self, before: &Self) -> Self {
         let old = before.clone().secrets_by_place();
         let mut hidden = self.clone();
