@@ -340,13 +340,7 @@ impl Exporting<'_> {
         let promotions = self.market.promotions().list().await?.into_iter();
         let mut promotions: Vec<PromotionId> = promotions.map(|one| one.promotion_id).collect();
         promotions.sort();
-        let (mut at, mut after) = (0, None);
-        if let Some(place) = place {
-            at = promotions.partition_point(|id| *id < place.promotion);
-            after = place
-                .after
-                .filter(|_| promotions.get(at) == Some(&place.promotion));
-        }
+        let (mut at, mut after) = RedemptionPlace::among(place, &promotions);
         while let Some(promotion) = promotions.get(at) {
             let lists = self.market.lists();
             let now = self.until.now();

@@ -247,6 +247,18 @@ pub struct RedemptionPlace {
     pub after: Option<String>,
 }
 
+impl RedemptionPlace {
+    /// Where a walk over the redemptions of promotions goes on, from its beginning where there is no place: at which of the
+    /// promotions, which are sorted by id, and after which of its redemptions. A promotion that is gone is passed over.
+    pub fn among(place: Option<Self>, promotions: &[PromotionId]) -> (usize, Option<String>) {
+        let Some(Self { promotion, after }) = place else {
+            return (0, None);
+        };
+        let at = promotions.partition_point(|id| *id < promotion);
+        (at, after.filter(|_| promotions.get(at) == Some(&promotion)))
+    }
+}
+
 impl Job {
     /// A new job with a name of its own.
     pub fn new(work: Work, run_id: Option<String>, shard: u8, rules: i64, at: Instant) -> Self {
