@@ -67,6 +67,7 @@ mod faults {
     pub mod runs;
     pub mod schedule;
     pub mod two_at_once;
+    pub mod verification;
 }
 
 /// Cases from the world: what people who do this job reported elsewhere and was wrong here too.

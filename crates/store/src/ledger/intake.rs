@@ -367,35 +367,36 @@ impl IntakeMarkers<'_> {
 }
 
 impl IntakeMarkers<'_> {
-    /// True if a customer may have to be folded: an intake marker or a job names them, or a job that names nobody may reach them.
+    /// Those of some customers who may have to be folded: an intake marker or a job names them, or a job that names nobody may
+    /// reach them.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn waits(self, customer: &CustomerId) -> Result<bool, StoreError> {
-        if self
-            .markers()
-            .await?
-            .iter()
-            .any(|marker| marker.is_new() && marker.customers.contains(customer))
-        {
-            return Ok(true);
-        }
-        for job in self.market.jobs().jobs().await? {
-            let named = match job.work {
-                Work::Fold { .. } => self
-                    .market
-                    .jobs()
-                    .job_list(&job.job_id)
-                    .await?
-                    .contains(customer),
-                Work::Reattribution { .. } | Work::ReattributeAll { .. } => true,
-                Work::Verify { .. } | Work::LookAhead { .. } | Work::Erase { .. } => false,
-            };
-            if named {
-                return Ok(true);
+    pub async fn waiting_among(
+        self,
+        customers: &BTreeSet<CustomerId>,
+    ) -> Result<BTreeSet<CustomerId>, StoreError> {
+        let mut waiting = BTreeSet::new();
+        let mut pages = self.pages().await?;
+        while let Some(markers) = pages.next().await? {
+            for marker in markers.iter().filter(|marker| marker.is_new()) {
+                waiting.extend(marker.customers.intersection(customers).cloned());
             }
         }
-        Ok(false)
+        // A plan writes jobs before its markers go, so the jobs are read after them.
+        for job in self.market.jobs().jobs().await? {
+            match job.work {
+                Work::Fold { .. } => {
+                    let list = self.market.jobs().job_list(&job.job_id).await?;
+                    waiting.extend(list.into_iter().filter(|one| customers.contains(one)));
+                }
+                Work::Reattribution { .. } | Work::ReattributeAll { .. } => {
+                    return Ok(customers.clone());
+                }
+                Work::Verify { .. } | Work::LookAhead { .. } | Work::Erase { .. } => {}
+            }
+        }
+        Ok(waiting)
     }
 }
 
