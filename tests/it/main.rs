@@ -84,6 +84,7 @@ mod cases {
 
 /// What it costs, in read and write units.
 mod cost {
+    pub mod bounded;
     pub mod meter;
     pub mod units;
 }
