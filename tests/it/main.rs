@@ -75,6 +75,7 @@ mod faults {
     pub mod runs;
     pub mod schedule;
     pub mod two_at_once;
+    pub mod verification;
 }
 
 /// Cases from the world: what people who do this job reported elsewhere and was wrong here too.
@@ -91,6 +92,7 @@ mod cases {
 
 /// What it costs, in read and write units.
 mod cost {
+    pub mod bounded;
     pub mod meter;
     pub mod units;
 }

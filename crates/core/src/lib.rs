@@ -33,6 +33,7 @@ pub mod attribution {
 pub mod figures {
     pub mod counters;
     pub mod daily;
+    pub mod differences;
     pub mod fold;
     pub mod hints;
     pub mod preview;

@@ -24,7 +24,7 @@ use crate::{AttributorError, JobEnd, JobLimits, Until};
 const READS_AT_ONCE: usize = 8;
 /// The bytes above which a timeline is read and folded alone, so that a batch of them does not fill a function's memory: about a
 /// page.
-const LIGHT_BYTES_MAX: usize = 1 << 20;
+pub(crate) const LIGHT_BYTES_MAX: usize = 1 << 20;
 /// The most bytes of facts in memory at a time, not counting those of one heavy customer.
 const BATCH_BYTES_MAX: usize = 16 << 20;
 

@@ -229,13 +229,8 @@ impl Attributor {
                     ErasureEnd::Waits => (JobEnd::Waits, Vec::new()),
                 }
             }
-            Work::Verify {
-                after,
-                left,
-                within,
-            } => {
-                let walk = (after, left, within);
-                let invocation = verify::work(market, job, walk, limits, until).await?;
+            Work::Verify { repair, .. } => {
+                let invocation = verify::work(market, job, repair, limits, until).await?;
                 (invocation, Vec::new())
             }
             Work::Export { id } => {

@@ -144,6 +144,7 @@ async fn plan_run(
         market.runs().planned(run_id, until.now()).await?;
         market.raise_planned_to(now).await?;
     }
+    market.campaigns().forget_known().await?;
     if market.meta().await?.spread {
         let today = now.day(versions.newest().settings.timezone);
         market

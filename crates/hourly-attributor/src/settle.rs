@@ -51,11 +51,8 @@ pub(crate) async fn settle(
     for run in runs.iter().filter(over) {
         if let Some(sample) = run.verify_next {
             let left = (sample == Sample::Sample).then_some(SAMPLE_CUSTOMERS);
-            let work = Work::Verify {
-                after: None,
-                left,
-                within: None,
-            };
+            let repair = sample == Sample::Repair;
+            let work = Work::Verify { left, repair };
             let job = Job::new(work, Some(run.run_id.clone()), 0, 0, until.now());
             if market.runs().plan_verify(&run.run_id, &job).await? {
                 messages.push(message(market, &job));

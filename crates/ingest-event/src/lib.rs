@@ -115,6 +115,7 @@ pub async fn ingest(
     marker.closed = true;
     marker.customers = customers(&stored);
     marker.campaigns = observed(stored.iter().copied());
+    market.campaigns().note_observed(&marker.campaigns).await?;
     marker.events_in = Counts {
         received: (events.len() + rejected) as i64,
         stored: stored.len() as i64,

@@ -8,11 +8,12 @@ use revtrail_core::record::{Code, Problems, RecordProblem as Bad};
 use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::jobs::runs::{RunState, Sample, new_run_id};
 use revtrail_store::market::Market;
+use revtrail_store::market::access::Role;
 use revtrail_store::market::once::{CallRecord, Once};
-use revtrail_web::answer::located;
+use revtrail_web::answer::{located, with_note};
 use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::problem::Problem;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{once, valid};
 
@@ -31,21 +32,21 @@ pub fn in_process(hand_over: impl Fn(JobMessage) + Send + Sync + 'static) -> Enq
 
 pub(crate) async fn start(call: Call, enqueue: Enqueue) -> Result<Response, Problem> {
     let mut problems = Problems::new();
-    let fields = call.fields(&["verify"], &mut problems)?;
-    let verify = match fields.get("verify").unwrap_or(&Value::Null) {
-        Value::Null => None,
-        submitted => serde_json::from_value::<Sample>(submitted.clone())
-            .inspect_err(|_| {
-                let detail = "verify is sample or all";
-                problems.push(Bad::of("verify", Code::UnknownValue, detail));
-            })
-            .ok(),
-    };
+    let fields = call.fields(&["verify", "repair"], &mut problems)?;
+    let verify = verify_of(&fields, &mut problems);
+    if verify == Some(Sample::Repair) && call.caller()?.role != Role::Admin {
+        return Err(Problem::role_forbidden(call.caller()?.role));
+    }
     valid(problems)?;
     let market = call.market()?;
+    let noted = |begun: Response| match verify {
+        Some(Sample::Repair) => with_note(begun, ("repair", "true")),
+        _ => begun,
+    };
     let Some(named) = call.once()? else {
         let run_id = market.runs().start_run(verify, call.now).await?;
-        return begin(&call, &market, &enqueue, run_id, None).await;
+        let begun = begin(&call, &market, &enqueue, run_id, None).await;
+        return begun.map(noted);
     };
     let (market, named, now) = (&market, &named, call.now);
     let make = |record: CallRecord| {
@@ -61,7 +62,38 @@ pub(crate) async fn start(call: Call, enqueue: Enqueue) -> Result<Response, Prob
     let record = once::only(&call, named, make).await?;
     let answer = record.answer.as_ref().and_then(Value::as_str);
     let run_id = answer.unwrap_or_default().to_owned();
-    begin(&call, market, &enqueue, run_id, Some(named)).await
+    let begun = begin(&call, market, &enqueue, run_id, Some(named)).await;
+    begun.map(noted)
+}
+
+/// The verification that a body asks for.
+fn verify_of(fields: &Map<String, Value>, problems: &mut Problems) -> Option<Sample> {
+    let of = |name| fields.get(name).filter(|value| !value.is_null());
+    let verify = match of("verify").map(|verify| verify.as_str()) {
+        None => None,
+        Some(Some("sample")) => Some(Sample::Sample),
+        Some(Some("all")) => Some(Sample::All),
+        Some(_) => {
+            let detail = "verify is sample or all";
+            problems.push(Bad::of("verify", Code::UnknownValue, detail));
+            return None;
+        }
+    };
+    match (of("repair"), verify) {
+        (None | Some(Value::Bool(false)), verify) => verify,
+        (Some(Value::Bool(true)), Some(Sample::All)) => Some(Sample::Repair),
+        (Some(Value::Bool(true)), _) => {
+            let detail =
+                "repair sets right what is wrong of everything: it goes with \"verify\": \"all\"";
+            problems.push(Bad::of("repair", Code::UnknownValue, detail));
+            None
+        }
+        (Some(_), _) => {
+            let detail = "repair is true or false";
+            problems.push(Bad::of("repair", Code::WrongType, detail));
+            None
+        }
+    }
 }
 
 /// Hands a run to the attributor and answers. A run that was asked for before is handed over again until it is done, because the

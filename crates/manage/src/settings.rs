@@ -6,10 +6,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::attribution::settings::{Settings, Version};
 use revtrail_core::figures::daily::Tally;
 use revtrail_core::record::{Code, RecordProblem as Bad};
-use revtrail_core::value::id::OrderId;
-use revtrail_store::Reading;
-use revtrail_store::ledger::facts::TIMELINE_BYTES_MAX;
+use revtrail_core::value::id::{CustomerId, OrderId};
 use revtrail_store::market::Market;
+use revtrail_store::{Reading, StoreError};
 use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::etag::tagged;
@@ -71,7 +70,7 @@ async fn save(
         .save_settings(change, &call.caller()?.name, call.now);
     let saved = saved.await??;
     call.app.forget_settings(call.marketplace()?);
-    let orders_before = orders_before(&market, &saved.version, call).await?;
+    let (orders_before, more) = orders_before(&market, &saved.version, call).await?;
     let before = saved.before.without_secrets();
     let changed = before.changes(&shown_since(&saved.version.settings, &saved.before));
     let version = &saved.version;
@@ -82,10 +81,13 @@ async fn save(
             version.saved_at, version.version
         )
     });
-    let body = json!({
+    let mut body = json!({
         "version": version.version, "saved_at": version.saved_at, "saved_by": version.saved_by, "settings": version.settings.without_secrets(),
         "orders_before": orders_before, "orders_before_note": note, "changed": changed,
     });
+    if more {
+        body["orders_before_more"] = json!(true);
+    }
     Ok(tagged(json(StatusCode::OK, &body), version))
 }
 
@@ -98,8 +100,12 @@ fn shown_since(settings: &Settings, before: &Settings) -> Settings {
 }
 
 /// How many visible orders stay under older versions: those placed before this one was saved, in the figures or on their way
-/// there.
-async fn orders_before(market: &Market, version: &Version, call: &Call) -> Result<i64, Problem> {
+/// there. True beside it if more customers wait than are looked through, so that there may be more orders.
+async fn orders_before(
+    market: &Market,
+    version: &Version,
+    call: &Call,
+) -> Result<(i64, bool), Problem> {
     let versions = market
         .settings()
         .versions()
@@ -111,28 +117,25 @@ async fn orders_before(market: &Market, version: &Version, call: &Call) -> Resul
         .find(|one| !one.replaced)
         .is_some_and(|first| first.version == version.version)
     {
-        return Ok(0);
+        return Ok((0, false));
     }
     let zone = version.settings.timezone;
     let last = version.saved_at.day(zone);
     let first = call.app.retention().first_visible(call.now.day(zone));
-    let mut orders = 0;
     let waiting = market.intake().pending(WAITING_MAX, call.now).await?;
-    let read = |customer| {
-        market
-            .facts()
-            .customer(customer, TIMELINE_BYTES_MAX, call.now)
+    let read = async |customer: &CustomerId| {
+        let facts = market.facts();
+        let stored = facts.contribution_of(customer).await?;
+        Ok::<_, StoreError>((stored, facts.orders_of(customer, call.now).await?))
     };
     let reads: Vec<_> = waiting.customers.iter().map(read).collect();
     let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
-    while let Some(facts) = reads.try_next().await? {
-        let Some(facts) = facts else {
-            continue;
-        };
-        let stored = facts.stored.since(first).days;
+    let mut count = 0;
+    while let Some((stored, orders)) = reads.try_next().await? {
+        let stored = stored.since(first).days;
         let stored = stored.values().flat_map(|day| &day.orders);
         let stored: BTreeSet<&OrderId> = stored.map(|line| &line.order_id).collect();
-        let before = facts.orders.iter().filter(|order| {
+        let before = orders.iter().filter(|order| {
             let visible = order
                 .placed_at
                 .day(versions.at(order.placed_at).settings.timezone);
@@ -140,25 +143,22 @@ async fn orders_before(market: &Market, version: &Version, call: &Call) -> Resul
                 && order.placed_at < version.saved_at
                 && !stored.contains(&order.order_id)
         });
-        orders += before.count() as i64;
+        count += before.count() as i64;
     }
     // Under a version with another time zone, an older order can be up to two days ahead. An order that is placed from now on is
-    // on the last day or later.
+    // on the last day or later. Only orders that are ahead of the clock are read, so a day may have any number of them.
     let mut aggregates = market
         .daily()
         .aggregates(first, last.plus(2), Reading::STRONG, call.now)
         .await?;
-    let partly = aggregates.split_off(&last);
     let tallies = aggregates
         .values()
         .flat_map(|aggregate| aggregate.statuses.values());
-    orders += tallies.map(|Tally(orders, _)| orders).sum::<i64>();
-    let mut rows = market.purchases().rows(&partly, None, call.now);
-    while let Some(page) = rows.next().await? {
-        let before = page
-            .iter()
-            .filter(|row| row.line.placed_at < version.saved_at);
-        orders += before.count() as i64;
-    }
-    Ok(orders)
+    count += tallies.map(|Tally(orders, _)| orders).sum::<i64>();
+    let partly = aggregates.split_off(&last);
+    count -= market
+        .purchases()
+        .placed_from(&partly, version.saved_at, call.now)
+        .await?;
+    Ok((count, waiting.more))
 }

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use crate::{seen_from, versions};
 
-/// Everything that the orders of a customer are decided by besides facts, including intake markers that are not planned yet.
+/// Everything that the orders of a customer are decided by besides facts, including what events said that no run has taken in yet.
 pub(crate) struct Rulebook {
     catalog: Catalog,
     versions: Versions,
@@ -42,7 +42,7 @@ pub(crate) struct Known<'r> {
 impl Rulebook {
     pub(crate) async fn of(market: &Market, call: &Call) -> Result<Self, Problem> {
         let versions = versions(market).await?;
-        let told = market.intake().observed_of_campaigns().await?;
+        let told = market.campaigns().noted().await?;
         Ok(Self {
             catalog: market.campaigns().catalog_with(&told).await?,
             versions,

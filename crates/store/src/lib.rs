@@ -7,6 +7,7 @@
 pub mod table {
     pub(crate) mod attributes;
     pub(crate) mod change;
+    pub(crate) mod chunks;
     pub mod client;
     pub(crate) mod condition;
     pub(crate) mod contention;
@@ -30,6 +31,7 @@ pub mod ledger {
     pub mod facts;
     pub mod intake;
     pub mod purchases;
+    pub mod stored_days;
 }
 
 /// Work that waits, the runs that plan it, and the customers who cannot be folded.
@@ -41,6 +43,7 @@ pub mod jobs {
     pub mod look_aheads;
     pub mod parked;
     pub mod runs;
+    pub mod verification;
 }
 
 pub mod batches;

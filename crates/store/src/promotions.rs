@@ -1,10 +1,14 @@
 //! Promotions as they are now, their changes, and their figures. The records that come in for them are taken in by `redeem`.
 
+pub(crate) mod account_list;
 pub mod distributions;
 pub mod lists;
 pub(crate) mod order_links;
+mod promotion_sums;
 pub mod records;
 pub mod redeem;
+pub(crate) mod totals;
+pub mod verify;
 pub mod vouchers;
 
 use std::collections::BTreeMap;
@@ -322,6 +326,10 @@ impl Promotions<'_> {
             .budget
             .map(|budget| budget.amount - figures.spent(budget.currency));
         pool.number(figures::BUDGET_LEFT, left.unwrap_or(Money::ZERO));
+        if version == 1 {
+            // No account is older than its promotion, and each is listed when it is made.
+            pool.mark(figures::LISTED);
+        }
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use revtrail_store::market::access::Role;
 use revtrail_store::market::access_log::{AccessKind, AccessOutcome, LoggedAccess};
 
 use crate::access::Access;
+use crate::answer::AccessNote;
 use crate::app::App;
 use crate::call::MARKETPLACE;
 use crate::caller::Caller;
@@ -108,7 +109,9 @@ impl CallSeen {
             .filter(|_| self.method != Method::PUT);
         let made = made.and_then(|at| at.to_str().ok()?.rsplit('/').next());
         let made = made.map(|id| ("made".to_owned(), cut(id).to_owned()));
-        let on: BTreeMap<String, String> = named.chain(made).collect();
+        let note = answer.extensions().get::<AccessNote>();
+        let note = note.map(|AccessNote(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        let on: BTreeMap<String, String> = named.chain(made).chain(note).collect();
         LoggedAccess {
             at: now,
             key_id: self.caller.key_id.clone(),

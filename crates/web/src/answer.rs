@@ -46,6 +46,16 @@ pub fn located(status: StatusCode, location: &str, body: &impl Serialize) -> Res
     response
 }
 
+/// What the access log says of a call besides the ids that it names: a name and a text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AccessNote(pub(crate) &'static str, pub(crate) &'static str);
+
+/// An answer of whose call the access log says something more. The client does not see it.
+pub fn with_note(mut response: Response, (name, text): (&'static str, &'static str)) -> Response {
+    response.extensions_mut().insert(AccessNote(name, text));
+    response
+}
+
 /// The most bytes of an answer on Lambda. Lambda allows 6 MB as a JSON text, in which quotes and line ends count twice.
 pub const LAMBDA_BYTES_MAX: usize = 4_500_000;
 

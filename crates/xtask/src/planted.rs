@@ -58,6 +58,19 @@ const VERIFIED: Harness = by(
     "faults::runs::a_verification_counts_each_customer_once_whoever_goes_on_with_it",
     &[],
 );
+const RIGHT: Harness = by("faults::verification::what_is_right_is_found_right", &[]);
+const WRONG_DAY: Harness = by(
+    "faults::verification::a_wrong_daily_aggregate_is_found_and_set_right",
+    &[],
+);
+const WRONG_TOTAL: Harness = by(
+    "faults::verification::a_wrong_total_of_a_promotion_is_found_and_set_right",
+    &[],
+);
+const FOLD_AND_REPAIR: Harness = by(
+    "faults::verification::a_fold_and_a_repair_at_once_end_in_the_right_day",
+    &[("REVTRAIL_PROVE", "1")],
+);
 const TURNS: Harness = by(
     "faults::runs::whom_a_change_touches_is_found_in_as_many_turns_as_it_takes",
     &[],
@@ -348,6 +361,41 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "Condition::equals(VERSION, AttributeValue::N(job.version.to_string()))",
         with: "Condition::present()",
         found_by: VERIFIED,
+    },
+    Mutant {
+        name: "a_cache_that_forgets_what_it_wrote",
+        file: "crates/store/src/ledger/daily.rs",
+        text: "on.stored.aggregate.add(difference)",
+        with: "{}",
+        found_by: RIGHT,
+    },
+    Mutant {
+        name: "a_rollback_that_keeps_its_reward",
+        file: "crates/store/src/promotions/redeem/limits.rs",
+        text: ".add(&Amount::Rewards(currency).name(), -amount)",
+        with: ".add(&Amount::Rewards(currency).name(), amount - amount)",
+        found_by: RIGHT,
+    },
+    Mutant {
+        name: "a_wrong_day_unnoticed",
+        file: "crates/store/src/jobs/verification.rs",
+        text: "difference.is_empty()",
+        with: "true",
+        found_by: WRONG_DAY,
+    },
+    Mutant {
+        name: "a_wrong_total_unnoticed",
+        file: "crates/store/src/promotions/verify.rs",
+        text: "wrong.is_empty() && beyond.is_empty()",
+        with: "true",
+        found_by: WRONG_TOTAL,
+    },
+    Mutant {
+        name: "a_day_that_moved_compared_all_the_same",
+        file: "crates/store/src/jobs/verification.rs",
+        text: "read.versions() != versions",
+        with: "false && read.versions() != versions",
+        found_by: FOLD_AND_REPAIR,
     },
     Mutant {
         name: "notes_go_before_units_come",

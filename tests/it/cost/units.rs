@@ -23,21 +23,21 @@ use crate::support::service::{ADMIN, Service, block_on};
 use crate::support::tripwire::Tripwire;
 
 const NOW: &str = "2026-04-14T12:00:00Z";
-const CAMPAIGN: &str = "spring-sale-2026-04";
+pub const CAMPAIGN: &str = "spring-sale-2026-04";
 
 /// Dollars of a million units, on demand.
 const WRITE_JOBS: f64 = 0.625;
 const READ_JOBS: f64 = 0.125;
 
-struct Shop {
-    service: Service,
+pub struct Shop {
+    pub service: Service,
     meter: Meter,
     /// A key that may take facts in, known to the service already, as after a function's first call.
     key: String,
 }
 
 /// Something with the looks of a UUID, always the same for the same words.
-fn uuid(words: &str) -> String {
+pub fn uuid(words: &str) -> String {
     let digit = |seed: u64| {
         let start = 0xcbf2_9ce4_8422_2325 ^ seed;
         let mixed = words.bytes().fold(start, |hash, b| {
@@ -56,7 +56,7 @@ fn uuid(words: &str) -> String {
     )
 }
 
-fn customer(i: usize) -> String {
+pub fn customer(i: usize) -> String {
     format!("customer-{i:06}")
 }
 
@@ -89,7 +89,7 @@ fn blast(campaign: &str, customers: std::ops::Range<usize>, since: Instant) -> V
     each.collect()
 }
 
-fn order(i: usize, status: &str, updated_at: Instant) -> Value {
+pub fn order(i: usize, status: &str, updated_at: Instant) -> Value {
     let customer = customer(i);
     json!({
         "order_id": uuid(&format!("order {customer}")), "customer_id": customer, "status": status,
@@ -114,7 +114,7 @@ impl Shop {
         }
     }
 
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         Self::open_over(Embedded::memory().unwrap()).await
     }
 
@@ -152,7 +152,7 @@ impl Shop {
     }
 
     /// Sends records in calls of a size; all of them are new facts.
-    async fn feed(&self, what: &str, records: &[Value], size: usize) {
+    pub async fn feed(&self, what: &str, records: &[Value], size: usize) {
         for some in records.chunks(size) {
             let path = format!("/v1/marketplaces/shop/{what}");
             let (status, body) = self
@@ -165,7 +165,7 @@ impl Shop {
     }
 
     /// What the schedule does every hour.
-    async fn run(&self) {
+    pub async fn run(&self) {
         self.service.tick("shop").await.unwrap();
         let report = self
             .service
@@ -175,7 +175,7 @@ impl Shop {
     }
 
     /// What is spent on something.
-    async fn spent(&self, what: impl Future<Output = ()>) -> Spent {
+    pub async fn spent(&self, what: impl Future<Output = ()>) -> Spent {
         let before = self.meter.read();
         what.await;
         self.meter.assert_plain();
@@ -193,13 +193,13 @@ impl Shop {
 
 /// A scenario's figures, for one of what it is counted by.
 #[derive(Debug, Clone)]
-struct Row {
-    per: Units,
+pub struct Row {
+    pub per: Units,
     by: Vec<(String, Units)>,
 }
 
 impl Row {
-    fn of(all: &[Spent], count: usize) -> Self {
+    pub fn of(all: &[Spent], count: usize) -> Self {
         let share = |units: Units| Units {
             calls: units.calls / count as f64,
             writes: units.writes / count as f64,
@@ -235,7 +235,7 @@ impl Row {
 
     /// Prints the figures, and fails where one is above what it must be.
     #[track_caller]
-    fn check(&self, what: &str, must: (Option<f64>, Option<f64>), reach: Option<f64>) {
+    pub fn check(&self, what: &str, must: (Option<f64>, Option<f64>), reach: Option<f64>) {
         let (writes, reads) = (self.per.writes, self.per.reads);
         let bound =
             |bound: Option<f64>| bound.map_or("–".to_owned(), |bound| format!("{bound:.2}"));

@@ -212,7 +212,9 @@ async fn play(
         .market(&MarketplaceId::new("m").unwrap(), Retention::DEFAULT);
     for (_, run) in market.runs().list(None, 100, later).await.unwrap().0 {
         assert!(
-            run.verify.is_none_or(|found| found.differences == 0),
+            run.verify
+                .as_ref()
+                .is_none_or(|found| found.differences == 0),
             "{run:?}"
         );
     }

@@ -10,6 +10,7 @@ use revtrail_core::value::id::{CampaignId, CustomerId, MarketplaceId};
 use revtrail_core::value::time::{DAY_MS, Day, Instant, Retention};
 use revtrail_store::Reading;
 use revtrail_store::jobs::job::{Job, JobMessage, Progress, Work};
+use revtrail_store::jobs::verification::{SavedVerification, Verification};
 use revtrail_store::ledger::contribution::{Move, Moved};
 use revtrail_store::ledger::daily::AggregateCache;
 use revtrail_store::market::Market;
@@ -434,27 +435,25 @@ async fn a_verification_counts_each_customer_once_whoever_goes_on_with_it() {
     let market = market(&shop);
     let (attributor, now) = (shop.service.attributor(), shop.service.now());
     let mut waiting = VecDeque::from(shop.service.enqueued());
-    let mut behind: Option<Job> = None;
+    let mut behind: Option<(Job, Verification)> = None;
     while let Some(message) = waiting.pop_front() {
         waiting.extend(attributor.handle(&message, &|| now, now).await.unwrap());
         let jobs = market.jobs().jobs().await.unwrap();
         let verifies = |job: &Job| matches!(job.work, Work::Verify { .. });
         // A worker that read the job before: it must not count, and not move it back.
-        if let Some(mut behind) = behind.take() {
+        if let Some((mut behind, mut known)) = behind.take() {
             let found = Progress {
                 checked: 100,
                 ..Progress::default()
             };
-            let rest = behind.work.clone();
-            assert!(
-                !market
-                    .jobs()
-                    .verified(&mut behind, &found, rest)
-                    .await
-                    .unwrap()
-            );
+            let verifications = market.verifications();
+            let saved = verifications.save(&mut behind, &mut known, &found, now);
+            assert_eq!(saved.await.unwrap(), SavedVerification::Overtaken);
         }
-        behind = jobs.into_iter().find(verifies);
+        if let Some(job) = jobs.into_iter().find(verifies) {
+            let known = market.verifications().load(&job, []).await.unwrap();
+            behind = Some((job, known.unwrap()));
+        }
     }
     let run = shop
         .get(&format!("runs/{}", asked["run_id"].as_str().unwrap()))

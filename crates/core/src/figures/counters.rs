@@ -33,6 +33,20 @@ pub enum Counter {
 /// The number of counters.
 pub const COUNTERS: usize = 10;
 
+/// The counters with the names that people read.
+pub(crate) const COUNTER_NAMES: [(Counter, &str); COUNTERS] = [
+    (Counter::Events, "events"),
+    (Counter::Deliveries, "deliveries"),
+    (Counter::Opens, "opens"),
+    (Counter::UniqueOpens, "unique opens"),
+    (Counter::Bounces, "bounces"),
+    (Counter::Emails, "emails"),
+    (Counter::Clicks, "clicks"),
+    (Counter::UniqueClicks, "unique clicks"),
+    (Counter::Unsubscribes, "unsubscribes"),
+    (Counter::Complaints, "complaints"),
+];
+
 /// How many counters are stored even if they are 0: those that there were at first. A function that does not know the others yet
 /// can read figures that hold none of them.
 const COUNTERS_AT_FIRST: usize = 8;

@@ -8,6 +8,7 @@ use revtrail_core::value::id::{MarketplaceId, PromotionId};
 use serde::Serialize;
 
 use super::{Erasing, PiecesLeft};
+use crate::promotions::account_list;
 use crate::promotions::lists::Waiting;
 use crate::promotions::records::{AssignmentFact, RedemptionFact};
 use crate::table::attributes::VERSION;
@@ -19,8 +20,8 @@ use crate::table::item::{Item, NewItem, data, item_bytes, key_of, pk, sk, unread
 use crate::table::keys::{self, Key};
 use crate::table::write::{TRANSACTION_BYTES_MAX, Write};
 
-/// The most records that move in one transaction. The account and the count beside it are four more items of its 100, and two hold
-/// it to the erasure.
+/// The most records that move in one transaction. The account, its entry in the list of accounts and the count beside it are six more
+/// items of its 100, and two hold it to the erasure.
 const RECORDS_AT_ONCE: usize = 90;
 /// The size above which an account may be full, or was: it takes records up to 250 KB, and what comes then is in no account.
 const MAYBE_FULL_BYTES_MIN: usize = 120_000;
@@ -64,7 +65,13 @@ impl Erasing<'_> {
             return Ok(false);
         }
         let unchanged = Condition::version(version(item));
-        let mut writes = vec![self.as_it_is(&other, item)];
+        let listed = account_list::entry(self.market, promotion, &self.of.pseudonym);
+        let unlisted = account_list::entry_key(self.market, promotion, &self.of.customer);
+        let mut writes = vec![
+            self.as_it_is(&other, item),
+            store.put_write(listed, None),
+            store.delete_write(&unlisted, None),
+        ];
         let beside = keys::beside_account(id, &self.of.customer, promotion);
         let full = store.get(&beside, true).await?;
         if let Some(beside_item) = &full {

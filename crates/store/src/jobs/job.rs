@@ -1,7 +1,7 @@
 //! Jobs: which customers wait to be folded, and which orders wait to be decided again. The job is the truth. The job message that
 //! points at it is not, and may be lost or delivered twice.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::reach::Reattribution;
@@ -10,10 +10,11 @@ use revtrail_core::value::id::{CustomerId, MarketplaceId, PromotionId};
 use revtrail_core::value::money::{Currency, Money, Sums};
 use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::ledger::purchases::RowPlace;
 use crate::market::{Market, TRIES_MAX};
-use crate::random::random_hex;
+use crate::random::{hex, random_hex};
 use crate::table::attributes::{DATA, VERSION, meta, progress};
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
@@ -128,18 +129,16 @@ pub enum Work {
         #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
         after: Option<ListPlace>,
     },
-    /// Compares what is stored of customers with what their facts add up to.
+    /// Compares what is stored with what it must add up to. How far it is lies beside the job, see
+    /// [`crate::jobs::verification`].
     #[serde(rename = "v")]
     Verify {
-        /// The walk is done up to this list; `None` at its beginning.
-        #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
-        after: Option<ListPlace>,
-        /// How many customers are left to be compared; `None` if all are compared.
+        /// How many customers are compared; `None` if everything is.
         #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
         left: Option<usize>,
-        /// The next list, and how many of its customers are done, if the walk stopped within a list.
-        #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
-        within: Option<(String, usize)>,
+        /// True if wrong sums are to be set right.
+        #[serde(rename = "r", default, skip_serializing_if = "std::ops::Not::not")]
+        repair: bool,
     },
     /// Works on a what-if or a replay, which has the place where its walk goes on.
     #[serde(rename = "l")]
@@ -279,6 +278,16 @@ impl Job {
         self.run_id.as_deref().unwrap_or_default()
     }
 
+    /// The version of the stored job, as far as this worker knows.
+    pub(crate) fn version(&self) -> i64 {
+        self.version
+    }
+
+    /// Knows that [`Jobs::count_once`] was written.
+    pub(crate) fn counted_once(&mut self) {
+        self.version += 1;
+    }
+
     /// True for work that was asked for and that no run has taken over. No run takes a look ahead or an export over.
     pub fn is_asked(&self) -> bool {
         let alone = matches!(self.work, Work::LookAhead { .. } | Work::Export { .. });
@@ -317,13 +326,15 @@ pub struct Progress {
     pub parked: i64,
     /// Customers who were compared.
     pub checked: i64,
-    /// Compared customers whose stored contribution is not what the facts add up to.
+    /// Customers, days and promotions of which something else is stored than it must be.
     pub differences: i64,
+    /// Days and promotions that were set right.
+    pub repaired: i64,
 }
 
 impl Progress {
     /// The counts, by the names of their attributes.
-    fn counts(&self) -> [(&'static str, i64); 6] {
+    fn counts(&self) -> [(&'static str, i64); 7] {
         [
             (progress::CUSTOMERS, self.customers),
             (progress::ORDERS, self.orders),
@@ -331,6 +342,7 @@ impl Progress {
             (progress::PARKED, self.parked),
             (progress::CHECKED, self.checked),
             (progress::DIFFERENCES, self.differences),
+            (progress::REPAIRED, self.repaired),
         ]
     }
 
@@ -350,6 +362,7 @@ impl Progress {
             parked: count(progress::PARKED),
             checked: count(progress::CHECKED),
             differences: count(progress::DIFFERENCES),
+            repaired: count(progress::REPAIRED),
         }
     }
 
@@ -549,32 +562,15 @@ impl Jobs<'_> {
             .map(drop)
     }
 
-    /// Counts what a part of a verification found and writes what is left of it, in one transaction, so that each part is counted
-    /// once. False if another worker was faster and goes on with the verification.
-    ///
-    /// # Errors
-    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn verified(
-        self,
-        job: &mut Job,
-        found: &Progress,
-        rest: Work,
-    ) -> Result<bool, StoreError> {
+    /// A write that counts what a part of a verification found, so that each part is counted once: it fails if another worker
+    /// counted since the job was read.
+    pub(crate) fn count_once(self, job: &Job, found: &Progress) -> Write {
         let condition = Condition::equals(VERSION, AttributeValue::N(job.version.to_string()));
-        job.work = rest;
-        let data = AttributeValue::S(serde_json::to_string(job)?);
         let (addition, counts) = found.addition(VERSION);
-        let mut values = vec![(":d", data)];
-        values.extend(counts.iter().map(|(name, n)| (name.as_str(), n.clone())));
-        let (key, update) = (
-            keys::job(&self.market.id, &job.job_id),
-            format!("SET {DATA} = :d {addition}"),
-        );
-        job.version += 1;
-        self.market
-            .store
-            .update(&key, &update, values, Some(condition))
-            .await
+        let counts = counts.iter().map(|(name, n)| (name.as_str(), n.clone()));
+        let key = keys::job(&self.market.id, &job.job_id);
+        let store = &self.market.store;
+        store.update_write(&key, &addition, counts.collect(), Some(condition))
     }
 
     /// A write that counts what the folds of a job moved. If the job is done, the write fails, and its transaction with it.
@@ -641,6 +637,38 @@ impl Jobs<'_> {
             }
         }
         Err(StoreError::Contended { op: "ending a job" })
+    }
+
+    /// The next of all customers who were ever folded, in the order of a hash that says nothing about them, with their hashes: at
+    /// most `max` of those after a hash. `walk` names the walk, and gives it an order of its own. All lists are read, unless any
+    /// `max` customers will do.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn folded_after(
+        self,
+        walk: &str,
+        after: Option<&str>,
+        (max, any): (usize, bool),
+        now: Instant,
+    ) -> Result<BTreeMap<String, CustomerId>, StoreError> {
+        let mut found = BTreeMap::new();
+        let mut place = Some(ListPlace::by_name(walk));
+        while let Some(at) = place.filter(|_| !any || found.len() < max) {
+            let (lists, next) = self.job_lists(at, now).await?;
+            for customer in lists.into_iter().flat_map(|(_, customers)| customers) {
+                let hash = Sha256::digest(format!("{walk}/{customer}").as_bytes());
+                let hash = hex(&hash[..16]);
+                if after.is_none_or(|after| hash.as_str() > after) {
+                    found.insert(hash, customer);
+                }
+                if found.len() > max {
+                    found.pop_last();
+                }
+            }
+            place = next;
+        }
+        Ok(found)
     }
 
     /// The lists of some jobs after a place in the walk through all lists, and the next place; `None` if the walk is over.
@@ -729,11 +757,12 @@ impl ListPlace {
         }
     }
 
-    /// The place after a list; the list is of the page that was read from this place.
-    pub fn behind(&self, list: &str) -> Self {
+    /// The beginning of a walk that starts at the same shard whenever this name is given.
+    fn by_name(name: &str) -> Self {
+        let first = keys::LIST_SHARDS.find(name.get(..1).unwrap_or("0"));
         Self {
-            after: Some(list.to_owned()),
-            ..self.clone()
+            first: first.unwrap_or(0),
+            ..Self::anywhere()
         }
     }
 }

@@ -198,7 +198,7 @@ impl LookAheads<'_> {
         let Some(versions) = self.market.settings().versions().await? else {
             return Ok(None);
         };
-        let waiting = self.market.intake().observed_of_campaigns().await?;
+        let waiting = self.market.campaigns().noted().await?;
         let catalog = self.market.campaigns().catalog_with(&waiting).await?;
         Ok(Some(WalkRules { catalog, versions }))
     }

@@ -1,8 +1,6 @@
 //! Looks ahead: what-ifs and replays as they are stored. A look ahead has a root, with how far its walk through the customers is,
 //! and chunks with what was found so far. Both are written in one transaction, so that every customer is in the result once.
 
-use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::models::Model;
 use revtrail_core::attribution::settings::{Period, Settings};
 use revtrail_core::figures::preview::Preview;
@@ -16,18 +14,17 @@ use crate::jobs::job::{Job, Work};
 use crate::market::once::{CallRecord, Once};
 use crate::market::{Market, TRIES_MAX};
 use crate::random::random_hex;
-use crate::table::attributes::{COMPRESSED, DATA, VERSION};
+use crate::table::attributes::VERSION;
+use crate::table::chunks::{chunks_of, joined};
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
-use crate::table::item::{self, Item, NewItem, Packed, data, expired};
+use crate::table::item::{self, Item, NewItem, data, expired};
 use crate::table::keys::{self, Key, LookAheadKind as Kind};
 use crate::table::write::{Transacted, Write};
 
 /// How long the result of a what-if is kept, in milliseconds.
 const WHAT_IF_KEPT_MS: i64 = DAY_MS;
-/// The most bytes of a chunk. An item has at most 400 KB, with its key.
-const CHUNK_BYTES_MAX: usize = 350_000;
 
 /// What a look ahead is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -315,7 +312,7 @@ impl LookAheads<'_> {
             if found.len() == ahead.chunks && found.iter().all(whole) {
                 return Ok(Some(LookAhead {
                     id: id.to_owned(),
-                    preview: joined(found)?,
+                    preview: joined(found)?.unwrap_or_default(),
                     version,
                     ..ahead
                 }));
@@ -334,7 +331,7 @@ impl LookAheads<'_> {
     ) -> Result<SavedLook, StoreError> {
         let condition = Condition::version(ahead.version);
         ahead.version += 1;
-        let pieces = pieces(&ahead.preview)?;
+        let pieces = chunks_of(&ahead.preview)?;
         ahead.chunks = pieces.len();
         let root = keys::look_ahead(&self.market.id, ahead.kind(), &ahead.id);
         let root = ahead.item(&root).packed(ahead);
@@ -364,36 +361,9 @@ impl LookAheads<'_> {
     }
 }
 
-/// A preview as the attributes of its chunks.
-fn pieces(preview: &Preview) -> Result<Vec<(&'static str, AttributeValue)>, StoreError> {
-    Ok(match Packed::new(preview)? {
-        Packed::Text(json) => vec![(DATA, AttributeValue::S(json))],
-        Packed::Compressed(bytes) => bytes
-            .chunks(CHUNK_BYTES_MAX)
-            .map(|piece| (COMPRESSED, AttributeValue::B(Blob::new(piece))))
-            .collect(),
-    })
-}
-
-/// The preview that some chunks hold together.
-fn joined(chunks: &[Item]) -> Result<Preview, StoreError> {
-    let Some(mut whole) = chunks.first().cloned() else {
-        return Ok(Preview::default());
-    };
-    let bytes: Vec<u8> = chunks
-        .iter()
-        .filter_map(|chunk| chunk.get(COMPRESSED)?.as_b().ok())
-        .flat_map(|piece| piece.as_ref())
-        .copied()
-        .collect();
-    if !bytes.is_empty() {
-        whole.insert(COMPRESSED.to_owned(), AttributeValue::B(Blob::new(bytes)));
-    }
-    data(&whole)
-}
-
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::types::AttributeValue;
     use revtrail_core::figures::preview::Change;
     use revtrail_core::value::id::CampaignId;
 
@@ -411,13 +381,13 @@ mod tests {
                 orders: campaigns,
                 ..Preview::default()
             };
-            let pieces = pieces(&preview).unwrap();
+            let pieces = chunks_of(&preview).unwrap();
             assert_eq!(pieces.len() > 1, many, "{} chunks", pieces.len());
             let chunk =
                 |(name, value): (&str, AttributeValue)| Item::from([(name.to_owned(), value)]);
             let chunks: Vec<Item> = pieces.into_iter().map(chunk).collect();
             assert!(chunks.iter().all(|chunk| item::item_bytes(chunk) < 400_000));
-            assert_eq!(joined(&chunks).unwrap(), preview);
+            assert_eq!(joined(&chunks).unwrap(), Some(preview));
         }
     }
 }

@@ -6,6 +6,7 @@ use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::jobs::job::{Job, Progress};
+use crate::jobs::verification::Findings;
 use crate::market::Market;
 use crate::market::once::{CallRecord, Once};
 use crate::random::random_hex;
@@ -13,7 +14,7 @@ use crate::table::attributes::run as attributes;
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, NewItem, data, expired, number, sk, text};
+use crate::table::item::{Item, NewItem, data, expired, number, sk, text, unreadable};
 use crate::table::keys;
 use crate::table::write::{Transacted, Write};
 
@@ -67,22 +68,35 @@ pub struct Run {
 }
 
 /// What a verification found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verified {
     /// Customers who were compared.
     pub checked: i64,
-    /// Compared customers whose stored contribution, or purchase rows, are not what the facts add up to.
+    /// Customers whose stored contribution, or purchase rows, are not what the facts add up to, and days and promotions whose
+    /// totals are not what they sum.
     pub differences: i64,
+    /// Days and promotions that were set right.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub repaired: i64,
+    /// Which totals are wrong, and what was not compared.
+    #[serde(flatten)]
+    pub found: Findings,
 }
 
-/// How many customers a verification compares.
+fn is_zero(n: &i64) -> bool {
+    *n == 0
+}
+
+/// What a verification compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sample {
     /// Up to [`SAMPLE_CUSTOMERS`] of them, chosen at random.
     Sample,
-    /// All customers.
+    /// All customers, all daily aggregates, and the totals of all promotions.
     All,
+    /// The same; wrong aggregates and totals are set right.
+    Repair,
 }
 
 /// How many customers a sample has.
@@ -111,9 +125,15 @@ fn read_run(item: &Item) -> Result<Run, StoreError> {
     };
     let verifying = item.contains_key(attributes::VERIFYING);
     let moved = Progress::of(item);
+    let found = match text(item, attributes::FOUND) {
+        "" => Findings::default(),
+        found => serde_json::from_str(found).map_err(|why| unreadable(item, why))?,
+    };
     let verify = verifying.then_some(Verified {
         checked: moved.checked,
         differences: moved.differences,
+        repaired: moved.repaired,
+        found,
     });
     Ok(Run {
         run_id: sk(item).to_owned(),
@@ -344,6 +364,21 @@ impl Runs<'_> {
             self.market.store.transact(writes).await?,
             Transacted::Done
         ))
+    }
+
+    /// Records which totals a verification found wrong, and what it did not compare. Doing the same again changes nothing.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn verification_found(
+        self,
+        run_id: &str,
+        found: &Findings,
+    ) -> Result<(), StoreError> {
+        let found = serde_json::to_string(found)?;
+        let found = vec![(":f", AttributeValue::S(found))];
+        let set = format!("SET {} = :f", attributes::FOUND);
+        self.update_run(run_id, &set, found).await
     }
 
     /// A write that adds what a job moved to its run. The run must be on record.

@@ -24,7 +24,7 @@ pub(crate) const FAILURES_MAX: usize = 50;
 /// A daily aggregate with more bytes than this takes no more. What comes next goes to the next shard, whose daily aggregate is
 /// just another part of the sum. The limit holds about 6,000 campaigns of a day, compressed, and all shards hold eight times as
 /// many.
-const AGGREGATE_BYTES_MAX: usize = 300_000;
+pub(super) const AGGREGATE_BYTES_MAX: usize = 300_000;
 /// The most bytes of the intake markers that replace others in one transaction, which has 4 MB and also holds some daily
 /// aggregates.
 const SUCCESSORS_BYTES_MAX: usize = 1_000_000;
@@ -53,10 +53,10 @@ type Merged = BTreeMap<u8, i64>;
 
 /// A daily aggregate as it is stored; if none is stored, the empty one of version 0.
 #[derive(Debug, Clone, Default)]
-struct StoredAggregate {
-    version: i64,
+pub(super) struct StoredAggregate {
+    pub(super) version: i64,
     merged: Merged,
-    aggregate: Aggregate<CampaignId>,
+    pub(super) aggregate: Aggregate<CampaignId>,
 }
 
 impl AggregateCache {
@@ -72,7 +72,7 @@ impl AggregateCache {
 /// The daily aggregates of one marketplace. Reached by [`Market::daily`].
 #[derive(Debug, Clone, Copy)]
 pub struct Daily<'m> {
-    market: &'m Market,
+    pub(super) market: &'m Market,
 }
 
 impl Market {
@@ -150,7 +150,7 @@ impl Daily<'_> {
     }
 
     /// A write that replaces a daily aggregate, under the version that was read.
-    fn put_aggregate(self, shard: u8, day: Day, stored: &StoredAggregate) -> Write {
+    pub(super) fn put_aggregate(self, shard: u8, day: Day, stored: &StoredAggregate) -> Write {
         let mut item = NewItem::at(&keys::aggregate(&self.market.id, shard, day))
             .number(VERSION, stored.version + 1)
             .packed(&stored.aggregate)
@@ -393,7 +393,7 @@ impl Daily<'_> {
     }
 }
 
-fn read_aggregate(item: &Item) -> Result<(Day, StoredAggregate), StoreError> {
+pub(super) fn read_aggregate(item: &Item) -> Result<(Day, StoredAggregate), StoreError> {
     let day = Day::parse(sk(item)).ok_or_else(|| unreadable(item, "its key is no day"))?;
     let merged = match text(item, aggregate::MERGED) {
         "" => Merged::new(),

@@ -406,6 +406,26 @@ impl Facts<'_> {
         Ok((facts, next))
     }
 
+    /// What the daily aggregates hold of a customer, read strongly and without any fact.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn contribution_of(self, id: &CustomerId) -> Result<StoredContribution, StoreError> {
+        let pk = keys::customer(&self.market.id, id);
+        // The root and the chunks sort before the events.
+        let range = Range::Between(keys::ROOT.to_owned(), keys::EVENT_PREFIX.to_owned());
+        let store = &self.market.store;
+        let mut stored = StoredContribution::default();
+        for item in store.query(&pk, &range, Reading::STRONG).await? {
+            if let Some(CustomerItem::Root | CustomerItem::Chunk(_)) =
+                keys::customer_item(sk(&item))
+            {
+                stored.take(&item)?;
+            }
+        }
+        Ok(stored)
+    }
+
     /// All facts of a customer, read strongly, with the contribution's version from before the first fact; `None` if the facts
     /// have more than `bytes_max` bytes.
     ///

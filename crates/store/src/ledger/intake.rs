@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::jobs::job::{ListPlace, Work};
 use crate::ledger::purchases::RowPlace;
 use crate::market::Market;
-use crate::market::campaigns::{Observed, merge_observed};
+use crate::market::campaigns::Observed;
 use crate::random::random_hex;
 use crate::table::client::{Range, Reading};
 use crate::table::fault::StoreError;
@@ -213,53 +213,16 @@ impl<'m> IntakeMarkers<'m> {
         })
     }
 
-    /// Shows one shard's intake markers to somebody, page by page.
-    async fn pages_of_shard(
-        self,
-        shard: u8,
-        mut see: impl FnMut(Vec<IntakeMarker>),
-    ) -> Result<(), StoreError> {
-        let mut after = None;
-        loop {
-            let (markers, next) = self.markers_of_shard(shard, after, None).await?;
-            see(markers);
-            after = next;
-            if after.is_none() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// What the intake markers say about campaigns, put together page by page, so that not all markers are in memory.
-    ///
-    /// # Errors
-    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn observed_of_campaigns(self) -> Result<Vec<Observed>, StoreError> {
-        let shards = (0..MARKER_SHARDS).map(|shard| async move {
-            let mut observed = Vec::new();
-            let see = |markers: Vec<IntakeMarker>| {
-                let more = markers.into_iter().flat_map(|marker| marker.campaigns);
-                observed = merge_observed(std::mem::take(&mut observed).into_iter().chain(more));
-            };
-            self.pages_of_shard(shard, see).await?;
-            Ok::<_, StoreError>(observed)
-        });
-        let shards = try_join_all(shards).await?;
-        Ok(merge_observed(shards.into_iter().flatten()))
-    }
-
     /// All intake markers, open and closed.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn markers(self) -> Result<Vec<IntakeMarker>, StoreError> {
-        let shards = (0..MARKER_SHARDS).map(|shard| async move {
-            let mut markers = Vec::new();
-            self.pages_of_shard(shard, |more| markers.extend(more))
-                .await?;
-            Ok::<_, StoreError>(markers)
-        });
-        Ok(try_join_all(shards).await?.into_iter().flatten().collect())
+        let (mut pages, mut markers) = (self.pages().await?, Vec::new());
+        while let Some(page) = pages.next().await? {
+            markers.extend(page);
+        }
+        Ok(markers)
     }
 }
 
@@ -300,42 +263,54 @@ impl MarkerPages<'_> {
 pub struct Pending {
     /// The customers; at most as many as were asked for.
     pub customers: BTreeSet<CustomerId>,
-    /// True if more customers wait.
+    /// True if more customers wait, or may wait behind what was read.
     pub more: bool,
+    /// How many lists and pages of purchase rows were read.
+    pages: usize,
 }
 
-/// How many intake markers are read at once where it is enough to know some customers.
-const MARKERS_AT_ONCE: i32 = 25;
+/// How many intake markers are read first from each shard where it is enough to know some customers. Usually a call has many.
+const MARKERS_AT_FIRST: i32 = 25;
+/// How many intake markers are read at once after these.
+const MARKERS_AT_ONCE: i32 = 250;
+/// How many such pages are read to find out who waits: behind two thousand calls that changed nobody, nobody is looked for.
+const MARKER_PAGES_MAX: usize = 8;
+/// How many lists of customers or pages of purchase rows are read for the same. A page can be one campaign's orders of one day.
+const PAGES_MAX: usize = 200;
 
 impl IntakeMarkers<'_> {
     /// The customers who wait for the next run, up to `max` of them. They are those of intake markers and of jobs, and those
-    /// whose orders wait to be decided again.
+    /// whose orders wait to be decided again. However many calls, jobs and orders there are, a bounded part of them is read.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn pending(self, max: usize, now: Instant) -> Result<Pending, StoreError> {
         let mut pending = Pending::default();
         let firsts = (0..MARKER_SHARDS)
-            .map(|shard| self.markers_of_shard(shard, None, Some(MARKERS_AT_ONCE)));
+            .map(|shard| self.markers_of_shard(shard, None, Some(MARKERS_AT_FIRST)));
         let mut shards = Vec::new();
         for (shard, (markers, next)) in (0..MARKER_SHARDS).zip(try_join_all(firsts).await?) {
             pending.take_markers(markers, max);
             shards.extend(next.map(|next| (shard, next)));
         }
-        while let Some((shard, after)) = shards.pop().filter(|_| !pending.more) {
+        for _ in 0..MARKER_PAGES_MAX {
+            let Some((shard, after)) = shards.pop().filter(|_| !pending.more) else {
+                break;
+            };
             let (markers, next) = self
                 .markers_of_shard(shard, Some(after), Some(MARKERS_AT_ONCE))
                 .await?;
             pending.take_markers(markers, max);
             shards.extend(next.map(|next| (shard, next)));
         }
+        pending.more |= !shards.is_empty();
         let mut asked: Option<Reattribution> = None;
         for job in self.market.jobs().jobs().await? {
-            if pending.more {
-                break;
-            }
             match job.work {
                 Work::Fold { next } => {
+                    if !pending.may_read() {
+                        break;
+                    }
                     let list = self.market.jobs().job_list(&job.job_id).await?;
                     pending.take(list.into_iter().skip(next), max);
                 }
@@ -349,7 +324,9 @@ impl IntakeMarkers<'_> {
                 }
                 Work::ReattributeAll { .. } => {
                     let mut place = Some(ListPlace::anywhere());
-                    while let Some(at) = place.filter(|_| !pending.more) {
+                    while let Some(at) = place
+                        && pending.may_read()
+                    {
                         let (lists, next) = self.market.jobs().job_lists(at, now).await?;
                         lists
                             .into_iter()
@@ -378,57 +355,69 @@ impl IntakeMarkers<'_> {
         max: usize,
         now: Instant,
     ) -> Result<(), StoreError> {
+        if pending.more {
+            return Ok(());
+        }
         let mut reattributed = self
             .market
             .purchases()
             .reattributed(span, place, now)
             .await?;
-        while !pending.more
-            && let Some(customers) = reattributed.next().await?
-        {
-            pending.take(customers, max);
+        while pending.may_read() {
+            match reattributed.next().await? {
+                Some(customers) => pending.take(customers, max),
+                None => break,
+            }
         }
         Ok(())
     }
 }
 
 impl IntakeMarkers<'_> {
-    /// True if a customer may have to be folded: an intake marker or a job names them, or a job that names nobody may reach them.
+    /// Those of some customers who may have to be folded: an intake marker or a job names them, or a job that names nobody may
+    /// reach them.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn waits(self, customer: &CustomerId) -> Result<bool, StoreError> {
-        if self
-            .markers()
-            .await?
-            .iter()
-            .any(|marker| marker.is_new() && marker.customers.contains(customer))
-        {
-            return Ok(true);
+    pub async fn waiting_among(
+        self,
+        customers: &BTreeSet<CustomerId>,
+    ) -> Result<BTreeSet<CustomerId>, StoreError> {
+        let mut waiting = BTreeSet::new();
+        let mut pages = self.pages().await?;
+        while let Some(markers) = pages.next().await? {
+            for marker in markers.iter().filter(|marker| marker.is_new()) {
+                waiting.extend(marker.customers.intersection(customers).cloned());
+            }
         }
+        // A plan writes jobs before its markers go, so the jobs are read after them.
         for job in self.market.jobs().jobs().await? {
-            let named = match job.work {
-                Work::Fold { .. } => self
-                    .market
-                    .jobs()
-                    .job_list(&job.job_id)
-                    .await?
-                    .contains(customer),
-                Work::Reattribution { .. } | Work::ReattributeAll { .. } => true,
+            match job.work {
+                Work::Fold { .. } => {
+                    let list = self.market.jobs().job_list(&job.job_id).await?;
+                    waiting.extend(list.into_iter().filter(|one| customers.contains(one)));
+                }
+                Work::Reattribution { .. } | Work::ReattributeAll { .. } => {
+                    return Ok(customers.clone());
+                }
                 Work::Verify { .. }
                 | Work::LookAhead { .. }
                 | Work::Export { .. }
-                | Work::Erase { .. } => false,
-            };
-            if named {
-                return Ok(true);
+                | Work::Erase { .. } => {}
             }
         }
-        Ok(false)
+        Ok(waiting)
     }
 }
 
 impl Pending {
+    /// True if one more page may be read. If it may not, nobody knows whether more customers wait.
+    fn may_read(&mut self) -> bool {
+        self.more |= self.pages == PAGES_MAX;
+        self.pages += 1;
+        !self.more
+    }
+
     fn take_markers(&mut self, markers: Vec<IntakeMarker>, max: usize) {
         for marker in markers.into_iter().filter(IntakeMarker::is_new) {
             self.take(marker.customers, max);

@@ -197,6 +197,32 @@ impl<'m> Purchases<'m> {
         }
     }
 
+    /// How many orders of some days, as the last run decided them, were placed at an instant or later. No other order is read.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn placed_from(
+        self,
+        aggregates: &BTreeMap<Day, Aggregate<CampaignId>>,
+        at: Instant,
+        now: Instant,
+    ) -> Result<i64, StoreError> {
+        let lists = aggregates.iter().flat_map(|(&day, aggregate)| {
+            let earners = earners(aggregate).into_iter();
+            earners.map(move |earner| (day, earner))
+        });
+        let counts = lists.map(|(day, earner)| async move {
+            let pk = keys::purchases(&self.market.id, earner.as_ref());
+            let range = Range::Between(keys::purchases_from(day, at), format!("{day}0"));
+            let store = &self.market.store;
+            let items = store.query(&pk, &range, Reading::STRONG).await?;
+            let kept = items.iter().filter(|item| !expired(item, now));
+            Ok::<_, StoreError>(kept.count() as i64)
+        });
+        let counts = stream::iter(counts.collect::<Vec<_>>()).buffer_unordered(LISTS_AT_ONCE);
+        counts.try_fold(0, async |sum, n| Ok(sum + n)).await
+    }
+
     /// The orders of a day as the last run decided them, newest first, those before `before`. The caller asks for them a few at a
     /// time.
     ///

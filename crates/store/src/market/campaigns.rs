@@ -1,6 +1,6 @@
 //! The campaigns of a marketplace: what people said about them, and what their events said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 
 use revtrail_core::attribution::campaign::{Campaign, Catalog};
@@ -10,11 +10,11 @@ use revtrail_core::value::time::Instant;
 
 use super::{Market, TRIES_MAX};
 use crate::jobs::job::{Job, Work};
-use crate::table::client::{Range, Reading};
+use crate::table::client::{PutOutcome, Range, Reading};
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
-use crate::table::item::{Item, NewItem, data};
-use crate::table::keys;
+use crate::table::item::{Item, NewItem, data, key_of};
+use crate::table::keys::{self, Key};
 use crate::table::write::Transacted;
 
 /// Campaigns of one marketplace. Reached by [`Market::campaigns`].
@@ -165,6 +165,96 @@ impl Campaigns<'_> {
             .map(drop)
     }
 
+    /// Notes what the stored events of a call say about their campaigns, so that explanations know it before a run takes it in, and
+    /// need not read what every call said. Usually the campaigns are known, and nothing is written.
+    ///
+    /// # Errors
+    /// As every call of the table: the same may be noted again.
+    pub async fn note_observed(self, observed: &[Observed]) -> Result<(), StoreError> {
+        let (store, id) = (&self.market.store, &self.market.id);
+        let keys: Vec<Key> = observed
+            .iter()
+            .flat_map(|seen| {
+                let campaign = &seen.campaign_id;
+                [
+                    keys::campaign(id, campaign),
+                    keys::observed_campaign(id, campaign),
+                ]
+            })
+            .collect();
+        // What an eventual read finds is there. What it does not find yet is noted a second time.
+        let found = store.get_all(&keys, false).await?;
+        let found: HashMap<Key, Item> = found
+            .into_iter()
+            .map(|item| (key_of(&item), item))
+            .collect();
+        for (seen, keys) in observed.iter().zip(keys.chunks(2)) {
+            let campaign: Option<Campaign> = found.get(&keys[0]).map(data).transpose()?;
+            if campaign.is_some_and(|known| seen.is_in(&known)) {
+                continue;
+            }
+            let mut noted = found.get(&keys[1]).cloned();
+            for attempt in 0..TRIES_MAX {
+                let before: Option<Observed> = noted.as_ref().map(data).transpose()?;
+                let after = merge_observed(before.iter().chain([seen]).cloned());
+                let [after] = &after[..] else { break };
+                if before.as_ref() == Some(after) {
+                    break;
+                }
+                let unchanged = noted
+                    .as_ref()
+                    .map_or_else(Condition::absent, Condition::unchanged);
+                let item = NewItem::at(&keys[1]).data(after);
+                match store.put(item, Some(unchanged)).await? {
+                    PutOutcome::Done(_) => break,
+                    PutOutcome::Refused(_) if attempt + 1 == TRIES_MAX => {
+                        return Err(StoreError::Contended {
+                            op: "noting what events say about a campaign",
+                        });
+                    }
+                    PutOutcome::Refused(_) => noted = store.get(&keys[1], true).await?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is noted of events that no run has taken in yet.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn noted(self) -> Result<Vec<Observed>, StoreError> {
+        let notes = self.notes().await?;
+        notes.iter().map(data).collect()
+    }
+
+    async fn notes(self) -> Result<Vec<Item>, StoreError> {
+        let pk = keys::observed_campaigns(&self.market.id);
+        let store = &self.market.store;
+        store.query(&pk, &Range::All, Reading::STRONG).await
+    }
+
+    /// Deletes the notes that the campaigns themselves say by now.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn forget_known(self) -> Result<(), StoreError> {
+        let notes = self.notes().await?;
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let catalog = self.catalog().await?;
+        for note in notes {
+            if data::<Observed>(&note)?.is_known(&catalog) {
+                let read = Condition::unchanged(&note);
+                let store = &self.market.store;
+                let delete = store.delete_write(&key_of(&note), Some(read));
+                store.transact(vec![delete]).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn change_campaign<E>(
         self,
         id: &CampaignId,
@@ -245,11 +335,15 @@ pub struct Observed {
 impl Observed {
     /// True if the catalog already has all of this.
     pub fn is_known(&self, catalog: &Catalog) -> bool {
-        catalog.get(&self.campaign_id).is_some_and(|campaign| {
-            let mut more = campaign.clone();
-            self.add_to(&mut more);
-            more == *campaign
-        })
+        catalog
+            .get(&self.campaign_id)
+            .is_some_and(|campaign| self.is_in(campaign))
+    }
+
+    fn is_in(&self, campaign: &Campaign) -> bool {
+        let mut more = campaign.clone();
+        self.add_to(&mut more);
+        more == *campaign
     }
 
     fn add_to(&self, campaign: &mut Campaign) {

@@ -23,6 +23,7 @@ use revtrail_core::value::time::Instant;
 use self::load::{PoolOf, Subject, TransactionPlan};
 pub use self::request::{Arrival, PromotionRecord, Redeemed, RolledBack, Taken};
 use self::request::{Done, PromotionRequest};
+pub(super) use self::write::add_figures;
 use crate::jobs::job::RedemptionPlace;
 use crate::market::Market;
 use crate::promotions::lists::Waiting;
@@ -35,7 +36,7 @@ use crate::table::item::{data, expired};
 use crate::table::keys::{self, Key, promotion_shard_of};
 use crate::table::write::{TRANSACTION_BYTES_MAX, TRANSACTION_ITEMS_MAX, Transacted, Write};
 
-/// How many records one transaction has. Each changes up to eight items of its own, and all share some items.
+/// How many records one transaction has. Each changes up to nine items of its own, and all share some items.
 const CHUNK: usize = 11;
 /// How many redemptions are counted anew between two looks at the clock.
 const RECOMPUTED_AT_ONCE: usize = 100;

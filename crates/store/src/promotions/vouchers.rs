@@ -279,7 +279,10 @@ impl Vouchers<'_> {
                 } else {
                     changes.at(&total).add(figures::UNLIMITED, 1);
                 }
-                changes.at(&total).add(figures::VOUCHERS, 1);
+                changes
+                    .at(&total)
+                    .add(figures::VOUCHERS, 1)
+                    .add(figures::MOVES, 1);
                 if !of.contains(id) {
                     of.push(id.clone());
                 }

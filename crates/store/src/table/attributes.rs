@@ -75,6 +75,7 @@ pub(crate) mod progress {
     pub(crate) const PARKED: &str = "parked";
     pub(crate) const CHECKED: &str = "checked";
     pub(crate) const DIFFERENCES: &str = "differences";
+    pub(crate) const REPAIRED: &str = "repaired";
 
     const MOVED_PREFIX: &str = "moved_";
 
@@ -98,6 +99,8 @@ pub(crate) mod run {
     pub(crate) const JOBS: &str = "units";
     pub(crate) const JOBS_DONE: &str = "units_done";
     pub(crate) const ERRORS: &str = "run_errors";
+    /// What its verification found, in words.
+    pub(crate) const FOUND: &str = "verify_found";
 }
 
 /// A batch in the list of batches.
@@ -125,10 +128,49 @@ pub(crate) mod figures {
     pub(crate) const MOVES: &str = "n";
     /// The version of the promotion that the shard's part of the limits belongs to.
     pub(crate) const PROMOTION_VERSION: &str = "pv";
+    /// Some records are counted outside accounts that were full.
+    pub(crate) const BESIDE: &str = "x";
+    /// In the pool: all accounts of the promotion are in its list.
+    pub(crate) const LISTED: &str = "all";
     /// What is left of the cap; in the pool also.
     pub(crate) const CAP_LEFT: &str = "cl";
     /// What is left of the budget; in the pool also.
     pub(crate) const BUDGET_LEFT: &str = "bl";
+
+    /// The totals that are counts of what accounts and vouchers hold.
+    pub(crate) const TOTALS: [&str; 10] = [
+        ASSIGNED,
+        REDEEMED,
+        REDEMPTIONS,
+        FAILURES,
+        ROLLED_BACK,
+        PUBLISHED,
+        NOT_PUBLISHED,
+        VOUCHERS,
+        OPEN_USES,
+        UNLIMITED,
+    ];
+    /// The figures by tier and segment, and by day.
+    pub(crate) const PARTS: [&str; 4] = [ASSIGNED, REDEEMED, REDEMPTIONS, FAILURES];
+
+    /// The name of a figure, as people read it.
+    pub(crate) fn name(attribute: &str) -> &str {
+        match attribute {
+            ASSIGNED => "assigned",
+            REDEEMED => "redeemed",
+            REDEMPTIONS => "redemptions",
+            FAILURES => "failures",
+            ROLLED_BACK => "rolled back",
+            PUBLISHED => "publications",
+            NOT_PUBLISHED => "failed publications",
+            VOUCHERS => "vouchers",
+            OPEN_USES => "open uses",
+            UNLIMITED => "unlimited vouchers",
+            CAP_LEFT => "left of the cap",
+            BUDGET_LEFT => "left of the budget",
+            other => other,
+        }
+    }
 
     /// A sum of money in one currency.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]

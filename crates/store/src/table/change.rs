@@ -38,6 +38,14 @@ impl Changes {
         self.0.entry(key.clone()).or_default()
     }
 
+    /// What is added to which attribute of which item.
+    pub(crate) fn added(&self) -> impl Iterator<Item = (&Key, &str, Money)> {
+        self.0.iter().flat_map(|(key, change)| {
+            let add = change.add.iter();
+            add.map(move |(attribute, more)| (key, attribute.as_str(), *more))
+        })
+    }
+
     /// How many items change.
     pub(crate) fn len(&self) -> usize {
         self.0.len()

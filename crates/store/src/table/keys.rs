@@ -121,6 +121,16 @@ pub fn campaign(id: &MarketplaceId, campaign: &CampaignId) -> Key {
     key(campaigns(id), campaign.as_str())
 }
 
+/// The partition of what events said about campaigns and no run has taken in yet.
+pub fn observed_campaigns(id: &MarketplaceId) -> String {
+    part(id, "go")
+}
+
+/// What events said about a campaign and no run has taken in yet.
+pub fn observed_campaign(id: &MarketplaceId, campaign: &CampaignId) -> Key {
+    key(observed_campaigns(id), campaign.as_str())
+}
+
 /// The partition of everything that belongs to a customer. Its sort keys are chosen so that the root comes first: a reader that
 /// goes through the partition sees the version before the first fact.
 pub fn customer(id: &MarketplaceId, customer: &CustomerId) -> String {
@@ -128,7 +138,7 @@ pub fn customer(id: &MarketplaceId, customer: &CustomerId) -> String {
 }
 
 /// The first sort key in a customer's partition: the root of the contribution, with its version.
-const ROOT: &str = "a";
+pub(crate) const ROOT: &str = "a";
 /// The prefix of the keys of a contribution's chunks, which hold the older days.
 pub(crate) const CHUNK_PREFIX: &str = "b/";
 /// The prefix of the keys of events.
@@ -253,6 +263,11 @@ pub fn purchase(
         purchases(id, campaign),
         format!("{day}/{placed_at}/{order}"),
     )
+}
+
+/// The sort key before those of the orders of a day that were placed at an instant or later.
+pub fn purchases_from(day: Day, at: Instant) -> String {
+    format!("{day}/{at}/")
 }
 
 /// The partition of the runs.
@@ -425,6 +440,8 @@ pub fn promotion_lists(id: &MarketplaceId, shard: u8, promotion: &PromotionId) -
 pub(crate) const REDEMPTIONS_PREFIX: &str = "r/";
 /// The prefix of the keys of the list of publications.
 pub(crate) const PUBLICATIONS_PREFIX: &str = "a/";
+/// The prefix of the keys of the list of accounts.
+pub(crate) const ACCOUNTS_PREFIX: &str = "c/";
 /// The prefix of the keys of the list of distributions.
 pub(crate) const DISTRIBUTIONS_PREFIX: &str = "m/";
 
@@ -451,6 +468,14 @@ pub fn listed_publication(
     key(
         promotion_lists(id, promotion_shard_of(assignment.as_str()), promotion),
         format!("{PUBLICATIONS_PREFIX}{at}/{assignment}"),
+    )
+}
+
+/// An account in the list of its promotion; the customer is named by a hash.
+pub fn listed_account(id: &MarketplaceId, promotion: &PromotionId, customer: &str) -> Key {
+    key(
+        promotion_lists(id, promotion_shard_of(customer), promotion),
+        format!("{ACCOUNTS_PREFIX}{customer}"),
     )
 }
 
@@ -640,6 +665,16 @@ pub fn look_ahead_chunks(id: &MarketplaceId, name: &str) -> String {
 /// A chunk of what a look ahead found.
 pub fn look_ahead_chunk(id: &MarketplaceId, name: &str, chunk: usize) -> Key {
     key(look_ahead_chunks(id, name), format!("{chunk:04}"))
+}
+
+/// The partition of what a verification found so far; the name of its job consists of hexadecimal digits.
+pub fn verification(id: &MarketplaceId, job: &str) -> String {
+    part(id, &format!("vs/{job}"))
+}
+
+/// A chunk of what a verification found so far.
+pub fn verification_chunk(id: &MarketplaceId, job: &str, chunk: usize) -> Key {
+    key(verification(id, job), format!("{chunk:04}"))
 }
 
 /// The partition of the batches whose results are to be written again.

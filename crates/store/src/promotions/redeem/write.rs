@@ -8,6 +8,7 @@ use revtrail_core::value::id::PromotionId;
 
 use super::load::TransactionPlan;
 use crate::market::Market;
+use crate::promotions::account_list;
 use crate::promotions::order_links::{add_link, remember_ahead};
 use crate::promotions::records::StoredVoucher;
 use crate::table::attributes::{DATA, beside_account, figures, voucher};
@@ -35,6 +36,10 @@ impl TransactionPlan<'_> {
                 .at(&keys::account(id, customer, promotion))
                 .packed(&open.account)
                 .next_version_since(open.version, self.now);
+            if open.version == 0 {
+                let entry = account_list::entry_key(self.market, promotion, customer);
+                self.changes.at(&entry).data(customer);
+            }
             let difference = open.account.figures().minus(&open.before);
             add_figures(
                 &mut self.changes,
@@ -46,6 +51,8 @@ impl TransactionPlan<'_> {
         }
         for (promotion, before, after) in &self.loose {
             moved.insert(promotion.clone());
+            let total = keys::promotion_total(id, self.shard, promotion);
+            self.changes.at(&total).mark(figures::BESIDE);
             let difference = after.figures().minus(&before.figures());
             add_figures(
                 &mut self.changes,
@@ -153,7 +160,8 @@ fn take(taken: LevelChange, attribute: &str, change: &mut ItemChange) {
     }
 }
 
-pub(super) fn add_figures(
+/// Adds what an account adds to the figures of its promotion, in one shard.
+pub(in crate::promotions) fn add_figures(
     changes: &mut Changes,
     market: &Market,
     shard: u8,

@@ -21,6 +21,7 @@ fn different_ids_never_meet() {
         for name in NAMES {
             let customer = CustomerId::new(name).unwrap();
             add(campaign(id, &CampaignId::new(name).unwrap()));
+            add(observed_campaign(id, &CampaignId::new(name).unwrap()));
             add(order_pointer(id, &OrderId::new(name).unwrap()));
             add(root(id, &customer));
             add(mention(id, &customer, &OrderId::new(name).unwrap()));
@@ -61,6 +62,7 @@ fn different_ids_never_meet() {
                 add(listed_redemption(id, &promo, at, &redeemed));
                 add(listed_publication(id, &promo, at, &assigned));
                 add(distribution(id, &promo, name));
+                add(listed_account(id, &promo, name));
                 add(listed_distribution(id, &promo, at, name));
                 add(quarantined(id, &promo, at, 0, true, name));
                 add(quarantined(id, &promo, at, 0, false, name));
@@ -105,6 +107,8 @@ fn different_ids_never_meet() {
             add(look_ahead(id, LookAheadKind::Replays, hash));
             add(look_ahead_chunk(id, hash, 0));
             add(look_ahead_chunk(id, hash, 1));
+            add(verification_chunk(id, hash, 0));
+            add(verification_chunk(id, hash, 1));
             add(listed_batch(id, at, hash));
             for (row, chunk) in [(0, 0), (0, 1), (1, 0), (10, 0)] {
                 add(batch_reject(id, hash, row, chunk));

@@ -1,0 +1,129 @@
+//! Reads that stay bounded, however many calls and orders there are. Each scenario is measured twice, the second time beside ten times
+//! as much of what must not be read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use http::{Method, StatusCode};
+use revtrail_core::value::id::{CampaignId, CustomerId, MarketplaceId};
+use revtrail_core::value::time::Retention;
+use revtrail_store::ledger::intake::IntakeMarker;
+use revtrail_store::market::campaigns::Observed;
+use serde_json::{Value, json};
+
+use crate::cost::units::{CAMPAIGN, Row, Shop, customer, order, uuid};
+use crate::support::service::{ADMIN, block_on};
+
+/// Leaves the closed intake markers of so many calls. Each changed this many customers of its own.
+async fn calls(shop: &Shop, calls: usize, customers: usize) {
+    let id = MarketplaceId::new("shop").unwrap();
+    let market = shop.service.store.market(&id, Retention::DEFAULT);
+    let now = shop.service.now();
+    for call in 0..calls {
+        let name = |n| CustomerId::new(&format!("{}-{n}", customer(call))).unwrap();
+        let customers: BTreeSet<CustomerId> = (0..customers).map(name).collect();
+        let mut marker = IntakeMarker::open(customers, now);
+        marker.closed = true;
+        marker.campaigns = vec![Observed {
+            campaign_id: CampaignId::new(CAMPAIGN).unwrap(),
+            first_at: BTreeMap::new(),
+        }];
+        market.intake().put_marker(&marker).await.unwrap();
+    }
+}
+
+/// What reading something costs.
+async fn read(shop: &Shop, path: &str, check: impl Fn(&Value)) -> Row {
+    let read = async {
+        let path = format!("/v1/marketplaces/shop/{path}");
+        let (status, body) = shop.service.call_as(ADMIN, Method::GET, &path, None).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        check(&body);
+    };
+    Row::of(&[shop.spent(read).await], 1)
+}
+
+/// Prints what both cost. The second may cost no more than the first, but for the size of the figures.
+fn same(what: &str, [few, many]: [Row; 2], must: f64) {
+    few.check(what, (None, Some(must)), None);
+    many.check(what, (None, Some(1.05 * few.per.reads)), None);
+}
+
+#[test]
+fn an_explanation_reads_no_intake_marker() {
+    let reads = [200, 2_000].map(|many| {
+        block_on(async {
+            let shop = Shop::open().await;
+            calls(&shop, many, 1).await;
+            let path = format!(
+                "orders/{}/attribution",
+                uuid(&format!("order {}", customer(999_999)))
+            );
+            let explained = read(&shop, &path, |body| {
+                assert_eq!(body["customer_id"], json!(customer(999_999)));
+            });
+            explained.await
+        })
+    });
+    same("an explanation beside 200 calls, and 2,000", reads, 10.0);
+}
+
+/// Calls that changed nobody, as a sender makes who repeats what it sent: they are not read without an end.
+#[test]
+fn who_waits_is_looked_for_in_a_bounded_number_of_calls() {
+    let reads = [2_500, 5_000].map(|many| {
+        block_on(async {
+            let shop = Shop::open().await;
+            calls(&shop, many, 0).await;
+            let report = read(&shop, "reports/campaigns", |body| {
+                let pending = (&body["pending"], &body["pending_more"]);
+                assert_eq!(pending, (&json!(0), &json!(true)), "{body}");
+            });
+            report.await
+        })
+    });
+    same(
+        "a report beside 2,500 calls of duplicates, and 5,000",
+        reads,
+        250.0,
+    );
+}
+
+/// Settings say how many orders stay under older versions, and count the orders of the day by its figures.
+#[test]
+fn settings_do_not_read_the_orders_of_a_day() {
+    let reads = [100, 1_000].map(|many| {
+        block_on(async {
+            let shop = Shop::open().await;
+            let placed = shop.service.now();
+            let orders: Vec<Value> = (0..many).map(|i| order(i, "COMPLETE", placed)).collect();
+            shop.feed("orders", &orders, 1_000).await;
+            // One that is ahead of the clock is not placed before.
+            let mut ahead = order(many, "COMPLETE", placed);
+            ahead["placed_at"] = json!(placed.plus_ms(300_000).to_string());
+            ahead["updated_at"] = ahead["placed_at"].clone();
+            shop.feed("orders", &[ahead], 1).await;
+            shop.run().await;
+            // And one that no run has decided yet.
+            shop.feed("orders", &[order(many + 1, "COMPLETE", placed)], 1)
+                .await;
+            let save = async {
+                let path = "/v1/marketplaces/shop/settings";
+                let settings = json!({"timezone": "Europe/Dublin", "winner": "last_interaction"});
+                let (status, body) = shop
+                    .service
+                    .call_as(ADMIN, Method::PUT, path, Some(&settings))
+                    .await;
+                assert_eq!(status, StatusCode::OK, "{body}");
+                // The one that the shop was opened with, and the one that waits.
+                assert_eq!(body["orders_before"], json!(many + 2), "{body}");
+                assert_eq!(body["orders_before_more"], Value::Null, "{body}");
+            };
+            Row::of(&[shop.spent(save).await], 1)
+        })
+    });
+    same(
+        "PUT settings beside 100 orders of the day, and 1,000",
+        reads,
+        40.0,
+    );
+}
