@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use futures_util::{StreamExt, stream};
+use futures_util::future::try_join_all;
 use revtrail_core::figures::fold::Contribution;
 use revtrail_core::value::id::CustomerId;
 use revtrail_core::value::time::{Day, Instant};
@@ -212,28 +212,28 @@ async fn look_at(
             open.values_mut().for_each(|doubt| *doubt = None);
         }
         let Some(rules) = &snapshot else { break };
-        let reads: Vec<_> = open
-            .keys()
-            .map(|&n| read(market, &customers[n].1, light, now))
-            .collect();
-        let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
         let mut doubts = BTreeMap::new();
-        for (n, before) in open {
-            let customer = &customers[n].1;
-            let Some(mut facts) = reads.next().await.transpose()? else {
-                break;
-            };
-            if matches!(facts, Read::TooMany) {
-                // Timelines that are longer than a page are in memory one at a time.
-                facts = read(market, customer, limits.timeline_bytes, now).await?;
-            }
-            match compare(market, customer, facts, rules, now).await? {
-                Looking::Done(one) => looked[n] = one,
-                Looking::Doubt(doubt) if before.as_ref() == Some(&doubt) => {
-                    let is_wrong = doubt.readable && !waiting.contains(customer);
-                    looked[n] = doubt.confirmed(market, is_wrong);
+        let mut open_now = open.into_iter().peekable();
+        while open_now.peek().is_some() {
+            // Some are read at once, and all of them before anything else is asked: a read that began must not wait for it.
+            let some: Vec<_> = open_now.by_ref().take(READS_AT_ONCE).collect();
+            let reads = some
+                .iter()
+                .map(|(n, _)| read(market, &customers[*n].1, light, now));
+            for ((n, before), mut facts) in some.iter().zip(try_join_all(reads).await?) {
+                let customer = &customers[*n].1;
+                if matches!(facts, Read::TooMany) {
+                    // Timelines that are longer than a page are in memory one at a time.
+                    facts = read(market, customer, limits.timeline_bytes, now).await?;
                 }
-                Looking::Doubt(doubt) => drop(doubts.insert(n, Some(doubt))),
+                match compare(market, customer, facts, rules, now).await? {
+                    Looking::Done(one) => looked[*n] = one,
+                    Looking::Doubt(doubt) if before.as_ref() == Some(&doubt) => {
+                        let is_wrong = doubt.readable && !waiting.contains(customer);
+                        looked[*n] = doubt.confirmed(market, is_wrong);
+                    }
+                    Looking::Doubt(doubt) => drop(doubts.insert(*n, Some(doubt))),
+                }
             }
         }
         if doubts.is_empty() {

@@ -208,9 +208,11 @@ fn dry_run() -> Field {
 
 fn jobs() -> Vec<(&'static str, Doc)> {
     let verify = words([Sample::Sample, Sample::All]);
-    let run =
-        closed([optional("verify", verify)
-            .says("Compares what is stored with what the facts add up to.")]);
+    let run = closed([
+        optional("verify", verify).says("Compares what is stored with what the facts add up to."),
+        optional("repair", flag())
+            .says("Sets wrong sums right, and logs it; only for administrators, and with `verify` of all."),
+    ]);
     vec![(
         "POST M/runs",
         Doc::new("startRun", "Jobs", "Starts a run: facts become figures")

@@ -260,10 +260,23 @@ fn segment(customers: Field) -> [Field; 8] {
 }
 
 fn run() -> Value {
+    let found = object([
+        field("of", text()).says("The day or the promotion."),
+        field("figure", text()),
+        field("stored", text()),
+        field("right", text()).says("What it should be."),
+        field("repaired", flag()),
+    ]);
     let verified = object([
         field("checked", count()).says("Customers who were compared."),
-        field("differences", count())
-            .says("Those whose figures are not what their facts add up to."),
+        field("differences", count()).says(
+            "Customers whose figures are not what their facts add up to, and days and promotions whose totals are not what they sum.",
+        ),
+        sometimes("repaired", count()).says("Days and promotions that were set right."),
+        sometimes("found", list(found)).says("The first wrong totals."),
+        sometimes("found_more", flag()).says("True if more totals are wrong."),
+        sometimes("not_compared", list(text()))
+            .says("Days that changed all the while, and promotions of which not everything is kept."),
     ]);
     object([
         field("run_id", text()),

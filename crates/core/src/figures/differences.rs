@@ -44,6 +44,7 @@ impl Aggregate<CampaignId> {
         Self {
             orders_in: Default::default(),
             events_in: Default::default(),
+            ignored: Default::default(),
             ..self
         }
     }
@@ -130,6 +131,7 @@ mod tests {
             not_counted: [(NotCounted::Refunded, 22)].into(),
             orders_in: records,
             events_in: records,
+            ignored: [("resend email.scheduled".to_owned(), 99)].into(),
         };
         let mut values: Vec<Money> = aggregate.named().into_values().collect();
         values.sort();
@@ -137,6 +139,7 @@ mod tests {
         let left = Aggregate {
             orders_in: IntakeCounts::default(),
             events_in: IntakeCounts::default(),
+            ignored: BTreeMap::new(),
             ..aggregate.clone()
         };
         assert_eq!(aggregate.clone().without_intake(), left);

@@ -144,6 +144,7 @@ fn saved() -> Value {
         field("settings", named("Settings")),
         field("orders_before", count())
             .says("Visible orders that stay under the versions before this one."),
+        sometimes("orders_before_more", flag()).says("True if there are more than were counted."),
         field("orders_before_note", nullable(text())).says("The same in words; null for none."),
         field("changed", list(changed)),
     ])

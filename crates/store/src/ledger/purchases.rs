@@ -123,21 +123,27 @@ impl<'m> Purchases<'m> {
     ) -> Result<(Vec<(String, PurchaseRow)>, Option<String>), StoreError> {
         // The rows of a day begin with the day and "/". The byte after "/" is "0".
         let range = Range::Between(days.start().to_string(), format!("{}0", days.end()));
+        self.page(campaign, &range, after, limit, reading, now)
+            .await
+    }
+
+    /// A page of a list, newest first.
+    async fn page(
+        self,
+        campaign: Option<&CampaignId>,
+        range: &Range,
+        after: Option<String>,
+        limit: Option<i32>,
+        reading: Reading,
+        now: Instant,
+    ) -> Result<(Vec<(String, PurchaseRow)>, Option<String>), StoreError> {
         let reading = Reading {
             newest_first: true,
             ..reading
         };
-        let (items, next) = self
-            .market
-            .store
-            .page(
-                &keys::purchases(&self.market.id, campaign),
-                &range,
-                reading,
-                after,
-                limit,
-            )
-            .await?;
+        let pk = keys::purchases(&self.market.id, campaign);
+        let store = &self.market.store;
+        let (items, next) = store.page(&pk, range, reading, after, limit).await?;
         let row = |item: &Item| Ok((sk(item).to_owned(), data(item)?));
         let rows = items
             .iter()
@@ -194,6 +200,7 @@ impl<'m> Purchases<'m> {
             now,
             lists,
             after,
+            from: None,
         }
     }
 
@@ -280,6 +287,8 @@ pub struct PurchaseRows<'m> {
     now: Instant,
     lists: VecDeque<(Day, Option<CampaignId>)>,
     after: Option<String>,
+    /// Orders that were placed earlier are not read.
+    from: Option<Instant>,
 }
 
 /// A place in a walk through the orders of days. The walk misses an order that moves to an earlier list, but that one was just
@@ -305,14 +314,19 @@ impl PurchaseRows<'_> {
         let Some((day, campaign)) = self.lists.front() else {
             return Ok(None);
         };
-        let reading = Reading::STRONG;
-        let (days, after) = (*day..=*day, self.after.take());
-        let page = self.market.purchases().of_campaign(
+        let first = match self.from {
+            Some(from) => keys::purchases_from(*day, from),
+            None => day.to_string(),
+        };
+        let range = Range::Between(first, format!("{day}0"));
+        let after = self.after.take();
+        let purchases = self.market.purchases();
+        let page = purchases.page(
             campaign.as_ref(),
-            days,
+            &range,
             after,
             None,
-            reading,
+            Reading::STRONG,
             self.now,
         );
         let (rows, next) = page.await?;
@@ -321,13 +335,6 @@ impl PurchaseRows<'_> {
             self.lists.pop_front();
         }
         Ok(Some(rows.into_iter().map(|(_, row)| row).collect()))
-    }
-
-    /// Skips the rest of the list that the last page came from.
-    fn leave_list(&mut self) {
-        if self.after.take().is_some() {
-            self.lists.pop_front();
-        }
     }
 
     /// The place where the walk goes on; `None` at the end.
@@ -440,8 +447,11 @@ impl<'m> Purchases<'m> {
             }
         }
         Ok(OrdersInRange {
+            rows: PurchaseRows {
+                from: Some(span.from),
+                ..self.rows(&days, place, now)
+            },
             span,
-            rows: self.rows(&days, place, now),
         })
     }
 }
@@ -453,12 +463,6 @@ impl OrdersInRange<'_> {
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn next(&mut self) -> Result<Option<BTreeSet<CustomerId>>, StoreError> {
         let rows = self.rows.next().await?;
-        if let Some(oldest) = rows.iter().flatten().last()
-            && oldest.line.placed_at < self.span.from
-        {
-            // The rows are sorted newest first, so what follows is older still.
-            self.rows.leave_list();
-        }
         let touched = |row: &PurchaseRow| self.span.takes(row.line.placed_at);
         let customers = |rows: Vec<PurchaseRow>| {
             let touched = rows.into_iter().filter(touched);
