@@ -293,6 +293,38 @@ pub(crate) async fn reconciliation(api: Api, call: Call) -> Result<Response, Pro
         rows,
         ..Table::new("parked", "Parked customers", heads, nothing)
     });
+    tables.push(ignored(frame, &report["ignored"]));
     sheet.tables = tables;
     answer::page(StatusCode::OK, &call.headers, &sheet)
+}
+
+/// What senders of webhooks posted that means nothing here. A new word in it says that a sender changed.
+fn ignored(frame: &Frame, told: &Value) -> Table {
+    let senders = told.as_object().into_iter().flatten();
+    let words = senders.flat_map(|(sender, words)| {
+        let words = words.as_object().into_iter().flatten();
+        words.map(move |(word, n)| (sender, word, n))
+    });
+    let row = |(sender, word, n): (&String, &String, &Value)| {
+        vec![
+            Cell::Text(sender.clone()),
+            Cell::Text(word.clone()),
+            Cell::Figures(vec![frame.numbers.count(n.as_i64().unwrap_or(0))]),
+        ]
+    };
+    let heads = vec![
+        Head::text("Sender"),
+        Head::text("What it said"),
+        Head::number("Times"),
+    ];
+    let nothing = "Everything that senders of webhooks posted means something here.";
+    Table {
+        rows: words.map(row).collect(),
+        ..Table::new(
+            "ignored",
+            "Posts of senders that mean nothing here",
+            heads,
+            nothing,
+        )
+    }
 }

@@ -263,11 +263,26 @@ fn tiles(frame: &Frame, board: &Value) -> Vec<Tile> {
         href: String::new(),
     };
     let count = |told: &Value, field| frame.count_in(told, field);
-    let limit = |told: &Value, figures: [Figure; 2]| match told.is_null() {
+    let pace = &board["pace"];
+    // Whoever sees a limit wants to know how long it lasts.
+    let lasts = |field| match text(pace, field) {
+        none if none.is_empty() => String::new(),
+        date => format!(
+            ", used up {} at the pace of {} days",
+            times::day(&date, true),
+            pace["days"]
+        ),
+    };
+    let limit = |told: &Value, figures: [Figure; 2], field| match told.is_null() {
         true => (vec![Figure::default()], "no limit".to_owned()),
         false => (
             vec![frame.rate_in(told, "usage")],
-            format!("{} of {}", figures[0].text(), figures[1].text()),
+            format!(
+                "{} of {}{}",
+                figures[0].text(),
+                figures[1].text(),
+                lasts(field)
+            ),
         ),
     };
     let money = |field| {
@@ -276,10 +291,15 @@ fn tiles(frame: &Frame, board: &Value) -> Vec<Tile> {
             &text(&board["budget"], "currency"),
         )
     };
-    let (budget, of_budget) = limit(&board["budget"], [money("spent"), money("amount")]);
+    let (budget, of_budget) = limit(
+        &board["budget"],
+        [money("spent"), money("amount")],
+        "budget_used_up_on",
+    );
     let (cap, of_cap) = limit(
         &board["cap"],
         [count(&board["cap"], "used"), count(&board["cap"], "limit")],
+        "cap_used_up_on",
     );
     let failed = |told: &Value, field| format!("{} failed", count(told, field).text());
     let mut tiles = vec![

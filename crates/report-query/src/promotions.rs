@@ -75,9 +75,7 @@ struct PromotionMoney {
 
 impl PromotionMoney {
     fn of(promotion: &Promotion, figures: &PromotionFigures, now: Instant) -> Self {
-        let spent = promotion
-            .budget
-            .map_or(Money::ZERO, |budget| figures.spent(budget.currency));
+        let spent = spent(promotion, figures);
         Self {
             state: promotion.state(spent, figures.redemptions, now),
             budget: promotion.budget.map(|budget| BudgetUse {
@@ -100,6 +98,12 @@ impl PromotionMoney {
             ),
         }
     }
+}
+
+/// What rewards took of the budget, in its currency.
+fn spent(promotion: &Promotion, figures: &PromotionFigures) -> Money {
+    let budget = promotion.budget;
+    budget.map_or(Money::ZERO, |budget| figures.spent(budget.currency))
 }
 
 /// The row of a promotion in the list.

@@ -8,6 +8,7 @@ use crate::attribution::order::Order;
 use crate::attribution::settings::Versions;
 use crate::promotion::Promotion;
 use crate::value::money::{Currency, Money, Sums};
+use crate::value::time::Day;
 
 /// What an order adds to the result of a promotion whose redemptions name it: its amount, where the order counts. The order of
 /// another customer adds its amount too, since the shop honoured the use. In that case the redemption is flagged.
@@ -48,6 +49,45 @@ pub fn worst_case(
     let is_bounded = !bounds.is_empty();
     let bounds: Option<Sums> = bounds.into_iter().map(smallest).collect();
     bounds.filter(|_| is_bounded)
+}
+
+/// How many days, the present one included, tell the pace of a promotion.
+pub const PACE_DAYS: u32 = 7;
+
+/// A limit that would last longer than this many days is not said to be used up.
+const PACE_DAYS_AHEAD_MAX: i128 = 3_660;
+
+/// The day on which what is left of a limit would be used up, if every day took what the last [`PACE_DAYS`] took on average:
+/// today, where nothing is left. `None` where those days took nothing, or where the limit would last for ten years.
+pub fn used_up_on(today: Day, left: i128, taken: i128) -> Option<Day> {
+    if left <= 0 {
+        return Some(today);
+    }
+    let needed = left.checked_mul(i128::from(PACE_DAYS))?;
+    let days = (needed - 1).checked_div(taken).filter(|_| taken > 0)? + 1;
+    (days <= PACE_DAYS_AHEAD_MAX).then(|| today.plus(days as u32))
+}
+
+/// When the budget and the cap of a promotion would be used up at the pace of the last [`PACE_DAYS`], in which so many redemptions
+/// succeeded. A redemption is taken to cost what redemptions cost on average until now.
+pub fn pace(
+    promotion: &Promotion,
+    today: Day,
+    spent: Money,
+    successes: i64,
+    of_late: i64,
+) -> [Option<Day>; 2] {
+    let of_budget = promotion.budget.and_then(|budget| {
+        // Both sides are multiplied by the number of successes, so nothing is rounded.
+        let left = budget.amount.checked_sub(spent)?.micros();
+        let left = left.checked_mul(i128::from(successes.max(1)))?;
+        let taken = spent.micros().checked_mul(i128::from(of_late))?;
+        used_up_on(today, left, taken)
+    });
+    let of_cap = promotion
+        .cap
+        .and_then(|cap| used_up_on(today, i128::from(cap - successes), i128::from(of_late)));
+    [of_budget, of_cap]
 }
 
 #[cfg(test)]
@@ -143,5 +183,50 @@ mod tests {
             });
             assert_eq!(found, worst, "{body} {successes} {open:?}");
         }
+    }
+
+    #[test]
+    fn a_limit_is_used_up_at_the_pace_of_seven_days() {
+        let today = Day::parse("2026-11-20").unwrap();
+        // The columns: what is left, what seven days took; the day, or none.
+        for (left, taken, day) in [
+            (70, 70, Some("2026-11-27")),
+            (71, 70, Some("2026-11-28")),
+            (1, 70, Some("2026-11-21")),
+            (0, 70, Some("2026-11-20")),
+            (-5, 0, Some("2026-11-20")),
+            (5, 0, None),
+            (5, -1, None),
+            (3_660, 7, Some("2036-11-27")),
+            (3_661, 7, None),
+            (i128::MAX, 7, None),
+        ] {
+            let told = used_up_on(today, left, taken).map(|day| day.to_string());
+            assert_eq!(told.as_deref(), day, "{left} at {taken}");
+        }
+    }
+
+    #[test]
+    fn a_budget_lasts_by_what_redemptions_cost_on_average() {
+        let today = Day::parse("2026-11-20").unwrap();
+        let promotion = |body: &str| {
+            let record = Record::from_json(body).unwrap();
+            let id = PromotionId::new("p").unwrap();
+            let submitted = PromotionInput::read(id, &record, Instant::from_ms(0)).unwrap();
+            submitted.promotion(None, None)
+        };
+        let limited = promotion(r#"{"budget":{"amount":"100","currency":"EUR"},"cap":30}"#);
+        // 10 uses cost 40 in all, 7 of them of late: 4 a day of the 60 that are left, and 1 a day of 20 uses.
+        let days = pace(&limited, today, Money::from(40), 10, 7);
+        let told = days.map(|day| day.map(|day| day.to_string()));
+        assert_eq!(
+            told,
+            [Some("2026-12-05".to_owned()), Some("2026-12-10".to_owned())]
+        );
+        assert_eq!(pace(&limited, today, Money::ZERO, 0, 0), [None, None]);
+        assert_eq!(
+            pace(&promotion("{}"), today, Money::from(40), 10, 7),
+            [None, None]
+        );
     }
 }

@@ -265,6 +265,13 @@ fn dashboard() -> Value {
         field("success", count()),
         field("failure", count()),
     ]);
+    let pace = object([
+        field("days", count()).says("So many days, the present one included."),
+        field("redemptions", count()).says("Those that succeeded on them."),
+        field("budget_used_up_on", nullable(day()))
+            .says("null: no budget, no such redemption, or not within ten years. A redemption costs what it cost on average."),
+        field("cap_used_up_on", nullable(day())),
+    ]);
     let of_day = object([field("key", day()), field("redeemed", count())]);
     let of_result = object([
         field("key", one_of(["success", "failure", "rolled_back"])),
@@ -282,6 +289,7 @@ fn dashboard() -> Value {
         field("publications", pair("success", "failure")),
         field("messages", pair("delivered", "failed")),
         field("redemptions_by_day", list(by_day)),
+        field("pace", pace).says("When the limits would be used up at the pace of the last days."),
         field("breakdown", breakdown),
         field("changes", list(named("PromotionChange"))).says("The last 10."),
     ];

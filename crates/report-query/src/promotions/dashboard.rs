@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use revtrail_core::promotion::account::{CellFigures, TierAndSegment};
+use revtrail_core::promotion::result::{PACE_DAYS, pace};
 use revtrail_store::promotions::Breakdown;
 use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};
@@ -11,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::lists::change;
-use super::{PromotionMoney, known, redemption_rate, total};
+use super::{PromotionMoney, known, redemption_rate, spent, total};
 
 /// How many changes the dashboard shows.
 const CHANGES: usize = 10;
@@ -49,6 +50,15 @@ pub(crate) async fn dashboard(call: Call) -> Result<Response, Problem> {
         .promotion_changes(id, None, CHANGES)
         .await?;
     let any = figures.any();
+    let versions = market.settings().versions().await?;
+    let zone = versions.map(|versions| versions.newest().settings.timezone);
+    let today = call.now.day(zone.unwrap_or_default());
+    let since = today.minus(PACE_DAYS - 1);
+    let of_late = breakdown.days.range(since..=today);
+    let of_late = of_late.map(|(_, day)| day.success).sum();
+    let spent = spent(&promotion, &figures);
+    let [budget_used_up, cap_used_up] =
+        pace(&promotion, today, spent, figures.redemptions, of_late);
     let days = breakdown.days.iter();
     let by_day: Vec<Value> = days
         .clone()
@@ -67,6 +77,7 @@ pub(crate) async fn dashboard(call: Call) -> Result<Response, Problem> {
         "publications": {"success": figures.publications[0], "failure": figures.publications[1]},
         "messages": {"delivered": figures.messages[0], "failed": figures.messages[1]},
         "redemptions_by_day": by_day,
+        "pace": {"days": PACE_DAYS, "redemptions": of_late, "budget_used_up_on": budget_used_up, "cap_used_up_on": cap_used_up},
         "breakdown": {
             "tier": by(&breakdown, any, |(tier, _)| tier.clone()),
             "segment": by(&breakdown, any, |(_, segment)| segment.clone()),

@@ -1,7 +1,7 @@
 //! Intake markers: which customers one call of ingest touched. A marker is written open before the facts of its call, and closed
 //! after them, before the answer. So no fact can be stored without the attributor hearing of its customer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures_util::future::try_join_all;
 use revtrail_core::figures::daily::IntakeCounts;
@@ -288,13 +288,13 @@ impl IntakeMarkers<'_> {
         let mut pending = Pending::default();
         let firsts = (0..MARKER_SHARDS)
             .map(|shard| self.markers_of_shard(shard, None, Some(MARKERS_AT_FIRST)));
-        let mut shards = Vec::new();
+        let mut shards = VecDeque::new();
         for (shard, (markers, next)) in (0..MARKER_SHARDS).zip(try_join_all(firsts).await?) {
             pending.take_markers(markers, max);
             shards.extend(next.map(|next| (shard, next)));
         }
         for _ in 0..MARKER_PAGES_MAX {
-            let Some((shard, after)) = shards.pop().filter(|_| !pending.more) else {
+            let Some((shard, after)) = shards.pop_front().filter(|_| !pending.more) else {
                 break;
             };
             let (markers, next) = self
