@@ -14,6 +14,7 @@ mod counts;
 mod mutants;
 mod planted;
 mod prove;
+mod requirements;
 mod run;
 mod tools;
 
@@ -34,6 +35,7 @@ const HELP: &str = "The tasks of the revtrail workspace
 Usage: cargo xtask test [STEP]...
        cargo xtask prove --help
        cargo xtask bench --help
+       cargo xtask requirements     writes into docs/REQUIREMENTS.md which tests are named after each requirement
 
 Steps of test; without any, all of them. In this order:
   fmt       the formatting is rustfmt's
@@ -209,6 +211,18 @@ fn main() -> ExitCode {
         return prove::prove(rest);
     }
     match words[..] {
+        ["requirements"] => {
+            return match requirements::write() {
+                Ok(said) => {
+                    println!("{said}");
+                    ExitCode::SUCCESS
+                }
+                Err(why) => {
+                    eprintln!("{why}");
+                    ExitCode::FAILURE
+                }
+            };
+        }
         ["bench"] => return bench::bench(),
         ["bench", .., "-h" | "--help"] => {
             print!("{}", bench::HELP);

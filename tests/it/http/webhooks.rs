@@ -154,6 +154,48 @@ async fn nothing_of_a_refused_post_is_stored() {
     assert_eq!(shop.figures().await, before);
 }
 
+/// The two resources of a shop's own interface: orders in a list, and an event whose parameters are an order. One id is one order.
+#[tokio::test]
+async fn r025_orders_arrive_by_two_resources_and_the_same_id_is_one_order() {
+    let orders = json!({ "orders": [{ "externalOrderId": "7", "externalCustomerId": "ann", "totalCost": 258.5,
+        "status": "INITIALIZED", "date": "2026-11-20T10:11:00", "currency": "USD" }] });
+    let event = |status: &str| {
+        let params = json!({ "externalOrderId": "7", "externalCustomerId": "ann", "totalCost": "258.50",
+            "status": status, "date": "2026-11-20T10:11:00", "currency": "USD" });
+        let params = params.as_object().unwrap().iter();
+        let params: Vec<Value> = params
+            .map(|(name, value)| json!({ "name": name, "value": value }))
+            .collect();
+        json!({ "eventTypeKey": "orderUpdated", "keyValue": "ann", "params": params })
+    };
+    for (posts, status) in [
+        (
+            [("orders", orders.clone()), ("event", event("DELIVERED"))],
+            "DELIVERED",
+        ),
+        (
+            [("event", event("DELIVERED")), ("orders", orders)],
+            "DELIVERED",
+        ),
+    ] {
+        let shop = Shop::open(json!({ "currency": "USD" })).await;
+        for (resource, body) in posts {
+            let path = format!("compat/yespo/{resource}?key={ADMIN}");
+            let json = [("content-type", "application/json")];
+            let (got, told) = shop.sent(&path, &json, &body.to_string()).await;
+            assert_eq!((got, &told["rejected"]), (200, &json!([])), "{told}");
+        }
+        let order = shop.get("orders/7").await;
+        assert_eq!(
+            (&order["status"], &order["total"], &order["customer_id"]),
+            (&json!(status), &json!("258.50"), &json!("ann")),
+            "{order}"
+        );
+        let listed = shop.get("orders").await;
+        assert_eq!(listed["orders"].as_array().unwrap().len(), 1, "{listed}");
+    }
+}
+
 #[tokio::test]
 async fn a_marketers_two_tools_give_true_figures_in_any_order() {
     let mail = json!([
