@@ -1,5 +1,7 @@
 //! The page of access: the keys, made and revoked; what each role may do; and who did what.
 
+use std::sync::OnceLock;
+
 use askama::Template;
 use http::header::HeaderName;
 use http::{Method, StatusCode};
@@ -115,7 +117,7 @@ struct AccessPage {
     once: String,
     keys: Vec<KeyView>,
     roles: Vec<(&'static str, &'static str)>,
-    rights: Vec<Right>,
+    rights: &'static [Right],
     log: Vec<EntryView>,
     first: Option<String>,
     next: Option<String>,
@@ -149,7 +151,15 @@ async fn show(
     let told: Keys = api.says(call, KEYS, about_m, &[]).await?;
     let asked = frame.address.only(&["cursor", "limit"]);
     let log: Value = api.says(call, ACCESS_LOG, about_m, &asked).await?;
-    let document: Value = api.says(call, OPENAPI, (None, &[]), &[]).await?;
+    // The document is the same for as long as the process lives.
+    static RIGHTS: OnceLock<Vec<Right>> = OnceLock::new();
+    let rights = match RIGHTS.get() {
+        Some(known) => known,
+        None => {
+            let document: Value = api.says(call, OPENAPI, (None, &[]), &[]).await?;
+            RIGHTS.get_or_init(|| rights(&document))
+        }
+    };
     let own = &call.caller()?.key_id;
     let key = |key: Key| KeyView {
         is_own: key.key_id == *own,
@@ -165,7 +175,7 @@ async fn show(
         once: revtrail_store::random_hex(),
         keys: told.keys.into_iter().map(key).collect(),
         roles: Role::ALL.map(|role| (role.name(), about(role))).into(),
-        rights: rights(&document),
+        rights,
         log: items(&log, "items")
             .map(|entry| EntryView::new(&frame, entry))
             .collect(),

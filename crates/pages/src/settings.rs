@@ -18,7 +18,7 @@ use crate::home::form as fields;
 use crate::looks::{Found, Replay, WhatIf};
 use crate::numbers::Figure;
 use crate::settings_form::{Difference, SettingsForm, differences};
-use crate::times::Moment;
+use crate::times::{self, Moment};
 
 /// The last so many days are looked at.
 const DAYS: u32 = 90;
@@ -378,10 +378,6 @@ async fn replays(
 
 impl ReplayView {
     fn of(frame: &Frame, told: &Replay) -> Self {
-        let period = Period {
-            from: told.from.clone(),
-            to: told.to.clone(),
-        };
         Self {
             id: told.replay_id.clone(),
             href: format!(
@@ -391,7 +387,7 @@ impl ReplayView {
             asked: frame.moment(told.at),
             by: told.by.clone(),
             version: told.version,
-            period: Filters::new(frame, &period).words,
+            period: period_of(frame, told),
             from: told.from.clone(),
             to: told.to.clone(),
             state: told.state.clone(),
@@ -402,6 +398,19 @@ impl ReplayView {
             orders: frame.numbers.count(told.orders),
             moved: frame.numbers.count(told.moved),
         }
+    }
+}
+
+/// The period of a replay: whole days where it is, else its two times.
+fn period_of(frame: &Frame, told: &Replay) -> String {
+    let [from, to] = [&told.from, &told.to].map(|text| Instant::parse(text).ok());
+    let (Some(from), Some(to)) = (from, to) else {
+        return format!("{} to {}", told.from, told.to);
+    };
+    let days = [from, to].map(|at| times::begins(at, frame.zone));
+    match days {
+        [Some(from), Some(to)] => Filters::new(frame, &Period { from, to }).words,
+        _ => format!("{} to {}", frame.moment(from).shown, frame.moment(to).shown),
     }
 }
 

@@ -31,6 +31,13 @@ fn local(at: Instant, zone: Tz) -> DateTime<Tz> {
     utc.with_timezone(&zone)
 }
 
+/// The day that begins at a time; `None` where the time is within a day.
+pub(crate) fn begins(at: Instant, zone: Tz) -> Option<String> {
+    let time = local(at, zone);
+    (time.format("%H:%M:%S%.3f").to_string() == "00:00:00.000")
+        .then(|| time.format("%Y-%m-%d").to_string())
+}
+
 /// A time with its day; the year where it is another than now.
 pub(crate) fn moment(at: Instant, zone: Tz, now: Instant) -> Moment {
     let (time, today) = (local(at, zone), local(now, zone));
