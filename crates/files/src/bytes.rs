@@ -1,14 +1,18 @@
-//! The bytes of a file. The beginning can be inspected before it is read, and gzip is unpacked while reading.
+//! The bytes of a file. The beginning can be inspected before it is read, and what is packed is unpacked
+//! while reading.
 
 use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::GzDecoder;
 
+use crate::layout::Packing;
+use crate::zstd::Zstd;
+
 /// How many bytes of the beginning are inspected. The first entry of a zip archive fits in, which shows whether it is a workbook.
 pub(crate) const BEGINNING_BYTES: usize = 512;
-const BUFFER_BYTES: usize = 128 << 10;
+pub(crate) const BUFFER_BYTES: usize = 128 << 10;
 
-/// The storage that holds the file. Its failures are marked, since the gzip reader has failures of its own.
+/// The storage that holds the file. Its failures are marked, since what unpacks has failures of its own.
 #[derive(Debug)]
 pub(crate) struct Source<R>(pub(crate) R);
 
@@ -57,6 +61,11 @@ impl<R: Read> Begun<R> {
         &self.beginning
     }
 
+    /// What the beginning was read of.
+    pub(crate) fn source(&self) -> &R {
+        &self.rest
+    }
+
     pub(crate) fn take_failure(&mut self) -> Option<io::Error> {
         self.failed.take()
     }
@@ -89,6 +98,27 @@ impl<R: Read> Read for Begun<R> {
 pub(crate) enum Unpacked<R: Read> {
     Plain(R),
     Gzip(Gzip<R>),
+    // Its tables are large, and it lies where others lie that have none.
+    Zstd(Box<Zstd<R>>),
+}
+
+impl<R: Read> Unpacked<R> {
+    pub(crate) fn new(bytes: R, packing: Packing) -> Self {
+        match packing {
+            Packing::Plain => Self::Plain(bytes),
+            Packing::Gzip => Self::Gzip(Gzip::new(bytes)),
+            Packing::Zstd => Self::Zstd(Box::new(Zstd::new(bytes))),
+        }
+    }
+
+    /// What the bytes are called where they are broken.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Plain(_) => "file",
+            Self::Gzip(_) => "gzip stream",
+            Self::Zstd(_) => "zstd stream",
+        }
+    }
 }
 
 impl<R: Read> Read for Unpacked<R> {
@@ -96,6 +126,7 @@ impl<R: Read> Read for Unpacked<R> {
         match self {
             Self::Plain(bytes) => bytes.read(buffer),
             Self::Gzip(bytes) => bytes.read(buffer),
+            Self::Zstd(bytes) => bytes.read(buffer),
         }
     }
 }
@@ -142,7 +173,7 @@ impl<R: Read> Read for Gzip<R> {
 }
 
 /// Skips zero bytes. Returns the first other byte, which stays unread.
-fn skip_zeros(bytes: &mut impl BufRead) -> io::Result<Option<u8>> {
+pub(crate) fn skip_zeros(bytes: &mut impl BufRead) -> io::Result<Option<u8>> {
     loop {
         let block = bytes.fill_buf()?;
         if block.is_empty() {

@@ -125,10 +125,6 @@ pub fn what_is(beginning: &[u8]) -> Option<&'static str> {
     found.map(|(_, what)| what)
 }
 
-pub(crate) fn is_gzip(beginning: &[u8]) -> bool {
-    beginning.starts_with(b"\x1f\x8b")
-}
-
 /// True for UTF-16 without a mark. Each ASCII character in it has a zero byte on one side, and names of columns are ASCII.
 fn every_other_byte_is_zero(beginning: &[u8]) -> bool {
     let zeros = |from: usize| {

@@ -1,6 +1,6 @@
 //! The one reader of files: it reads bytes and returns records, each with the line it starts on. Only this crate knows the rules
-//! of CSV (RFC 4180), of line ends, of encodings and of gzip. A file is streamed: whatever its size, only one record is held in
-//! memory.
+//! of CSV (RFC 4180), of line ends, of encodings and of what is packed. A file is streamed: whatever its size, only one record is held in
+//! memory, or of Parquet one batch of rows.
 //!
 //! This crate does not know what a record means or where a file is stored.
 
@@ -9,15 +9,20 @@ mod bytes;
 mod content;
 mod layout;
 mod lines;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod plain;
 mod records;
 mod row;
 mod scan;
+mod zstd;
 
 pub use blocks::{BLOCK_BYTES, read_blocks};
 pub use content::what_is;
-pub use layout::{ENDINGS, Format, Layout};
+pub use layout::{ENDINGS, Format, Layout, Packing};
 pub use lines::Block;
+#[cfg(feature = "parquet")]
+pub use parquet::{ParquetFile, RowBatch};
 pub use plain::{Field, NotPlain, PlainRow, Plan, SLOTS};
 pub use records::{FileRules, Line, NotUtf8, Records, Spoilt};
 

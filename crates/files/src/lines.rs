@@ -303,7 +303,7 @@ impl<R: Read> Lines<R> {
             0 => "at its beginning".to_owned(),
             line => format!("after line {line}"),
         };
-        fault(error, &place)
+        fault(error, self.bytes.get_ref().source().name(), &place)
     }
 }
 
@@ -311,17 +311,17 @@ fn is_left(bytes: &Cursor<Vec<u8>>) -> bool {
     (bytes.position() as usize) < bytes.get_ref().len()
 }
 
-/// Makes a fault of a failure of the storage or of the gzip stream.
-pub(crate) fn fault(error: io::Error, place: &str) -> FileFault {
-    let gzip = match error.downcast::<SourceFailed>() {
+/// Makes a fault of a failure of the storage or of what unpacks, which is called `what`.
+pub(crate) fn fault(error: io::Error, what: &str, place: &str) -> FileFault {
+    let packed = match error.downcast::<SourceFailed>() {
         Ok(SourceFailed(error)) => return FileFault::Source(error),
         Err(error) => error,
     };
-    let why = match gzip.kind() {
+    let why = match packed.kind() {
         io::ErrorKind::UnexpectedEof => "it ends in the middle: was it uploaded whole?".to_owned(),
-        _ => gzip.to_string(),
+        _ => packed.to_string(),
     };
-    FileFault::Content(format!("the gzip stream is broken {place}: {why}"))
+    FileFault::Content(format!("the {what} is broken {place}: {why}"))
 }
 
 /// A line without its line end.

@@ -28,7 +28,8 @@ pub enum Field {
 }
 
 impl Field {
-    fn name(self) -> &'static str {
+    /// The name of the field.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Text(name) | Self::Flag(name) | Self::Amount(name) | Self::List(name) => name,
         }
@@ -58,6 +59,20 @@ pub struct PlainRow<'b> {
     pub calm: bool,
     /// The row, if a cell of its line is quoted.
     quoted: Option<&'b CsvRow>,
+}
+
+#[cfg(feature = "parquet")]
+impl<'b> PlainRow<'b> {
+    /// A row that is no line of text.
+    pub(crate) fn of_cells(line: u64, cells: &'b [&'b str; SLOTS], calm: bool) -> Self {
+        Self {
+            line,
+            text: "",
+            cells: Some(cells),
+            calm,
+            quoted: None,
+        }
+    }
 }
 
 /// The block is none of plain rows.

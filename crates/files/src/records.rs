@@ -5,9 +5,9 @@ use std::io::Read;
 
 use revtrail_core::record::{Code, Record, RecordProblem};
 
-use crate::bytes::{Begun, Gzip, Source, Unpacked};
-use crate::content::{is_gzip, not_utf8, what_is};
-use crate::layout::{Format, Layout};
+use crate::bytes::{Begun, Source, Unpacked};
+use crate::content::{not_utf8, what_is};
+use crate::layout::{Format, Layout, Packing};
 use crate::lines::{Block, Lines, fault, without_end};
 use crate::plain::{Field, Plan};
 use crate::row::{CsvRow, LineOutcome, not_csv, row};
@@ -55,6 +55,11 @@ pub struct Line<'r> {
 pub struct Spoilt(Vec<(String, u8)>);
 
 impl Spoilt {
+    #[cfg(feature = "parquet")]
+    pub(crate) fn new(fields: Vec<(String, u8)>) -> Self {
+        Self(fields)
+    }
+
     /// Adds this reason to a problem with such a field. An id in Windows-1252 is not an id, but nobody can see the bad character.
     pub fn explain(&self, problem: RecordProblem) -> RecordProblem {
         let named = |field: &str| problem.field.as_deref() == Some(field);
@@ -90,22 +95,24 @@ impl<R: Read> Records<R> {
     pub fn open(bytes: R, layout: Option<Layout>, rules: FileRules) -> Result<Self, FileFault> {
         let mut packed = Begun::new(Source(bytes));
         if let Some(error) = packed.take_failure() {
-            return Err(fault(error, "at its beginning"));
+            return Err(fault(error, "file", "at its beginning"));
         }
-        let is_packed = is_gzip(packed.beginning());
-        let gzipped = layout.map_or(is_packed, |layout| layout.gzipped);
-        if gzipped && !is_packed {
-            return Err(FileFault::Content(no_gzip(packed.beginning()).to_owned()));
+        let found = Packing::of(packed.beginning());
+        let packing = layout.map_or(found, |layout| layout.packing);
+        if packing != Packing::Plain && packing != found {
+            return Err(FileFault::Content(not_packed(packing, packed.beginning())));
         }
-        let mut bytes = Begun::new(match gzipped {
-            true => Unpacked::Gzip(Gzip::new(packed)),
-            false => Unpacked::Plain(packed),
-        });
+        let mut bytes = Begun::new(Unpacked::new(packed, packing));
         let beginning = bytes.beginning();
-        let what = match (is_gzip(beginning), gzipped) {
-            (true, true) => Some("the file is gzipped twice: unpack it once"),
-            (true, false) => Some("the file is gzipped: unpack it, or let its name end in .gz"),
-            (false, _) => what_is(beginning),
+        let what = match (Packing::of(beginning), packing) {
+            (Packing::Gzip, Packing::Plain) => {
+                Some("the file is gzipped: unpack it, or let its name end in .gz")
+            }
+            (Packing::Gzip, Packing::Gzip) => Some("the file is gzipped twice: unpack it once"),
+            (Packing::Gzip | Packing::Zstd, Packing::Gzip | Packing::Zstd) => {
+                Some("the file is packed twice: unpack it once")
+            }
+            _ => what_is(beginning),
         };
         if let Some(what) = what {
             return Err(FileFault::Content(what.to_owned()));
@@ -323,7 +330,7 @@ fn named_twice(header: &CsvRow) -> Option<String> {
 }
 
 /// Names as part of a sentence, with control characters replaced and long lists cut.
-fn shown(names: &str) -> String {
+pub(crate) fn shown(names: &str) -> String {
     let text = names.replace(char::is_control, " ");
     let end = text.floor_char_boundary(HEADER_BYTES_MAX);
     let more = if end < text.len() { " …" } else { "" };
@@ -344,12 +351,21 @@ fn hint(header: &[u8]) -> &'static str {
     }
 }
 
-/// What a file may be that is not gzipped although its name says so.
-fn no_gzip(beginning: &[u8]) -> &'static str {
-    match beginning {
-        [] => "the file is empty, and its name says that it is gzipped: was it uploaded whole?",
-        _ => what_is(beginning)
-            .unwrap_or("the file is not gzipped: gzip it, or let its name not end in .gz"),
+/// What a file may be that is not packed as its name says.
+fn not_packed(packing: Packing, beginning: &[u8]) -> String {
+    let (packed, pack, ending) = match packing {
+        Packing::Zstd => ("compressed with zstd", "compress it", ".zst"),
+        _ => ("gzipped", "gzip it", ".gz"),
+    };
+    match what_is(beginning) {
+        _ if beginning.is_empty() => format!(
+            "the file is empty, and its name says that it is {packed}: was it uploaded whole?"
+        ),
+        _ if Packing::of(beginning) == Packing::Gzip => {
+            "the file is gzipped: let its name end in .gz".to_owned()
+        }
+        Some(what) => what.to_owned(),
+        None => format!("the file is not {packed}: {pack}, or let its name not end in {ending}"),
     }
 }
 

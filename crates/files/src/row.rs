@@ -87,6 +87,26 @@ impl CsvRow {
             .map(|(start, end)| &self.bytes[*start..*end])
     }
 
+    /// Appends a cell, which `put` writes.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn push(&mut self, put: impl FnOnce(&mut Vec<u8>)) {
+        put(&mut self.bytes);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// The bytes of all cells.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// One cell, after `mend` was called.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn cell(&self, index: usize) -> &str {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        std::str::from_utf8(&self.bytes[start..self.ends[index]]).unwrap_or_default()
+    }
+
     /// Replaces bytes that are not UTF-8 by [`SUBSTITUTE`]. Returns the index of each cell that had one, with its first one.
     pub(crate) fn mend(&mut self) -> Vec<(usize, u8)> {
         let whole = |text: &str| self.ends.iter().all(|end| text.is_char_boundary(*end));

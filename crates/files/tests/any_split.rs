@@ -7,7 +7,8 @@
 use std::io::{self, Read, Write};
 
 use revtrail_core::record::Record;
-use revtrail_files::{FileFault, FileRules, Format, Layout, NotUtf8, Records};
+use revtrail_files::{FileFault, FileRules, Format, Layout, NotUtf8, Packing, Records};
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 /// Numbers by lot (SplitMix64).
 struct Lot(u64);
@@ -71,14 +72,23 @@ fn read(bytes: Blocks, layout: Option<Layout>) -> Result<Vec<Told>, String> {
     Ok(told)
 }
 
-fn packed(bytes: &[u8], lot: &mut Lot) -> Vec<u8> {
+/// Members of gzip, or frames of zstd, one after the other.
+fn packed(bytes: &[u8], packing: Packing, lot: &mut Lot) -> Vec<u8> {
     let mut all = Vec::new();
     let mut rest = bytes;
     loop {
         let (member, after) = rest.split_at(lot.below(rest.len() + 1));
-        let mut gzip = flate2::write::GzEncoder::new(&mut all, flate2::Compression::fast());
-        gzip.write_all(member).unwrap();
-        gzip.finish().unwrap();
+        if packing == Packing::Zstd {
+            // A frame that holds no data says how many bytes are to be skipped.
+            if lot.below(3) == 0 {
+                all.extend_from_slice(b"\x5a\x2a\x4d\x18\x03\0\0\0abc");
+            }
+            all.extend(compress_to_vec(member, CompressionLevel::Fastest));
+        } else {
+            let mut gzip = flate2::write::GzEncoder::new(&mut all, flate2::Compression::fast());
+            gzip.write_all(member).unwrap();
+            gzip.finish().unwrap();
+        }
         all.resize(all.len() + lot.below(3) * 400, 0);
         rest = after;
         if rest.is_empty() {
@@ -191,11 +201,12 @@ fn any_split_and_any_line_ends_give_the_same_records() {
         if lot.below(3) == 0 {
             bytes.splice(..0, *b"\xef\xbb\xbf");
         }
-        let gzipped = lot.below(3) == 0;
-        if gzipped {
-            bytes = packed(&bytes, &mut lot);
+        let packings = [Packing::Plain, Packing::Gzip, Packing::Zstd];
+        let packing = packings[[0, 0, 0, 0, 1, 2][lot.below(6)]];
+        if packing != Packing::Plain {
+            bytes = packed(&bytes, packing, &mut lot);
         }
-        let named = Layout { format, gzipped };
+        let named = Layout { format, packing };
         // What has no name is known by its content, where there is any.
         let unnamed = text.trim_start().starts_with(['{', 'a', 'b', '"']) && lot.below(3) == 0;
         for most in [1, 2, 7, 300, 1 << 20] {
@@ -217,4 +228,66 @@ fn any_split_and_any_line_ends_give_the_same_records() {
     }
     println!("files: {}", seeds.end - seeds.start);
     assert!(seeds.end - seeds.start == 1 || records > 1_000, "{records}");
+}
+
+/// Cut anywhere, or with any byte changed, a zstd file is never taken for another one.
+#[test]
+fn a_spoilt_zstd_file_is_refused() {
+    let text = "a,b\n1,2\n3,4\n".repeat(40);
+    let whole = compress_to_vec(text.as_bytes(), CompressionLevel::Fastest);
+    let rows = |bytes: Vec<u8>| {
+        let layout = Layout::of_name("x.csv.zst");
+        let (at, most, lot) = (0, 1 << 20, Lot(1));
+        read(
+            Blocks {
+                bytes,
+                at,
+                most,
+                lot,
+            },
+            layout,
+        )
+    };
+    let expected = rows(whole.clone()).unwrap();
+    assert_eq!(expected.len(), 119);
+    for end in 1..whole.len() {
+        let why = rows(whole[..end].to_vec()).unwrap_err();
+        let known = ["it ends in the middle", "not compressed with zstd"];
+        assert!(known.iter().any(|part| why.contains(part)), "{end}: {why}");
+    }
+    for at in 0..whole.len() {
+        let mut spoilt = whole.clone();
+        spoilt[at] ^= 0x11;
+        if let Ok(rows) = rows(spoilt) {
+            assert_eq!(rows, expected, "{at}");
+        }
+    }
+    for (bytes, why) in [
+        (Vec::new(), "the file is empty"),
+        (
+            b"a,b\n".to_vec(),
+            "compress it, or let its name not end in .zst",
+        ),
+        (b"\x1f\x8b\x08".to_vec(), "let its name end in .gz"),
+        (
+            compress_to_vec(&whole[..], CompressionLevel::Fastest),
+            "packed twice",
+        ),
+        (
+            [&whole[..], b"a,b\n"].concat(),
+            "something that is no zstd follows its end",
+        ),
+        (
+            [&whole[..], b"\x5a\x2a\x4d\x18\x09\0\0\0abc"].concat(),
+            "it ends in the middle",
+        ),
+        (
+            // A frame that asks for a window of 4 GiB.
+            b"\x28\xb5\x2f\xfd\x00\xb0\x01\0\0".to_vec(),
+            "pack it without --long",
+        ),
+    ] {
+        let told = rows(bytes).unwrap_err();
+        assert!(told.contains(why), "{why}: {told}");
+    }
 }

@@ -3,7 +3,7 @@
 use revtrail_core::promotion::{Promotion, PromotionInput};
 use revtrail_core::record::{Code, Problems, Record, RecordProblem as Bad};
 use revtrail_core::value::id::{PromotionId, VoucherCode};
-use revtrail_files::{FileFault, FileRules, Format, Layout, NotUtf8, Records};
+use revtrail_files::{FileFault, FileRules, Format, Layout, NotUtf8, Packing, Records};
 use revtrail_store::market::once::CallRecord;
 use revtrail_store::promotions::vouchers::{Changed, Made, NewVoucher, Pattern};
 use revtrail_web::answer::{json, located};
@@ -269,7 +269,7 @@ fn from_json(body: &str) -> Result<VoucherRequest, Problem> {
 fn from_csv(body: &[u8]) -> Result<Vec<NewVoucher>, Problem> {
     let layout = Layout {
         format: Format::Csv,
-        gzipped: false,
+        packing: Packing::Plain,
     };
     let rules = FileRules {
         needed: &["code"],

@@ -1,7 +1,7 @@
 //! Names of files: which are files of redemptions, whose files they are, and where the results of a file are stored.
 
 use revtrail_core::value::id::MarketplaceId;
-use revtrail_files::{ENDINGS, Layout};
+use revtrail_files::{ENDINGS, Layout, Packing};
 
 /// The folder that files come into. Results are stored elsewhere, so no result is ever taken for a file.
 pub const INBOX: &str = "inbox";
@@ -69,7 +69,8 @@ fn kind(marketplace: &str, path: &str) -> Result<Layout, String> {
     if name.is_empty() {
         return Err("its name ends in /, as that of a folder: rename it".to_owned());
     }
-    Layout::of_name(name).ok_or_else(|| {
+    let layout = Layout::of_name(name).filter(|layout| layout.packing != Packing::Zstd);
+    layout.ok_or_else(|| {
         let endings = ["", ".gz"]
             .map(|gzip| ENDINGS.map(|(ending, _)| format!("{ending}{gzip}")))
             .concat();
@@ -88,10 +89,10 @@ mod tests {
 
     #[test]
     fn which_names_are_files_of_redemptions() {
-        const CSV: Result<(Format, bool), &str> = Ok((Format::Csv, false));
-        const CSV_GZ: Result<(Format, bool), &str> = Ok((Format::Csv, true));
-        const JSON: Result<(Format, bool), &str> = Ok((Format::JsonLines, false));
-        const JSON_GZ: Result<(Format, bool), &str> = Ok((Format::JsonLines, true));
+        const CSV: Result<(Format, Packing), &str> = Ok((Format::Csv, Packing::Plain));
+        const CSV_GZ: Result<(Format, Packing), &str> = Ok((Format::Csv, Packing::Gzip));
+        const JSON: Result<(Format, Packing), &str> = Ok((Format::JsonLines, Packing::Plain));
+        const JSON_GZ: Result<(Format, Packing), &str> = Ok((Format::JsonLines, Packing::Gzip));
         for (name, expected) in [
             ("a.csv", CSV),
             ("A.CSV", CSV),
@@ -101,6 +102,7 @@ mod tests {
             ("week.NDJSON.GZ", JSON_GZ),
             ("week.csv.csv", CSV),
             ("a.csv.zip", Err("ends in none of .csv, .jsonl, ")),
+            ("a.csv.zst", Err("ends in none of .csv, .jsonl, ")),
             ("a.txt", Err("ends in none of")),
             ("a.xlsx", Err("a spreadsheet as “CSV UTF-8”")),
             ("a", Err("“a” ends in none of")),
@@ -119,7 +121,7 @@ mod tests {
             let file = File::at(&format!("inbox/m/redemptions/{name}")).unwrap();
             match (file.kind, expected) {
                 (Ok(kind), expected) => {
-                    assert_eq!(Ok((kind.format, kind.gzipped)), expected, "{name}");
+                    assert_eq!(Ok((kind.format, kind.packing)), expected, "{name}");
                 }
                 (Err(why), Err(part)) => assert!(why.contains(part), "{name}: {why}"),
                 (Err(why), Ok(_)) => panic!("{name}: {why}"),

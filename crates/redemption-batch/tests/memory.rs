@@ -11,7 +11,7 @@ use redemption_batch::rows::rows;
 use revtrail_core::promotion::redemption::Redemption;
 use revtrail_core::record::AcceptanceWindow;
 use revtrail_core::value::time::{Instant, Retention};
-use revtrail_files::{FileFault, Format, Layout};
+use revtrail_files::{FileFault, Format, Layout, Packing};
 
 /// The most that this process may ever hold, in KiB, whatever the file.
 const HELD_KIB_MAX: u64 = 64 << 10;
@@ -73,7 +73,11 @@ fn count(bytes: Repeated, format: Format, gzipped: bool) -> (usize, usize, Resul
         now: Instant::parse("2026-11-20T12:00:00Z").unwrap(),
         retention: Retention::DEFAULT,
     };
-    let mut rows = rows(bytes, Layout { format, gzipped }).unwrap();
+    let packing = match gzipped {
+        true => Packing::Gzip,
+        false => Packing::Plain,
+    };
+    let mut rows = rows(bytes, Layout { format, packing }).unwrap();
     let (mut good, mut bad) = (0, 0);
     loop {
         match rows.next_line() {

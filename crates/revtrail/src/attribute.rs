@@ -26,6 +26,8 @@ mod intake;
 mod orders;
 mod output;
 mod parallel;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod paths;
 mod read;
 mod rejects;
@@ -50,8 +52,9 @@ const WINDOW_MS_MAX: i64 = 52 * 7 * DAY_MS;
 const INTERRUPTED: i32 = 130;
 
 const EXAMPLES: &str = "\
-Files are .csv or .jsonl (.ndjson), each also with .gz; - is standard input, known
-by its content, and good for one of the inputs. Columns are named as the
+Files are .csv, .jsonl (.ndjson), each also with .gz or .zst, or .parquet; - is
+standard input, known by its content, and good for one of the inputs; a pattern
+like 'logs/*.csv.gz' names all files that fit, in the order of their paths. Columns are named as the
 fields of events, orders and campaigns, in any order; unknown ones are ignored,
 optional ones may be absent or empty; | joins a list in a CSV cell. Of events
 with one event_id of a customer the first stands, of rows of a campaign the last.
@@ -235,6 +238,7 @@ fn attribute(
     watched: Watched,
 ) -> Result<Exit, Failure> {
     let started = std::time::Instant::now();
+    let args = &paths::expand(args)?;
     paths::check(args)?;
     let settings = read_settings(&args.settings)?;
     let bar = progress(args, watched.err)?;
@@ -260,18 +264,24 @@ fn attribute(
         hints: Hints::new(&decided.sums, newest, customers, without_event),
     };
 
+    // All files are written before the first appears, so a disk that is full leaves none.
+    let mut written = Vec::new();
     if let Some(path) = &args.credits {
         let credits = std::mem::take(&mut decided.credits);
-        Output::write_all(path, out, |to| {
+        written.push(Output::write_all(path, out, |to| {
             write_credits_head(to)?;
             Texts::write(to, credits)
-        })?;
+        })?);
     }
     if let Some(path) = &args.explain {
         let explanations = std::mem::take(&mut decided.explanations);
-        Output::write_all(path, out, |to| Texts::write(to, explanations))?;
+        written.push(Output::write_all(path, out, |to| {
+            Texts::write(to, explanations)
+        })?);
     }
-    let rejected = rejects.finish()?;
+    let (rejected, output) = rejects.finish()?;
+    written.push(output);
+    written.into_iter().flatten().try_for_each(Output::finish)?;
     // The table moves to standard error if a file goes to standard output.
     if outputs(args).any(|(_, path)| is_standard_output(path)) {
         print_report(args, &report, newest, err, false)?;
@@ -383,7 +393,7 @@ fn progress(args: &AttributeArgs, watched: bool) -> Result<ProgressBar, Failure>
         return Ok(ProgressBar::hidden());
     }
     let bar = ProgressBar::new(bytes);
-    let template = "{msg} {wide_bar} {bytes} of {total_bytes}, {eta} left";
+    let template = "{msg} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }

@@ -61,6 +61,12 @@ fn gz(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+fn zst(text: &str) -> Vec<u8> {
+    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+    compress_to_vec(text.as_bytes(), CompressionLevel::Fastest)
+}
+
 #[test]
 fn one_input_may_be_standard_input_whatever_it_holds() {
     let folder = Folder::new("input");
@@ -70,6 +76,8 @@ fn one_input_may_be_standard_input_whatever_it_holds() {
         ("--events - --orders or.csv", LINE.as_bytes(), 0),
         ("--events - --orders or.csv", &gz(EVENTS), 0),
         ("--events - --orders or.csv", &gz(LINE), 0),
+        ("--events - --orders or.csv", &zst(EVENTS), 0),
+        ("--events - --orders or.csv", &zst(LINE), 0),
         ("--events - --orders or.csv", cr.as_bytes(), 0),
         ("--events /dev/stdin --orders or.csv", EVENTS.as_bytes(), 0),
         ("--events ev.csv --orders -", ORDERS.as_bytes(), 0),
@@ -175,4 +183,41 @@ fn an_interrupt_leaves_nothing_half_written() {
     kill_process(Pid::from_child(&run), Signal::INT).unwrap();
     assert_eq!(run.wait().unwrap().code(), Some(130));
     assert_eq!(files(), 2);
+}
+
+/// A disk that is full while the larger of two files is written: the other one does not appear either.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_nothing_half_written() {
+    let folder = Folder::new("full");
+    let more: String = (2..6)
+        .map(|n| format!("o{n},c1,COMPLETE,1,USD,2026-11-20T11:00:00Z\n"))
+        .collect();
+    fs::write(folder.0.join("or.csv"), [ORDERS, &more].concat()).unwrap();
+    let files = || fs::read_dir(&folder.0).unwrap().count();
+    for (outputs, expected) in [
+        ("--credits c.csv --rejects r.csv", 0),
+        ("--credits c.csv --explain x.jsonl --rejects r.csv", 1),
+    ] {
+        // No file gets larger than two blocks, and whoever writes on is told so.
+        let limits = "trap '' XFSZ; ulimit -f 2; exec \"$0\" \"$@\"";
+        let line = format!("attribute --events ev.csv --orders or.csv {outputs}");
+        let run = Command::new("sh")
+            .args(["-c", limits, env!("CARGO_BIN_EXE_revtrail")])
+            .args(line.split(' '))
+            .current_dir(&folder.0)
+            .output()
+            .unwrap();
+        let err = String::from_utf8(run.stderr).unwrap();
+        assert_eq!(run.status.code(), Some(expected), "{err}");
+        assert_eq!(
+            err.contains("failed to write x.jsonl"),
+            expected == 1,
+            "{err}"
+        );
+        assert_eq!(files(), if expected == 0 { 4 } else { 2 }, "{outputs}");
+        for name in ["c.csv", "r.csv"] {
+            drop(fs::remove_file(folder.0.join(name)));
+        }
+    }
 }

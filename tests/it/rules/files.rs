@@ -13,9 +13,12 @@ use revtrail::attribute::{Exit, Tuning, Watched, run_tuned};
 use revtrail::cli::{Cli, Command};
 use revtrail_oracle::naive;
 use revtrail_oracle::worlds::{Rng, world};
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::{Map, Value};
 
 use crate::support::tier::{seeds, spread};
+
+mod parquet;
 
 /// How many worlds, of a share and of all; `REVTRAIL_FILE_WORLDS` asks for others.
 const WORLDS: [u64; 2] = [400, 5_000];
@@ -40,21 +43,51 @@ fn file_world(seed: u64) -> naive::World {
     world
 }
 
-/// The cell of a value.
-fn cell(rng: &mut Rng, value: Option<&Value>) -> Vec<u8> {
-    let text = match value {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(texts)) => {
+/// The text of a value in a cell.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(texts) => {
             let texts: Vec<&str> = texts.iter().map(|text| text.as_str().unwrap()).collect();
             texts.join("|")
         }
-        Some(other) => other.to_string(),
-    };
+        other => other.to_string(),
+    }
+}
+
+/// The cell of a value in CSV.
+fn cell(rng: &mut Rng, value: Option<&Value>) -> Vec<u8> {
+    let text = value.map(text).unwrap_or_default();
     match text.contains([',', '"', '\n', '\r']) || rng.chance(1) {
         true => format!("\"{}\"", text.replace('"', "\"\"")).into_bytes(),
         false => text.into_bytes(),
     }
+}
+
+/// Some bodies as columns, and among them rows that are no facts.
+fn columns(
+    rng: &mut Rng,
+    bodies: &[Value],
+    names: Vec<String>,
+) -> Vec<(String, Vec<parquet::Cell>)> {
+    let mut columns: Vec<_> = names.into_iter().map(|name| (name, Vec::new())).collect();
+    let noisy = *rng.pick(&[0, 0, 3, 20]);
+    for body in bodies {
+        while rng.chance(noisy) {
+            for (_, cells) in &mut columns {
+                let cell: &[Option<&[u8]>] =
+                    &[None, None, Some(b"x"), Some(b"a\nb"), Some(b"\xff")];
+                cells.push(rng.pick(cell).map(<[u8]>::to_vec));
+            }
+        }
+        for (name, cells) in &mut columns {
+            let value = body.get(&*name).map(text);
+            let value = value.filter(|text| !text.is_empty() || rng.chance(50));
+            cells.push(value.map(String::into_bytes));
+        }
+    }
+    columns
 }
 
 /// Rows that are no facts, and blank lines.
@@ -96,6 +129,10 @@ fn file(rng: &mut Rng, bodies: &[Value], needed: &[&str]) -> (&'static str, Vec<
     columns.sort();
     columns.dedup();
     rng.shuffle(&mut columns);
+    if rng.chance(25) {
+        let columns = self::columns(rng, bodies, columns);
+        return ("parquet", parquet::written(rng, &columns));
+    }
     let ends: [&[u8]; 5] = [b"\n", b"\n", b"\n", b"\r\n", b"\r"];
     let end = ends[rng.below(ends.len())];
     let noisy = *rng.pick(&[0, 0, 3, 20]);
@@ -136,11 +173,14 @@ fn file(rng: &mut Rng, bodies: &[Value], needed: &[&str]) -> (&'static str, Vec<
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     };
-    match (is_csv, rng.chance(10)) {
-        (true, false) => ("csv", bytes),
-        (true, true) => ("csv.gz", gzip(&bytes)),
-        (false, false) => ("jsonl", bytes),
-        (false, true) => ("jsonl.gz", gzip(&bytes)),
+    let zstd = |bytes: &[u8]| compress_to_vec(bytes, CompressionLevel::Fastest);
+    match (is_csv, rng.below(20)) {
+        (true, 0) => ("csv.zst", zstd(&bytes)),
+        (true, 1) => ("csv.gz", gzip(&bytes)),
+        (true, _) => ("csv", bytes),
+        (false, 0) => ("jsonl.zst", zstd(&bytes)),
+        (false, 1) => ("jsonl.gz", gzip(&bytes)),
+        (false, _) => ("jsonl", bytes),
     }
 }
 

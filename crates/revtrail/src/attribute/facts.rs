@@ -31,6 +31,8 @@ pub(super) struct FileFacts {
     campaigns: BTreeMap<CampaignId, Campaign>,
     /// For each worker that read events, the campaigns as it numbered them.
     seen: Vec<Vec<SeenCampaign>>,
+    /// What the reader of the summary must know of the files.
+    notes: Vec<String>,
 }
 
 impl FileFacts {
@@ -47,6 +49,7 @@ impl FileFacts {
             standing: StandingOrders::default(),
             campaigns: BTreeMap::new(),
             seen: Vec::new(),
+            notes: Vec::new(),
         };
         bar.set_message("campaigns");
         for path in &args.campaigns {
@@ -58,6 +61,8 @@ impl FileFacts {
         let partitioning = Partitioning::default();
         facts.read_events(args, tuning, &partitioning, bar, rejects)?;
         facts.read_orders(args, tuning, &partitioning, bar, rejects)?;
+        #[cfg(feature = "parquet")]
+        facts.notes.append(&mut super::parquet::notes(args)?);
         Ok(facts)
     }
 
@@ -210,6 +215,7 @@ impl FileFacts {
                 }
             );
         }
+        text.extend(self.notes.iter().map(|note| format!("{note}\n")));
         text
     }
 }

@@ -81,6 +81,10 @@ pub(super) fn read_file<W: RowReader>(
     bar: &ProgressBar,
     mut take: impl FnMut(Taken) -> Result<(), Failure> + Send,
 ) -> Result<(), Failure> {
+    #[cfg(feature = "parquet")]
+    if super::read::is_parquet(path) {
+        return super::parquet::read_file(path, file, workers, tuning, bar, take);
+    }
     let fault = |fault| failure(path, fault);
     let mut records = open(path, W::NEEDED, bar)?;
     let plan = records.plan(W::FIELDS).map_err(fault)?;

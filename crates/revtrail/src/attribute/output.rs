@@ -49,8 +49,8 @@ impl Output {
         })
     }
 
-    pub(super) fn finish(mut self) -> Result<(), Failure> {
-        self.writer.flush().map_err(failed(&self.path))?;
+    /// Lets the file appear. It was written wholly before, by [`Output::write_all`] or a flush.
+    pub(super) fn finish(self) -> Result<(), Failure> {
         if self.part == self.path {
             return Ok(());
         }
@@ -59,21 +59,24 @@ impl Output {
         fs::rename(&self.part, &self.path).map_err(failed(&self.path))
     }
 
-    /// Writes a whole file, or writes to `out` if the path is `-`.
+    /// Writes a whole file, which is still to be finished, or writes to `out` if the path is `-`.
     pub(crate) fn write_all(
         path: &Path,
         out: &mut dyn Write,
         content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Self>, Failure> {
         if is_standard_output(path) {
             let mut buffered = BufWriter::new(out);
             return content(&mut buffered)
                 .and_then(|()| buffered.flush())
+                .map(|()| None)
                 .map_err(failed(path));
         }
         let mut output = Self::create(path)?;
-        content(&mut output).map_err(failed(path))?;
-        output.finish()
+        content(&mut output)
+            .and_then(|()| output.flush())
+            .map_err(failed(path))?;
+        Ok(Some(output))
     }
 }
 

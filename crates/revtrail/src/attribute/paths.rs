@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use glob::{MatchOptions, glob_with};
 use revtrail_core::attribution::settings::Preset;
 
 use super::{AttributeArgs, Failure};
@@ -43,6 +44,64 @@ pub(crate) fn inputs(args: &AttributeArgs) -> impl Iterator<Item = (&'static str
     let orders = args.orders.iter().map(|path| ("--orders", path));
     let campaigns = args.campaigns.iter().map(|path| ("--campaigns", path));
     events.chain(orders).chain(campaigns)
+}
+
+/// The arguments with the files that each pattern among the inputs names, in the order of their paths. What exists is no pattern,
+/// whatever characters its name has.
+///
+/// # Errors
+/// [`Failure::Usage`] where a pattern is none, or names no file; [`Failure::Read`] where a folder cannot be read.
+pub(crate) fn expand(args: &AttributeArgs) -> Result<AttributeArgs, Failure> {
+    let mut args = args.clone();
+    let mut problems = Vec::new();
+    for (option, paths) in [
+        ("--events", &mut args.events),
+        ("--orders", &mut args.orders),
+        ("--campaigns", &mut args.campaigns),
+    ] {
+        let mut expanded = Vec::new();
+        for path in std::mem::take(paths) {
+            match path.to_str().filter(|text| text.contains(['*', '?', '['])) {
+                Some(pattern) if fs::symlink_metadata(&path).is_err() => {
+                    match files_named(pattern)? {
+                        Ok(files) => expanded.extend(files),
+                        Err(why) => problems.push(format!("{option} {pattern}: {why}")),
+                    }
+                }
+                _ => expanded.push(path),
+            }
+        }
+        *paths = expanded;
+    }
+    match problems.is_empty() {
+        true => Ok(args),
+        false => Err(Failure::Usage(problems)),
+    }
+}
+
+/// The files that a pattern names, or why it names none.
+fn files_named(pattern: &str) -> Result<Result<Vec<PathBuf>, String>, Failure> {
+    let as_in_a_shell = MatchOptions {
+        case_sensitive: true,
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+    };
+    let found = match glob_with(pattern, as_in_a_shell) {
+        Ok(found) => found,
+        Err(error) => return Ok(Err(format!("this is no pattern of file names: {error}"))),
+    };
+    let mut files = Vec::new();
+    for path in found {
+        let path = path.map_err(|error| Failure::Read {
+            path: error.path().to_owned(),
+            source: error.into(),
+        })?;
+        files.extend((!path.is_dir()).then_some(path));
+    }
+    Ok(match files.is_empty() {
+        true => Err("no file has a name like this".to_owned()),
+        false => Ok(files),
+    })
 }
 
 /// Checks that no output overwrites an input or another output, and that standard input is read only once.

@@ -23,9 +23,13 @@ pub(crate) fn each_record(
     path: &Path,
     needed: &'static [&'static str],
     bar: &ProgressBar,
-    mut take: impl FnMut(&Record<'_>) -> Result<(), RecordProblem>,
-    mut reject: impl FnMut(u64, &RecordProblem) -> Result<(), Failure>,
+    mut take: impl FnMut(&Record<'_>) -> Result<(), RecordProblem> + Send,
+    mut reject: impl FnMut(u64, &RecordProblem) -> Result<(), Failure> + Send,
 ) -> Result<(), Failure> {
+    #[cfg(feature = "parquet")]
+    if is_parquet(path) {
+        return super::parquet::each_record(path, needed, take, reject);
+    }
     let mut records = open(path, needed, bar)?;
     while let Some(line) = records.next_line().map_err(|fault| failure(path, fault))? {
         if let Err(problem) = line.record.and_then(|record| take(&record)) {
@@ -82,8 +86,19 @@ fn content(path: &Path, detail: impl Into<String>) -> Failure {
     }
 }
 
+/// True for a file that is Parquet by its name.
+pub(super) fn is_parquet(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"))
+}
+
 /// The layout of a file, by its name. If it is not a plain file, like a pipe of the shell, its content shows the layout.
 fn layout_of(path: &Path) -> Result<Option<Layout>, Failure> {
+    // Where this program reads Parquet, such a file does not come here.
+    if is_parquet(path) {
+        let how = "this program was built without Parquet; the command that builds it with it is: cargo build --release -p revtrail --features parquet";
+        return Err(content(path, how));
+    }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let layout = Layout::of_name(&name);
     if layout.is_some() || !fs::metadata(path).is_ok_and(|found| found.is_file()) {
@@ -93,6 +108,7 @@ fn layout_of(path: &Path) -> Result<Option<Layout>, Failure> {
     // If the file cannot be read, the error names it.
     let _ =
         File::open(path).and_then(|file| file.take(BEGINNING_BYTES).read_to_end(&mut beginning));
-    let unknown = "its name must end in .csv, .jsonl or .ndjson, each also with .gz";
+    let unknown =
+        "its name must end in .csv, .jsonl or .ndjson, each also with .gz or .zst, or in .parquet";
     Err(content(path, what_is(&beginning).unwrap_or(unknown)))
 }

@@ -58,14 +58,13 @@ impl Rejects {
         Ok(())
     }
 
-    /// Completes the file.
-    pub(crate) fn finish(self) -> Result<RejectedRows, Failure> {
+    /// How much was rejected, and the file with it, if there is one, which is still to be finished.
+    pub(crate) fn finish(self) -> Result<(RejectedRows, Option<Output>), Failure> {
+        let mut output = None;
         if let Some(mut csv) = self.csv {
             csv.flush().map_err(failed(&csv.get_ref().path))?;
-            if let Ok(output) = csv.into_inner() {
-                output.finish()?;
-            }
+            output = csv.into_inner().ok();
         }
-        Ok(self.rejected)
+        Ok((self.rejected, output))
     }
 }

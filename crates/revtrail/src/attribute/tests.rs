@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use clap::Parser;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::*;
 use crate::cli::{Cli, Command};
@@ -78,6 +79,10 @@ fn gz(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+fn zst(text: &str) -> Vec<u8> {
+    compress_to_vec(text.as_bytes(), CompressionLevel::Fastest)
+}
+
 /// Credits of a run over the given events and orders.
 fn credits(events: (&str, &[u8]), orders: (&str, &[u8])) -> String {
     let folder = Folder::new(&[events, orders]);
@@ -111,6 +116,9 @@ fn files_that_say_the_same() {
         ("e.jsonl", json.into()),
         ("e.ndjson", format!("\u{feff}{json}\r\n\n  \n{json}\n").into_bytes()),
         ("e.jsonl.gz", gz(json)),
+        ("e.csv.zst", zst(&[EVENTS, EVENT].concat())),
+        ("e.CSV.ZST", [zst(EVENTS), zst(EVENT)].concat()),
+        ("e.ndjson.zst", zst(json)),
         (
             "e.csv",
             b"customer_id,x,\"campaign_id\",occurred_at,machine,kind,event_id,channel,message_id,y,\nc1,\"a,\n\"\"b\",spring,\"2026-11-20T10:00:00Z\",,clicked,e1,email,,,\n".into(),
@@ -232,6 +240,7 @@ fn how_a_run_ends() {
         ("short.csv", b"event_id,kind,channel,campaign_id,customer_id\n"),
         ("twice.csv", b"event_id,kind,channel,campaign_id,customer_id,occurred_at,kind\n"),
         ("utf16.csv", b"\xff\xfee\0v\0"),
+        ("e.Parquet", EVENTS.as_bytes()),
         ("cut.csv.gz", &whole[..whole.len() - 9]),
         ("no.csv.gz", EVENTS.as_bytes()),
         ("good.json", b"{\"preset\":\"yespo_v1\",\"currency\":\"USD\"}"),
@@ -302,6 +311,14 @@ fn how_a_run_ends() {
             "--events @utf16.csv --orders @o.csv",
             Exit::Failed,
             "the file is UTF-16: save it as UTF-8",
+        ),
+        (
+            "--events @e.Parquet --orders @o.csv",
+            Exit::Failed,
+            match cfg!(feature = "parquet") {
+                true => "the file is not Parquet: let its name end in what it is",
+                false => "cargo build --release -p revtrail --features parquet",
+            },
         ),
         (
             "--events @cut.csv.gz --orders @o.csv",
@@ -381,6 +398,63 @@ fn how_a_run_ends() {
         .filter(|p| p.extension().is_some_and(|e| e == "part"))
         .collect();
     assert!(parts.is_empty(), "{parts:?}");
+}
+
+#[test]
+fn a_pattern_names_files_as_in_a_shell() {
+    let order = [ORDERS, ORDER].concat();
+    let at = |n: u8| {
+        let event = EVENT.replace("e1", &format!("e{n}"));
+        [EVENTS, &event].concat()
+    };
+    let folder = Folder::new(&[
+        ("b-2.csv", at(2).as_bytes()),
+        ("b-1.csv.gz", &gz(&at(1))),
+        ("b-1.csv", at(3).as_bytes()),
+        ("c[1].csv", at(4).as_bytes()),
+        (".b-5.csv", at(5).as_bytes()),
+        ("o.csv", order.as_bytes()),
+    ]);
+    fs::create_dir(folder.0.join("b-9.csv")).unwrap();
+    for (events, expected) in [
+        ("@b-*.csv", Ok(2)),
+        ("@b-?.csv*", Ok(3)),
+        ("@*.csv.gz", Ok(1)),
+        ("@b-[13].csv", Ok(1)),
+        ("@b-1.csv @b-*.csv", Ok(2)),
+        // A file that exists is no pattern.
+        ("@c[1].csv", Ok(1)),
+        ("@c[1].csv @b-*", Ok(4)),
+        (
+            "@none-*.csv",
+            Err("none-*.csv: no file has a name like this"),
+        ),
+        ("@b-9*", Err("b-9*: no file has a name like this")),
+        ("@b-1.csv @x*", Err("x*: no file has a name like this")),
+        ("@b-[.csv", Err("this is no pattern of file names")),
+    ] {
+        let (exit, _, err) = folder.run(&format!("--events {events} --orders @o.csv"));
+        match expected {
+            Ok(count) => {
+                assert_eq!(exit, Exit::Clean, "{events}: {err}");
+                assert!(err.contains(&format!(" by {count} event")), "{err}");
+            }
+            Err(why) => {
+                assert_eq!(exit, Exit::Usage, "{events}: {err}");
+                assert!(err.contains(why), "{events}: {err}");
+            }
+        }
+    }
+    // Rows arrive in the order of the paths, and of two events with one id the first stands.
+    fs::write(folder.0.join("d-0.csv"), at(1).replace("spring", "autumn")).unwrap();
+    fs::write(folder.0.join("d-1.csv"), at(1)).unwrap();
+    let line = "--events @d-*.csv --orders @o.csv --credits @out.csv";
+    assert_eq!(folder.run(line).0, Exit::Clean);
+    assert!(folder.text("out.csv").contains("o1,c1,autumn,"));
+    let line = "--events @b-*.csv --orders @*.csv --credits @o.csv";
+    let (exit, _, err) = folder.run(line);
+    assert_eq!(exit, Exit::Usage);
+    assert!(err.contains("is the same file as --orders"), "{err}");
 }
 
 #[test]

@@ -1,0 +1,140 @@
+//! From files of Parquet to rows and records.
+
+use std::fs::File;
+use std::path::Path;
+
+use indicatif::ProgressBar;
+use revtrail_core::record::{Record, RecordProblem};
+use revtrail_files::{Field, FileFault, ParquetFile, RowBatch};
+
+use super::intake::{EventReader, OrderReader, RowReader, Taken, Tuning};
+use super::read::{failure, is_parquet};
+use super::{AttributeArgs, Failure};
+
+/// The fields that a row of campaigns can have.
+const CAMPAIGN_FIELDS: [Field; 5] = [
+    Field::Text("campaign_id"),
+    Field::Text("name"),
+    Field::List("tags"),
+    Field::Text("sent_at"),
+    Field::Flag("triggered"),
+];
+
+fn open(path: &Path, fields: &[Field], needed: &[&str]) -> Result<ParquetFile, Failure> {
+    let file = File::open(path).map_err(|error| failure(path, FileFault::Source(error)))?;
+    ParquetFile::open(file, fields, needed).map_err(|fault| failure(path, fault))
+}
+
+/// Of which columns of the files nobody says in which time zone they are.
+///
+/// # Errors
+/// A file cannot be opened.
+pub(super) fn notes(args: &AttributeArgs) -> Result<Vec<String>, Failure> {
+    let mut notes = Vec::new();
+    for (paths, fields) in [
+        (&args.campaigns, &CAMPAIGN_FIELDS[..]),
+        (&args.events, EventReader::FIELDS),
+        (&args.orders, OrderReader::FIELDS),
+    ] {
+        for path in paths.iter().filter(|path| is_parquet(path)) {
+            let file = open(path, fields, &[])?;
+            notes.extend(file.without_zone().map(|name| {
+                let path = path.display();
+                format!("{path}: the column {name} names no time zone and was read as UTC")
+            }));
+        }
+    }
+    Ok(notes)
+}
+
+/// Reads a file, and gives what it holds to `take`, in the order of its rows.
+///
+/// # Errors
+/// The file cannot be read to its end, or `take` fails.
+pub(super) fn read_file<W: RowReader>(
+    path: &Path,
+    file: usize,
+    workers: &mut [W],
+    tuning: &Tuning,
+    bar: &ProgressBar,
+    mut take: impl FnMut(Taken) -> Result<(), Failure> + Send,
+) -> Result<(), Failure> {
+    let parquet = open(path, W::FIELDS, W::NEEDED)?;
+    let mut taken = Ok(());
+    let mut numbered: Vec<(usize, &mut W, usize)> = Vec::new();
+    numbered.extend(
+        workers
+            .iter_mut()
+            .enumerate()
+            .map(|(number, worker)| (number, worker, 0)),
+    );
+    let read = parquet.read(
+        &mut numbered,
+        |(number, worker, bytes), batch| {
+            let rejects = read_batch(&mut **worker, batch, tuning.by_blocks);
+            *bytes += batch.bytes();
+            let is_full = batch.ends_group() || *bytes >= tuning.block_bytes;
+            let rows = is_full.then(|| worker.rows().take(*number, file));
+            *bytes = if is_full { 0 } else { *bytes };
+            (rows, rejects, batch.share())
+        },
+        |(rows, rejects, share)| {
+            let rejects = rejects
+                .into_iter()
+                .map(|(row, problem)| Taken::Rejected(row, problem));
+            let mut all = rows.map(Taken::Rows).into_iter().chain(rejects);
+            let before = std::mem::replace(&mut taken, Ok(()));
+            taken = before.and_then(|()| all.try_for_each(&mut take));
+            bar.inc(share);
+        },
+    );
+    taken?;
+    read.map_err(|fault| failure(path, fault))
+}
+
+fn read_batch<W: RowReader>(
+    worker: &mut W,
+    batch: &RowBatch<'_>,
+    at_a_glance: bool,
+) -> Vec<(u64, RecordProblem)> {
+    let mut rejects = Vec::new();
+    batch.rows(|row| {
+        if at_a_glance && worker.take_plain(&row) {
+            return;
+        }
+        if let Err(problem) = worker.take(row.line, &batch.record(&row)) {
+            rejects.push((row.line, batch.explain(row.line, problem)));
+        }
+    });
+    rejects
+}
+
+/// Calls `take` with every campaign of a file, and `reject` with each problem and the number of its row; the first row is 1.
+///
+/// # Errors
+/// The file cannot be read to its end, or `reject` fails.
+pub(super) fn each_record(
+    path: &Path,
+    needed: &[&str],
+    take: impl FnMut(&Record<'_>) -> Result<(), RecordProblem> + Send,
+    reject: impl FnMut(u64, &RecordProblem) -> Result<(), Failure> + Send,
+) -> Result<(), Failure> {
+    let parquet = open(path, &CAMPAIGN_FIELDS, needed)?;
+    let mut one = [(take, reject, Ok(()))];
+    let read = parquet.read(
+        &mut one,
+        |(take, reject, rejected), batch| {
+            batch.rows(|row| {
+                if let Err(problem) = take(&batch.record(&row)) {
+                    let problem = batch.explain(row.line, problem);
+                    let before = std::mem::replace(rejected, Ok(()));
+                    *rejected = before.and_then(|()| reject(row.line, &problem));
+                }
+            });
+        },
+        |()| {},
+    );
+    let [(_, _, rejected)] = one;
+    rejected?;
+    read.map_err(|fault| failure(path, fault))
+}
