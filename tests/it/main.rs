@@ -52,6 +52,7 @@ mod http {
 
 /// The rules over files and worlds, held against tables worked out by hand and a second implementation.
 mod rules {
+    pub mod exports;
     pub mod files;
     pub mod golden;
     pub mod journey;

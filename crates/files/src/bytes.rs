@@ -70,11 +70,11 @@ impl<R: Read> Begun<R> {
         self.failed.take()
     }
 
-    /// Skips the byte order mark that some programs put before UTF-8, and returns the rest of the beginning.
+    /// Skips the byte order mark that some programs put before text, and returns the rest of the beginning.
     pub(crate) fn skip_byte_order_mark(&mut self) -> &[u8] {
-        if self.beginning.starts_with(b"\xef\xbb\xbf") {
-            self.read = 3;
-        }
+        let marks: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
+        let mark = marks.iter().find(|mark| self.beginning.starts_with(mark));
+        self.read = mark.map_or(0, |mark| mark.len());
         &self.beginning[self.read..]
     }
 }

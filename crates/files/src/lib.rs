@@ -15,6 +15,7 @@ mod plain;
 mod records;
 mod row;
 mod scan;
+mod text;
 mod zstd;
 
 pub use blocks::{BLOCK_BYTES, read_blocks};
@@ -25,6 +26,8 @@ pub use lines::Block;
 pub use parquet::{ParquetFile, RowBatch};
 pub use plain::{Field, NotPlain, PlainRow, Plan, SLOTS};
 pub use records::{FileRules, Line, NotUtf8, Records, Spoilt};
+pub use row::{first_row, row_in_quotes};
+pub use text::utf8;
 
 /// The longest record, in bytes. What is stored of a fact has at most 400 KB.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;

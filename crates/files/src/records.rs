@@ -134,6 +134,21 @@ impl<R: Read> Records<R> {
         })
     }
 
+    /// The names of the columns of a CSV file; empty for JSON lines. The header is read for it.
+    ///
+    /// # Errors
+    /// The same as [`Records::next_line`].
+    pub fn header(&mut self) -> Result<&[String], FileFault> {
+        self.begin()?;
+        Ok(self.header.as_deref().unwrap_or_default())
+    }
+
+    /// Reads the cells of a CSV file between these characters instead of commas. It is said before the first record is read.
+    pub fn parted_by(mut self, delimiter: char) -> Self {
+        self.row.delimiter = delimiter as u8;
+        self
+    }
+
     /// The next record; `None` at the end of the file.
     ///
     /// # Errors

@@ -7,12 +7,25 @@ use crate::SUBSTITUTE;
 use crate::lines::without_end;
 
 /// The part of a row that was read so far. The same value is used again for the next row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct CsvRow {
+    /// What stands between two cells.
+    pub(crate) delimiter: u8,
     bytes: Vec<u8>,
     /// For each finished cell, where in `bytes` it ends.
     ends: Vec<usize>,
     at: CellState,
+}
+
+impl Default for CsvRow {
+    fn default() -> Self {
+        Self {
+            delimiter: b',',
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            at: CellState::Start,
+        }
+    }
 }
 
 /// The position of the reader within a cell.
@@ -48,9 +61,12 @@ impl CsvRow {
     /// Adds a line with its line end. A quote inside a cell that does not begin with a quote is an ordinary character.
     pub(crate) fn take(&mut self, line: &[u8]) -> LineOutcome {
         let content = without_end(line);
+        let delimiter = self.delimiter;
         for &byte in content {
             self.at = match (self.at, byte) {
-                (CellState::Start | CellState::Plain | CellState::Quote, b',') => {
+                (CellState::Start | CellState::Plain | CellState::Quote, byte)
+                    if byte == delimiter =>
+                {
                     self.ends.push(self.bytes.len());
                     CellState::Start
                 }
@@ -139,6 +155,45 @@ impl CsvRow {
             .map(|(start, end)| text.get(*start..*end));
         cells.map(Option::unwrap_or_default).collect()
     }
+}
+
+/// The cells of the first row of a text, as far as it is CSV whose cells stand between such characters.
+pub fn first_row(text: &str, delimiter: char) -> Option<Vec<String>> {
+    let mut row = CsvRow {
+        delimiter: u8::try_from(delimiter).ok()?,
+        ..CsvRow::default()
+    };
+    for line in text.split_inclusive(['\n', '\r']) {
+        let is_blank = row.bytes.is_empty() && without_end(line.as_bytes()).is_empty();
+        if is_blank && row.at == CellState::Start {
+            continue;
+        }
+        match row.take(line.as_bytes()) {
+            LineOutcome::Whole => {
+                return Some(row.cells().into_iter().map(str::to_owned).collect());
+            }
+            LineOutcome::Open => {}
+            LineOutcome::Broken(_) => return None,
+        }
+    }
+    None
+}
+
+/// The cells of a row that was saved as one quoted cell, as spreadsheets of some countries do, with the semicolons behind it that
+/// they add.
+///
+/// # Example
+/// ```
+/// let cells = revtrail_files::row_in_quotes("\"#1,\"\"a,b\"\",2\";", ',');
+/// assert_eq!(cells.as_deref(), Some(&["#1".to_owned(), "a,b".to_owned(), "2".to_owned()][..]));
+/// assert_eq!(revtrail_files::row_in_quotes("#1,2", ','), None);
+/// ```
+pub fn row_in_quotes(text: &str, delimiter: char) -> Option<Vec<String>> {
+    let inner = text
+        .trim_end_matches(';')
+        .strip_prefix('"')?
+        .strip_suffix('"')?;
+    first_row(&inner.replace("\"\"", "\""), delimiter)
 }
 
 /// Makes a record of the cells of a row.

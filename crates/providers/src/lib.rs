@@ -2,6 +2,7 @@
 //! A sender is a row of a table (`row`) and what proves its posts (`proof`): in code for the built-in senders, one file each, and in
 //! settings for one of a marketplace's own. There is no I/O and no clock here; whoever calls has checked the caller's key.
 
+pub mod exports;
 mod node;
 mod post;
 mod proof;

@@ -75,3 +75,31 @@ pub(crate) const SENDERS: [&Sender; 17] = [
 pub(crate) fn named(name: &str) -> Option<&'static Sender> {
     SENDERS.into_iter().find(|sender| sender.name == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::shop::FINISHED;
+
+    #[test]
+    fn a_status_means_the_same_in_a_post_and_in_a_file() {
+        for (file, statuses) in [
+            ("Shopify: orders", &super::shopify::STATUSES[..]),
+            (
+                "WooCommerce: WebToffee Order Export",
+                &super::woocommerce::STATUSES,
+            ),
+        ] {
+            let known = crate::exports::known();
+            let map = known.iter().find(|map| map.name == file).unwrap();
+            // A file has nothing where a post has no word.
+            for (word, status) in statuses.iter().filter(|(word, _)| *word != "none") {
+                let status = if *status == FINISHED {
+                    "FINISHED"
+                } else {
+                    status
+                };
+                assert_eq!(map.meaning("status", word), Some(status), "{file}: {word}");
+            }
+        }
+    }
+}

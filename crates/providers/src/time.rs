@@ -1,5 +1,6 @@
 //! Times as senders write them: seconds or milliseconds of the epoch, RFC 3339, or a format with or without an offset.
 
+use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, Duration, NaiveDateTime, TimeZone};
 use chrono_tz::Tz;
 use revtrail_core::value::time::Instant;
@@ -23,6 +24,41 @@ const MILLISECONDS_FROM: i64 = 100_000_000_000;
 /// The forms of dates without a unit: those with an offset, then those without one.
 const WITH_OFFSET: [&str; 2] = ["%Y-%m-%d %H:%M:%S%.f %z", "%Y-%m-%d %H:%M:%S%.f%z"];
 const LOCAL: [&str; 2] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"];
+
+/// The unit with a name: `s`, `ms`, `rfc3339`, or a format.
+pub(crate) fn unit(name: &str) -> Unit<'_> {
+    match name {
+        "s" => Unit::Seconds,
+        "ms" => Unit::Milliseconds,
+        "rfc3339" => Unit::Rfc3339,
+        format => Unit::Format(format),
+    }
+}
+
+/// True for a unit whose times need a zone.
+pub(crate) fn is_local(name: &str) -> bool {
+    match unit(name) {
+        Unit::Format(format) => !["%z", "%:z", "%::z", "%#z", "%+"]
+            .iter()
+            .any(|offset| format.contains(offset)),
+        _ => false,
+    }
+}
+
+/// Checks the name of a unit.
+pub(crate) fn check(name: &str) -> Result<(), String> {
+    match unit(name) {
+        Unit::Format(format) if StrftimeItems::new(format).any(|item| item == Item::Error) => {
+            Err(format!(
+                "{format:?} is no form of times: write it like \"%Y-%m-%d %H:%M:%S\", or rfc3339, s or ms"
+            ))
+        }
+        Unit::Format(format) if !format.contains('%') => Err(format!(
+            "{format:?} is no form of times: write it like \"%Y-%m-%d %H:%M:%S\", or rfc3339, s or ms"
+        )),
+        _ => Ok(()),
+    }
+}
 
 /// The time in a text; `None` where it is none. A time without an offset is one of `zone`.
 pub(crate) fn instant(text: &str, unit: Unit<'_>, zone: Tz) -> Option<Instant> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use revtrail_core::attribution::campaign::Catalog;
+use revtrail_core::attribution::order::Status;
 use revtrail_core::attribution::settings::{Preset, Settings, Versions};
 use revtrail_core::figures::hints::Hints;
 use revtrail_core::figures::report::{CampaignReport, Filter, campaign_report};
@@ -18,6 +19,7 @@ use revtrail_core::value::time::DAY_MS;
 use revtrail_files::what_is;
 use serde::Serialize;
 
+use crate::exports::Exports;
 use crate::stop;
 
 mod decided;
@@ -32,10 +34,12 @@ mod paths;
 mod read;
 mod rejects;
 mod rows;
+mod show_map;
 mod spill;
 mod table;
 mod write;
 
+pub use crate::exports::ExportArgs;
 pub use intake::Tuning;
 
 use decided::{Decided, Wanted, decide_all};
@@ -59,8 +63,14 @@ fields of events, orders and campaigns, in any order; unknown ones are ignored,
 optional ones may be absent or empty; | joins a list in a CSV cell. Of events
 with one event_id of a customer the first stands, of rows of a campaign the last.
 
+Exports of shops and mail tools are known by their columns: Shopify, WooCommerce,
+Magento, Square, Salesforce Marketing Cloud, SendGrid, Brevo, Mailchimp, HubSpot,
+Twilio and others. What they do not say is asked for; --map describes any other.
+
 Examples:
   revtrail attribute --events events.csv --orders orders.csv
+  revtrail attribute --events email_activity.csv --orders orders_export.csv
+  revtrail attribute --orders orders.csv --show-map > map.json
   revtrail attribute --events mail.jsonl.gz push.csv --orders orders.csv.gz \\
       --campaigns campaigns.csv --settings yespo_v1 --credits credits.csv \\
       --explain explain.jsonl --rejects rejects.csv
@@ -78,10 +88,10 @@ Exit codes:
 #[command(after_help = EXAMPLES)]
 pub struct AttributeArgs {
     /// Files of message events
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(long, required_unless_present = "show_map", num_args = 1.., value_name = "FILE")]
     pub events: Vec<PathBuf>,
     /// Files of orders
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(long, required_unless_present = "show_map", num_args = 1.., value_name = "FILE")]
     pub orders: Vec<PathBuf>,
     /// Files of campaigns: names, tags, send times; campaigns not in them are named by their ids
     #[arg(long, num_args = 1.., value_name = "FILE")]
@@ -110,6 +120,12 @@ pub struct AttributeArgs {
     /// Keep at most SIZE of events in memory, like 512MB or 2GB, and the others in a temporary file; by default 128MB
     #[arg(long, value_name = "SIZE", value_parser = read_size)]
     pub memory: Option<usize>,
+    /// What exports of other programs do not say.
+    #[command(flatten, next_help_heading = "Exports of shops and mail tools")]
+    pub exports: ExportArgs,
+    /// Print how each file is understood, as maps with three records of each, and attribute nothing
+    #[arg(long, help_heading = "Exports of shops and mail tools")]
+    pub show_map: bool,
 }
 
 /// Reads a number of bytes.
@@ -241,9 +257,14 @@ fn attribute(
     let args = &paths::expand(args)?;
     paths::check(args)?;
     let settings = read_settings(&args.settings)?;
+    let finished = finished(&settings);
+    let exports = Exports::new(&args.exports, Some(finished)).map_err(Failure::Usage)?;
+    if args.show_map {
+        return show_map::show(args, &exports, out, err);
+    }
     let bar = progress(args, watched.err)?;
     let mut rejects = Rejects::new(args.rejects.as_deref())?;
-    let facts = FileFacts::read(args, tuning, &bar, &mut rejects)?;
+    let facts = FileFacts::read(args, tuning, &exports, &bar, &mut rejects)?;
     bar.finish_and_clear();
 
     let versions = Versions::only(settings);
@@ -289,6 +310,7 @@ fn attribute(
         print_report(args, &report, newest, out, watched.out)?;
     }
     let mut summary = facts.summary(events, &rejected, args.rejects.is_some(), started.elapsed());
+    summary.extend(exports.remarks().iter().map(|remark| format!("{remark}\n")));
     summary.extend(report.hints.hints.iter().map(|hint| format!("{hint}\n")));
     // The figures are already written, so a summary that nobody can read is no failure.
     let _ = err.write_all(summary.as_bytes());
@@ -298,6 +320,15 @@ fn attribute(
     } else {
         Exit::Clean
     })
+}
+
+/// The status of an order that its shop has finished: COMPLETE, or DELIVERED where the settings count only that.
+fn finished(settings: &Settings) -> Status {
+    let counts = |status| settings.counted_statuses.contains(&status);
+    match counts(Status::Delivered) && !counts(Status::Complete) {
+        true => Status::Delivered,
+        false => Status::Complete,
+    }
 }
 
 /// The report of a run: the figures, and why they can be zero.

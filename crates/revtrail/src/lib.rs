@@ -3,6 +3,7 @@
 pub mod attribute;
 pub mod cli;
 mod demo;
+mod exports;
 pub mod hints;
 pub mod inbox;
 mod recover;

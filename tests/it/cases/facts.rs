@@ -7,7 +7,7 @@ use std::fs;
 use aws_sdk_dynamodb::types::AttributeValue;
 use hourly_attributor::{Attributor, JobLimits};
 use http::Method;
-use revtrail::attribute::{AttributeArgs, Exit, Watched, run};
+use revtrail::attribute::{AttributeArgs, Exit, ExportArgs, Watched, run};
 use revtrail_core::value::id::{CustomerId, MarketplaceId};
 use revtrail_core::value::money::Money;
 use revtrail_core::value::time::{Instant, Retention};
@@ -60,6 +60,8 @@ fn attribute(name: &str, settings: &Value, events: &str, orders: &str) -> FileRu
         max_rejects: None,
         threads: None,
         memory: None,
+        exports: ExportArgs::default(),
+        show_map: false,
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let exit = run(&args, &mut out, &mut err, Watched::default());

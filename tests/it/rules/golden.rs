@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use revtrail::attribute::{AttributeArgs, Exit, Watched, run};
+use revtrail::attribute::{AttributeArgs, Exit, ExportArgs, Watched, run};
 use serde_json::Value;
 
 /// One test a folder.
@@ -164,6 +164,8 @@ fn check(name: &str) {
         max_rejects: None,
         threads: None,
         memory: None,
+        exports: ExportArgs::default(),
+        show_map: false,
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let exit = run(&args, &mut out, &mut err, Watched::default());

@@ -22,7 +22,7 @@ pub(crate) const SENDER: Sender = Sender {
 };
 
 /// From the strongest word to the weakest: `cancelled_at` is `cancelled`, then the financial status, then that of the fulfilment.
-const STATUSES: [(&str, &str); 14] = [
+pub(super) const STATUSES: [(&str, &str); 14] = [
     ("cancelled", "CANCELLED"),
     ("refunded", "REFUNDED"),
     ("voided", "CANCELLED"),

@@ -24,7 +24,7 @@ pub(crate) const SENDER: Sender = Sender {
     reads: Reads::Facts(orders),
 };
 
-const STATUSES: [(&str, &str); 10] = [
+pub(super) const STATUSES: [(&str, &str); 10] = [
     ("pending", "PENDING"),
     ("on-hold", "INITIALIZED"),
     ("processing", "PREPARING"),

@@ -11,6 +11,7 @@ use revtrail_core::record::{Code, Problems, Record, RecordProblem};
 use revtrail_core::value::id::CampaignId;
 use revtrail_core::value::time::Instant;
 use revtrail_files::SUBSTITUTE;
+use revtrail_providers::exports::Makes;
 
 use super::intake::{EventReader, OrderReader, SeenCampaign, Taken, Tuning, read_file};
 use super::orders::{StandingOrders, take_orders};
@@ -21,6 +22,7 @@ use super::rows::{Partitioning, Segments};
 use super::spill::SpillingRows;
 use super::table::{grouped, plural};
 use super::{AttributeArgs, Failure};
+use crate::exports::Exports;
 
 /// The rows of all files, and which copies of orders stand. Which events are duplicates shows when they are folded.
 #[derive(Debug)]
@@ -35,11 +37,20 @@ pub(super) struct FileFacts {
     notes: Vec<String>,
 }
 
+/// What all files of a run are read with.
+struct Reading<'r> {
+    tuning: &'r Tuning,
+    partitioning: &'r Partitioning,
+    exports: &'r Exports,
+    bar: &'r ProgressBar,
+}
+
 impl FileFacts {
     /// Reads all files, in the order of the command line. Rows count as arriving in the order of their files.
     pub(super) fn read(
         args: &AttributeArgs,
         tuning: &Tuning,
+        exports: &Exports,
         bar: &ProgressBar,
         rejects: &mut Rejects,
     ) -> Result<Self, Failure> {
@@ -54,13 +65,20 @@ impl FileFacts {
         bar.set_message("campaigns");
         for path in &args.campaigns {
             let take = |record: &Record<'_>| facts.take_campaign(record);
-            each_record(path, &["campaign_id"], bar, take, |line, problem| {
+            let kind = (Makes::Campaigns, &["campaign_id"][..]);
+            each_record(path, kind, exports, bar, take, |line, problem| {
                 rejects.add(path, line, problem)
             })?;
         }
         let partitioning = Partitioning::default();
-        facts.read_events(args, tuning, &partitioning, bar, rejects)?;
-        facts.read_orders(args, tuning, &partitioning, bar, rejects)?;
+        let reading = Reading {
+            tuning,
+            partitioning: &partitioning,
+            exports,
+            bar,
+        };
+        facts.read_events(args, &reading, rejects)?;
+        facts.read_orders(args, &reading, rejects)?;
         #[cfg(feature = "parquet")]
         facts.notes.append(&mut super::parquet::notes(args)?);
         Ok(facts)
@@ -69,19 +87,31 @@ impl FileFacts {
     fn read_events(
         &mut self,
         args: &AttributeArgs,
-        tuning: &Tuning,
-        partitioning: &Partitioning,
-        bar: &ProgressBar,
+        reading: &Reading<'_>,
         rejects: &mut Rejects,
     ) -> Result<(), Failure> {
+        let Reading {
+            tuning,
+            partitioning,
+            exports,
+            bar,
+        } = *reading;
         bar.set_message("events");
         let worker = |_| EventReader::new(partitioning.clone());
         let mut workers: Vec<EventReader> = (0..tuning.threads).map(worker).collect();
         for (file, path) in args.events.iter().enumerate() {
-            read_file(path, file, &mut workers, tuning, bar, |taken| match taken {
-                Taken::Rows(rows) => self.events.push(rows),
-                Taken::Rejected(line, problem) => rejects.add(path, line, &problem),
-            })?;
+            read_file(
+                path,
+                file,
+                &mut workers,
+                tuning,
+                exports,
+                bar,
+                |taken| match taken {
+                    Taken::Rows(rows) => self.events.push(rows),
+                    Taken::Rejected(line, problem) => rejects.add(path, line, &problem),
+                },
+            )?;
         }
         self.seen = workers.into_iter().map(|worker| worker.campaigns).collect();
         Ok(())
@@ -90,17 +120,21 @@ impl FileFacts {
     fn read_orders(
         &mut self,
         args: &AttributeArgs,
-        tuning: &Tuning,
-        partitioning: &Partitioning,
-        bar: &ProgressBar,
+        reading: &Reading<'_>,
         rejects: &mut Rejects,
     ) -> Result<(), Failure> {
+        let Reading {
+            tuning,
+            partitioning,
+            exports,
+            bar,
+        } = *reading;
         bar.set_message("orders");
         let worker = |_| OrderReader::new(partitioning.clone());
         let mut workers: Vec<OrderReader> = (0..tuning.threads).map(worker).collect();
         let mut rejected = Vec::new();
         for (file, path) in args.orders.iter().enumerate() {
-            read_file(path, file, &mut workers, tuning, bar, |taken| {
+            read_file(path, file, &mut workers, tuning, exports, bar, |taken| {
                 match taken {
                     Taken::Rows(rows) => self.orders.push(rows),
                     Taken::Rejected(line, problem) => rejected.push((file, line, problem)),

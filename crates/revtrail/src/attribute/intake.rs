@@ -10,11 +10,13 @@ use revtrail_core::attribution::order::{self, Order};
 use revtrail_core::attribution::plain::{PlainEvent, PlainOrder};
 use revtrail_core::record::{Code, Record, RecordProblem};
 use revtrail_core::value::time::Instant;
-use revtrail_files::{BLOCK_BYTES, Block, Field, NotPlain, PlainRow, Plan, read_blocks};
+use revtrail_files::{BLOCK_BYTES, Block, Field, FileFault, NotPlain, PlainRow, Plan, read_blocks};
+use revtrail_providers::exports::Makes;
 
 use super::Failure;
-use super::read::{failure, open};
+use super::read::{each_of_export, failure, open, plain};
 use super::rows::{Free, Partitioning, RowWriter, Segments};
+use crate::exports::{Export, Exports, Opened};
 
 /// How a run reads. The answer does not depend on it.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +49,8 @@ impl Tuning {
 
 /// Reads the rows of one kind of fact.
 pub(super) trait RowReader: Send {
+    /// What the rows are.
+    const MAKES: Makes;
     /// The columns that a file must have.
     const NEEDED: &'static [&'static str];
     /// The fields that a plain row is read by.
@@ -78,6 +82,7 @@ pub(super) fn read_file<W: RowReader>(
     file: usize,
     workers: &mut [W],
     tuning: &Tuning,
+    exports: &Exports,
     bar: &ProgressBar,
     mut take: impl FnMut(Taken) -> Result<(), Failure> + Send,
 ) -> Result<(), Failure> {
@@ -86,8 +91,15 @@ pub(super) fn read_file<W: RowReader>(
         return super::parquet::read_file(path, file, workers, tuning, bar, take);
     }
     let fault = |fault| failure(path, fault);
-    let mut records = open(path, W::NEEDED, bar)?;
-    let plan = records.plan(W::FIELDS).map_err(fault)?;
+    let bytes = match open(path, (W::MAKES, W::NEEDED), exports, bar)? {
+        Opened::Plain(bytes) => bytes,
+        Opened::Export(export) => {
+            return read_export(path, file, export, exports, &mut workers[0], take);
+        }
+    };
+    let mut records = plain(path, bytes, W::NEEDED)?;
+    let plan = records.plan(W::FIELDS);
+    let plan = plan.map_err(|why| failure(path, or_unknown(why)))?;
     let mut one_by_one = 0;
     loop {
         let (mut taken, mut blocks) = (Ok(()), 0);
@@ -148,6 +160,42 @@ pub(super) fn read_file<W: RowReader>(
             }
         }
     }
+}
+
+/// A header without our columns may be that of another program.
+fn or_unknown(fault: FileFault) -> FileFault {
+    match fault {
+        FileFault::Content(why) if why.starts_with("the header has no column") => {
+            let hint = "is it an export of another program? --show-map helps to describe it";
+            FileFault::Content(format!("{why}; {hint}"))
+        }
+        fault => fault,
+    }
+}
+
+/// How many records of an export are given on at a time.
+const RECORDS_AT_A_TIME: usize = 10_000;
+
+fn read_export<W: RowReader>(
+    path: &Path,
+    file: usize,
+    export: Export<'_>,
+    exports: &Exports,
+    worker: &mut W,
+    mut take: impl FnMut(Taken) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut records = 0;
+    each_of_export(path, export, exports, |line, record| {
+        if let Err(problem) = record.and_then(|record| worker.take(line, record)) {
+            take(Taken::Rejected(line, problem))?;
+        }
+        records += 1;
+        match records % RECORDS_AT_A_TIME {
+            0 => take(Taken::Rows(worker.rows().take(0, file))),
+            _ => Ok(()),
+        }
+    })?;
+    take(Taken::Rows(worker.rows().take(0, file)))
 }
 
 /// A rejected row: its line and why.
@@ -213,6 +261,7 @@ impl EventReader {
 }
 
 impl RowReader for EventReader {
+    const MAKES: Makes = Makes::Events;
     const NEEDED: &'static [&'static str] = &event::NEEDED;
     const FIELDS: &'static [Field] = &{
         let [a, b, c, d, e, f, g, machine, h, i, j] = PlainEvent::FIELDS;
@@ -259,6 +308,7 @@ impl OrderReader {
 }
 
 impl RowReader for OrderReader {
+    const MAKES: Makes = Makes::Orders;
     const NEEDED: &'static [&'static str] = &order::NEEDED;
     const FIELDS: &'static [Field] = &{
         let [a, b, c, total, d, e, f, refunded] = PlainOrder::FIELDS;

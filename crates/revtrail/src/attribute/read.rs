@@ -4,12 +4,14 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use indicatif::{ProgressBar, ProgressBarIter};
+use indicatif::ProgressBar;
 use revtrail_core::record::{Record, RecordProblem};
 use revtrail_files::{FileFault, FileRules, Layout, NotUtf8, Records, what_is};
+use revtrail_providers::exports::Makes;
 
 use super::Failure;
 use super::paths::is_standard_input;
+use crate::exports::{Export, Exports, Opened};
 
 /// How many bytes of a file are looked at if its name does not show the layout.
 const BEGINNING_BYTES: u64 = 512;
@@ -21,7 +23,8 @@ const BEGINNING_BYTES: u64 = 512;
 /// The name does not show the layout, the file cannot be read to its end, or a CSV header is without one of the `needed` columns.
 pub(crate) fn each_record(
     path: &Path,
-    needed: &'static [&'static str],
+    (makes, needed): (Makes, &'static [&'static str]),
+    exports: &Exports,
     bar: &ProgressBar,
     mut take: impl FnMut(&Record<'_>) -> Result<(), RecordProblem> + Send,
     mut reject: impl FnMut(u64, &RecordProblem) -> Result<(), Failure> + Send,
@@ -30,7 +33,18 @@ pub(crate) fn each_record(
     if is_parquet(path) {
         return super::parquet::each_record(path, needed, take, reject);
     }
-    let mut records = open(path, needed, bar)?;
+    let bytes = match open(path, (makes, needed), exports, bar)? {
+        Opened::Plain(bytes) => bytes,
+        Opened::Export(export) => {
+            return each_of_export(path, export, exports, |line, record| {
+                match record.and_then(&mut take) {
+                    Ok(()) => Ok(()),
+                    Err(problem) => reject(line, &problem),
+                }
+            });
+        }
+    };
+    let mut records = plain(path, bytes, needed)?;
     while let Some(line) = records.next_line().map_err(|fault| failure(path, fault))? {
         if let Err(problem) = line.record.and_then(|record| take(&record)) {
             reject(line.number, &line.spoilt.explain(problem))?;
@@ -39,33 +53,94 @@ pub(crate) fn each_record(
     Ok(())
 }
 
-/// The records of a file, and of what `bar` shows how far they are read.
-pub(super) type FileRecords = Records<ProgressBarIter<Box<dyn Read + Send>>>;
+/// Gives each record of an export, or why there is none, to `take`, with its line.
+///
+/// # Errors
+/// The file cannot be read to its end, or `take` fails.
+pub(super) fn each_of_export(
+    path: &Path,
+    export: Export<'_>,
+    exports: &Exports,
+    mut take: impl FnMut(u64, Result<&Record<'_>, RecordProblem>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let name = export.map.name.clone();
+    let notes = export.each(
+        |fault| failure(path, fault),
+        |line, text| match text.and_then(Record::from_json) {
+            Ok(record) => take(line, Ok(&record)),
+            Err(problem) => take(line, Err(problem)),
+        },
+    )?;
+    exports.remark(path, &name, &notes);
+    Ok(())
+}
 
-/// Opens a file.
+/// The records of a file.
+pub(super) type FileRecords = Records<Box<dyn Read + Send>>;
+
+/// Opens a file, of which `bar` shows how far it is read, and finds out what it is.
+///
+/// # Errors
+/// The file cannot be read, is known and is no file for this, or does not say what only people know.
+pub(super) fn open<'e>(
+    path: &Path,
+    kind: (Makes, &[&str]),
+    exports: &'e Exports,
+    bar: &ProgressBar,
+) -> Result<Opened<'e>, Failure> {
+    let opened = look(path, kind, exports, bar)?;
+    match &opened {
+        Opened::Export(Export {
+            map,
+            missing: Some(missing),
+            ..
+        }) => Err(Failure::Usage(vec![format!(
+            "{}: the file is known as {:?}, but {missing}",
+            path.display(),
+            map.name
+        )])),
+        _ => Ok(opened),
+    }
+}
+
+/// Opens a file as [`open`] does, whatever it does not say.
+///
+/// # Errors
+/// The file cannot be read, or is known and is no file for this.
+pub(super) fn look<'e>(
+    path: &Path,
+    (makes, needed): (Makes, &[&str]),
+    exports: &'e Exports,
+    bar: &ProgressBar,
+) -> Result<Opened<'e>, Failure> {
+    let failed = |source| failure(path, FileFault::Source(source));
+    let bytes: Box<dyn Read + Send> = match is_standard_input(path) {
+        true => Box::new(io::stdin()),
+        false => Box::new(File::open(path).map_err(failed)?),
+    };
+    let opened = exports.open(Box::new(bar.wrap_read(bytes)), makes, needed);
+    opened.map_err(|fault| failure(path, fault))
+}
+
+/// The records of a file with our own columns.
 ///
 /// # Errors
 /// The name does not show the layout, or the file cannot be read.
-pub(super) fn open(
+pub(super) fn plain(
     path: &Path,
+    bytes: Box<dyn Read + Send>,
     needed: &'static [&'static str],
-    bar: &ProgressBar,
 ) -> Result<FileRecords, Failure> {
-    let failed = |source| failure(path, FileFault::Source(source));
-    let (bytes, layout): (Box<dyn Read + Send>, _) = if is_standard_input(path) {
-        (Box::new(io::stdin()), None)
-    } else {
-        (
-            Box::new(File::open(path).map_err(failed)?),
-            layout_of(path)?,
-        )
+    let layout = match is_standard_input(path) {
+        true => None,
+        false => layout_of(path)?,
     };
     // Bad rows never stop a file run.
     let rules = FileRules {
         needed,
         not_utf8: NotUtf8::SpoilsField,
     };
-    Records::open(bar.wrap_read(bytes), layout, rules).map_err(|fault| failure(path, fault))
+    Records::open(bytes, layout, rules).map_err(|fault| failure(path, fault))
 }
 
 /// Why a file cannot be read, as the failure of the run.
