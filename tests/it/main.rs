@@ -35,6 +35,7 @@ mod http {
     pub mod erasure;
     pub mod exports;
     pub mod forms;
+    pub mod import;
     pub mod isolation;
     pub mod look_ahead;
     pub mod openapi;

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -26,17 +26,17 @@ mod decided;
 mod facts;
 mod intake;
 mod orders;
-mod output;
+pub(crate) mod output;
 mod parallel;
 #[cfg(feature = "parquet")]
 mod parquet;
-mod paths;
-mod read;
-mod rejects;
+pub(crate) mod paths;
+pub(crate) mod read;
+pub(crate) mod rejects;
 mod rows;
 mod show_map;
 mod spill;
-mod table;
+pub(crate) mod table;
 mod write;
 
 pub use crate::exports::ExportArgs;
@@ -183,12 +183,14 @@ pub(crate) enum Failure {
     Write { path: PathBuf, source: io::Error },
     #[error("failed to read {}: {detail}", path.display())]
     Content { path: PathBuf, detail: String },
+    #[error("failed to import into {url}: {detail}")]
+    Service { url: String, detail: String },
     #[error(transparent)]
     DoesNotAddUp(#[from] revtrail_core::figures::report::DoesNotAddUp),
 }
 
 impl Failure {
-    fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
             // A reader that went away, like `head`, has what it wanted.
@@ -262,7 +264,8 @@ fn attribute(
     if args.show_map {
         return show_map::show(args, &exports, out, err);
     }
-    let bar = progress(args, watched.err)?;
+    let files = inputs(args).map(|(_, path)| path.as_path());
+    let bar = progress(files, watched.err)?;
     let mut rejects = Rejects::new(args.rejects.as_deref())?;
     let facts = FileFacts::read(args, tuning, &exports, &bar, &mut rejects)?;
     bar.finish_and_clear();
@@ -411,11 +414,14 @@ fn read_settings(name: &str) -> Result<Settings, Failure> {
 }
 
 /// A progress bar over the bytes of all files as they are on disk. So a missing file is found before any file is read.
-fn progress(args: &AttributeArgs, watched: bool) -> Result<ProgressBar, Failure> {
+pub(crate) fn progress<'p>(
+    files: impl Iterator<Item = &'p Path>,
+    watched: bool,
+) -> Result<ProgressBar, Failure> {
     let mut bytes = 0;
-    for (_, path) in inputs(args).filter(|(_, path)| !is_standard_input(path)) {
+    for path in files.filter(|path| !is_standard_input(path)) {
         let found = std::fs::metadata(path).map_err(|source| Failure::Read {
-            path: path.clone(),
+            path: path.into(),
             source,
         })?;
         bytes += found.len();

@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::attribute::AttributeArgs;
+use crate::import::ImportArgs;
 use crate::serve::ServeArgs;
 
 /// Which campaign earned which order.
@@ -19,6 +20,8 @@ pub struct Cli {
 pub enum Command {
     /// Attribute the orders in files to the campaigns in files
     Attribute(AttributeArgs),
+    /// Send files into a running service
+    Import(ImportArgs),
     /// Run the whole service in this process, on an embedded database
     Serve(ServeArgs),
 }

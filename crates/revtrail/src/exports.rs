@@ -24,6 +24,8 @@ use revtrail_providers::exports::{
 const BEGINNING_BYTES: u64 = RECORD_BYTES_MAX as u64 + 1;
 /// How many records of JSON are looked at; the first few can be without some fields.
 const LOOKED_AT: usize = 100;
+/// How much of a text with a record on each line is looked at, unless the first record is longer.
+const SAMPLE_BYTES: usize = 64 << 10;
 /// The longest text of JSON that is not one record a line. Such a text is in memory as a whole.
 const JSON_BYTES_MAX: u64 = 1 << 30;
 /// What can stand between two cells.
@@ -134,7 +136,7 @@ impl Exports {
         };
         let text = String::from_utf8_lossy(&text);
         if text.trim_start().starts_with(['{', '[']) {
-            return self.open_json(&text, Box::new(whole), makes);
+            return self.open_json(&text, Box::new(whole), makes, needed);
         }
         let Some((map, delimiter)) = self.map_of_rows(&text, needed) else {
             return Ok(Opened::Plain(Box::new(whole)));
@@ -186,28 +188,36 @@ impl Exports {
         beginning: &str,
         mut bytes: Box<dyn Read + Send>,
         makes: Makes,
+        needed: &[&str],
     ) -> Result<Opened<'_>, FileFault> {
         let mut documents =
             serde_json::Deserializer::from_str(beginning).into_iter::<serde::de::IgnoredAny>();
-        let looked_at = match documents.next() {
-            Some(Err(error)) if error.is_eof() => None,
-            _ => Some(Cow::Borrowed(beginning)),
-        };
         let mut whole = Vec::new();
-        let looked_at = match looked_at {
-            Some(text) => text,
-            None => {
+        let sample = match documents.next() {
+            Some(Err(error)) if error.is_eof() => {
                 let read = (&mut bytes).take(JSON_BYTES_MAX).read_to_end(&mut whole);
                 read.map_err(FileFault::Source)?;
                 Cow::Owned(text_of(&whole[..])?)
             }
+            _ => {
+                let end = documents.byte_offset().max(SAMPLE_BYTES);
+                Cow::Borrowed(&beginning[..beginning.floor_char_boundary(end)])
+            }
         };
         let bytes: Box<dyn Read + Send> = Box::new(Cursor::new(whole).chain(bytes));
-        let fits = |map: &&Map| {
-            let sample = entries(&looked_at, map.rows.as_deref().unwrap_or_default()).found;
-            !sample.is_empty() && map.fits(|column| in_sample(&sample, column))
-        };
-        let Some(map) = self.own.iter().chain(&self.known).find(fits) else {
+        let mut samples: BTreeMap<&str, Vec<Entry>> = BTreeMap::new();
+        let ours = entries(&sample, "").found;
+        let is_ours = needed.first().is_some_and(|id| in_sample(&ours, id));
+        samples.insert("", ours);
+        let known = if is_ours { &[][..] } else { &self.known };
+        let map = self.own.iter().chain(known).find(|map| {
+            let path = map.rows.as_deref().unwrap_or_default();
+            let found = samples
+                .entry(path)
+                .or_insert_with(|| entries(&sample, path).found);
+            map.fits(|column| in_sample(found, column))
+        });
+        let Some(map) = map else {
             return Ok(Opened::Plain(bytes));
         };
         if map.plain {
@@ -227,6 +237,16 @@ impl Exports {
             given: &self.given,
             rows: Rows::Json(found.found.into_iter()),
         }))
+    }
+
+    /// The status of an order that its shop has finished, where somebody said it.
+    pub(crate) fn finished(&self) -> Option<Status> {
+        self.given.finished
+    }
+
+    /// What is said of files, so that what was said before can be compared.
+    pub(crate) fn said(&self) -> String {
+        format!("{:?} {:?}", self.given, self.own)
     }
 
     /// Takes what a file's words were, for the summary.

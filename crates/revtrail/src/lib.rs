@@ -5,6 +5,7 @@ pub mod cli;
 mod demo;
 mod exports;
 pub mod hints;
+pub mod import;
 pub mod inbox;
 mod recover;
 pub mod serve;

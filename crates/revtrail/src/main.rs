@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use revtrail::cli::{Cli, Command};
-use revtrail::{attribute, serve};
+use revtrail::{attribute, import, serve};
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Attribute(args) => attribute::on_this_terminal(&args).into(),
+        Command::Import(args) => import::on_this_terminal(&args).into(),
         Command::Serve(args) => serve::on_this_terminal(&args),
     }
 }

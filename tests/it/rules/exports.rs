@@ -100,3 +100,115 @@ fn a_map_that_was_printed_can_be_given_back() {
     }
     assert!(runs >= 10, "{runs} files");
 }
+
+/// The files of real senders: how many orders and events they hold, and how many rows are rejected.
+#[test]
+fn files_of_real_senders() {
+    let given = here("../../shared/data/exports");
+    if !given.exists() {
+        println!("{} is not there: nothing was read", given.display());
+        return;
+    }
+    let root = Root::new();
+    std::fs::create_dir_all(&root.0).unwrap();
+    let header = |name: &str, text: &str| {
+        let path = root.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let no_orders = header(
+        "o.csv",
+        "order_id,customer_id,status,total,currency,placed_at\n",
+    );
+    let no_events = header(
+        "e.csv",
+        "event_id,kind,channel,campaign_id,customer_id,occurred_at\n",
+    );
+    for (line, attributed, rejected, counted) in [
+        (
+            "--orders @shopify-orders_export.csv",
+            "9 orders",
+            "",
+            "5 USD 252.30",
+        ),
+        (
+            "--orders @shopify-orders_export-cod-voided.csv",
+            "6 orders",
+            "",
+            "3 USD 236.30",
+        ),
+        (
+            "--orders @shopify-orders_export-line-in-quotes.csv",
+            "4 orders",
+            "",
+            "4 USD 218.70",
+        ),
+        (
+            "--orders @shopify-orders_export-resaved-by-excel.csv",
+            "0 orders",
+            "5 bad_id",
+            "0 ",
+        ),
+        (
+            "--orders @woocommerce-webtoffee-order_export.csv --zone Europe/Kyiv",
+            "2 orders",
+            "",
+            "1 EUR 95.00",
+        ),
+        (
+            "--orders @woocommerce-advanced-order-export.csv --zone Europe/Kyiv --currency EUR",
+            "2 orders",
+            "",
+            "1 EUR 95.00",
+        ),
+        (
+            "--orders @magento-order-grid-export.csv --zone Europe/Kyiv --currency EUR",
+            "1 order",
+            "",
+            "1 EUR 95.00",
+        ),
+        (
+            "--orders @square-transactions.csv --currency USD",
+            "1 order",
+            "1 unknown_status",
+            "1 USD 22.50",
+        ),
+        (
+            "--orders @yespo-orders-from-woocommerce-plugin.json",
+            "2 orders",
+            "",
+            "0 ",
+        ),
+        (
+            "--events @sfmc-extract-Sent.csv @sfmc-extract-Opens.csv @sfmc-extract-Clicks.csv @sfmc-extract-Bounces.csv \
+             --campaigns @sfmc-extract-SendJobs.csv",
+            "0 orders by 5 events",
+            "",
+            "0 ",
+        ),
+    ] {
+        let line = match line.contains("--orders") {
+            true => format!("--json --events {no_events} {line}"),
+            false => format!("--json --orders {no_orders} {line}"),
+        };
+        let (_, out, err) = attribute(&line, &given);
+        assert!(
+            err.contains(&format!("attributed {attributed} ")),
+            "{line}: {err}"
+        );
+        assert_eq!(
+            err.contains("rejected "),
+            !rejected.is_empty(),
+            "{line}: {err}"
+        );
+        assert!(err.contains(rejected), "{line}: {err}");
+        let report: Value = serde_json::from_str(&out).unwrap();
+        let revenue = report["counted"]["revenue"].as_object().unwrap();
+        let revenue: Vec<String> = revenue
+            .iter()
+            .map(|(code, sum)| format!("{code} {}", sum.as_str().unwrap()))
+            .collect();
+        let actual = format!("{} {}", report["counted"]["purchases"], revenue.join(" "));
+        assert_eq!(actual, counted, "{line}");
+    }
+}

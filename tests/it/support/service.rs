@@ -88,6 +88,11 @@ impl Service {
         Self::on(store, tripwire, now, Retention::DEFAULT)
     }
 
+    /// The routes of this service, to be served.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
     /// The attributor of this service.
     pub fn attributor(&self) -> Attributor {
         Attributor {

@@ -58,7 +58,7 @@ pub enum Makes {
 
 impl Makes {
     /// The fields of such a record, in the order in which their problems are told.
-    pub(super) fn fields(self) -> &'static [&'static str] {
+    pub fn fields(self) -> &'static [&'static str] {
         match self {
             Self::Events => &event::FIELDS,
             Self::Orders => &order::FIELDS,

@@ -76,13 +76,13 @@ pub(super) fn each_of_export(
 }
 
 /// The records of a file.
-pub(super) type FileRecords = Records<Box<dyn Read + Send>>;
+pub(crate) type FileRecords = Records<Box<dyn Read + Send>>;
 
 /// Opens a file, of which `bar` shows how far it is read, and finds out what it is.
 ///
 /// # Errors
 /// The file cannot be read, is known and is no file for this, or does not say what only people know.
-pub(super) fn open<'e>(
+pub(crate) fn open<'e>(
     path: &Path,
     kind: (Makes, &[&str]),
     exports: &'e Exports,
@@ -126,7 +126,7 @@ pub(super) fn look<'e>(
 ///
 /// # Errors
 /// The name does not show the layout, or the file cannot be read.
-pub(super) fn plain(
+pub(crate) fn plain(
     path: &Path,
     bytes: Box<dyn Read + Send>,
     needed: &'static [&'static str],
@@ -144,7 +144,7 @@ pub(super) fn plain(
 }
 
 /// Why a file cannot be read, as the failure of the run.
-pub(super) fn failure(path: &Path, fault: FileFault) -> Failure {
+pub(crate) fn failure(path: &Path, fault: FileFault) -> Failure {
     match fault {
         FileFault::Source(source) => Failure::Read {
             path: path.into(),
@@ -162,7 +162,7 @@ fn content(path: &Path, detail: impl Into<String>) -> Failure {
 }
 
 /// True for a file that is Parquet by its name.
-pub(super) fn is_parquet(path: &Path) -> bool {
+pub(crate) fn is_parquet(path: &Path) -> bool {
     path.extension()
         .is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"))
 }

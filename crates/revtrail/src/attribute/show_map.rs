@@ -9,7 +9,7 @@ use revtrail_files::{first_row, utf8};
 use revtrail_providers::exports::{Makes, Map, entries};
 use serde_json::Value;
 
-use super::read::{failure, look};
+use super::read::{failure, is_parquet, look};
 use super::{AttributeArgs, Exit, Failure};
 use crate::exports::{DELIMITERS, Export, Exports, Opened};
 
@@ -37,6 +37,11 @@ pub(super) fn show(
     let campaigns = campaigns.map(|path| (path, Makes::Campaigns, &["campaign_id"][..]));
     let (mut maps, mut problems) = (Vec::new(), Vec::new());
     for (path, makes, needed) in events.chain(orders).chain(campaigns) {
+        if is_parquet(path) {
+            let why = "columns of Parquet are ours: there is no map of them";
+            problems.push(format!("{}: {why}", path.display()));
+            continue;
+        }
         let opened = look(path, (makes, needed), exports, &ProgressBar::hidden());
         let understood = opened.and_then(|opened| match opened {
             Opened::Plain(bytes) => of_plain(path, bytes, makes, needed),
