@@ -129,13 +129,13 @@ fn files_of_real_senders() {
             "--orders @shopify-orders_export.csv",
             "9 orders",
             "",
-            "5 USD 252.30",
+            "5 USD 262.00",
         ),
         (
             "--orders @shopify-orders_export-cod-voided.csv",
             "6 orders",
             "",
-            "3 USD 236.30",
+            "3 USD 236.40",
         ),
         (
             "--orders @shopify-orders_export-line-in-quotes.csv",
