@@ -606,6 +606,22 @@ mod tests {
     }
 
     #[test]
+    fn the_page_on_files_has_each_of_them() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/files.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for map in known() {
+            assert!(
+                page.contains(&format!("\n| {} |", map.name)),
+                "{}",
+                map.name
+            );
+        }
+        let example = page.split("```json\n").nth(1).unwrap();
+        let example = example.split("```").next().unwrap();
+        assert_eq!(Map::read(example).unwrap().len(), 1);
+    }
+
+    #[test]
     fn what_is_wrong_with_a_map() {
         let map = |rest: &str| format!(r#"{{"name":"m","makes":"orders",{rest}}}"#);
         for (rest, why) in [
