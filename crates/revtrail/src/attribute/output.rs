@@ -50,7 +50,7 @@ impl Output {
     }
 
     /// Lets the file appear. It was written wholly before, by [`Output::write_all`] or a flush.
-    pub(super) fn finish(self) -> Result<(), Failure> {
+    pub(crate) fn finish(self) -> Result<(), Failure> {
         if self.part == self.path {
             return Ok(());
         }
