@@ -7,7 +7,8 @@ mod rows;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::figures::report::channel_day_rows;
-use revtrail_core::value::id::{CustomerId, PromotionId};
+use revtrail_core::value::address::Recipient;
+use revtrail_core::value::id::PromotionId;
 use revtrail_core::value::time::{Day, Instant};
 use revtrail_storage::files::Files;
 use revtrail_store::Reading;
@@ -175,8 +176,8 @@ impl Exporting<'_> {
         &self,
         export: &Export,
         buffers: &mut FileBuffers,
-        mut after: Option<CustomerId>,
-        within: Option<(CustomerId, String)>,
+        mut after: Option<Recipient>,
+        within: Option<(Recipient, String)>,
     ) -> Result<Walked, AttributorError> {
         use ExportKind::{Credits, Events, Orders};
         if ![Events, Orders, Credits]
@@ -240,7 +241,7 @@ impl Exporting<'_> {
     async fn first_of(
         &self,
         export: &Export,
-        customer: &CustomerId,
+        customer: &Recipient,
     ) -> Result<FirstFacts, AttributorError> {
         let stored = self.market.contributions().stored(customer).await?;
         let (facts, next) = self.page(export, customer, None).await?;
@@ -254,7 +255,7 @@ impl Exporting<'_> {
     async fn page(
         &self,
         export: &Export,
-        customer: &CustomerId,
+        customer: &Recipient,
         after: Option<String>,
     ) -> Result<(CustomerFacts, Option<String>), AttributorError> {
         let kinds = [ExportKind::Events, ExportKind::Orders].map(|kind| export.has(kind));
@@ -272,7 +273,7 @@ impl Exporting<'_> {
         &self,
         export: &Export,
         buffers: &mut FileBuffers,
-        customer: &CustomerId,
+        customer: &Recipient,
         mut item: String,
     ) -> Result<Option<String>, AttributorError> {
         loop {
@@ -311,9 +312,13 @@ impl Exporting<'_> {
         &self,
         export: &Export,
         buffers: &mut FileBuffers,
-        customer: &CustomerId,
+        recipient: &Recipient,
         stored: &StoredContribution,
     ) -> Result<(), AttributorError> {
+        // Only customers have orders.
+        let Some(customer) = recipient.customer() else {
+            return Ok(());
+        };
         if !export.has(ExportKind::Credits) {
             return Ok(());
         }

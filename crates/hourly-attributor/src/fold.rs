@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use revtrail_core::attribution::campaign::Catalog;
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::figures::fold::{Contribution, World};
-use revtrail_core::value::id::CustomerId;
+use revtrail_core::value::address::Recipient;
 use revtrail_core::value::time::{Day, Instant};
 use revtrail_store::StoreError;
 use revtrail_store::jobs::job::{Job, Progress, Work};
@@ -42,7 +42,7 @@ struct Worker<'w> {
     limits: JobLimits,
     cache: AggregateCache,
     snapshot: Option<RulesSnapshot>,
-    parked: BTreeSet<CustomerId>,
+    parked: BTreeSet<Recipient>,
 }
 
 /// Folds the customers of a job from where it was left, and deletes the job at the end of its list.
@@ -65,7 +65,7 @@ pub(crate) async fn work(
         limits,
         cache: AggregateCache::of(job.shard),
         snapshot: None,
-        parked: parked.into_iter().map(|one| one.customer_id).collect(),
+        parked: parked.into_iter().map(|one| one.recipient).collect(),
     };
     while next < list.len() {
         let end = list.len().min(next + limits.batch_customers);
@@ -96,8 +96,8 @@ enum Folded {
 
 /// How folding some customers ends when time is up and these are left; `None` if the first of all is left, because the next
 /// invocation would then begin where this one did.
-fn stopped(all: &[CustomerId], left: &[CustomerId], more: &[CustomerId]) -> Option<Folded> {
-    let left: BTreeSet<&CustomerId> = left.iter().chain(more).collect();
+fn stopped(all: &[Recipient], left: &[Recipient], more: &[Recipient]) -> Option<Folded> {
+    let left: BTreeSet<&Recipient> = left.iter().chain(more).collect();
     let done = all.iter().position(|one| left.contains(one));
     done.filter(|done| *done > 0).map(Folded::To)
 }
@@ -107,11 +107,11 @@ impl Worker<'_> {
     /// at least the first is done.
     async fn fold_all(
         &mut self,
-        customers: &[CustomerId],
+        customers: &[Recipient],
         until: Until<'_>,
     ) -> Result<Folded, AttributorError> {
         let now = until.now();
-        let mut waiting: Vec<CustomerId> = customers.to_vec();
+        let mut waiting: Vec<Recipient> = customers.to_vec();
         let mut heavy = Vec::new();
         while !waiting.is_empty() {
             // The order is: the version of the rules, then the rules, then the facts. So a change in between is noticed when the
@@ -184,10 +184,10 @@ impl Worker<'_> {
     /// aside.
     async fn read_light(
         &self,
-        customers: Vec<CustomerId>,
-        heavy: &mut Vec<CustomerId>,
+        customers: Vec<Recipient>,
+        heavy: &mut Vec<Recipient>,
         now: Instant,
-    ) -> Result<(Vec<(CustomerId, CustomerFacts)>, Vec<CustomerId>), AttributorError> {
+    ) -> Result<(Vec<(Recipient, CustomerFacts)>, Vec<Recipient>), AttributorError> {
         let (mut light, mut bytes, mut seen) = (Vec::new(), 0, 0);
         let limit = LIGHT_BYTES_MAX.min(self.limits.timeline_bytes);
         let reads: Vec<_> = customers
@@ -216,8 +216,8 @@ impl Worker<'_> {
     /// root, is left without one: their name would come back. The second list has those who changed in the meantime.
     async fn without_moving(
         &mut self,
-        read: Vec<(CustomerId, CustomerFacts)>,
-    ) -> Result<(Vec<(CustomerId, CustomerFacts)>, Vec<CustomerId>), AttributorError> {
+        read: Vec<(Recipient, CustomerFacts)>,
+    ) -> Result<(Vec<(Recipient, CustomerFacts)>, Vec<Recipient>), AttributorError> {
         let (mut kept, mut changed) = (Vec::new(), Vec::new());
         for (customer, facts) in read {
             if facts.stored.is_moving {
@@ -239,7 +239,7 @@ impl Worker<'_> {
     /// Parks customers whose facts cannot be read, unless the table is only busy.
     async fn park_unreadable(
         &self,
-        customer: &CustomerId,
+        customer: &Recipient,
         error: StoreError,
         now: Instant,
     ) -> Result<(), AttributorError> {
@@ -254,7 +254,7 @@ impl Worker<'_> {
     /// Folds customers and moves them. If the table refuses, they are moved one by one, and the customers at fault are parked.
     async fn move_light(
         &mut self,
-        light: Vec<(CustomerId, CustomerFacts)>,
+        light: Vec<(Recipient, CustomerFacts)>,
         now: Instant,
     ) -> Result<Moved, AttributorError> {
         match self.move_some(&light, now).await {
@@ -281,7 +281,7 @@ impl Worker<'_> {
 
     async fn move_some(
         &mut self,
-        facts: &[(CustomerId, CustomerFacts)],
+        facts: &[(Recipient, CustomerFacts)],
         now: Instant,
     ) -> Result<Moved, AttributorError> {
         if facts.is_empty() {
@@ -291,7 +291,7 @@ impl Worker<'_> {
         let Some(snapshot) = &self.snapshot else {
             return Ok(Moved::JobDone);
         };
-        let events = || facts.iter().flat_map(|(_, facts)| &facts.events);
+        let events = || facts.iter().flat_map(|(_, facts)| facts.all_events());
         if let Some(grown) = snapshot.catalog.witnessing(events()) {
             // The facts may be of an intake marker that is not closed yet, or never will be, or their campaign may be newer than
             // the catalog.
@@ -337,12 +337,12 @@ impl Worker<'_> {
 
     async fn park(
         &self,
-        customer_id: CustomerId,
+        recipient: Recipient,
         reason: ParkedFor,
         at: Instant,
     ) -> Result<(), AttributorError> {
         let parked = Parked {
-            customer_id,
+            recipient,
             at,
             reason,
         };
@@ -378,20 +378,20 @@ impl RulesSnapshot {
     }
 
     /// What folds depend on besides facts, and the first day that is folded.
-    pub(crate) fn world(&self, market: &Market, now: Instant) -> (World<'_>, Day) {
+    pub(crate) fn world<'s>(&'s self, market: &'s Market, now: Instant) -> (World<'s>, Day) {
         let look_back_ms = market.retention().look_back_ms();
-        let world = World::new(&self.catalog, &self.versions, Some(look_back_ms));
+        let (catalog, versions) = (&self.catalog, &self.versions);
+        let world = World::new(market.id(), catalog, versions, Some(look_back_ms));
         let first_folded = market.retention().first_folded(world.day(now));
         (world, first_folded)
     }
 }
 
-/// What a customer's facts add up to.
+/// What the facts of a customer or an address add up to.
 pub(crate) fn contribution(
     facts: &CustomerFacts,
     world: &World<'_>,
     first_folded: Day,
 ) -> Contribution {
-    let timeline = world.timeline(&facts.events);
-    Contribution::of(&timeline, &facts.orders, world, first_folded)
+    Contribution::of(&facts.timelines(world), &facts.orders, world, first_folded)
 }

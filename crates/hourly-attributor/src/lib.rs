@@ -216,6 +216,9 @@ impl Attributor {
             Work::ReattributeAll { after } => {
                 plan::reattribute_all(market, job, after, limits, until).await?
             }
+            Work::FoldLinked { address, after } => {
+                plan::fold_linked(market, job, (address, after), limits, until).await?
+            }
             Work::Erase { erasure, step } => {
                 let erasures = market.erasures();
                 let (clock, stop_at) = (until.clock, until.stop_at);

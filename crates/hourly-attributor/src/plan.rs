@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::attribution::reach::Reattribution;
 use revtrail_core::attribution::settings::Versions;
-use revtrail_core::value::id::CustomerId;
+use revtrail_core::value::address::{AddressHash, Recipient};
 use revtrail_core::value::time::Instant;
 use revtrail_store::jobs::job::{Job, JobMessage, ListPlace, Work};
 use revtrail_store::jobs::runs::RunState;
@@ -22,12 +23,21 @@ use crate::{AttributorError, JobEnd, JobLimits, Until};
 /// How many intake markers are in memory at a time. If each is of a thousand records, they have some hundred MB, and usually a
 /// tenth.
 const MARKERS_AT_ONCE: usize = 4_000;
+/// How many customers and addresses of intake markers are planned at a time. Each address is asked for its customers, which are some
+/// five thousand a second, so the clock is looked at after at most some twenty seconds.
+const RECIPIENTS_AT_ONCE: usize = 100_000;
 /// How many intake markers an invocation plans in any case. Some of them may have to stay, and must not keep the others from their
 /// turn.
 const MARKERS_AT_LEAST: usize = 500;
 /// How many jobs' customers are gathered before the jobs are written, so that a customer who is found twice among them is folded
 /// once.
 const GATHERED_JOBS: usize = 20;
+/// How many addresses are asked for their customers at the same time.
+const ADDRESSES_AT_ONCE: usize = 32;
+/// How many customers of an address its plan folds with it.
+const LINKED_AT_FIRST: i32 = 100;
+/// How many customers of an address are read at once for the rest of them.
+const LINKS_AT_ONCE: i32 = 1_000;
 /// How many of the last days are still busy. The daily aggregates of the days before are merged into one shard.
 const QUIET_DAYS: u32 = 2;
 /// How many jobs are taken over in one transaction: DynamoDB allows 100 items, including the jobs that replace them.
@@ -137,7 +147,7 @@ async fn plan_run(
         // Somebody who asks for a run wants the parked customers to be tried again. They are tried once, so this comes last.
         let parked = market.parked().list(now).await?;
         gathered
-            .plan(parked.into_iter().map(|one| one.customer_id))
+            .plan(parked.into_iter().map(|one| one.recipient))
             .await?;
     }
     if whole {
@@ -178,11 +188,14 @@ async fn plan_markers(
 ) -> Result<bool, AttributorError> {
     let mut cache = AggregateCache::of(0);
     let mut held: Vec<IntakeMarker> = Vec::new();
+    let mut recipients = 0;
     while let Some(page) = markers.next().await? {
+        recipients += page.iter().map(|one| one.customers.len()).sum::<usize>();
         held.extend(page);
         // If reading them took all the time, those that were read are planned, and no more.
         let late = held.len() >= MARKERS_AT_LEAST && until.is_over();
-        if held.len() >= MARKERS_AT_ONCE || late {
+        if held.len() >= MARKERS_AT_ONCE || recipients >= RECIPIENTS_AT_ONCE || late {
+            recipients = 0;
             let some = std::mem::take(&mut held);
             let whole = plan_some(some, versions, gathered, &mut cache, until).await?;
             if !whole || until.is_over() {
@@ -224,6 +237,9 @@ async fn plan_some(
         .iter()
         .flat_map(|marker| marker.customers.iter().cloned());
     gathered.add(customers).await?;
+    let touched = markers.iter().flat_map(|marker| &marker.customers);
+    let addresses = touched.filter_map(Recipient::address).collect();
+    gathered.add_linked(addresses).await?;
     gathered.flush().await?;
     let going: Vec<IntakeMarker> = markers
         .into_iter()
@@ -303,7 +319,8 @@ pub(crate) async fn reattribute(
     }
     let mut reattributed = market.purchases().reattributed(span, place, now).await?;
     while let Some(customers) = reattributed.next().await? {
-        let others = customers.into_iter().filter(|one| !cared_for.contains(one));
+        let customers = customers.into_iter().map(Recipient::from);
+        let others = customers.filter(|one| !cared_for.contains(one));
         gathered.add(others).await?;
         let place = reattributed.place();
         if until.is_over() && place.is_some() {
@@ -344,7 +361,35 @@ pub(crate) async fn reattribute_all(
     }
 }
 
-/// Customers who are being gathered into jobs.
+/// Plans folds of the customers of an address that are left, a page of links at a time.
+pub(crate) async fn fold_linked(
+    market: &Market,
+    job: &Job,
+    (address, mut after): (AddressHash, Option<String>),
+    limits: JobLimits,
+    until: Until<'_>,
+) -> Result<(JobEnd, Vec<JobMessage>), AttributorError> {
+    let now = until.now();
+    let mut gathered = Gathered::following(market, job, limits, now).await?;
+    loop {
+        let links = market.links();
+        let page = links.customers_of(address, after, LINKS_AT_ONCE, now);
+        let (customers, next) = page.await?;
+        gathered
+            .add(customers.into_iter().map(Recipient::from))
+            .await?;
+        after = next;
+        if after.is_none() {
+            return gathered.done(job).await;
+        }
+        if until.is_over() {
+            let rest = Work::FoldLinked { address, after };
+            return gathered.hand_over(job, rest).await;
+        }
+    }
+}
+
+/// Customers and addresses who are being gathered into jobs.
 struct Gathered<'g> {
     market: &'g Market,
     run_id: &'g str,
@@ -354,7 +399,7 @@ struct Gathered<'g> {
     now: Instant,
     /// The time at which the jobs are planned. Jobs that follow from another job have the time of that job.
     at: Instant,
-    customers: BTreeSet<CustomerId>,
+    customers: BTreeSet<Recipient>,
     messages: Vec<JobMessage>,
 }
 
@@ -395,7 +440,7 @@ impl<'g> Gathered<'g> {
 
     async fn add(
         &mut self,
-        customers: impl IntoIterator<Item = CustomerId>,
+        customers: impl IntoIterator<Item = Recipient>,
     ) -> Result<(), AttributorError> {
         self.customers.extend(customers);
         if self.customers.len() >= GATHERED_JOBS * self.limits.job_customers {
@@ -404,10 +449,42 @@ impl<'g> Gathered<'g> {
         Ok(())
     }
 
+    /// Gathers the customers whose orders named some of these addresses. The first of an address are gathered here, and a job of its own
+    /// gathers the rest: ten thousand customers of a call centre must not keep the others from their turn.
+    async fn add_linked(
+        &mut self,
+        addresses: BTreeSet<AddressHash>,
+    ) -> Result<(), AttributorError> {
+        let links = self.market.links();
+        let now = self.now;
+        let reads = addresses.into_iter().map(|address| async move {
+            let first = links.customers_of(address, None, LINKED_AT_FIRST, now);
+            Ok::<_, AttributorError>((address, first.await?))
+        });
+        let mut reads = stream::iter(Vec::from_iter(reads)).buffer_unordered(ADDRESSES_AT_ONCE);
+        // All are read before anything is written: a read that began must not wait for it.
+        let mut rest = Vec::new();
+        while let Some((address, (customers, after))) = reads.try_next().await? {
+            let customers = customers.into_iter().map(Recipient::from);
+            self.customers.extend(customers);
+            rest.extend(after.map(|after| (address, Some(after))));
+        }
+        drop(reads);
+        for (address, after) in rest {
+            let run_id = Some(self.run_id.to_owned());
+            let work = Work::FoldLinked { address, after };
+            let job = Job::new(work, run_id, 0, 0, self.at);
+            self.market.runs().plans(self.run_id, 1).await?;
+            self.market.jobs().add(&job).await?;
+            self.messages.push(message(self.market, &job));
+        }
+        Ok(())
+    }
+
     /// Gathers these customers, and writes the jobs of all.
     async fn plan(
         &mut self,
-        customers: impl IntoIterator<Item = CustomerId>,
+        customers: impl IntoIterator<Item = Recipient>,
     ) -> Result<(), AttributorError> {
         self.add(customers).await?;
         self.flush().await
@@ -416,8 +493,8 @@ impl<'g> Gathered<'g> {
     /// Writes the jobs of the gathered customers. The jobs are put on record first, so that no more can be done than were
     /// planned. If somebody was erased since the customers were read, they must be read again.
     async fn flush(&mut self) -> Result<(), AttributorError> {
-        let customers: Vec<CustomerId> = std::mem::take(&mut self.customers).into_iter().collect();
-        let lists: Vec<&[CustomerId]> = customers.chunks(self.limits.job_customers).collect();
+        let customers: Vec<Recipient> = std::mem::take(&mut self.customers).into_iter().collect();
+        let lists: Vec<&[Recipient]> = customers.chunks(self.limits.job_customers).collect();
         if lists.is_empty() {
             return Ok(());
         }
@@ -448,7 +525,7 @@ impl<'g> Gathered<'g> {
         &self,
         shard: u8,
         rules: i64,
-        list: &[CustomerId],
+        list: &[Recipient],
     ) -> Result<Option<JobMessage>, AttributorError> {
         let run_id = Some(self.run_id.to_owned());
         let job = Job::new(Work::Fold { next: 0 }, run_id, shard, rules, self.at);

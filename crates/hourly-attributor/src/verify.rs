@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures_util::future::try_join_all;
 use revtrail_core::figures::fold::Contribution;
-use revtrail_core::value::id::CustomerId;
+use revtrail_core::value::address::Recipient;
 use revtrail_core::value::time::{Day, Instant};
 use revtrail_store::StoreError;
 use revtrail_store::jobs::job::{Job, Progress};
@@ -52,6 +52,8 @@ struct Looked {
 struct Doubt {
     version: i64,
     stored: Contribution,
+    /// The addresses that the orders name. An event that waits there explains the difference too.
+    addresses: BTreeSet<Recipient>,
     /// False if the facts cannot be read.
     readable: bool,
 }
@@ -156,7 +158,7 @@ async fn walk_on(
             return Ok(true);
         };
         while some > 0 {
-            let batch: Vec<(String, CustomerId)> =
+            let batch: Vec<(String, Recipient)> =
                 names.drain(..some.min(CUSTOMERS_AT_ONCE)).collect();
             some -= batch.len();
             let looked = look_at(market, job.shard, &batch, limits, until.now()).await?;
@@ -193,7 +195,7 @@ async fn walk_on(
 async fn look_at(
     market: &Market,
     shard: u8,
-    customers: &[(String, CustomerId)],
+    customers: &[(String, Recipient)],
     limits: JobLimits,
     now: Instant,
 ) -> Result<Vec<Looked>, AttributorError> {
@@ -229,7 +231,9 @@ async fn look_at(
                 match compare(market, customer, facts, rules, now).await? {
                     Looking::Done(one) => looked[*n] = one,
                     Looking::Doubt(doubt) if before.as_ref() == Some(&doubt) => {
-                        let is_wrong = doubt.readable && !waiting.contains(customer);
+                        let waits =
+                            waiting.contains(customer) || !waiting.is_disjoint(&doubt.addresses);
+                        let is_wrong = doubt.readable && !waits;
                         looked[*n] = doubt.confirmed(market, is_wrong);
                     }
                     Looking::Doubt(doubt) => drop(doubts.insert(*n, Some(doubt))),
@@ -239,7 +243,10 @@ async fn look_at(
         if doubts.is_empty() {
             break;
         }
-        let names = doubts.keys().map(|&n| customers[n].1.clone()).collect();
+        let mut names: BTreeSet<Recipient> =
+            doubts.keys().map(|&n| customers[n].1.clone()).collect();
+        let of_orders = doubts.values().flatten().flat_map(|doubt| &doubt.addresses);
+        names.extend(of_orders.cloned());
         waiting = market.intake().waiting_among(&names).await?;
         open = doubts;
     }
@@ -257,7 +264,7 @@ enum Read {
 
 async fn read(
     market: &Market,
-    customer: &CustomerId,
+    customer: &Recipient,
     bytes_max: usize,
     now: Instant,
 ) -> Result<Read, StoreError> {
@@ -277,7 +284,7 @@ enum Looking {
 
 async fn compare(
     market: &Market,
-    customer: &CustomerId,
+    customer: &Recipient,
     read: Read,
     rules: &RulesSnapshot,
     now: Instant,
@@ -296,6 +303,12 @@ async fn compare(
         return Ok(Looking::Done(Looked::UNKNOWN));
     }
     let (version, readable) = (stored.version, facts.is_some());
+    let addresses = facts.as_ref().map(|facts| facts.addresses(market.id()));
+    let addresses = addresses
+        .unwrap_or_default()
+        .into_iter()
+        .map(Recipient::from);
+    let addresses = addresses.collect();
     let stored = stored.since(first_folded);
     if let Some(facts) = facts
         && contribution(&facts, &world, first_folded) == stored
@@ -311,6 +324,7 @@ async fn compare(
     Ok(Looking::Doubt(Doubt {
         version,
         stored,
+        addresses,
         readable,
     }))
 }

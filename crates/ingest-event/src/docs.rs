@@ -116,13 +116,16 @@ fn senders() -> Vec<(&'static str, Doc)> {
 fn event() -> Value {
     let version = json!({ "type": "string", "pattern": "^[0-9]", "maxLength": ID_BYTES_MAX });
     object([
-        field("event_id", like(id(), "e-1")).says("The same id of the same customer counts once."),
+        field("event_id", like(id(), "e-1")).says("The same id of the same recipient counts once."),
         field("kind", like(event_kind(), "opened")),
         field("channel", like(schema::channel(), "email")),
         field("campaign_id", like(id(), "spring")),
-        field("customer_id", like(id(), "c-1")),
-        optional("email", text()),
-        optional("phone", text()),
+        optional("customer_id", like(id(), "c-1")).says(
+            "Whom the message went to. Where it is left out, `email` says so, or else `phone`.",
+        ),
+        optional("email", text())
+            .says("An e-mail address, compared in lower case and without blanks around it."),
+        optional("phone", text()).says("A phone number, compared by its digits."),
         optional("message_id", id())
             .says("Events of a campaign on a channel without one are of one message."),
         field("occurred_at", instant_given()),

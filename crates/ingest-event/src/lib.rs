@@ -11,7 +11,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::attribution::event::{self, Event};
 use revtrail_core::figures::daily::IntakeCounts as Counts;
 use revtrail_core::record::Record;
-use revtrail_core::value::id::{CustomerId, EventId};
+use revtrail_core::value::address::Recipient;
+use revtrail_core::value::id::EventId;
 use revtrail_core::value::time::Instant;
 use revtrail_store::StoreError;
 use revtrail_store::ledger::facts::EventOutcome;
@@ -44,20 +45,21 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn post_events(call: Call) -> Result<Response, Problem> {
+    let market = call.market()?;
     let acceptance_window = call.acceptance_window();
     let mut answer = Intake::default();
     let mut events = Vec::new();
     for (index, record) in call.records()?.into_iter().enumerate() {
         let read = |record: Record<'_>| {
             answer.ignore(&record, &event::FIELDS);
-            Event::read(&record, Some(&acceptance_window))
+            Event::read(&record, market.id(), Some(&acceptance_window))
         };
         match record.and_then(Record::from_json).and_then(read) {
             Ok(event) => events.push(event),
             Err(problem) => answer.reject(index, problem),
         }
     }
-    let stored = ingest(&call.market()?, &events, answer.rejected(), call.now).await?;
+    let stored = ingest(&market, &events, answer.rejected(), call.now).await?;
     answer.accepted = stored;
     answer.duplicates = events.len() - stored;
     Ok(answer.answer())
@@ -76,20 +78,17 @@ pub async fn ingest(
     if events.is_empty() {
         return Ok(0);
     }
-    let mut seen: HashSet<(&CustomerId, &EventId)> = HashSet::new();
+    let mut seen: HashSet<(&Recipient, &EventId)> = HashSet::new();
     let distinct = events
         .iter()
-        .filter(|event| seen.insert((&event.customer_id, &event.event_id)));
-    let customers = |events: &[&Event]| -> BTreeSet<CustomerId> {
-        events
-            .iter()
-            .map(|event| event.customer_id.clone())
-            .collect()
+        .filter(|event| seen.insert((&event.recipient, &event.event_id)));
+    let recipients = |events: &[&Event]| -> BTreeSet<Recipient> {
+        events.iter().map(|event| event.recipient.clone()).collect()
     };
     let distinct: Vec<&Event> = distinct.collect();
     let latest = distinct.iter().map(|event| event.occurred_at).max();
     let mut marker =
-        IntakeMarker::open(customers(&distinct), now).with_events_to(latest.unwrap_or(now));
+        IntakeMarker::open(recipients(&distinct), now).with_events_to(latest.unwrap_or(now));
     market.intake().put_marker(&marker).await?;
     let writes: Vec<_> = distinct
         .into_iter()
@@ -113,7 +112,7 @@ pub async fn ingest(
         .filter(|(_, outcome)| *outcome == EventOutcome::Stored);
     let stored: Vec<&Event> = stored.map(|(event, _)| *event).collect();
     marker.closed = true;
-    marker.customers = customers(&stored);
+    marker.customers = recipients(&stored);
     marker.campaigns = observed(stored.iter().copied());
     market.campaigns().note_observed(&marker.campaigns).await?;
     marker.events_in = Counts {

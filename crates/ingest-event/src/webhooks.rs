@@ -4,7 +4,7 @@ use revtrail_core::attribution::event::Event;
 use revtrail_core::figures::daily::IntakeCounts as Counts;
 use revtrail_core::promotion::redemption::{Assignment, Redemption, Rollback};
 use revtrail_core::record::{AcceptanceWindow, Code, Record, RecordProblem as Bad};
-use revtrail_core::value::id::RedemptionId;
+use revtrail_core::value::id::{MarketplaceId, RedemptionId};
 use revtrail_providers::Outcome;
 use revtrail_store::ledger::intake::IntakeMarker;
 use revtrail_store::promotions::redeem::{PromotionRecord, RolledBack};
@@ -37,8 +37,9 @@ pub(crate) async fn post(call: Call) -> Result<Response, Problem> {
     let sender = call.own_id("provider")?;
     let posted = call.posted(sender).await?;
     let mut answer = Intake::default();
-    let facts = read_all(&posted.records, &call.acceptance_window(), &mut answer);
     let market = call.market()?;
+    let window = call.acceptance_window();
+    let facts = read_all(&posted.records, market.id(), &window, &mut answer);
     for some in facts.events.chunks(EVENTS_AT_ONCE) {
         answer.accepted += crate::ingest(&market, some, 0, call.now).await?;
     }
@@ -69,12 +70,13 @@ pub(crate) async fn post(call: Call) -> Result<Response, Problem> {
 
 fn read_all(
     records: &[Outcome],
+    marketplace: &MarketplaceId,
     acceptance_window: &AcceptanceWindow,
     answer: &mut Intake,
 ) -> Facts {
     let mut facts = Facts::default();
     for (index, record) in records.iter().enumerate() {
-        if let Err(problem) = read(index, record, acceptance_window, &mut facts) {
+        if let Err(problem) = read(index, record, (marketplace, acceptance_window), &mut facts) {
             facts.bad_events += i64::from(matches!(record, Outcome::Event(_)));
             facts.bad_redemptions += usize::from(matches!(record, Outcome::Redemption(_)));
             answer.reject(index, problem);
@@ -87,12 +89,13 @@ fn read_all(
 fn read(
     index: usize,
     record: &Outcome,
-    acceptance_window: &AcceptanceWindow,
+    (marketplace, acceptance_window): (&MarketplaceId, &AcceptanceWindow),
     facts: &mut Facts,
 ) -> Result<(), Bad> {
     match record {
         Outcome::Event(text) => {
-            let event = Event::read(&Record::from_json(text)?, Some(acceptance_window))?;
+            let record = Record::from_json(text)?;
+            let event = Event::read(&record, marketplace, Some(acceptance_window))?;
             facts.events.push(event);
         }
         Outcome::Redemption(text) => {

@@ -16,6 +16,7 @@ use revtrail_core::value::time::Instant;
 use revtrail_store::StoreError;
 use revtrail_store::ledger::facts::{OrderOutcome, Pointer};
 use revtrail_store::ledger::intake::IntakeMarker;
+use revtrail_store::ledger::links::MissingLinks;
 use revtrail_store::market::Market;
 use revtrail_web::access::{Access, INTAKE};
 use revtrail_web::api::Route;
@@ -131,23 +132,28 @@ pub async fn ingest(
     }
     let by_id: Vec<Vec<&(usize, Order)>> = by_id.into_values().collect();
     let mut erasures = market.meta().await?.erasures;
-    let (found, mut marker) = loop {
+    let (found, missing, mut marker) = loop {
         let found = pointers(market, &by_id, erasures > 0).await?;
+        let missing = missing_links(market, &by_id, &found, erasures > 0).await?;
         // The marker names the customers whom the orders belong to, not those whom the copies name: if the call died, nobody would
-        // fold them.
-        let customers = found.iter().map(|pointer| pointer.customer_id.clone());
-        let marker = IntakeMarker::open(customers.collect(), now);
+        // fold them. It also names the addresses that get their first link, because the figures say which addresses have one.
+        let customers = found
+            .iter()
+            .map(|pointer| pointer.customer_id.clone().into());
+        let touched = customers.chain(missing.addresses()).collect();
+        let marker = IntakeMarker::open(touched, now);
         market.intake().put_marker(&marker).await?;
         // Somebody may have been erased since the pointers were found. From here on an erasure sees the marker, and waits for it.
         let raised = market.meta().await?.erasures;
         if raised == erasures {
-            break (found, marker);
+            break (found, missing, marker);
         }
         erasures = raised;
         let mut nobody = marker;
         (nobody.closed, nobody.customers) = (true, BTreeSet::new());
         market.intake().put_marker(&nobody).await?;
     };
+    market.links().write(&missing).await?;
     let found: Vec<(Vec<&(usize, Order)>, Pointer)> = by_id.into_iter().zip(found).collect();
     let writes: Vec<_> = found
         .iter()
@@ -171,7 +177,8 @@ pub async fn ingest(
     marker.customers = outcomes
         .iter()
         .filter(|(_, outcome, _)| changed(outcome))
-        .map(|(_, _, customer)| (*customer).clone())
+        .map(|(_, _, customer)| (*customer).clone().into())
+        .chain(missing.addresses())
         .collect::<BTreeSet<_>>();
     // A call of which every record is rejected is answered with 422 and not counted.
     if refused < orders.len() as i64 {
@@ -191,6 +198,23 @@ pub async fn ingest(
         .into_iter()
         .map(|(index, outcome, _)| (index, outcome))
         .collect())
+}
+
+/// The links that the copies ask for and that are not there yet.
+async fn missing_links(
+    market: &Market,
+    by_id: &[Vec<&(usize, Order)>],
+    found: &[Pointer],
+    strong: bool,
+) -> Result<MissingLinks, StoreError> {
+    let mut copies = Vec::new();
+    for (some, pointer) in by_id.iter().zip(found) {
+        let taken = some
+            .iter()
+            .map(|(_, order)| pointer.take(order, market.id()));
+        copies.extend(taken.filter_map(Result::ok));
+    }
+    market.links().missing(&copies, strong).await
 }
 
 /// Whose the orders are.

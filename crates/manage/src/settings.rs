@@ -6,6 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::attribution::settings::{Settings, Version};
 use revtrail_core::figures::daily::Tally;
 use revtrail_core::record::{Code, RecordProblem as Bad};
+use revtrail_core::value::address::Recipient;
 use revtrail_core::value::id::{CustomerId, OrderId};
 use revtrail_store::market::Market;
 use revtrail_store::{Reading, StoreError};
@@ -125,10 +126,12 @@ async fn orders_before(
     let waiting = market.intake().pending(WAITING_MAX, call.now).await?;
     let read = async |customer: &CustomerId| {
         let facts = market.facts();
-        let stored = facts.contribution_of(customer).await?;
+        let stored = facts.contribution_of(&customer.clone().into()).await?;
         Ok::<_, StoreError>((stored, facts.orders_of(customer, call.now).await?))
     };
-    let reads: Vec<_> = waiting.customers.iter().map(read).collect();
+    // An address has no orders.
+    let customers = waiting.customers.iter().filter_map(Recipient::customer);
+    let reads: Vec<_> = customers.map(read).collect();
     let mut reads = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
     let mut count = 0;
     while let Some((stored, orders)) = reads.try_next().await? {

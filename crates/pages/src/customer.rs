@@ -62,8 +62,13 @@ fn history(frame: &Frame, card: &Value) -> Table {
             };
             format!("{}{by}", text(event, "kind"))
         });
+        let to = if message["by_address"] == true {
+            " to an address of an order"
+        } else {
+            ""
+        };
         let cells = [
-            Cell::Text(channel_name(&text(message, "channel")).to_owned()),
+            Cell::Text(format!("{}{to}", channel_name(&text(message, "channel")))),
             frame.link("/campaign", message, "campaign_id", "campaign_id"),
             Cell::Text(events.collect::<Vec<_>>().join(", ")),
             Cell::Nothing,

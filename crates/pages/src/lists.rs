@@ -280,11 +280,20 @@ pub(crate) async fn reconciliation(api: Api, call: Call) -> Result<Response, Pro
             ..Table::new(ids[place], format!("{heading}: {ends}"), heads, "")
         });
     }
+    let [by_address, named] = ["by_address", "by_address_named"].map(|name| {
+        let n = report["events"][name].as_i64().unwrap_or(0);
+        (n, frame.numbers.count(n).text())
+    });
+    let note = format!(
+        "Of the events of these days, {} went to an e-mail address or a phone number, and {} of them to one that some order names: these can earn it.",
+        by_address.1, named.1
+    );
     let parked = |one: &Value| {
-        vec![
-            customer(frame, one),
-            Cell::Text(text(one, "reason").replace('_', " ")),
-        ]
+        let who = match one["address"].is_null() {
+            true => customer(frame, one),
+            false => Cell::Text(format!("the address {}", text(one, "address"))),
+        };
+        vec![who, Cell::Text(text(one, "reason").replace('_', " "))]
     };
     let rows = items(&report, "parked").map(parked).collect();
     let heads = vec![Head::text("Customer"), Head::text("Why")];
@@ -294,6 +303,7 @@ pub(crate) async fn reconciliation(api: Api, call: Call) -> Result<Response, Pro
         ..Table::new("parked", "Parked customers", heads, nothing)
     });
     tables.push(ignored(frame, &report["ignored"]));
+    sheet.notes.extend((by_address.0 > 0).then_some(note));
     sheet.tables = tables;
     answer::page(StatusCode::OK, &call.headers, &sheet)
 }

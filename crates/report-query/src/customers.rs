@@ -1,9 +1,10 @@
 //! The contact card: what one customer got, bought and redeemed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use revtrail_core::attribution::event::Event;
 use revtrail_core::attribution::order::Order;
+use revtrail_core::value::address::AddressHash;
 use revtrail_core::value::id::CustomerId;
 use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};
@@ -20,12 +21,9 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
     let known = rules.customer(&market, &id, &call).await?;
     let known = known.ok_or_else(too_large)?;
     let seen_from = seen_from(&call);
-    let events: Vec<&Event> = known
-        .facts
-        .events
-        .iter()
-        .filter(|event| event.occurred_at >= seen_from)
-        .collect();
+    let facts = &known.facts;
+    let is_seen = |event: &&Event| event.occurred_at >= seen_from;
+    let events: Vec<&Event> = facts.events.iter().filter(is_seen).collect();
     let mut decided = known.decided();
     decided.retain(|(order, _)| order.placed_at >= seen_from);
     let mut redemptions = market.lists().redemptions_by(&id, call.now).await?;
@@ -53,6 +51,15 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
     let latest = |field: fn(&Order) -> &Option<String>| {
         copies.iter().find_map(|order| field(order).as_ref())
     };
+    // The messages to the addresses of the orders that are shown.
+    let shown_orders = decided.iter();
+    let addresses: BTreeSet<AddressHash> = shown_orders
+        .flat_map(|(order, _)| order.addresses(market.id()))
+        .collect();
+    let by_address = facts.by_address.iter();
+    let by_address = by_address.filter(|(address, _)| addresses.contains(address));
+    let by_address = by_address.flat_map(|(_, events)| events).filter(is_seen);
+    let events = events.into_iter().chain(by_address).collect();
     let body = json!({
         "customer_id": id,
         "email": latest(|order| &order.email), "phone": latest(|order| &order.phone),
@@ -68,17 +75,23 @@ fn messages(events: Vec<&Event>) -> Vec<Value> {
     let mut by_message: BTreeMap<_, Vec<&Event>> = BTreeMap::new();
     for event in events {
         by_message
-            .entry((&event.campaign_id, event.channel, &event.message_id))
+            .entry((
+                &event.campaign_id,
+                event.channel,
+                &event.message_id,
+                &event.recipient,
+            ))
             .or_default()
             .push(event);
     }
     let mut messages = Vec::new();
-    for ((campaign_id, channel, message_id), mut events) in by_message {
+    for ((campaign_id, channel, message_id, recipient), mut events) in by_message {
         events.sort_by_key(|event| (event.occurred_at, event.kind));
         let shown = |event: &&Event| json!({ "kind": event.kind, "occurred_at": event.occurred_at, "url": event.url, "machine": event.machine });
         let first = events.first().map(|event| event.occurred_at);
         let body = json!({
-            "campaign_id": campaign_id, "channel": channel, "message_id": message_id, "first_event_at": first,
+            "campaign_id": campaign_id, "channel": channel, "message_id": message_id,
+            "by_address": recipient.address().is_some(), "first_event_at": first,
             "events": events.iter().map(shown).collect::<Vec<_>>(),
         });
         messages.push((first, body));

@@ -13,7 +13,7 @@ use revtrail_core::attribution::explain::{Explanation, Lane, explain, lanes};
 use revtrail_core::attribution::order::Order;
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::figures::fold::{LineCredit, OrderLine, World};
-use revtrail_core::value::id::{CampaignId, CustomerId, OrderId};
+use revtrail_core::value::id::{CampaignId, CustomerId, MarketplaceId, OrderId};
 use revtrail_store::ledger::facts::{CustomerFacts, TIMELINE_BYTES_MAX};
 use revtrail_store::market::Market;
 use revtrail_store::market::access::Role;
@@ -35,6 +35,7 @@ pub(crate) struct Rulebook {
 /// A customer's facts, and everything that their orders are decided by.
 pub(crate) struct Known<'r> {
     pub(crate) facts: CustomerFacts,
+    marketplace: MarketplaceId,
     catalog: Cow<'r, Catalog>,
     rules: &'r Rulebook,
 }
@@ -59,7 +60,7 @@ impl Rulebook {
     ) -> Result<Option<Known<'_>>, Problem> {
         let Some(facts) = market
             .facts()
-            .customer(id, TIMELINE_BYTES_MAX, call.now)
+            .customer(&id.clone().into(), TIMELINE_BYTES_MAX, call.now)
             .await?
         else {
             return Ok(None);
@@ -68,9 +69,10 @@ impl Rulebook {
         if facts.stored.is_moving {
             return Err(Problem::busy());
         }
-        let grown = self.catalog.witnessing(&facts.events);
+        let grown = self.catalog.witnessing(facts.all_events());
         let catalog = grown.map_or(Cow::Borrowed(&self.catalog), Cow::Owned);
         Ok(Some(Known {
+            marketplace: market.id().clone(),
             facts,
             catalog,
             rules: self,
@@ -81,6 +83,7 @@ impl Rulebook {
 impl Known<'_> {
     pub(crate) fn world(&self) -> World<'_> {
         World::new(
+            &self.marketplace,
             &self.catalog,
             &self.rules.versions,
             Some(self.rules.look_back_ms),
@@ -90,9 +93,15 @@ impl Known<'_> {
     /// The orders with the campaigns that earned them, newest first.
     pub(crate) fn decided(&self) -> Vec<(&Order, OrderLine)> {
         let world = self.world();
-        let timeline = world.timeline(&self.facts.events);
-        let line =
-            |order| OrderLine::of(order, &world.decide(order, &timeline), false, world.catalog);
+        let timelines = self.facts.timelines(&world);
+        let line = |order| {
+            OrderLine::of(
+                order,
+                &world.decide(order, &timelines),
+                false,
+                world.catalog,
+            )
+        };
         let mut orders: Vec<_> = self
             .facts
             .orders
@@ -203,12 +212,12 @@ pub(crate) async fn attribution(call: Call) -> Result<Response, Problem> {
             stored == *line
         };
         let by_run = known.facts.stored.line(&order.order_id).is_some_and(same);
-        let timeline = world.timeline(&known.facts.events);
-        let explanation = explain(order, &timeline, &world);
+        let timelines = known.facts.timelines(&world);
+        let explanation = explain(order, &timelines, &world);
         Ok(AttributionBody {
             names: with_lanes.then(|| names(&explanation, world.catalog)),
             explanation,
-            lanes: with_lanes.then(|| lanes(order, &timeline, &world)),
+            lanes: with_lanes.then(|| lanes(order, &timelines, &world)),
             decided: if by_run { "run" } else { "pending" },
         })
     });

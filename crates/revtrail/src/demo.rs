@@ -198,7 +198,7 @@ fn message(
                 kind,
                 channel,
                 campaign_id: CampaignId::new(campaign)?,
-                customer_id: CustomerId::new(customer)?,
+                recipient: CustomerId::new(customer)?.into(),
                 message_id: Some(MessageId::new(&format!("{campaign}/{customer}"))?),
                 occurred_at: at,
                 url: (kind == EventKind::Clicked)
@@ -283,6 +283,7 @@ fn order(
         currency: Currency::parse(currency).unwrap_or_else(|| unreachable!("both are in ISO 4217")),
         customer_id: CustomerId::new(customer)?,
         email: Some(format!("{customer}@example.com")),
+        erased_addresses: vec![],
         first_name: None,
         items: vec![],
         last_name: None,

@@ -19,6 +19,10 @@
 //! the rules, so that no fold of the old customer can be written any more. The roots are deleted under their versions: whoever
 //! skipped a fold meanwhile makes the erasure look for facts once more.
 //!
+//! **The links** of the customer's orders with addresses move with the orders, whose copies keep the hashes of their addresses: a message
+//! to an address may have earned them, or may still come to earn them. When the move has ended, the old name is taken from every such
+//! address once more: a call that was under way may have written it there last.
+//!
 //! **The names.** Intake markers, lists of jobs, segments and rejected rows name customers too. Each is rewritten under the
 //! condition that it is what was read. Whoever holds a name in memory and would write it to a list or a segment checks the count
 //! in the transaction that writes. The walk over the lists is made again after the count was raised, until it finds nothing.
@@ -312,6 +316,7 @@ impl Erasing<'_> {
     async fn step(&self, step: EraseStep) -> Result<StepEnd, StoreError> {
         match step {
             EraseStep::Move => self.move_all().await,
+            EraseStep::Links { after } => self.links(after).await,
             EraseStep::Lists {
                 shard,
                 after,

@@ -30,6 +30,7 @@ pub mod ledger {
     pub mod daily;
     pub mod facts;
     pub mod intake;
+    pub mod links;
     pub mod purchases;
     pub mod stored_days;
 }

@@ -229,7 +229,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
                 PutOutcome::Done(_) => EventOutcome::Stored,
                 PutOutcome::Refused(current) => {
                     let current: EventItem = data(&current)?;
-                    let current = current.event(event.event_id.clone(), event.customer_id.clone());
+                    let current = current.event(event.event_id.clone(), event.recipient.clone());
                     EventOutcome::Duplicate(Box::new(current))
                 }
             }",
@@ -291,11 +291,11 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the_version_read_after_the_facts",
         file: "crates/store/src/ledger/facts.rs",
-        text: "return Ok(Some(facts))",
+        text: "Ok(Some(facts))",
         with: r#"{
             let root = self.market.store.get(&keys::root(&self.market.id, id), true).await?;
             facts.stored.version = root.as_ref().map_or(0, crate::table::item::version);
-            return Ok(Some(facts))
+            Ok(Some(facts))
         }"#,
         found_by: FROZEN,
     },

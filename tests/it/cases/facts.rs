@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use hourly_attributor::{Attributor, JobLimits};
 use http::Method;
 use revtrail::attribute::{AttributeArgs, Exit, ExportArgs, Watched, run};
+use revtrail_core::value::address::Recipient;
 use revtrail_core::value::id::{CustomerId, MarketplaceId};
 use revtrail_core::value::money::Money;
 use revtrail_core::value::time::{Instant, Retention};
@@ -646,7 +647,7 @@ async fn case_28_also_where_runs_take_turns_and_an_order_comes_between() {
     let market = shop.ledger();
     let attributor = shop.service.attributor();
     let now = shop.service.now();
-    let customers = [CustomerId::new("c0").unwrap()];
+    let customers = [CustomerId::new("c0").unwrap().into()];
     let mut counts: BTreeMap<String, (i64, i64)> = BTreeMap::new();
     let runs = [
         market.runs().start_run(None, now).await.unwrap(),
@@ -782,7 +783,7 @@ async fn case_29_what_was_folded_before_is_folded_again_once() {
     )
     .await;
     let (market, now) = (shop.ledger(), shop.service.now());
-    let customer = CustomerId::new("c").unwrap();
+    let customer = Recipient::from(CustomerId::new("c").unwrap());
     let facts = market
         .facts()
         .customer(&customer, usize::MAX, now)

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::{Method, StatusCode};
-use revtrail_core::value::id::{CampaignId, CustomerId, MarketplaceId};
+use revtrail_core::value::address::Recipient;
+use revtrail_core::value::id::{CampaignId, MarketplaceId};
 use revtrail_core::value::time::Retention;
 use revtrail_store::ledger::intake::IntakeMarker;
 use revtrail_store::market::campaigns::Observed;
@@ -19,8 +20,8 @@ async fn calls(shop: &Shop, calls: usize, customers: usize) {
     let market = shop.service.store.market(&id, Retention::DEFAULT);
     let now = shop.service.now();
     for call in 0..calls {
-        let name = |n| CustomerId::new(&format!("{}-{n}", customer(call))).unwrap();
-        let customers: BTreeSet<CustomerId> = (0..customers).map(name).collect();
+        let name = |n| Recipient::parse(&format!("{}-{n}", customer(call))).unwrap();
+        let customers: BTreeSet<Recipient> = (0..customers).map(name).collect();
         let mut marker = IntakeMarker::open(customers, now);
         marker.closed = true;
         marker.campaigns = vec![Observed {

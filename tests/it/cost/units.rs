@@ -8,7 +8,8 @@ use revtrail_core::attribution::event::{Channel, EventKind};
 use revtrail_core::attribution::order::Status;
 use revtrail_core::figures::daily::OrderFigures;
 use revtrail_core::figures::fold::{Contribution, DayPart, LineCredit, OrderLine};
-use revtrail_core::value::id::{CampaignId, CustomerId, MarketplaceId, OrderId};
+use revtrail_core::value::address::Recipient;
+use revtrail_core::value::id::{CampaignId, MarketplaceId, OrderId};
 use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::{DAY_MS, Instant, Retention};
 use revtrail_store::Store;
@@ -272,6 +273,24 @@ static EVENT_OF_100: LazyLock<Row> = LazyLock::new(|| {
     })
 });
 
+/// The same, where each event went to an e-mail address.
+static EVENT_BY_ADDRESS: LazyLock<Row> = LazyLock::new(|| {
+    block_on(async {
+        let shop = Shop::open().await;
+        let mut events = blast(CAMPAIGN, 0..1_000, shop.ago(60));
+        for event in &mut events {
+            let fields = event.as_object_mut().unwrap();
+            let customer = fields.remove("customer_id").unwrap();
+            let email = format!("{}@example.com", customer.as_str().unwrap());
+            fields.insert("email".to_owned(), json!(email));
+        }
+        Row::of(
+            &[shop.spent(shop.feed("events", &events, 100)).await],
+            events.len(),
+        )
+    })
+});
+
 static EVENT_ALONE: LazyLock<Row> = LazyLock::new(|| {
     block_on(async {
         let shop = Shop::open().await;
@@ -351,8 +370,9 @@ static ONE_EVENT_OF_OLD: LazyLock<Row> = LazyLock::new(|| {
     })
 });
 
-/// Customers who clicked and then buy: an order, its next status, and a run after both or after each.
-async fn orders(run_between: bool) -> Row {
+/// Customers who clicked and then buy: an order, its next status, and a run after both or after each. The orders name an e-mail address
+/// that is new, or none.
+async fn orders(run_between: bool, with_address: bool) -> Row {
     let shop = Shop::open().await;
     let customers = 0..900;
     let mut events = blast(CAMPAIGN, customers.clone(), shop.ago(60));
@@ -367,6 +387,12 @@ async fn orders(run_between: bool) -> Row {
         customers
             .clone()
             .map(|i| order(i, status, shop.ago(minutes)))
+            .map(|mut order| {
+                if !with_address {
+                    order["email"] = Value::Null;
+                }
+                order
+            })
             .collect()
     };
     let mut all = vec![
@@ -393,8 +419,9 @@ async fn orders(run_between: bool) -> Row {
     Row::of(&all, customers.len())
 }
 
-static ORDER_ONE_RUN: LazyLock<Row> = LazyLock::new(|| block_on(orders(false)));
-static ORDER_TWO_RUNS: LazyLock<Row> = LazyLock::new(|| block_on(orders(true)));
+static ORDER_ONE_RUN: LazyLock<Row> = LazyLock::new(|| block_on(orders(false, false)));
+static ORDER_OF_NEW_ADDRESS: LazyLock<Row> = LazyLock::new(|| block_on(orders(false, true)));
+static ORDER_TWO_RUNS: LazyLock<Row> = LazyLock::new(|| block_on(orders(true, false)));
 
 /// An hourly run over 500 changed customers, beside some who did not change.
 async fn run_beside(cold: usize) -> Row {
@@ -469,6 +496,8 @@ async fn report(days: u32, compared: bool) -> Row {
                 of(4),
                 few(90),
                 few(5),
+                0,
+                0,
             ];
             part.counters
                 .push((id.clone(), Channel::Email, counters.into()));
@@ -499,7 +528,7 @@ async fn report(days: u32, compared: bool) -> Row {
         let new = Contribution {
             days: [(today.minus(ago), part)].into(),
         };
-        let customer = CustomerId::new(&format!("all-of-day-{ago}")).unwrap();
+        let customer = Recipient::parse(&format!("all-of-day-{ago}")).unwrap();
         let unit = Job::new(Work::Fold { next: 0 }, None, 0, 0, now);
         market
             .jobs()
@@ -557,6 +586,27 @@ fn an_event_in_a_call_of_100() {
     EVENT_OF_100.check(
         "an accepted event, in calls of 100",
         (Some(1.05), None),
+        None,
+    );
+}
+
+#[test]
+fn an_event_by_address() {
+    EVENT_BY_ADDRESS.check(
+        "an accepted event by address, in calls of 100",
+        (Some(1.05), None),
+        None,
+    );
+}
+
+/// The two items of its link, and a little more of the intake marker and of the list of a job; and reading the link, and the address at
+/// the fold.
+#[test]
+fn an_orders_first_address() {
+    let plain = ORDER_ONE_RUN.per;
+    ORDER_OF_NEW_ADDRESS.check(
+        "the same of an order that names a new address",
+        (Some(plain.writes + 2.2), Some(plain.reads + 6.0)),
         None,
     );
 }
@@ -714,6 +764,12 @@ fn what_a_month_of_a_million_events_a_day_costs() {
         ORDERS,
         "orders",
         order.dollars(),
+    );
+    bill.line(
+        "orders, the first that names an address: each",
+        ORDERS,
+        "orders",
+        2.2 * WRITE_JOBS + 6.0 * READ_JOBS,
     );
     bill.line(
         "hourly runs, what they cost without customers",

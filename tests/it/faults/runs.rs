@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use hourly_attributor::{Attributor, JobLimits};
 use revtrail_core::figures::daily::Aggregate;
 use revtrail_core::figures::fold::Contribution;
+use revtrail_core::value::address::Recipient;
 use revtrail_core::value::id::{CampaignId, CustomerId, MarketplaceId};
 use revtrail_core::value::time::{DAY_MS, Day, Instant, Retention};
 use revtrail_store::Reading;
@@ -129,7 +130,7 @@ async fn a_verification_finds_what_is_not_so_and_nothing_else() {
 
     // A worker with a bug: it says that a customer bought nothing.
     let market = market(&shop);
-    let customer = CustomerId::new("c3").unwrap();
+    let customer = Recipient::from(CustomerId::new("c3").unwrap());
     let now = shop.service.now();
     let facts = market
         .facts()
@@ -474,7 +475,7 @@ async fn figures_are_not_as_of_what_another_plan_has_in_hand() {
     market.runs().plans(&run_id, 1).await.unwrap();
     let at = now.plus_ms(300_000);
     let job = Job::new(Work::Fold { next: 0 }, Some(run_id), 0, 0, at);
-    let customer = CustomerId::new("c1").unwrap();
+    let customer = CustomerId::new("c1").unwrap().into();
     market
         .jobs()
         .add_fold(&job, &[customer], 0, now)

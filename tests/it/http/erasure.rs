@@ -490,9 +490,9 @@ async fn rejected_rows_and_parked_customers_name_nobody_who_was_erased() {
         .await
         .unwrap();
     let market = shop.service.store.market(shop_id(), shop.service.retention);
-    let customer_id = CustomerId::new(ANN).unwrap();
+    let recipient = CustomerId::new(ANN).unwrap().into();
     let parked = Parked {
-        customer_id,
+        recipient,
         at: now,
         reason: ParkedFor::NotStorable,
     };

@@ -137,7 +137,7 @@ async fn a_marketplace_is_the_same_with_and_without_another() {
 async fn the_tripwire_finds_a_stray() {
     let shop = Shop::after(json!({}), &EVENTS, &ORDERS).await;
     shop.service.make("other", &json!({})).await;
-    let customer = CustomerId::new("c").unwrap();
+    let customer = CustomerId::new("c").unwrap().into();
     let read = async |id: &str| {
         let market = shop
             .service

@@ -250,7 +250,7 @@ async fn a_marketers_two_tools_give_true_figures_in_any_order() {
         );
         assert_eq!(
             reconciled["events"],
-            json!({ "received": 6, "stored": 3, "duplicates": 3, "rejected": 0 })
+            json!({ "received": 6, "stored": 3, "duplicates": 3, "rejected": 0, "by_address": 0, "by_address_named": 0 })
         );
         let figures = shop.figures().await["campaigns"].clone();
         assert_eq!(seen.get_or_insert_with(|| figures.clone()), &figures);
@@ -258,21 +258,32 @@ async fn a_marketers_two_tools_give_true_figures_in_any_order() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_mapped_is_counted_as_rejected() {
+async fn where_no_customer_is_mapped_the_address_is_whom_an_event_went_to() {
     let shop =
         Shop::open(json!({ "providers": { "sendgrid": { "campaign_id": "metadata.campaign" } } }))
             .await;
+    let mut nobody = sendgrid("open", "8", TEN);
+    nobody["email"] = json!("");
     let (status, told) = shop
-        .posted("sendgrid", &json!([sendgrid("open", "7", TEN)]))
+        .posted("sendgrid", &json!([sendgrid("open", "7", TEN), nobody]))
         .await;
     assert_eq!(
-        (status, &told["rejected"][0]["code"]),
-        (200, &json!("missing")),
+        (status, &told["accepted"], &told["rejected"][0]["code"]),
+        (200, &json!(1), &json!("missing")),
         "{told}"
     );
+    // The order names the customer and the address.
+    let order = shopify(1, 7, "2026-11-20T06:00:00-05:00", "0");
+    let (status, told) = shop.posted("shopify", &order).await;
+    assert_eq!((status, &told["accepted"]), (200, &json!(1)), "{told}");
     shop.run().await;
+    let row = shop.row("spring").await;
+    assert_eq!(row["revenue"], json!({ "USD": "100.00" }), "{row}");
     let reconciled = shop.get("reports/reconciliation").await;
-    assert_eq!(reconciled["events"]["rejected"], json!(1));
+    assert_eq!(
+        reconciled["events"],
+        json!({ "received": 2, "stored": 1, "duplicates": 0, "rejected": 1, "by_address": 1, "by_address_named": 1 })
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! `core` against the second implementation, on random worlds: the same facts, the same JSON.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chrono::NaiveDate;
@@ -12,12 +12,14 @@ use revtrail_core::attribution::explain::explain;
 use revtrail_core::attribution::models::Model;
 use revtrail_core::attribution::order::Order;
 use revtrail_core::attribution::settings::{Bound, Period, Replay, Settings, Version, Versions};
+use revtrail_core::attribution::timeline::Timelines;
 use revtrail_core::figures::daily::Aggregate;
 use revtrail_core::figures::fold::{Contribution, World};
 use revtrail_core::figures::preview::{Preview, Proposal};
 use revtrail_core::figures::report::{Filter, campaign_report, orders_report, reconciliation};
 use revtrail_core::record::Record;
-use revtrail_core::value::id::{CampaignId, CustomerId, OrderId};
+use revtrail_core::value::address::{AddressHash, Recipient};
+use revtrail_core::value::id::{CampaignId, MarketplaceId, OrderId};
 use revtrail_core::value::time::{DAY_MS, Day, Instant};
 use revtrail_oracle::naive;
 use revtrail_oracle::shrink::{facts, shrink};
@@ -34,8 +36,11 @@ const AT_A_TIME: usize = 500;
 
 /// A world as `core` takes it.
 struct Taken {
-    events: BTreeMap<CustomerId, Vec<Event>>,
-    orders: BTreeMap<CustomerId, Vec<Order>>,
+    shop: MarketplaceId,
+    /// The events of addresses, which are recipients too.
+    by_address: BTreeMap<AddressHash, Vec<Event>>,
+    events: BTreeMap<Recipient, Vec<Event>>,
+    orders: BTreeMap<Recipient, Vec<Order>>,
     catalog: Catalog,
     versions: Versions,
     look_back_ms: Option<i64>,
@@ -48,13 +53,14 @@ fn record<T>(body: &Value, read: impl Fn(&Record<'_>) -> T) -> T {
 impl Taken {
     /// None where a body is none that is taken: what a shrunk world may hold.
     fn of(world: &naive::World) -> Option<Self> {
-        let mut events: BTreeMap<CustomerId, Vec<Event>> = BTreeMap::new();
+        let shop = MarketplaceId::new("shop").unwrap();
+        let mut events: BTreeMap<Recipient, Vec<Event>> = BTreeMap::new();
         let mut seen = HashSet::new();
         for body in &world.events {
-            let event = record(body, |record| Event::read(record, None)).ok()?;
-            if seen.insert((event.customer_id.clone(), event.event_id.clone())) {
+            let event = record(body, |record| Event::read(record, &shop, None)).ok()?;
+            if seen.insert((event.recipient.clone(), event.event_id.clone())) {
                 events
-                    .entry(event.customer_id.clone())
+                    .entry(event.recipient.clone())
                     .or_default()
                     .push(event);
             }
@@ -71,10 +77,10 @@ impl Taken {
                 standing.insert(order.order_id.clone(), order);
             }
         }
-        let mut orders: BTreeMap<CustomerId, Vec<Order>> = BTreeMap::new();
+        let mut orders: BTreeMap<Recipient, Vec<Order>> = BTreeMap::new();
         for order in standing.into_values() {
             orders
-                .entry(order.customer_id.clone())
+                .entry(order.customer_id.clone().into())
                 .or_default()
                 .push(order);
         }
@@ -102,7 +108,12 @@ impl Taken {
             at: Instant::from_ms(0),
         });
         let versions = Versions::new(versions.collect()).unwrap();
+        let of_address = |(recipient, events): (&Recipient, &Vec<Event>)| {
+            Some((recipient.address()?, events.clone()))
+        };
         Some(Self {
+            shop,
+            by_address: events.iter().filter_map(of_address).collect(),
             events,
             orders,
             catalog,
@@ -111,24 +122,29 @@ impl Taken {
         })
     }
 
-    fn customers(&self) -> impl Iterator<Item = (&[Event], &[Order])> {
-        let ids: std::collections::BTreeSet<&CustomerId> =
-            self.events.keys().chain(self.orders.keys()).collect();
+    fn world(&self) -> World<'_> {
+        World::new(&self.shop, &self.catalog, &self.versions, self.look_back_ms)
+    }
+
+    /// The orders of each customer and of each address, which has none, with what they are decided by.
+    fn customers(&self) -> impl Iterator<Item = (Timelines<'_>, &[Order])> {
+        let ids: BTreeSet<&Recipient> = self.events.keys().chain(self.orders.keys()).collect();
         ids.into_iter().map(|id| {
+            let events = self.events.get(id).map_or(&[][..], Vec::as_slice);
+            let orders = self.orders.get(id).map_or(&[][..], Vec::as_slice);
             (
-                self.events.get(id).map_or(&[][..], Vec::as_slice),
-                self.orders.get(id).map_or(&[][..], Vec::as_slice),
+                self.world().timelines(events, &self.by_address, orders),
+                orders,
             )
         })
     }
 
     fn attributions(&self) -> BTreeMap<OrderId, Value> {
-        let world = World::new(&self.catalog, &self.versions, self.look_back_ms);
+        let world = self.world();
         let mut found = BTreeMap::new();
-        for (events, orders) in self.customers() {
-            let timeline = world.timeline(events);
+        for (timelines, orders) in self.customers() {
             for order in orders {
-                let mut shown = serde_json::to_value(explain(order, &timeline, &world)).unwrap();
+                let mut shown = serde_json::to_value(explain(order, &timelines, &world)).unwrap();
                 shown.as_object_mut().unwrap().remove("sale_formula");
                 found.insert(order.order_id.clone(), shown);
             }
@@ -138,7 +154,7 @@ impl Taken {
 
     /// What a world says ahead, put together from parts of its customers as it is stored.
     fn preview(&self, settings: &Value, [from, to]: &[String; 2]) -> Value {
-        let world = World::new(&self.catalog, &self.versions, self.look_back_ms);
+        let world = self.world();
         let settings = Settings::read(settings, 364 * DAY_MS).unwrap();
         let models: Vec<Model> = naive::MODELS
             .map(|name| serde_json::from_value(json!(name)).unwrap())
@@ -152,9 +168,9 @@ impl Taken {
             models: &models,
         };
         let mut all = Preview::new(&models);
-        for (events, orders) in self.customers() {
+        for (timelines, orders) in self.customers() {
             let mut one = Preview::new(&models);
-            one.add_customer(&world.timeline(events), orders, &world, &proposal);
+            one.add_customer(&timelines, orders, &world, &proposal);
             let stored = serde_json::to_string(&one).unwrap();
             all.add(serde_json::from_str(&stored).unwrap());
         }
@@ -162,11 +178,11 @@ impl Taken {
     }
 
     fn aggregates(&self) -> BTreeMap<Day, Aggregate<CampaignId>> {
-        let world = World::new(&self.catalog, &self.versions, self.look_back_ms);
+        let world = self.world();
         let mut aggregates: BTreeMap<Day, Aggregate<CampaignId>> = BTreeMap::new();
         let first = Day::parse("0001-01-01").unwrap();
-        for (events, orders) in self.customers() {
-            let contribution = Contribution::of(&world.timeline(events), orders, &world, first);
+        for (timelines, orders) in self.customers() {
+            let contribution = Contribution::of(&timelines, orders, &world, first);
             // What is stored is what was folded.
             let stored: Contribution =
                 serde_json::from_str(&serde_json::to_string(&contribution).unwrap()).unwrap();

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use revtrail_core::figures::daily::{Aggregate, IntakeCounts};
-use revtrail_core::value::id::{CampaignId, CustomerId};
+use revtrail_core::value::address::Recipient;
+use revtrail_core::value::id::CampaignId;
 use revtrail_core::value::time::{Day, Instant};
 use revtrail_store::Reading;
 use revtrail_store::ledger::facts::CustomerFacts;
@@ -17,7 +18,7 @@ pub async fn consistent(
     campaigns: &[&str],
     first: Day,
     now: Instant,
-) -> Vec<(CustomerId, CustomerFacts)> {
+) -> Vec<(Recipient, CustomerFacts)> {
     let last = now.day(chrono_tz::UTC).plus(3);
     let mut figures: BTreeMap<Day, Aggregate<CampaignId>> = market
         .daily()
@@ -59,15 +60,15 @@ pub async fn consistent(
     all
 }
 
-/// The facts of some customers.
+/// The facts of some customers, and of addresses by their texts.
 pub async fn everybody(
     market: &Market,
     customers: &[&str],
     now: Instant,
-) -> Vec<(CustomerId, CustomerFacts)> {
+) -> Vec<(Recipient, CustomerFacts)> {
     let mut all = Vec::new();
     for &customer in customers {
-        let id = CustomerId::new(customer).unwrap();
+        let id = Recipient::parse(customer).unwrap();
         let facts = market.facts().customer(&id, usize::MAX, now).await.unwrap();
         all.push((id, facts.unwrap()));
     }

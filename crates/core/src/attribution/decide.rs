@@ -124,7 +124,7 @@ pub struct Touch {
     pub kind: EventKind,
 }
 
-/// A message of the customer, before the gates judge it.
+/// A message to the customer or to an address of the order, before the gates judge it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a> {
     /// The campaign of the message, as its index in the catalog.
@@ -133,6 +133,8 @@ pub struct Message<'a> {
     pub channel: Channel,
     /// The id of the message, where its events state one.
     pub message: Option<&'a str>,
+    /// Whom the message went to, as [`Touchpoint::recipient`] has it.
+    pub recipient: u8,
     /// When the message was sent, in UTC (rule 4.2).
     pub sent_at: Instant,
 }
@@ -148,11 +150,19 @@ pub struct Credit<'a> {
 
 impl Credit<'_> {
     /// The key by which candidates compare: the greatest wins (rule 4.3). Indexes of campaigns sort as ids do, and channels as
-    /// their names do.
+    /// their names do. Messages to two recipients can be equal in all of these; then the later kind of touch wins, and where the kinds
+    /// are equal too, nothing that is shown says which of them won.
     pub(crate) fn rank(
         &self,
         winner: Winner,
-    ) -> (Instant, Instant, CampaignIx, Option<&str>, Channel) {
+    ) -> (
+        Instant,
+        Instant,
+        CampaignIx,
+        Option<&str>,
+        Channel,
+        EventKind,
+    ) {
         let (sent, touched) = (self.message.sent_at, self.touch.at);
         let (first, second) = match winner {
             Winner::LastSent => (sent, touched),
@@ -164,6 +174,7 @@ impl Credit<'_> {
             self.message.campaign,
             self.message.message,
             self.message.channel,
+            self.touch.kind,
         )
     }
 }
@@ -284,8 +295,8 @@ pub struct Candidate<'a> {
     pub superseded_by: Option<(Instant, CampaignIx)>,
 }
 
-/// All candidates of an order: first those that passed, the best first, then those that a gate stopped, the newest sent first.
-/// There are none where linking is off.
+/// All candidates of an order: first those that passed, the best first, then those that a gate stopped, the newest sent first. Of equal
+/// ones, the message to the customer comes first, then the one to the order's e-mail address. There are none where linking is off.
 pub fn candidates<'a>(
     order: &Order,
     timeline: &Timeline<'a>,
@@ -377,6 +388,7 @@ fn message<'a>(touchpoints: &[Touchpoint<'a>], catalog: &Catalog) -> Message<'a>
         campaign: first.campaign,
         channel: first.channel,
         message: first.message,
+        recipient: first.recipient,
         sent_at,
     }
 }
@@ -609,6 +621,7 @@ mod tests {
                     campaign: catalog.iter().nth(campaign as usize).unwrap().0,
                     channel: Channel::ALL[channel as usize],
                     message: Some(id),
+                    recipient: 0,
                     at: at.plus_ms(HOUR_MS * next(&mut state, 240) as i64),
                     kind: EventKind::ALL[next(&mut state, 8) as usize],
                     machine: next(&mut state, 9) == 0,

@@ -1,9 +1,12 @@
 //! Message events: reports of what happened to a message (rule 3.1).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::record::{AcceptanceWindow, Code, Record, RecordProblem, quoted};
-use crate::value::id::{CampaignId, CustomerId, EventId, MessageId, PromotionId, VoucherCode};
+use crate::value::address::{AddressHash, Recipient};
+use crate::value::id::{
+    CampaignId, CustomerId, EventId, MarketplaceId, MessageId, PromotionId, VoucherCode,
+};
 use crate::value::time::Instant;
 
 /// The channel on which a message is sent.
@@ -92,11 +95,10 @@ impl EventKind {
     }
 }
 
-/// One message event whose fields are all valid.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// One message event whose fields are all valid. As JSON it has `customer_id`, or else `address`, the hash of the address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
-    /// The id of the event, unique for the customer.
+    /// The id of the event, unique for the recipient.
     pub event_id: EventId,
     /// What happened to the message.
     pub kind: EventKind,
@@ -104,28 +106,68 @@ pub struct Event {
     pub channel: Channel,
     /// The campaign that the message belongs to.
     pub campaign_id: CampaignId,
-    /// The customer to whom the message was sent.
-    pub customer_id: CustomerId,
+    /// Whom the message was sent to.
+    #[serde(flatten, serialize_with = "named")]
+    pub recipient: Recipient,
     /// The id of the message. Events of a campaign on a channel that have no message id together form one message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<MessageId>,
     /// When the event happened, in UTC.
     pub occurred_at: Instant,
     /// The address that a click led to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// True for an open or click that was made by a machine. It is always false for other kinds.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub machine: bool,
     /// The promotion of the voucher code that the message carried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub promotion_id: Option<PromotionId>,
     /// The voucher code that the message carried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub voucher_code: Option<VoucherCode>,
     /// The version of the app, as the sender wrote it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub app_version: Option<String>,
+}
+
+/// Writes a recipient as one field, named by what it is.
+fn named<S: Serializer>(recipient: &Recipient, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    enum Field<'r> {
+        #[serde(rename = "customer_id")]
+        Customer(&'r CustomerId),
+        #[serde(rename = "address")]
+        Address(&'r AddressHash),
+    }
+    match recipient {
+        Recipient::Customer(customer) => Field::Customer(customer),
+        Recipient::Address(address) => Field::Address(address),
+    }
+    .serialize(serializer)
+}
+
+/// Whom an event went to: its customer, or else its e-mail address, or else its phone number (rule 3.5).
+fn recipient(record: &Record<'_>, marketplace: &MarketplaceId) -> Result<Recipient, RecordProblem> {
+    if let Some(customer) = record.id("customer_id", CustomerId::new)? {
+        return Ok(customer.into());
+    }
+    let bad = |field, needs| {
+        let detail = format!("{field}: {needs}");
+        RecordProblem::of(field, Code::BadAddress, detail)
+    };
+    if let Some(email) = record.text("email")? {
+        let hash = AddressHash::of_email(marketplace, &email);
+        let needs = "an e-mail address has 1 to 320 bytes and no control characters";
+        return hash.map(Recipient::from).ok_or_else(|| bad("email", needs));
+    }
+    if let Some(phone) = record.text("phone")? {
+        let hash = AddressHash::of_phone(marketplace, &phone);
+        let needs = "a phone number has at least 6 digits";
+        return hash.map(Recipient::from).ok_or_else(|| bad("phone", needs));
+    }
+    let detail = "customer_id is needed, or else email or phone: whom the message went to";
+    Err(RecordProblem::of("customer_id", Code::Missing, detail))
 }
 
 /// The fields of an event. Any other field of a record is ignored.
@@ -157,12 +199,14 @@ pub const NEEDED: [&str; 6] = [
 ];
 
 impl Event {
-    /// Reads a record. Without an acceptance window, as in runs over files, any time is accepted.
+    /// Reads a record of a marketplace. Without an acceptance window, as in runs over files, any time is accepted. Where a customer is
+    /// named, `email` and `phone` are not looked at.
     ///
     /// # Errors
     /// The problem of the first bad field, in the order of rule 3.1.
     pub fn read(
         record: &Record<'_>,
+        marketplace: &MarketplaceId,
         acceptance_window: Option<&AcceptanceWindow>,
     ) -> Result<Self, RecordProblem> {
         let event_id = record.needed_id("event_id", EventId::new)?;
@@ -186,7 +230,7 @@ impl Event {
             )
         })?;
         let campaign_id = record.needed_id("campaign_id", CampaignId::new)?;
-        let customer_id = record.needed_id("customer_id", CustomerId::new)?;
+        let recipient = recipient(record, marketplace)?;
         let message_id = record.id("message_id", MessageId::new)?;
         let occurred_at = record.needed_instant("occurred_at")?;
         if let Some(acceptance_window) = acceptance_window {
@@ -212,7 +256,7 @@ impl Event {
             kind,
             channel,
             campaign_id,
-            customer_id,
+            recipient,
             message_id,
             occurred_at,
             url,
@@ -323,8 +367,7 @@ mod tests {
                 now: Instant::parse("2026-11-20T10:15:00Z").unwrap(),
                 retention: crate::value::time::Retention::DEFAULT,
             };
-            let problem = Event::read(&Record::from_json(&text).unwrap(), Some(&acceptance_window))
-                .unwrap_err();
+            let problem = read(&text, Some(&acceptance_window)).unwrap_err();
             assert_eq!(
                 (problem.code, problem.field.as_deref()),
                 (code, Some(field)),
@@ -338,10 +381,63 @@ mod tests {
             now: Instant::parse("2026-11-20T10:15:00Z").unwrap(),
             retention: crate::value::time::Retention::DEFAULT,
         };
-        assert!(
-            Event::read(&Record::from_json(&text).unwrap(), Some(&acceptance_window))
-                .unwrap()
-                .machine
-        );
+        assert!(read(&text, Some(&acceptance_window)).unwrap().machine);
+    }
+
+    fn read(text: &str, window: Option<&AcceptanceWindow>) -> Result<Event, RecordProblem> {
+        let shop = MarketplaceId::new("shop").unwrap();
+        Event::read(&Record::from_json(text).unwrap(), &shop, window)
+    }
+
+    /// Whom an event goes to, as the event is written; or what is wrong with it.
+    #[test]
+    fn whom_an_event_goes_to() {
+        const ANN: &str = r#""address":"95ecdf3c865da630646295c41c5991ad""#;
+        const PHONE: &str = r#""address":"61de3836122dbf60d5add6e82f3532ff""#;
+        for (whom, goes_to) in [
+            (
+                r#""customer_id":"c","email":7,"phone":"1""#,
+                Ok(r#""customer_id":"c""#),
+            ),
+            (r#""email":"ann@example.com","phone":"1""#, Ok(ANN)),
+            (r#""customer_id":null,"email":" ANN@example.com ""#, Ok(ANN)),
+            (r#""phone":"+38 094 258-36-91""#, Ok(PHONE)),
+            (r#""email":null,"phone":"380942583691""#, Ok(PHONE)),
+            (r#""email":"380942583691""#, Ok(PHONE)),
+            (r#""message_id":"m""#, Err((Code::Missing, "customer_id"))),
+            (
+                r#""customer_id":"","email":"ann@example.com""#,
+                Err((Code::BadId, "customer_id")),
+            ),
+            (
+                r#""email":"","phone":"380942583691""#,
+                Err((Code::BadAddress, "email")),
+            ),
+            (r#""email":" ""#, Err((Code::BadAddress, "email"))),
+            (
+                r#""email":"ann\u0000@example.com""#,
+                Err((Code::BadAddress, "email")),
+            ),
+            (
+                r#""email":["ann@example.com"]"#,
+                Err((Code::WrongType, "email")),
+            ),
+            (r#""phone":"12345""#, Err((Code::BadAddress, "phone"))),
+            (r#""phone":380942583691"#, Err((Code::WrongType, "phone"))),
+        ] {
+            let text = format!(
+                r#"{{"event_id":"e","kind":"sent","channel":"sms","campaign_id":"k",{whom},"occurred_at":"2026-11-20T10:15:00Z"}}"#
+            );
+            let read = read(&text, None);
+            let written = read.map(|event| serde_json::to_string(&event).unwrap());
+            let expected = goes_to.map(|field| {
+                format!(
+                    r#"{{"event_id":"e","kind":"sent","channel":"sms","campaign_id":"k",{field},"occurred_at":"2026-11-20T10:15:00.000Z"}}"#
+                )
+            });
+            let problem = |problem: RecordProblem| (problem.code, problem.field);
+            let named = |(code, field): (Code, &str)| (code, Some(field.to_owned()));
+            assert_eq!(written.map_err(problem), expected.map_err(named), "{whom}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::attribution::decide::{Candidate, CandidateOutcome, candidates};
 use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::formula::sale_formula;
 use crate::attribution::order::{Order, Status};
-use crate::attribution::timeline::{Timeline, Touchpoint};
+use crate::attribution::timeline::{Timelines, Touchpoint};
 use crate::figures::fold::{LineCredit, World};
 use crate::value::id::{CampaignId, CustomerId, OrderId};
 use crate::value::money::Currency;
@@ -47,7 +47,7 @@ pub struct Explanation {
     pub settings_version: u32,
 }
 
-/// One message of the customer, and what became of it.
+/// One message to the customer or to an address of the order, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ShownCandidate {
     /// The campaign of the message.
@@ -82,10 +82,11 @@ pub fn reason(
     }
 }
 
-/// Explains an order from the timeline of its customer.
-pub fn explain(order: &Order, timeline: &Timeline<'_>, world: &World<'_>) -> Explanation {
+/// Explains an order from the timelines of its customer.
+pub fn explain(order: &Order, timelines: &Timelines<'_>, world: &World<'_>) -> Explanation {
     let rules = world.rules_for(order);
-    let decision = world.decide(order, timeline);
+    let decision = world.decide(order, timelines);
+    let timeline = world.timeline_of(order, timelines);
     let all = candidates(order, timeline, rules, world.look_back_ms);
     let credited_to = decision
         .credit
@@ -160,15 +161,25 @@ pub struct LaneEvent {
 }
 
 /// A lane for each candidate that [`explain`] shows, in the same order.
-pub fn lanes(order: &Order, timeline: &Timeline<'_>, world: &World<'_>) -> Vec<Lane> {
+pub fn lanes(order: &Order, timelines: &Timelines<'_>, world: &World<'_>) -> Vec<Lane> {
     let rules = world.rules_for(order);
+    let timeline = world.timeline_of(order, timelines);
     let all = candidates(order, timeline, rules, world.look_back_ms);
     let lane = |candidate: Candidate<'_>| {
         let message = candidate.message;
         let is_of = |touchpoints: &&[Touchpoint<'_>]| {
             let first = &touchpoints[0];
-            (first.campaign, first.channel, first.message)
-                == (message.campaign, message.channel, message.message)
+            (
+                first.campaign,
+                first.channel,
+                first.message,
+                first.recipient,
+            ) == (
+                message.campaign,
+                message.channel,
+                message.message,
+                message.recipient,
+            )
         };
         let touchpoints = timeline.messages().find(is_of).unwrap_or_default();
         let event = |touchpoint: &Touchpoint<'_>| LaneEvent {

@@ -227,6 +227,7 @@ mod tests {
                 campaign: catalog.place(&id(i)).unwrap(),
                 channel: Channel::Email,
                 message: None,
+                recipient: 0,
                 sent_at: placed_at.minus_ms(sent * HOUR_MS),
             },
             touch: Touch {

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::record::{AcceptanceWindow, Code, Record, RecordProblem, quoted};
-use crate::value::id::{CustomerId, OrderId};
+use crate::value::address::AddressHash;
+use crate::value::id::{CustomerId, MarketplaceId, OrderId};
 use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
 
@@ -121,6 +122,9 @@ pub struct Order {
     /// The e-mail address of the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// The addresses that the copy named before its customer was erased: what the order was decided by stays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub erased_addresses: Vec<AddressHash>,
     /// The first name of the customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_name: Option<String>,
@@ -224,6 +228,7 @@ impl Order {
             customer_id,
             sent_with: None,
             email: None,
+            erased_addresses: Vec::new(),
             first_name: None,
             items: Vec::new(),
             last_name: None,
@@ -296,12 +301,25 @@ impl Order {
         self
     }
 
+    /// The addresses that this copy names (rule 3.5): that of its e-mail first, then that of its phone, each once. A text that is no
+    /// address names none.
+    pub fn addresses(&self, marketplace: &MarketplaceId) -> Vec<AddressHash> {
+        let email = self.email.as_deref();
+        let phone = self.phone.as_deref();
+        let mut addresses = self.erased_addresses.clone();
+        addresses.extend(email.and_then(|text| AddressHash::of_email(marketplace, text)));
+        addresses.extend(phone.and_then(|text| AddressHash::of_phone(marketplace, text)));
+        addresses.dedup();
+        addresses
+    }
+
     /// This copy without its person, as an order of a pseudonym (rule 5). Amounts, times, items and codes stay, because figures follow
-    /// from them, and so does what a shop sold.
-    pub fn without_person(self, pseudonym: &CustomerId) -> Self {
+    /// from them, and so does what a shop sold. So do the hashes of its addresses: messages to them may have earned the order.
+    pub fn without_person(self, pseudonym: &CustomerId, marketplace: &MarketplaceId) -> Self {
         Self {
             customer_id: pseudonym.clone(),
             sent_with: None,
+            erased_addresses: self.addresses(marketplace),
             email: None,
             first_name: None,
             last_name: None,

@@ -1,10 +1,12 @@
-//! A customer's timeline: the touchpoints of their events, sorted by message and then by time. The decision reads it, and no rule
-//! lives here.
+//! A customer's timeline: the touchpoints of their events, sorted by message and then by time. An order that names addresses is decided
+//! by a timeline of its own, which has the touchpoints of those addresses too. The decision reads it, and no rule lives here.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use crate::attribution::campaign::CampaignIx;
 use crate::attribution::event::{Channel, Event, EventKind};
+use crate::value::address::AddressHash;
 use crate::value::time::Instant;
 
 /// With fewer messages than this, looking at all of them is cheaper than finding some of them.
@@ -19,6 +21,8 @@ pub struct Touchpoint<'a> {
     pub channel: Channel,
     /// The id of the message. A touchpoint without one sorts first.
     pub message: Option<&'a str>,
+    /// Whom the message went to: 0 for the one whose timeline this is, and otherwise which address of the order, counted from 1.
+    pub recipient: u8,
     /// When the event happened, in UTC.
     pub at: Instant,
     /// What happened to the message.
@@ -36,6 +40,7 @@ impl<'a> Touchpoint<'a> {
             campaign,
             channel: event.channel,
             message: event.message_id.as_ref().map(|id| id.as_str()),
+            recipient: 0,
             at: event.occurred_at,
             kind: event.kind,
             machine: event.machine,
@@ -44,12 +49,18 @@ impl<'a> Touchpoint<'a> {
     }
 
     fn same_message(&self, other: &Self) -> bool {
-        (self.campaign, self.channel, self.message)
-            == (other.campaign, other.channel, other.message)
+        (self.campaign, self.channel, self.message, self.recipient)
+            == (
+                other.campaign,
+                other.channel,
+                other.message,
+                other.recipient,
+            )
     }
 }
 
-/// The touchpoints of one customer, sorted by message and then by time. It is built once and serves all orders of the customer.
+/// Touchpoints, sorted by message and then by time. They are those of one customer or, where an order names addresses, those of its
+/// customer and of its addresses. It is built once and serves all such orders of the customer.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline<'a> {
     touchpoints: Vec<Touchpoint<'a>>,
@@ -146,5 +157,83 @@ impl<'a> Timeline<'a> {
             sends.sort_unstable();
             sends
         })
+    }
+}
+
+/// What the orders of one customer are decided by (rule 3.5): the customer's own timeline and, for each set of addresses that some
+/// order names, the timeline that has the messages to these addresses too. Most orders of a customer share their addresses, so a union
+/// is built for a set and not for an order. An address as a recipient has its own timeline and no orders.
+#[derive(Debug, Clone, Default)]
+pub struct Timelines<'a> {
+    /// Of an address: whether some order names it. `None` for a customer.
+    pub(crate) named: Option<bool>,
+    own: Timeline<'a>,
+    /// The addresses to which some message went.
+    addresses: BTreeSet<AddressHash>,
+    unions: BTreeMap<Vec<AddressHash>, Timeline<'a>>,
+}
+
+impl<'a> Timelines<'a> {
+    /// Builds the timelines of a recipient. `by_address` has the touchpoints of addresses, and `sets` has what each order names, as
+    /// [`Order::addresses`](super::order::Order::addresses) gives it.
+    pub fn new(
+        own: Vec<Touchpoint<'a>>,
+        mut by_address: BTreeMap<AddressHash, Vec<Touchpoint<'a>>>,
+        sets: impl IntoIterator<Item = Vec<AddressHash>>,
+    ) -> Self {
+        by_address.retain(|_, touchpoints| !touchpoints.is_empty());
+        let mut timelines = Self {
+            addresses: by_address.keys().copied().collect(),
+            ..Self::default()
+        };
+        for set in sets {
+            let set = timelines.known(set);
+            if !set.is_empty() && !timelines.unions.contains_key(&set) {
+                let mut all = own.clone();
+                for (address, recipient) in set.iter().zip(1..) {
+                    let of_address = &by_address[address];
+                    all.extend(
+                        of_address
+                            .iter()
+                            .map(|one| Touchpoint { recipient, ..*one }),
+                    );
+                }
+                timelines.unions.insert(set, Timeline::new(all));
+            }
+        }
+        timelines.own = Timeline::new(own);
+        timelines
+    }
+
+    fn known(&self, mut set: Vec<AddressHash>) -> Vec<AddressHash> {
+        set.retain(|address| self.addresses.contains(address));
+        set
+    }
+
+    /// The same timelines, of an address: `named` says whether some order names it. `None` for those of a customer.
+    pub fn of_address(self, named: Option<bool>) -> Self {
+        Self { named, ..self }
+    }
+
+    /// Makes the timelines of another customer, without messages to addresses, in the memory of this one.
+    pub fn refill(&mut self, own: impl IntoIterator<Item = Touchpoint<'a>>) {
+        self.addresses.clear();
+        self.unions.clear();
+        self.own.refill(own);
+    }
+
+    /// The messages that went to the recipient under its own name. Engagement follows from them alone.
+    pub fn own(&self) -> &Timeline<'a> {
+        &self.own
+    }
+
+    /// The messages that an order is decided by: one of the orders that the timelines were built for. Its addresses are asked for only
+    /// where some message went to an address.
+    pub fn of(&self, addresses: impl FnOnce() -> Vec<AddressHash>) -> &Timeline<'a> {
+        if self.addresses.is_empty() {
+            return &self.own;
+        }
+        let set = self.known(addresses());
+        self.unions.get(&set).unwrap_or(&self.own)
     }
 }

@@ -28,10 +28,14 @@ pub enum Counter {
     Unsubscribes,
     /// Messages whose recipient complained.
     Complaints,
+    /// Events that went to an address.
+    ByAddress,
+    /// Events that went to an address that some order names.
+    ByAddressNamed,
 }
 
 /// The number of counters.
-pub const COUNTERS: usize = 10;
+pub const COUNTERS: usize = 12;
 
 /// The counters with the names that people read.
 pub(crate) const COUNTER_NAMES: [(Counter, &str); COUNTERS] = [
@@ -45,6 +49,11 @@ pub(crate) const COUNTER_NAMES: [(Counter, &str); COUNTERS] = [
     (Counter::UniqueClicks, "unique clicks"),
     (Counter::Unsubscribes, "unsubscribes"),
     (Counter::Complaints, "complaints"),
+    (Counter::ByAddress, "events by address"),
+    (
+        Counter::ByAddressNamed,
+        "events by address that some order names",
+    ),
 ];
 
 /// How many counters are stored even if they are 0: those that there were at first. A function that does not know the others yet
@@ -126,6 +135,6 @@ mod tests {
             assert_eq!(shown, last, "{stored}");
             assert_eq!(serde_json::to_string(&counters).unwrap(), again, "{stored}");
         }
-        assert!(serde_json::from_str::<Counters>("[0,0,0,0,0,0,0,0,0,0,1]").is_err());
+        assert!(serde_json::from_str::<Counters>("[0,0,0,0,0,0,0,0,0,0,0,0,1]").is_err());
     }
 }

@@ -9,10 +9,11 @@ use crate::attribution::decide::{Credit, Decision, Rules, decide};
 use crate::attribution::event::{Channel, Event, EventKind};
 use crate::attribution::order::Order;
 use crate::attribution::settings::{Settings, Versions};
-use crate::attribution::timeline::{Timeline, Touchpoint};
+use crate::attribution::timeline::{Timeline, Timelines, Touchpoint};
 use crate::figures::counters::{COUNTERS, Counter, Counters};
 use crate::figures::daily::{Aggregate, OrderFigures};
-use crate::value::id::{CampaignId, MessageId, OrderId};
+use crate::value::address::AddressHash;
+use crate::value::id::{CampaignId, MarketplaceId, MessageId, OrderId};
 use crate::value::time::{Day, Instant};
 
 /// The version of the fold. Whoever changes the fold so that the same facts give another contribution raises this text. Then
@@ -24,6 +25,8 @@ pub const FOLD_VERSION: &str = "2";
 /// Everything that decisions depend on besides a customer's own facts.
 #[derive(Debug)]
 pub struct World<'a> {
+    /// The marketplace: the same address has another hash in another one.
+    pub marketplace: &'a MarketplaceId,
     /// The campaigns as they are now.
     pub catalog: &'a Catalog,
     /// All versions of the settings.
@@ -35,13 +38,19 @@ pub struct World<'a> {
 
 impl<'a> World<'a> {
     /// Combines every version of the settings with the campaigns.
-    pub fn new(catalog: &'a Catalog, versions: &'a Versions, look_back_ms: Option<i64>) -> Self {
+    pub fn new(
+        marketplace: &'a MarketplaceId,
+        catalog: &'a Catalog,
+        versions: &'a Versions,
+        look_back_ms: Option<i64>,
+    ) -> Self {
         let rules = versions
             .all()
             .iter()
             .map(|version| Rules::new(&version.settings, catalog))
             .collect();
         Self {
+            marketplace,
             catalog,
             versions,
             look_back_ms,
@@ -69,20 +78,40 @@ impl<'a> World<'a> {
         at.day(self.rules_at(at).settings.timezone)
     }
 
-    /// The timeline of a customer's events. Events of campaigns that the catalog does not know are left out,
-    /// see [`Catalog::witnessing`].
-    pub fn timeline<'e>(&self, events: impl IntoIterator<Item = &'e Event>) -> Timeline<'e> {
+    /// The timelines that the orders of a customer are decided by (rule 3.5). `by_address` has the events of the addresses that the
+    /// orders name. An address as a recipient has events of its own and no orders. Events of campaigns that the catalog does not know
+    /// are left out, see [`Catalog::witnessing`].
+    pub fn timelines<'e>(
+        &self,
+        events: &'e [Event],
+        by_address: &'e BTreeMap<AddressHash, Vec<Event>>,
+        orders: &[Order],
+    ) -> Timelines<'e> {
         let touchpoint = |event: &'e Event| {
-            Some(Touchpoint::of(
-                event,
-                self.catalog.place(&event.campaign_id)?,
-            ))
+            let campaign = self.catalog.place(&event.campaign_id)?;
+            Some(Touchpoint::of(event, campaign))
         };
-        Timeline::new(events.into_iter().filter_map(touchpoint).collect())
+        let all = |events: &'e [Event]| events.iter().filter_map(touchpoint).collect();
+        let of_addresses = by_address.iter();
+        let of_addresses = of_addresses.map(|(address, events)| (*address, all(events)));
+        // Without messages to addresses, it does not matter which addresses the orders name.
+        let orders = if by_address.is_empty() { &[] } else { orders };
+        let sets = orders.iter().map(|order| order.addresses(self.marketplace));
+        Timelines::new(all(events), of_addresses.collect(), sets)
+    }
+
+    /// The timeline that an order is decided by.
+    pub fn timeline_of<'t, 'e>(
+        &self,
+        order: &Order,
+        timelines: &'t Timelines<'e>,
+    ) -> &'t Timeline<'e> {
+        timelines.of(|| order.addresses(self.marketplace))
     }
 
     /// Decides who earned an order, by the rules of its time or of its replay.
-    pub fn decide<'t>(&self, order: &Order, timeline: &Timeline<'t>) -> Decision<'t> {
+    pub fn decide<'t>(&self, order: &Order, timelines: &Timelines<'t>) -> Decision<'t> {
+        let timeline = self.timeline_of(order, timelines);
         decide(order, timeline, self.rules_for(order), self.look_back_ms)
     }
 
@@ -105,21 +134,22 @@ pub enum FoldEntry<'f, 'a> {
     Order(&'f Order, Decision<'a>, bool),
 }
 
-/// Folds a customer's facts into entries: first the events, then the orders by (`placed_at`, `order_id`).
+/// Folds the facts of a customer, or of an address, into entries: first the events, then the orders by (`placed_at`, `order_id`).
+/// Messages to the addresses of the orders decide, and their engagement is that of the addresses.
 pub fn fold<'f, 'a>(
-    timeline: &Timeline<'a>,
+    timelines: &Timelines<'a>,
     orders: &'f [Order],
     world: &World<'_>,
     mut each: impl FnMut(FoldEntry<'f, 'a>),
 ) {
-    for touchpoints in timeline.messages() {
-        fold_message(touchpoints, world, &mut each);
+    for touchpoints in timelines.own().messages() {
+        fold_message(touchpoints, timelines.named, world, &mut each);
     }
     let mut sorted: Vec<&Order> = orders.iter().collect();
     sorted.sort_by(|a, b| (a.placed_at, &a.order_id).cmp(&(b.placed_at, &b.order_id)));
     let mut last_purchase: BTreeMap<CampaignIx, Instant> = BTreeMap::new();
     for order in sorted {
-        let decision = world.decide(order, timeline);
+        let decision = world.decide(order, timelines);
         let purchase_of = decision.credit.filter(|_| decision.not_counted.is_none());
         let first = purchase_of.is_some_and(|credit| {
             let last = last_purchase.insert(credit.message.campaign, order.placed_at);
@@ -131,6 +161,7 @@ pub fn fold<'f, 'a>(
 
 fn fold_message<'f, 'a>(
     touchpoints: &[Touchpoint<'a>],
+    named: Option<bool>,
     world: &World<'_>,
     each: &mut impl FnMut(FoldEntry<'f, 'a>),
 ) {
@@ -146,6 +177,10 @@ fn fold_message<'f, 'a>(
             ))
         };
         add(Counter::Events);
+        if let Some(named) = named {
+            add(Counter::ByAddress);
+            named.then(|| add(Counter::ByAddressNamed));
+        }
         if world.rules_at(touchpoint.at).is_ignored(touchpoint) {
             continue;
         }
@@ -276,7 +311,7 @@ impl DayPart {
 
 impl Contribution {
     /// Folds a customer's facts. Days before `from` are left out.
-    pub fn of(timeline: &Timeline<'_>, orders: &[Order], world: &World<'_>, from: Day) -> Self {
+    pub fn of(timelines: &Timelines<'_>, orders: &[Order], world: &World<'_>, from: Day) -> Self {
         let mut counters: BTreeMap<(Day, CampaignIx, Channel), Counters> = BTreeMap::new();
         let mut days: BTreeMap<Day, DayPart> = BTreeMap::new();
         // An event adds to several counters, and its day is found once.
@@ -285,7 +320,7 @@ impl Contribution {
             Some((instant, day)) if instant == at => day,
             _ => last.insert((at, world.day(at))).1,
         };
-        fold(timeline, orders, world, |entry| match entry {
+        fold(timelines, orders, world, |entry| match entry {
             FoldEntry::Counter(at, campaign, channel, counter) => {
                 let day = day_of(at);
                 if day >= from {
@@ -314,6 +349,12 @@ impl Contribution {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attribution::decide::CandidateOutcome;
+    use crate::attribution::explain::{explain, lanes};
+    use crate::record::Record;
+    use crate::value::id::CustomerId;
+    use crate::value::time::{DAY_MS, HOUR_MS};
+    use serde_json::json;
 
     /// What earlier versions stored is read, and written as they wrote it: the table compares these texts.
     #[test]
@@ -325,6 +366,189 @@ mod tests {
         ] {
             let line: OrderLine = serde_json::from_str(stored).unwrap();
             assert_eq!(serde_json::to_string(&line).unwrap(), stored);
+        }
+    }
+
+    fn at(hour: i64) -> Instant {
+        Instant::parse("2026-11-20T00:00:00Z")
+            .unwrap()
+            .plus_ms(hour * HOUR_MS)
+    }
+
+    /// An event in words: whom it went to, campaign, message, kind, and hour.
+    fn event(words: &str, shop: &MarketplaceId) -> Event {
+        let words: Vec<&str> = words.split(' ').collect();
+        let [whom, campaign, message, kind, hour] = words[..] else {
+            panic!("{words:?}");
+        };
+        let field = match whom.as_bytes() {
+            [b'+', ..] => "phone",
+            _ if whom.contains('@') => "email",
+            _ => "customer_id",
+        };
+        let body = json!({
+            "event_id": words.join(" "), "kind": kind, "channel": "email", "campaign_id": campaign, field: whom,
+            "message_id": message, "occurred_at": at(hour.parse().unwrap()),
+        });
+        Event::read(&Record::from_json(&body.to_string()).unwrap(), shop, None).unwrap()
+    }
+
+    /// What becomes of the messages for an order of c at hour 20, in words.
+    fn outcomes(events: &[Event], order: &Order, supersede: &str, shop: &MarketplaceId) -> String {
+        let rule =
+            json!({"connect_on": ["opened", "clicked"], "window": "7d", "window_from": "sent"});
+        let settings = json!({"channels": {"email": rule}, "supersede": supersede, "counted_statuses": ["READY"]});
+        let versions = Versions::only(Settings::read(&settings, 30 * DAY_MS).unwrap());
+        let told = Catalog::new(Vec::new());
+        let catalog = told.witnessing(events).unwrap();
+        let world = World::new(shop, &catalog, &versions, Some(30 * DAY_MS));
+        let (mut own, mut by_address) = (Vec::new(), BTreeMap::<_, Vec<Event>>::new());
+        for event in events {
+            match event.recipient.address() {
+                None => own.push(event.clone()),
+                Some(address) => by_address.entry(address).or_default().push(event.clone()),
+            }
+        }
+        let timelines = world.timelines(&own, &by_address, std::slice::from_ref(order));
+        // Nothing of an address is engagement of the customer.
+        let contribution =
+            Contribution::of(&timelines, &[], &world, Day::parse("2026-01-01").unwrap());
+        let parts = contribution.days.values().flat_map(|part| &part.counters);
+        let counted: i64 = parts
+            .map(|(_, _, counters)| counters[Counter::Events])
+            .sum();
+        assert_eq!(counted, own.len() as i64);
+        let explained = explain(order, &timelines, &world);
+        let first = explained
+            .candidates
+            .first()
+            .filter(|first| first.outcome == CandidateOutcome::Credited);
+        let credit = world.decide(order, &timelines).credit;
+        let credit = credit.map(|credit| LineCredit::of(&credit, &catalog));
+        assert_eq!(
+            credit.as_ref().map(|credit| Some(credit.touch_at)),
+            first.map(|first| first.touch_at)
+        );
+        let lanes = lanes(order, &timelines, &world);
+        let shown = explained.candidates.iter().zip(lanes).map(|(one, lane)| {
+            let outcome = serde_json::to_value(one.outcome).unwrap();
+            let message = one.message_id.as_deref().unwrap_or_default();
+            let kinds = lane.events.iter().map(|event| &event.kind.name()[..1]);
+            format!(
+                "{} {message} {} {}",
+                one.campaign_id,
+                outcome.as_str().unwrap(),
+                kinds.collect::<String>()
+            )
+        });
+        shown.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Each row: what happened, the order's e-mail and phone, `supersede`, and what becomes of the messages. A message shows the first
+    /// letters of its events.
+    #[test]
+    fn an_order_is_decided_by_its_customer_and_its_addresses() {
+        for (events, [email, phone], supersede, expected) in [
+            (
+                &["ann@x.org A m opened 1"][..],
+                [" Ann@X.org", ""],
+                "none",
+                "A m credited o",
+            ),
+            (&["ann@x.org A m opened 1"], ["", "ann@x.org"], "none", ""),
+            (&["ann@x.org A m opened 1"], ["", ""], "none", ""),
+            (
+                &["c A m opened 1", "bob@x.org B m opened 2"],
+                ["ann@x.org", ""],
+                "none",
+                "A m credited o",
+            ),
+            // The same message id to two recipients is two messages.
+            (
+                &["c A m sent 1", "c A m opened 2", "ann@x.org A m opened 3"],
+                ["ann@x.org", ""],
+                "none",
+                "A m credited o, A m earlier_sent so",
+            ),
+            (
+                &["c A m clicked 3", "ann@x.org A m sent 1"],
+                ["ann@x.org", ""],
+                "none",
+                "A m credited c, A m no_connecting_event s",
+            ),
+            // Equal in all that decides: the later kind wins, whoever got the message.
+            (
+                &["c A m opened 3", "ann@x.org A m clicked 3"],
+                ["ann@x.org", ""],
+                "none",
+                "A m credited c, A m earlier_sent o",
+            ),
+            (
+                &["c A m clicked 3", "ann@x.org A m opened 3"],
+                ["ann@x.org", ""],
+                "none",
+                "A m credited c, A m earlier_sent o",
+            ),
+            // A later message to the address is a later message to the customer.
+            (
+                &["c A m opened 1", "ann@x.org B m sent 2"],
+                ["ann@x.org", ""],
+                "customer",
+                "B m no_connecting_event s, A m superseded o",
+            ),
+            (
+                &["c A m opened 1", "bob@x.org B m sent 2"],
+                ["ann@x.org", ""],
+                "customer",
+                "A m credited o",
+            ),
+            // Both addresses of an order count, and one that is both counts once.
+            (
+                &["ann@x.org A m opened 1", "+380940 B m opened 2"],
+                ["ann@x.org", "380 94 0"],
+                "none",
+                "B m credited o, A m earlier_sent o",
+            ),
+            (
+                &["+380940 A m opened 1"],
+                ["380940", "+380940"],
+                "none",
+                "A m credited o",
+            ),
+            // Equal messages that a gate stopped: the customer's first, then the e-mail's.
+            (
+                &[
+                    "+380940 A m sent 1",
+                    "ann@x.org A m delivered 1",
+                    "c A m failed 1",
+                ],
+                ["ann@x.org", "+380940"],
+                "none",
+                "A m no_connecting_event f, A m no_connecting_event d, A m no_connecting_event s",
+            ),
+        ] {
+            let shop = MarketplaceId::new("shop").unwrap();
+            let mut events: Vec<Event> = events.iter().map(|words| event(words, &shop)).collect();
+            events.push(event("c Z z bounced -900", &shop));
+            let body = json!({
+                "order_id": "o", "customer_id": "c", "status": "READY", "total": "1", "currency": "EUR",
+                "placed_at": at(20), "email": email, "phone": phone,
+            });
+            let order = Order::read(&Record::from_json(&body.to_string()).unwrap(), None).unwrap();
+            // Whom it was erased for does not matter, and neither does the order of the facts.
+            let erased = order
+                .clone()
+                .without_person(&CustomerId::new("p").unwrap(), &shop);
+            assert_eq!((&erased.email, &erased.phone), (&None, &None));
+            let stored = Order::from_standing(&erased.standing()).unwrap();
+            for order in [&order, &stored] {
+                assert_eq!(
+                    outcomes(&events, order, supersede, &shop),
+                    expected,
+                    "{body}"
+                );
+                events.reverse();
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::attribution::explain::reason;
 use crate::attribution::models::Model;
 use crate::attribution::order::Order;
 use crate::attribution::settings::Period;
-use crate::attribution::timeline::Timeline;
+use crate::attribution::timeline::{Timeline, Timelines};
 use crate::figures::fold::{LineCredit, World};
 use crate::figures::report::PurchaseFigures;
 use crate::value::id::{CampaignId, CustomerId, OrderId};
@@ -110,7 +110,7 @@ impl Preview {
     /// Adds the orders of one customer that were placed in the period.
     pub fn add_customer(
         &mut self,
-        timeline: &Timeline<'_>,
+        timelines: &Timelines<'_>,
         orders: &[Order],
         world: &World<'_>,
         proposal: &Proposal<'_>,
@@ -120,7 +120,8 @@ impl Preview {
             proposal.period.holds(order.placed_at, day)
         };
         for order in orders.iter().filter(is_asked) {
-            let current = world.decide(order, timeline);
+            let current = world.decide(order, timelines);
+            let timeline = world.timeline_of(order, timelines);
             let proposed = decide(order, timeline, &proposal.rules, world.look_back_ms);
             self.add_order(order, &current, &proposed, world, proposal);
             if proposed.not_counted.is_none() && !proposal.models.is_empty() {

@@ -675,6 +675,10 @@ pub struct EventsReconciled {
     pub stored: i64,
     pub duplicates: i64,
     pub rejected: i64,
+    /// Events that went to an address, by day of the event, as the next.
+    pub by_address: i64,
+    /// Those of them whose address some order names.
+    pub by_address_named: i64,
 }
 
 /// Makes the reconciliation from the sums of a period.
@@ -688,6 +692,10 @@ pub fn reconciliation<C: Ord + Clone>(sums: &Aggregate<C>) -> Reconciliation {
         rejected,
     } = sums.orders_in;
     let events = sums.events_in;
+    let counted = |counter| {
+        let rows = sums.rows.values();
+        rows.map(|figures| figures.counters[counter]).sum()
+    };
     Reconciliation {
         orders: OrdersReconciled {
             received,
@@ -708,6 +716,8 @@ pub fn reconciliation<C: Ord + Clone>(sums: &Aggregate<C>) -> Reconciliation {
             stored: events.stored,
             duplicates: events.duplicates,
             rejected: events.rejected,
+            by_address: counted(Counter::ByAddress),
+            by_address_named: counted(Counter::ByAddressNamed),
         },
         ignored: ignored(&sums.ignored),
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::attribution::decide::{CandidateOutcome, candidates};
 use crate::attribution::event::Channel;
 use crate::attribution::order::Order;
-use crate::attribution::timeline::Timeline;
+use crate::attribution::timeline::Timelines;
 use crate::figures::fold::World;
 use crate::value::id::CampaignId;
 use crate::value::money::Sums;
@@ -39,11 +39,11 @@ impl Rivals {
         campaign: &CampaignId,
         channel: Option<Channel>,
         order: &Order,
-        timeline: &Timeline<'_>,
+        timelines: &Timelines<'_>,
         world: &World<'_>,
     ) {
         use CandidateOutcome::{EarlierInteraction, EarlierSent, Superseded};
-        let decision = world.decide(order, timeline);
+        let decision = world.decide(order, timelines);
         let Some(own) = world.catalog.place(campaign) else {
             return;
         };
@@ -52,6 +52,7 @@ impl Rivals {
         };
         let winner = winner.message;
         let asked = |on: Channel| channel.is_none_or(|only| only == on);
+        let timeline = world.timeline_of(order, timelines);
         let all = candidates(order, timeline, world.rules_for(order), world.look_back_ms);
         let losers: BTreeSet<_> = all
             .iter()

@@ -28,6 +28,7 @@ pub enum Code {
     UnknownChannel,
     UnknownStatus,
     BadVersion,
+    BadAddress,
     TooOld,
     InFuture,
     ImmutableField,
@@ -39,7 +40,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Missing,
         Self::WrongType,
         Self::UnknownField,
@@ -54,6 +55,7 @@ impl Code {
         Self::UnknownChannel,
         Self::UnknownStatus,
         Self::BadVersion,
+        Self::BadAddress,
         Self::TooOld,
         Self::InFuture,
         Self::ImmutableField,

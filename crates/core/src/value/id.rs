@@ -158,6 +158,13 @@ id_types! {
     RollbackId by check;
 }
 
+impl MarketplaceId {
+    /// The id that stands for the marketplace in runs over files, which have none.
+    pub fn of_files() -> Self {
+        Self("files".into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -60,7 +60,11 @@ impl<'r> CreditRow<'r> {
 
 /// The standing copy of an order, with its amounts as they are printed everywhere.
 pub(super) fn order_row(order: &Order) -> Result<Value, StoreError> {
-    let mut row = serde_json::to_value(order)?;
+    let mut row = serde_json::to_value(Order {
+        // They are no part of what was sent.
+        erased_addresses: Vec::new(),
+        ..order.clone()
+    })?;
     for (name, amount) in [
         ("total", order.total),
         ("refunded_total", order.refunded_total),

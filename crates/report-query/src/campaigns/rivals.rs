@@ -123,11 +123,11 @@ impl Earned {
                     return Ok::<_, Problem>(None);
                 };
                 let world = known.world();
-                let timeline = world.timeline(&known.facts.events);
+                let timelines = known.facts.timelines(&world);
                 let mut rivals = Rivals::default();
                 let asked = known.facts.orders.iter();
                 for order in asked.filter(|order| orders.contains(&order.order_id)) {
-                    rivals.add_order(campaign, channel, order, &timeline, &world);
+                    rivals.add_order(campaign, channel, order, &timelines, &world);
                 }
                 Ok(Some(rivals))
             }

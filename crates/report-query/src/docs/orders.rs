@@ -197,6 +197,7 @@ fn customer() -> Value {
         field("campaign_id", id()),
         field("channel", channel()),
         field("message_id", nullable(id())),
+        field("by_address", flag()).says("Whether it went to an address of the customer's orders."),
         field("first_event_at", nullable(instant())),
         field("events", list(event)),
     ]);
@@ -247,7 +248,8 @@ fn reconciliation() -> Value {
         "rejected",
     ];
     let parked = object([
-        field("customer_id", id()),
+        field("customer_id", nullable(id())).says("null where an address is parked."),
+        field("address", nullable(text())).says("The hash of the address, where one is parked."),
         field("at", instant()),
         field(
             "reason",
@@ -258,12 +260,20 @@ fn reconciliation() -> Value {
         field("orders", counts(&orders)),
         field(
             "events",
-            counts(&["received", "stored", "duplicates", "rejected"]),
-        ),
+            counts(&[
+                "received",
+                "stored",
+                "duplicates",
+                "rejected",
+                "by_address",
+                "by_address_named",
+            ]),
+        )
+        .says("`by_address`: events of the period that went to an address; `by_address_named`: those of them whose address some order names."),
         field("redemptions", counts(&redemptions)),
         field("ignored", map_of(map_of(count())))
             .says("What senders of webhooks posted that means nothing here: by sender, and by the sender's word."),
-        field("parked", list(parked)).says("Customers whose last figures stay."),
+        field("parked", list(parked)).says("Customers and addresses whose last figures stay."),
     ];
     object(own.into_iter().chain(freshness()))
 }

@@ -358,7 +358,8 @@ fn assignment() -> Value {
 
 fn distribution() -> Value {
     object([
-        field("customer_id", id()),
+        field("customer_id", nullable(id())).says("null where the message went to an address."),
+        field("address", nullable(text())).says("The hash of the address, where it went to one."),
         field("campaign_id", id()),
         field("channel", channel()),
         field("message_id", nullable(id())),

@@ -213,7 +213,10 @@ impl OrderFilter {
             Some(customer) => BTreeSet::from([customer.clone()]),
             None => {
                 let waiting = market.intake().pending(PENDING_MAX, call.now).await?;
-                waiting.customers
+                market
+                    .links()
+                    .with_linked(waiting.customers, PENDING_MAX, call.now)
+                    .await?
             }
         };
         customers.retain(|customer| !too_large.contains(customer));

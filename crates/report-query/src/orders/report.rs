@@ -3,7 +3,6 @@
 use revtrail_core::figures::report::{
     DoesNotAddUp, Reconciliation, orders_report, reconciliation as reconcile,
 };
-use revtrail_store::jobs::parked::Parked;
 use revtrail_store::promotions::lists::RedemptionsIn;
 use revtrail_web::access::MARKETING;
 use revtrail_web::answer::json;
@@ -45,7 +44,7 @@ struct Reconciled {
     #[serde(flatten)]
     report: Reconciliation,
     redemptions: Value,
-    parked: Vec<Parked>,
+    parked: Vec<Value>,
 }
 
 pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
@@ -62,6 +61,11 @@ pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
     }
     let report = reconcile(&sums);
     let parked = market.parked().list(call.now).await?;
+    let parked = parked.iter().map(|one| {
+        let (customer, address) = (one.recipient.customer(), one.recipient.address());
+        json!({ "customer_id": customer, "address": address, "at": one.at, "reason": one.reason })
+    });
+    let parked = parked.collect();
     let came = match period.is_empty() {
         true => RedemptionsIn::default(),
         false => {

@@ -312,7 +312,9 @@ pub(crate) async fn distributions(call: Call) -> Result<Response, Problem> {
     };
     let seen = |sent: Distribution| {
         let wanted = sent.at >= from
-            && customer.as_ref().is_none_or(|id| *id == sent.customer_id)
+            && customer
+                .as_ref()
+                .is_none_or(|id| sent.recipient.customer() == Some(id))
             && code.as_ref().is_none_or(|code| *code == sent.voucher_code);
         wanted.then(|| distribution(&sent))
     };
@@ -331,8 +333,8 @@ pub(crate) async fn distributions(call: Call) -> Result<Response, Problem> {
 
 fn distribution(message: &Distribution) -> Value {
     json!({
-        "customer_id": message.customer_id, "campaign_id": message.campaign_id, "channel": message.channel,
-        "message_id": message.message_id, "voucher_code": message.voucher_code, "state": message.state(),
+        "customer_id": message.recipient.customer(), "address": message.recipient.address(),
+        "campaign_id": message.campaign_id, "channel": message.channel, "message_id": message.message_id, "voucher_code": message.voucher_code, "state": message.state(),
         "at": message.at,
     })
 }

@@ -11,9 +11,10 @@ use revtrail_core::attribution::event::Channel;
 use revtrail_core::attribution::order::Order;
 use revtrail_core::attribution::plain::{PlainEvent, PlainOrder};
 use revtrail_core::attribution::settings::Versions;
-use revtrail_core::attribution::timeline::{Timeline, Touchpoint};
+use revtrail_core::attribution::timeline::{Timelines, Touchpoint};
 use revtrail_core::figures::daily::{Aggregate, Figures, OrderFigures};
 use revtrail_core::figures::fold::{FoldEntry, World, fold};
+use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
 
 use super::facts::FileFacts;
@@ -98,7 +99,8 @@ fn decide_with(
     wanted: Wanted,
     threads: usize,
 ) -> io::Result<(Decided, Seen)> {
-    let world = World::new(catalog, versions, None);
+    let marketplace = MarketplaceId::of_files();
+    let world = World::new(&marketplace, catalog, versions, None);
     let campaigns = facts.campaigns_in(catalog);
     let context = Context {
         facts,
@@ -271,7 +273,7 @@ impl Part {
     fn take(&mut self, partition: usize, context: &Context<'_>) -> io::Result<()> {
         let mut buffer = std::mem::take(&mut self.buffer);
         let rows = Partition::read(partition, context, &mut buffer)?;
-        let mut timeline = Timeline::default();
+        let mut timelines = Timelines::default();
         let mut ids = Ids::default();
         let mut orders = rows.orders.chunk_by(|a, b| a.0 == b.0).peekable();
         let mut own_orders = Vec::new();
@@ -288,7 +290,7 @@ impl Part {
             });
             let seen = &mut self.seen;
             let mut count = 0;
-            timeline.refill(first.filter_map(|event| {
+            timelines.refill(first.filter_map(|event| {
                 count += 1;
                 let touchpoint = event.touchpoint?;
                 let seen = &mut seen[touchpoint.campaign.index()][touchpoint.channel as usize];
@@ -302,15 +304,20 @@ impl Part {
             own_orders.extend(own_rows.filter_map(|(_, order)| order.to_order(None)));
             self.customers += usize::from(own.is_some());
             self.without_event += usize::from(own.is_some() && count == 0);
-            self.fold_customer(&timeline, &own_orders, context);
+            self.fold_customer(&timelines, &own_orders, context);
         }
         self.buffer = buffer;
         Ok(())
     }
 
-    fn fold_customer(&mut self, timeline: &Timeline<'_>, orders: &[Order], context: &Context<'_>) {
+    fn fold_customer(
+        &mut self,
+        timelines: &Timelines<'_>,
+        orders: &[Order],
+        context: &Context<'_>,
+    ) {
         let (world, wanted) = (context.world, context.wanted);
-        fold(timeline, orders, world, |entry| match entry {
+        fold(timelines, orders, world, |entry| match entry {
             FoldEntry::Counter(_, campaign, channel, counter) => {
                 self.rows[campaign.index()][channel as usize].counters[counter] += 1;
             }
@@ -325,7 +332,7 @@ impl Part {
                     self.credits.add(order, &decision, world);
                 }
                 if wanted.explanations {
-                    self.explanations.add(order, timeline, world);
+                    self.explanations.add(order, timelines, world);
                 }
             }
         });
@@ -337,6 +344,7 @@ fn touchpoint<'a>(event: &PlainEvent<'a>, campaign: CampaignIx) -> Touchpoint<'a
         campaign,
         channel: event.channel,
         message: event.message_id,
+        recipient: 0,
         at: event.occurred_at,
         kind: event.kind,
         machine: event.machine,

@@ -9,6 +9,7 @@ use revtrail_core::attribution::event::{self, Event};
 use revtrail_core::attribution::order::{self, Order};
 use revtrail_core::attribution::plain::{PlainEvent, PlainOrder};
 use revtrail_core::record::{Code, Record, RecordProblem};
+use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
 use revtrail_files::{BLOCK_BYTES, Block, Field, FileFault, NotPlain, PlainRow, Plan, read_blocks};
 use revtrail_providers::exports::Makes;
@@ -229,6 +230,7 @@ pub(super) type SeenCampaign = (Box<str>, [Option<Instant>; 3]);
 #[derive(Debug)]
 pub(super) struct EventReader {
     rows: RowWriter,
+    marketplace: MarketplaceId,
     numbers: HashMap<Box<str>, u32, RandomState>,
     /// The campaigns by number.
     pub(super) campaigns: Vec<SeenCampaign>,
@@ -238,6 +240,7 @@ impl EventReader {
     pub(super) fn new(partitioning: Partitioning) -> Self {
         Self {
             rows: RowWriter::new(partitioning),
+            marketplace: MarketplaceId::of_files(),
             numbers: HashMap::default(),
             campaigns: Vec::new(),
         }
@@ -287,8 +290,12 @@ impl RowReader for EventReader {
     }
 
     fn take(&mut self, _: u64, record: &Record<'_>) -> Result<(), RecordProblem> {
-        let event = Event::read(record, None)?;
-        self.put(&PlainEvent::from(&event));
+        let event = Event::read(record, &self.marketplace, None)?;
+        let no_customer = || {
+            let detail = "customer_id is needed: events by address are not taken from files yet";
+            RecordProblem::of("customer_id", Code::Missing, detail)
+        };
+        self.put(&PlainEvent::of(&event).ok_or_else(no_customer)?);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use revtrail_core::attribution::decide::Decision;
 use revtrail_core::attribution::explain::{Explanation, explain, reason};
 use revtrail_core::attribution::order::Order;
-use revtrail_core::attribution::timeline::Timeline;
+use revtrail_core::attribution::timeline::Timelines;
 use revtrail_core::figures::fold::World;
 use revtrail_core::value::id::OrderId;
 use serde::Serialize;
@@ -114,9 +114,9 @@ pub(super) struct Explanations {
 }
 
 impl Explanations {
-    pub(super) fn add(&mut self, order: &Order, timeline: &Timeline<'_>, world: &World<'_>) {
+    pub(super) fn add(&mut self, order: &Order, timelines: &Timelines<'_>, world: &World<'_>) {
         let explained = Explained {
-            explanation: explain(order, timeline, world),
+            explanation: explain(order, timelines, world),
             decided: "run",
         };
         let written = serde_json::to_writer(&mut self.bytes, &explained);

@@ -30,9 +30,11 @@ const CALL: usize = 500;
 /// Adds codes: every message of a welcome carries a code of its customer's own.
 pub(super) fn add_codes(events: &mut [Event]) {
     for event in events {
-        if event.campaign_id.as_str() == "welcome" {
+        if event.campaign_id.as_str() == "welcome"
+            && let Some(customer) = event.recipient.customer()
+        {
             event.promotion_id = PromotionId::new(WELCOME).ok();
-            event.voucher_code = VoucherCode::new(&code_of(&event.customer_id)).ok();
+            event.voucher_code = VoucherCode::new(&code_of(customer)).ok();
         }
     }
 }
@@ -49,13 +51,16 @@ pub(super) async fn load(
     dice: &mut Dice,
 ) -> Result<(), StoreError> {
     let now = acceptance_window.now;
+    // The customers to whom a campaign was sent, and when.
     let sent = |campaign: &'static str| {
-        let of = move |event: &&Event| {
-            event.campaign_id.as_str() == campaign && event.kind == EventKind::Sent
+        let of = move |event: &Event| {
+            let is = event.campaign_id.as_str() == campaign && event.kind == EventKind::Sent;
+            is.then_some(event.occurred_at)
         };
-        sample.events.iter().filter(of)
+        let events = sample.events.iter();
+        events.filter_map(move |event| Some((event.recipient.customer()?, of(event)?)))
     };
-    let codes = sent("welcome").map(|event| code_of(&event.customer_id));
+    let codes = sent("welcome").map(|(customer, _)| code_of(customer));
     make(market, WELCOME, &welcome(now), codes, now).await?;
     for (id, body) in [
         (WARMERS, warmers(now)),
@@ -69,8 +74,7 @@ pub(super) async fn load(
 
     let mut offers: BTreeMap<(&CustomerId, &str), (Instant, &str)> = BTreeMap::new();
     let mut assigned = Vec::new();
-    for event in sent("welcome") {
-        let (customer, at) = (&event.customer_id, event.occurred_at);
+    for (customer, at) in sent("welcome") {
         offers.insert((customer, WELCOME), (at, "5.00"));
         // Some of them were handed out at the counter.
         let channel = if customer.as_str().ends_with('7') {
@@ -83,8 +87,7 @@ pub(super) async fn load(
             "customer_id": customer, "voucher_code": code_of(customer), "segment": "new", "assigned_at": at, "channel": channel}),
         );
     }
-    for event in sent("winter-warmers") {
-        let (customer, at) = (&event.customer_id, event.occurred_at);
+    for (customer, at) in sent("winter-warmers") {
         let bought = |order: &Order| order.customer_id == *customer && order.placed_at < at;
         let regular = sample.orders.iter().any(bought);
         let (tier, reward) = if regular && dice.percent(60) {
@@ -96,8 +99,7 @@ pub(super) async fn load(
         assigned.push(json!({"assignment_id": format!("{WARMERS}/{customer}"), "promotion_id": WARMERS, "customer_id": customer,
             "tier_id": tier, "segment": if regular { "regular" } else { "occasional" }, "assigned_at": at}));
     }
-    for event in sent("harvest-sale") {
-        let (customer, at) = (&event.customer_id, event.occurred_at);
+    for (customer, at) in sent("harvest-sale") {
         offers.insert((customer, HARVEST), (at, "2.00"));
         assigned.push(json!({"assignment_id": format!("{HARVEST}/{customer}"), "promotion_id": HARVEST, "customer_id": customer,
             "segment": "newsletter", "assigned_at": at}));

@@ -185,9 +185,10 @@ impl Erasing<'_> {
     /// True if a call of ingest that is under way may still store something of the customer.
     async fn is_being_written(&self) -> Result<bool, StoreError> {
         let now = self.now();
+        let of = self.of.customer.clone().into();
         let mut pages = self.market.intake().pages().await?;
         while let Some(markers) = pages.next().await? {
-            let names = |marker: &IntakeMarker| marker.customers.contains(&self.of.customer);
+            let names = |marker: &IntakeMarker| marker.customers.contains(&of);
             let is_open = |marker: &IntakeMarker| !marker.closed && !marker.may_go(now);
             if markers
                 .iter()
@@ -206,7 +207,7 @@ impl Erasing<'_> {
         let root = NewItem::copied(&key, &own)
             .without(MOVING)
             .number(VERSION, version(&other) + 1);
-        let pseudonym = [self.of.pseudonym.clone()];
+        let pseudonym = [self.of.pseudonym.clone().into()];
         let fold = Work::Fold { next: 0 };
         let fold = Job::new(fold, self.job.run_id.clone(), 0, 0, self.job.at);
         let moved = vec![(":t", AttributeValue::Bool(true))];

@@ -3,7 +3,7 @@
 //! A customer who has something again is a new customer, whose name stays where they are to be folded.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use revtrail_core::value::id::CustomerId;
+use revtrail_core::value::address::Recipient;
 
 use super::{Erasing, LOOKS_MAX, StepEnd, rejects};
 use crate::jobs::job::EraseStep;
@@ -27,7 +27,7 @@ enum Named {
 }
 
 /// A list as it is to be, and what is written beside it.
-type Rewritten = (Vec<CustomerId>, Vec<Write>);
+type Rewritten = (Vec<Recipient>, Vec<Write>);
 
 impl Erasing<'_> {
     /// Some items of a partition after a place, and the next place.
@@ -139,14 +139,15 @@ impl Erasing<'_> {
     /// False if the marker must be looked at again: its call is under way, or it changed.
     async fn marker(&self, item: &Item) -> Result<bool, StoreError> {
         let mut marker: crate::ledger::intake::IntakeMarker = data(item)?;
-        if !marker.customers.contains(&self.of.customer) || self.is_there().await? {
+        let of = self.of.customer.clone().into();
+        if !marker.customers.contains(&of) || self.is_there().await? {
             return Ok(true);
         }
         if !marker.closed && !marker.may_go(self.now()) {
             return Ok(false);
         }
         // All that the call stored has moved, and whoever it is now is to be folded by a job of its own.
-        marker.customers.remove(&self.of.customer);
+        marker.customers.remove(&of);
         self.replace(item, &marker, Vec::new()).await
     }
 
@@ -155,7 +156,8 @@ impl Erasing<'_> {
         if self.is_there().await? {
             return Ok(());
         }
-        self.market.parked().unpark(&self.of.customer).await
+        let of = self.of.customer.clone().into();
+        self.market.parked().unpark(&of).await
     }
 
     /// Rewrites a list until nobody was faster. True if it had the name, or is gone by now.
@@ -185,23 +187,26 @@ impl Erasing<'_> {
     /// The list of a job with the pseudonym in the place of the name, because a job is worked off by places in its list. `None` if it
     /// does not have the name.
     async fn without_name(&self, item: &Item) -> Result<Option<Rewritten>, StoreError> {
-        let mut list: Vec<CustomerId> = data(item)?;
-        let named = list.iter_mut().filter(|one| **one == self.of.customer);
-        let named: Vec<&mut CustomerId> = named.collect();
+        let mut list: Vec<Recipient> = data(item)?;
+        let of = Some(&self.of.customer);
+        let named = list.iter_mut().filter(|one| one.customer() == of);
+        let named: Vec<&mut Recipient> = named.collect();
         if named.is_empty() || self.is_there().await? {
             return Ok(None);
         }
         for one in named {
-            one.clone_from(&self.of.pseudonym);
+            *one = self.of.pseudonym.clone().into();
         }
         Ok(Some((list, Vec::new())))
     }
 
     /// The chunk of a segment without the customer, and its segment with one customer less. `None` if it does not have the name.
     async fn one_less(&self, item: &Item) -> Result<Option<Rewritten>, StoreError> {
-        let chunk: Vec<CustomerId> = data(item)?;
-        let kept = chunk.iter().filter(|one| **one != self.of.customer);
-        let kept: Vec<CustomerId> = kept.cloned().collect();
+        let chunk: Vec<Recipient> = data(item)?;
+        let kept = chunk
+            .iter()
+            .filter(|one| one.customer() != Some(&self.of.customer));
+        let kept: Vec<Recipient> = kept.cloned().collect();
         if kept.len() == chunk.len() {
             return Ok(None);
         }

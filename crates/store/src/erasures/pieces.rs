@@ -1,26 +1,32 @@
-//! The pieces of a customer's partition: events, orders, chunks of the contribution, and the orders of others that name the
+//! The pieces of a customer's partition: events, orders, chunks of the contribution, links, and the orders of others that name the
 //! customer. Purchase rows move with their orders.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use revtrail_core::attribution::event::Event;
 use revtrail_core::figures::fold::OrderLine;
+use revtrail_core::value::address::AddressHash;
 use revtrail_core::value::id::OrderId;
 use revtrail_core::value::time::Day;
 
-use super::{Erasing, PiecesLeft};
+use super::{Erasing, PiecesLeft, StepEnd};
+use crate::jobs::job::EraseStep;
 use crate::ledger::facts::{Pointer, read_order};
 use crate::ledger::purchases::PurchaseRow;
 use crate::table::attributes::DATA;
 use crate::table::client::{Range, Reading};
 use crate::table::condition::Condition;
-use crate::table::fault::StoreError;
+use crate::table::contention::{TRIES_MAX, backoff};
+use crate::table::fault::{Fault, StoreError};
 use crate::table::item::{Item, NewItem, data, expired, item_bytes, key_of, sk, text, unreadable};
 use crate::table::keys::{self, CustomerItem, Key};
-use crate::table::write::{TRANSACTION_BYTES_MAX, Write};
+use crate::table::write::{TRANSACTION_BYTES_MAX, Transacted, Write};
 
 /// The most pieces that are moved in one transaction: each is at most four of its 100 items, and two more hold it to the erasure.
 const PIECES_AT_ONCE: usize = 24;
+
+/// How many links are read at once.
+const LINKS_AT_ONCE: i32 = 250;
 
 /// The lines of a contribution, by order.
 type OrderLines<'l> = BTreeMap<&'l OrderId, (Day, &'l OrderLine)>;
@@ -84,8 +90,11 @@ impl Erasing<'_> {
                 (facts, bytes) = (0, 0);
             }
             bytes += size;
-            let is_chunk = matches!(keys::customer_item(sk(item)), Some(CustomerItem::Chunk(_)));
-            facts += usize::from(!is_chunk);
+            let is_fact = matches!(
+                keys::customer_item(sk(item)),
+                Some(CustomerItem::Event(_) | CustomerItem::Order(_))
+            );
+            facts += usize::from(is_fact);
             writes.extend(self.piece(item, &around, lines)?);
         }
         self.transact(writes, facts).await.map(drop)
@@ -122,6 +131,7 @@ impl Erasing<'_> {
                 let key = keys::chunk(&market.id, pseudonym, name);
                 Some(NewItem::copied(&key, item))
             }
+            Some(CustomerItem::Link(address)) => return self.link(item, address),
             _ if expired(item, self.now()) => {
                 return Ok(vec![self.delete(item, Condition::present())]);
             }
@@ -135,7 +145,7 @@ impl Erasing<'_> {
         let Some(id) = order_of(item) else {
             return Err(unreadable(item, "it is no piece of a customer"));
         };
-        let order = read_order(item)?.without_person(pseudonym);
+        let order = read_order(item)?.without_person(pseudonym, &market.id);
         let key = keys::order(&market.id, pseudonym, &id);
         let standing = order.standing();
         let mut writes = vec![self.delete(item, Condition::unchanged(item))];
@@ -155,6 +165,76 @@ impl Erasing<'_> {
             .filter(|line| self.is_own_row(around.get(&self.row_key(**line))));
         writes.extend(line.map(|(day, line)| market.purchases().put_row(*day, pseudonym, line)));
         Ok(writes)
+    }
+
+    /// The writes that give a link to the pseudonym, whose orders keep what they were decided by: its item with the customer and its
+    /// item with the address.
+    fn link(&self, item: &Item, address: &str) -> Result<Vec<Write>, StoreError> {
+        let (id, store, of) = (&self.market.id, &self.market.store, &self.of);
+        let address =
+            AddressHash::parse(address).ok_or_else(|| unreadable(item, "it is no link"))?;
+        let mut writes = vec![
+            self.delete(item, Condition::present()),
+            store.delete_write(&keys::link(id, address, &of.customer), None),
+        ];
+        if !expired(item, self.now()) {
+            let moved = [
+                keys::linked_address(id, &of.pseudonym, address),
+                keys::link(id, address, &of.pseudonym),
+            ];
+            let moved = moved.map(|key| store.put_write(NewItem::copied(&key, item), None));
+            writes.extend(moved);
+        }
+        Ok(writes)
+    }
+
+    /// Takes the name from every address once more, after the move has ended. A call that was under way may have written the item with
+    /// the address after the one with the customer had moved. A new customer of the name keeps the link: theirs has both items.
+    pub(super) async fn links(&self, mut after: Option<String>) -> Result<StepEnd, StoreError> {
+        let (id, store, of) = (&self.market.id, &self.market.store, &self.of);
+        let pk = keys::customer(id, &of.pseudonym);
+        let range = Range::prefix(keys::LINKS_PREFIX);
+        loop {
+            let page = store.page(&pk, &range, Reading::STRONG, after, Some(LINKS_AT_ONCE));
+            let (items, next) = page.await?;
+            for item in items {
+                let Some(CustomerItem::Link(address)) = keys::customer_item(sk(&item)) else {
+                    continue;
+                };
+                let address = AddressHash::parse(address);
+                let address = address.ok_or_else(|| unreadable(&item, "it is no link"))?;
+                let theirs = keys::linked_address(id, &of.customer, address);
+                let old = keys::link(id, address, &of.customer);
+                self.unlink(&theirs, &old).await?;
+            }
+            after = next;
+            if after.is_none() {
+                return Ok(StepEnd::Done);
+            }
+            if self.is_over() {
+                return Ok(StepEnd::OutOfTime(EraseStep::Links { after }));
+            }
+        }
+    }
+
+    /// Deletes the item with an address, unless the one with the customer is there.
+    async fn unlink(&self, theirs: &Key, old: &Key) -> Result<(), StoreError> {
+        let store = &self.market.store;
+        for attempt in 0..TRIES_MAX {
+            let writes = vec![
+                store.check_write(theirs, Condition::absent()),
+                store.delete_write(old, None),
+            ];
+            match store.transact(writes).await? {
+                Transacted::Cancelled(faults) if faults.first() != Some(&Fault::Condition) => {
+                    backoff(attempt).await;
+                }
+                Transacted::Done | Transacted::Cancelled(_) => return Ok(()),
+            }
+        }
+        Err(StoreError::Contended {
+            op: "taking a name from an address",
+        })
     }
 
     fn is_own_row(&self, row: Option<&Item>) -> bool {
@@ -199,7 +279,8 @@ impl Erasing<'_> {
         let is_event =
             |item: &&Item| matches!(keys::customer_item(sk(item)), Some(CustomerItem::Event(_)));
         let events = items.iter().filter(is_event);
-        let events = events.map(|item| self.market.facts().event_at(item, &self.of.customer));
+        let of = self.of.customer.clone().into();
+        let events = events.map(|item| self.market.facts().event_at(item, &of));
         let events: Vec<Event> = events.collect::<Result<_, _>>()?;
         if events.is_empty() || !self.market.meta().await?.coded {
             return Ok(true);
@@ -232,7 +313,7 @@ impl Erasing<'_> {
                 let order = read_order(&item)?;
                 if order.sent_with.as_ref() == Some(&self.of.customer) {
                     // What the copy says of a person it says of the one whom it names.
-                    let order = order.without_person(&owner);
+                    let order = order.without_person(&owner, &self.market.id);
                     let moved = self.market.facts().order_item(&order);
                     writes.push(store.put_write(moved, Some(Condition::unchanged(&item))));
                 }

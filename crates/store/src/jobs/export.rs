@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use revtrail_core::value::id::{CustomerId, MarketplaceId};
+use revtrail_core::value::address::Recipient;
+use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{DAY_MS, Day, Instant};
 use serde::{Deserialize, Serialize};
 
@@ -72,14 +73,14 @@ pub enum ExportState {
 pub enum ExportStage {
     /// The figures of days.
     CampaignDays,
-    /// Events, orders and credits, customer by customer in the order of their ids.
+    /// Events, orders and credits: address by address, and then customer by customer in the order of their ids.
     Facts {
         /// The customers up to this one are written; `None` at the beginning.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        after: Option<CustomerId>,
+        after: Option<Recipient>,
         /// The next customer, and the last of their items that is written, if the walk stopped within a customer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        within: Option<(CustomerId, String)>,
+        within: Option<(Recipient, String)>,
     },
     /// Redemptions, promotion by promotion.
     Redemptions {

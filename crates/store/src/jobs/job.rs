@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::reach::Reattribution;
 use revtrail_core::figures::fold::FOLD_VERSION;
-use revtrail_core::value::id::{CustomerId, MarketplaceId, PromotionId};
+use revtrail_core::value::address::{AddressHash, Recipient};
+use revtrail_core::value::id::{MarketplaceId, PromotionId};
 use revtrail_core::value::money::{Currency, Money, Sums};
 use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -129,6 +130,16 @@ pub enum Work {
         #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
         after: Option<ListPlace>,
     },
+    /// Plans folds of the customers of an address, those behind the first of them, which the plan itself folds.
+    #[serde(rename = "f")]
+    FoldLinked {
+        /// The address.
+        #[serde(rename = "h")]
+        address: AddressHash,
+        /// The walk through the links is done up to this one.
+        #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
     /// Compares what is stored with what it must add up to. How far it is lies beside the job, see
     /// [`crate::jobs::verification`].
     #[serde(rename = "v")]
@@ -175,6 +186,13 @@ pub enum EraseStep {
     /// Moves the customer's facts to a pseudonym.
     #[serde(rename = "m")]
     Move,
+    /// Takes the name from the addresses of the customer's orders.
+    #[serde(rename = "k")]
+    Links {
+        /// The last link of the pseudonym that was looked at.
+        #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
     /// Takes the name out of intake markers and the lists of jobs.
     #[serde(rename = "l")]
     Lists {
@@ -208,7 +226,8 @@ impl EraseStep {
     /// The step that follows; `None` after the last.
     pub(crate) fn next(&self) -> Option<Self> {
         match self {
-            Self::Move => Some(Self::Lists {
+            Self::Move => Some(Self::Links { after: None }),
+            Self::Links { .. } => Some(Self::Lists {
                 shard: 0,
                 after: None,
                 found: false,
@@ -299,7 +318,10 @@ impl Work {
     /// True if a fact may be in no figure until the job is done.
     pub fn holds_facts(&self) -> bool {
         match self {
-            Self::Fold { .. } | Self::Reattribution { .. } | Self::ReattributeAll { .. } => true,
+            Self::Fold { .. }
+            | Self::Reattribution { .. }
+            | Self::ReattributeAll { .. }
+            | Self::FoldLinked { .. } => true,
             Self::Erase { step, .. } => *step == EraseStep::Move,
             Self::Verify { .. } | Self::LookAhead { .. } | Self::Export { .. } => false,
         }
@@ -411,6 +433,15 @@ impl Jobs<'_> {
             .data(job)
     }
 
+    /// Writes a job without a list.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn add(self, job: &Job) -> Result<(), StoreError> {
+        let item = self.job_item(job);
+        self.market.store.put(item, None).await.map(drop)
+    }
+
     /// A write that puts a job without a list.
     pub(crate) fn put_job(self, job: &Job) -> Write {
         self.market
@@ -438,7 +469,7 @@ impl Jobs<'_> {
     }
 
     /// A write that puts the list of a job.
-    pub(crate) fn list_write(self, job: &Job, customers: &[CustomerId], now: Instant) -> Write {
+    pub(crate) fn list_write(self, job: &Job, customers: &[Recipient], now: Instant) -> Write {
         let list = NewItem::at(&keys::job_list(&self.market.id, &job.job_id)).packed(&customers);
         let list = list.expires(now.plus_ms(self.market.retention.keep_ms()));
         self.market.store.put_write(list, None)
@@ -452,7 +483,7 @@ impl Jobs<'_> {
     pub async fn add_fold(
         self,
         job: &Job,
-        customers: &[CustomerId],
+        customers: &[Recipient],
         erasures: i64,
         now: Instant,
     ) -> Result<bool, StoreError> {
@@ -476,11 +507,11 @@ impl Jobs<'_> {
         })
     }
 
-    /// The customers of a job.
+    /// The customers and addresses of a job.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn job_list(self, job_id: &str) -> Result<Vec<CustomerId>, StoreError> {
+    pub async fn job_list(self, job_id: &str) -> Result<Vec<Recipient>, StoreError> {
         let list = self
             .market
             .store
@@ -651,7 +682,7 @@ impl Jobs<'_> {
         after: Option<&str>,
         (max, any): (usize, bool),
         now: Instant,
-    ) -> Result<BTreeMap<String, CustomerId>, StoreError> {
+    ) -> Result<BTreeMap<String, Recipient>, StoreError> {
         let mut found = BTreeMap::new();
         let mut place = Some(ListPlace::by_name(walk));
         while let Some(at) = place.filter(|_| !any || found.len() < max) {
@@ -679,7 +710,7 @@ impl Jobs<'_> {
         self,
         place: ListPlace,
         now: Instant,
-    ) -> Result<(Vec<(String, Vec<CustomerId>)>, Option<ListPlace>), StoreError> {
+    ) -> Result<(Vec<(String, Vec<Recipient>)>, Option<ListPlace>), StoreError> {
         let shard = (place.first + place.shards) % keys::LIST_SHARDS.len();
         let pk = keys::job_lists(&self.market.id, &keys::LIST_SHARDS[shard..=shard]);
         let (items, next) = self
@@ -708,18 +739,18 @@ impl Jobs<'_> {
         ))
     }
 
-    /// The next customers in the order of the ids, at most [`NAMES_MAX`] of them: those of the lists of all jobs, where everybody
+    /// The next addresses and customers in their order, at most [`NAMES_MAX`] of them: those of the lists of all jobs, where everybody
     /// is who was ever folded, and those of intake markers.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn names_after(
         self,
-        after: Option<&CustomerId>,
+        after: Option<&Recipient>,
         now: Instant,
-    ) -> Result<BTreeSet<CustomerId>, StoreError> {
+    ) -> Result<BTreeSet<Recipient>, StoreError> {
         let mut names = BTreeSet::new();
-        let mut take = |some: &mut dyn Iterator<Item = CustomerId>| {
+        let mut take = |some: &mut dyn Iterator<Item = Recipient>| {
             for name in some.filter(|name| after.is_none_or(|after| name > after)) {
                 names.insert(name);
                 if names.len() > NAMES_MAX {

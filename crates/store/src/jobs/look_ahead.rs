@@ -6,11 +6,13 @@ use futures_util::{StreamExt, stream};
 use revtrail_core::attribution::campaign::Catalog;
 use revtrail_core::attribution::decide::Rules;
 use revtrail_core::attribution::explain::explain;
+use revtrail_core::attribution::order::Order;
 use revtrail_core::attribution::reach::Reattribution;
 use revtrail_core::attribution::settings::{Bound, Period, Replay, Versions};
 use revtrail_core::figures::fold::World;
 use revtrail_core::figures::preview::{Preview, Proposal};
-use revtrail_core::value::id::{CustomerId, OrderId};
+use revtrail_core::value::address::Recipient;
+use revtrail_core::value::id::OrderId;
 use revtrail_core::value::time::Instant;
 
 use crate::jobs::job::{JOB_CUSTOMERS_MAX, Job, NAMES_MAX, Work};
@@ -113,7 +115,7 @@ impl LookAheads<'_> {
                 names.extend(found);
             }
             let some = names.len().min(limits.customers);
-            let some: Vec<CustomerId> = names.drain(..some).collect();
+            let some: Vec<Recipient> = names.drain(..some).collect();
             let left = self
                 .look_at(&mut ahead, &some, &rulebook, limits, (clock, stop_at))
                 .await?;
@@ -161,15 +163,22 @@ impl LookAheads<'_> {
             return Ok(false);
         };
         let limit = TIMELINE_BYTES_MAX;
-        let Some(facts) = facts.customer(&order.customer_id, limit, now).await? else {
+        let customer = Recipient::from(order.customer_id);
+        let Some(facts) = facts.customer(&customer, limit, now).await? else {
             ahead.skipped = 1;
             return Ok(true);
         };
-        let grown = rulebook.catalog.witnessing(&facts.events);
+        // A newer copy may have come in since.
+        let is_asked = |one: &&Order| one.order_id == order.order_id;
+        let Some(order) = facts.orders.iter().find(is_asked) else {
+            return Ok(false);
+        };
+        let grown = rulebook.catalog.witnessing(facts.all_events());
         let catalog = grown.as_ref().unwrap_or(&rulebook.catalog);
         let look_back_ms = Some(self.market.retention.look_back_ms());
-        let world = World::new(catalog, &rulebook.versions, look_back_ms);
-        let timeline = world.timeline(&facts.events);
+        let marketplace = &self.market.id;
+        let world = World::new(marketplace, catalog, &rulebook.versions, look_back_ms);
+        let timelines = facts.timelines(&world);
         let proposal = Proposal {
             period: Period {
                 from: Bound::Instant(order.placed_at),
@@ -178,10 +187,10 @@ impl LookAheads<'_> {
             ..rulebook.proposal(ahead, catalog)
         };
         let mut preview = Preview::new(ahead.models());
-        preview.add_customer(&timeline, std::slice::from_ref(&order), &world, &proposal);
+        preview.add_customer(&timelines, std::slice::from_ref(order), &world, &proposal);
         let tried = Versions::only(proposal.rules.settings.clone());
-        let world = World::new(catalog, &tried, look_back_ms);
-        let mut explained = serde_json::to_value(explain(&order, &timeline, &world))?;
+        let world = World::new(marketplace, catalog, &tried, look_back_ms);
+        let mut explained = serde_json::to_value(explain(order, &timelines, &world))?;
         // The settings that are tried are no saved version.
         explained["settings_version"] = serde_json::Value::Null;
         ahead.preview = preview;
@@ -207,20 +216,28 @@ impl LookAheads<'_> {
     async fn look_at(
         self,
         ahead: &mut LookAhead,
-        customers: &[CustomerId],
+        customers: &[Recipient],
         rulebook: &WalkRules,
         limits: LookLimits,
         (clock, stop_at): (&(dyn Fn() -> Instant + Sync), Instant),
     ) -> Result<usize, StoreError> {
         let now = clock();
         let light = LIGHT_BYTES_MAX.min(limits.timeline_bytes);
-        let read = |id, bytes_max| self.market.facts().customer(id, bytes_max, now);
+        let read = async |id: &Recipient, bytes_max| {
+            match id {
+                Recipient::Customer(_) => self.market.facts().customer(id, bytes_max, now).await,
+                // An address has no orders.
+                Recipient::Address(_) => Ok(Some(CustomerFacts::default())),
+            }
+        };
         let reads: Vec<_> = customers.iter().map(|id| read(id, light)).collect();
         let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
         let (mut done, mut skipped) = (0, 0);
         let mut preview = Preview::new(ahead.models());
         let look_back_ms = Some(self.market.retention.look_back_ms());
-        let world = World::new(&rulebook.catalog, &rulebook.versions, look_back_ms);
+        let marketplace = &self.market.id;
+        let (catalog, versions) = (&rulebook.catalog, &rulebook.versions);
+        let world = World::new(marketplace, catalog, versions, look_back_ms);
         let proposal = rulebook.proposal(ahead, &rulebook.catalog);
         while let Some(mut facts) = reads.next().await {
             if matches!(facts, Ok(None)) {
@@ -228,10 +245,10 @@ impl LookAheads<'_> {
             }
             done += 1;
             match facts {
-                Ok(Some(facts)) => match rulebook.catalog.witnessing(&facts.events) {
+                Ok(Some(facts)) => match rulebook.catalog.witnessing(facts.all_events()) {
                     None => add(&mut preview, &facts, &world, &proposal),
                     Some(grown) => {
-                        let world = World::new(&grown, &rulebook.versions, look_back_ms);
+                        let world = World::new(marketplace, &grown, versions, look_back_ms);
                         let proposal = rulebook.proposal(ahead, &grown);
                         add(&mut preview, &facts, &world, &proposal);
                     }
@@ -349,6 +366,5 @@ impl WalkRules {
 
 /// Adds the orders of one customer.
 fn add(to: &mut Preview, facts: &CustomerFacts, world: &World<'_>, proposal: &Proposal<'_>) {
-    let timeline = world.timeline(&facts.events);
-    to.add_customer(&timeline, &facts.orders, world, proposal);
+    to.add_customer(&facts.timelines(world), &facts.orders, world, proposal);
 }

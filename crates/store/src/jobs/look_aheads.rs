@@ -4,7 +4,7 @@
 use revtrail_core::attribution::models::Model;
 use revtrail_core::attribution::settings::{Period, Settings};
 use revtrail_core::figures::preview::Preview;
-use revtrail_core::value::id::CustomerId;
+use revtrail_core::value::address::Recipient;
 use revtrail_core::value::money::rate;
 use revtrail_core::value::time::{DAY_MS, Instant};
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,7 @@ pub struct LookAhead {
     pub expected: i64,
     /// The customers up to this one are looked at; `None` at the beginning of the walk, and after its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) after: Option<CustomerId>,
+    pub(crate) after: Option<Recipient>,
     /// The newest version of the settings and the number of replays when the walk began. It begins again where they change.
     #[serde(default)]
     pub(crate) seen: (u32, usize),

@@ -1,7 +1,7 @@
 //! Parked customers: their facts cannot be folded, so their last contribution stays until they can. A list of them makes sure
 //! that nobody is forgotten.
 
-use revtrail_core::value::id::CustomerId;
+use revtrail_core::value::address::Recipient;
 use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
 
@@ -21,11 +21,12 @@ pub enum ParkedFor {
     NotStorable,
 }
 
-/// A customer who is parked.
+/// A customer who is parked, or an address. Whoever has an order that names an address with too many events is parked with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
-    /// The customer who is parked.
-    pub customer_id: CustomerId,
+    /// The customer or the address.
+    #[serde(rename = "customer_id")]
+    pub recipient: Recipient,
     /// When a fold of the customer was last tried.
     pub at: Instant,
     /// Why the customer cannot be folded.
@@ -52,7 +53,7 @@ impl ParkedCustomers<'_> {
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn park(self, parked: &Parked) -> Result<(), StoreError> {
         let item =
-            NewItem::at(&keys::parked_customer(&self.market.id, &parked.customer_id)).data(parked);
+            NewItem::at(&keys::parked_customer(&self.market.id, &parked.recipient)).data(parked);
         let gone_at = parked.at.plus_ms(self.market.retention.keep_ms());
         self.market
             .store
@@ -65,14 +66,14 @@ impl ParkedCustomers<'_> {
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn unpark(self, customer: &CustomerId) -> Result<(), StoreError> {
+    pub async fn unpark(self, customer: &Recipient) -> Result<(), StoreError> {
         self.market
             .store
             .delete(&keys::parked_customer(&self.market.id, customer))
             .await
     }
 
-    /// All parked customers, in the order of their ids.
+    /// All who are parked: addresses first, then customers in the order of their ids.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.

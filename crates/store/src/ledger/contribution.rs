@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use revtrail_core::figures::counters::Counters;
+use revtrail_core::figures::counters::{Counter, Counters};
 use revtrail_core::figures::daily::Aggregate;
 use revtrail_core::figures::fold::{Contribution, DayPart, OrderLine};
-use revtrail_core::value::id::{CampaignId, CustomerId};
+use revtrail_core::value::address::Recipient;
+use revtrail_core::value::id::CampaignId;
 use revtrail_core::value::time::{Day, Instant, LEAVING_DAYS};
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +113,14 @@ impl StoredContribution {
         }
     }
 
+    /// True if some day counts something of this kind.
+    pub fn counts(&self, counter: Counter) -> bool {
+        let parts = self.days.values().flat_map(|stored| &stored.part.counters);
+        parts
+            .into_iter()
+            .any(|(_, _, counters)| counters[counter] != 0)
+    }
+
     /// All orders as the last fold decided them, with their days.
     pub fn lines(&self) -> impl Iterator<Item = (Day, &OrderLine)> {
         let days = self.days.iter();
@@ -127,11 +136,11 @@ impl StoredContribution {
     }
 }
 
-/// A customer's new contribution, and the stored one that it replaces.
+/// The new contribution of a customer or an address, and the stored one that it replaces.
 #[derive(Debug)]
 pub struct Move {
-    /// The customer whose contribution it is.
-    pub customer: CustomerId,
+    /// The customer or the address whose contribution it is.
+    pub customer: Recipient,
     /// The contribution that was stored before the first fact was read.
     pub stored: StoredContribution,
     /// What the facts add up to, for the days that are folded.
@@ -142,7 +151,7 @@ pub struct Move {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Moved {
     /// All customers were moved except these: another worker changed them in the meantime, and they must be folded again.
-    Again(Vec<CustomerId>),
+    Again(Vec<Recipient>),
     /// The job is done: another worker had it too, and nothing is left to do for this one.
     JobDone,
 }
@@ -172,7 +181,7 @@ impl DayChange {
 
 /// A customer on the way from the stored contribution to the new one.
 struct PendingMove {
-    customer: CustomerId,
+    customer: Recipient,
     stored: StoredContribution,
     orders: i64,
     changes: VecDeque<DayChange>,
@@ -215,7 +224,7 @@ impl Contributions<'_> {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again. [`StoreError::Contended`] if the customer is
     /// folded again and again meanwhile.
-    pub async fn stored(self, customer: &CustomerId) -> Result<StoredContribution, StoreError> {
+    pub async fn stored(self, customer: &Recipient) -> Result<StoredContribution, StoreError> {
         let (pk, root) = (
             keys::customer(&self.market.id, customer),
             keys::root(&self.market.id, customer),
@@ -347,7 +356,7 @@ impl Contributions<'_> {
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn skip(self, customer: &CustomerId, version: i64) -> Result<bool, StoreError> {
+    pub async fn skip(self, customer: &Recipient, version: i64) -> Result<bool, StoreError> {
         let key = keys::root(&self.market.id, customer);
         let one = vec![(":one", AttributeValue::N("1".to_owned()))];
         let seen = Some(Condition::version(version));
@@ -423,12 +432,11 @@ impl Contributions<'_> {
                 {
                     writes.push(self.market.purchases().delete_row(*day, old));
                 }
-                if let Some(new) = new {
-                    writes.push(
-                        self.market
-                            .purchases()
-                            .put_row(*day, &pending.customer, new),
-                    );
+                // Only customers have orders.
+                if let Some(new) = new
+                    && let Some(customer) = pending.customer.customer()
+                {
+                    writes.push(self.market.purchases().put_row(*day, customer, new));
                 }
             }
         }
@@ -453,7 +461,7 @@ impl Contributions<'_> {
     /// Writes of the root, always and under its version, and of the chunks that changed.
     fn contribution_writes(
         self,
-        customer: &CustomerId,
+        customer: &Recipient,
         old: &StoredContribution,
         new: &StoredContribution,
         now: Instant,
@@ -724,7 +732,8 @@ impl Progress {
         }
         if step.changes == pending.changes.len() {
             let (customers, orders) = pending.stored.not_counted_by(run, pending.orders);
-            self.customers += customers;
+            // An address is no customer.
+            self.customers += customers * i64::from(pending.customer.customer().is_some());
             self.orders += orders;
         }
     }

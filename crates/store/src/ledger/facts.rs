@@ -1,10 +1,17 @@
-//! Facts: events and orders of customers. An event is written once, and an order under the rule of the standing copy (rule 3).
+//! Facts: events of customers and of addresses, and orders of customers. An event is written once, and an order under the rule of the standing copy (rule 3).
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::attribution::event::{Channel, Event, EventKind};
 use revtrail_core::attribution::order::Order;
+use revtrail_core::attribution::timeline::Timelines;
+use revtrail_core::figures::counters::Counter;
+use revtrail_core::figures::fold::World;
 use revtrail_core::record::RecordProblem;
+use revtrail_core::value::address::{AddressHash, Recipient};
 use revtrail_core::value::id::{
-    CampaignId, CustomerId, EventId, MessageId, OrderId, PromotionId, VoucherCode,
+    CampaignId, CustomerId, EventId, MarketplaceId, MessageId, OrderId, PromotionId, VoucherCode,
 };
 use revtrail_core::value::money::Currency;
 use revtrail_core::value::time::Instant;
@@ -25,7 +32,7 @@ use crate::table::keys::{self, CustomerItem};
 pub enum EventOutcome {
     /// The event is a new fact.
     Stored,
-    /// The customer already has an event of that id: this one, which is kept.
+    /// The recipient already has an event of that id: this one, which is kept.
     Duplicate(Box<Event>),
 }
 
@@ -44,7 +51,7 @@ pub enum OrderOutcome {
     Immutable(RecordProblem),
 }
 
-/// An event as it is stored; its customer and its id are in the key. The names are short because a fold reads every event of a
+/// An event as it is stored; its recipient and its id are in the key. The names are short because a fold reads every event of a
 /// customer.
 #[derive(Serialize, Deserialize)]
 struct EventItem {
@@ -82,13 +89,13 @@ impl EventItem {
         }
     }
 
-    fn event(self, event_id: EventId, customer_id: CustomerId) -> Event {
+    fn event(self, event_id: EventId, recipient: Recipient) -> Event {
         Event {
             event_id,
             kind: self.k,
             channel: self.h,
             campaign_id: self.g,
-            customer_id,
+            recipient,
             message_id: self.m,
             occurred_at: Instant::from_ms(self.t),
             url: self.u,
@@ -134,11 +141,11 @@ impl Pointer {
     ///
     /// # Errors
     /// `immutable_field` if the copy differs in what never changes.
-    pub fn take(&self, copy: &Order) -> Result<Order, RecordProblem> {
+    pub fn take(&self, copy: &Order, marketplace: &MarketplaceId) -> Result<Order, RecordProblem> {
         copy.check_unchanged(self.currency, self.placed_at)?;
         let copy = copy.clone();
         Ok(match self.erased {
-            true => copy.without_person(&self.customer_id),
+            true => copy.without_person(&self.customer_id, marketplace),
             false => copy.of_customer(&self.customer_id),
         })
     }
@@ -147,15 +154,24 @@ impl Pointer {
 /// The most bytes of a customer's timeline that anybody reads at once: some 150,000 events.
 pub const TIMELINE_BYTES_MAX: usize = 32 << 20;
 
-/// All facts of a customer, and the contribution that was stored before the first of them was read.
+/// How many addresses are read at the same time.
+const ADDRESSES_AT_ONCE: usize = 8;
+/// What reading an address counts for, however few events it has, so that nobody reads a million of them.
+const ADDRESS_BYTES: usize = 1 << 10;
+
+/// All facts of a customer or of an address, and the contribution that was stored before the first of them was read.
 #[derive(Debug, Clone, Default)]
 pub struct CustomerFacts {
-    /// What the daily aggregates hold of this customer, with its version.
+    /// What the daily aggregates hold of this recipient, with its version.
     pub stored: StoredContribution,
-    /// The events, in no order.
+    /// The events that went to this recipient, in no order.
     pub events: Vec<Event>,
+    /// The events of each address that the orders name, in no order.
+    pub by_address: BTreeMap<AddressHash, Vec<Event>>,
     /// The standing copies of the orders, in no order.
     pub orders: Vec<Order>,
+    /// Of an address: whether some order names it, or did when it was folded last. `None` for a customer.
+    pub named: Option<bool>,
     /// How many bytes were read.
     pub bytes: usize,
 }
@@ -179,12 +195,12 @@ impl Facts<'_> {
         at.plus_ms(self.market.retention.keep_ms())
     }
 
-    /// Stores an event, unless the customer already has one of that id.
+    /// Stores an event, unless its recipient already has one of that id.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn put_event(self, event: &Event) -> Result<EventOutcome, StoreError> {
-        let key = keys::event(&self.market.id, &event.customer_id, &event.event_id);
+        let key = keys::event(&self.market.id, &event.recipient, &event.event_id);
         let item = NewItem::at(&key)
             .data(&EventItem::of(event))
             .expires(self.gone_at(event.occurred_at));
@@ -198,7 +214,7 @@ impl Facts<'_> {
                 PutOutcome::Done(_) => EventOutcome::Stored,
                 PutOutcome::Refused(current) => {
                     let current: EventItem = data(&current)?;
-                    let current = current.event(event.event_id.clone(), event.customer_id.clone());
+                    let current = current.event(event.event_id.clone(), event.recipient.clone());
                     EventOutcome::Duplicate(Box::new(current))
                 }
             },
@@ -206,7 +222,7 @@ impl Facts<'_> {
     }
 
     /// An event as it is stored.
-    pub(crate) fn event_at(self, item: &Item, of: &CustomerId) -> Result<Event, StoreError> {
+    pub(crate) fn event_at(self, item: &Item, of: &Recipient) -> Result<Event, StoreError> {
         match keys::customer_item(sk(item)) {
             Some(CustomerItem::Event(id)) => read_event(item, id, of),
             _ => Err(unreadable(item, "it is no event")),
@@ -222,7 +238,7 @@ impl Facts<'_> {
         order: &Order,
         pointer: &Pointer,
     ) -> Result<OrderOutcome, StoreError> {
-        let order = match pointer.take(order) {
+        let order = match pointer.take(order, &self.market.id) {
             Ok(order) => order,
             Err(problem) => return Ok(OrderOutcome::Immutable(problem)),
         };
@@ -372,14 +388,14 @@ impl Facts<'_> {
         kept.map(read_order).collect()
     }
 
-    /// A page of a customer's events and orders, or of one of the two, read strongly, starting after a place; and the place where
-    /// the next page starts. The contribution is not read.
+    /// A page of the events and orders of a customer or an address, or of one of the two, read strongly, starting after a place; and
+    /// the place where the next page starts. Neither the contribution nor what went to the addresses of orders is read.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn page(
         self,
-        id: &CustomerId,
+        id: &Recipient,
         (events, orders): (bool, bool),
         after: Option<String>,
         now: Instant,
@@ -406,11 +422,11 @@ impl Facts<'_> {
         Ok((facts, next))
     }
 
-    /// What the daily aggregates hold of a customer, read strongly and without any fact.
+    /// What the daily aggregates hold of a customer or an address, read strongly and without any fact.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn contribution_of(self, id: &CustomerId) -> Result<StoredContribution, StoreError> {
+    pub async fn contribution_of(self, id: &Recipient) -> Result<StoredContribution, StoreError> {
         let pk = keys::customer(&self.market.id, id);
         // The root and the chunks sort before the events.
         let range = Range::Between(keys::ROOT.to_owned(), keys::EVENT_PREFIX.to_owned());
@@ -426,26 +442,26 @@ impl Facts<'_> {
         Ok(stored)
     }
 
-    /// All facts of a customer, read strongly, with the contribution's version from before the first fact; `None` if the facts
-    /// have more than `bytes_max` bytes.
+    /// All facts of a customer or an address, read strongly, with the contribution's version from before the first fact; `None` if the
+    /// facts have more than `bytes_max` bytes. With a customer come the events of the addresses that the standing copies of the orders
+    /// name.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn customer(
         self,
-        id: &CustomerId,
+        id: &Recipient,
         bytes_max: usize,
         now: Instant,
     ) -> Result<Option<CustomerFacts>, StoreError> {
         let mut facts = CustomerFacts::default();
         let pk = keys::customer(&self.market.id, id);
+        facts.named = id.address().map(|_| false);
         let mut after = None;
         // The root sorts first, and the pages are read one after the other.
         loop {
-            let page = self
-                .market
-                .store
-                .page(&pk, &Range::All, Reading::STRONG, after, None);
+            let store = &self.market.store;
+            let page = store.page(&pk, &Range::All, Reading::STRONG, after, None);
             let (items, next) = page.await?;
             for item in items {
                 facts.bytes += item_bytes(&item);
@@ -453,33 +469,113 @@ impl Facts<'_> {
             }
             match next {
                 _ if facts.bytes > bytes_max => return Ok(None),
+                // Behind the events of an address are its links. There may be many, and one says enough.
+                Some(next) if facts.named != Some(true) => after = Some(next),
+                Some(_) | None => break,
+            }
+        }
+        if !self.read_addresses(&mut facts, bytes_max, now).await? {
+            return Ok(None);
+        }
+        Ok(Some(facts))
+    }
+
+    /// Reads the events of the addresses that the orders name. False if the facts have more than `bytes_max` bytes with them.
+    async fn read_addresses(
+        self,
+        facts: &mut CustomerFacts,
+        bytes_max: usize,
+        now: Instant,
+    ) -> Result<bool, StoreError> {
+        let addresses = facts.addresses(&self.market.id);
+        let reads = addresses.into_iter().map(|address| async move {
+            let read = self.events_of(address, bytes_max, now).await?;
+            Ok::<_, StoreError>((address, read))
+        });
+        let mut reads = stream::iter(Vec::from_iter(reads)).buffered(ADDRESSES_AT_ONCE);
+        while let Some((address, (events, bytes))) = reads.try_next().await? {
+            facts.bytes += bytes.max(ADDRESS_BYTES);
+            if facts.bytes > bytes_max {
+                return Ok(false);
+            }
+            if !events.is_empty() {
+                facts.by_address.insert(address, events);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The events of an address, read strongly, and how many bytes they have. The events are not all where these are too many.
+    async fn events_of(
+        self,
+        address: AddressHash,
+        bytes_max: usize,
+        now: Instant,
+    ) -> Result<(Vec<Event>, usize), StoreError> {
+        let recipient = Recipient::from(address);
+        let pk = keys::customer(&self.market.id, &recipient);
+        let range = Range::prefix(keys::EVENT_PREFIX);
+        let (mut facts, mut after) = (CustomerFacts::default(), None);
+        loop {
+            let store = &self.market.store;
+            let page = store.page(&pk, &range, Reading::STRONG, after, None);
+            let (items, next) = page.await?;
+            for item in items {
+                facts.bytes += item_bytes(&item);
+                facts.take(&item, &recipient, now)?;
+            }
+            match next.filter(|_| facts.bytes <= bytes_max) {
                 Some(next) => after = Some(next),
-                None => return Ok(Some(facts)),
+                None => return Ok((facts.events, facts.bytes)),
             }
         }
     }
 }
 
 impl CustomerFacts {
-    /// True if there is nothing of the customer: neither a fact nor a contribution.
+    /// The addresses that the standing copies of the orders name.
+    pub fn addresses(&self, marketplace: &MarketplaceId) -> BTreeSet<AddressHash> {
+        let named = self.orders.iter();
+        named
+            .flat_map(|order| order.addresses(marketplace))
+            .collect()
+    }
+
+    /// All events that decide: those of the recipient, and those of the addresses.
+    pub fn all_events(&self) -> impl Iterator<Item = &Event> {
+        let by_address = self.by_address.values().flatten();
+        self.events.iter().chain(by_address)
+    }
+
+    /// The timelines that the orders are decided by.
+    pub fn timelines(&self, world: &World<'_>) -> Timelines<'_> {
+        // A link goes with its orders, and the events of the address may be seen for longer. Their figures stay.
+        let was_named = || self.stored.counts(Counter::ByAddressNamed);
+        let named = self.named.map(|named| named || was_named());
+        let timelines = world.timelines(&self.events, &self.by_address, &self.orders);
+        timelines.of_address(named)
+    }
+
+    /// True if there is nothing of the recipient: neither a fact nor a contribution.
     pub fn is_nothing(&self) -> bool {
         self.stored.version == 0 && self.events.is_empty() && self.orders.is_empty()
     }
 
-    fn take(&mut self, item: &Item, id: &CustomerId, now: Instant) -> Result<(), StoreError> {
+    fn take(&mut self, item: &Item, id: &Recipient, now: Instant) -> Result<(), StoreError> {
         match keys::customer_item(sk(item)) {
             Some(CustomerItem::Root | CustomerItem::Chunk(_)) => self.stored.take(item)?,
             // The table deletes the item days late, but readers ignore it now.
             _ if expired(item, now) => {}
             Some(CustomerItem::Event(event)) => self.events.push(read_event(item, event, id)?),
             Some(CustomerItem::Order(_)) => self.orders.push(read_order(item)?),
+            Some(CustomerItem::Link(_)) => self.named = self.named.map(|_| true),
             Some(CustomerItem::Mention(_)) | None => {}
         }
         Ok(())
     }
 }
 
-fn read_event(item: &Item, id: &str, of: &CustomerId) -> Result<Event, StoreError> {
+fn read_event(item: &Item, id: &str, of: &Recipient) -> Result<Event, StoreError> {
     let id = EventId::new(id).map_err(|why| unreadable(item, why))?;
     Ok(data::<EventItem>(item)?.event(id, of.clone()))
 }

@@ -1,11 +1,11 @@
-//! Intake markers: which customers one call of ingest touched. A marker is written open before the facts of its call, and closed
+//! Intake markers: which customers and addresses one call of ingest touched. A marker is written open before the facts of its call, and closed
 //! after them, before the answer. So no fact can be stored without the attributor hearing of its customer.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures_util::future::try_join_all;
 use revtrail_core::figures::daily::IntakeCounts;
-use revtrail_core::value::id::CustomerId;
+use revtrail_core::value::address::{AddressHash, Recipient};
 use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
 
@@ -36,9 +36,10 @@ pub struct IntakeMarker {
     /// True once the facts are stored and the counts are final.
     #[serde(rename = "z", default)]
     pub closed: bool,
-    /// In an open marker, everybody whom the call may change; in a closed one, everybody whom it changed.
-    #[serde(rename = "c", default)]
-    pub customers: BTreeSet<CustomerId>,
+    /// In an open marker, everybody whom the call may change; in a closed one, everybody whom it changed. An address is somebody too: its
+    /// plan finds the customers whose orders named it.
+    #[serde(flatten, with = "names")]
+    pub customers: BTreeSet<Recipient>,
     /// In a closed marker, what the stored events of the call say about their campaigns.
     #[serde(rename = "g", default)]
     pub campaigns: Vec<Observed>,
@@ -59,9 +60,58 @@ pub struct IntakeMarker {
     again: bool,
 }
 
+/// How a marker names customers and addresses: the customers as a list and the addresses as one text, in which each has 32 digits. A
+/// list of a hundred addresses would have half as many bytes more when it is compressed, and a marker is written twice a call.
+mod names {
+    use std::collections::BTreeSet;
+
+    use revtrail_core::value::address::{AddressHash, Recipient};
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// The digits of an address.
+    const DIGITS: usize = 32;
+
+    #[derive(Serialize, Deserialize)]
+    struct Names {
+        #[serde(rename = "c", default)]
+        customers: BTreeSet<Recipient>,
+        #[serde(rename = "h", default, skip_serializing_if = "String::is_empty")]
+        addresses: String,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        all: &BTreeSet<Recipient>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let addresses = all.iter().filter_map(Recipient::address);
+        let customers = all.iter().filter(|one| one.customer().is_some());
+        Names {
+            addresses: addresses.map(|address| address.to_string()).collect(),
+            customers: customers.cloned().collect(),
+        }
+        .serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeSet<Recipient>, D::Error> {
+        let names = Names::deserialize(deserializer)?;
+        let mut all = names.customers;
+        for digits in names.addresses.as_bytes().chunks(DIGITS) {
+            let address = std::str::from_utf8(digits)
+                .ok()
+                .and_then(AddressHash::parse);
+            let bad = || D::Error::custom("an address of a marker has 32 digits");
+            all.insert(address.ok_or_else(bad)?.into());
+        }
+        Ok(all)
+    }
+}
+
 impl IntakeMarker {
     /// An open intake marker of a call that arrives now.
-    pub fn open(customers: BTreeSet<CustomerId>, now: Instant) -> Self {
+    pub fn open(customers: BTreeSet<Recipient>, now: Instant) -> Self {
         let nothing = IntakeCounts::default();
         Self {
             call: random_hex(),
@@ -262,7 +312,7 @@ impl MarkerPages<'_> {
 #[derive(Debug, Clone, Default)]
 pub struct Pending {
     /// The customers; at most as many as were asked for.
-    pub customers: BTreeSet<CustomerId>,
+    pub customers: BTreeSet<Recipient>,
     /// True if more customers wait, or may wait behind what was read.
     pub more: bool,
     /// How many lists and pages of purchase rows were read.
@@ -277,6 +327,8 @@ const MARKERS_AT_ONCE: i32 = 250;
 const MARKER_PAGES_MAX: usize = 8;
 /// How many lists of customers or pages of purchase rows are read for the same. A page can be one campaign's orders of one day.
 const PAGES_MAX: usize = 200;
+/// How many customers of an address are read at once for the same.
+const LINKS_AT_ONCE: i32 = 1_000;
 
 impl IntakeMarkers<'_> {
     /// The customers who wait for the next run, up to `max` of them. They are those of intake markers and of jobs, and those
@@ -318,6 +370,10 @@ impl IntakeMarkers<'_> {
                 Work::Reattribution { span, place: None } => {
                     asked = Some(asked.map_or(span, |all| all.both(span)));
                 }
+                Work::FoldLinked { address, after } => {
+                    self.take_linked(&mut pending, address, after, max, now)
+                        .await?;
+                }
                 Work::Reattribution { span, place } => {
                     self.take_reattributed(&mut pending, span, place, max, now)
                         .await?;
@@ -347,6 +403,27 @@ impl IntakeMarkers<'_> {
         Ok(pending)
     }
 
+    async fn take_linked(
+        self,
+        pending: &mut Pending,
+        address: AddressHash,
+        mut after: Option<String>,
+        max: usize,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        while pending.may_read() {
+            let links = self.market.links();
+            let page = links.customers_of(address, after, LINKS_AT_ONCE, now);
+            let (customers, next) = page.await?;
+            pending.take(customers.into_iter().map(Recipient::from), max);
+            match next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
     async fn take_reattributed(
         self,
         pending: &mut Pending,
@@ -365,7 +442,7 @@ impl IntakeMarkers<'_> {
             .await?;
         while pending.may_read() {
             match reattributed.next().await? {
-                Some(customers) => pending.take(customers, max),
+                Some(customers) => pending.take(customers.into_iter().map(Recipient::from), max),
                 None => break,
             }
         }
@@ -381,8 +458,8 @@ impl IntakeMarkers<'_> {
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn waiting_among(
         self,
-        customers: &BTreeSet<CustomerId>,
-    ) -> Result<BTreeSet<CustomerId>, StoreError> {
+        customers: &BTreeSet<Recipient>,
+    ) -> Result<BTreeSet<Recipient>, StoreError> {
         let mut waiting = BTreeSet::new();
         let mut pages = self.pages().await?;
         while let Some(markers) = pages.next().await? {
@@ -397,7 +474,9 @@ impl IntakeMarkers<'_> {
                     let list = self.market.jobs().job_list(&job.job_id).await?;
                     waiting.extend(list.into_iter().filter(|one| customers.contains(one)));
                 }
-                Work::Reattribution { .. } | Work::ReattributeAll { .. } => {
+                Work::Reattribution { .. }
+                | Work::ReattributeAll { .. }
+                | Work::FoldLinked { .. } => {
                     return Ok(customers.clone());
                 }
                 Work::Verify { .. }
@@ -424,7 +503,7 @@ impl Pending {
         }
     }
 
-    fn take(&mut self, customers: impl IntoIterator<Item = CustomerId>, max: usize) {
+    fn take(&mut self, customers: impl IntoIterator<Item = Recipient>, max: usize) {
         for customer in customers {
             if self.customers.len() < max || self.customers.contains(&customer) {
                 self.customers.insert(customer);
@@ -433,5 +512,36 @@ impl Pending {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Markers of customers are stored as they always were.
+    #[test]
+    fn how_a_marker_names_whom_a_call_touched() {
+        let digits = ["0".repeat(32), "f".repeat(32)];
+        let [first, second] = digits.each_ref().map(|digits| format!("\u{1}{digits}"));
+        for (names, stored) in [
+            (vec![], r#""c":[]"#.to_owned()),
+            (vec!["ann", "bob"], r#""c":["ann","bob"]"#.to_owned()),
+            (
+                vec![&first, "ann", &second],
+                format!(r#""c":["ann"],"h":"{}""#, digits.concat()),
+            ),
+        ] {
+            let names = names
+                .into_iter()
+                .map(|name| Recipient::parse(name).unwrap());
+            let marker = IntakeMarker::open(names.collect(), Instant::from_ms(0));
+            let text = serde_json::to_string(&marker).unwrap();
+            assert!(text.contains(&stored), "{text}");
+            let read: IntakeMarker = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.customers, marker.customers);
+        }
+        let bad = r#"{"t":"1970-01-01T00:00:00.000Z","h":"abc"}"#;
+        assert!(serde_json::from_str::<IntakeMarker>(bad).is_err());
     }
 }

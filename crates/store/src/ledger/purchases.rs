@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::figures::daily::Aggregate;
 use revtrail_core::figures::fold::{Contribution, OrderLine};
+use revtrail_core::value::address::Recipient;
 use revtrail_core::value::id::{CampaignId, CustomerId, OrderId};
 use revtrail_core::value::time::{Day, Instant};
 use serde::{Deserialize, Serialize};
@@ -89,7 +90,7 @@ impl<'m> Purchases<'m> {
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn rows_are(
         self,
-        customer: &CustomerId,
+        recipient: &Recipient,
         contribution: &Contribution,
     ) -> Result<bool, StoreError> {
         let days = contribution.days.iter();
@@ -102,7 +103,9 @@ impl<'m> Purchases<'m> {
             .collect();
         for item in self.market.store.get_all(&keys, true).await? {
             let row: PurchaseRow = data(&item)?;
-            lines.retain(|(_, line)| **line != row.line || row.customer_id != *customer);
+            lines.retain(|(_, line)| {
+                **line != row.line || Some(&row.customer_id) != recipient.customer()
+            });
         }
         Ok(lines.is_empty())
     }

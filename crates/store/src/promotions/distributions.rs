@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::attribution::event::{Channel, Event, EventKind};
+use revtrail_core::value::address::Recipient;
 use revtrail_core::value::id::{CampaignId, CustomerId, MessageId, PromotionId, VoucherCode};
 use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -33,8 +34,9 @@ const AT_ONCE: usize = 16;
 /// A message with a code, and how far it got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distribution {
-    /// The customer to whom the message was sent.
-    pub customer_id: CustomerId,
+    /// To whom the message was sent.
+    #[serde(rename = "customer_id")]
+    pub recipient: Recipient,
     /// The campaign of the message.
     pub campaign_id: CampaignId,
     /// The channel of the message.
@@ -206,7 +208,7 @@ impl Distributions<'_> {
                 looked = true;
             }
             let mut distribution = current.clone().unwrap_or_else(|| Distribution {
-                customer_id: first.customer_id.clone(),
+                recipient: first.recipient.clone(),
                 campaign_id: first.campaign_id.clone(),
                 channel: first.channel,
                 message_id: first.message_id.clone(),
@@ -269,7 +271,7 @@ impl Distributions<'_> {
         message: &str,
         now: Instant,
     ) -> Result<BTreeSet<EventKind>, StoreError> {
-        let pk = keys::customer(&self.market.id, &event.customer_id);
+        let pk = keys::customer(&self.market.id, &event.recipient);
         let prefix = keys::EVENT_PREFIX;
         let range = Range::prefix(prefix);
         let mut kinds = BTreeSet::new();
@@ -279,7 +281,7 @@ impl Distributions<'_> {
             .query(&pk, &range, Reading::STRONG)
             .await?
         {
-            let stored = self.market.facts().event_at(&item, &event.customer_id)?;
+            let stored = self.market.facts().event_at(&item, &event.recipient)?;
             if !expired(&item, now) && message_name(&stored) == message {
                 kinds.insert(stored.kind);
             }
@@ -306,7 +308,7 @@ impl Distributions<'_> {
                 continue;
             };
             let new = message_name(&Event {
-                customer_id: pseudonym.clone(),
+                recipient: pseudonym.clone().into(),
                 ..event.clone()
             });
             let codes: BTreeSet<Coded> = data(item)?;
@@ -345,7 +347,7 @@ impl Distributions<'_> {
         let there = store.get(&key, true).await?;
         let before: Option<Distribution> = there.as_ref().map(data).transpose()?;
         let mut after = before.clone().unwrap_or_else(|| moved.clone());
-        after.customer_id.clone_from(pseudonym);
+        after.recipient = pseudonym.clone().into();
         after.delivered |= moved.delivered;
         after.failed |= moved.failed;
         let entry = |name: &str, at| keys::listed_distribution(id, promotion, at, name);
@@ -404,7 +406,7 @@ fn coded(event: &Event) -> Option<Coded> {
 /// The name of a message: a hash, because a key can hold only one id.
 fn message_name(event: &Event) -> String {
     hash(&[
-        event.customer_id.as_str(),
+        &event.recipient.to_string(),
         event.campaign_id.as_str(),
         event.channel.name(),
         event.message_id.as_ref().map_or("", MessageId::as_str),

@@ -75,6 +75,16 @@ impl Condition {
         }
     }
 
+    /// The item does not exist, or it expires sooner than an item that [`NewItem::expires`](super::item::NewItem::expires) says this of.
+    pub(crate) fn absent_or_sooner(expires: Instant) -> Self {
+        let seconds = (expires.ms().div_euclid(1000) + 1).to_string();
+        Self {
+            expression: format!("attribute_not_exists({PARTITION_KEY}) OR #a < :a"),
+            names: HashMap::from([("#a".to_owned(), TTL_ATTRIBUTE.to_owned())]),
+            values: Item::from([(":a".to_owned(), AttributeValue::N(seconds))]),
+        }
+    }
+
     /// The item does not exist, or it expired and the table has not deleted it yet.
     pub(crate) fn absent_or_expired(now: Instant) -> Self {
         let seconds = AttributeValue::N(now.ms().div_euclid(1000).to_string());

@@ -4,6 +4,9 @@
 //! fixed width. So two different ids never share a key, whatever characters they hold, and nothing needs escaping. A time in a
 //! key is a text of fixed width that sorts as the time does.
 
+use std::fmt::Display;
+
+use revtrail_core::value::address::{AddressHash, Recipient};
 use revtrail_core::value::id::{
     AssignmentId, CampaignId, CustomerId, EventId, MarketplaceId, OrderId, PromotionId,
     RedemptionId, RollbackId, SegmentName, TierId, VoucherCode,
@@ -131,10 +134,15 @@ pub fn observed_campaign(id: &MarketplaceId, campaign: &CampaignId) -> Key {
     key(observed_campaigns(id), campaign.as_str())
 }
 
-/// The partition of everything that belongs to a customer. Its sort keys are chosen so that the root comes first: a reader that
-/// goes through the partition sees the version before the first fact.
-pub fn customer(id: &MarketplaceId, customer: &CustomerId) -> String {
-    part(id, &format!("c/{customer}"))
+/// Whoever has a partition of events and a contribution: a customer or an address. Their texts never collide.
+pub trait Owner: Display {}
+impl Owner for CustomerId {}
+impl Owner for Recipient {}
+
+/// The partition of everything that belongs to a customer or to an address. Its sort keys are chosen so that the root comes first: a
+/// reader that goes through the partition sees the version before the first fact.
+pub fn customer(id: &MarketplaceId, owner: &impl Owner) -> String {
+    part(id, &format!("c/{owner}"))
 }
 
 /// The first sort key in a customer's partition: the root of the contribution, with its version.
@@ -146,6 +154,22 @@ pub(crate) const EVENT_PREFIX: &str = "e/";
 /// The prefix of the keys of orders.
 pub(crate) const ORDER_PREFIX: &str = "o/";
 
+/// The prefix of the keys of links, which sort behind the events: with an address, of its customers; with a customer, of the addresses.
+pub(crate) const LINKS_PREFIX: &str = "l/";
+
+/// With an address: a customer of whom some order named it.
+pub fn link(id: &MarketplaceId, at: AddressHash, customer: &CustomerId) -> Key {
+    key(
+        self::customer(id, &Recipient::from(at)),
+        format!("{LINKS_PREFIX}{customer}"),
+    )
+}
+
+/// With a customer: an address that some order of theirs named. Whoever erases the customer finds the link there by it.
+pub fn linked_address(id: &MarketplaceId, of: &CustomerId, address: AddressHash) -> Key {
+    key(customer(id, of), format!("{LINKS_PREFIX}{address}"))
+}
+
 /// The prefix of the keys that say which orders of other customers name a customer.
 const MENTION_PREFIX: &str = "n/";
 
@@ -154,18 +178,18 @@ pub fn mention(id: &MarketplaceId, of: &CustomerId, order: &OrderId) -> Key {
     key(customer(id, of), format!("{MENTION_PREFIX}{order}"))
 }
 
-/// The root of a customer's contribution.
-pub fn root(id: &MarketplaceId, of: &CustomerId) -> Key {
+/// The root of the contribution of a customer or of an address.
+pub fn root(id: &MarketplaceId, of: &impl Owner) -> Key {
     key(customer(id, of), ROOT)
 }
 
-/// A chunk of a customer's contribution. Its name is its month, or its day if the day is stored alone.
-pub fn chunk(id: &MarketplaceId, of: &CustomerId, name: &str) -> Key {
+/// A chunk of a contribution. Its name is its month, or its day if the day is stored alone.
+pub fn chunk(id: &MarketplaceId, of: &impl Owner, name: &str) -> Key {
     key(customer(id, of), format!("{CHUNK_PREFIX}{name}"))
 }
 
-/// An event of a customer.
-pub fn event(id: &MarketplaceId, of: &CustomerId, event: &EventId) -> Key {
+/// An event of a customer or of an address.
+pub fn event(id: &MarketplaceId, of: &impl Owner, event: &EventId) -> Key {
     key(customer(id, of), format!("{EVENT_PREFIX}{event}"))
 }
 
@@ -228,9 +252,9 @@ pub fn parked(id: &MarketplaceId) -> String {
     part(id, "x")
 }
 
-/// A customer who is parked.
-pub fn parked_customer(id: &MarketplaceId, customer: &CustomerId) -> Key {
-    key(parked(id), customer.as_str())
+/// A customer who is parked, or an address.
+pub fn parked_customer(id: &MarketplaceId, owner: &impl Owner) -> Key {
+    key(parked(id), owner.to_string())
 }
 
 /// The partition of one shard of the daily aggregates.

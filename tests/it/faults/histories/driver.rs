@@ -470,9 +470,10 @@ impl<'h> Driver<'h> {
             everybody(&market, &customers, now).await
         };
         for (customer, facts) in all {
+            let customer = customer.to_string();
             // What was answered with 202 is there, and nothing that was refused. Events of a pseudonym have other ids, and are told
             // apart by what else they say.
-            let renamed = told.pseudonyms.contains(customer.as_str());
+            let renamed = told.pseudonyms.contains(&customer);
             let said = |at: Instant, kind: &str, campaign: &str, message: &str| {
                 format!("{at} {kind} {campaign} {message}")
             };
@@ -498,7 +499,7 @@ impl<'h> Driver<'h> {
                 .chain(facts.orders.iter().map(|order| order.order_id.as_str()))
                 .collect();
             let kept_from = now.minus_ms(self.service.retention.keep_ms());
-            let mine = |(_, body): &&(i64, Value)| told.owner(body) == customer.as_str();
+            let mine = |(_, body): &&(i64, Value)| told.owner(body) == customer;
             let (mut accepted, mut kept) = (BTreeSet::new(), BTreeSet::new());
             for (_, body) in told.events.iter().chain(&told.orders).filter(mine) {
                 let of =

@@ -7,11 +7,11 @@ use revtrail_core::value::id::{
 use revtrail_core::value::time::{Day, Instant};
 
 use super::{
-    ASSIGNED, CELL_PREFIX, CHUNK_PREFIX, DAY_PREFIX, EVENT_PREFIX, LINK_PREFIX, MENTION_PREFIX,
-    ORDER_PREFIX, ROOT, VOUCHER_PREFIX, part,
+    ASSIGNED, CELL_PREFIX, CHUNK_PREFIX, DAY_PREFIX, EVENT_PREFIX, LINK_PREFIX, LINKS_PREFIX,
+    MENTION_PREFIX, ORDER_PREFIX, ROOT, VOUCHER_PREFIX, part,
 };
 
-/// The customer whose partition this is; `None` for any other partition.
+/// The customer whose partition this is, or the address; `None` for any other partition.
 pub(crate) fn customer_of(pk: &str) -> Option<&str> {
     let (_, rest) = pk.strip_prefix("m/")?.split_once('/')?;
     rest.strip_prefix("c/")
@@ -28,6 +28,8 @@ pub(crate) enum CustomerItem<'k> {
     Event(&'k str),
     /// An order, by its id.
     Order(&'k str),
+    /// With an address, a customer of whom some order named it; with a customer, such an address.
+    Link(&'k str),
     /// An order of another customer that names this one, by its id.
     Mention(&'k str),
 }
@@ -40,8 +42,10 @@ pub(crate) fn customer_item(sk: &str) -> Option<CustomerItem<'_>> {
     let chunk = || sk.strip_prefix(CHUNK_PREFIX).map(CustomerItem::Chunk);
     let event = || sk.strip_prefix(EVENT_PREFIX).map(CustomerItem::Event);
     let order = || sk.strip_prefix(ORDER_PREFIX).map(CustomerItem::Order);
+    let link = || sk.strip_prefix(LINKS_PREFIX).map(CustomerItem::Link);
     let mention = || sk.strip_prefix(MENTION_PREFIX).map(CustomerItem::Mention);
-    event().or_else(order).or_else(chunk).or_else(mention)
+    let own = event().or_else(order).or_else(chunk);
+    own.or_else(link).or_else(mention)
 }
 
 /// The segment of a chunk of customers.

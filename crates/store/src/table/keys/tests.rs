@@ -5,6 +5,10 @@ const NAMES: [&str; 15] = [
     "a", "a/", "/a", "a/e/x", "a#", "a%2F", "%23", "#", "/", "0", "meta", "o", "c/a", "🦀", " ",
 ];
 
+fn address() -> AddressHash {
+    AddressHash::parse("0123456789abcdef0123456789abcdef").unwrap()
+}
+
 #[test]
 fn different_ids_never_meet() {
     let id = MarketplaceId::new("shop").unwrap();
@@ -17,7 +21,14 @@ fn different_ids_never_meet() {
         )
     };
     let (day, at) = (Day::parse("2026-11-20").unwrap(), Instant::from_ms(0));
+    let address = address();
     for id in [&id, &other] {
+        // A customer may be called as an address is.
+        let digits = CustomerId::new(&address.to_string()).unwrap();
+        add(root(id, &digits));
+        add(root(id, &Recipient::from(address)));
+        add(parked_customer(id, &digits));
+        add(parked_customer(id, &Recipient::from(address)));
         for name in NAMES {
             let customer = CustomerId::new(name).unwrap();
             add(campaign(id, &CampaignId::new(name).unwrap()));
@@ -25,6 +36,8 @@ fn different_ids_never_meet() {
             add(order_pointer(id, &OrderId::new(name).unwrap()));
             add(root(id, &customer));
             add(mention(id, &customer, &OrderId::new(name).unwrap()));
+            add(link(id, address, &customer));
+            add(linked_address(id, &customer, address));
             add(segment_name(id, name));
             add(parked_customer(id, &customer));
             add(chunk(id, &customer, "2026-11"));
@@ -160,6 +173,11 @@ fn a_key_is_cut_as_it_was_spelled() {
             (
                 mention(&id, &customer, &OrderId::new(name).unwrap()).sk,
                 CustomerItem::Mention(name),
+            ),
+            (link(&id, address(), &customer).sk, CustomerItem::Link(name)),
+            (
+                linked_address(&id, &customer, address()).sk,
+                CustomerItem::Link("0123456789abcdef0123456789abcdef"),
             ),
         ] {
             assert_eq!(customer_item(&sk), Some(item));
