@@ -31,6 +31,7 @@ mod support {
 mod http {
     pub mod access;
     pub mod access_log;
+    pub mod addresses;
     pub mod bad_input;
     pub mod erasure;
     pub mod exports;

@@ -23,7 +23,18 @@ use crate::support::script::{Block, Call, Step, blocks};
 use crate::support::service::{Service, block_on};
 use crate::support::tier::{commits, fails, number, proves, share, spread};
 
-const CUSTOMERS: [&str; 6] = ["ann", "bob", "cyd", "dee", "eve", "fay"];
+/// The customers, and the addresses gil@example.com and +353 87 123 456.
+const CUSTOMERS: [&str; 9] = [
+    "ann",
+    "bob",
+    "cyd",
+    "dee",
+    "eve",
+    "fay",
+    "gil",
+    "\u{1}f38b3318f230c77cc7ebe0e345826068",
+    "\u{1}948b4e75045da1e412e4df82b54fb37e",
+];
 const CAMPAIGNS: [&str; 3] = ["spring", "summer", "winter"];
 
 /// What a caller does.

@@ -46,7 +46,8 @@ pub fn rest<'l>(words: impl Iterator<Item = &'l str>) -> Value {
     Value::Object(words.map(field).collect())
 }
 
-/// Events of a line: campaign, channel, kinds joined by commas, customer, time, and more fields as `name=value`.
+/// Events of a line: campaign, channel, kinds joined by commas, customer, time, and more fields as `name=value`. A customer that begins
+/// with `to:` is an e-mail address or a phone number instead.
 pub fn events(line: &str) -> Vec<Value> {
     let mut words = line.split_whitespace();
     let mut word = || words.next().unwrap();
@@ -54,8 +55,13 @@ pub fn events(line: &str) -> Vec<Value> {
     let more = rest(words);
     let event = |kind: &str| {
         let id = format!("{campaign} {channel} {kind} {at} {}", more["message_id"]);
+        let (whom, who) = match customer.strip_prefix("to:") {
+            None => ("customer_id", customer),
+            Some(phone) if phone.starts_with('+') => ("phone", phone),
+            Some(email) => ("email", email),
+        };
         let event = json!({
-            "event_id": id, "kind": kind, "channel": channel, "campaign_id": campaign, "customer_id": customer, "occurred_at": at,
+            "event_id": id, "kind": kind, "channel": channel, "campaign_id": campaign, whom: who, "occurred_at": at,
         });
         with(event, &more)
     };
