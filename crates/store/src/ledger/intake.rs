@@ -528,7 +528,7 @@ mod tests {
             (vec![], r#""c":[]"#.to_owned()),
             (vec!["ann", "bob"], r#""c":["ann","bob"]"#.to_owned()),
             (
-                vec![&first, "ann", &second],
+                vec![first.as_str(), "ann", second.as_str()],
                 format!(r#""c":["ann"],"h":"{}""#, digits.concat()),
             ),
         ] {
