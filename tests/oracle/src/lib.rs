@@ -2,9 +2,11 @@
 //!
 //! Nothing here knows `revtrail-core`; whoever compares the two brings it along.
 
+mod addresses;
 pub mod histories;
 pub mod naive;
 pub mod naive_promotions;
 pub mod promotion_worlds;
+mod rng;
 pub mod shrink;
 pub mod worlds;

@@ -4,7 +4,9 @@
 use chrono::{DateTime, Duration, FixedOffset, NaiveDate, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
+use crate::addresses::by_address;
 use crate::naive::{Replay, Version, World};
+pub use crate::rng::Rng;
 
 pub(crate) const MINUTE_MS: i64 = 60_000;
 pub(crate) const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -97,56 +99,6 @@ const TURNS: [i64; 8] = [
 /// The greatest amount there is, in millionths.
 const MONEY_MAX: i128 = 999_999_999_999_999_999_999;
 
-/// SplitMix64: the same seed, the same numbers, on every machine.
-#[derive(Clone, Debug)]
-pub struct Rng(u64);
-
-impl Rng {
-    /// Any seed is a good one.
-    pub fn new(seed: u64) -> Rng {
-        Rng(seed)
-    }
-
-    /// The next 64 bits.
-    pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// A number below `limit`, which is not 0.
-    pub fn below(&mut self, limit: usize) -> usize {
-        (self.next_u64() % limit as u64) as usize
-    }
-
-    /// True in so many of a hundred cases.
-    pub fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    /// One of a list that is not empty.
-    pub fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
-        &list[self.below(list.len())]
-    }
-
-    /// So many different ones of a list, in random order; all of them when it has no more.
-    pub fn some<T: Clone>(&mut self, list: &[T], count: usize) -> Vec<T> {
-        let mut list = list.to_vec();
-        self.shuffle(&mut list);
-        list.truncate(count);
-        list
-    }
-
-    /// Every order is equally likely.
-    pub fn shuffle<T>(&mut self, list: &mut [T]) {
-        for place in (1..list.len()).rev() {
-            list.swap(place, self.below(place + 1));
-        }
-    }
-}
-
 /// The world of a seed: up to about 45 events, 8 orders in up to about 20 copies, 6 campaigns, 3 versions.
 pub fn world(seed: u64) -> World {
     let rng = &mut Rng::new(seed);
@@ -167,8 +119,8 @@ pub fn world(seed: u64) -> World {
     let customers = rng.some(&CUSTOMERS, customer_count);
     let campaign_count = 1 + rng.below(6);
     let campaign_ids = rng.some(&CAMPAIGNS, campaign_count);
-    let events = events(rng, &times, &customers, &campaign_ids);
-    let orders = orders(rng, &times, &customers, &versions);
+    let mut events = events(rng, &times, &customers, &campaign_ids);
+    let mut orders = orders(rng, &times, &customers, &versions);
     let mut campaigns = Vec::new();
     for id in campaign_ids {
         if rng.chance(65) {
@@ -176,6 +128,9 @@ pub fn world(seed: u64) -> World {
         }
     }
     let replays = replays(rng, &times, &versions);
+    if rng.chance(70) {
+        by_address(rng, &mut events, &mut orders);
+    }
     World {
         events,
         orders,

@@ -73,7 +73,7 @@ pub(super) struct Candidate<'a> {
     superseded_by: Option<&'a str>,
 }
 
-/// What an order's customer got: the events of one message that the decision may look at.
+/// What an order's customer or one of its addresses got: the events of one message that the decision may look at.
 struct Message<'a> {
     campaign_id: &'a str,
     channel: &'a str,
@@ -202,7 +202,7 @@ impl Facts {
         }
 
         passed.sort_by_key(|candidate| {
-            let (_, touch_at) = candidate.touch.unwrap();
+            let (kind, touch_at) = candidate.touch.unwrap();
             let times = match settings.winner.as_str() {
                 "last_sent" => (candidate.sent_at, touch_at),
                 "last_interaction" => (touch_at, candidate.sent_at),
@@ -213,7 +213,8 @@ impl Facts {
                 candidate.message_id,
                 candidate.channel,
             );
-            (times, ids)
+            // Messages of two recipients can be equal in all of these: then the later kind of touch wins.
+            (times, ids, place(kind))
         });
         passed.reverse();
         for (place, candidate) in passed.iter_mut().enumerate() {
@@ -237,11 +238,12 @@ impl Facts {
         passed
     }
 
-    /// Each message of the order's customer, from its events in the look-back before `placed_at` and those after it.
+    /// Each message to the order's customer or to its addresses, from its events in the look-back before `placed_at` and those after it.
     fn messages<'a>(&'a self, order: &Order) -> Vec<Message<'a>> {
         let mut messages: Vec<Message<'a>> = Vec::new();
+        let recipients = order.recipients();
         for event in &self.events {
-            if event.customer_id != order.customer_id {
+            if !recipients.contains(&event.recipient) {
                 continue;
             }
             if !self.in_look_back(event.at, order.placed_at) {
@@ -264,6 +266,13 @@ impl Facts {
         for message in &mut messages {
             message.sent_at = self.sent_at(message);
         }
+        // Where nothing else tells candidates apart, that of the customer comes first, then that of the e-mail address. All of them are
+        // reversed in the end.
+        messages.sort_by_key(|message| {
+            let whom = &message.events[0].recipient;
+            recipients.iter().position(|recipient| recipient == whom)
+        });
+        messages.reverse();
         messages
     }
 
@@ -375,17 +384,20 @@ impl Facts {
 
 /// At the same instant `clicked` before `opened` before `delivered` before `sent`.
 fn latest<'a>(events: &[&'a Event]) -> &'a Event {
-    let place = |kind: &str| match kind {
+    let last = events
+        .iter()
+        .max_by_key(|event| (event.at, place(&event.kind)));
+    last.unwrap()
+}
+
+fn place(kind: &str) -> u8 {
+    match kind {
         "sent" => 0,
         "delivered" => 1,
         "opened" => 2,
         "clicked" => 3,
         other => panic!("{other} cannot be a touch"),
-    };
-    let last = events
-        .iter()
-        .max_by_key(|event| (event.at, place(&event.kind)));
-    last.unwrap()
+    }
 }
 
 /// Both ends of the window are inside.

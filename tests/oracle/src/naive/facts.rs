@@ -42,12 +42,32 @@ pub struct Facts {
     pub(super) look_back: Option<i64>,
 }
 
+/// Whom a message went to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Recipient {
+    Customer(String),
+    /// As addresses are compared.
+    Address(String),
+}
+
+/// E-mail addresses are compared without blanks around them and in lower case.
+fn email(text: &str) -> Recipient {
+    Recipient::Address(text.trim().to_lowercase())
+}
+
+/// Phones are compared as their digits; fewer than 6 of them are no phone.
+fn phone(text: &str) -> Option<Recipient> {
+    let mut digits = text.to_owned();
+    digits.retain(|c| c.is_ascii_digit());
+    (digits.len() >= 6).then_some(Recipient::Address(digits))
+}
+
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) kind: String,
     pub(super) channel: String,
     pub(super) campaign_id: String,
-    pub(super) customer_id: String,
+    pub(super) recipient: Recipient,
     pub(super) message_id: Option<String>,
     pub(super) at: i64,
     machine: bool,
@@ -70,7 +90,7 @@ impl Event {
 
     pub(super) fn same_message(&self, other: &Event) -> bool {
         self.campaign_id == other.campaign_id
-            && self.customer_id == other.customer_id
+            && self.recipient == other.recipient
             && self.channel == other.channel
             && self.message_id == other.message_id
     }
@@ -105,12 +125,21 @@ pub(super) struct Order {
     pub(super) currency: String,
     pub(super) placed_at: i64,
     updated_at: Option<i64>,
+    /// What its `email` and its `phone` name.
+    addresses: Vec<Recipient>,
     bytes: String,
 }
 
 impl Order {
     pub(super) fn status_name(&self) -> &'static str {
         STATUSES[self.status]
+    }
+
+    /// Those whose messages this order is decided by: its customer, the address of its `email`, that of its `phone`.
+    pub(super) fn recipients(&self) -> Vec<Recipient> {
+        let mut recipients = vec![Recipient::Customer(self.customer_id.clone())];
+        recipients.extend(self.addresses.clone());
+        recipients
     }
 
     /// The standing copy is the one where this is greatest.
@@ -176,10 +205,10 @@ impl Facts {
         let mut known = BTreeSet::new();
         let mut events = Vec::new();
         for body in &world.events {
-            let id = (text(body, "customer_id"), text(body, "event_id"));
+            let event = read_event(body);
             // The first one stands, even when a later copy differs.
-            if known.insert(id) {
-                events.push(read_event(body));
+            if known.insert((event.recipient.clone(), text(body, "event_id"))) {
+                events.push(event);
             }
         }
 
@@ -265,12 +294,24 @@ fn read_event(body: &Value) -> Event {
         kind: text(body, "kind"),
         channel: text(body, "channel"),
         campaign_id: text(body, "campaign_id"),
-        customer_id: text(body, "customer_id"),
+        recipient: recipient(body),
         message_id: optional_text(body, "message_id"),
         at: instant(&text(body, "occurred_at")),
         machine: body["machine"].as_bool().unwrap_or(false),
         app_version: optional_text(body, "app_version"),
     }
+}
+
+/// The customer, or else the e-mail address, or else the phone.
+fn recipient(body: &Value) -> Recipient {
+    if let Some(id) = optional_text(body, "customer_id") {
+        return Recipient::Customer(id);
+    }
+    if let Some(given) = optional_text(body, "email") {
+        return email(&given);
+    }
+    let given = text(body, "phone");
+    phone(&given).unwrap_or_else(|| panic!("no phone {given}"))
 }
 
 fn read_order(body: &Value) -> Order {
@@ -287,8 +328,13 @@ fn read_order(body: &Value) -> Order {
         currency: text(body, "currency"),
         placed_at: instant(&text(body, "placed_at")),
         updated_at: optional_text(body, "updated_at").map(|text| instant(&text)),
+        addresses: Vec::new(),
         bytes: String::new(),
     };
+    let named = optional_text(body, "email").map(|given| email(&given));
+    order.addresses.extend(named);
+    let named = optional_text(body, "phone").and_then(|given| phone(&given));
+    order.addresses.extend(named);
     order.bytes = known_fields(body, &order);
     order
 }
