@@ -18,7 +18,7 @@ use crate::FileFault;
 use crate::bytes::SourceFailed;
 use crate::content::what_is;
 use crate::plain::{Field, PlainRow, SLOTS};
-use crate::records::{Spoilt, shown};
+use crate::records::{Spoilt, missing, shown};
 use crate::row::CsvRow;
 use crate::scan::is_calm;
 
@@ -264,12 +264,9 @@ fn columns(
     let schema = metadata.file_metadata().schema_descr();
     let tops = schema.root_schema().get_fields();
     let names: Vec<&str> = tops.iter().map(|top| top.name()).collect();
-    let missing = needed.iter().filter(|name| !names.contains(name));
-    let missing: Vec<&str> = missing.copied().collect();
-    if !missing.is_empty() {
+    if let Some(missing) = missing(needed, &names) {
         return Err(content(format!(
-            "the file has no column {}; it has {}",
-            missing.join(", "),
+            "the file has no column {missing}; it has {}",
             shown(&names.join(", "))
         )));
     }

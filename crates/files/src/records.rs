@@ -30,7 +30,7 @@ pub enum NotUtf8 {
 /// What a file must fulfil.
 #[derive(Debug, Clone, Copy)]
 pub struct FileRules {
-    /// The columns that a CSV file must have.
+    /// The columns that a file must have. Of names joined by `|`, one is enough.
     pub needed: &'static [&'static str],
     /// What happens to text that is not UTF-8.
     pub not_utf8: NotUtf8,
@@ -306,7 +306,7 @@ impl<R: Read> Records<R> {
         let row = self.advance_row()?.ok_or_else(|| {
             FileFault::Content(format!(
                 "the file is empty: the first line of a CSV file names its columns, at least {}",
-                self.needed.join(", ")
+                listed(self.needed)
             ))
         })?;
         let hint = hint(without_end(&self.text));
@@ -317,12 +317,9 @@ impl<R: Read> Records<R> {
         let twice = named_twice(&self.row);
         self.row.mend();
         let names = self.row.cells();
-        let missing = self.needed.iter().copied();
-        let missing: Vec<&str> = missing.filter(|column| !names.contains(column)).collect();
-        if !missing.is_empty() {
+        if let Some(missing) = missing(self.needed, &names) {
             return Err(FileFault::Content(format!(
-                "the header has no column {}; it has {}{hint}",
-                missing.join(", "),
+                "the header has no column {missing}; it has {}{hint}",
                 shown(&names.join(", ")),
             )));
         }
@@ -342,6 +339,18 @@ fn named_twice(header: &CsvRow) -> Option<String> {
     names.sort_unstable();
     let twice = names.windows(2).find(|pair| pair[0] == pair[1])?;
     Some(String::from_utf8_lossy(twice[0]).into_owned())
+}
+
+/// Which of the needed columns are not among the names, in words; `None` where none is missing.
+pub(crate) fn missing(needed: &[&str], names: &[&str]) -> Option<String> {
+    let is_there = |column: &&str| column.split('|').any(|name| names.contains(&name));
+    let missing = needed.iter().copied().filter(|column| !is_there(column));
+    let missing: Vec<&str> = missing.collect();
+    (!missing.is_empty()).then(|| listed(&missing))
+}
+
+fn listed(columns: &[&str]) -> String {
+    columns.join(", ").replace('|', " or ")
 }
 
 /// Names as part of a sentence, with control characters replaced and long lists cut.

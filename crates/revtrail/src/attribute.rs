@@ -24,6 +24,7 @@ use crate::stop;
 
 mod decided;
 mod facts;
+mod guests;
 mod intake;
 mod orders;
 pub(crate) mod output;
@@ -200,6 +201,14 @@ impl Failure {
     }
 }
 
+/// Rows that are not in memory cannot be read again.
+fn failed_to_read_rows(source: io::Error) -> Failure {
+    Failure::Read {
+        path: std::env::temp_dir(),
+        source,
+    }
+}
+
 /// Runs with the standard output and the standard error of this process.
 pub fn on_this_terminal(args: &AttributeArgs) -> Exit {
     stop::then(|| output::abandon(INTERRUPTED));
@@ -277,10 +286,7 @@ fn attribute(
         explanations: args.explain.is_some(),
     };
     let decided = decide_all(&facts, &versions, wanted, tuning.threads);
-    let (mut decided, catalog) = decided.map_err(|source| Failure::Read {
-        path: std::env::temp_dir(),
-        source,
-    })?;
+    let (mut decided, catalog) = decided.map_err(failed_to_read_rows)?;
     let (customers, without_event) = (decided.customers, decided.without_event);
     let events = (decided.events, decided.event_duplicates);
     let report = FileReport {

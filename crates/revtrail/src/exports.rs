@@ -173,9 +173,12 @@ impl Exports {
         if let Some((place, delimiter)) = find(&self.own) {
             return Some((&self.own[place], delimiter)).filter(|(map, _)| !map.plain);
         }
-        let is_ours = needed
-            .iter()
-            .all(|column| headers[0].1.iter().any(|own| own == column));
+        // Of names joined by `|`, one is enough.
+        let has_one = |column: &&str| {
+            let mut names = column.split('|');
+            names.any(|name| headers[0].1.iter().any(|own| own == name))
+        };
+        let is_ours = needed.iter().all(has_one);
         if is_ours {
             return None;
         }

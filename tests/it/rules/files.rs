@@ -121,6 +121,11 @@ fn noise(rng: &mut Rng, is_csv: bool) -> &'static [u8] {
 fn file(rng: &mut Rng, bodies: &[Value], needed: &[&str]) -> (&'static str, Vec<u8>) {
     let is_csv = rng.chance(60);
     let mut columns: Vec<String> = needed.iter().map(|name| (*name).to_owned()).collect();
+    let recipients = ["customer_id", "email", "phone"];
+    let named = |field: &&str| bodies.iter().any(|body| body.get(*field).is_some());
+    if needed.contains(&"event_id") && !recipients.iter().any(named) {
+        columns.push((*rng.pick(&recipients)).to_owned());
+    }
     columns.push("unknown".to_owned());
     let fields = bodies
         .iter()
@@ -198,14 +203,7 @@ fn write(rng: &mut Rng, world: &naive::World, folder: &Path) -> Vec<String> {
             "placed_at",
         ],
     ];
-    let events = [
-        "event_id",
-        "kind",
-        "channel",
-        "campaign_id",
-        "customer_id",
-        "occurred_at",
-    ];
+    let events = ["event_id", "kind", "channel", "campaign_id", "occurred_at"];
     for (option, bodies, needed) in [
         ("campaigns", &world.campaigns, campaigns[0]),
         ("events", &world.events, &events[..]),

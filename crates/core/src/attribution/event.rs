@@ -188,13 +188,13 @@ pub const FIELDS: [&str; 14] = [
     "app_version",
 ];
 
-/// The columns that an events file must have.
+/// The columns that an events file must have; of names joined by `|`, one.
 pub const NEEDED: [&str; 6] = [
     "event_id",
     "kind",
     "channel",
     "campaign_id",
-    "customer_id",
+    "customer_id|email|phone",
     "occurred_at",
 ];
 

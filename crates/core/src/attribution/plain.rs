@@ -5,9 +5,19 @@
 use crate::attribution::event::{Channel, Event, EventKind, app_too_old, is_version};
 use crate::attribution::order::{Order, Status};
 use crate::record::Record;
-use crate::value::id::{CustomerId, ID_BYTES_MAX, OrderId, may_be_control};
+use crate::value::address::{AddressHash, Recipient};
+use crate::value::id::{CustomerId, ID_BYTES_MAX, MarketplaceId, OrderId, may_be_control};
 use crate::value::money::{Currency, Money};
 use crate::value::time::Instant;
+
+/// Whom an event went to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PlainRecipient<'a> {
+    /// A customer, by their id.
+    Customer(&'a str),
+    /// An address.
+    Address(AddressHash),
+}
 
 /// What is needed of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +27,7 @@ pub struct PlainEvent<'a> {
     pub kind: EventKind,
     pub channel: Channel,
     pub campaign_id: &'a str,
-    pub customer_id: &'a str,
+    pub recipient: PlainRecipient<'a>,
     pub message_id: Option<&'a str>,
     pub occurred_at: Instant,
     pub machine: bool,
@@ -27,12 +37,14 @@ pub struct PlainEvent<'a> {
 
 impl<'a> PlainEvent<'a> {
     /// The fields that [`PlainEvent::read`] takes. The others can be anything.
-    pub const FIELDS: [&'static str; 11] = [
+    pub const FIELDS: [&'static str; 13] = [
         "event_id",
         "kind",
         "channel",
         "campaign_id",
         "customer_id",
+        "email",
+        "phone",
         "message_id",
         "occurred_at",
         "machine",
@@ -41,15 +53,17 @@ impl<'a> PlainEvent<'a> {
         "app_version",
     ];
 
-    /// Reads the texts of the fields, of which those that are absent are empty; `None` where [`Event::read`] must look. `calm`
-    /// says that no text holds a control character.
-    pub fn read(fields: [&'a str; 11], calm: bool) -> Option<Self> {
+    /// Reads the texts of the fields of an event of a marketplace, of which those that are absent are empty; `None` where
+    /// [`Event::read`] must look. `calm` says that no text holds a control character.
+    pub fn read(fields: [&'a str; 13], marketplace: &MarketplaceId, calm: bool) -> Option<Self> {
         let [
             event_id,
             kind,
             channel,
             campaign_id,
             customer_id,
+            email,
+            phone,
             message_id,
             occurred_at,
             machine,
@@ -57,7 +71,7 @@ impl<'a> PlainEvent<'a> {
             voucher_code,
             app_version,
         ] = fields;
-        let needed = [event_id, campaign_id, customer_id];
+        let needed = [event_id, campaign_id];
         let optional = [message_id, promotion_id, voucher_code];
         let optional = optional.into_iter().filter(|id| !id.is_empty());
         if !needed.into_iter().chain(optional).all(|id| is_id(id, calm))
@@ -65,6 +79,12 @@ impl<'a> PlainEvent<'a> {
         {
             return None;
         }
+        let recipient = match (customer_id, email, phone) {
+            ("", "", "") => return None,
+            ("", "", phone) => PlainRecipient::Address(AddressHash::of_phone(marketplace, phone)?),
+            ("", email, _) => PlainRecipient::Address(AddressHash::of_email(marketplace, email)?),
+            (id, ..) => PlainRecipient::Customer(Some(id).filter(|id| is_id(id, calm))?),
+        };
         let (kind, channel) = (EventKind::parse(kind)?, Channel::parse(channel)?);
         let machine = match machine {
             "" | "false" => false,
@@ -76,7 +96,7 @@ impl<'a> PlainEvent<'a> {
             kind,
             channel,
             campaign_id,
-            customer_id,
+            recipient,
             message_id: Some(message_id).filter(|id| !id.is_empty()),
             occurred_at: Instant::parse(occurred_at).ok()?,
             machine,
@@ -85,20 +105,22 @@ impl<'a> PlainEvent<'a> {
     }
 }
 
-impl<'a> PlainEvent<'a> {
-    /// What is needed of an event; `None` where it went to an address, which is no customer.
-    pub fn of(event: &'a Event) -> Option<Self> {
-        Some(Self {
+impl<'a> From<&'a Event> for PlainEvent<'a> {
+    fn from(event: &'a Event) -> Self {
+        Self {
             event_id: event.event_id.as_str(),
             kind: event.kind,
             channel: event.channel,
             campaign_id: event.campaign_id.as_str(),
-            customer_id: event.recipient.customer()?.as_str(),
+            recipient: match &event.recipient {
+                Recipient::Customer(customer) => PlainRecipient::Customer(customer.as_str()),
+                Recipient::Address(address) => PlainRecipient::Address(*address),
+            },
             message_id: event.message_id.as_ref().map(|id| id.as_str()),
             occurred_at: event.occurred_at,
             machine: event.machine,
             app_too_old: event.app_too_old(),
-        })
+        }
     }
 }
 
@@ -224,10 +246,9 @@ fn is_id(text: &str, calm: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::id::MarketplaceId;
 
     /// Texts of which some fit a field and some do not.
-    const TEXTS: [&str; 30] = [
+    const TEXTS: [&str; 35] = [
         "",
         "a",
         " ",
@@ -239,6 +260,11 @@ mod tests {
         "Sent",
         "sent",
         "email",
+        " Ann@Example.com",
+        "ann\u{7f}@example.com",
+        "12345",
+        "123456",
+        "+12 34\u{a0}56",
         "push",
         "Push",
         "true",
@@ -296,6 +322,8 @@ mod tests {
             "push",
             "k",
             "c",
+            "Ann@example.com",
+            "+380 942 583 691",
             "m",
             "2026-11-20T10:15:00Z",
             "true",
@@ -303,11 +331,19 @@ mod tests {
             "v",
             "5.0",
         ];
-        check(PlainEvent::FIELDS, event, |row, calm, record| {
-            let plain = PlainEvent::read(row, calm)?;
-            let event = Event::read(&record, &MarketplaceId::of_files(), None).ok();
-            Some(event.as_ref().and_then(PlainEvent::of) == Some(plain))
-        });
+        let files = MarketplaceId::of_files();
+        let same = |row, calm, record: Record<'_>| {
+            let plain = PlainEvent::read(row, &files, calm)?;
+            let event = Event::read(&record, &files, None).ok();
+            Some(event.as_ref().map(PlainEvent::from) == Some(plain))
+        };
+        check(PlainEvent::FIELDS, event, same);
+        // To an e-mail address, and to a phone.
+        for absent in [&[4][..], &[4, 5]] {
+            let mut event = event;
+            absent.iter().for_each(|field| event[*field] = "");
+            check(PlainEvent::FIELDS, event, same);
+        }
         let order = [
             "o",
             "c",

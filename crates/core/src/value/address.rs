@@ -69,6 +69,16 @@ impl AddressHash {
         Self(first)
     }
 
+    /// The hash that has these bits.
+    pub fn from_bytes(bits: [u8; 16]) -> Self {
+        Self(bits)
+    }
+
+    /// The bits of the hash.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
     /// The hash that this text spells, if it spells one.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.as_bytes();

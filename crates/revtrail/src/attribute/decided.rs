@@ -1,7 +1,7 @@
 //! Turns rows into decided orders and their sums, partition by partition and customer by customer. The rules are in
 //! `revtrail-core`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 
 use foldhash::fast::RandomState;
@@ -9,18 +9,19 @@ use revtrail_core::attribution::campaign::{Campaign, CampaignIx, Catalog};
 use revtrail_core::attribution::decide::Credit;
 use revtrail_core::attribution::event::Channel;
 use revtrail_core::attribution::order::Order;
-use revtrail_core::attribution::plain::{PlainEvent, PlainOrder};
+use revtrail_core::attribution::plain::{PlainEvent, PlainOrder, PlainRecipient};
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::attribution::timeline::{Timelines, Touchpoint};
 use revtrail_core::figures::daily::{Aggregate, Figures, OrderFigures};
 use revtrail_core::figures::fold::{FoldEntry, World, fold};
+use revtrail_core::value::address::AddressHash;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
 
 use super::facts::FileFacts;
 use super::orders::row_at;
 use super::parallel::each_partition;
-use super::rows::EventRow;
+use super::rows::{EventRow, OrderRow};
 use super::write::{Credits, Explanations, Texts};
 
 /// What is written of each order besides the report.
@@ -169,51 +170,69 @@ struct Part {
     credits: Credits,
     explanations: Explanations,
     /// What is read of the rows that are not in memory.
-    buffer: Vec<u8>,
+    buffers: [Vec<u8>; 2],
     failed: Option<io::Error>,
 }
 
 /// An event of a partition.
 struct PartEvent<'f> {
-    /// The number of its customer in the partition.
-    customer: u32,
+    /// The number of its recipient in the partition.
+    recipient: u32,
     event_id: &'f str,
     /// Absent where only duplicates name its campaign.
     touchpoint: Option<Touchpoint<'f>>,
 }
 
-/// The rows of a partition, by customer.
+/// The rows of a partition, by recipient. A partition of addresses has no orders.
 #[derive(Default)]
 struct Partition<'f> {
     events: Vec<PartEvent<'f>>,
-    /// For each customer, where in `by_customer` their events end.
+    /// For each recipient, where in `by_recipient` their events end.
     ends: Vec<u32>,
     /// Indexes into `events`.
-    by_customer: Vec<u32>,
+    by_recipient: Vec<u32>,
     /// Sorted by customer.
-    orders: Vec<(u32, PlainOrder<'f>)>,
+    orders: Vec<(u32, OrderRow<'f>)>,
+    /// What went to addresses that these orders name.
+    guests: HashMap<AddressHash, Vec<Touchpoint<'f>>, RandomState>,
 }
 
 impl<'f> Partition<'f> {
-    fn read(partition: usize, context: &Context<'f>, buffer: &'f mut Vec<u8>) -> io::Result<Self> {
+    fn read(
+        partition: usize,
+        context: &Context<'f>,
+        [buffer, guests]: &'f mut [Vec<u8>; 2],
+    ) -> io::Result<Self> {
         let facts = context.facts;
         let mut rows = Self::default();
-        let mut customers: HashMap<&str, u32, RandomState> = HashMap::default();
+        let mut recipients: HashMap<PlainRecipient<'_>, u32, RandomState> = HashMap::default();
         for (worker, mut bytes) in facts.events.part(partition, buffer)? {
             let campaigns = &context.campaigns[worker];
             while let Some(EventRow { event, campaign }) = bytes.event() {
-                let next = customers.len() as u32;
-                let customer = *customers.entry(event.customer_id).or_insert(next);
-                if customer == next {
+                let next = recipients.len() as u32;
+                let recipient = *recipients.entry(event.recipient).or_insert(next);
+                if recipient == next {
                     rows.ends.push(0);
                 }
-                rows.ends[customer as usize] += 1;
+                rows.ends[recipient as usize] += 1;
                 let campaign = campaigns.get(campaign as usize).copied().flatten();
                 rows.events.push(PartEvent {
-                    customer,
+                    recipient,
                     event_id: event.event_id,
                     touchpoint: campaign.map(|campaign| touchpoint(&event, campaign)),
                 });
+            }
+        }
+        for (worker, mut bytes) in facts.guests.part(partition, guests)? {
+            let campaigns = &context.campaigns[worker];
+            while let Some(EventRow { event, campaign }) = bytes.event() {
+                let campaign = campaigns.get(campaign as usize).copied().flatten();
+                if let (PlainRecipient::Address(address), Some(campaign)) =
+                    (event.recipient, campaign)
+                {
+                    let guests = rows.guests.entry(address).or_default();
+                    guests.push(touchpoint(&event, campaign));
+                }
             }
         }
         for &(standing, first) in &facts.standing.by_customer[partition] {
@@ -222,12 +241,16 @@ impl<'f> Partition<'f> {
                 continue;
             };
             let customer_id = first.order.customer_id;
-            let order = PlainOrder {
-                customer_id,
-                ..standing.order
+            let order = OrderRow {
+                order: PlainOrder {
+                    customer_id,
+                    ..standing.order
+                },
+                ..standing
             };
-            let next = customers.len() as u32;
-            let customer = *customers.entry(customer_id).or_insert(next);
+            let next = recipients.len() as u32;
+            let customer = PlainRecipient::Customer(customer_id);
+            let customer = *recipients.entry(customer).or_insert(next);
             if customer == next {
                 rows.ends.push(0);
             }
@@ -238,16 +261,34 @@ impl<'f> Partition<'f> {
         Ok(rows)
     }
 
-    /// Sorts by customer, and leaves the events of each as they arrived.
+    /// What went to the addresses of some orders.
+    fn guests_of(
+        &self,
+        orders: &[Order],
+        marketplace: &MarketplaceId,
+    ) -> BTreeMap<AddressHash, Vec<Touchpoint<'f>>> {
+        let mut found = BTreeMap::new();
+        if self.guests.is_empty() {
+            return found;
+        }
+        for address in orders.iter().flat_map(|order| order.addresses(marketplace)) {
+            if let Some(guests) = self.guests.get(&address) {
+                found.entry(address).or_insert_with(|| guests.clone());
+            }
+        }
+        found
+    }
+
+    /// Sorts by recipient, and leaves the events of each as they arrived.
     fn sort_events(&mut self) {
         let mut end = 0;
         for count in &mut self.ends {
             end += std::mem::replace(count, end);
         }
-        self.by_customer.resize(self.events.len(), 0);
+        self.by_recipient.resize(self.events.len(), 0);
         for (index, event) in self.events.iter().enumerate() {
-            let next = &mut self.ends[event.customer as usize];
-            self.by_customer[*next as usize] = index as u32;
+            let next = &mut self.ends[event.recipient as usize];
+            self.by_recipient[*next as usize] = index as u32;
             *next += 1;
         }
     }
@@ -265,21 +306,21 @@ impl Part {
             event_duplicates: 0,
             credits: Credits::default(),
             explanations: Explanations::default(),
-            buffer: Vec::new(),
+            buffers: Default::default(),
             failed: None,
         }
     }
 
     fn take(&mut self, partition: usize, context: &Context<'_>) -> io::Result<()> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let rows = Partition::read(partition, context, &mut buffer)?;
+        let mut buffers = std::mem::take(&mut self.buffers);
+        let rows = Partition::read(partition, context, &mut buffers)?;
         let mut timelines = Timelines::default();
         let mut ids = Ids::default();
         let mut orders = rows.orders.chunk_by(|a, b| a.0 == b.0).peekable();
         let mut own_orders = Vec::new();
         let mut start = 0;
-        for (customer, end) in rows.ends.iter().enumerate() {
-            let events = &rows.by_customer[start as usize..*end as usize];
+        for (recipient, end) in rows.ends.iter().enumerate() {
+            let events = &rows.by_recipient[start as usize..*end as usize];
             start = *end;
             ids.clear();
             let events = events.iter().map(|index| &rows.events[*index as usize]);
@@ -288,25 +329,36 @@ impl Part {
                 self.event_duplicates += usize::from(!is_first);
                 is_first
             });
+            own_orders.clear();
+            let own = orders.next_if(|orders| orders[0].0 as usize == recipient);
+            let own_rows = own.unwrap_or_default().iter();
+            let has_guests = !rows.guests.is_empty();
+            own_orders.extend(own_rows.filter_map(|(_, row)| row.to_order_of_customer(has_guests)));
+            let guests = rows.guests_of(&own_orders, context.world.marketplace);
             let seen = &mut self.seen;
             let mut count = 0;
-            timelines.refill(first.filter_map(|event| {
+            let touchpoints = first.filter_map(|event| {
                 count += 1;
                 let touchpoint = event.touchpoint?;
                 let seen = &mut seen[touchpoint.campaign.index()][touchpoint.channel as usize];
                 *seen = earlier(*seen, Some(touchpoint.at));
                 Some(touchpoint)
-            }));
+            });
+            let is_alone = guests.is_empty();
+            match is_alone {
+                true => timelines.refill(touchpoints),
+                false => {
+                    let sets = own_orders.iter();
+                    let sets = sets.map(|order: &Order| order.addresses(context.world.marketplace));
+                    timelines = Timelines::new(touchpoints.collect(), guests, sets);
+                }
+            }
             self.events += count;
-            own_orders.clear();
-            let own = orders.next_if(|orders| orders[0].0 as usize == customer);
-            let own_rows = own.unwrap_or_default().iter();
-            own_orders.extend(own_rows.filter_map(|(_, order)| order.to_order(None)));
             self.customers += usize::from(own.is_some());
-            self.without_event += usize::from(own.is_some() && count == 0);
+            self.without_event += usize::from(own.is_some() && count == 0 && is_alone);
             self.fold_customer(&timelines, &own_orders, context);
         }
-        self.buffer = buffer;
+        self.buffers = buffers;
         Ok(())
     }
 

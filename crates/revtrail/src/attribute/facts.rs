@@ -13,6 +13,7 @@ use revtrail_core::value::time::Instant;
 use revtrail_files::SUBSTITUTE;
 use revtrail_providers::exports::Makes;
 
+use super::guests::guests;
 use super::intake::{EventReader, OrderReader, SeenCampaign, Taken, Tuning, read_file};
 use super::orders::{StandingOrders, take_orders};
 use super::parallel::each_partition;
@@ -28,11 +29,15 @@ use crate::exports::Exports;
 #[derive(Debug)]
 pub(super) struct FileFacts {
     pub(super) events: SpillingRows,
+    /// The events by address that may have earned an order, in the partitions of the customers whose orders name the address.
+    pub(super) guests: SpillingRows,
     pub(super) orders: Vec<Segments>,
     pub(super) standing: StandingOrders,
     campaigns: BTreeMap<CampaignId, Campaign>,
     /// For each worker that read events, the campaigns as it numbered them.
     seen: Vec<Vec<SeenCampaign>>,
+    /// True where some event went to an address.
+    by_address: bool,
     /// What the reader of the summary must know of the files.
     notes: Vec<String>,
 }
@@ -56,10 +61,12 @@ impl FileFacts {
     ) -> Result<Self, Failure> {
         let mut facts = Self {
             events: SpillingRows::new(tuning.memory_bytes),
+            guests: SpillingRows::new(0),
             orders: Vec::new(),
             standing: StandingOrders::default(),
             campaigns: BTreeMap::new(),
             seen: Vec::new(),
+            by_address: false,
             notes: Vec::new(),
         };
         bar.set_message("campaigns");
@@ -79,6 +86,9 @@ impl FileFacts {
         };
         facts.read_events(args, &reading, rejects)?;
         facts.read_orders(args, &reading, rejects)?;
+        if facts.by_address {
+            facts.guests = guests(&facts, &partitioning, tuning)?;
+        }
         #[cfg(feature = "parquet")]
         facts.notes.append(&mut super::parquet::notes(args)?);
         Ok(facts)
@@ -113,6 +123,7 @@ impl FileFacts {
                 },
             )?;
         }
+        self.by_address = workers.iter().any(|worker| worker.by_address);
         self.seen = workers.into_iter().map(|worker| worker.campaigns).collect();
         Ok(())
     }
@@ -173,6 +184,11 @@ impl FileFacts {
         campaign.name = campaign.name.replace(SUBSTITUTE, "\u{fffd}");
         self.campaigns.insert(id, campaign);
         Ok(())
+    }
+
+    /// How many workers read events.
+    pub(super) fn workers(&self) -> usize {
+        self.seen.len()
     }
 
     /// The campaigns of all events, with the earliest event on each channel.

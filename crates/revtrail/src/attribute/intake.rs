@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use indicatif::ProgressBar;
 use revtrail_core::attribution::event::{self, Event};
 use revtrail_core::attribution::order::{self, Order};
-use revtrail_core::attribution::plain::{PlainEvent, PlainOrder};
+use revtrail_core::attribution::plain::{PlainEvent, PlainOrder, PlainRecipient};
 use revtrail_core::record::{Code, Record, RecordProblem};
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
@@ -234,6 +234,8 @@ pub(super) struct EventReader {
     numbers: HashMap<Box<str>, u32, RandomState>,
     /// The campaigns by number.
     pub(super) campaigns: Vec<SeenCampaign>,
+    /// True once an event went to an address.
+    pub(super) by_address: bool,
 }
 
 impl EventReader {
@@ -243,6 +245,7 @@ impl EventReader {
             marketplace: MarketplaceId::of_files(),
             numbers: HashMap::default(),
             campaigns: Vec::new(),
+            by_address: false,
         }
     }
 
@@ -259,6 +262,7 @@ impl EventReader {
         let first = &mut self.campaigns[number as usize].1[event.channel as usize];
         let at = event.occurred_at;
         *first = Some(first.map_or(at, |first| first.min(at)));
+        self.by_address |= matches!(event.recipient, PlainRecipient::Address(_));
         self.rows.put_event(event, number);
     }
 }
@@ -267,13 +271,15 @@ impl RowReader for EventReader {
     const MAKES: Makes = Makes::Events;
     const NEEDED: &'static [&'static str] = &event::NEEDED;
     const FIELDS: &'static [Field] = &{
-        let [a, b, c, d, e, f, g, machine, h, i, j] = PlainEvent::FIELDS;
+        let [a, b, c, d, e, email, phone, f, g, machine, h, i, j] = PlainEvent::FIELDS;
         [
             Field::Text(a),
             Field::Text(b),
             Field::Text(c),
             Field::Text(d),
             Field::Text(e),
+            Field::Text(email),
+            Field::Text(phone),
             Field::Text(f),
             Field::Text(g),
             Field::Flag(machine),
@@ -285,17 +291,14 @@ impl RowReader for EventReader {
 
     fn take_plain(&mut self, row: &PlainRow<'_>) -> bool {
         let fields = row.cells.and_then(|cells| cells.first_chunk());
-        let event = fields.and_then(|fields| PlainEvent::read(*fields, row.calm));
+        let files = &self.marketplace;
+        let event = fields.and_then(|fields| PlainEvent::read(*fields, files, row.calm));
         event.inspect(|event| self.put(event)).is_some()
     }
 
     fn take(&mut self, _: u64, record: &Record<'_>) -> Result<(), RecordProblem> {
         let event = Event::read(record, &self.marketplace, None)?;
-        let no_customer = || {
-            let detail = "customer_id is needed: events by address are not taken from files yet";
-            RecordProblem::of("customer_id", Code::Missing, detail)
-        };
-        self.put(&PlainEvent::of(&event).ok_or_else(no_customer)?);
+        self.put(&PlainEvent::from(&event));
         Ok(())
     }
 

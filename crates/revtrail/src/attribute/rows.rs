@@ -1,26 +1,39 @@
 //! Rows as bytes, in the memory of one run: what is needed of an event or an order, cut into partitions. All rows of a customer
-//! are in one partition, and so are all copies of an order.
+//! are in one partition, and so are all copies of an order. Events by address have partitions of their own behind those.
 
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use revtrail_core::attribution::event::{Channel, EventKind};
 use revtrail_core::attribution::order::{Order, Status};
-use revtrail_core::attribution::plain::{PlainEvent, PlainOrder};
+use revtrail_core::attribution::plain::{PlainEvent, PlainOrder, PlainRecipient};
 use revtrail_core::record::Record;
+use revtrail_core::value::address::AddressHash;
+use revtrail_core::value::id::CustomerId;
 use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::Instant;
 
-/// Into how many partitions rows are cut. Ten million rows make partitions that fit into a cache.
-pub(super) const PARTITIONS: usize = 256;
+/// Into how many partitions the rows of customers and of orders are cut. Ten million rows make partitions that fit into a cache.
+pub(super) const OF_CUSTOMERS: usize = 256;
+/// All partitions: as many again are those of addresses.
+pub(super) const PARTITIONS: usize = 2 * OF_CUSTOMERS;
 
-/// Says which partition an id belongs to.
+/// Says which partition an id or an address belongs to.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Partitioning(RandomState);
 
 impl Partitioning {
     pub(super) fn of(&self, id: &str) -> usize {
-        self.0.hash_one(id) as usize % PARTITIONS
+        self.0.hash_one(id) as usize % OF_CUSTOMERS
+    }
+
+    fn of_recipient(&self, recipient: PlainRecipient<'_>) -> usize {
+        match recipient {
+            PlainRecipient::Customer(id) => self.of(id),
+            PlainRecipient::Address(address) => {
+                OF_CUSTOMERS + self.0.hash_one(address) as usize % OF_CUSTOMERS
+            }
+        }
     }
 }
 
@@ -112,22 +125,38 @@ impl RowWriter {
         segments
     }
 
-    /// Writes an event into the partition of its customer. `campaign` is the number of its campaign.
+    /// Writes an event into the partition of its recipient. `campaign` is the number of its campaign.
     pub(super) fn put_event(&mut self, event: &PlainEvent<'_>, campaign: u32) {
-        let part = &mut self.parts[self.partitioning.of(event.customer_id)];
+        let partition = self.partitioning.of_recipient(event.recipient);
+        self.put_event_into(partition, event, campaign);
+    }
+
+    /// Writes an event into a partition.
+    pub(super) fn put_event_into(
+        &mut self,
+        partition: usize,
+        event: &PlainEvent<'_>,
+        campaign: u32,
+    ) {
+        let part = &mut self.parts[partition];
         // Ten thousand years of milliseconds are 49 bits, and seven bytes hold the rest.
         let packed = ms_since_first(event.occurred_at)
             | (event.kind as u64) << 49
             | (event.channel as u64) << 52
             | u64::from(event.machine) << 54
             | u64::from(event.app_too_old) << 55;
-        // An id has 1 to 128 bytes, so 0 says that there is none.
+        // An id has 1 to 128 bytes, so 0 says that there is none, and of a customer that there is an address.
         let message = event.message_id.unwrap_or_default();
-        let lengths = [event.customer_id, event.event_id, message].map(|id| id.len() as u8);
+        let (customer, address) = match event.recipient {
+            PlainRecipient::Customer(id) => (id, None),
+            PlainRecipient::Address(address) => ("", Some(address.to_bytes())),
+        };
+        let lengths = [customer, event.event_id, message].map(|id| id.len() as u8);
         part.extend_from_slice(&packed.to_le_bytes()[..7]);
         part.extend_from_slice(&lengths);
         put_number(part, campaign.into());
-        part.extend_from_slice(event.customer_id.as_bytes());
+        part.extend_from_slice(customer.as_bytes());
+        part.extend_from_slice(address.as_ref().map_or(&[], |bits| bits));
         part.extend_from_slice(event.event_id.as_bytes());
         part.extend_from_slice(message.as_bytes());
     }
@@ -229,6 +258,15 @@ pub(super) struct OrderRow<'a> {
 }
 
 impl OrderRow<'_> {
+    /// The copy as an order of its customer, with its addresses only where they are asked for.
+    pub(super) fn to_order_of_customer(self, with_addresses: bool) -> Option<Order> {
+        if !with_addresses {
+            return self.order.to_order(None);
+        }
+        let customer = CustomerId::new(self.order.customer_id).ok()?;
+        Some(self.to_order()?.of_customer(&customer))
+    }
+
     /// The whole copy, as it was sent.
     pub(super) fn to_order(self) -> Option<Order> {
         match self.free {
@@ -303,7 +341,10 @@ impl<'a> Bytes<'a> {
         let packed = u64::from_le_bytes(packed);
         let [customer, event, message] = self.array()?;
         let campaign = self.number()? as u32;
-        let customer_id = self.text(customer.into())?;
+        let recipient = match customer {
+            0 => PlainRecipient::Address(AddressHash::from_bytes(self.array()?)),
+            length => PlainRecipient::Customer(self.text(length.into())?),
+        };
         let event_id = self.text(event.into())?;
         let message = self.text(message.into())?;
         let event = PlainEvent {
@@ -311,7 +352,7 @@ impl<'a> Bytes<'a> {
             kind: EventKind::ALL[(packed >> 49 & 7) as usize],
             channel: *Channel::ALL.get((packed >> 52 & 3) as usize)?,
             campaign_id: "",
-            customer_id,
+            recipient,
             message_id: Some(message).filter(|id| !id.is_empty()),
             occurred_at: instant(packed & ((1 << 49) - 1)),
             machine: packed >> 54 & 1 != 0,

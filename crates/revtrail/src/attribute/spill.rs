@@ -46,6 +46,11 @@ impl SpillingRows {
         }
     }
 
+    /// How many bytes are in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Adds rows.
     ///
     /// # Errors

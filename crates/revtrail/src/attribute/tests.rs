@@ -401,6 +401,70 @@ fn how_a_run_ends() {
 }
 
 #[test]
+fn events_by_address_earn_the_orders_that_name_it() {
+    let events = "event_id,kind,channel,campaign_id,email,phone,occurred_at\n\
+        e1,clicked,email,spring, Ann@Example.com ,,2026-11-20T10:00:00Z\n\
+        e1,clicked,email,autumn,ann@example.COM,,2026-11-20T10:30:00Z\n\
+        e1,delivered,sms,spring,,+353 87 123456,2026-11-20T10:00:00Z\n\
+        e2,clicked,email,spring,bob@example.com,,2026-11-20T10:00:00Z\n\
+        e3,clicked,email,spring,,12345,2026-11-20T10:00:00Z\n\
+        e4,clicked,email,spring,,,2026-11-20T10:00:00Z\n";
+    let orders = "order_id,customer_id,status,total,currency,placed_at,email,phone,updated_at\n\
+        o1,c1,COMPLETE,10,USD,2026-11-20T11:00:00Z,ann@example.com,,\n\
+        o2,c2,COMPLETE,20,USD,2026-11-20T11:00:00Z,ANN@example.com,,\n\
+        o3,c3,COMPLETE,40,USD,2026-11-20T11:00:00Z,bob@example.com,,\n\
+        o3,c3,COMPLETE,40,USD,2026-11-20T11:00:00Z,carl@example.com,,2026-11-20T12:00:00Z\n\
+        o4,c4,COMPLETE,80,USD,2026-11-20T11:00:00Z,,00,\n\
+        o5,c4,COMPLETE,160,USD,2026-11-20T11:00:00Z,bob,(353) 87-123456,\n";
+    let folder = Folder::new(&[
+        ("e.csv", events.as_bytes()),
+        ("o.csv", orders.as_bytes()),
+        (
+            "nobody.csv",
+            b"event_id,kind,channel,campaign_id,occurred_at\n",
+        ),
+    ]);
+    let line = "--events @e.csv --orders @o.csv --credits @c.csv --rejects @rejects.csv";
+    let (exit, _, err) = folder.run(line);
+    assert_eq!(exit, Exit::Rejected, "{err}");
+    assert_eq!(folder.rejects(), ["e.csv:6:bad_address", "e.csv:7:missing"]);
+    assert!(err.contains("by 3 events (and 1 duplicate)"), "{err}");
+    assert!(
+        err.contains("customers with orders who have no event: 1 of 4"),
+        "{err}"
+    );
+    let credits = folder.text("c.csv");
+    let earned: Vec<String> = credits
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').take(4).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        earned,
+        [
+            "o1 c1 spring email",
+            "o2 c2 spring email",
+            "o3 c3  ",
+            "o4 c4  ",
+            "o5 c4 spring sms"
+        ]
+    );
+    // One message to one address, whoever named it.
+    let report = folder.run("--events @e.csv --orders @o.csv --json").1;
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["totals"]["unique_clicks"], 2);
+    assert_eq!(report["totals"]["deliveries"], 1);
+    assert_eq!(report["totals"]["purchases"], 3);
+    assert_eq!(report["totals"]["purchasers"], 3);
+    let (exit, _, err) = folder.run("--events @nobody.csv --orders @o.csv");
+    assert_eq!(exit, Exit::Failed);
+    assert!(
+        err.contains("no column customer_id or email or phone"),
+        "{err}"
+    );
+}
+
+#[test]
 fn a_pattern_names_files_as_in_a_shell() {
     let order = [ORDERS, ORDER].concat();
     let at = |n: u8| {
