@@ -48,6 +48,7 @@ mod http {
     pub mod rivals;
     pub mod segments;
     pub mod settings_pages;
+    pub mod uploads;
     pub mod webhooks;
     pub mod worlds;
 }

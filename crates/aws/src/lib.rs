@@ -5,5 +5,7 @@ pub mod clock;
 pub mod delivery;
 #[cfg(feature = "environment")]
 pub mod environment;
+#[cfg(feature = "presign")]
+pub mod presign;
 #[cfg(feature = "queue")]
 pub mod queue;

@@ -14,7 +14,7 @@ use revtrail_store::market::access_log::{AccessKind, AccessOutcome};
 use revtrail_web::openapi::schema::{
     Field, closed, count, day, field, flag, free_object, id, instant, instant_given, like, list,
     list_up_to, map_of, marketplace_id, name_up_to, named, nullable, object, one_of, optional,
-    page, says, sometimes, text, words,
+    page, says, sometimes, text, text_up_to, words,
 };
 use revtrail_web::openapi::{Doc, Docs};
 use serde_json::{Value, json};
@@ -244,10 +244,29 @@ fn jobs() -> Vec<(&'static str, Doc)> {
             .link("getExport", "id", "/export_id"),
     ),
     (
+        "POST M/uploads",
+        Doc::new("offerUpload", "Jobs", "Gives an address that one file of redemptions can be sent to")
+            .says("Send the bytes of the file to `url` with `PUT`, without a key, within 15 minutes. `GET M/batches` then shows what becomes of its rows.")
+            .body(closed([field("name", like(text_up_to(255), "week-48.csv.gz"))
+                .says("The name of the file; it ends in `.csv`, `.jsonl`, `.ndjson`, or one of these with `.gz`.")]))
+            .answer(201, "The address.", upload())
+            .conflicts("no_files"),
+    ),
+    (
         "GET M/exports/{id}",
         Doc::new("getExport", "Jobs", "Shows an export, with its files once all are written")
             .answer(200, "The export.", named("Export")),
     )]
+}
+
+fn upload() -> Value {
+    object([
+        field("url", text())
+            .says("Where the file is sent to. Whoever knows the address can send it."),
+        field("method", one_of(["PUT"])),
+        field("file", text()).says("Where the file will lie; its batch names it so."),
+        field("expires_at", instant()).says("How long the address is good."),
+    ])
 }
 
 fn export_kind() -> Value {

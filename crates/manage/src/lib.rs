@@ -15,11 +15,12 @@ mod replays;
 mod runs;
 mod segments;
 mod settings;
+mod uploads;
 mod what_if;
 
 use revtrail_core::attribution::campaign::NAME_BYTES_MAX;
 use revtrail_core::record::{Code, Problems, RecordProblem as Bad, no_controls};
-use revtrail_web::access::{ADMIN, MARKETING, READERS};
+use revtrail_web::access::{ADMIN, MARKETING, READERS, REPORTING};
 use revtrail_web::api::{Method, Route};
 use revtrail_web::problem::Problem;
 use serde_json::{Map, Value};
@@ -56,6 +57,7 @@ pub fn routes(enqueue: Enqueue) -> Vec<Route> {
         GET    "/erasures/{id}",                   ADMIN     => erasures::one;
         POST   "/exports",                         ADMIN     => move |call| exports::start(call, export.clone());
         GET    "/exports/{id}",                    ADMIN     => exports::one;
+        POST   "/uploads",                         REPORTING => uploads::offer;
         POST   "/runs",                            MARKETING => move |call| runs::start(call, enqueue.clone());
     };
     let path = "/v1/marketplaces/{marketplace}";

@@ -10,8 +10,8 @@ use revtrail_store::StoreError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::file::File;
 use crate::{BatchEnd, BatchError, BatchWorker};
+use revtrail_storage::file::File;
 
 /// The milliseconds that a call keeps for the chunk that is under way when time is up, and for handing over. A chunk of 500 rows
 /// is some hundred transactions of about 20 ms, and results of a hundred MB are read and written in half a minute.

@@ -19,8 +19,8 @@ use revtrail_store::promotions::redeem::{Arrival, PromotionRecord, Taken};
 use revtrail_store::{Store, StoreError};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
-use crate::file::File;
 use crate::rows::rows;
+use revtrail_storage::file::File;
 
 /// How many turns in a row may take in no row before the batch fails. By then, reading up to the checkpoint takes longer than a
 /// call may.

@@ -2,7 +2,6 @@
 //! changes if a file is announced twice, if two workers work at once, or if a worker is killed anywhere.
 
 pub mod envelope;
-pub mod file;
 mod job;
 pub mod rows;
 

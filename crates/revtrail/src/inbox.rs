@@ -4,19 +4,19 @@
 mod find;
 mod upload;
 
-pub(crate) use upload::taker;
+pub(crate) use upload::{sweep, taker, with_uploads};
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redemption_batch::file::File;
 use redemption_batch::{BatchEnd, BatchError, BatchLimits, BatchWorker};
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_storage::fault::FilesError;
+use revtrail_storage::file::File;
 use revtrail_storage::files::{Files, Folder};
 use revtrail_store::{Store, StoreError};
 use tokio::sync::Semaphore;

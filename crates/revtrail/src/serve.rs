@@ -22,7 +22,7 @@ use revtrail_store::market::access::OtherRetention;
 use revtrail_store::table::embedded::{self, OpenError};
 use revtrail_store::{StoreError, random_hex};
 use revtrail_web::api::Route;
-use revtrail_web::app::App;
+use revtrail_web::app::{App, Uploads};
 use revtrail_web::dispatch::router;
 use revtrail_web::hosts::Hosts;
 use tokio::sync::mpsc;
@@ -220,10 +220,19 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
         app.offer_key(&key);
     }
     match &args.data {
-        Some(folder) => app.take_files(inbox::taker(folder.clone())),
+        Some(folder) => {
+            app.take_files(inbox::taker(folder.clone()));
+            app.take_uploads(Uploads::Here);
+            if let Err(error) = inbox::sweep(folder) {
+                tracing::warn!(%error, "failed to delete what is left of files that were being sent");
+            }
+        }
         None => app.keep_in_memory(),
     }
-    let mut router = router(routes(enqueue), app);
+    let mut router = router(routes(enqueue), app.clone());
+    if let Some(folder) = &args.data {
+        router = inbox::with_uploads(router, app, folder.clone(), args.file_mib_max << 20);
+    }
     if args.bind.is_loopback() {
         router = Hosts::new(args.host.clone()).guard(router);
     }

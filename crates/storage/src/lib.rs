@@ -4,5 +4,6 @@ pub mod beneath;
 #[cfg(feature = "bucket")]
 pub mod bucket;
 pub mod fault;
+pub mod file;
 pub mod files;
 mod folder;

@@ -30,6 +30,18 @@ pub type TakeFile = Box<
     dyn Fn(MarketplaceId, String, Bytes) -> BoxFuture<'static, Result<(), Problem>> + Send + Sync,
 >;
 
+/// Makes the address that is good for one file of the bucket from this time on, by the file's key; or says why it
+/// cannot.
+pub type SignAddress = Box<dyn Fn(&str, Instant) -> Result<String, String> + Send + Sync>;
+
+/// Where files are sent to by whoever was given an address for one.
+pub enum Uploads {
+    /// To this service itself.
+    Here,
+    /// To a bucket, by addresses that it knows to be ours.
+    Bucket(SignAddress),
+}
+
 /// The state that all calls of the HTTP functions share. It is cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
@@ -46,6 +58,7 @@ struct Inner {
     /// A key that is no secret, as that of the sample is not.
     open_key: OnceLock<String>,
     take_file: OnceLock<TakeFile>,
+    uploads: OnceLock<Uploads>,
     /// Set where nothing is kept but in memory.
     in_memory: AtomicBool,
     marketplaces: Mutex<HashSet<MarketplaceId>>,
@@ -84,6 +97,7 @@ impl App {
             keys: Mutex::default(),
             open_key: OnceLock::new(),
             take_file: OnceLock::new(),
+            uploads: OnceLock::new(),
             in_memory: AtomicBool::new(false),
             marketplaces: Mutex::default(),
             settings: Mutex::default(),
@@ -125,6 +139,16 @@ impl App {
     /// How a file is put into the inbox of this process, if it has one.
     pub fn file_taker(&self) -> Option<&TakeFile> {
         self.0.take_file.get()
+    }
+
+    /// Says where files are sent to.
+    pub fn take_uploads(&self, uploads: Uploads) {
+        drop(self.0.uploads.set(uploads));
+    }
+
+    /// Where files are sent to, if there is anywhere.
+    pub(crate) fn uploads(&self) -> Option<&Uploads> {
+        self.0.uploads.get()
     }
 
     /// Says that everything is kept in memory, so that there is nowhere to write files.

@@ -29,6 +29,7 @@ pub mod query;
 pub mod records;
 pub mod session;
 mod share;
+pub mod upload;
 pub mod webhook;
 
 #[cfg(test)]

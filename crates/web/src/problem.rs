@@ -76,6 +76,13 @@ impl Problem {
         Self::new(&kinds::BAD_SIGNATURE, detail)
     }
 
+    /// 403: the address that a file is sent to is not one that was given for it, or its time is over.
+    pub fn bad_upload() -> Self {
+        let detail =
+            "this address was not given for this file, or its time is over: ask for a new one";
+        Self::new(&kinds::BAD_UPLOAD, detail)
+    }
+
     /// 403: a page of another site has sent a form here.
     pub fn other_site() -> Self {
         let detail = "this form was not sent by a page of this service: open the page here, and send it again";

@@ -23,6 +23,7 @@ const PATIENT: ConnectionLimits = ConnectionLimits {
     head_bytes: 32 << 10,
     head_ms: NEVER_MS,
     body_ms: NEVER_MS,
+    upload_ms: NEVER_MS,
     stalled_ms: NEVER_MS,
     end_ms: NEVER_MS,
 };
@@ -56,7 +57,8 @@ async fn serving(limits: ConnectionLimits) -> Serving {
         );
     let router = Router::new()
         .route("/", get(async || "hello"))
-        .route("/body", body)
+        .route("/body", body.clone())
+        .route("/uploads/m/a.csv", body)
         .route("/held", held)
         .route("/stuck", get(async || pending::<&str>().await));
     let until = stop.clone();

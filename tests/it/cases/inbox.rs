@@ -12,7 +12,6 @@ use std::sync::atomic::AtomicI64;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
-use redemption_batch::file::File;
 use redemption_batch::{BatchEnd, BatchLimits, BatchWorker, envelope};
 use revtrail::cli::{Cli, Command};
 use revtrail::inbox::{Inbox, LIMITS};
@@ -21,6 +20,7 @@ use revtrail_aws::clock::Clock;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
 use revtrail_storage::fault::FilesError;
+use revtrail_storage::file::File;
 use revtrail_storage::files::Files;
 use revtrail_store::Store;
 use revtrail_store::batches::Batch;

@@ -70,7 +70,13 @@ pub fn free_port() -> u16 {
 }
 
 /// One call: the status and the body; `None` where nobody answers.
-fn http(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Option<(u16, String)> {
+pub fn http(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
@@ -348,6 +354,7 @@ impl Cloud {
                 .env("REVTRAIL_BUCKET", BUCKET),
             "manage" => command
                 .env("REVTRAIL_QUEUE_URL", &self.queue)
+                .env("REVTRAIL_BUCKET", BUCKET)
                 .env("REVTRAIL_ADMIN_KEY", ADMIN),
             _ => command.env("REVTRAIL_ADMIN_KEY", ADMIN),
         };

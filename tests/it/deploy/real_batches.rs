@@ -19,7 +19,7 @@ use revtrail_core::value::time::DAY_MS;
 use revtrail_storage::files::{self, Files};
 use serde_json::{Value, json};
 
-use crate::deploy::real::{BUCKET, Cloud, LOOK, MARKET, invoke, moto, parts_are_here};
+use crate::deploy::real::{BUCKET, Cloud, LOOK, MARKET, http, invoke, moto, parts_are_here};
 use crate::faults::batches::batches;
 use crate::support::fixtures::Shop;
 use crate::support::root::Root;
@@ -307,7 +307,7 @@ async fn files_in_s3_come_to_what_files_in_a_folder_come_to() {
     assert_eq!(by_file(there.clone()), by_file(shown));
     for (name, _) in &files {
         let file =
-            redemption_batch::file::File::at(&format!("inbox/m/redemptions/{name}")).unwrap();
+            revtrail_storage::file::File::at(&format!("inbox/m/redemptions/{name}")).unwrap();
         let at = |result: &str| {
             file.result(result)
                 .replace("outbox/m/", &format!("outbox/{MARKET}/"))
@@ -326,6 +326,24 @@ async fn files_in_s3_come_to_what_files_in_a_folder_come_to() {
     ];
     let [there, here] = dashboards.map(|mut one| one["breakdown"].take());
     assert_eq!(there, here);
+
+    // To an address that was given, without a key.
+    let name = "sent +é 1%.csv";
+    let (status, told) = cloud.call("manage", "POST", "/uploads", &json!({ "name": name }));
+    assert_eq!((status, &told["file"]), (201, &json!(key(name))), "{told}");
+    let bucket_at = format!("http://127.0.0.1:{}", cloud.moto);
+    let target = told["url"].as_str().unwrap().strip_prefix(&bucket_at);
+    let sent = http(cloud.moto, "PUT", target.unwrap(), "", &rows("sent", 6));
+    assert_eq!(sent.unwrap().0, 200, "{told}");
+    deliver(&cloud).await;
+    let shown = cloud.get("/batches?limit=100");
+    let mut shown = shown["batches"].as_array().unwrap().iter();
+    let batch = shown.find(|one| one["file"] == key(name)).unwrap();
+    assert_eq!(
+        (&batch["state"], &batch["rows"]),
+        (&json!("done"), &json!(6))
+    );
+    println!("files sent to a bucket: 1");
 
     // Overwritten, gone, and poison: told of late.
     bucket

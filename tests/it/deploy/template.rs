@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redemption_batch::file::File;
+use revtrail_storage::file::File;
 use revtrail_store::TTL_ATTRIBUTE;
 use revtrail_web::api::Route;
 use serde_json::{Map, Value, json};
@@ -154,7 +154,7 @@ fn the_functions_are_deployed_alike() {
         // What the code asks its environment for.
         let variables = function["Environment"]["Variables"].as_object().unwrap();
         let expected = match name {
-            "Manage" => "REVTRAIL_ADMIN_KEY REVTRAIL_QUEUE_URL",
+            "Manage" => "REVTRAIL_ADMIN_KEY REVTRAIL_BUCKET REVTRAIL_QUEUE_URL",
             "HourlyAttributor" => "REVTRAIL_BUCKET REVTRAIL_QUEUE_URL",
             "RedemptionBatch" => "REVTRAIL_BUCKET REVTRAIL_FILE_MIB_MAX REVTRAIL_QUEUE_URL",
             _ => "REVTRAIL_ADMIN_KEY",
@@ -208,9 +208,12 @@ fn every_function_has_a_role_of_its_own_with_named_actions_on_named_resources() 
             "{name}"
         );
         let rest: BTreeMap<String, BTreeSet<String>> = match name {
-            "Manage" => [("Work", "sqs:SendMessage")]
-                .map(|(to, words)| (to.to_owned(), set(words)))
-                .into(),
+            "Manage" => [
+                ("Work", "sqs:SendMessage"),
+                ("${Files.Arn}/inbox/*", "s3:PutObject"),
+            ]
+            .map(|(to, words)| (to.to_owned(), set(words)))
+            .into(),
             "HourlyAttributor" => [
                 (
                     "Work",

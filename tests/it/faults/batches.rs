@@ -7,9 +7,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use http::Method;
-use redemption_batch::file::File;
 use redemption_batch::{BatchEnd, BatchError, BatchLimits, BatchWorker, envelope};
 use revtrail_core::value::time::{Instant, Retention};
+use revtrail_storage::file::File;
 use revtrail_storage::files::Files;
 use revtrail_store::Store;
 use revtrail_store::table::embedded::{self, Embedded, TABLE};

@@ -15,7 +15,7 @@ use crate::support::service::ADMIN;
 pub(super) const ROLES: [&str; 5] = ["admin", "marketer", "analyst", "partner", "ingest"];
 
 /// The routes that this version has: method, path under the marketplace, and who may call it, in the order of `ROLES`.
-const ROUTES: [(&str, &str, &str); 67] = [
+const ROUTES: [(&str, &str, &str); 68] = [
     ("POST", "/events", "✓...✓"),
     ("POST", "/orders", "✓...✓"),
     ("POST", "/webhooks/{provider}", "✓...✓"),
@@ -62,6 +62,7 @@ const ROUTES: [(&str, &str, &str); 67] = [
     ("GET", "/exports/{id}", "✓...."),
     ("GET", "/batches", "✓✓✓✓."),
     ("GET", "/batches/{id}", "✓✓✓✓."),
+    ("POST", "/uploads", "✓..✓✓"),
     ("POST", "/assignments", "✓..✓✓"),
     ("POST", "/redemptions", "✓..✓✓"),
     ("POST", "/redemptions/{id}/rollback", "✓..✓✓"),

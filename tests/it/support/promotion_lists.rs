@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use redemption_batch::file::File;
 use redemption_batch::{BatchEnd, BatchWorker};
+use revtrail_storage::file::File;
 use revtrail_storage::files::{Files, Folder};
 use serde_json::{Map, Value, json};
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use redemption_batch::file::File;
+use revtrail_storage::file::File;
 use revtrail_storage::files::Folder;
 use revtrail_store::random_hex;
 

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use redemption_batch::BatchWorker;
-use redemption_batch::file::{File, INBOX, REDEMPTIONS};
 use revtrail_core::attribution::order::Status;
 use revtrail_core::value::time::{DAY_MS, Instant, Retention};
+use revtrail_storage::file::{File, INBOX, REDEMPTIONS};
 use revtrail_storage::files::{Files, Folder};
 use revtrail_store::{Store, StoreError, random_hex};
 

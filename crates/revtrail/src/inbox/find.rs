@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use redemption_batch::file::{File, INBOX, REDEMPTIONS};
 use redemption_batch::too_large;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_storage::beneath::{self, Kind};
+use revtrail_storage::file::{File, INBOX, REDEMPTIONS};
 
 use crate::inbox::InboxShared;
 

@@ -43,6 +43,8 @@ pub struct ConnectionLimits {
     pub head_ms: u64,
     /// How long the body of a call may take.
     pub body_ms: u64,
+    /// How long a file may take that is sent to the address that was given for it.
+    pub upload_ms: u64,
     /// How long a client may take nothing of its answer.
     pub stalled_ms: u64,
     /// How long calls that are under way have when the service ends.
@@ -50,12 +52,13 @@ pub struct ConnectionLimits {
 }
 
 impl ConnectionLimits {
-    /// The limits of a deployment. A body has 4 MiB, so that a line of 0.6 Mbit/s is enough.
+    /// The limits of a deployment. A body has 4 MiB, so that a line of 0.6 Mbit/s is enough; for a file of 1 GiB it takes 10 Mbit/s.
     pub const DEFAULT: Self = Self {
         connections: 512,
         head_bytes: 32 << 10,
         head_ms: 10_000,
         body_ms: 60_000,
+        upload_ms: 15 * 60_000,
         stalled_ms: 30_000,
         end_ms: 5_000,
     };
@@ -175,7 +178,12 @@ impl Client {
         if body.is_end_stream() {
             self.place.works();
         }
-        let until = Instant::now() + Duration::from_millis(self.shared.limits.body_ms);
+        let limits = self.shared.limits;
+        let body_ms = match parts.uri.path().starts_with("/uploads/") {
+            true => limits.upload_ms,
+            false => limits.body_ms,
+        };
+        let until = Instant::now() + Duration::from_millis(body_ms);
         let body = TimedBody {
             body,
             over: Box::pin(tokio::time::sleep_until(until)),

@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use redemption_batch::file::{INBOX, OUTBOX};
 use revtrail_storage::beneath::{self, Kind};
+use revtrail_storage::file::{INBOX, OUTBOX};
 use revtrail_store::table::embedded::Embedded;
 use rustix::fs::OFlags;
 

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::server::{Folder, HEADER, KEY, Server, bare, call, call_as, command};
+use crate::server::{Folder, HEADER, KEY, Server, bare, call, call_as, command, send};
 
 fn orders(batch: usize) -> Value {
     let order = |i: usize| {
@@ -220,6 +220,71 @@ fn a_file_in_the_inbox_is_taken_in_though_the_process_is_killed() {
         rejected.lines().nth(1).unwrap().ends_with(",r-9"),
         "{rejected:.200}"
     );
+}
+
+/// A partner has a key of one marketplace, and no account of anything else.
+#[test]
+fn a_partner_sends_a_file_to_the_address_given_for_it() {
+    let folder = Folder::new("sent");
+    let server = Server::by(command(&folder).args(["--file-mib-max", "1"]));
+    server.make("m");
+    server.make("other");
+    let keys = "/v1/marketplaces/m/keys";
+    let (_, partner) = server
+        .call("POST", keys, &json!({"name": "p", "role": "partner"}))
+        .unwrap();
+    let offered = |marketplace: &str, name: &str| {
+        let path = format!("/v1/marketplaces/{marketplace}/uploads");
+        let key = partner["key"].as_str().unwrap();
+        call_as(key, &server.address, "POST", &path, &json!({"name": name})).unwrap()
+    };
+    let (status, told) = offered("m", "week 48+é.csv");
+    assert_eq!(status, 201, "{told}");
+    let file = "inbox/m/redemptions/week 48+é.csv";
+    assert_eq!(
+        (&told["method"], &told["file"]),
+        (&json!("PUT"), &json!(file))
+    );
+    let target = told["url"].as_str().unwrap();
+    let target = target.strip_prefix("http://localhost").unwrap();
+    let row = |n: usize| format!("r-{n},p-1,c-{n}\n");
+    let text = HEADER.to_owned() + &(0..9).map(row).collect::<String>();
+    let inbox = folder.0.join("inbox/m/redemptions");
+    let there = || std::fs::read_dir(&inbox).map_or(0, Iterator::count);
+    // Nothing is taken to an address that was not given, nor of a file that is too large or breaks off.
+    let large = vec![b'x'; (1 << 20) + 1];
+    let other = target.replace("/uploads/m/", "/uploads/other/");
+    for (method, target, body, cut, status) in [
+        ("PUT", target.replace("48", "49"), text.as_bytes(), 0, 403),
+        ("PUT", other, text.as_bytes(), 0, 403),
+        ("PUT", format!("{target}x"), text.as_bytes(), 0, 403),
+        ("PUT", target.replace("until=1", "until=2"), b"", 0, 403),
+        ("PUT", "/uploads/m/a.csv".to_owned(), b"", 0, 403),
+        ("POST", target.to_owned(), text.as_bytes(), 0, 405),
+        ("PUT", target.to_owned(), &large, 0, 413),
+        ("PUT", target.to_owned(), text.as_bytes(), 9, 400),
+    ] {
+        let answered = send(&server.address, method, &target, body, cut);
+        assert_eq!(answered.unwrap_or(status), status, "{method} {target}");
+        while there() > 0 {
+            // What breaks off goes when its connection does.
+            assert_ne!(cut, 0, "{target} left something");
+        }
+    }
+    assert_eq!(
+        send(&server.address, "PUT", target, text.as_bytes(), 0),
+        Some(200)
+    );
+    let done = server.until("m", "week 48+é.csv", |batch| batch["state"] == "done");
+    assert_eq!(counts(&done), [9, 9, 0, 0, 0]);
+    // Whoever lost the answer sends it again. Another content under the name is refused, since the file may be on its way.
+    for (text, status) in [(text.as_str(), 200), (HEADER, 409)] {
+        let answered = send(&server.address, "PUT", target, text.as_bytes(), 0);
+        assert_eq!(answered, Some(status));
+    }
+    let kept = std::fs::read_to_string(inbox.join("week 48+é.csv")).unwrap();
+    assert_eq!((kept, there()), (text, 1));
+    assert_eq!(offered("other", "week.csv").0, 403);
 }
 
 /// What was taken of a batch, and that it adds up.

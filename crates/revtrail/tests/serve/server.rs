@@ -186,6 +186,31 @@ pub(crate) fn call_as(
     Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
 }
 
+/// Sends bytes without a key, all but the last `cut` of them; `None` where no whole answer came.
+pub(crate) fn send(
+    address: &str,
+    method: &str,
+    target: &str,
+    body: &[u8],
+    cut: usize,
+) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    let length = body.len();
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    // It may be refused before all of it is sent.
+    drop(stream.write_all(&body[..length - cut]));
+    if cut > 0 {
+        drop(stream.shutdown(std::net::Shutdown::Write));
+    }
+    let mut answer = Vec::new();
+    drop(stream.read_to_end(&mut answer));
+    let head = String::from_utf8_lossy(&answer);
+    head.split(' ').nth(1)?.parse().ok()
+}
+
 /// `serve` on a free port, as the environment and these arguments say.
 pub(crate) fn bare(arguments: &[&str], environment: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_revtrail"));

@@ -43,6 +43,8 @@ kinds! {
         "The key's role may not call this route. Take a key of a role that may.";
     BAD_SIGNATURE "bad_signature" FORBIDDEN "Not signed by the provider"
         "The post has no good signature of the provider. Save the key that the provider signs with in the settings, and post again.";
+    BAD_UPLOAD "bad_upload" FORBIDDEN "Not an address for a file any more"
+        "The address was given for another file, or its time is over. Ask for a new one: `POST M/uploads`.";
     OTHER_SITE "other_site" FORBIDDEN "Sent by another site"
         "A form was sent by a page of another site. Open the page of this service, and send the form from there.";
     NOT_FOUND "not_found" NOT_FOUND "There is none"

@@ -1,4 +1,4 @@
-//! Names of files: which are files of redemptions, whose files they are, and where the results of a file are stored.
+//! Names of files that come in: which are files of redemptions, whose files they are, and where the results of a file are stored.
 
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_files::{ENDINGS, Layout, Packing};
@@ -9,6 +9,8 @@ pub const INBOX: &str = "inbox";
 pub const OUTBOX: &str = "outbox";
 /// The folder of a marketplace that has its files of redemptions.
 pub const REDEMPTIONS: &str = "redemptions";
+/// The longest name of a file, in bytes: the most that file systems take. The folder of its results has the same name.
+const NAME_BYTES_MAX: usize = 255;
 
 /// A file that was put into the inbox of a marketplace, as its name describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +44,25 @@ impl File {
             kind: kind(marketplace, path),
             path: path.to_owned(),
         })
+    }
+
+    /// The file of redemptions that has this name in the inbox of a marketplace.
+    ///
+    /// # Errors
+    /// Why nobody may put a file of this name there, in a sentence.
+    pub fn new(marketplace: &MarketplaceId, name: &str) -> Result<Self, String> {
+        if name.len() > NAME_BYTES_MAX {
+            return Err(format!(
+                "its name has {} bytes, and may have at most {NAME_BYTES_MAX}: shorten it",
+                name.len()
+            ));
+        }
+        let file = Self::at(&format!("{INBOX}/{marketplace}/{REDEMPTIONS}/{name}"))
+            .ok_or("its name begins with a dot: rename it")?;
+        match &file.kind {
+            Ok(_) => Ok(file),
+            Err(why) => Err(why.clone()),
+        }
     }
 
     /// The path of a result of this file.
@@ -159,6 +180,30 @@ mod tests {
             "",
         ] {
             assert_eq!(File::at(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn which_names_a_file_may_be_put_by() {
+        let m = MarketplaceId::new("m").unwrap();
+        let long = |bytes: usize| "x".repeat(bytes - 4) + ".csv";
+        for (name, why) in [
+            ("week 48.csv.gz", None),
+            ("é.NDJSON", None),
+            (&long(255), None),
+            (&long(256), Some("has 256 bytes")),
+            ("a.xlsx", Some("ends in none of")),
+            (".csv", Some("begins with a dot")),
+            ("a/b.csv", Some("it lies in")),
+            ("../../x.csv", Some("begins with a dot")),
+            ("a\n.csv", Some("control characters")),
+            ("", Some("ends in /")),
+        ] {
+            match (File::new(&m, name), why) {
+                (Ok(file), None) => assert_eq!(file.key, format!("inbox/m/redemptions/{name}")),
+                (Err(told), Some(part)) => assert!(told.contains(part), "{name}: {told}"),
+                (got, _) => panic!("{name}: {got:?}"),
+            }
         }
     }
 
