@@ -106,6 +106,7 @@ mod deploy {
     pub mod actions;
     pub mod contract;
     pub mod dependency_tree;
+    pub mod gateway;
     pub mod real;
     pub mod real_batches;
     pub mod template;

@@ -22,5 +22,10 @@ async fn main() -> Result<(), lambda::Error> {
         let address = presigner.address("PUT", key, now, good_for);
         address.map_err(|error| error.to_string())
     })));
-    lambda::run(router(manage::routes(Arc::new(enqueue)), app)).await
+    // The API sends here what has no route: a path that is unknown, a method that a path lacks, and HEAD.
+    let mut routes = manage::routes(Arc::new(enqueue));
+    routes.extend(report_query::routes());
+    routes.extend(ingest_event::routes());
+    routes.extend(ingest_order::routes());
+    lambda::run(router(routes, app)).await
 }

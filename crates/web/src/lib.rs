@@ -18,6 +18,7 @@ mod cursor;
 pub mod dispatch;
 pub mod encoding;
 pub mod etag;
+pub mod gateway;
 pub mod hosts;
 #[cfg(feature = "lambda")]
 pub mod lambda;

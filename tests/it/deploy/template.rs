@@ -85,30 +85,87 @@ fn the_routes_are_those_of_the_functions() {
         ("Manage", manage::routes(enqueue)),
         ("ReportQuery", report_query::routes()),
     ];
-    for (function, routes) in routes {
-        let events = template["Resources"][function]["Properties"]["Events"]
-            .as_object()
-            .unwrap();
-        let mut deployed = BTreeSet::new();
-        for (name, event) in events {
-            let properties = &event["Properties"];
-            assert_eq!(
-                (&event["Type"], &properties["ApiId"]),
-                (&json!("HttpApi"), &json!({ "Ref": "Api" })),
-                "{function} {name}"
-            );
-            let route = (
-                properties["Method"].as_str().unwrap(),
-                properties["Path"].as_str().unwrap(),
-            );
-            assert!(deployed.insert(route), "{route:?} is there twice");
+    let api = &template["Resources"]["Api"]["Properties"];
+    let body = &api["DefinitionBody"];
+    let integrations = &body["components"]["x-amazon-apigateway-integrations"];
+    let mut deployed: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
+    for (path, methods) in body["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let to = operation["x-amazon-apigateway-integration"]["$ref"].as_str();
+            let to = to.unwrap().rsplit_once('/').unwrap();
+            assert_eq!(to.0, "#/components/x-amazon-apigateway-integrations");
+            let route = (method.to_ascii_uppercase(), path.clone());
+            assert!(deployed.entry(to.1.to_owned()).or_default().insert(route));
         }
+    }
+    // Whatever has no route goes to the function that knows all of them.
+    let others = &body["paths"]["$default"]["x-amazon-apigateway-any-method"];
+    assert_eq!(others["isDefaultRoute"], true);
+    let any = ("X-AMAZON-APIGATEWAY-ANY-METHOD", "$default");
+    let any = (any.0.to_owned(), any.1.to_owned());
+    assert!(deployed.get_mut("Manage").unwrap().remove(&any));
+    for (function, routes) in routes {
         let coded: BTreeSet<_> = routes
             .iter()
-            .map(|route| (route.method().as_str(), route.path()))
+            .map(|route| (route.method().to_string(), route.path().to_owned()))
             .collect();
-        assert_eq!(deployed, coded, "{function}");
+        assert_eq!(deployed.remove(function), Some(coded), "{function}");
+        let invoked = format!(
+            "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{function}.Arn}}/invocations"
+        );
+        assert_eq!(
+            integrations[function],
+            json!({ "type": "aws_proxy", "httpMethod": "POST", "payloadFormatVersion": "2.0", "uri": { "Fn::Sub": invoked } })
+        );
+        // One permission, for every route of this API.
+        let permission = &template["Resources"][format!("{function}Permission")]["Properties"];
+        let api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*";
+        assert_eq!(
+            (&permission["FunctionName"], &permission["SourceArn"]),
+            (&json!({ "Ref": function }), &json!({ "Fn::Sub": api }))
+        );
     }
+    assert!(deployed.is_empty(), "{deployed:?}");
+    assert_eq!(of_type(&template, "AWS::Lambda::Permission").len(), 4);
+    // A warning about what the gateway does not need is no reason to deploy nothing.
+    assert_eq!(api["FailOnWarnings"], Value::Null);
+}
+
+/// No key and no customer comes into the log of the API: the query and the headers may hold one, and the path the other.
+#[test]
+fn the_log_of_the_api_names_nobody() {
+    let template = template();
+    let log = &template["Resources"]["Api"]["Properties"]["AccessLogSettings"];
+    let format = log["Format"].as_str().unwrap();
+    let named = format.split("$context.").skip(1).map(|rest| {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '.';
+        rest.split(|c| !is_name(c)).next().unwrap()
+    });
+    let named: BTreeSet<&str> = named.collect();
+    let allowed = "requestId requestTime routeKey status responseLatency integrationLatency responseLength error.messageString integrationErrorMessage";
+    assert_eq!(named, allowed.split(' ').collect());
+    let line = named.iter().fold(format.to_owned(), |line, name| {
+        line.replace(&format!("$context.{name}"), "7")
+    });
+    let line: Result<Value, _> = serde_json::from_str(&line);
+    assert!(line.unwrap().is_object(), "{format}");
+    let logs = &template["Resources"]["ApiLogs"]["Properties"];
+    assert_eq!(logs["RetentionInDays"], json!({ "Ref": "LogDays" }));
+}
+
+/// Pages of other sites are let in where somebody names the site, and never with cookies.
+#[test]
+fn other_sites_are_shut_out_by_default() {
+    let template = template();
+    assert_eq!(template["Parameters"]["CorsOrigin"]["Default"], "");
+    let body = &template["Resources"]["Api"]["Properties"]["DefinitionBody"];
+    let cors = &body["x-amazon-apigateway-cors"]["Fn::If"];
+    assert_eq!(
+        (&cors[0], &cors[2]),
+        (&json!("HasCors"), &json!({ "Ref": "AWS::NoValue" }))
+    );
+    assert_eq!(cors[1]["allowOrigins"], json!([{ "Ref": "CorsOrigin" }]));
+    assert_eq!(cors[1]["allowCredentials"], Value::Null);
 }
 
 #[test]
