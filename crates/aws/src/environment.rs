@@ -1,5 +1,6 @@
 //! The table in AWS: a client of the SDK over TLS, made from the environment of a function.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -7,7 +8,9 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{
+    Provider, TlsContext, TrustStore, rustls_provider::CryptoMode,
+};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use revtrail_core::value::time::Retention;
 
@@ -53,11 +56,37 @@ pub fn credentials() -> Result<Credentials, BadEnvironment> {
     Ok(Credentials::new(id, secret, token, None, "environment"))
 }
 
-/// A client for HTTPS that uses rustls and ring.
+/// The authorities that sign the certificates of AWS: Amazon Root CA 1 to 4, and Starfield Services Root CA G2. They are those of
+/// <https://www.amazontrust.com/repository/>.
+const AMAZON_ROOTS: &str = include_str!("amazon_roots.pem");
+
+/// How long a connection may be unused. While a function is frozen between two calls the other side closes its connections, and a
+/// call over a closed one is lost.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// The one client for HTTPS of this process, which uses rustls and ring. Clients with the same [`timeouts`] for a call share its
+/// settings of TLS and its connections.
+///
+/// It believes the authorities of AWS, so nothing is read from the disk of a function that starts. With the feature `system-roots`
+/// it believes those of the machine, for endpoints that are not Amazon's.
+///
+/// # Panics
+/// Never, since an explicit set of authorities is always taken.
 pub fn https() -> SharedHttpClient {
-    Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https()
+    static HTTPS: OnceLock<SharedHttpClient> = OnceLock::new();
+    let make = || {
+        let trusted = match cfg!(feature = "system-roots") {
+            true => TrustStore::default(),
+            false => TrustStore::empty().with_pem_certificate(AMAZON_ROOTS),
+        };
+        let context = TlsContext::builder().with_trust_store(trusted).build();
+        Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(context.expect("a set of authorities is taken"))
+            .pool_idle_timeout(IDLE)
+            .build_https()
+    };
+    HTTPS.get_or_init(make).clone()
 }
 
 /// How often a call is repeated that is refused for now. The waits are random: 25 ms on average at first, and twice as long each
@@ -69,14 +98,19 @@ fn retries() -> RetryConfig {
         .with_max_backoff(Duration::from_secs(2))
 }
 
-/// How long to wait for an answer before it counts as lost. Without a limit, a call over a connection that went silent would wait
-/// until its function is stopped.
-pub fn timeouts(answer: Duration) -> TimeoutConfig {
+/// How long to wait for an answer before it counts as lost, and for a call with all its repetitions, `operation`. Without a limit, a
+/// call over a connection that went silent would wait until its function is stopped, and nobody would be told why.
+pub fn timeouts(operation: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
-        .read_timeout(answer)
+        .read_timeout(Duration::from_secs(10))
+        .operation_timeout(operation)
         .build()
 }
+
+/// The longest that a call of the table or of the queue takes, with its repetitions. An HTTP API waits for 30 s, and a function
+/// that answers it for 29 s: so its caller is told to come back.
+pub const OPERATION: Duration = Duration::from_secs(20);
 
 /// The table named by `REVTRAIL_TABLE`, with the region and the credentials that Lambda sets. `AWS_ENDPOINT_URL_DYNAMODB`
 /// names another endpoint.
@@ -90,7 +124,7 @@ pub fn store_from_env() -> Result<Store, BadEnvironment> {
         .region(region()?)
         .credentials_provider(credentials()?)
         .retry_config(retries())
-        .timeout_config(timeouts(Duration::from_secs(8)))
+        .timeout_config(timeouts(OPERATION))
         .http_client(https());
     config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_DYNAMODB").ok());
     Ok(Store::new(Client::from_conf(config.build()), &table))
@@ -129,4 +163,41 @@ pub fn file_bytes_max_from_env() -> Result<u64, BadEnvironment> {
             name: NAME,
             why: "is no number of MiB from 1 on",
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    /// The fingerprints that Amazon publishes of its authorities.
+    #[test]
+    fn the_authorities_are_those_of_amazon() {
+        let blocks = AMAZON_ROOTS.split("-----BEGIN CERTIFICATE-----").skip(1);
+        let fingerprint = |block: &str| {
+            let text = block.split("-----END").next().unwrap();
+            let text: String = text.split_whitespace().collect();
+            hex::encode(Sha256::digest(BASE64_STANDARD.decode(text).unwrap()))
+        };
+        assert_eq!(
+            blocks.map(fingerprint).collect::<Vec<_>>(),
+            [
+                "8ecde6884f3d87b1125ba31ac3fcb13d7016de7f57cc904fe1cb97c6ae98196e",
+                "1ba5b2aa8c65401a82960118f80bec4f62304d83cec4713a19c39c011ea46db4",
+                "18ce6cfe7bf14e60b2e347b8dfe868cb31d02ebb3ada271569f50343b46db3a4",
+                "e35d28419ed02025cfa69038cd623962458da5c695fbdea3c22b0bfb25897092",
+                "568d6905a2c88708a4b3025190edcfedb1974a606a13c6e5290fcb2ae63edab5",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_call_ends_before_its_function_does() {
+        let timeouts = timeouts(OPERATION);
+        assert!(timeouts.read_timeout() < timeouts.operation_timeout());
+        assert!(timeouts.operation_timeout() < Some(Duration::from_secs(29)));
+    }
 }

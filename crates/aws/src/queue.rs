@@ -1,7 +1,5 @@
 //! The queues in AWS that point at work. They carry no truth: the work is in the table, and the files are in their bucket.
 
-use std::time::Duration;
-
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::BehaviorVersion;
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
@@ -9,7 +7,7 @@ use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use revtrail_core::value::id::MarketplaceId;
 use serde::Serialize;
 
-use crate::environment::{BadEnvironment, credentials, https, needed, region, timeouts};
+use crate::environment::{BadEnvironment, OPERATION, credentials, https, needed, region, timeouts};
 use revtrail_store::jobs::job::JobMessage;
 
 /// The most messages of one call, a limit of SQS.
@@ -64,7 +62,7 @@ impl Queue {
             .behavior_version(BehaviorVersion::latest())
             .region(region()?)
             .credentials_provider(credentials()?)
-            .timeout_config(timeouts(Duration::from_secs(8)))
+            .timeout_config(timeouts(OPERATION))
             .http_client(https());
         config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_SQS").ok());
         Ok(Self::new(Client::from_conf(config.build()), &url))

@@ -15,6 +15,9 @@ use crate::fault::FilesError;
 
 /// The bytes of a range that is read, and of a part that is written. S3 takes parts from 5 MiB on, and at most 10,000 of them.
 const PART_BYTES: usize = 8 << 20;
+/// The longest that a call takes, with its repetitions, up to the head of its answer. A function that has files keeps more than that
+/// for its last step.
+const OPERATION: Duration = Duration::from_secs(40);
 /// How often a range is asked for if its bytes break off. The SDK itself repeats calls that fail as a whole.
 const TRIES_MAX: usize = 3;
 
@@ -46,7 +49,7 @@ impl Bucket {
             .credentials_provider(credentials()?)
             // Another endpoint has no host name for each bucket.
             .force_path_style(endpoint.is_some())
-            .timeout_config(timeouts(Duration::from_secs(30)))
+            .timeout_config(timeouts(OPERATION))
             .http_client(https());
         config.set_endpoint_url(endpoint);
         Ok(Self::new(Client::from_conf(config.build()), &name))

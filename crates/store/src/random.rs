@@ -12,3 +12,13 @@ pub fn random_hex() -> String {
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// A random number below a limit, which is not 0. It decides nothing but how long to wait.
+pub(crate) fn random_below(limit: u64) -> u64 {
+    let mut bytes = [0_u8; 8];
+    // Whoever cannot draw lots waits for no time.
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes) % limit,
+        Err(_) => 0,
+    }
+}

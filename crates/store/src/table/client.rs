@@ -357,9 +357,11 @@ impl Store {
         strong: bool,
     ) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
+        let mut in_vain = 0;
         for hundred in keys.chunks(100) {
             let mut wanted: Vec<Item> = hundred.iter().map(key_item).collect();
             while !wanted.is_empty() {
+                let asked = wanted.len();
                 let keys = KeysAndAttributes::builder()
                     .set_keys(Some(wanted))
                     .consistent_read(strong)
@@ -386,6 +388,15 @@ impl Store {
                     .unprocessed_keys
                     .and_then(|mut tables| tables.remove(&*self.table));
                 wanted = rest.map(|rest| rest.keys).unwrap_or_default();
+                // An answer holds 16 MB, so some keys are left over. Where none was looked up, the table is busy.
+                in_vain = if wanted.len() < asked { 0 } else { in_vain + 1 };
+                if in_vain > 0 {
+                    let pause = retry::pause(in_vain).ok_or_else(|| StoreError::Busy {
+                        op: "BatchGetItem",
+                        source: "no key was looked up, again and again".into(),
+                    })?;
+                    tokio::time::sleep(pause).await;
+                }
             }
         }
         Ok(items)

@@ -1,5 +1,7 @@
 //! What the SDK may send again by itself.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -11,7 +13,18 @@ use aws_smithy_runtime_api::client::retries::classifiers::{
     ClassifyRetry, RetryAction, RetryClassifierPriority,
 };
 
+use crate::random::random_below;
 use crate::table::fault::{Fault, faults};
+
+/// How often in a row keys may be asked for in vain.
+const IN_VAIN_MAX: u32 = 8;
+
+/// How long to wait before keys are asked for again of which none was looked up, so many times in a row: at random, up to 50 ms at
+/// first, and up to twice as long each time. `None` where it has been tried often enough, after 13 s at most.
+pub(crate) fn pause(in_vain: u32) -> Option<Duration> {
+    let longest_ms = 25_u64 << in_vain.min(IN_VAIN_MAX);
+    (in_vain <= IN_VAIN_MAX).then(|| Duration::from_millis(random_below(longest_ms)))
+}
 
 /// The same client, which also repeats two kinds of refusals: a call that met a transaction on its way, and a transaction for
 /// some of whose items the table had no capacity. In both cases all of it was refused, and only for now, but the SDK does not
@@ -99,5 +112,81 @@ impl ClassifyRetry for OnlyRefused {
     /// This classifier runs after all others, because it looks at their verdict.
     fn priority(&self) -> RetryClassifierPriority {
         RetryClassifierPriority::run_after(RefusedForNow.priority())
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "embedded")]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
+    use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+    use aws_smithy_types::body::SdkBody;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::Store;
+    use crate::table::embedded::{self, Embedded};
+    use crate::table::item::NewItem;
+    use crate::table::keys::Key;
+
+    /// A database that is too busy to look any key up, as often as it is told.
+    #[derive(Debug, Clone)]
+    struct Busy {
+        database: Embedded,
+        left: Arc<AtomicUsize>,
+        calls: Arc<AtomicUsize>,
+    }
+
+    impl HttpConnector for Busy {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            let operation = request.headers().get("x-amz-target").unwrap_or_default();
+            if !operation.ends_with(".BatchGetItem") {
+                return self.database.call(request);
+            }
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            let one_less = |left: usize| left.checked_sub(1);
+            let (a, b) = (Ordering::SeqCst, Ordering::SeqCst);
+            if self.left.fetch_update(a, b, one_less).is_err() {
+                return self.database.call(request);
+            }
+            let asked: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
+            let answer = json!({ "Responses": {}, "UnprocessedKeys": asked["RequestItems"] });
+            let answer = SdkBody::from(answer.to_string());
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(200.try_into().unwrap(), answer)))
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_that_were_left_over_are_asked_for_again_after_a_pause() {
+        let busy = Busy {
+            database: Embedded::memory().unwrap(),
+            left: Arc::new(AtomicUsize::new(2)),
+            calls: Arc::default(),
+        };
+        let store = Store::new(embedded::client(busy.clone()), "revtrail");
+        store.create_table().await.unwrap();
+        let key = |n: usize| Key {
+            pk: "p".to_owned(),
+            sk: format!("{n:03}"),
+        };
+        for n in 0..3 {
+            let item = NewItem::at(&key(n));
+            store.put(item, None).await.unwrap();
+        }
+        let keys: Vec<Key> = (0..150).map(key).collect();
+        let found = store.get_all(&keys, true).await.unwrap();
+        assert_eq!((found.len(), busy.calls.load(Ordering::SeqCst)), (3, 4));
+    }
+
+    #[test]
+    fn pauses_grow_and_end() {
+        for in_vain in 1..=IN_VAIN_MAX {
+            let longest = Duration::from_millis(25 << in_vain);
+            assert!(pause(in_vain).unwrap() < longest, "{in_vain}");
+        }
+        assert_eq!(pause(IN_VAIN_MAX + 1), None);
     }
 }
