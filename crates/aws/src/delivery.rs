@@ -17,6 +17,11 @@ pub struct QueueMessage {
     pub message_id: String,
     #[serde(default)]
     body: Value,
+    /// The name of this delivery of the message, by which the queue is told when to deliver it again.
+    #[serde(default)]
+    receipt_handle: Option<String>,
+    #[serde(default)]
+    attributes: Value,
 }
 
 impl QueueMessage {
@@ -24,6 +29,51 @@ impl QueueMessage {
     pub fn body(&self) -> &str {
         self.body.as_str().unwrap_or_default()
     }
+
+    /// How often the message was delivered, this time included; 1 where the queue does not say.
+    fn deliveries(&self) -> u32 {
+        let count = self.attributes["ApproximateReceiveCount"].as_str();
+        count.and_then(|count| count.parse().ok()).unwrap_or(1)
+    }
+}
+
+/// The least and the most seconds after which a message is delivered again that failed.
+const AGAIN_S: [u64; 2] = [30, 300];
+
+/// A message that failed, and when it is delivered again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Again {
+    /// The name of its last delivery.
+    pub receipt_handle: String,
+    /// The seconds until the next one.
+    pub after_s: i32,
+}
+
+/// When the messages of a call are delivered again that an [`answer`] names as failed. The time is random, so that what failed
+/// together does not come together: from 30 s on, up to twice as long after each delivery, and up to 300 s. Without that, a message
+/// would stay hidden for as long as it may be worked on. `below` draws a random number below its argument.
+pub fn again(event: &Value, answer: &Value, below: impl Fn(u64) -> u64) -> Vec<Again> {
+    let failed = answer["batchItemFailures"].as_array();
+    let failed: Vec<&Value> = failed
+        .into_iter()
+        .flatten()
+        .map(|one| &one["itemIdentifier"])
+        .collect();
+    let messages = messages(&event["Records"]).unwrap_or_default();
+    let failed = messages
+        .into_iter()
+        .filter(|message| failed.iter().any(|id| **id == *message.message_id));
+    let again = |message: QueueMessage| {
+        let [least, most] = AGAIN_S;
+        let longest = most.min(least << message.deliveries().min(4));
+        let after_s = i32::try_from(least + below(longest - least + 1)).ok()?;
+        let receipt_handle = message.receipt_handle?;
+        Some(Again {
+            receipt_handle,
+            after_s,
+        })
+    };
+    failed.filter_map(again).collect()
 }
 
 /// True for the call that a schedule makes every hour.
@@ -70,5 +120,47 @@ pub fn stop_at(now: Instant, deadline: Instant, margin_ms: i64) -> Instant {
     match deadline.ms() - now.ms() {
         left_ms @ 1.. => deadline.plus_ms(-margin_ms.min(left_ms / 3)),
         _ => now.plus_ms(margin_ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_comes_again_within_minutes() {
+        let record = |id: &str, deliveries: Value| {
+            json!({ "messageId": id, "receiptHandle": format!("handle {id}"), "eventSource": "aws:sqs", "body": "",
+                "attributes": { "ApproximateReceiveCount": deliveries } })
+        };
+        let mut records = vec![
+            record("a", json!("1")),
+            record("b", json!("1")),
+            record("c", json!("2")),
+            record("d", json!("9")),
+            record("e", json!(null)),
+            record("f", json!("none")),
+        ];
+        // No delivery has a name here, so nothing can be said of it.
+        records.push(json!({ "messageId": "g", "eventSource": "aws:sqs" }));
+        let event = json!({ "Records": records });
+        let failed = answer(&["b", "c", "d", "e", "f", "g"]);
+        for (draw, expected) in [(0, [30; 5]), (u64::MAX, [60, 120, 300, 60, 60])] {
+            let told = again(&event, &failed, |below| draw.min(below - 1));
+            let handles = ["b", "c", "d", "e", "f"].map(|id| format!("handle {id}"));
+            let expected = handles.into_iter().zip(expected);
+            let expected = expected.map(|(receipt_handle, after_s)| Again {
+                receipt_handle,
+                after_s,
+            });
+            assert_eq!(told, expected.collect::<Vec<_>>());
+        }
+        for (event, answer) in [
+            (&event, answer(&[])),
+            (&event, Value::Null),
+            (&json!({ "source": "aws.events" }), answer(&["a"])),
+        ] {
+            assert_eq!(again(event, &answer, |_| 0), []);
+        }
     }
 }

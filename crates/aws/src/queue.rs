@@ -3,12 +3,15 @@
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::BehaviorVersion;
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata};
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{ChangeMessageVisibilityBatchRequestEntry, SendMessageBatchRequestEntry};
 use revtrail_core::value::id::MarketplaceId;
 use serde::Serialize;
+use serde_json::Value;
 
+use crate::delivery::{Again, again};
 use crate::environment::{BadEnvironment, OPERATION, credentials, https, needed, region, timeouts};
 use revtrail_store::jobs::job::JobMessage;
+use revtrail_store::random_below;
 
 /// The most messages of one call, a limit of SQS.
 const BATCH_MAX: usize = 10;
@@ -105,6 +108,34 @@ impl Queue {
 
     /// Sends up to ten messages. Returns how many the queue did not accept, and why. The queue answers 200 and names the messages
     /// it accepted, so a message that is named nowhere was not accepted either.
+    /// Lets the messages of a call be delivered again soon that its answer names as failed. Where that fails, they are delivered again
+    /// when the queue believes that this call is over, so nothing is lost.
+    pub async fn deliver_again(&self, event: &Value, answer: &Value) {
+        let failed = again(event, answer, random_below);
+        for ten in failed.chunks(BATCH_MAX) {
+            let entry = |(place, one): (usize, &Again)| {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder();
+                let entry = entry.receipt_handle(&one.receipt_handle);
+                entry
+                    .id(place.to_string())
+                    .visibility_timeout(one.after_s)
+                    .build()
+            };
+            let entries: Result<Vec<_>, _> = ten.iter().enumerate().map(entry).collect();
+            let call = self.client.change_message_visibility_batch();
+            let call = call.queue_url(&self.url).set_entries(entries.ok());
+            let told = match call.send().await {
+                Ok(told) if told.failed().is_empty() => continue,
+                Ok(told) => format!("{:?}", told.failed()),
+                Err(error) => DisplayErrorContext(&error).to_string(),
+            };
+            tracing::warn!(
+                why = told,
+                "messages that failed come again later than they could"
+            );
+        }
+    }
+
     async fn send_ten<M: Serialize>(
         &self,
         messages: &[M],
@@ -168,7 +199,7 @@ mod tests {
     };
     use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
     use aws_smithy_types::body::SdkBody;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -180,11 +211,20 @@ mod tests {
         plan: Arc<Mutex<VecDeque<&'static str>>>,
         seen: Arc<Mutex<Vec<usize>>>,
         delays: Arc<Mutex<Vec<Value>>>,
+        /// What is to be hidden for how long.
+        hidden: Arc<Mutex<Vec<Value>>>,
     }
 
     impl HttpConnector for Faulty {
         fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
             let asked: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
+            let operation = request.headers().get("x-amz-target").unwrap();
+            if operation == "AmazonSQS.ChangeMessageVisibilityBatch" {
+                self.hidden.lock().unwrap().push(asked["Entries"].clone());
+                let answer = json!({ "Successful": [], "Failed": [] }).to_string();
+                let answer = HttpResponse::new(200.try_into().unwrap(), SdkBody::from(answer));
+                return HttpConnectorFuture::ready(Ok(answer));
+            }
             let entries = asked["Entries"].as_array().unwrap();
             assert!(entries.iter().all(|entry| entry["MessageGroupId"] == "m"));
             self.seen.lock().unwrap().push(entries.len());
@@ -250,6 +290,31 @@ mod tests {
         queue_over(&faulty).send(&[900, 0], how).await.unwrap();
         let delays = faulty.delays.lock().unwrap().clone();
         assert_eq!(delays, [json!(900), Value::Null]);
+    }
+
+    #[tokio::test]
+    async fn what_failed_is_hidden_for_minutes() {
+        let faulty = Faulty::default();
+        let id = |n: usize| format!("m{n}");
+        let record = |n: usize| json!({ "messageId": id(n), "receiptHandle": format!("h{n}"), "eventSource": "aws:sqs" });
+        let event = json!({ "Records": (0..12).map(record).collect::<Value>() });
+        let failed: Vec<String> = (1..12).map(id).collect();
+        let failed: Vec<&str> = failed.iter().map(String::as_str).collect();
+        let answer = crate::delivery::answer(&failed);
+        queue_over(&faulty).deliver_again(&event, &answer).await;
+        let none = crate::delivery::answer(&[]);
+        queue_over(&faulty).deliver_again(&event, &none).await;
+        let hidden = faulty.hidden.lock().unwrap().clone();
+        let sizes: Vec<usize> = hidden
+            .iter()
+            .map(|ten| ten.as_array().unwrap().len())
+            .collect();
+        assert_eq!(sizes, [10, 1]);
+        assert_eq!(hidden[1][0]["ReceiptHandle"], "h11");
+        for entry in hidden.iter().flat_map(|ten| ten.as_array().unwrap()) {
+            let after_s = entry["VisibilityTimeout"].as_u64().unwrap();
+            assert!((30..=300).contains(&after_s), "{entry}");
+        }
     }
 
     #[tokio::test]

@@ -34,8 +34,9 @@ async fn main() -> Result<(), Error> {
             send,
         );
         // The future is on the heap, because the compiler gives up on the layout of futures that nest as deep as the SDK's.
-        let answer = Box::pin(answer);
-        Ok::<_, Error>(answer.await?)
+        let answer = Box::pin(answer).await?;
+        queue.deliver_again(&call.payload, &answer).await;
+        Ok::<_, Error>(answer)
     };
     lambda_runtime::run(service_fn(answer)).await
 }

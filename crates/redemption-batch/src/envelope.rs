@@ -5,8 +5,9 @@ use std::error::Error;
 
 use revtrail_aws::delivery::{self, NoDelivery, QueueMessage};
 use revtrail_core::value::id::MarketplaceId;
-use revtrail_core::value::time::Instant;
+use revtrail_core::value::time::{DAY_MS, Instant};
 use revtrail_store::StoreError;
+use revtrail_store::batches::Batch;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -25,6 +26,14 @@ pub fn stop_at(now: Instant, deadline: Instant) -> Instant {
 /// Seconds until a file of a marketplace that does not exist is checked again: the longest delay of the queue.
 const UNKNOWN_DELAY_S: i32 = 900;
 
+/// For how long a batch stands still before the tick announces its file again. A turn moves it every few seconds, so its message was
+/// lost, or waits behind a very long queue; a second one does no harm.
+const STILL_MS: i64 = 30 * 60_000;
+/// For how long after they came files are announced again: as long as the queue keeps a message.
+const ANNOUNCED_MS: i64 = 14 * DAY_MS;
+/// How many files of a marketplace a tick announces again at most. The next one goes on.
+const STILL_MAX: usize = 100;
+
 /// Why a call failed as a whole. Lambda delivers all of it again.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvelopeError {
@@ -37,6 +46,9 @@ pub enum EnvelopeError {
     /// Results could not be written again.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// The messages of batches that stand still could not be sent.
+    #[error("failed to announce files again: {0}")]
+    Send(Box<dyn Error + Send + Sync>),
 }
 
 /// The notifications of a message. Everything else in the message does not matter.
@@ -64,6 +76,9 @@ pub struct FileMessage {
     pub delay_s: i32,
 }
 
+const S3: &str = "aws:s3";
+const CREATED: &str = "ObjectCreated:";
+
 /// A notification that something happened to an object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -71,6 +86,26 @@ struct Notification {
     event_source: String,
     event_name: String,
     s3: ObjectChange,
+}
+
+impl Notification {
+    /// What S3 tells of a file that came.
+    fn created(bucket: &str, key: &str, etag: &str) -> Self {
+        Self {
+            event_source: S3.to_owned(),
+            event_name: format!("{CREATED}Put"),
+            s3: ObjectChange {
+                bucket: Named {
+                    name: bucket.to_owned(),
+                },
+                object: Object {
+                    key: encode(key),
+                    etag: etag.to_owned(),
+                    size: 0,
+                },
+            },
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -117,7 +152,8 @@ fn notifications(text: &str) -> Result<Notifications, String> {
 /// does not exist goes round until the marketplace exists, or the file is gone. A file that no marketplace can own is left alone,
 /// and its message is acknowledged. A message that cannot be understood fails, and ends in the dead letters.
 ///
-/// The hourly tick writes results again which name customers who were erased since.
+/// The hourly tick writes results again which name customers who were erased since, and announces files again whose batches stand
+/// still.
 ///
 /// # Errors
 /// The call comes neither from a queue nor from the schedule. For a tick, also the errors of the table and of the storage.
@@ -138,6 +174,10 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
                 tracing::error!(marketplace = %id, %error, "results that name an erased customer will be written again");
                 outcome = Err(error.into());
             }
+            if let Err(error) = announce_again(batches, bucket, id, clock(), &send).await {
+                tracing::error!(marketplace = %id, %error, "files whose batches stand still will be announced again");
+                outcome = Err(error);
+            }
         }
         return outcome;
     }
@@ -151,6 +191,35 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
         }
     }
     Ok(delivery::answer(&failed))
+}
+
+/// Sends a message for each batch of a marketplace that stands still.
+async fn announce_again<E: Into<Box<dyn Error + Send + Sync>>>(
+    batches: &BatchWorker,
+    bucket: &str,
+    id: &MarketplaceId,
+    now: Instant,
+    send: &impl AsyncFn(&[FileMessage]) -> Result<(), E>,
+) -> Result<(), EnvelopeError> {
+    let market = batches.store.market(id, batches.retention);
+    let times = (now.minus_ms(ANNOUNCED_MS), now.minus_ms(STILL_MS));
+    let still = market.batches().standing_still(times, STILL_MAX, now);
+    let still = still.await.map_err(BatchError::from)?;
+    if still.is_empty() {
+        return Ok(());
+    }
+    let files = still.len();
+    tracing::warn!(marketplace = %id, files, "batches stand still, and their files are announced again");
+    let message = |batch: &Batch| FileMessage {
+        records: [Notification::created(bucket, &batch.file, &batch.etag)],
+        own: true,
+        marketplace: id.clone(),
+        delay_s: 0,
+    };
+    let messages: Vec<FileMessage> = still.iter().map(message).collect();
+    send(&messages)
+        .await
+        .map_err(|error| EnvelopeError::Send(error.into()))
 }
 
 async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
@@ -230,10 +299,10 @@ fn file(
     bucket: &str,
     told: &Notification,
 ) -> Result<Result<File, &'static str>, Box<dyn Error + Send + Sync>> {
-    if told.event_source != "aws:s3" {
+    if told.event_source != S3 {
         return Err("it is told by something else than S3".into());
     }
-    if !told.event_name.starts_with("ObjectCreated:") {
+    if !told.event_name.starts_with(CREATED) {
         return Ok(Err("nothing was created"));
     }
     if told.s3.bucket.name != bucket {
@@ -248,6 +317,17 @@ fn file(
     }
     Ok(File::at(&key)
         .ok_or("its name is not inbox/<marketplace>/redemptions/<name>, or begins with a dot"))
+}
+
+/// A key as S3 tells it.
+fn encode(key: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    key.bytes().map(byte).collect()
 }
 
 /// What is not UTF-8 becomes U+FFFD, which no file's name may have.
@@ -288,6 +368,8 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(decode(told), key, "{told}");
+            assert_eq!(decode(&encode(key)), key, "{key}");
         }
+        assert_eq!(encode("a b+é%/x.csv"), "a%20b%2B%C3%A9%25/x.csv");
     }
 }

@@ -38,7 +38,9 @@ async fn main() -> Result<(), Error> {
         };
         let answer = envelope::answer(&batches, name, event, &|| Clock::REAL.now(), stop_at, send);
         // The future is on the heap, because the compiler gives up on the layout of futures that nest as deep as the SDK's.
-        Ok::<_, Error>(Box::pin(answer).await?)
+        let answer = Box::pin(answer).await?;
+        queue.deliver_again(event, &answer).await;
+        Ok::<_, Error>(answer)
     };
     lambda_runtime::run(service_fn(answer)).await
 }

@@ -84,6 +84,9 @@ pub struct Batch {
     /// How many bytes the lines of the rejected rows have that are listed.
     #[serde(default, skip_serializing)]
     pub rejected_bytes: u64,
+    /// When the batch moved last; `None` in records of before this was kept.
+    #[serde(default, skip_serializing)]
+    pub moved_at: Option<Instant>,
     /// The version of the record, which every move raises.
     #[serde(skip)]
     pub version: i64,
@@ -104,6 +107,7 @@ struct Stored<'b> {
     stalls: u32,
     interrupted: bool,
     rejected_bytes: u64,
+    moved_at: Option<Instant>,
 }
 
 fn read_batch(item: &Item) -> Result<Batch, StoreError> {
@@ -172,6 +176,7 @@ impl Batches<'_> {
             interrupted: false,
             rejected_unlisted: 0,
             rejected_bytes: 0,
+            moved_at: Some(now),
             version: 0,
         };
         let key = keys::batch(&self.market.id, &batch.batch_id);
@@ -254,6 +259,36 @@ impl Batches<'_> {
         Ok((shown.into_iter().filter_map(placed).collect(), next))
     }
 
+    /// The batches that have not ended and have not moved since a time, newest first; of those that were received since `received`, and
+    /// at most so many.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn standing_still(
+        self,
+        (received, since): (Instant, Instant),
+        limit: usize,
+        now: Instant,
+    ) -> Result<Vec<Batch>, StoreError> {
+        let (mut still, mut after) = (Vec::new(), None);
+        loop {
+            let (batches, next) = self.list(after, BATCHES_AT_ONCE, now).await?;
+            for (_, batch) in batches {
+                if batch.started_at < received || still.len() >= limit {
+                    return Ok(still);
+                }
+                let moved_at = batch.moved_at.unwrap_or(batch.started_at);
+                if !batch.has_ended() && moved_at <= since {
+                    still.push(batch);
+                }
+            }
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(still),
+            }
+        }
+    }
+
     /// Moves a batch on, together with what was rejected since; `None` if another worker moved it since it was read. Rows that
     /// changed nothing are counted among the redemptions that came in on the day of `now`. The rows that were taken in are
     /// already counted.
@@ -269,6 +304,7 @@ impl Batches<'_> {
     ) -> Result<Option<Batch>, StoreError> {
         let to = Batch {
             version: from.version,
+            moved_at: Some(now),
             ..to
         };
         let gone_at = to.started_at.plus_ms(self.market.retention.keep_ms());
@@ -314,6 +350,7 @@ impl Batches<'_> {
             stalls: batch.stalls,
             interrupted: batch.interrupted,
             rejected_bytes: batch.rejected_bytes,
+            moved_at: batch.moved_at,
         };
         let item = NewItem::at(&keys::batch(&self.market.id, &batch.batch_id))
             .data(&stored)

@@ -52,7 +52,7 @@ pub mod erasures;
 pub mod promotions;
 mod random;
 
-pub use random::random_hex;
+pub use random::{random_below, random_hex};
 pub use table::attributes::TTL_ATTRIBUTE;
 pub use table::client::{Reading, Store};
 pub use table::fault::StoreError;

@@ -14,7 +14,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// A random number below a limit, which is not 0. It decides nothing but how long to wait.
-pub(crate) fn random_below(limit: u64) -> u64 {
+pub fn random_below(limit: u64) -> u64 {
     let mut bytes = [0_u8; 8];
     // Whoever cannot draw lots waits for no time.
     match getrandom::fill(&mut bytes) {

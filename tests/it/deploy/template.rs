@@ -274,9 +274,9 @@ fn every_function_has_a_role_of_its_own_with_named_actions_on_named_resources() 
             "HourlyAttributor" => [
                 (
                     "Work",
-                    "sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage sqs:SendMessage",
+                    "sqs:ChangeMessageVisibility sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage sqs:SendMessage",
                 ),
-                ("DeadLetters", "sqs:SendMessage"),
+                ("TicksDead", "sqs:SendMessage"),
                 (
                     "${Files.Arn}/outbox/*/exports/*",
                     "s3:DeleteObject s3:PutObject",
@@ -287,7 +287,7 @@ fn every_function_has_a_role_of_its_own_with_named_actions_on_named_resources() 
             "RedemptionBatch" => [
                 (
                     "Arrivals",
-                    "sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage sqs:SendMessage",
+                    "sqs:ChangeMessageVisibility sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage sqs:SendMessage",
                 ),
                 ("Files", "s3:ListBucket"),
                 ("${Files.Arn}/inbox/*", "s3:GetObject"),
@@ -333,51 +333,78 @@ fn the_table_keeps_what_it_is_given() {
     assert_eq!(table["GlobalSecondaryIndexes"], Value::Null);
 }
 
+/// Each source of messages has dead letters of its own, from which they can be sent back, and somebody hears of them.
 #[test]
 fn what_fails_again_and_again_comes_to_the_dead_letters_and_somebody_hears_of_it() {
     let template = template();
-    let dead = json!({ "Fn::GetAtt": ["DeadLetters", "Arn"] });
     let resources = resources(&template);
     let queue = |name: &str| &resources[name]["Properties"];
-    let attributor = queue("HourlyAttributor");
-    let limit_s = attributor["Timeout"].as_i64().unwrap();
-    assert!(limit_s <= 900, "Lambda's limit");
-    assert!(queue("Work")["VisibilityTimeout"].as_i64().unwrap() >= 6 * limit_s);
+    let arn = |name: &str| json!({ "Fn::GetAtt": [name, "Arn"] });
+    for (source, function, event, concurrency, deliveries) in [
+        ("Work", "HourlyAttributor", "Nudge", "WorkConcurrency", 10),
+        (
+            "Arrivals",
+            "RedemptionBatch",
+            "Arrival",
+            "FilesConcurrency",
+            20,
+        ),
+    ] {
+        let dead = format!("{source}Dead");
+        let limit_s = queue(function)["Timeout"].as_i64().unwrap();
+        assert!(limit_s <= 900, "Lambda's limit");
+        assert!(queue(source)["VisibilityTimeout"].as_i64().unwrap() >= 6 * limit_s);
+        assert_eq!(
+            queue(source)["RedrivePolicy"],
+            json!({ "deadLetterTargetArn": arn(&dead), "maxReceiveCount": deliveries })
+        );
+        let fed = &queue(function)["Events"][event]["Properties"];
+        assert_eq!(fed["Queue"], arn(source));
+        assert_eq!(
+            fed["FunctionResponseTypes"],
+            json!(["ReportBatchItemFailures"])
+        );
+        assert_eq!(
+            fed["ScalingConfig"]["MaximumConcurrency"],
+            json!({ "Ref": concurrency })
+        );
+        let parameter = &template["Parameters"][concurrency];
+        // SQS's least. Together with the calls of people this fits into an account that is new.
+        assert_eq!(
+            (&parameter["MinValue"], &parameter["Default"]),
+            (&json!(2), &json!(2))
+        );
+    }
+    let shards = hourly_attributor::JobLimits::DEFAULT.shards;
     assert_eq!(
-        queue("Work")["RedrivePolicy"],
-        json!({ "deadLetterTargetArn": dead, "maxReceiveCount": 5 })
+        template["Parameters"]["WorkConcurrency"]["MaxValue"],
+        shards
     );
-    assert_eq!(queue("DeadLetters")["MessageRetentionPeriod"], 14 * 86_400);
-    let events = &attributor["Events"];
-    let fed = &events["Nudge"]["Properties"];
-    assert_eq!(fed["Queue"], json!({ "Fn::GetAtt": ["Work", "Arn"] }));
+    let ticks = ["HourlyAttributor", "RedemptionBatch"].map(|function| {
+        let tick = &queue(function)["Events"]["Tick"]["Properties"];
+        assert_eq!(
+            (&tick["Schedule"], &tick["DeadLetterConfig"]),
+            (&json!("rate(1 hour)"), &json!({ "Arn": arn("TicksDead") }))
+        );
+        arn(&format!("{function}Tick"))
+    });
     assert_eq!(
-        fed["FunctionResponseTypes"],
-        json!(["ReportBatchItemFailures"])
+        queue("HourlyAttributor")["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"],
+        arn("TicksDead")
     );
-    assert!(
-        fed["ScalingConfig"]["MaximumConcurrency"].as_i64().unwrap() >= 2,
-        "SQS's least"
-    );
-    let tick = &events["Tick"]["Properties"];
-    assert_eq!(
-        (&tick["Schedule"], &tick["DeadLetterConfig"]),
-        (&json!("rate(1 hour)"), &json!({ "Arn": dead }))
-    );
-    assert_eq!(
-        attributor["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"],
-        dead
-    );
-    let policy = &queue("DeadLettersPolicy")["PolicyDocument"]["Statement"][0];
+    let policy = &queue("TicksDeadPolicy")["PolicyDocument"]["Statement"][0];
     assert_eq!(
         policy["Condition"]["ArnEquals"]["aws:SourceArn"],
-        json!({ "Fn::GetAtt": ["HourlyAttributorTick", "Arn"] })
+        json!(ticks)
     );
-    let alarm = queue("DeadLettersAlarm");
-    assert_eq!(
-        alarm["Dimensions"][0]["Value"],
-        json!({ "Fn::GetAtt": ["DeadLetters", "QueueName"] })
-    );
+    for dead in ["WorkDead", "ArrivalsDead", "TicksDead"] {
+        assert_eq!(queue(dead)["MessageRetentionPeriod"], 14 * 86_400);
+        let alarm = queue(&format!("{dead}Alarm"));
+        assert_eq!(
+            alarm["Dimensions"][0]["Value"],
+            json!({ "Fn::GetAtt": [dead, "QueueName"] })
+        );
+    }
     for (name, queue) in of_type(&template, "AWS::SQS::Queue") {
         assert_eq!(queue["SqsManagedSseEnabled"], true, "{name}");
     }
@@ -466,27 +493,9 @@ fn the_bucket_is_private_and_tells_of_files_only() {
 }
 
 #[test]
-fn the_queue_of_files_is_fed_to_their_function() {
+fn the_function_of_files_has_their_bucket_and_their_queue() {
     let template = template();
-    let of = |name: &str| &template["Resources"][name]["Properties"];
-    let (function, queue) = (of("RedemptionBatch"), of("Arrivals"));
-    let limit_s = function["Timeout"].as_i64().unwrap();
-    assert!(limit_s <= 900, "Lambda's limit");
-    assert!(queue["VisibilityTimeout"].as_i64().unwrap() >= 6 * limit_s);
-    assert_eq!(
-        queue["RedrivePolicy"],
-        json!({ "deadLetterTargetArn": { "Fn::GetAtt": ["DeadLetters", "Arn"] }, "maxReceiveCount": 5 })
-    );
-    let fed = &function["Events"]["Arrival"]["Properties"];
-    assert_eq!(fed["Queue"], json!({ "Fn::GetAtt": ["Arrivals", "Arn"] }));
-    assert_eq!(
-        fed["FunctionResponseTypes"],
-        json!(["ReportBatchItemFailures"])
-    );
-    assert!(
-        fed["ScalingConfig"]["MaximumConcurrency"].as_i64().unwrap() >= 2,
-        "SQS's least"
-    );
+    let function = &template["Resources"]["RedemptionBatch"]["Properties"];
     let variables = &function["Environment"]["Variables"];
     assert_eq!(
         (

@@ -747,6 +747,56 @@ async fn a_batch_that_is_handed_over_comes_back_by_the_queue() {
     }
 }
 
+/// A message can be lost, or come to the dead letters while the table was away. The batch is on record, and the tick finds it.
+#[tokio::test]
+async fn a_batch_that_stands_still_is_gone_on_with_by_the_tick() {
+    let (service, root) = (Service::at(NOW).await, Root::new());
+    with_promotion(&service).await;
+    let batches = batches(&service.store, &root, SMALL);
+    let (begun, whole) = (
+        root.put("é 1%.csv", FILE.as_bytes()),
+        root.put("whole.csv", FILE.as_bytes()),
+    );
+    let etag = |file: &File| root.folder().etag(&file.key).unwrap();
+    let ms = AtomicI64::new(now().ms());
+    let clock = || Instant::from_ms(ms.fetch_add(1, Ordering::SeqCst));
+    // One chunk of the first file, and all of the other.
+    let stop_at = now().plus_ms(3);
+    let worked = batches.work(&begun, &etag(&begun), &clock, stop_at).await;
+    assert_eq!(worked.unwrap(), BatchEnd::Later);
+    let worked = batches
+        .work(&whole, &etag(&whole), &clock, Instant::MAX)
+        .await;
+    assert_eq!(worked.unwrap(), BatchEnd::Ended);
+    let tick = json!({ "source": "aws.events", "detail-type": "Scheduled Event" });
+    const MINUTE_MS: i64 = 60_000;
+    let mut announced = Vec::new();
+    for (minutes, expected) in [(29, 0), (31, 1), (60, 1), (15 * 24 * 60, 0)] {
+        let at = now().plus_ms(minutes * MINUTE_MS);
+        let sent = Mutex::new(Vec::new());
+        let send = async |follow: &[envelope::FileMessage]| {
+            let texts = follow.iter().map(|one| serde_json::to_string(one).unwrap());
+            sent.lock().unwrap().extend(texts);
+            Ok::<_, std::convert::Infallible>(())
+        };
+        let answer = envelope::answer(&batches, "files", &tick, &|| at, Instant::MAX, send).await;
+        assert_eq!(answer.unwrap(), Value::Null);
+        let sent = sent.into_inner().unwrap();
+        assert_eq!(sent.len(), expected, "after {minutes} minutes: {sent:?}");
+        announced.extend(sent);
+    }
+    // Told twice, it is taken in once.
+    let later = now().plus_ms(31 * MINUTE_MS);
+    let send = async |_: &[envelope::FileMessage]| Ok::<_, std::convert::Infallible>(());
+    let event = messages(&announced);
+    let answer = envelope::answer(&batches, "files", &event, &|| later, Instant::MAX, send).await;
+    assert_eq!(answer.unwrap(), json!({ "batchItemFailures": [] }));
+    let list = service.get(&format!("{M}/batches")).await;
+    let states = list["batches"].as_array().unwrap().iter();
+    let states: Vec<&Value> = states.map(|one| &one["state"]).collect();
+    assert_eq!(states, [&json!("done"); 2], "{list}");
+}
+
 /// A file that is too large to be read up to its checkpoint within a turn does not go round for ever.
 #[tokio::test]
 async fn a_batch_that_nobody_gets_on_with_fails_and_says_what_to_do() {
