@@ -33,6 +33,7 @@ mod http {
     pub mod access_log;
     pub mod addresses;
     pub mod bad_input;
+    pub mod deployment_keys;
     pub mod erasure;
     pub mod exports;
     pub mod forms;

@@ -141,12 +141,17 @@ pub fn retention_from_env() -> Result<Retention, BadEnvironment> {
     })
 }
 
-/// The deployment's admin key from `REVTRAIL_ADMIN_KEY`.
+/// The key that cursors and sessions are signed under, from `REVTRAIL_SIGNING_KEY`. It is good for no call.
 ///
 /// # Errors
-/// [`BadEnvironment`] where the variable is missing.
-pub fn admin_key_from_env() -> Result<String, BadEnvironment> {
-    needed("REVTRAIL_ADMIN_KEY")
+/// [`BadEnvironment`] where the variable is missing, or is too short to be secret.
+pub fn signing_key_from_env() -> Result<String, BadEnvironment> {
+    const NAME: &str = "REVTRAIL_SIGNING_KEY";
+    let key = needed(NAME)?;
+    (key.len() >= 16).then_some(key).ok_or(BadEnvironment {
+        name: NAME,
+        why: "has less than 16 characters",
+    })
 }
 
 /// The most bytes of a file after decompression, from the MiB in `REVTRAIL_FILE_MIB_MAX`.

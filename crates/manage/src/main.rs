@@ -11,7 +11,7 @@ use revtrail_web::{dispatch::router, lambda, upload};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda::Error> {
-    let app = App::from_env()?;
+    let app = App::from_env().await?;
     let (queue, presigner) = (Queue::from_env()?, Presigner::from_env()?);
     let enqueue = move |message: JobMessage| -> manage::Enqueued {
         let queue = queue.clone();

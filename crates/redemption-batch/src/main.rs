@@ -18,6 +18,7 @@ async fn main() -> Result<(), Error> {
         environment::store_from_env()?,
         environment::retention_from_env()?,
     );
+    store.hold_retention(retention).await??;
     let batches = BatchWorker {
         limits: BatchLimits {
             unpacked_bytes: environment::file_bytes_max_from_env()?,

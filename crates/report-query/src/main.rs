@@ -4,6 +4,6 @@ use revtrail_web::{app::App, dispatch::router, lambda};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda::Error> {
-    let app = App::from_env()?;
+    let app = App::from_env().await?;
     lambda::run(router(report_query::routes(), app)).await
 }

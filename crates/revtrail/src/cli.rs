@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::admin_key::AdminKeyArgs;
 use crate::attribute::AttributeArgs;
 use crate::import::ImportArgs;
 use crate::serve::ServeArgs;
@@ -22,6 +23,8 @@ pub enum Command {
     Attribute(AttributeArgs),
     /// Send files into a running service
     Import(ImportArgs),
+    /// Make up an admin key for a deployment on AWS
+    AdminKey(AdminKeyArgs),
     /// Run the whole service in this process, on an embedded database
     Serve(ServeArgs),
 }

@@ -1,5 +1,6 @@
 //! The command line of revtrail: a free function for each subcommand, called by `main` and by tests.
 
+pub mod admin_key;
 pub mod attribute;
 pub mod cli;
 mod demo;

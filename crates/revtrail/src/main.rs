@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use revtrail::cli::{Cli, Command};
 use revtrail::{attribute, import, serve};
+use revtrail::{admin_key, attribute, serve};
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Attribute(args) => attribute::on_this_terminal(&args).into(),
         Command::Import(args) => import::on_this_terminal(&args).into(),
+        Command::AdminKey(args) => admin_key::on_this_terminal(&args),
         Command::Serve(args) => serve::on_this_terminal(&args),
     }
 }

@@ -50,8 +50,9 @@ struct Inner {
     store: Store,
     clock: Clock,
     retention: Retention,
-    /// The deployment's key, signed under itself. A secret is compared with it in constant time.
-    deployment_tag: Vec<u8>,
+    /// The deployment's key, signed under itself; `None` where the deployment's keys stand in the table, as others do. A secret is
+    /// compared with it in constant time.
+    deployment_tag: Option<Vec<u8>>,
     /// A signature under the deployment's key that has signed nothing yet. A clone of it signs each text.
     signature: Hmac<Sha256>,
     keys: Mutex<KnownKeys>,
@@ -85,14 +86,43 @@ impl App {
     /// # Panics
     /// Never, since HMAC accepts keys of any length.
     pub fn new(store: Store, clock: Clock, retention: Retention, deployment_key: &str) -> Self {
-        let signature = Hmac::new_from_slice(deployment_key.as_bytes());
+        let tag = |signature: &Hmac<Sha256>| {
+            let tag = signed(signature, &[DEPLOYMENT_KEY, deployment_key]);
+            tag.finalize().into_bytes().to_vec()
+        };
+        Self::signing(store, clock, retention, deployment_key, |signature| {
+            Some(tag(signature))
+        })
+    }
+
+    /// The state over a store whose table holds the deployment's keys, by their hashes. What is signed is signed under a key of its
+    /// own, which every function of the deployment has and which is good for no call.
+    ///
+    /// # Panics
+    /// Never, since HMAC accepts keys of any length.
+    pub fn with_keys_in_table(
+        store: Store,
+        clock: Clock,
+        retention: Retention,
+        signing_key: &str,
+    ) -> Self {
+        Self::signing(store, clock, retention, signing_key, |_| None)
+    }
+
+    fn signing(
+        store: Store,
+        clock: Clock,
+        retention: Retention,
+        signing_key: &str,
+        deployment_tag: impl Fn(&Hmac<Sha256>) -> Option<Vec<u8>>,
+    ) -> Self {
+        let signature = Hmac::new_from_slice(signing_key.as_bytes());
         let signature: Hmac<Sha256> = signature.expect("HMAC takes keys of any length");
-        let tag = signed(&signature, &[DEPLOYMENT_KEY, deployment_key]);
         Self(Arc::new(Inner {
             store,
             clock,
             retention,
-            deployment_tag: tag.finalize().into_bytes().to_vec(),
+            deployment_tag: deployment_tag(&signature),
             signature,
             keys: Mutex::default(),
             open_key: OnceLock::new(),
@@ -105,18 +135,23 @@ impl App {
         }))
     }
 
-    /// The state of a function on Lambda, from its environment.
+    /// The state of a function on Lambda, from its environment. The retention must be the one that the figures are made with.
     ///
     /// # Errors
-    /// `BadEnvironment` where a variable is missing or makes no sense.
+    /// `BadEnvironment` where a variable is missing or makes no sense, `OtherRetention`, and the errors of the table.
     #[cfg(feature = "lambda")]
-    pub fn from_env() -> Result<Self, revtrail_aws::environment::BadEnvironment> {
+    pub async fn from_env() -> Result<Self, crate::lambda::Error> {
         use revtrail_aws::environment;
-        let key = environment::admin_key_from_env()?;
-        Ok(Self::new(
+        let (store, retention) = (
             environment::store_from_env()?,
-            Clock::REAL,
             environment::retention_from_env()?,
+        );
+        let key = environment::signing_key_from_env()?;
+        store.hold_retention(retention).await??;
+        Ok(Self::with_keys_in_table(
+            store,
+            Clock::REAL,
+            retention,
             &key,
         ))
     }
@@ -206,10 +241,16 @@ impl App {
         }
     }
 
-    /// True for the key of the deployment.
-    fn is_deployment_key(&self, secret: &str) -> bool {
+    /// True for the key of the deployment that this process was given.
+    pub(crate) fn is_deployment_key(&self, secret: &str) -> bool {
         let tag = self.sign(&[DEPLOYMENT_KEY, secret]);
-        tag.verify_slice(&self.0.deployment_tag).is_ok()
+        let expected = self.0.deployment_tag.as_ref();
+        expected.is_some_and(|expected| tag.verify_slice(expected).is_ok())
+    }
+
+    /// True where this process was given the key of the deployment.
+    pub(crate) fn has_deployment_key(&self) -> bool {
+        self.0.deployment_tag.is_some()
     }
 
     /// The caller whose key has this hash.
@@ -234,7 +275,7 @@ impl App {
             key_id: key.key_id,
             name: key.name,
             role: key.role,
-            deployment: false,
+            deployment: key.deployment,
             marketplaces: key.marketplaces,
         }))
     }

@@ -17,7 +17,7 @@ use crate::problem::Problem;
 
 /// The name of the session's cookie.
 const NAME: &str = "revtrail-session";
-/// What names the deployment's key, of which no hash is kept.
+/// What names the deployment's key where this process was given it: of that one no hash is kept.
 const DEPLOYMENT: &str = "deployment";
 /// How long a session lasts, by the clock of the service.
 const LASTS_MS: i64 = 12 * HOUR_MS;
@@ -91,10 +91,10 @@ impl App {
         headers: &HeaderMap,
         now: Instant,
     ) -> Result<Option<HeaderValue>, StoreError> {
-        let Some(caller) = self.caller(secret, true, now).await? else {
+        if self.caller(secret, true, now).await?.is_none() {
             return Ok(None);
-        };
-        let hash = match caller.deployment {
+        }
+        let hash = match self.is_deployment_key(secret) {
             true => DEPLOYMENT.to_owned(),
             false => key_hash(secret),
         };
@@ -120,7 +120,7 @@ impl App {
     ) -> Result<Option<Caller>, StoreError> {
         let named = cookie(headers, NAME).and_then(|value| self.opened(value, now));
         match named.filter(|_| !headers.contains_key(AUTHORIZATION)) {
-            Some(DEPLOYMENT) => Ok(Some(Caller::deployment())),
+            Some(DEPLOYMENT) => Ok(self.has_deployment_key().then(Caller::deployment)),
             Some(hash) => self.caller_by_hash(hash.to_owned(), fresh, now).await,
             None => Ok(None),
         }

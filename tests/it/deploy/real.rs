@@ -20,6 +20,7 @@ use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{DAY_MS, Instant, Retention};
 use revtrail_oracle::worlds::Rng;
 use revtrail_store::market::Market;
+use revtrail_store::market::access::AccessKey;
 use revtrail_store::table::contract;
 use revtrail_store::table::embedded::Embedded;
 use revtrail_store::{Store, TTL_ATTRIBUTE};
@@ -261,6 +262,8 @@ impl Cloud {
         let (java, dynamodb_port) = dynamodb_local();
         let store = Store::new(dynamodb(dynamodb_port), "revtrail");
         store.create_table().await.unwrap();
+        let key = AccessKey::of_deployment(Clock::REAL.now());
+        store.put_key(&key, ADMIN, None, None).await.unwrap();
         let ((moto, moto_port), lambda) = (moto(), free_port());
         let bin = folder("REVTRAIL_TOOLS").join("python-real/bin");
         // The functions are started here and not by cargo-lambda, so that one can be killed by its id.
@@ -355,8 +358,8 @@ impl Cloud {
             "manage" => command
                 .env("REVTRAIL_QUEUE_URL", &self.queue)
                 .env("REVTRAIL_BUCKET", BUCKET)
-                .env("REVTRAIL_ADMIN_KEY", ADMIN),
-            _ => command.env("REVTRAIL_ADMIN_KEY", ADMIN),
+                .env("REVTRAIL_SIGNING_KEY", "signed under sixteen letters"),
+            _ => command.env("REVTRAIL_SIGNING_KEY", "signed under sixteen letters"),
         };
         // It has nothing to say but that it was killed, or that its queue of calls is gone at the end.
         start(command.stderr(Stdio::null()))

@@ -211,10 +211,10 @@ fn the_functions_are_deployed_alike() {
         // What the code asks its environment for.
         let variables = function["Environment"]["Variables"].as_object().unwrap();
         let expected = match name {
-            "Manage" => "REVTRAIL_ADMIN_KEY REVTRAIL_BUCKET REVTRAIL_QUEUE_URL",
+            "Manage" => "REVTRAIL_BUCKET REVTRAIL_QUEUE_URL REVTRAIL_SIGNING_KEY",
             "HourlyAttributor" => "REVTRAIL_BUCKET REVTRAIL_QUEUE_URL",
             "RedemptionBatch" => "REVTRAIL_BUCKET REVTRAIL_FILE_MIB_MAX REVTRAIL_QUEUE_URL",
-            _ => "REVTRAIL_ADMIN_KEY",
+            _ => "REVTRAIL_SIGNING_KEY",
         };
         assert_eq!(
             variables.keys().cloned().collect::<BTreeSet<_>>(),

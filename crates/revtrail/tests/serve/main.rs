@@ -222,6 +222,33 @@ fn a_file_in_the_inbox_is_taken_in_though_the_process_is_killed() {
     );
 }
 
+/// The key is told once, and what goes to the table is no secret; that the item is a key is for the tests over HTTP to say.
+#[test]
+fn an_admin_key_is_made_up_for_a_deployment() {
+    let folder = Folder::new("made");
+    std::fs::create_dir_all(&folder.0).unwrap();
+    let item = folder.0.join("item.json");
+    let made = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_revtrail"));
+        command.arg("admin-key").arg("--item").arg(&item);
+        command.output().unwrap()
+    };
+    let first = made();
+    let key = String::from_utf8(first.stdout).unwrap();
+    let written: Value = serde_json::from_str(&std::fs::read_to_string(&item).unwrap()).unwrap();
+    assert!(first.status.success() && key.trim().len() == 67, "{key}");
+    assert!(written["pk"]["S"].as_str().unwrap().starts_with("key/"));
+    assert!(!written.to_string().contains(key.trim()), "{written}");
+    // An item that is overwritten could not be taken back.
+    let again = made();
+    let told = String::from_utf8(again.stderr).unwrap();
+    assert_eq!((again.status.code(), again.stdout), (Some(1), Vec::new()));
+    assert!(
+        told.contains("--item names a file that is not there yet"),
+        "{told}"
+    );
+}
+
 /// A partner has a key of one marketplace, and no account of anything else.
 #[test]
 fn a_partner_sends_a_file_to_the_address_given_for_it() {

@@ -67,6 +67,9 @@ pub struct AccessKey {
     pub marketplaces: Vec<MarketplaceId>,
     /// When the key was made.
     pub created_at: Instant,
+    /// True for a key of the deployment, which is good for every marketplace. No call of the interface makes one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deployment: bool,
 }
 
 impl AccessKey {
@@ -78,8 +81,25 @@ impl AccessKey {
             role,
             marketplaces: marketplaces.to_vec(),
             created_at: now,
+            deployment: false,
         }
     }
+
+    /// A new key of the deployment.
+    pub fn of_deployment(now: Instant) -> Self {
+        Self {
+            deployment: true,
+            ..Self::new("the deployment's key", Role::Admin, &[], now)
+        }
+    }
+}
+
+/// A key of the deployment with this secret, as an item of the table in the JSON of the AWS command line. It holds the hash of the
+/// secret and nothing else of it.
+pub fn deployment_key_item(secret: &str, now: Instant) -> String {
+    let key = keys::access_key(&key_hash(secret));
+    let item = NewItem::at(&key).data(&AccessKey::of_deployment(now));
+    item.texts_as_json()
 }
 
 /// The right of a key to a marketplace. It ends when the key is revoked there.
@@ -146,11 +166,20 @@ impl Store {
         retention: Retention,
     ) -> Result<Result<(), OtherRetention>, StoreError> {
         let given = retention.ms() / DAY_MS;
-        let item = NewItem::at(&keys::retention()).number(attributes::DAYS, given);
-        let current = match self.put(item, Some(Condition::absent())).await? {
-            PutOutcome::Done(_) => given,
-            PutOutcome::Refused(current) => number(&current, attributes::DAYS).unwrap_or(given),
+        let key = keys::retention();
+        // Every function asks as it starts, and the answer is there but for the first.
+        let current = match self.get(&key, true).await? {
+            Some(current) => Some(current),
+            None => {
+                let item = NewItem::at(&key).number(attributes::DAYS, given);
+                match self.put(item, Some(Condition::absent())).await? {
+                    PutOutcome::Done(_) => None,
+                    PutOutcome::Refused(current) => Some(current),
+                }
+            }
         };
+        let current = current.and_then(|current| number(&current, attributes::DAYS));
+        let current = current.unwrap_or(given);
         let same = current == given;
         Ok(same.then_some(()).ok_or(OtherRetention { current, given }))
     }

@@ -1,6 +1,6 @@
 //! Items: what is stored under a key, how a value becomes attributes, and how it is read back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
 
 use aws_sdk_dynamodb::primitives::Blob;
@@ -76,6 +76,15 @@ impl NewItem {
         copy.item.clone_from(from);
         copy.item.extend(keys);
         copy
+    }
+
+    /// The attributes that are texts, in the JSON of the AWS command line.
+    pub(crate) fn texts_as_json(&self) -> String {
+        let texts = self.item.iter().filter_map(|(name, value)| match value {
+            AttributeValue::S(text) => Some((name, serde_json::json!({ "S": text }))),
+            _ => None,
+        });
+        serde_json::json!(texts.collect::<BTreeMap<_, _>>()).to_string()
     }
 
     pub(crate) fn without(mut self, name: &str) -> Self {
