@@ -31,6 +31,10 @@ use crate::problem::Problem;
 use crate::query;
 use crate::session::same_origin;
 
+// A handler that panics is answered with 500, and the process lives: not where a panic ends it.
+#[cfg(panic = "abort")]
+compile_error!("build revtrail with panic = \"unwind\", as the profiles of the workspace do");
+
 /// How many bytes of a too large body are read and dropped. A client that is still sending would not see the answer otherwise.
 const DROPPED_BYTES_MAX: usize = 64 << 20;
 
