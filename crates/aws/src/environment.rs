@@ -14,6 +14,8 @@ use revtrail_core::value::time::Retention;
 
 use revtrail_store::Store;
 
+use crate::units::Units;
+
 /// The error for a variable that is missing or makes no sense. No value is ever guessed.
 #[derive(Debug, thiserror::Error)]
 #[error("the environment variable {name} {why}")]
@@ -123,6 +125,7 @@ pub fn store_from_env() -> Result<Store, BadEnvironment> {
         .credentials_provider(credentials()?)
         .retry_config(retries())
         .timeout_config(timeouts(OPERATION))
+        .interceptor(Units)
         .http_client(https());
     config.set_endpoint_url(std::env::var("AWS_ENDPOINT_URL_DYNAMODB").ok());
     Ok(Store::new(Client::from_conf(config.build()), &table))

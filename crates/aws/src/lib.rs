@@ -5,7 +5,10 @@ pub mod clock;
 pub mod delivery;
 #[cfg(feature = "environment")]
 pub mod environment;
+pub mod metrics;
 #[cfg(feature = "presign")]
 pub mod presign;
 #[cfg(feature = "queue")]
 pub mod queue;
+#[cfg(feature = "environment")]
+pub mod units;

@@ -4,9 +4,10 @@
 use std::error::Error;
 
 use revtrail_aws::delivery::{self, QueueMessage};
+use revtrail_aws::metrics;
 use revtrail_core::value::time::Instant;
 use revtrail_store::jobs::job::JobMessage;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{Attributor, AttributorError};
 
@@ -67,6 +68,9 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
         send(&messages)
             .await
             .map_err(|error| EnvelopeError::Send(error.into()))?;
+        let age_s = attributor.oldest_figures_s(clock()).await?;
+        let measures = [("figures_age", "Seconds", age_s)];
+        metrics::tell(clock(), Map::new(), &measures);
         return Ok(Value::Null);
     }
     Err(EnvelopeError::Unknown("no Records, and no Scheduled Event"))

@@ -135,6 +135,21 @@ impl Attributor {
         Ok(all.into_iter().map(plan).collect())
     }
 
+    /// How old the figures of the marketplace are whose figures are the oldest, in seconds; 0 where there are none yet.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn oldest_figures_s(&self, now: Instant) -> Result<f64, AttributorError> {
+        let mut oldest_s = 0;
+        for one in self.store.marketplaces().await? {
+            let market = self.store.market(&one.marketplace_id, self.retention);
+            if let Some(as_of) = market.meta().await?.as_of {
+                oldest_s = oldest_s.max((now.ms() - as_of.ms()) / 1_000);
+            }
+        }
+        Ok(i32::try_from(oldest_s).map_or(f64::from(i32::MAX), f64::from))
+    }
+
     /// Does what a job message points at, until it is done or the clock shows `stop_at`. Returns the job messages to be sent
     /// next.
     ///

@@ -2,10 +2,10 @@
 
 use hourly_attributor::{Attributor, envelope};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use revtrail_aws::{clock::Clock, environment, queue::Queue};
+use revtrail_aws::{clock::Clock, environment, metrics, queue::Queue, units};
 use revtrail_core::value::time::Instant;
 use revtrail_storage::files::{Bucket, Files};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -34,7 +34,9 @@ async fn main() -> Result<(), Error> {
             send,
         );
         // The future is on the heap, because the compiler gives up on the layout of futures that nest as deep as the SDK's.
-        let answer = Box::pin(answer).await?;
+        let (answer, units) = units::counted(Box::pin(answer)).await;
+        metrics::tell(Clock::REAL.now(), Map::new(), &[("units", "Count", units)]);
+        let answer = answer?;
         queue.deliver_again(&call.payload, &answer).await;
         Ok::<_, Error>(answer)
     };

@@ -1,8 +1,10 @@
 //! The end of runs. A run is done when everything that it planned is done. Then the figures are as of the beginning of the run.
 
+use revtrail_aws::metrics;
 use revtrail_store::jobs::job::{Job, JobMessage, Work};
 use revtrail_store::jobs::runs::{Run, RunState, SAMPLE_CUSTOMERS, Sample};
 use revtrail_store::market::Market;
+use serde_json::json;
 
 use crate::message::{message, message_plan};
 use crate::{AttributorError, Until};
@@ -62,6 +64,7 @@ pub(crate) async fn settle(
                 .runs()
                 .finish_run(&run.run_id, RunState::Done, until.now())
                 .await?;
+            tell(market, run, until);
             ended = true;
         }
     }
@@ -86,6 +89,22 @@ pub(crate) async fn settle(
         messages.push(message_plan(market, None));
     }
     Ok(messages)
+}
+
+/// Tells what a run that has ended found, where somebody should be woken.
+fn tell(market: &Market, run: &Run, until: Until<'_>) {
+    let count = |n: i64| i32::try_from(n).map_or(f64::from(i32::MAX), f64::from);
+    let differences = run.verify.as_ref().map_or(0, |verify| verify.differences);
+    let measures = [
+        ("parked", "Count", count(run.parked)),
+        ("run_errors", "Count", count(run.errors)),
+        ("differences", "Count", count(differences)),
+    ];
+    let fields = [
+        ("marketplace".to_owned(), json!(market.id())),
+        ("run_id".to_owned(), json!(run.run_id)),
+    ];
+    metrics::tell(until.now(), fields.into_iter().collect(), &measures);
 }
 
 /// Does the same after a job, whose end may have been the end of its run.

@@ -4,10 +4,10 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use redemption_batch::envelope::FileMessage;
 use redemption_batch::{BatchLimits, BatchWorker, envelope};
 use revtrail_aws::queue::{Queue, Sending};
-use revtrail_aws::{clock::Clock, environment};
+use revtrail_aws::{clock::Clock, environment, metrics, units};
 use revtrail_core::value::time::Instant;
 use revtrail_storage::files::{Bucket, Files};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -39,7 +39,9 @@ async fn main() -> Result<(), Error> {
         };
         let answer = envelope::answer(&batches, name, event, &|| Clock::REAL.now(), stop_at, send);
         // The future is on the heap, because the compiler gives up on the layout of futures that nest as deep as the SDK's.
-        let answer = Box::pin(answer).await?;
+        let (answer, units) = units::counted(Box::pin(answer)).await;
+        metrics::tell(Clock::REAL.now(), Map::new(), &[("units", "Count", units)]);
+        let answer = answer?;
         queue.deliver_again(event, &answer).await;
         Ok::<_, Error>(answer)
     };

@@ -3,6 +3,7 @@
 mod connections;
 mod data;
 mod keys;
+mod metrics;
 mod queue;
 mod wrong_keys;
 
@@ -231,8 +232,9 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
     }
     let mut router = router(routes(enqueue), app.clone());
     if let Some(folder) = &args.data {
-        router = inbox::with_uploads(router, app, folder.clone(), args.file_mib_max << 20);
+        router = inbox::with_uploads(router, app.clone(), folder.clone(), args.file_mib_max << 20);
     }
+    router = metrics::measured(router, app);
     if args.bind.is_loopback() {
         router = Hosts::new(args.host.clone()).guard(router);
     }

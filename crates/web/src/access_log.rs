@@ -45,6 +45,11 @@ pub(crate) struct CallSeen {
 }
 
 impl CallSeen {
+    /// The marketplace that the key could enter.
+    pub(crate) fn marketplace(&self) -> Option<String> {
+        self.entered.as_ref().map(ToString::to_string)
+    }
+
     /// What to enter into which marketplace's log; `None` if the call does not belong there. A key that is not good for a
     /// marketplace leaves no trace there: whoever rules the key should know.
     pub(crate) fn logged(

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use revtrail_core::attribution::settings::Settings;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
@@ -246,6 +248,15 @@ impl App {
         let tag = self.sign(&[DEPLOYMENT_KEY, secret]);
         let expected = self.0.deployment_tag.as_ref();
         expected.is_some_and(|expected| tag.verify_slice(expected).is_ok())
+    }
+
+    /// True for a call with the key of the deployment that this process was given.
+    pub fn is_called_by_deployment(&self, headers: &HeaderMap) -> bool {
+        let sent = headers
+            .get(AUTHORIZATION)
+            .and_then(|sent| sent.to_str().ok());
+        let secret = sent.and_then(|sent| sent.strip_prefix("Bearer "));
+        secret.is_some_and(|secret| self.is_deployment_key(secret.trim()))
     }
 
     /// True where this process was given the key of the deployment.

@@ -27,6 +27,7 @@ use crate::app::App;
 use crate::body::{BODY_BYTES_MAX, unpacked};
 use crate::call::{Call, MARKETPLACE};
 use crate::encoding::segment_text;
+use crate::observed::Observed;
 use crate::problem::Problem;
 use crate::query;
 use crate::session::same_origin;
@@ -84,6 +85,10 @@ async fn answer(app: App, routes: Arc<[Route]>, request: Request) -> Response {
     let (now, mut seen) = (app.now(), None);
     let show = routes.first().and_then(|route| route.page);
     let (parts, body) = request.into_parts();
+    let path = routes.first().map_or("none", |route| route.path);
+    // A method that nobody knows has any name, and names are counted.
+    let method = find(&routes, &parts.method).map_or("OTHER", |route| route.method.as_str());
+    let route = format!("{method} {path}");
     let refused = show.map(|show| (show, Refused::new(Problem::busy(), &parts)));
     let request = Request::from_parts(parts, body);
     let served = AssertUnwindSafe(serve(&app, &routes, request, now, &mut seen)).catch_unwind();
@@ -103,6 +108,14 @@ async fn answer(app: App, routes: Arc<[Route]>, request: Request) -> Response {
         let basic = HeaderValue::from_static("Basic realm=\"revtrail\"");
         answer.headers_mut().insert(WWW_AUTHENTICATE, basic);
     }
+    let observed = Observed {
+        route,
+        status: answer.status().as_u16(),
+        ms: app.now().ms() - now.ms(),
+        key_id: seen.as_ref().map(|seen| seen.caller.key_id.clone()),
+        marketplace: seen.as_ref().and_then(CallSeen::marketplace),
+    };
+    answer.extensions_mut().insert(observed);
     let logged = seen.and_then(|seen| seen.logged(&app, &answer, now));
     access_log::enter(&app, logged).await;
     answer

@@ -23,6 +23,7 @@ pub mod hosts;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 pub mod list;
+pub mod observed;
 pub mod openapi;
 pub mod patch;
 pub mod problem;

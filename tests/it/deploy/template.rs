@@ -131,6 +131,44 @@ fn the_routes_are_those_of_the_functions() {
     assert_eq!(api["FailOnWarnings"], Value::Null);
 }
 
+/// Somebody hears of each alarm, and finds in the runbook what it means and what to do.
+#[test]
+fn every_alarm_has_a_paragraph_in_the_runbook() {
+    let template = template();
+    let runbook = include_str!("../../../infra/RUNBOOK.md");
+    let headings = runbook.lines().filter_map(|line| line.strip_prefix("## "));
+    let headings: BTreeSet<String> = headings.map(str::to_lowercase).collect();
+    let (mut named, mut alarms) = (BTreeSet::new(), BTreeSet::new());
+    for (name, alarm) in of_type(&template, "AWS::CloudWatch::Alarm") {
+        let told = json!({ "Fn::If": ["HasAlarmTopic", [{ "Ref": "AlarmTopic" }], { "Ref": "AWS::NoValue" }] });
+        assert_eq!(alarm["AlarmActions"], told, "{name}");
+        let says = alarm["AlarmDescription"].as_str().unwrap();
+        let (_, heading) = says.split_once(": infra/RUNBOOK.md, ").unwrap();
+        assert!(headings.contains(heading), "{name}: {heading}");
+        named.insert(heading.to_owned());
+        alarms.insert(name.to_owned());
+    }
+    assert_eq!(named, headings, "a paragraph for no alarm");
+    // What the functions tell is what alarms look at.
+    let own = of_type(&template, "AWS::CloudWatch::Alarm").into_values();
+    let own = own.filter(|alarm| alarm["Namespace"] == revtrail_aws::metrics::NAMESPACE);
+    let own: BTreeSet<&str> = own
+        .map(|alarm| alarm["MetricName"].as_str().unwrap())
+        .collect();
+    assert_eq!(own, ["differences", "figures_age", "parked"].into());
+    // Where no tick comes at all, nothing is told of figures.
+    let age = &template["Resources"]["FiguresAgeAlarm"]["Properties"];
+    assert_eq!(age["TreatMissingData"], "breaching");
+    for (function, _) in FUNCTIONS {
+        let properties = &template["Resources"][function]["Properties"];
+        let globals = &template["Globals"]["Function"]["Timeout"];
+        let limit_s = properties["Timeout"].as_i64().or(globals.as_i64()).unwrap();
+        let alarm = &template["Resources"][format!("{function}DurationAlarm")]["Properties"];
+        let near_ms = alarm["Threshold"].as_i64().unwrap();
+        assert!(near_ms < limit_s * 1_000, "{function}");
+    }
+}
+
 /// No key and no customer comes into the log of the API: the query and the headers may hold one, and the path the other.
 #[test]
 fn the_log_of_the_api_names_nobody() {
@@ -195,7 +233,7 @@ fn the_functions_are_deployed_alike() {
         );
         assert_eq!(
             function["LoggingConfig"],
-            json!({ "LogGroup": { "Ref": format!("{name}Logs") } })
+            json!({ "LogFormat": "JSON", "LogGroup": { "Ref": format!("{name}Logs") } })
         );
         assert_eq!(
             function["Policies"],
@@ -407,26 +445,6 @@ fn what_fails_again_and_again_comes_to_the_dead_letters_and_somebody_hears_of_it
     }
     for (name, queue) in of_type(&template, "AWS::SQS::Queue") {
         assert_eq!(queue["SqsManagedSseEnabled"], true, "{name}");
-    }
-    for (name, alarm) in of_type(&template, "AWS::CloudWatch::Alarm") {
-        let told = json!({ "Fn::If": ["HasAlarmTopic", [{ "Ref": "AlarmTopic" }], { "Ref": "AWS::NoValue" }] });
-        let age = name.ends_with("AgeAlarm");
-        assert_eq!(
-            (&alarm["AlarmActions"], &alarm["Threshold"]),
-            (&told, &json!(if age { 3_600 } else { 0 })),
-            "{name}"
-        );
-    }
-    let watched = |name: &str| {
-        let alarm = &queue(name)["Dimensions"][0]["Value"];
-        (queue(name)["MetricName"].clone(), alarm.clone())
-    };
-    let api = json!({ "Ref": "Api" });
-    assert_eq!(watched("ApiFailuresAlarm"), (json!("5xx"), api));
-    for queue in ["Work", "Arrivals"] {
-        let of = json!({ "Fn::GetAtt": [queue, "QueueName"] });
-        let age = json!("ApproximateAgeOfOldestMessage");
-        assert_eq!(watched(&format!("{queue}AgeAlarm")), (age, of));
     }
     // Those who hand over to themselves may.
     for name in ["HourlyAttributor", "RedemptionBatch"] {

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::server::{Folder, HEADER, KEY, Server, bare, call, call_as, command, send};
+use crate::server::{Folder, HEADER, KEY, Server, bare, call, call_as, command, send, text};
 
 fn orders(batch: usize) -> Value {
     let order = |i: usize| {
@@ -220,6 +220,34 @@ fn a_file_in_the_inbox_is_taken_in_though_the_process_is_killed() {
         rejected.lines().nth(1).unwrap().ends_with(",r-9"),
         "{rejected:.200}"
     );
+}
+
+/// Whoever watches the service has the deployment's key.
+#[test]
+fn the_service_tells_how_many_calls_it_answered() {
+    let memory = ["--admin-key", KEY, "--now", "2026-11-20T12:00:00Z"];
+    let server = Server::by(&mut bare(&memory, &[]));
+    server.make("m");
+    for _ in 0..3 {
+        server.get("/healthz");
+    }
+    let shown = text(&server.address, "/metrics", KEY);
+    for line in [
+        "revtrail_calls_total{route=\"GET /healthz\",status=\"200\"} 3",
+        "revtrail_calls_total{route=\"PUT /v1/marketplaces/{marketplace}\",status=\"201\"} 1",
+        "# TYPE revtrail_call_milliseconds_total counter",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{shown}");
+    }
+    let (status, _) = call_as(
+        "wrong-wrong-wrong!",
+        &server.address,
+        "GET",
+        "/metrics",
+        &Value::Null,
+    )
+    .unwrap();
+    assert_eq!(status, 401);
 }
 
 /// The key is told once, and what goes to the table is no secret; that the item is a key is for the tests over HTTP to say.

@@ -186,6 +186,18 @@ pub(crate) fn call_as(
     Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
 }
 
+/// The body of an answer, as it is.
+pub(crate) fn text(address: &str, path: &str, key: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
 /// Sends bytes without a key, all but the last `cut` of them; `None` where no whole answer came.
 pub(crate) fn send(
     address: &str,

@@ -85,7 +85,8 @@ where
             context.err().code().map(str::to_owned),
             context.err().to_string(),
         ),
-        other => (None, other.to_string()),
+        // Its own words are “dispatch failure” and the like; what lies behind says why.
+        other => (None, chain(other)),
     };
     let refused = code
         .as_ref()
@@ -100,6 +101,13 @@ where
     } else {
         StoreError::Busy { op, source }
     }
+}
+
+/// An error with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
 }
 
 /// Why one write of a cancelled transaction failed.
