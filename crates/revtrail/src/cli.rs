@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::admin_key::AdminKeyArgs;
 use crate::attribute::AttributeArgs;
 use crate::import::ImportArgs;
+use crate::backup::BackupArgs;
 use crate::serve::ServeArgs;
 
 /// Which campaign earned which order.
@@ -25,6 +26,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Make up an admin key for a deployment on AWS
     AdminKey(AdminKeyArgs),
+    /// Copy the database of a service, which may go on running
+    Backup(BackupArgs),
     /// Run the whole service in this process, on an embedded database
     Serve(ServeArgs),
 }

@@ -2,6 +2,7 @@
 
 pub mod admin_key;
 pub mod attribute;
+pub mod backup;
 pub mod cli;
 mod demo;
 mod exports;

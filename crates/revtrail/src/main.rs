@@ -6,12 +6,14 @@ use clap::Parser;
 use revtrail::cli::{Cli, Command};
 use revtrail::{attribute, import, serve};
 use revtrail::{admin_key, attribute, serve};
+use revtrail::{admin_key, attribute, backup, serve};
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Attribute(args) => attribute::on_this_terminal(&args).into(),
         Command::Import(args) => import::on_this_terminal(&args).into(),
         Command::AdminKey(args) => admin_key::on_this_terminal(&args),
+        Command::Backup(args) => backup::on_this_terminal(&args),
         Command::Serve(args) => serve::on_this_terminal(&args),
     }
 }

@@ -1,7 +1,7 @@
 //! `revtrail serve`: all functions in one process on the embedded database, with a clock that ticks every hour, and an inbox.
 
 mod connections;
-mod data;
+pub(crate) mod data;
 mod keys;
 mod metrics;
 mod queue;

@@ -14,7 +14,7 @@ use crate::serve::ServeError;
 
 /// The file of the admin key that was made up.
 pub(super) const KEY_FILE: &str = "admin-key";
-const DATABASE: &str = "revtrail.db";
+pub(crate) const DATABASE: &str = "revtrail.db";
 const LOCK: &str = "lock";
 /// What lies in the folder beside the inbox and the outbox. The log and the index of SQLite are as open as its database.
 const FILES: [&str; 5] = [

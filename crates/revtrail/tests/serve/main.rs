@@ -222,6 +222,49 @@ fn a_file_in_the_inbox_is_taken_in_though_the_process_is_killed() {
     );
 }
 
+/// The service goes on while it is copied, and the copy is one of its own.
+#[test]
+fn a_running_service_is_copied_and_the_copy_is_served() {
+    let (folder, other) = (Folder::new("copied"), Folder::new("copy"));
+    let server = Server::start(&folder);
+    server.make("m");
+    let post = |batch| {
+        let path = "/v1/marketplaces/m/orders";
+        let (status, told) = server.call("POST", path, &orders(batch)).unwrap();
+        assert_eq!(status, 202, "{told}");
+    };
+    post(1);
+    server.run();
+    let report = "/v1/marketplaces/m/reports/campaigns";
+    let before = server.get(report)["counted"].take();
+    std::fs::create_dir_all(&other.0).unwrap();
+    let backup = |data: &Folder, to: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_revtrail"));
+        command.arg("backup").arg("--data").arg(&data.0);
+        let ran = command.arg("--to").arg(other.0.join(to)).output().unwrap();
+        (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+    };
+    assert_eq!(backup(&folder, "revtrail.db"), (Some(0), String::new()));
+    // What comes later is in the service, and not in its copy.
+    post(2);
+    server.run();
+    let (code, told) = backup(&folder, "revtrail.db");
+    assert!(
+        code == Some(1) && told.contains("is there already"),
+        "{told}"
+    );
+    let (code, told) = backup(&Folder::new("nothing"), "x.db");
+    assert!(
+        code == Some(1) && told.contains("--data names the folder"),
+        "{told}"
+    );
+    let copy = Server::start(&other);
+    assert_eq!(copy.get(report)["counted"], before);
+    assert_eq!(before["purchases"], 20);
+    assert_eq!(server.get(report)["counted"]["purchases"], 40);
+    assert!(!other.0.join("revtrail.db.part").exists());
+}
+
 /// Whoever watches the service has the deployment's key.
 #[test]
 fn the_service_tells_how_many_calls_it_answered() {

@@ -224,6 +224,19 @@ impl Embedded {
         }
     }
 
+    /// Copies a database into a file that is not there yet, as it is at one moment. Others may use it meanwhile, this process or another.
+    ///
+    /// # Errors
+    /// What the path holds is no database of revtrail, or the other file cannot be written.
+    pub fn copy_file(from: &Path, to: &Path) -> Result<(), OpenError> {
+        check_ours(from)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let database = Connection::open_with_flags(from, flags);
+        let database = database.map_err(|error| not_opened(from, &error))?;
+        let copied = database.execute("VACUUM INTO ?1", [to.to_string_lossy()]);
+        copied.map(drop).map_err(|error| failed(to, error))
+    }
+
     fn open(name: String) -> Result<Self, StoreError> {
         let database = Database::new(&name).map_err(opening)?;
         Ok(Self::over(database, name))
