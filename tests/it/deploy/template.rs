@@ -223,9 +223,19 @@ fn the_functions_are_deployed_alike() {
     );
     for (name, package) in FUNCTIONS {
         let function = functions[name];
+        // `sam build` builds it from a clone.
+        let made = &template["Resources"][name]["Metadata"];
         assert_eq!(
-            function["CodeUri"],
-            format!("target/lambda/{package}/bootstrap.zip")
+            (&function["CodeUri"], made),
+            (
+                &json!("infra/"),
+                &json!({ "BuildMethod": "makefile", "WorkingDirectory": "." })
+            )
+        );
+        let rule = format!("\nbuild-{name}: FUNCTION = {package}\n");
+        assert!(
+            include_str!("../../../infra/Makefile").contains(&rule),
+            "{rule}"
         );
         assert_eq!(
             function["Role"],
