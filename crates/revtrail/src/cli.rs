@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::admin_key::AdminKeyArgs;
 use crate::attribute::AttributeArgs;
-use crate::import::ImportArgs;
 use crate::backup::BackupArgs;
+use crate::import::ImportArgs;
 use crate::serve::ServeArgs;
 
 /// Which campaign earned which order.

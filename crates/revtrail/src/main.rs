@@ -4,9 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use revtrail::cli::{Cli, Command};
-use revtrail::{attribute, import, serve};
-use revtrail::{admin_key, attribute, serve};
-use revtrail::{admin_key, attribute, backup, serve};
+use revtrail::{admin_key, attribute, backup, import, serve};
 
 fn main() -> ExitCode {
     match Cli::parse().command {
