@@ -42,13 +42,13 @@ fn float(text: &str) -> f64 {
     text.parse().unwrap_or(0.0)
 }
 
-/// The least round number that is not below a value: 1, 2, 2.5 or 5 times a power of ten.
+/// The least number that is not below a value and is round, as its half is, for both are written at the axis.
 pub(crate) fn round_up(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
     }
     let power = 10_f64.powf(value.log10().floor());
-    let steps = [1.0, 2.0, 2.5, 5.0, 10.0]
+    let steps = [1.0, 1.2, 1.6, 2.0, 2.4, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
         .into_iter()
         .map(|step| step * power);
     steps
@@ -167,10 +167,11 @@ mod tests {
             (0.0, 1.0),
             (0.9, 1.0),
             (1.0, 1.0),
-            (1.1, 2.0),
-            (2.2, 2.5),
+            (1.1, 1.2),
+            (2.2, 2.4),
             (441.0, 500.0),
             (999.0, 1000.0),
+            (1050.0, 1200.0),
         ] {
             assert!((round_up(value) - top).abs() < 1e-9, "{value}");
         }

@@ -219,9 +219,9 @@ fn about_it(frame: &Frame, facts: &Value, board: &Value) -> Vec<String> {
             text(facts, "currency")
         ),
     };
-    let when = |field: &str| match frame.time_in(facts, field) {
-        Cell::Time(at) => at.shown,
-        _ => "open".to_owned(),
+    let when = |field: &str, word: &str| match frame.time_in(facts, field) {
+        Cell::Time(at) => format!(" {word} {}", at.shown),
+        _ => String::new(),
     };
     let limit = |field: &str, words: &str| {
         facts[field]
@@ -237,10 +237,10 @@ fn about_it(frame: &Frame, facts: &Value, board: &Value) -> Vec<String> {
             limit("limit_per_customer", "a customer")
         ),
         format!(
-            "{}: {} – {}",
+            "{}{}{}",
             state(board),
-            when("starts_at"),
-            when("ends_at")
+            when("starts_at", "from"),
+            when("ends_at", "until")
         ),
     ];
     lines.extend(Some(text(facts, "description")).filter(|text| !text.is_empty()));

@@ -146,6 +146,8 @@ impl OtherView {
 /// A lane of the time axis, in units of a drawing that is 1000 wide.
 struct Drawn {
     name: String,
+    /// What became of the message, in words.
+    said: String,
     top: usize,
     won: bool,
     band: Option<(String, String)>,
@@ -415,6 +417,7 @@ impl Drawn {
         axis: &Axis,
         place: usize,
         of: (&Candidate, &Lane),
+        why: &Explanation,
         name: &dyn Fn(&str) -> String,
     ) -> Self {
         let (candidate, lane) = of;
@@ -445,6 +448,7 @@ impl Drawn {
                 name(&candidate.campaign_id),
                 channel_name(&candidate.channel)
             ),
+            said: outcome(candidate, Some(lane), why, name),
             top: place * LANE + 24,
             won: candidate.outcome == "credited",
             band,
@@ -466,7 +470,7 @@ impl WhyPage {
         let drawn = &pairs[..pairs.len().min(LANES_MAX)];
         let axis = Axis::new(&why, drawn);
         let lane = |(place, of): (usize, &(&Candidate, &Lane))| {
-            Drawn::new(&frame, &axis, place, *of, &name)
+            Drawn::new(&frame, &axis, place, *of, &why, &name)
         };
         let lanes: Vec<Drawn> = drawn.iter().enumerate().map(lane).collect();
         let row =
