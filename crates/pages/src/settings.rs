@@ -401,16 +401,15 @@ impl ReplayView {
     }
 }
 
-/// The period of a replay: whole days where it is, else its two times.
+/// The period of a replay, whose bounds are days or times: in days where it is of whole days, else its two times.
 fn period_of(frame: &Frame, told: &Replay) -> String {
-    let [from, to] = [&told.from, &told.to].map(|text| Instant::parse(text).ok());
-    let (Some(from), Some(to)) = (from, to) else {
-        return format!("{} to {}", told.from, told.to);
-    };
-    let days = [from, to].map(|at| times::begins(at, frame.zone));
-    match days {
-        [Some(from), Some(to)] => Filters::new(frame, &Period { from, to }).words,
-        _ => format!("{} to {}", frame.moment(from).shown, frame.moment(to).shown),
+    let bounds = [&told.from, &told.to].map(|text| match Instant::parse(text) {
+        Ok(at) => (times::begins(at, frame.zone), frame.moment(at).shown),
+        Err(_) => (Some(text.clone()), times::day(text, true)),
+    });
+    match bounds {
+        [(Some(from), _), (Some(to), _)] => Filters::new(frame, &Period { from, to }).words,
+        [(_, from), (_, to)] => format!("{from} to {to}"),
     }
 }
 
