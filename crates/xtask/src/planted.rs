@@ -372,8 +372,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_rollback_that_keeps_its_reward",
         file: "crates/store/src/promotions/redeem/limits.rs",
-        text: ".add(&Amount::Rewards(currency).name(), -amount)",
-        with: ".add(&Amount::Rewards(currency).name(), amount - amount)",
+        text: "-amount",
+        with: "revtrail_core::value::money::Money::ZERO",
         found_by: RIGHT,
     },
     Mutant {
