@@ -13,7 +13,7 @@ use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::answer::{self, LAMBDA_BYTES_MAX};
 use crate::encoding::path_as_sent;
@@ -53,18 +53,25 @@ pub struct NoCall(#[from] serde_json::Error);
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_absent")]
     raw_path: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_absent")]
     raw_query_string: String,
     /// Headers that were sent several times are joined by commas.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_absent")]
     headers: BTreeMap<String, String>,
     cookies: Option<Vec<String>>,
     request_context: Context,
     body: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_absent")]
     is_base64_encoded: bool,
+}
+
+/// Not everything that makes such events leaves out what is absent.
+fn null_is_absent<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 #[derive(Debug, Deserialize)]
@@ -239,6 +246,8 @@ mod tests {
             let more = json!({ "rawPath": path, "rawQueryString": query });
             assert_eq!(asked(&more).as_deref(), Ok(expected), "{path} {query}");
         }
+        let nulls = json!({ "rawPath": "/o/a", "rawQueryString": null, "headers": null, "isBase64Encoded": null });
+        assert_eq!(asked(&nulls).as_deref(), Ok("/o/a"));
         let long = "x".repeat(70_000);
         for more in [
             json!({ "rawPath": long }),

@@ -67,9 +67,9 @@ const WRONG_TOTAL: Harness = by(
     "faults::verification::a_wrong_total_of_a_promotion_is_found_and_set_right",
     &[],
 );
-const FOLD_AND_REPAIR: Harness = by(
-    "faults::verification::a_fold_and_a_repair_at_once_end_in_the_right_day",
-    &[("REVTRAIL_PROVE", "1")],
+const CHANGING_DAY: Harness = by(
+    "faults::verification::a_day_that_changes_during_every_walk_is_named",
+    &[],
 );
 const TURNS: Harness = by(
     "faults::runs::whom_a_change_touches_is_found_in_as_many_turns_as_it_takes",
@@ -395,7 +395,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         file: "crates/store/src/jobs/verification.rs",
         text: "read.versions() != versions",
         with: "false && read.versions() != versions",
-        found_by: FOLD_AND_REPAIR,
+        found_by: CHANGING_DAY,
     },
     Mutant {
         name: "notes_go_before_units_come",
