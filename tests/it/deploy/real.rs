@@ -642,7 +642,8 @@ async fn the_built_functions_come_to_the_figures_of_one_process() {
     embedded.feed(MARKET, "orders", &orders, 1_000).await;
     embedded.run(MARKET).await;
 
-    assert_eq!(cloud.call("manage", "PUT", "", &settings).0, 201);
+    let (status, body) = cloud.call("manage", "PUT", "", &settings);
+    assert_eq!(status, 201, "{body}");
     assert_eq!(
         cloud
             .call("manage", "PUT", "/campaigns/spring", &campaign)
