@@ -93,7 +93,8 @@ struct Http {
 pub struct Answer {
     status_code: u16,
     headers: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Always empty. AWS does not read it, but readers on a developer's machine ask for it.
+    multi_value_headers: BTreeMap<String, Vec<String>>,
     cookies: Vec<String>,
     body: String,
     is_base64_encoded: bool,
@@ -181,6 +182,7 @@ pub async fn answer(response: Response) -> Answer {
     Answer {
         status_code: head.status.as_u16(),
         headers,
+        multi_value_headers: BTreeMap::new(),
         cookies,
         body,
         is_base64_encoded,
@@ -324,7 +326,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             serde_json::to_value(answer(response).await).unwrap(),
-            json!({ "statusCode": 201, "headers": { "vary": "accept, cookie" }, "cookies": ["a=1", "b=2"],
+            json!({ "statusCode": 201, "headers": { "vary": "accept, cookie" }, "multiValueHeaders": {}, "cookies": ["a=1", "b=2"],
                 "body": "an answer of é\"\n", "isBase64Encoded": false })
         );
         for (body, encoded) in [
