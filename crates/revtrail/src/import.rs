@@ -54,7 +54,7 @@ Exit codes:
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ImportArgs {
-    /// The address of the service, like https://revtrail.example
+    /// The address of the service, like `https://revtrail.example`
     #[arg(long, env = "REVTRAIL_URL")]
     pub url: String,
     /// The marketplace that the records are of
