@@ -59,6 +59,19 @@ where
             taken = shared.take(block_bytes);
         }
     };
+    side_by_side(workers, work);
+    let shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let blocks: Vec<Block> = shared
+        .waiting
+        .into_values()
+        .map(|(block, _)| block)
+        .collect();
+    shared.records.give_back(&blocks);
+    blocks.first().map_or(0, |block| block.bytes.len() as u64)
+}
+
+/// Lets each worker work on a thread of its own, the first on this one, until all are done.
+pub(crate) fn side_by_side<W: Send>(workers: &mut [W], work: impl Fn(&mut W) + Sync) {
     let work = &work;
     std::thread::scope(|scope| {
         let mut workers = workers.iter_mut();
@@ -68,14 +81,6 @@ where
         }
         own.map(work)
     });
-    let shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let blocks: Vec<Block> = shared
-        .waiting
-        .into_values()
-        .map(|(block, _)| block)
-        .collect();
-    shared.records.give_back(&blocks);
-    blocks.first().map_or(0, |block| block.bytes.len() as u64)
 }
 
 impl<R: Read, T, A: FnMut(T)> Shared<'_, R, T, A> {

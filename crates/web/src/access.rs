@@ -65,6 +65,18 @@ pub(crate) async fn identify(
     query: &[(String, String)],
     now: Instant,
 ) -> Result<Caller, Problem> {
+    let secret = secret(headers, query, anywhere).ok_or_else(Problem::unauthorized)?;
+    app.caller(&secret, fresh, now)
+        .await?
+        .ok_or_else(Problem::unauthorized)
+}
+
+/// The secret of a call that sends exactly one, see [`identify`].
+pub(crate) fn secret(
+    headers: &HeaderMap,
+    query: &[(String, String)],
+    anywhere: bool,
+) -> Option<String> {
     let mut sent: Vec<Option<String>> = headers
         .get_all(AUTHORIZATION)
         .iter()
@@ -78,12 +90,7 @@ pub(crate) async fn identify(
         [one] => one.take(),
         _ => None,
     };
-    let Some(secret) = secret.filter(|secret| !secret.is_empty()) else {
-        return Err(Problem::unauthorized());
-    };
-    app.caller(&secret, fresh, now)
-        .await?
-        .ok_or_else(Problem::unauthorized)
+    secret.filter(|secret| !secret.is_empty())
 }
 
 /// The secret in an `Authorization` header: a bearer token or, where `basic` allows it, a Basic password.

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
 use revtrail_core::attribution::settings::Settings;
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{Instant, Retention};
@@ -17,6 +16,7 @@ use revtrail_store::market::access::{AccessKey, key_hash};
 use revtrail_store::{Store, StoreError};
 use sha2::Sha256;
 
+use crate::access;
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::share::Shares;
@@ -252,11 +252,8 @@ impl App {
 
     /// True for a call with the key of the deployment that this process was given.
     pub fn is_called_by_deployment(&self, headers: &HeaderMap) -> bool {
-        let sent = headers
-            .get(AUTHORIZATION)
-            .and_then(|sent| sent.to_str().ok());
-        let secret = sent.and_then(|sent| sent.strip_prefix("Bearer "));
-        secret.is_some_and(|secret| self.is_deployment_key(secret.trim()))
+        let secret = access::secret(headers, &[], false);
+        secret.is_some_and(|secret| self.is_deployment_key(&secret))
     }
 
     /// True where this process was given the key of the deployment.

@@ -413,6 +413,14 @@ fn every_crash_point_of_a_repair_ends_in_one_repair() {
     assert!(calls.len() >= 100 && points.len() >= calls.len() / 4);
 }
 
+/// Asks for a repair of everything, and says which run does it.
+async fn ask_for_repair(shop: &Shop) -> Value {
+    let repair = json!({"verify": "all", "repair": true});
+    let (status, asked) = shop.call(Method::POST, "runs", repair).await;
+    assert_eq!(status, 202, "{asked}");
+    asked
+}
+
 /// A new fact of the day that is wrong waits, and so does the verification: the messages that point at them.
 async fn both_wait() -> (Embedded, JobMessage) {
     let database = spoiled().await;
@@ -425,14 +433,7 @@ async fn both_wait() -> (Embedded, JobMessage) {
         ),
         id: "m",
     };
-    let (status, asked) = shop
-        .call(
-            Method::POST,
-            "runs",
-            json!({"verify": "all", "repair": true}),
-        )
-        .await;
-    assert_eq!(status, 202, "{asked}");
+    ask_for_repair(&shop).await;
     let [planned] = &shop.service.enqueued()[..] else {
         panic!("a run is one message");
     };
@@ -517,14 +518,7 @@ fn a_fold_and_a_repair_at_once_end_in_the_right_day() {
 #[tokio::test]
 async fn a_day_that_changes_during_every_walk_is_named() {
     let shop = filled().await;
-    let (status, asked) = shop
-        .call(
-            Method::POST,
-            "runs",
-            json!({"verify": "all", "repair": true}),
-        )
-        .await;
-    assert_eq!(status, 202, "{asked}");
+    let asked = ask_for_repair(&shop).await;
     let mut waiting = shop.service.enqueued();
     let mut turns = 0;
     while let Some(message) = waiting.pop() {

@@ -7,6 +7,7 @@ use parquet::errors::ParquetError;
 
 use super::{ParquetFile, RowBatch};
 use crate::FileFault;
+use crate::blocks::side_by_side;
 
 /// What the workers share.
 struct Shared<T, A> {
@@ -58,15 +59,7 @@ impl ParquetFile {
                 lock().end(group, read.err());
             }
         };
-        let work = &work;
-        std::thread::scope(|scope| {
-            let mut workers = workers.iter_mut();
-            let own = workers.next();
-            for worker in workers {
-                scope.spawn(move || work(worker));
-            }
-            own.map(work)
-        });
+        side_by_side(workers, work);
         let shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
         match shared.broken {
             Some((group, error)) => Err(self.fault(group, error)),
