@@ -13,6 +13,7 @@ from pathlib import Path
 from service import ADMIN_KEY, ROLES, served
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
+HOOKED = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(CONFIG.parent)}
 # What a role may call is a part, and the rest is refused alike. An administrator would find and revoke the key of the test.
 OF_A_ROLE = ["--max-examples", "1", "--phases", "examples,stateful", "--exclude-operation-id", "revokeKey"]
 
@@ -23,7 +24,7 @@ def tried(service, who, key, options):
     command += ["--header", f"Authorization: Bearer {key}", "--no-color", *options]
     # It leaves what it remembers in the folder that it runs in.
     with tempfile.TemporaryDirectory() as folder:
-        ran = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        ran = subprocess.run(command, cwd=folder, env=HOOKED, capture_output=True, text=True)
     made = re.search(r"(\d+) generated", ran.stdout)
     if ran.returncode:
         print(f"with the key of {who}:\n{ran.stdout}\n{ran.stderr}")
