@@ -44,10 +44,11 @@ Steps of test; without any, all of them. In this order:
   doc       the documentation of the rules builds without a warning; of all crates in `cargo xtask prove`
   mutants   four of the planted bugs: each must be found by its harness
   real      the built functions under cargo lambda watch, on DynamoDB Local and moto's SQS
-  pages     the pages in a real browser, where chromium and Node are on the machine: without them it is said, and passes
   api       calls that schemathesis makes up from docs/openapi.json, with a key of each role
   clients   the clients that docs/clients.md makes of docs/openapi.json, each making its call
-Beside them, while they compile:
+Beside these three:
+  pages     the pages in a real browser, where chromium and Node are on the machine: without them it is said, and passes
+Beside the first ones, while they compile:
   deny      licences, sources and banned crates, by deny.toml
   template  template.yaml is one that CloudFormation takes, as far as cfn-lint knows
 
@@ -85,7 +86,16 @@ enum Step {
     Deny,
 }
 
-/// In the order in which they are run; those that stand aside at the same time, in theirs.
+/// Two turns one after the other, each of two lanes at the same time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Building,
+    BesideBuilding,
+    Browser,
+    BesideBrowser,
+}
+
+/// In the order in which they are run within their lane.
 const STEPS: [Step; 11] = [
     Step::Fmt,
     Step::Clippy,
@@ -93,9 +103,9 @@ const STEPS: [Step; 11] = [
     Step::Doc,
     Step::Mutants,
     Step::Real,
-    Step::Pages,
     Step::Api,
     Step::Clients,
+    Step::Pages,
     Step::Deny,
     Step::Template,
 ];
@@ -117,9 +127,14 @@ impl Step {
         }
     }
 
-    /// Whether it goes on beside those that compile the workspace: it mostly waits for the network, or for one core.
-    fn stands_aside(self) -> bool {
-        matches!(self, Self::Deny | Self::Template)
+    /// When it is run. A step that mostly waits, for the network, a browser or another program, stands beside others.
+    fn turn(self) -> Turn {
+        match self {
+            Self::Deny | Self::Template => Turn::BesideBuilding,
+            Self::Real | Self::Api | Self::Clients => Turn::BesideBrowser,
+            Self::Pages => Turn::Browser,
+            _ => Turn::Building,
+        }
     }
 
     /// What is wrong with what it counted: a step that went through nothing has not passed.
@@ -286,14 +301,17 @@ pub(crate) fn docs(packages: &[&str]) -> Command {
     command
 }
 
-/// Where the program is, once it is built.
+/// Where the program is, once it is built: once, for all lanes.
 fn built() -> Result<PathBuf, String> {
-    let program = under_clippy("build", &["--bin", "revtrail"]);
-    let built = run("revtrail", program, &folder("xtask"))?;
-    match built.ok {
-        true => Ok(folder("debug").join("revtrail")),
-        false => Err(built.output),
-    }
+    static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
+        let program = under_clippy("build", &["--bin", "revtrail"]);
+        let built = run("revtrail", program, &folder("xtask"))?;
+        match built.ok {
+            true => Ok(folder("debug").join("revtrail")),
+            false => Err(built.output),
+        }
+    });
+    BUILT.clone()
 }
 
 /// How many commits there are, or as many as `REVTRAIL_COMMITS` says; none in a copy without its history.
@@ -319,19 +337,28 @@ struct Row {
     outcome: Result<String, String>,
 }
 
-/// Runs the steps, those that stand aside beside the others, up to the first that fails, and sums up.
+/// Runs the steps, turn by turn, up to the first that fails, and sums up.
 fn test(steps: &[Step]) -> ExitCode {
     let began = Instant::now();
     println!("shares are those of REVTRAIL_COMMITS={}", commits());
-    let (aside, ahead): (Vec<Step>, Vec<Step>) =
-        steps.iter().copied().partition(|step| step.stands_aside());
     let failed = AtomicBool::new(false);
-    let rows: Vec<Row> = thread::scope(|scope| {
-        let aside = scope.spawn(|| in_order(&aside, &failed));
-        let mut rows = in_order(&ahead, &failed);
-        rows.extend(aside.join().unwrap_or_default());
-        rows
-    });
+    let mut rows: Vec<Row> = Vec::new();
+    for lanes in [
+        [Turn::Building, Turn::BesideBuilding],
+        [Turn::BesideBrowser, Turn::Browser],
+    ] {
+        let [ahead, aside] = lanes.map(|turn| {
+            let steps = steps.iter().copied();
+            steps
+                .filter(|step| step.turn() == turn)
+                .collect::<Vec<Step>>()
+        });
+        thread::scope(|scope| {
+            let aside = scope.spawn(|| in_order(&aside, &failed));
+            rows.extend(in_order(&ahead, &failed));
+            rows.extend(aside.join().unwrap_or_default());
+        });
+    }
     println!("\n{:<18}{:>14}", "step", "time");
     for row in &rows {
         let outcome = row.outcome.as_ref().map_or("FAILED", |_| "ok");
