@@ -26,6 +26,21 @@ pub struct Sending {
     pub marketplace: MarketplaceId,
     /// The delay until the message is delivered, in seconds; at most 900.
     pub delay_s: i32,
+    /// How often the message was sent on, see [`crate::delivery::HOPS_MAX`].
+    pub hops: u32,
+}
+
+/// The text of a message: its fields, and how often it was sent on.
+#[derive(Serialize)]
+struct Body<'m, M> {
+    #[serde(flatten)]
+    message: &'m M,
+    #[serde(skip_serializing_if = "is_first")]
+    hops: u32,
+}
+
+fn is_first(hops: &u32) -> bool {
+    *hops == 0
 }
 
 /// The error for messages that were not sent. The work they point at stays in the table, so that other messages can point at it.
@@ -94,14 +109,15 @@ impl Queue {
         }
     }
 
-    /// Sends job messages, which are delivered without a delay.
+    /// Sends job messages, which are delivered without a delay, after so many hops.
     ///
     /// # Errors
     /// The same as [`Queue::send`].
-    pub async fn send_messages(&self, messages: &[JobMessage]) -> Result<(), Unsent> {
+    pub async fn send_messages(&self, messages: &[JobMessage], hops: u32) -> Result<(), Unsent> {
         let how = |message: &JobMessage| Sending {
             marketplace: message.marketplace().clone(),
             delay_s: 0,
+            hops,
         };
         self.send(messages, how).await
     }
@@ -143,9 +159,11 @@ impl Queue {
     ) -> Result<(), (usize, String)> {
         let mut left: Vec<(String, Sending, String)> = Vec::new();
         for (place, message) in messages.iter().enumerate() {
-            let body = serde_json::to_string(message);
+            let how = how(message);
+            let hops = how.hops;
+            let body = serde_json::to_string(&Body { message, hops });
             let body = body.map_err(|error| (messages.len(), error.to_string()))?;
-            left.push((place.to_string(), how(message), body));
+            left.push((place.to_string(), how, body));
         }
         let mut why = String::new();
         for _ in 0..TRIES_MAX {
@@ -283,11 +301,13 @@ mod tests {
     #[tokio::test]
     async fn a_message_waits_as_long_as_it_is_to() {
         let faulty = Faulty::default();
-        let how = |delay_s: &i32| Sending {
+        let how = |message: &Value| Sending {
             marketplace: MarketplaceId::new("m").unwrap(),
-            delay_s: *delay_s,
+            delay_s: message["in"].as_i64().unwrap() as i32,
+            hops: 0,
         };
-        queue_over(&faulty).send(&[900, 0], how).await.unwrap();
+        let messages = [json!({ "in": 900 }), json!({ "in": 0 })];
+        queue_over(&faulty).send(&messages, how).await.unwrap();
         let delays = faulty.delays.lock().unwrap().clone();
         assert_eq!(delays, [json!(900), Value::Null]);
     }
@@ -344,7 +364,7 @@ mod tests {
             };
             let all: Vec<JobMessage> = (0..messages).map(message).collect();
             let told = queue
-                .send_messages(&all)
+                .send_messages(&all, 1)
                 .await
                 .map_err(|error| (error.unsent, error.all));
             let expected = if unsent == 0 {

@@ -3,7 +3,7 @@
 
 use std::error::Error;
 
-use revtrail_aws::delivery::{self, QueueMessage};
+use revtrail_aws::delivery::{self, HOPS_MAX, QueueMessage};
 use revtrail_aws::metrics;
 use revtrail_core::value::time::Instant;
 use revtrail_store::jobs::job::JobMessage;
@@ -39,7 +39,7 @@ pub fn stop_at(now: Instant, deadline: Instant) -> Instant {
     delivery::stop_at(now, deadline, MARGIN_MS)
 }
 
-/// Answers a call. A tick's job messages are sent. Of the queue's messages, those that must be delivered again are named. An
+/// Answers a call. A tick's job messages are sent; `send` takes them and how often they were sent on. Of the queue's messages, those that must be delivered again are named. An
 /// answer that names none acknowledges all, so an error that belongs to no single message fails the whole call.
 ///
 /// # Errors
@@ -49,7 +49,7 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
     event: &Value,
     clock: &(dyn Fn() -> Instant + Sync),
     stop_at: Instant,
-    send: impl AsyncFn(&[JobMessage]) -> Result<(), E>,
+    send: impl AsyncFn(&[JobMessage], u32) -> Result<(), E>,
 ) -> Result<Value, EnvelopeError> {
     if let Some(records) = event.get("Records") {
         let messages = delivery::messages(records)?;
@@ -65,7 +65,7 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
     }
     if delivery::is_tick(event) {
         let messages = attributor.tick().await?;
-        send(&messages)
+        send(&messages, 0)
             .await
             .map_err(|error| EnvelopeError::Send(error.into()))?;
         let age_s = attributor.oldest_figures_s(clock()).await?;
@@ -84,14 +84,20 @@ async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
     message: &QueueMessage,
     clock: &(dyn Fn() -> Instant + Sync),
     stop_at: Instant,
-    send: &impl AsyncFn(&[JobMessage]) -> Result<(), E>,
+    send: &impl AsyncFn(&[JobMessage], u32) -> Result<(), E>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let next_hop = message.next_hop();
     let message: JobMessage = serde_json::from_str(message.body())
         .map_err(|error| format!("its body is no nudge: {error}"))?;
+    let Some(hops) = next_hop else {
+        let marketplace = message.marketplace();
+        tracing::error!(%marketplace, hops = HOPS_MAX, "a message was sent on too often and is left alone; the next tick points at its work");
+        return Ok(());
+    };
     let follow = if clock() < stop_at {
         attributor.handle(&message, clock, stop_at).await?
     } else {
         vec![message]
     };
-    send(&follow).await.map_err(Into::into)
+    send(&follow, hops).await.map_err(Into::into)
 }

@@ -25,7 +25,7 @@ async fn main() -> Result<(), Error> {
     let answer = async |call: LambdaEvent<Value>| {
         let deadline = i64::try_from(call.context.deadline).unwrap_or(i64::MAX);
         let stop_at = envelope::stop_at(Clock::REAL.now(), Instant::from_ms(deadline));
-        let send = async |messages: &[_]| queue.send_messages(messages).await;
+        let send = async |messages: &[_], hops| queue.send_messages(messages, hops).await;
         let answer = envelope::answer(
             &attributor,
             &call.payload,

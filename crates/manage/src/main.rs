@@ -15,7 +15,7 @@ async fn main() -> Result<(), lambda::Error> {
     let (queue, presigner) = (Queue::from_env()?, Presigner::from_env()?);
     let enqueue = move |message: JobMessage| -> manage::Enqueued {
         let queue = queue.clone();
-        Box::pin(async move { Ok(queue.send_messages(&[message]).await?) })
+        Box::pin(async move { Ok(queue.send_messages(&[message], 0).await?) })
     };
     let good_for = Duration::from_millis(upload::GOOD_FOR_MS.unsigned_abs());
     app.take_uploads(Uploads::Bucket(Box::new(move |key, now| {

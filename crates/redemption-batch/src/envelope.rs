@@ -3,7 +3,7 @@
 
 use std::error::Error;
 
-use revtrail_aws::delivery::{self, NoDelivery, QueueMessage};
+use revtrail_aws::delivery::{self, HOPS_MAX, NoDelivery, QueueMessage};
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{DAY_MS, Instant};
 use revtrail_store::StoreError;
@@ -163,7 +163,7 @@ pub async fn answer<E: Into<Box<dyn Error + Send + Sync>>>(
     event: &Value,
     clock: &(dyn Fn() -> Instant + Sync),
     stop_at: Instant,
-    send: impl AsyncFn(&[FileMessage]) -> Result<(), E>,
+    send: impl AsyncFn(&[FileMessage], u32) -> Result<(), E>,
 ) -> Result<Value, EnvelopeError> {
     if delivery::is_tick(event) {
         let mut outcome = Ok(Value::Null);
@@ -199,7 +199,7 @@ async fn announce_again<E: Into<Box<dyn Error + Send + Sync>>>(
     bucket: &str,
     id: &MarketplaceId,
     now: Instant,
-    send: &impl AsyncFn(&[FileMessage]) -> Result<(), E>,
+    send: &impl AsyncFn(&[FileMessage], u32) -> Result<(), E>,
 ) -> Result<(), EnvelopeError> {
     let market = batches.store.market(id, batches.retention);
     let times = (now.minus_ms(ANNOUNCED_MS), now.minus_ms(STILL_MS));
@@ -217,7 +217,7 @@ async fn announce_again<E: Into<Box<dyn Error + Send + Sync>>>(
         delay_s: 0,
     };
     let messages: Vec<FileMessage> = still.iter().map(message).collect();
-    send(&messages)
+    send(&messages, 0)
         .await
         .map_err(|error| EnvelopeError::Send(error.into()))
 }
@@ -228,11 +228,20 @@ async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
     message: &QueueMessage,
     clock: &(dyn Fn() -> Instant + Sync),
     stop_at: Instant,
-    send: &impl AsyncFn(&[FileMessage]) -> Result<(), E>,
+    send: &impl AsyncFn(&[FileMessage], u32) -> Result<(), E>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut later = Vec::new();
     let mut outcome = Ok(());
     let told = notifications(message.body())?;
+    let Some(hops) = message.next_hop() else {
+        let id = message.message_id.as_str();
+        tracing::error!(
+            id,
+            hops = HOPS_MAX,
+            "a message was sent on too often and is left alone; the tick announces files whose batches stand still"
+        );
+        return Ok(());
+    };
     for one in &told.records {
         let etag = one.s3.object.etag.trim_matches('"');
         let again_in = match file(bucket, one) {
@@ -263,7 +272,7 @@ async fn work<E: Into<Box<dyn Error + Send + Sync>>>(
             delay_s,
         }));
     }
-    send(&later).await.map_err(Into::into)?;
+    send(&later, hops).await.map_err(Into::into)?;
     outcome
 }
 

@@ -30,10 +30,11 @@ async fn main() -> Result<(), Error> {
         let deadline = i64::try_from(call.context.deadline).unwrap_or(i64::MAX);
         let stop_at = envelope::stop_at(Clock::REAL.now(), Instant::from_ms(deadline));
         let (name, event) = (bucket.name(), &call.payload);
-        let send = async |later: &[FileMessage]| {
+        let send = async |later: &[FileMessage], hops| {
             let how = |message: &FileMessage| Sending {
                 marketplace: message.marketplace.clone(),
                 delay_s: message.delay_s,
+                hops,
             };
             queue.send(later, how).await
         };

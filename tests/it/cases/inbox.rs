@@ -265,7 +265,7 @@ async fn deliver(batches: &BatchWorker, bodies: Vec<String>) -> Vec<(String, Str
     let (mut queue, mut waiting) = (VecDeque::from(bodies), Vec::new());
     while let Some(body) = queue.pop_front() {
         let sent = Mutex::new(Vec::new());
-        let send = async |later: &[envelope::FileMessage]| {
+        let send = async |later: &[envelope::FileMessage], _| {
             let text = |one: &envelope::FileMessage| serde_json::to_string(one).unwrap();
             let of = |one: &envelope::FileMessage| (one.marketplace.to_string(), one.delay_s);
             sent.lock()
@@ -693,7 +693,7 @@ async fn case_26_messages_say_whose_they_are_and_turns_end() {
     let mut groups = Vec::new();
     while let Some(body) = queue.pop_front() {
         let sent = Mutex::new(Vec::new());
-        let send = async |later: &[envelope::FileMessage]| {
+        let send = async |later: &[envelope::FileMessage], _| {
             let told = |one: &envelope::FileMessage| {
                 assert_eq!(one.delay_s, 0);
                 (

@@ -644,7 +644,7 @@ async fn every_message_is_answered_as_the_corpus_says() {
         let mut queue = VecDeque::from([body]);
         while let Some(body) = queue.pop_front() {
             let sent = Mutex::new(Vec::new());
-            let send = async |later: &[envelope::FileMessage]| {
+            let send = async |later: &[envelope::FileMessage], _| {
                 let texts = later
                     .iter()
                     .map(|one| (one.delay_s, serde_json::to_string(one).unwrap()));
@@ -712,7 +712,7 @@ async fn a_batch_that_is_handed_over_comes_back_by_the_queue() {
         let mut calls = 0;
         while let Some(body) = queue.pop_back() {
             let sent = Mutex::new(Vec::new());
-            let send = async |follow: &[envelope::FileMessage]| {
+            let send = async |follow: &[envelope::FileMessage], _| {
                 sent.lock()
                     .unwrap()
                     .extend(follow.iter().map(|one| serde_json::to_string(one).unwrap()));
@@ -774,7 +774,7 @@ async fn a_batch_that_stands_still_is_gone_on_with_by_the_tick() {
     for (minutes, expected) in [(29, 0), (31, 1), (60, 1), (15 * 24 * 60, 0)] {
         let at = now().plus_ms(minutes * MINUTE_MS);
         let sent = Mutex::new(Vec::new());
-        let send = async |follow: &[envelope::FileMessage]| {
+        let send = async |follow: &[envelope::FileMessage], _| {
             let texts = follow.iter().map(|one| serde_json::to_string(one).unwrap());
             sent.lock().unwrap().extend(texts);
             Ok::<_, std::convert::Infallible>(())
@@ -787,7 +787,7 @@ async fn a_batch_that_stands_still_is_gone_on_with_by_the_tick() {
     }
     // Told twice, it is taken in once.
     let later = now().plus_ms(31 * MINUTE_MS);
-    let send = async |_: &[envelope::FileMessage]| Ok::<_, std::convert::Infallible>(());
+    let send = async |_: &[envelope::FileMessage], _| Ok::<_, std::convert::Infallible>(());
     let event = messages(&announced);
     let answer = envelope::answer(&batches, "files", &event, &|| later, Instant::MAX, send).await;
     assert_eq!(answer.unwrap(), json!({ "batchItemFailures": [] }));

@@ -7,6 +7,7 @@ use axum::body::Body;
 use hourly_attributor::{Attributor, JobLimits, envelope};
 use http::{Method, Request};
 use revtrail_aws::clock::Clock;
+use revtrail_aws::delivery::HOPS_MAX;
 use revtrail_core::value::time::Instant;
 use revtrail_store::jobs::job::JobMessage;
 use revtrail_web::app::App;
@@ -42,7 +43,7 @@ async fn call(
     refused: impl Fn(&[JobMessage]) -> bool,
 ) -> (Result<Value, String>, Vec<JobMessage>) {
     let sent = Mutex::new(Vec::new());
-    let send = async |messages: &[JobMessage]| {
+    let send = async |messages: &[JobMessage], _| {
         if refused(messages) {
             return Err("the queue is away");
         }
@@ -240,4 +241,45 @@ async fn a_run_that_cannot_be_started_is_told_so_and_on_record_as_failed() {
         .map(|run| &run["state"])
         .collect();
     assert_eq!(states, [&json!("failed")], "{runs}");
+}
+
+/// Lambda's own brake on loops is off, so a message counts how often it was sent on. One that came round too often is left alone,
+/// and the next tick points at its work again.
+#[tokio::test]
+async fn a_message_that_goes_round_without_end_is_left_alone() {
+    let shop = Shop::after(json!({}), &EVENTS, &ORDERS).await;
+    let attributor = shop.service.attributor();
+    let now = shop.service.now();
+    let (_, planned) = call(&attributor, &scheduled(), now, Instant::MAX, |_| false).await;
+    for (hops, expected) in [
+        (json!(null), Some(1)),
+        (json!(7), Some(8)),
+        (json!(HOPS_MAX - 1), Some(HOPS_MAX)),
+        (json!(HOPS_MAX), None),
+        (json!(u32::MAX), None),
+    ] {
+        let mut body = serde_json::to_value(&planned[0]).unwrap();
+        if !hops.is_null() {
+            body["hops"] = hops.clone();
+        }
+        let record =
+            json!({ "messageId": "a", "eventSource": "aws:sqs", "body": body.to_string() });
+        let sent = Mutex::new(None);
+        let send = async |messages: &[JobMessage], hops| {
+            *sent.lock().unwrap() = Some((messages.to_vec(), hops));
+            Ok::<_, String>(())
+        };
+        // Time is up, so the message is handed over as it is.
+        let event = json!({ "Records": [record] });
+        let answer = envelope::answer(&attributor, &event, &|| now, now, send).await;
+        assert_eq!(
+            answer.unwrap(),
+            json!({ "batchItemFailures": [] }),
+            "{hops}"
+        );
+        let expected = expected.map(|hops| (planned.clone(), hops));
+        assert_eq!(sent.into_inner().unwrap(), expected, "{hops}");
+    }
+    let (_, again) = call(&attributor, &scheduled(), now, Instant::MAX, |_| false).await;
+    assert_eq!(again, planned);
 }
