@@ -20,9 +20,14 @@ pub fn proves() -> bool {
     number("REVTRAIL_PROVE").is_some()
 }
 
-/// Whether something fails at the `n`-th call of many: at each, but for `cargo t`, which lets a quarter fail.
+/// Whether this is `cargo t`: neither `cargo xtask test`, which names the commits, nor `cargo xtask prove`.
+fn between_two_thoughts() -> bool {
+    !proves() && number("REVTRAIL_COMMITS").is_none()
+}
+
+/// Whether something fails at the `n`-th call of many: at each, but for `cargo t`, which lets an eighth fail.
 pub fn fails(n: usize) -> bool {
-    proves() || number("REVTRAIL_COMMITS").is_some() || n.is_multiple_of(4)
+    !between_two_thoughts() || n.is_multiple_of(8)
 }
 
 /// How many commits there are: `cargo xtask test` counts them, and without it shares begin where the first did.
@@ -39,13 +44,15 @@ pub fn share<T: Copy>(list: &[T], n: usize, all: bool) -> Vec<T> {
     }
 }
 
-/// The seeds of a harness: `REVTRAIL_SEED`, or as many as the variable says from `REVTRAIL_FROM` on; else a share or all.
+/// The seeds of a harness: `REVTRAIL_SEED`, or as many as the variable says from `REVTRAIL_FROM` on; else a share or all, and for
+/// `cargo t` a tenth of a share.
 pub fn seeds(variable: &str, share: u64, all: u64) -> Range<u64> {
     if let Some(seed) = number("REVTRAIL_SEED") {
         return seed..seed + 1;
     }
     let (count, from) = match proves() {
         true => (all, 0),
+        false if between_two_thoughts() => (share.div_ceil(10), 0),
         false => (share, commits() as u64 * share),
     };
     let count = number(variable).unwrap_or(count);
