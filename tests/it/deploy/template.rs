@@ -35,6 +35,11 @@ fn of_type<'t>(template: &'t Value, kind: &str) -> BTreeMap<&'t str, &'t Value> 
         .collect()
 }
 
+/// The table that the stack makes, or the one that is there already.
+fn table_name() -> Value {
+    json!({ "Fn::If": ["MakesTable", { "Ref": "Table" }, { "Ref": "ExistingTable" }] })
+}
+
 /// What a role may do, by the resource it may do it with.
 pub fn actions(template: &Value, function: &str) -> BTreeMap<String, BTreeSet<String>> {
     let role = &template["Resources"][format!("{function}Role")]["Properties"];
@@ -47,18 +52,27 @@ pub fn actions(template: &Value, function: &str) -> BTreeMap<String, BTreeSet<St
                 (set("Action Effect Resource"), &json!("Allow")),
                 "{function}"
             );
+            // The table that the stack makes, or the one that is there already.
+            let either = &statement["Resource"]["Fn::If"];
+            let resource = match either[0] == "MakesTable" {
+                true => {
+                    let existing = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${ExistingTable}";
+                    assert_eq!(either[2], json!({ "Fn::Sub": existing }));
+                    &either[1]
+                }
+                false => &statement["Resource"],
+            };
             // A whole resource, or the part of the bucket that is named.
-            let target = match statement["Resource"]["Fn::GetAtt"][0].as_str() {
+            let target = match resource["Fn::GetAtt"][0].as_str() {
                 Some(target) => target,
-                None => statement["Resource"]["Fn::Sub"].as_str().unwrap(),
+                None => resource["Fn::Sub"].as_str().unwrap(),
             };
             let whole = json!({ "Fn::GetAtt": [target, "Arn"] });
             let parts = ["inbox", "outbox", "outbox/*/exports"];
             let parts = parts.map(|part| format!("${{Files.Arn}}/{part}/*"));
             assert!(
-                statement["Resource"] == whole || parts.iter().any(|part| part == target),
-                "{function}: {}",
-                statement["Resource"]
+                *resource == whole || parts.iter().any(|part| part == target),
+                "{function}: {resource}"
             );
             let named = statement["Action"]
                 .as_array()
@@ -110,9 +124,25 @@ fn the_routes_are_those_of_the_functions() {
             .map(|route| (route.method().to_string(), route.path().to_owned()))
             .collect();
         assert_eq!(deployed.remove(function), Some(coded), "{function}");
+        // What takes facts in is called by its alias, which moves to a new version step by step.
+        let ingests = function.starts_with("Ingest");
+        let (called, named) = match ingests {
+            true => (format!("{function}Aliaslive"), format!("{function}.Alias")),
+            false => (format!("{function}.Arn"), function.to_owned()),
+        };
         let invoked = format!(
-            "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{function}.Arn}}/invocations"
+            "arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/${{{called}}}/invocations"
         );
+        let rollout = &template["Resources"][function]["Properties"];
+        let expected = match ingests {
+            true => {
+                json!({ "Type": "Canary10Percent5Minutes", "Alarms": [{ "Ref": format!("{function}ErrorsAlarm") }],
+                "Role": { "Fn::GetAtt": ["RolloutRole", "Arn"] } })
+            }
+            false => Value::Null,
+        };
+        assert_eq!(rollout["DeploymentPreference"], expected, "{function}");
+        assert_eq!(rollout["AutoPublishAlias"] == "live", ingests, "{function}");
         assert_eq!(
             integrations[function],
             json!({ "type": "aws_proxy", "httpMethod": "POST", "payloadFormatVersion": "2.0", "uri": { "Fn::Sub": invoked } })
@@ -122,7 +152,7 @@ fn the_routes_are_those_of_the_functions() {
         let api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*";
         assert_eq!(
             (&permission["FunctionName"], &permission["SourceArn"]),
-            (&json!({ "Ref": function }), &json!({ "Fn::Sub": api }))
+            (&json!({ "Ref": named }), &json!({ "Fn::Sub": api }))
         );
     }
     assert!(deployed.is_empty(), "{deployed:?}");
@@ -167,6 +197,50 @@ fn every_alarm_has_a_paragraph_in_the_runbook() {
         let near_ms = alarm["Threshold"].as_i64().unwrap();
         assert!(near_ms < limit_s * 1_000, "{function}");
     }
+}
+
+/// The dashboard shows whatever an alarm looks at, of the same thing.
+#[test]
+fn the_dashboard_shows_what_the_alarms_look_at() {
+    let template = template();
+    let body = &template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"];
+    assert_eq!(body[1], json!({ "Name": table_name() }));
+    let body: Value = serde_json::from_str(body[0].as_str().unwrap()).unwrap();
+    let mut shown: BTreeSet<Vec<String>> = BTreeSet::new();
+    for widget in body["widgets"].as_array().unwrap() {
+        for metric in widget["properties"]["metrics"].as_array().unwrap() {
+            let words = metric.as_array().unwrap().iter();
+            let words = words.filter_map(Value::as_str);
+            shown.insert(words.map(str::to_owned).collect());
+        }
+    }
+    let mut looked_at = 0;
+    for (name, alarm) in of_type(&template, "AWS::CloudWatch::Alarm") {
+        let parts = alarm["Metrics"].as_array();
+        let parts = parts.into_iter().flatten();
+        let parts = parts.map(|part| &part["MetricStat"]["Metric"]);
+        for metric in parts
+            .chain([alarm])
+            .filter(|metric| !metric["MetricName"].is_null())
+        {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let mut words = vec![text(&metric["Namespace"]), text(&metric["MetricName"])];
+            for dimension in metric["Dimensions"].as_array().into_iter().flatten() {
+                let (value, of) = (&dimension["Value"], text(&dimension["Name"]));
+                let name = match *value == table_name() {
+                    true => Some("Name"),
+                    false => value["Ref"].as_str(),
+                };
+                let named = name.map(|of| format!("${{{of}}}"));
+                let attribute = &value["Fn::GetAtt"];
+                let attribute = || format!("${{{}.{}}}", text(&attribute[0]), text(&attribute[1]));
+                words.extend([of, named.unwrap_or_else(attribute)]);
+            }
+            assert!(shown.contains(&words), "{name}: {words:?}");
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 30, "{looked_at}");
 }
 
 /// No key and no customer comes into the log of the API: the query and the headers may hold one, and the path the other.
@@ -219,7 +293,7 @@ fn the_functions_are_deployed_alike() {
     let common = &template["Globals"]["Function"]["Environment"]["Variables"];
     assert_eq!(
         common,
-        &json!({ "REVTRAIL_TABLE": { "Ref": "Table" }, "REVTRAIL_RETENTION_DAYS": { "Ref": "RetentionDays" } })
+        &json!({ "REVTRAIL_TABLE": table_name(), "REVTRAIL_RETENTION_DAYS": { "Ref": "RetentionDays" } })
     );
     for (name, package) in FUNCTIONS {
         let function = functions[name];
@@ -282,7 +356,11 @@ fn the_functions_are_deployed_alike() {
 #[test]
 fn every_function_has_a_role_of_its_own_with_named_actions_on_named_resources() {
     let template = template();
-    assert_eq!(of_type(&template, "AWS::IAM::Role").len(), FUNCTIONS.len());
+    // And one that moves calls to a new version.
+    assert_eq!(
+        of_type(&template, "AWS::IAM::Role").len(),
+        FUNCTIONS.len() + 1
+    );
     assert_eq!(
         of_type(&template, "AWS::IAM::Policy").len()
             + of_type(&template, "AWS::IAM::ManagedPolicy").len(),
@@ -353,6 +431,24 @@ fn every_function_has_a_role_of_its_own_with_named_actions_on_named_resources() 
 fn the_table_keeps_what_it_is_given() {
     let template = template();
     let table = &template["Resources"]["Table"];
+    assert_eq!(
+        (
+            &table["Condition"],
+            &template["Parameters"]["ExistingTable"]["Default"]
+        ),
+        (&json!("MakesTable"), &json!(""))
+    );
+    // A table that was restored gets by this script what this one has from the start.
+    let restore = include_str!("../../../infra/restore.sh");
+    for part in [
+        &format!("AttributeName={TTL_ATTRIBUTE}"),
+        "PointInTimeRecoveryEnabled=true",
+        "--deletion-protection-enabled",
+        "SSEType=KMS",
+        "PAY_PER_REQUEST",
+    ] {
+        assert!(restore.contains(part), "{part}");
+    }
     assert_eq!(
         (&table["DeletionPolicy"], &table["UpdateReplacePolicy"]),
         (&json!("Retain"), &json!("Retain"))
