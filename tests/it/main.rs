@@ -39,6 +39,7 @@ mod http {
     pub mod forms;
     pub mod import;
     pub mod isolation;
+    pub mod logs;
     pub mod look_ahead;
     pub mod openapi;
     pub mod pages;
@@ -99,6 +100,7 @@ mod cases {
 mod cost {
     pub mod bounded;
     pub mod meter;
+    pub mod scale;
     pub mod units;
 }
 
@@ -110,6 +112,7 @@ mod deploy {
     pub mod gateway;
     pub mod real;
     pub mod real_batches;
+    pub mod releases;
     pub mod template;
     pub mod tidy;
 }

@@ -69,6 +69,8 @@ pub struct Meter {
 #[derive(Debug, Default)]
 struct State {
     spent: Spent,
+    /// Write and read units by partition.
+    by_partition: BTreeMap<String, [f64; 2]>,
     forbidden: Vec<String>,
 }
 
@@ -82,6 +84,11 @@ impl Meter {
 
     pub fn read(&self) -> Spent {
         self.state.lock().unwrap().spent.clone()
+    }
+
+    /// The write and the read units of each partition, and none from here on.
+    pub fn take_partitions(&self) -> BTreeMap<String, [f64; 2]> {
+        std::mem::take(&mut self.state.lock().unwrap().by_partition)
     }
 
     /// Fails where a request scanned the table, or went through an index, or made one.
@@ -119,11 +126,58 @@ impl Meter {
             "GetItem" | "BatchGetItem" | "Query" => spent.reads += units,
             _ => spent.writes += units,
         }
+        let reads = matches!(operation, "GetItem" | "BatchGetItem" | "Query");
+        for (partition, units) in by_partition(request, units) {
+            state.by_partition.entry(partition).or_default()[usize::from(reads)] += units;
+        }
+        let spent = state.spent.0.entry(operation.to_owned()).or_default();
         if operation == "PutItem" {
             let request: Value = serde_json::from_str(request).unwrap();
             spent.bytes_put += item_bytes(&request["Item"]) as f64;
         }
     }
+}
+
+/// The partitions of a request, with their units of the `units` of the whole. What is put has its size; whatever has no size in the
+/// request shares the rest.
+fn by_partition(request: &str, units: f64) -> Vec<(String, f64)> {
+    let request: Value = serde_json::from_str(request).unwrap();
+    let mut parts: Vec<(String, Option<f64>)> = Vec::new();
+    let mut part = |one: &Value, factor: f64| {
+        let item = &one["Item"];
+        let keys = if item.is_null() { &one["Key"] } else { item };
+        if let Some(partition) = keys["pk"]["S"].as_str() {
+            let size = (!item.is_null()).then(|| factor * kilobytes(item));
+            parts.push((partition.to_owned(), size));
+        }
+    };
+    part(&request, 1.0);
+    for item in request["TransactItems"].as_array().into_iter().flatten() {
+        // One of Put, Update, Delete and ConditionCheck.
+        let writes = item.as_object().into_iter().flatten();
+        writes.for_each(|(_, one)| part(one, 2.0));
+    }
+    let tables = request["RequestItems"].as_object().into_iter().flatten();
+    for key in tables.flat_map(|(_, table)| table["Keys"].as_array().into_iter().flatten()) {
+        part(&serde_json::json!({ "Key": key }), 1.0);
+    }
+    // A query names its partition in its values: the first one that is a partition of ours.
+    let values = request["ExpressionAttributeValues"].as_object();
+    let values = values
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, value)| value["S"].as_str());
+    if parts.is_empty() {
+        let queried = values.filter(|text| text.starts_with("m/")).take(1);
+        parts.extend(queried.map(|text| (text.to_owned(), None)));
+    }
+    let put: f64 = parts.iter().filter_map(|(_, size)| *size).sum();
+    let others = parts.iter().filter(|(_, size)| size.is_none()).count();
+    let each = (units - put).max(0.0) / others.max(1) as f64;
+    let sized = parts.into_iter();
+    sized
+        .map(|(partition, size)| (partition, size.unwrap_or(each)))
+        .collect()
 }
 
 fn told(capacity: &Value) -> f64 {

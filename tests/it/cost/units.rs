@@ -32,7 +32,7 @@ const READ_JOBS: f64 = 0.125;
 
 pub struct Shop {
     pub service: Service,
-    meter: Meter,
+    pub meter: Meter,
     /// A key that may take facts in, known to the service already, as after a function's first call.
     key: String,
 }
@@ -71,7 +71,7 @@ fn event(campaign: &str, kind: &str, i: usize, since: Instant) -> Value {
 }
 
 /// What a campaign does to customers in an hour: sent and delivered to all, opened by 30 %, clicked by 5 %.
-fn blast(campaign: &str, customers: std::ops::Range<usize>, since: Instant) -> Vec<Value> {
+pub fn blast(campaign: &str, customers: std::ops::Range<usize>, since: Instant) -> Vec<Value> {
     let kinds = [
         ("sent", 100),
         ("delivered", 100),
@@ -148,7 +148,7 @@ impl Shop {
         shop
     }
 
-    fn ago(&self, minutes: i64) -> Instant {
+    pub fn ago(&self, minutes: i64) -> Instant {
         self.service.now().minus_ms(minutes * 60_000)
     }
 

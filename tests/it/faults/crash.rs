@@ -194,6 +194,14 @@ async fn states(acts: &Acts) -> Vec<Embedded> {
     states
 }
 
+/// What the table holds after all acts of a table of `tests/corpus`.
+pub async fn after_all(table: &str) -> Embedded {
+    let mut acts = acts(table);
+    // The state before an act that changes nothing is the state after the last one.
+    acts.push(("the end".to_owned(), 0, Act::Tick));
+    states(&acts).await.pop().unwrap()
+}
+
 /// Plays an act from the state before it, with faults or without, and lets the attributor tick twice; says what is held then,
 /// and which calls the act made.
 async fn play(
