@@ -33,37 +33,11 @@ pub(crate) enum NotATree {
 impl Node {
     /// Reads a JSON text.
     pub(crate) fn parse(text: &str) -> Result<Self, NotATree> {
-        let no_json = |error: serde_json::Error| NotATree::NoJson(error.to_string());
-        let raw: &RawValue = serde_json::from_str(text).map_err(no_json)?;
-        Self::of_raw(raw.get(), DEPTH_MAX)
-    }
-
-    fn of_raw(raw: &str, depth: usize) -> Result<Self, NotATree> {
-        let no_json = |error: serde_json::Error| NotATree::NoJson(error.to_string());
-        let below = depth.checked_sub(1).ok_or(NotATree::TooDeep);
-        Ok(match raw.as_bytes().first() {
-            Some(b'{') => {
-                let fields: BTreeMap<String, &RawValue> =
-                    serde_json::from_str(raw).map_err(no_json)?;
-                let below = below?;
-                let node =
-                    |(name, raw): (String, &RawValue)| Ok((name, Self::of_raw(raw.get(), below)?));
-                Self::Object(fields.into_iter().map(node).collect::<Result<_, _>>()?)
-            }
-            Some(b'[') => {
-                let entries: Vec<&RawValue> = serde_json::from_str(raw).map_err(no_json)?;
-                let below = below?;
-                let entries = entries
-                    .into_iter()
-                    .map(|raw| Self::of_raw(raw.get(), below));
-                Self::List(entries.collect::<Result<_, _>>()?)
-            }
-            Some(b'"') => Self::Text(serde_json::from_str(raw).map_err(no_json)?),
-            Some(b'n') => Self::Null,
-            Some(b't') => Self::Bool(true),
-            Some(b'f') => Self::Bool(false),
-            _ => Self::Number(raw.to_owned()),
-        })
+        let raw = serde_json::from_str::<&RawValue>(text);
+        let raw = raw.map_err(|error| NotATree::NoJson(error.to_string()))?;
+        // From here on the text is known to be JSON, and is read once.
+        let mut rest = Rest(raw.get());
+        rest.value(DEPTH_MAX)
     }
 
     /// The fields of a form. A name that is given more than once holds the list of its values.
@@ -156,6 +130,92 @@ impl Node {
     }
 }
 
+/// The rest of a text that is known to be JSON.
+struct Rest<'t>(&'t str);
+
+impl<'t> Rest<'t> {
+    /// Takes so many bytes.
+    fn take(&mut self, bytes: usize) -> &'t str {
+        let (taken, rest) = self.0.split_at_checked(bytes).unwrap_or((self.0, ""));
+        self.0 = rest;
+        taken
+    }
+
+    /// The next byte that is no blank; it stays.
+    fn next(&mut self) -> u8 {
+        self.0 = self.0.trim_ascii_start();
+        self.0.bytes().next().unwrap_or_default()
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Node, NotATree> {
+        Ok(match self.next() {
+            b'{' => Node::Object(self.entries(depth, |rest, depth| {
+                rest.next();
+                let name = rest.text()?;
+                // The colon.
+                rest.next();
+                rest.take(1);
+                Ok((name, rest.value(depth)?))
+            })?),
+            b'[' => Node::List(self.entries(depth, Self::value)?),
+            b'"' => Node::Text(self.text()?),
+            _ => {
+                let ends =
+                    |byte: u8| matches!(byte, b',' | b']' | b'}') || byte.is_ascii_whitespace();
+                let word = self.take(self.0.bytes().position(ends).unwrap_or(self.0.len()));
+                match word {
+                    "null" => Node::Null,
+                    "true" => Node::Bool(true),
+                    "false" => Node::Bool(false),
+                    number => Node::Number(number.to_owned()),
+                }
+            }
+        })
+    }
+
+    /// What stands between two brackets.
+    fn entries<T, C: FromIterator<T>>(
+        &mut self,
+        depth: usize,
+        entry: fn(&mut Self, usize) -> Result<T, NotATree>,
+    ) -> Result<C, NotATree> {
+        let below = depth.checked_sub(1).ok_or(NotATree::TooDeep)?;
+        self.take(1);
+        let entries = std::iter::from_fn(|| match self.next() {
+            b']' | b'}' | 0 => {
+                self.take(1);
+                None
+            }
+            b',' => {
+                self.take(1);
+                Some(entry(self, below))
+            }
+            _ => Some(entry(self, below)),
+        });
+        entries.collect()
+    }
+
+    fn text(&mut self) -> Result<String, NotATree> {
+        let inner = &self.0.as_bytes()[1..];
+        let mut at = 0;
+        // A quote behind a backslash does not end a text.
+        while let Some(found) = memchr::memchr2(b'"', b'\\', &inner[at..]) {
+            at += found;
+            if inner[at] == b'"' {
+                break;
+            }
+            at += 2;
+        }
+        let quoted = self.take(at + 2);
+        match quoted.contains('\\') {
+            true => {
+                serde_json::from_str(quoted).map_err(|error| NotATree::NoJson(error.to_string()))
+            }
+            false => Ok(quoted[1..quoted.len() - 1].to_owned()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,6 +248,55 @@ mod tests {
         let mut found = Vec::new();
         tree.all("a.b.c", &mut found);
         assert_eq!(found.len(), 2);
+    }
+
+    /// What is read in one pass is what serde reads.
+    #[test]
+    fn every_json_is_read_as_it_is_written() {
+        fn plain(node: &Node) -> serde_json::Value {
+            match node {
+                Node::Null => serde_json::Value::Null,
+                Node::Bool(flag) => (*flag).into(),
+                Node::Number(number) => serde_json::from_str(number).unwrap(),
+                Node::Text(text) => text.as_str().into(),
+                Node::List(entries) => entries.iter().map(plain).collect(),
+                Node::Object(fields) => fields
+                    .iter()
+                    .map(|(name, node)| (name.clone(), plain(node)))
+                    .collect(),
+            }
+        }
+        for text in [
+            "{}",
+            "[]",
+            " [ ] ",
+            "[[],{}]",
+            "\"\"",
+            "-1.5e+3",
+            "null",
+            "[1,-2.50,1e9,true,false,null]",
+            r#"{"a" : "b" , "c":[ {"d":"e\"f"} , "\\", "\u00e9\ud83d\ude00", "\n" ]}"#,
+            r#"{"\"":{"":[""]},"ключ":"}]{[,:"}"#,
+            r#"{"twice":1,"twice":{"x":2}}"#,
+            "\t{\r\n\"a\":\n[1\n,\n2]}\n",
+        ] {
+            let expected: serde_json::Value = serde_json::from_str(text).unwrap();
+            assert_eq!(plain(&Node::parse(text).unwrap()), expected, "{text}");
+        }
+        for text in [
+            "",
+            " ",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "tru",
+            "\"\\x\"",
+            "1 2",
+            "{\"a\":1}}",
+            "\"\\ud800\"",
+        ] {
+            assert!(Node::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -20,13 +20,16 @@ pub(crate) const SENDER: Sender = Sender {
     is_trial: no_trial,
     reads: Reads::Events(&Row {
         list: List::Made(events),
-        id: "sns.MessageId",
-        kind: "report.eventType|report.notificationType|sns.Type/report.subscription.newTopicPreferences.unsubscribeAll",
+        // A raw delivery has SNS's id in a header.
+        id: "sns.MessageId|@x-amz-sns-message-id",
+        kind: "report.eventType|report.notificationType|sns.Type/left|report.complaint.complaintSubType",
         kinds: &[
             ("Send", Is(Sent)),
             ("Delivery", Is(Delivered)),
             ("DeliveryDelay", Nothing),
             ("Bounce", Is(Bounced)),
+            // SES itself held the mail back: somebody complained of an earlier one.
+            ("Complaint/OnAccountSuppressionList", Is(Bounced)),
             ("Complaint", Is(Complained)),
             ("Reject", Is(Bounced)),
             ("Rendering Failure", Is(Bounced)),
@@ -97,6 +100,11 @@ fn about_each(notification: &Node) -> Vec<Node> {
     if about.is_empty() {
         about.push(Node::Null);
     }
+    let left = if has_left(&report) {
+        Node::Bool(true)
+    } else {
+        Node::Null
+    };
     let event = |recipient: Node| {
         let to = recipient
             .text_at("emailAddress|")
@@ -105,9 +113,26 @@ fn about_each(notification: &Node) -> Vec<Node> {
             ("sns", envelope.clone()),
             ("report", report.clone()),
             ("to", to),
+            ("left", left.clone()),
         ];
         let fields = fields.map(|(name, node)| (name.to_owned(), node));
         Node::Object(BTreeMap::from(fields))
     };
     about.into_iter().map(event).collect()
+}
+
+/// True where a change of subscriptions leaves all topics, or one that was not left before.
+fn has_left(report: &Node) -> bool {
+    let out = |preferences: &str| {
+        let (path, mut topics) = (
+            format!("subscription.{preferences}.topicSubscriptionStatus"),
+            Vec::new(),
+        );
+        report.all(&path, &mut topics);
+        let is_out =
+            |topic: &&&Node| topic.text_at("subscriptionStatus").as_deref() == Some("OptOut");
+        topics.iter().filter(is_out).count()
+    };
+    let all = report.text_at("subscription.newTopicPreferences.unsubscribeAll");
+    all.as_deref() == Some("true") || out("newTopicPreferences") > out("oldTopicPreferences")
 }

@@ -47,7 +47,10 @@ fn orders(body: &Node, around: &Around<'_>) -> Vec<Outcome> {
         .headers
         .get("x-wc-webhook-topic")
         .and_then(|topic| topic.to_str().ok());
-    let is_order = body.text_at("total").is_some() && body.text_at("status").is_some();
+    // A subscription looks like an order.
+    let is_order = topic.is_none_or(|topic| topic.starts_with("order."))
+        && body.text_at("total").is_some()
+        && body.text_at("status").is_some();
     match is_order {
         true => vec![Outcome::Order(order(body, around))],
         false => vec![Outcome::Ignored(topic.unwrap_or("no order").to_owned())],
