@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
@@ -18,7 +19,10 @@ pub(crate) enum Node {
     Number(String),
     Text(String),
     List(Vec<Node>),
-    Object(BTreeMap<String, Node>),
+    /// The fields in their order. Most objects are small, so a field is looked for from the last on; of two of a name the last counts.
+    Object(Vec<(String, Node)>),
+    /// A value that several events have: a report on many recipients is not copied for each.
+    Shared(Arc<Node>),
 }
 
 /// Why a text is no tree.
@@ -51,7 +55,18 @@ impl Node {
                 Some(first) => *first = Self::List(vec![first.clone(), value]),
             }
         }
-        Self::Object(fields)
+        Self::Object(fields.into_iter().collect())
+    }
+
+    /// The field of an object.
+    fn field(&self, name: &str) -> Option<&Node> {
+        let fields = match self {
+            Self::Object(fields) => fields,
+            Self::Shared(node) => return node.field(name),
+            _ => return None,
+        };
+        let mut named = fields.iter().rev().filter(|(own, _)| own == name);
+        named.next().map(|(_, node)| node)
     }
 
     /// The value at a dotted path. A step into a list takes the entry with this number, or the value of the entry with this name, as
@@ -61,14 +76,13 @@ impl Node {
             return Some(Cow::Borrowed(self));
         }
         // A name may hold a dot.
-        if let Self::Object(fields) = self
-            && let Some(whole) = fields.get(path)
-        {
+        if let Some(whole) = self.field(path) {
             return Some(Cow::Borrowed(whole));
         }
         let (step, rest) = path.split_once('.').unwrap_or((path, ""));
         match self {
-            Self::Object(fields) => fields.get(step)?.get(rest),
+            Self::Object(_) if rest.is_empty() => None,
+            Self::Object(_) => self.field(step)?.get(rest),
             Self::List(entries) => match step.parse::<usize>() {
                 Ok(index) => entries.get(index)?.get(rest),
                 Err(_) => entries
@@ -76,6 +90,7 @@ impl Node {
                     .find_map(|entry| entry.named(step))?
                     .get(rest),
             },
+            Self::Shared(node) => node.get(path),
             // One tag is a text, where several are a list.
             Self::Text(_) if path == "0" => Some(Cow::Borrowed(self)),
             Self::Text(text) if text.starts_with(['{', '[']) => {
@@ -88,12 +103,9 @@ impl Node {
 
     /// The value of an entry like `{"name":"X-Tag","value":"spring"}`.
     fn named(&self, name: &str) -> Option<&Node> {
-        let Self::Object(fields) = self else {
-            return None;
-        };
         let is =
-            matches!(fields.get("name"), Some(Self::Text(own)) if own.eq_ignore_ascii_case(name));
-        fields.get("value").filter(|_| is)
+            matches!(self.field("name"), Some(Self::Text(own)) if own.eq_ignore_ascii_case(name));
+        self.field("value").filter(|_| is)
     }
 
     /// The text of a value. A list gives that of its first entry; an empty text, an object and `null` have none.
@@ -103,6 +115,7 @@ impl Node {
             Self::Number(number) => Some(Cow::Borrowed(number.as_str())),
             Self::Bool(flag) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
             Self::List(entries) => entries.first()?.text(),
+            Self::Shared(node) => node.text(),
             Self::Null | Self::Object(_) => None,
         }
     }
@@ -118,14 +131,19 @@ impl Node {
     pub(crate) fn all<'n>(&'n self, path: &str, found: &mut Vec<&'n Node>) {
         if let Self::List(entries) = self {
             entries.iter().for_each(|entry| entry.all(path, found));
+        } else if let Self::Shared(node) = self {
+            node.all(path, found);
         } else if path.is_empty() {
             found.push(self);
         } else if let Self::Object(fields) = self {
             let (step, rest) = path.split_once('.').unwrap_or((path, ""));
-            let below = fields
-                .iter()
-                .filter(|(name, _)| step == "*" || *name == step);
-            below.for_each(|(_, node)| node.all(rest, found));
+            match step {
+                "*" => fields.iter().for_each(|(_, node)| node.all(rest, found)),
+                _ => self
+                    .field(step)
+                    .into_iter()
+                    .for_each(|node| node.all(rest, found)),
+            }
         }
     }
 }
@@ -264,6 +282,7 @@ mod tests {
                     .iter()
                     .map(|(name, node)| (name.clone(), plain(node)))
                     .collect(),
+                Node::Shared(node) => plain(node),
             }
         }
         for text in [

@@ -1,7 +1,7 @@
 //! Shopify: orders, whole at every change. `total_price` stays what was ordered; what was paid back is in the order's refunds, which a
 //! post of a refund alone has too, but without the order: those of `orders/updated` count.
 
-use super::shop::{Draft, FINISHED, items, put_customer, status, sum, texts};
+use super::shop::{Draft, FINISHED, put_customer, status, sum};
 use super::{Reads, Sender, no_trial};
 use crate::Outcome;
 use crate::node::Node;
@@ -82,14 +82,14 @@ fn order(body: &Node, around: &Around<'_>) -> String {
         "last_name",
         body.text_at("customer.last_name|billing_address.last_name"),
     );
-    record.put_list("coupon_codes", texts(body, "discount_codes.code"));
+    record.put_texts("coupon_codes", body, "discount_codes.code");
     let fields = [
         ("id", "sku|variant_id|product_id"),
         ("name", "name|title"),
         ("quantity", "quantity"),
         ("cost", "price"),
     ];
-    record.put_list("items", items(body, "line_items", fields));
+    record.put_items(body, "line_items", fields);
     record.text()
 }
 
