@@ -13,6 +13,8 @@ pub struct Post<'p> {
     pub headers: &'p HeaderMap,
     /// The body, unpacked.
     pub body: &'p [u8],
+    /// What the address holds that [`certificate_url`](crate::certificate_url) found in it; `None` where it found none.
+    pub certificate: Option<&'p [u8]>,
 }
 
 impl Post<'_> {
@@ -106,6 +108,7 @@ mod tests {
         Post {
             headers: &headers,
             body,
+            certificate: None,
         }
         .tree()
     }
