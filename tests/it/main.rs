@@ -49,6 +49,7 @@ mod http {
     pub mod requirements_promotions;
     pub mod rivals;
     pub mod segments;
+    pub mod senders;
     pub mod settings_pages;
     pub mod uploads;
     pub mod webhooks;
@@ -67,6 +68,7 @@ mod rules {
 
 /// What fails, comes twice, late, at once or frozen: nothing is lost, and nothing counts twice.
 mod faults {
+    pub mod addresses;
     pub mod batches;
     pub mod crash;
     pub mod envelope;

@@ -14,6 +14,7 @@ use revtrail_core::value::time::Retention;
 
 use revtrail_store::Store;
 
+use crate::AMAZON_ROOTS;
 use crate::units::Units;
 
 /// The error for a variable that is missing or makes no sense. No value is ever guessed.
@@ -55,10 +56,6 @@ pub fn credentials() -> Result<Credentials, BadEnvironment> {
     let token = std::env::var("AWS_SESSION_TOKEN").ok();
     Ok(Credentials::new(id, secret, token, None, "environment"))
 }
-
-/// The authorities that sign the certificates of AWS: Amazon Root CA 1 to 4, and Starfield Services Root CA G2. They are those of
-/// <https://www.amazontrust.com/repository/>.
-const AMAZON_ROOTS: &str = include_str!("amazon_roots.pem");
 
 /// How long a connection may be unused. While a function is frozen between two calls the other side closes its connections, and a
 /// call over a closed one is lost.

@@ -5,6 +5,8 @@ pub mod clock;
 pub mod delivery;
 #[cfg(feature = "environment")]
 pub mod environment;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 pub mod metrics;
 #[cfg(feature = "presign")]
 pub mod presign;
@@ -12,3 +14,8 @@ pub mod presign;
 pub mod queue;
 #[cfg(feature = "environment")]
 pub mod units;
+
+/// The authorities that sign the certificates of AWS: Amazon Root CA 1 to 4, and Starfield Services Root CA G2. They are those of
+/// <https://www.amazontrust.com/repository/>.
+#[cfg(any(feature = "environment", feature = "fetch"))]
+const AMAZON_ROOTS: &str = include_str!("amazon_roots.pem");

@@ -6,14 +6,14 @@ use futures_util::{StreamExt, stream};
 use revtrail_core::attribution::campaign::Catalog;
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::figures::fold::{Contribution, World};
-use revtrail_core::value::address::Recipient;
+use revtrail_core::value::address::{AddressHash, Recipient};
 use revtrail_core::value::time::{Day, Instant};
 use revtrail_store::StoreError;
 use revtrail_store::jobs::job::{Job, Progress, Work};
 use revtrail_store::jobs::parked::{Parked, ParkedFor};
 use revtrail_store::ledger::contribution::{Move, Moved};
 use revtrail_store::ledger::daily::AggregateCache;
-use revtrail_store::ledger::facts::CustomerFacts;
+use revtrail_store::ledger::facts::{CustomerFacts, TooLarge};
 use revtrail_store::market::Market;
 use revtrail_store::market::campaigns::observed;
 use revtrail_store::market::settings::RulesSeen;
@@ -43,6 +43,8 @@ struct Worker<'w> {
     cache: AggregateCache,
     snapshot: Option<RulesSnapshot>,
     parked: BTreeSet<Recipient>,
+    /// The addresses that were too large when they were read. Ten thousand customers may name one, and it is read once a job.
+    too_large: BTreeSet<AddressHash>,
 }
 
 /// Folds the customers of a job from where it was left, and deletes the job at the end of its list.
@@ -66,6 +68,7 @@ pub(crate) async fn work(
         cache: AggregateCache::of(job.shard),
         snapshot: None,
         parked: parked.into_iter().map(|one| one.recipient).collect(),
+        too_large: BTreeSet::new(),
     };
     while next < list.len() {
         let end = list.len().min(next + limits.batch_customers);
@@ -140,9 +143,12 @@ impl Worker<'_> {
             loop {
                 self.refresh().await?;
                 let limit = self.limits.timeline_bytes;
-                let facts = match self.market.facts().customer(customer, limit, now).await {
-                    Ok(Some(facts)) => facts,
-                    Ok(None) => {
+                let facts = self.market.facts();
+                let read = facts.customer_unless(customer, limit, &self.too_large, now);
+                let facts = match read.await {
+                    Ok(Ok(facts)) => facts,
+                    Ok(Err(TooLarge(address))) => {
+                        self.too_large.extend(address);
                         self.park(customer.clone(), ParkedFor::TimelineTooLarge, now)
                             .await?;
                         break;

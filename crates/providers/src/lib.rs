@@ -2,6 +2,7 @@
 //! A sender is a row of a table (`row`) and what proves its posts (`proof`): in code for the built-in senders, one file each, and in
 //! settings for one of a marketplace's own. There is no I/O and no clock here; whoever calls has checked the caller's key.
 
+mod certificate;
 pub mod exports;
 mod node;
 mod post;
@@ -19,7 +20,7 @@ use crate::row::Around;
 use crate::senders::Reads;
 
 pub use crate::post::Post;
-pub use crate::senders::sns::{amazon_url, subscribe_url};
+pub use crate::senders::sns::{certificate_url, subscribe_url};
 
 /// What one thing in a post becomes. A record is the JSON text of an object for the reader of its fact.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use crate::Refused;
-use crate::node::Node;
+use crate::node::{Node, NotATree};
 
 /// A post of a sender, whose key was good.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +13,8 @@ pub struct Post<'p> {
     pub headers: &'p HeaderMap,
     /// The body, unpacked.
     pub body: &'p [u8],
+    /// What the address holds that [`certificate_url`](crate::certificate_url) found in it; `None` where it found none.
+    pub certificate: Option<&'p [u8]>,
 }
 
 impl Post<'_> {
@@ -39,17 +41,25 @@ impl Post<'_> {
                 Ok(Node::of_form(pairs.into_owned()))
             }
             "multipart/form-data" => multipart(self.body, content_type),
-            "application/x-ndjson" => {
-                let lines = self.text()?.lines().filter(|line| !line.trim().is_empty());
-                let lines = lines.map(|line| Node::parse(line).map_err(Refused::from));
-                Ok(Node::List(lines.collect::<Result<_, _>>()?))
-            }
+            "application/x-ndjson" => Ok(lines(self.text()?)?),
             _ => match self.text()?.trim() {
                 "" => Ok(Node::List(Vec::new())),
-                text => Ok(Node::parse(text)?),
+                // Some senders post lines of JSON under any type.
+                text => match (Node::parse(text), text.contains('\n')) {
+                    (Err(why), true) => lines(text).map_err(|_| why.into()),
+                    (tree, _) => Ok(tree?),
+                },
             },
         }
     }
+}
+
+/// A list with the JSON of each line.
+fn lines(text: &str) -> Result<Node, NotATree> {
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    Ok(Node::List(
+        lines.map(Node::parse).collect::<Result<_, _>>()?,
+    ))
 }
 
 /// The fields of a multipart form (RFC 7578). Files and nested parts count as fields too: nobody sends them here.
@@ -98,6 +108,7 @@ mod tests {
         Post {
             headers: &headers,
             body,
+            certificate: None,
         }
         .tree()
     }
@@ -139,6 +150,13 @@ mod tests {
                 "1.a",
                 Some("2"),
             ),
+            (
+                "application/jsonlines",
+                b"{\"a\":1}\r\n{\"a\":2}",
+                "1.a",
+                Some("2"),
+            ),
+            ("application/json", b"{\n\"a\":\n3}", "a", Some("3")),
         ] {
             let tree = tree(content_type, body).unwrap();
             assert_eq!(
@@ -149,6 +167,7 @@ mod tests {
         }
         for (content_type, body) in [
             ("application/json", &b"{\"a\""[..]),
+            ("application/json", b"{\"a\":1}\n{\"a\""),
             ("application/json", b"\xff"),
             ("multipart/form-data; boundary=B", b"--B\r\nx"),
             ("multipart/form-data; boundary=B", b"--B\r\nx\r\n--B--"),

@@ -9,8 +9,10 @@ use ring::signature::{self, UnparsedPublicKey};
 use sha2::{Digest, Sha256};
 
 use crate::Refused;
+use crate::certificate;
 use crate::node::Node;
 use crate::post::Post;
+use crate::senders::sns;
 use crate::time::{self, Unit};
 
 /// How far a signed time may be from the receiver's clock, in milliseconds: five minutes.
@@ -44,7 +46,7 @@ pub(crate) enum Scheme<'a> {
     SendGrid,
     /// HMAC-SHA256 of a time and a token, all in the body. What the event says is not signed.
     Mailgun,
-    /// RSA over fields of the body; the key is a certificate of Amazon.
+    /// RSA over fields of the body; the key is a certificate of Amazon, or the names of the topics that may post.
     Sns,
     /// MD5 over the body in which the key stands in the place of the hash.
     UnisenderGo,
@@ -88,7 +90,7 @@ pub(crate) fn check(
         Scheme::StandardWebhooks => standard_webhooks(post, secret, now),
         Scheme::SendGrid => sendgrid(post, secret, now),
         Scheme::Mailgun => mailgun(body, secret, now),
-        Scheme::Sns => sns(body, secret),
+        Scheme::Sns => sns(post, body, secret, now),
         Scheme::UnisenderGo => unisender_go(post, body, secret),
     }
 }
@@ -197,12 +199,12 @@ fn mailgun(body: &Node, secret: &str, now: Instant) -> Result<(), Refused> {
     let (signed_at, token, signature) = (of("timestamp")?, of("token")?, of("signature")?);
     recent(&signed_at, now)?;
     let signed = format!("{signed_at}{token}");
-    hmac_is(
-        secret.as_bytes(),
-        signed.as_bytes(),
-        &signature,
-        Spelling::Hex,
-    )
+    let is_by = |given: &str| hmac_is(secret.as_bytes(), signed.as_bytes(), given, Spelling::Hex);
+    // The post of a subaccount is signed by the account above it too.
+    match body.text_at("signature.parent-signature") {
+        Some(parents) => is_by(&signature).or_else(|_| is_by(&parents)),
+        None => is_by(&signature),
+    }
 }
 
 /// The fields that SNS signs, each with its name, in the order of their names.
@@ -224,7 +226,7 @@ const SNS_CONFIRMATION: [&str; 7] = [
     "Type",
 ];
 
-fn sns(body: &Node, certificate: &str) -> Result<(), Refused> {
+fn sns(post: &Post<'_>, body: &Node, key: &str, now: Instant) -> Result<(), Refused> {
     let text = |field: &str| body.text_at(field);
     let fields: &[&str] = match text("Type").as_deref() {
         Some("Notification") => &SNS_NOTIFICATION,
@@ -240,8 +242,11 @@ fn sns(body: &Node, certificate: &str) -> Result<(), Refused> {
             Some("2") => &signature::RSA_PKCS1_2048_8192_SHA256,
             _ => return Err(unproven("its SignatureVersion is neither 1 nor 2")),
         };
-    let certificate = pem(certificate);
-    let key = public_key(&certificate)
+    let certificate = match sns::names_topics(key) {
+        true => fetched(post, body, key, now)?,
+        false => pem(key),
+    };
+    let key = certificate::public_key(&certificate)
         .ok_or_else(|| unproven("the verification key of ses is no certificate"))?;
     let signature = BASE64
         .decode(text("Signature").unwrap_or_default())
@@ -249,6 +254,28 @@ fn sns(body: &Node, certificate: &str) -> Result<(), Refused> {
     UnparsedPublicKey::new(algorithm, key)
         .verify(signed.as_bytes(), &signature)
         .map_err(|_| unproven("its signature is not of this body and certificate"))
+}
+
+/// The certificate that a post of one of these topics names. Amazon signs the posts of everybody's topics with it, so the topic counts.
+fn fetched(post: &Post<'_>, body: &Node, topics: &str, now: Instant) -> Result<Vec<u8>, Refused> {
+    let topic = body.text_at("TopicArn").unwrap_or_default();
+    if !topics.split_ascii_whitespace().any(|own| own == topic) {
+        return Err(unproven("it is not of a topic that verification_key names"));
+    }
+    let named = post.certificate.ok_or_else(|| {
+        unproven("its SigningCertURL is no address of a certificate of Amazon SNS")
+    })?;
+    let bytes = pem(&String::from_utf8_lossy(named));
+    let told = certificate::told(&bytes)
+        .filter(|told| sns::signs(&told.name))
+        .ok_or_else(|| unproven("what its SigningCertURL holds is no certificate of Amazon SNS"))?;
+    match (told.from..=told.to).contains(&now) {
+        true => Ok(bytes),
+        false => Err(unproven(format!(
+            "the certificate of its signature is good from {} to {}",
+            told.from, told.to
+        ))),
+    }
 }
 
 fn unisender_go(post: &Post<'_>, body: &Node, secret: &str) -> Result<(), Refused> {
@@ -278,47 +305,6 @@ fn pem(text: &str) -> Vec<u8> {
         .flat_map(|line| line.chars().filter(|c| !c.is_whitespace()))
         .collect();
     BASE64.decode(text).unwrap_or_default()
-}
-
-/// The public key in a certificate (RFC 5280), as PKCS#1 has it: the sixth field after the version, and of that the bits.
-fn public_key(certificate: &[u8]) -> Option<&[u8]> {
-    const VERSION: u8 = 0xa0;
-    let (_, certificate, _) = der(certificate)?;
-    let (_, mut fields, _) = der(certificate)?;
-    let (tag, _, after) = der(fields)?;
-    if tag == VERSION {
-        fields = after;
-    }
-    // Serial number, algorithm, issuer, validity, subject.
-    for _ in 0..5 {
-        (_, _, fields) = der(fields)?;
-    }
-    let (_, info, _) = der(fields)?;
-    let (_, _, bits) = der(info)?;
-    let (_, bits, _) = der(bits)?;
-    // The first byte counts the unused bits of the last.
-    bits.strip_prefix(&[0])
-}
-
-/// A value of DER: its tag, its content, and what follows.
-fn der(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81..=0x84 => {
-            let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (
-                length
-                    .iter()
-                    .fold(0, |all, byte| all << 8 | usize::from(*byte)),
-                rest,
-            )
-        }
-        _ => return None,
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((tag, content, rest))
 }
 
 /// A JSON text without the blanks between its values. Anything else stays as it is.

@@ -50,7 +50,7 @@ pub(crate) struct Row<'a> {
     pub(crate) unit: Unit<'a>,
     /// The zone of times without an offset; `None` is the marketplace's.
     pub(crate) zone: Option<Tz>,
-    /// The channel or, where `channels` translates its words, the path to it.
+    /// The channel or, where `channels` translates its words, the path to it; `*` is any word, and an empty text is none.
     pub(crate) channel: &'a str,
     pub(crate) channels: &'a [(&'a str, &'a str)],
     pub(crate) campaign: &'a str,
@@ -130,7 +130,10 @@ impl Row<'_> {
                     let mut events = Vec::new();
                     body.all(path, &mut events);
                     let step = path.split('.').next().unwrap_or_default();
-                    if !events.is_empty() || body.get(step).is_some() {
+                    let (mut lists, first) = (Vec::new(), body.get(step));
+                    body.all(step, &mut lists);
+                    // A list that is there and empty is a post without events, as some senders try an address with.
+                    if !events.is_empty() || !lists.is_empty() || first.is_some() {
                         let events = events.into_iter();
                         return events.map(|event| self.event(event, around)).collect();
                     }
@@ -154,7 +157,7 @@ impl Row<'_> {
                 let own = text(self.channel).unwrap_or_default();
                 let found = words
                     .iter()
-                    .find(|(word, _)| own.eq_ignore_ascii_case(word));
+                    .find(|(word, _)| *word == "*" || own.eq_ignore_ascii_case(word));
                 match found {
                     Some((_, channel)) => channel,
                     None => return Outcome::Ignored(word),
@@ -218,6 +221,7 @@ impl Row<'_> {
         let words: Vec<String> = words.collect();
         let word = words.join("/");
         let word = word.trim_end_matches('/');
+        let told = word.trim_start_matches('/').to_owned();
         let mut rest = word;
         loop {
             let found = self
@@ -225,11 +229,11 @@ impl Row<'_> {
                 .iter()
                 .find(|(own, _)| rest.eq_ignore_ascii_case(own));
             if let Some((_, meaning)) = found {
-                return (word.to_owned(), Some(*meaning));
+                return (told, Some(*meaning));
             }
             match rest.rsplit_once('/') {
                 Some((shorter, _)) => rest = shorter,
-                None => return (word.to_owned(), None),
+                None => return (told, None),
             }
         }
     }

@@ -22,7 +22,11 @@ pub(crate) enum Unit<'a> {
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
 /// The forms of dates without a unit: those with an offset, then those without one.
-const WITH_OFFSET: [&str; 2] = ["%Y-%m-%d %H:%M:%S%.f %z", "%Y-%m-%d %H:%M:%S%.f%z"];
+const WITH_OFFSET: [&str; 3] = [
+    "%Y-%m-%d %H:%M:%S%.f %z",
+    "%Y-%m-%d %H:%M:%S%.f%z",
+    "%Y-%m-%dT%H:%M:%S%.f%z",
+];
 const LOCAL: [&str; 2] = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"];
 
 /// The unit with a name: `s`, `ms`, `rfc3339`, or a format.
@@ -163,6 +167,11 @@ mod tests {
                 "2023-08-10 07:21:56+00:00",
                 Unit::Any,
                 Some("2023-08-10T07:21:56.000Z"),
+            ),
+            (
+                "2017-05-15T23:59:47+0300",
+                Unit::Any,
+                Some("2017-05-15T20:59:47.000Z"),
             ),
             (
                 "2024-09-06 23:14:24",

@@ -13,7 +13,7 @@ use std::path::Path;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use revtrail_core::attribution::settings::{CustomSender, Provider, Settings};
 use revtrail_core::value::time::Instant;
-use revtrail_providers::{Outcome, Post, Refused, read};
+use revtrail_providers::{Outcome, Post, Refused, certificate_url, read};
 use serde_json::{Value, json};
 
 const NOW: &str = "2026-11-20T10:00:00Z";
@@ -81,6 +81,7 @@ fn check(line: &Value) {
     let post = Post {
         headers: &headers,
         body: body.as_bytes(),
+        certificate: None,
     };
     let sender = line["sender"].as_str().unwrap();
     let outcomes = read(sender, &post, &settings(line), Instant::parse(NOW).unwrap()).unwrap();
@@ -153,6 +154,7 @@ fn a_signature_proves_its_post_and_no_other() {
                 &Post {
                     headers,
                     body: body.as_bytes(),
+                    certificate: None,
                 },
                 &settings,
                 now,
@@ -211,6 +213,95 @@ fn a_signature_proves_its_post_and_no_other() {
     }
 }
 
+/// A report that is large, and is about many: copied for each of them it would take some forty gigabytes.
+#[test]
+fn a_large_report_on_many_recipients_is_read_once() {
+    let many: Vec<String> = (0..20_000).map(|n| format!("{n}@x.org")).collect();
+    let mail = json!({ "messageId": "m1", "destination": many, "tags": { "campaign": ["spring"] }, "subject": "x".repeat(2 << 20) });
+    let body =
+        json!({ "eventType": "Open", "mail": mail, "open": { "timestamp": NOW } }).to_string();
+    let settings =
+        settings(&json!({ "sender": "ses", "settings": { "campaign_id": "metadata.campaign" } }));
+    let post = Post {
+        headers: &HeaderMap::new(),
+        body: body.as_bytes(),
+        certificate: None,
+    };
+    let found = read("ses", &post, &settings, Instant::parse(NOW).unwrap()).unwrap();
+    assert_eq!(found.len(), 20_000);
+    assert_eq!(told(&found[7]).1["email"], json!("7@x.org"));
+}
+
+/// Posts of SNS where settings name a topic: which address is fetched, and what becomes of the post with what it holds.
+#[test]
+fn a_topic_is_proven_by_amazons_certificate() {
+    let sns: Value = serde_json::from_str(include_str!("sns.json")).unwrap();
+    let text = |at: &str| sns.pointer(at).unwrap().as_str().unwrap();
+    let topic = text("/topic");
+    for (post, certificate, topics, expected) in [
+        ("version 1", "good", topic, "opened"),
+        ("version 2", "good", topic, "opened"),
+        (
+            "version 2",
+            "good",
+            &format!("arn:aws:sns:x:1:y {topic}"),
+            "opened",
+        ),
+        ("subscription", "good", topic, "SubscriptionConfirmation"),
+        ("another topic", "good", topic, "topic"),
+        (
+            "version 2",
+            "good",
+            "arn:aws:sns:eu-west-1:123456789012",
+            "topic",
+        ),
+        ("version 2", "over", topic, "good from"),
+        ("version 2", "not yet", topic, "good from"),
+        (
+            "version 2",
+            "another's",
+            topic,
+            "no certificate of Amazon SNS",
+        ),
+        ("version 2", "", topic, "no address of a certificate"),
+    ] {
+        let key = json!({ "sender": "ses", "settings": { "verification_key": topics, "campaign_id": "metadata.campaign" } });
+        let settings = settings(&key);
+        let mut body = sns["posts"][post].clone();
+        let certificate = sns["certificates"][certificate].as_str();
+        if certificate.is_none() {
+            body["SigningCertURL"] = json!(format!("{}?", text("/certificate_url")));
+        }
+        let (headers, body) = (HeaderMap::new(), body.to_string());
+        let post = Post {
+            headers: &headers,
+            body: body.as_bytes(),
+            certificate: certificate.map(str::as_bytes),
+        };
+        let url = certificate_url("ses", &post, &settings).unwrap();
+        let named = certificate.map(|_| text("/certificate_url"));
+        assert_eq!(url.as_deref(), named, "{expected}");
+        let found = read("ses", &post, &settings, Instant::parse(NOW).unwrap());
+        let found = format!("{found:?}");
+        assert!(found.contains(expected), "{topics}: {found}");
+    }
+    // A post that another signature proves needs no certificate.
+    let post = sns["posts"]["version 2"].to_string();
+    let post = Post {
+        headers: &HeaderMap::new(),
+        body: post.as_bytes(),
+        certificate: None,
+    };
+    for key in [
+        json!({}),
+        json!({ "verification_key": text("/certificates/good") }),
+    ] {
+        let settings = settings(&json!({ "sender": "ses", "settings": key }));
+        assert_eq!(certificate_url("ses", &post, &settings), Ok(None));
+        assert!(read("ses", &post, &settings, Instant::parse(NOW).unwrap()).is_ok());
+    }
+}
+
 #[test]
 fn a_body_that_is_none_is_refused() {
     let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
@@ -221,6 +312,7 @@ fn a_body_that_is_none_is_refused() {
             let post = Post {
                 headers: &headers,
                 body: body.as_bytes(),
+                certificate: None,
             };
             let found = read(sender, &post, &settings, Instant::from_ms(0));
             assert!(
@@ -232,6 +324,7 @@ fn a_body_that_is_none_is_refused() {
     let post = Post {
         headers: &HeaderMap::new(),
         body: b"{}",
+        certificate: None,
     };
     let nobody = read(
         "nobody",
@@ -281,6 +374,7 @@ fn recorded_posts_of_mail_give_kind_time_recipient_and_message() {
         let post = Post {
             headers: &headers,
             body: line["body"].as_str().unwrap().as_bytes(),
+            certificate: None,
         };
         // A campaign for all, so that none is ignored for want of one: what every body has.
         let mut settings = settings(&json!({ "sender": sender }));
@@ -395,6 +489,7 @@ fn recorded_posts_of_shops_become_records() {
         let post = Post {
             headers: &headers,
             body: raw.as_bytes(),
+            certificate: None,
         };
         let outcomes = read(
             sender,
@@ -468,6 +563,7 @@ fn recorded_signatures_prove_their_bodies() {
         let post = Post {
             headers: &headers,
             body: body.as_bytes(),
+            certificate: None,
         };
         assert!(
             read(sender, &post, &settings, now).is_ok(),
@@ -476,6 +572,7 @@ fn recorded_signatures_prove_their_bodies() {
         let post = Post {
             headers: &headers,
             body: b"{}",
+            certificate: None,
         };
         assert!(read(sender, &post, &settings, now).is_err(), "{sender}");
     }

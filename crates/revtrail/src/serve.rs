@@ -216,6 +216,7 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
     let (enqueue, enqueued) = mpsc::unbounded_channel::<JobMessage>();
     let enqueue = manage::in_process(move |message| drop(enqueue.send(message)));
     let app = App::new(store.clone(), clock.clone(), args.retention, &key);
+    app.fetch_by(Box::new(|url| Box::pin(revtrail_aws::fetch::amazon(url))));
     let is_sample = args.demo && key == keys::DEMO_KEY;
     if is_sample {
         app.offer_key(&key);

@@ -65,10 +65,12 @@ pub(crate) async fn identify(
     query: &[(String, String)],
     now: Instant,
 ) -> Result<Caller, Problem> {
-    let secret = secret(headers, query, anywhere).ok_or_else(Problem::unauthorized)?;
-    app.caller(&secret, fresh, now)
-        .await?
-        .ok_or_else(Problem::unauthorized)
+    let nobody = match anywhere {
+        true => Problem::unauthorized_sender,
+        false => Problem::unauthorized,
+    };
+    let secret = secret(headers, query, anywhere).ok_or_else(nobody)?;
+    app.caller(&secret, fresh, now).await?.ok_or_else(nobody)
 }
 
 /// The secret of a call that sends exactly one, see [`identify`].

@@ -26,6 +26,8 @@ use revtrail_aws::clock::Clock;
 const KEY_BELIEVED_MS: i64 = 30_000;
 /// The most entries of each cache. An entry takes a few hundred bytes, so all take a few MB. A full cache is emptied.
 const REMEMBERED_MAX: usize = 10_000;
+/// The most certificates that are kept. Amazon signs with one a region at a time.
+const CERTIFICATES_MAX: usize = 64;
 
 /// Puts a file of redemptions with this name into the inbox of a marketplace.
 pub type TakeFile = Box<
@@ -35,6 +37,9 @@ pub type TakeFile = Box<
 /// Makes the address that is good for one file of the bucket from this time on, by the file's key; or says why it
 /// cannot.
 pub type SignAddress = Box<dyn Fn(&str, Instant) -> Result<String, String> + Send + Sync>;
+
+/// Reads what an address of Amazon holds; or says why it cannot.
+pub type Fetch = Box<dyn Fn(String) -> BoxFuture<'static, Result<Bytes, String>> + Send + Sync>;
 
 /// Where files are sent to by whoever was given an address for one.
 pub enum Uploads {
@@ -62,6 +67,9 @@ struct Inner {
     open_key: OnceLock<String>,
     take_file: OnceLock<TakeFile>,
     uploads: OnceLock<Uploads>,
+    fetch: OnceLock<Fetch>,
+    /// The certificates that have proven a post, by their addresses.
+    certificates: Mutex<HashMap<String, Bytes>>,
     /// Set where nothing is kept but in memory.
     in_memory: AtomicBool,
     marketplaces: Mutex<HashSet<MarketplaceId>>,
@@ -130,6 +138,8 @@ impl App {
             open_key: OnceLock::new(),
             take_file: OnceLock::new(),
             uploads: OnceLock::new(),
+            fetch: OnceLock::new(),
+            certificates: Mutex::default(),
             in_memory: AtomicBool::new(false),
             marketplaces: Mutex::default(),
             settings: Mutex::default(),
@@ -186,6 +196,53 @@ impl App {
     /// Where files are sent to, if there is anywhere.
     pub(crate) fn uploads(&self) -> Option<&Uploads> {
         self.0.uploads.get()
+    }
+
+    /// Says how this process reads what an address of Amazon holds.
+    pub fn fetch_by(&self, fetch: Fetch) {
+        drop(self.0.fetch.set(fetch));
+    }
+
+    /// What an address of Amazon holds.
+    ///
+    /// # Errors
+    /// 503 where it cannot be read, so that the sender posts again.
+    pub(crate) async fn fetch(&self, url: &str) -> Result<Bytes, Problem> {
+        let fetched = match self.0.fetch.get() {
+            Some(fetch) => fetch(url.to_owned()).await,
+            None => Err("this process reads no addresses".to_owned()),
+        };
+        // The address may hold a token.
+        fetched.map_err(|why| {
+            tracing::warn!(why, "an address of Amazon was not read");
+            Problem::busy()
+        })
+    }
+
+    /// The certificate at an address: the one that is kept, else the one that is there.
+    ///
+    /// # Errors
+    /// As [`App::fetch`].
+    pub(crate) async fn certificate(&self, url: &str) -> Result<Bytes, Problem> {
+        let kept = self.certificates().get(url).cloned();
+        match kept {
+            Some(kept) => Ok(kept),
+            None => self.fetch(url).await,
+        }
+    }
+
+    /// Keeps a certificate that has proven a post. Where too many are kept, the others go.
+    pub(crate) fn keep_certificate(&self, url: String, held: Bytes) {
+        let mut kept = self.certificates();
+        if kept.len() >= CERTIFICATES_MAX {
+            kept.clear();
+        }
+        kept.insert(url, held);
+    }
+
+    fn certificates(&self) -> MutexGuard<'_, HashMap<String, Bytes>> {
+        let kept = self.0.certificates.lock();
+        kept.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that everything is kept in memory, so that there is nowhere to write files.

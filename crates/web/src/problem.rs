@@ -59,6 +59,12 @@ impl Problem {
         Self::new(&kinds::UNAUTHORIZED, detail)
     }
 
+    /// 401 of a route that senders of webhooks call. The answer is the same for all causes, so it names each.
+    pub fn unauthorized_sender() -> Self {
+        let detail = "this needs one good key, as ?key=, as a Basic password or as Authorization: Bearer <key>; of two in one call, none counts";
+        Self::new(&kinds::UNAUTHORIZED, detail)
+    }
+
     /// 403: the marketplace belongs to others or does not exist. The answer does not say which of the two.
     pub fn forbidden() -> Self {
         let detail = "this key is not good for this marketplace";

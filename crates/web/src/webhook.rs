@@ -34,19 +34,31 @@ impl Call {
     /// What the post of a sender becomes.
     ///
     /// # Errors
-    /// 404 for an unknown sender, 400 for a body that cannot be read, 403 for a post without the signature that settings ask for. In
-    /// these cases nothing of the post is taken.
+    /// 404 for an unknown sender, 400 for a body that cannot be read, 403 for a post without the signature that settings ask for, 503
+    /// where Amazon does not give what its post points at. In these cases nothing of the post is taken.
     pub async fn posted(&self, sender: &str) -> Result<Posted, Problem> {
         let settings = self.app.settings(&self.market()?, self.now).await?;
         let settings = settings.ok_or_else(Problem::forbidden)?;
-        let post = Post {
+        let mut post = Post {
             headers: &self.headers,
             body: &self.body,
+            certificate: None,
         };
+        let certificate = match revtrail_providers::certificate_url(sender, &post, &settings)? {
+            Some(url) => Some((self.app.certificate(&url).await?, url)),
+            None => None,
+        };
+        post.certificate = certificate.as_ref().map(|(held, _)| &held[..]);
         let outcomes = revtrail_providers::read(sender, &post, &settings, self.now)?;
         if let Some(token) = revtrail_providers::token(sender, &post, &settings)? {
             self.must_be_of_this_post(&format!("{sender} {token}"))
                 .await?;
+        }
+        if let Some(url) = revtrail_providers::subscribe_url(sender, &post)? {
+            self.app.fetch(&url).await?;
+        }
+        if let Some((held, url)) = certificate {
+            self.app.keep_certificate(url, held);
         }
         let mut posted = Posted::default();
         for outcome in outcomes {

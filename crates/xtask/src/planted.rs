@@ -291,11 +291,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the_version_read_after_the_facts",
         file: "crates/store/src/ledger/facts.rs",
-        text: "Ok(Some(facts))",
+        text: "Ok(read.await?.map(|()| facts))",
         with: r#"{
+            let read = read.await?;
             let root = self.market.store.get(&keys::root(&self.market.id, id), true).await?;
             facts.stored.version = root.as_ref().map_or(0, crate::table::item::version);
-            Ok(Some(facts))
+            Ok(read.map(|()| facts))
         }"#,
         found_by: FROZEN,
     },

@@ -36,6 +36,13 @@ async fn before() -> Embedded {
         )
         .await;
     fill(&service).await;
+    // A message to the address has earned an order, and one to the phone is not folded yet.
+    let by_address = |line: &str| events(line);
+    let folded = by_address("A email sent,clicked to:ann@example.com 16T10:30");
+    service.feed("m", "events", &folded, 9).await;
+    service.run("m").await;
+    let late = by_address("A sms sent,delivered to:+35387123 16T10:45");
+    service.feed("m", "events", &late, 9).await;
     line.database.copy().unwrap()
 }
 
@@ -236,6 +243,14 @@ async fn meetings() -> Vec<Meeting> {
             "a new event",
             &quiet,
             post("events", json!([late("opened")])),
+        ),
+        (
+            "a new event to the address",
+            &quiet,
+            post(
+                "events",
+                json!(events("A email clicked to:Ann@Example.com 16T10:50")),
+            ),
         ),
         (
             "an order of another that names the customer",

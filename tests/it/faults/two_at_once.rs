@@ -28,7 +28,10 @@ const SLIDING: usize = 2;
 const PLACES: usize = 6;
 const SHARE: usize = 6;
 
-const CUSTOMERS: [&str; 3] = ["ann", "bob", "cyd"];
+/// The address gil@example.com, as a recipient's text.
+const GIL: &str = "\u{1}f38b3318f230c77cc7ebe0e345826068";
+/// The customers, and the address.
+const CUSTOMERS: [&str; 4] = ["ann", "bob", "cyd", GIL];
 const CAMPAIGNS: [&str; 3] = ["spring", "summer", "winter"];
 
 /// What a caller does.

@@ -34,20 +34,29 @@ const PHONES: [&[&str]; 4] = [
 const NO_PHONES: [&str; 3] = ["12345", "+1 2 3", "call me"];
 
 /// An address: the field that names it, and its spellings.
-type Address = (&'static str, &'static [&'static str]);
+pub(crate) type Address = (&'static str, &'static [&'static str]);
 
-/// Lets about half of the messages go to addresses, and most orders name one.
-pub(crate) fn by_address(rng: &mut Rng, events: &mut [Value], orders: &mut [Value]) {
+/// Which addresses there are in a world.
+pub(crate) fn used(rng: &mut Rng) -> Vec<Address> {
     let mut all: Vec<Address> = Vec::new();
     all.extend(EMAILS.map(|spellings| ("email", spellings)));
     all.extend(PHONES.map(|spellings| ("phone", spellings)));
     let count = 1 + rng.below(4);
-    let used = rng.some(&all, count);
+    rng.some(&all, count)
+}
+
+/// Lets about half of the messages go to these addresses, and most orders name one.
+pub(crate) fn by_address(
+    rng: &mut Rng,
+    used: &[Address],
+    events: &mut [Value],
+    orders: &mut [Value],
+) {
     let mut recipients: BTreeMap<String, Option<Address>> = BTreeMap::new();
     for event in events {
         let message = ["customer_id", "campaign_id", "channel", "message_id"];
         let message = message.map(|field| event[field].to_string()).join(" ");
-        let drawn = rng.chance(55).then(|| *rng.pick(&used));
+        let drawn = rng.chance(55).then(|| *rng.pick(used));
         // Now and then an event of a message went elsewhere than the others.
         let to = match rng.chance(5) {
             true => drawn,
@@ -68,14 +77,14 @@ pub(crate) fn by_address(rng: &mut Rng, events: &mut [Value], orders: &mut [Valu
                 ),
             }
         } else if rng.chance(20) {
-            let (field, spellings) = *rng.pick(&used);
+            let (field, spellings) = *rng.pick(used);
             event[field] = json!(rng.pick(spellings));
         }
     }
     let mut named: BTreeMap<String, Vec<Address>> = BTreeMap::new();
     for copy in orders {
         let count = *rng.pick(&[0, 1, 1, 2, 2, 3]);
-        let drawn = rng.some(&used, count);
+        let drawn = rng.some(used, count);
         // Of the copies of an order one in five names other addresses.
         let addresses = named.entry(copy["order_id"].to_string());
         let addresses = match rng.chance(20) {

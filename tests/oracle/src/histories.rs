@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::DateTime;
 use serde_json::{Value, json};
 
-use crate::naive::{Replay, Version, World};
+use crate::addresses::{Address, by_address, used};
+use crate::naive::{Replay, Version, World, recipient_of};
 use crate::worlds::{
     CAMPAIGNS, CUSTOMERS, DAY_MS, HOUR_MS, MINUTE_MS, NOW_MS, Rng, Times, bounds_near, campaign,
     events, instant, money, orders, refund, settings, status, total,
@@ -60,6 +61,8 @@ pub fn history(seed: u64) -> History {
     let campaign_count = 2 + rng.below(4);
     let ids = rng.some(&CAMPAIGNS, campaign_count);
     let first_settings = settings(rng, Some(look_back));
+    // A share of the events goes to addresses.
+    let addresses = rng.chance(60).then(|| used(rng));
     let mut all_settings = vec![first_settings.clone()];
     let mut at = NOW_MS - rng.below(40) as i64 * DAY_MS;
     let mut known_orders: Vec<Value> = Vec::new();
@@ -106,10 +109,18 @@ pub fn history(seed: u64) -> History {
                 order["order_id"].as_str().unwrap_or_default()
             ));
         }
+        if let Some(used) = &addresses {
+            by_address(rng, used, &mut events, &mut orders);
+            one_address_an_order(&mut orders);
+        }
         for _ in 0..rng.below(3) {
             if !known_orders.is_empty() {
                 let stood = rng.pick(&known_orders).clone();
-                orders.push(later_copy(rng, stood, at, &version.settings, &customers));
+                let mut copy = later_copy(rng, stood, at, &version.settings, &customers);
+                if let Some(used) = addresses.as_ref().filter(|_| rng.chance(25)) {
+                    move_away(rng, &mut copy, used, at);
+                }
+                orders.push(copy);
             }
         }
         known_orders.extend(orders.iter().cloned());
@@ -143,6 +154,28 @@ pub fn history(seed: u64) -> History {
         early: rng.chance(40),
         moments,
     }
+}
+
+/// All copies of a moment name what the first of their order does. Of an erased order nothing is left that tells equal copies apart.
+fn one_address_an_order(orders: &mut [Value]) {
+    let mut named: BTreeMap<String, [Value; 2]> = BTreeMap::new();
+    for copy in orders {
+        let own = ["email", "phone"].map(|field| copy[field].clone());
+        let named = named.entry(text(copy, "order_id")).or_insert(own);
+        for (field, value) in ["email", "phone"].into_iter().zip(named) {
+            copy[field] = value.clone();
+        }
+    }
+}
+
+/// A later copy names another address.
+fn move_away(rng: &mut Rng, copy: &mut Value, used: &[Address], at: i64) {
+    let (field, spellings) = *rng.pick(used);
+    copy["email"] = Value::Null;
+    copy["phone"] = Value::Null;
+    copy[field] = json!(rng.pick(spellings));
+    let updated = at - 30 * HOUR_MS - rng.below(3_600_000) as i64;
+    copy["updated_at"] = instant(rng, updated);
 }
 
 /// A copy of an order as it stands some time later; rarely one that changes what never changes.
@@ -246,7 +279,7 @@ impl Told {
         }
         if !self
             .event_ids
-            .insert((text(body, "customer_id"), text(body, "event_id")))
+            .insert((recipient_of(body), text(body, "event_id")))
         {
             return Verdict::Duplicate;
         }
@@ -291,8 +324,10 @@ impl Told {
             event["customer_id"] = json!(pseudonym);
         }
         let ids = std::mem::take(&mut self.event_ids).into_iter();
-        let renamed = |(of, id): (String, String)| match of == customer {
-            true => (pseudonym.to_owned(), id),
+        let named = |customer: &str| recipient_of(&json!({ "customer_id": customer }));
+        let (old, new) = (named(customer), named(pseudonym));
+        let renamed = |(of, id): (String, String)| match of == old {
+            true => (new.clone(), id),
             false => (of, id),
         };
         self.event_ids = ids.map(renamed).collect();

@@ -18,7 +18,7 @@ mod what_if;
 use chrono::NaiveDate;
 use serde_json::Value;
 
-pub use facts::Facts;
+pub use facts::{Facts, recipient_of};
 pub use what_if::MODELS;
 
 /// All that one marketplace was told, in order of arrival, as the JSON bodies it came in.

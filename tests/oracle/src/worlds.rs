@@ -4,7 +4,7 @@
 use chrono::{DateTime, Duration, FixedOffset, NaiveDate, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::addresses::by_address;
+use crate::addresses::{by_address, used};
 use crate::naive::{Replay, Version, World};
 pub use crate::rng::Rng;
 
@@ -129,7 +129,8 @@ pub fn world(seed: u64) -> World {
     }
     let replays = replays(rng, &times, &versions);
     if rng.chance(70) {
-        by_address(rng, &mut events, &mut orders);
+        let used = used(rng);
+        by_address(rng, &used, &mut events, &mut orders);
     }
     World {
         events,

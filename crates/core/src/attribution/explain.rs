@@ -66,6 +66,8 @@ pub struct ShownCandidate {
     pub outcome: CandidateOutcome,
     /// The later campaign that ended the run of this message's campaign, if one did.
     pub superseded_by: Option<CampaignId>,
+    /// True where the message went to an address of the order, and not to its customer.
+    pub by_address: bool,
 }
 
 /// Why an order does not count, or, where it counts, why nobody earned it (rule 7.4, API).
@@ -133,6 +135,7 @@ fn shown(
         touch_at: candidate.touch.map(|touch| touch.at),
         outcome: candidate.outcome,
         superseded_by: candidate.superseded_by.map(|(_, by)| id(by)),
+        by_address: candidate.message.recipient > 0,
     }
 }
 

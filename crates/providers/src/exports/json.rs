@@ -38,6 +38,7 @@ fn value(node: &Node) -> Value {
                 .map(|(name, node)| (name.clone(), value(node)));
             Value::Object(fields.collect())
         }
+        Node::Shared(node) => value(node),
     }
 }
 
@@ -109,7 +110,8 @@ impl<'t> Walk<'t> {
         let mut own: BTreeMap<String, Node> = nodes.collect();
         for (name, raw) in on_the_way {
             own.insert("@name".to_owned(), Node::Text(name));
-            let around = [&[Node::Object(own.clone())], around].concat();
+            let fields = own.clone().into_iter().collect();
+            let around = [&[Node::Object(fields)], around].concat();
             self.enter(raw, steps, &around, depth);
         }
     }

@@ -1,8 +1,8 @@
 //! Brevo: one event a post, or a batch, not signed. Its `id` names the webhook and not the event; `unique_…` comes beside the plain
-//! kind, so the two have one id here.
+//! kind, so the two have one id here. An SMS has `msg_status` in the place of `event`.
 
 use revtrail_core::attribution::event::EventKind::{
-    Bounced, Clicked, Complained, Delivered, Opened, Unsubscribed,
+    Bounced, Clicked, Complained, Delivered, Failed, Opened, Sent, Unsubscribed,
 };
 
 use super::{Reads, Sender, no_trial};
@@ -16,6 +16,7 @@ pub(crate) const SENDER: Sender = Sender {
     proof: Scheme::Unsigned,
     is_trial: no_trial,
     reads: Reads::Events(&Row {
+        kind: "event/msg_status",
         kinds: &[
             // It is reported before the mail is sent, also where it is then blocked.
             ("request", Nothing),
@@ -41,13 +42,27 @@ pub(crate) const SENDER: Sender = Sender {
             ("click", Is(Clicked)),
             ("unsubscribe", Is(Unsubscribed)),
             ("unsubscribed", Is(Unsubscribed)),
+            ("reply", Nothing),
             ("list_addition", Nothing),
             ("contact_updated", Nothing),
             ("contact_deleted", Nothing),
+            ("/sent", Is(Sent)),
+            ("/accepted", Nothing),
+            ("/delivered", Is(Delivered)),
+            ("/replied", Nothing),
+            ("/soft_bounce", Is(Failed)),
+            ("/hard_bounce", Is(Failed)),
+            ("/rejected", Is(Failed)),
+            ("/blacklisted", Is(Failed)),
+            ("/skip", Is(Failed)),
+            ("/unsubscribe", Is(Unsubscribed)),
         ],
         at: "ts_epoch|s_epoch|ts_event|ts",
+        channel: "msg_status",
+        channels: &[("", "email"), ("*", "sms")],
         campaign: "metadata.campaign_id|metadata.campaign|camp_id|tags.0|template_id",
-        message_id: "message-id",
+        phone: "to",
+        message_id: "message-id|messageId",
         url: "link|URL",
         metadata: "X-Mailin-custom",
         tags: "tags|tag",

@@ -36,7 +36,8 @@ pub(crate) const SENDER: Sender = Sender {
         email: "recipient|envelope.targets|message.headers.to",
         message_id: "message.headers.message-id|Message-Id|message-id",
         brackets: true,
-        machine: &[("client-info.bot", "apple")],
+        // `apple` and `gmail` are proxies of mailboxes, `generic` is a scanner.
+        machine: &[("client-info.bot", "*")],
         metadata: "user-variables|.",
         tags: "tags|tag|X-Mailgun-Tag",
         ..MAIL

@@ -21,7 +21,10 @@ pub(crate) const SENDER: Sender = Sender {
             ("Open", Is(Opened)),
             ("Click", Is(Clicked)),
             ("SpamComplaint", Is(Complained)),
+            // These are tried again, or tell nothing of the message.
             ("Bounce/Transient", Nothing),
+            ("Bounce/DnsError", Nothing),
+            ("Bounce/OpenRelayTest", Nothing),
             ("Bounce/AutoResponder", Nothing),
             ("Bounce/ChallengeVerification", Nothing),
             ("Bounce/AddressChange", Nothing),

@@ -30,7 +30,7 @@ pub(crate) const SENDER: Sender = Sender {
             ("group_unsubscribe", Is(Unsubscribed)),
             ("group_resubscribe", Nothing),
         ],
-        campaign: "campaign_id|campaign|marketing_campaign_id|singlesend_id|category",
+        campaign: "campaign_id|campaign|marketing_campaign_id|singlesend_id|mc_auto_id|category",
         // Opens and clicks have no smtp-id: whoever wants one message of all its events sets an argument of their own.
         message_id: "anymail_id|message_id|smtp-id|sg_message_id",
         machine: &[("sg_machine_open", "true")],

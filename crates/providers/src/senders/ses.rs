@@ -1,7 +1,7 @@
 //! Amazon SES, by way of SNS: one report names all the recipients that it is about. A configuration set reports `eventType`, an
 //! identity `notificationType`.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use revtrail_core::attribution::event::EventKind::{
     Bounced, Clicked, Complained, Delivered, Opened, Sent, Unsubscribed,
@@ -20,13 +20,16 @@ pub(crate) const SENDER: Sender = Sender {
     is_trial: no_trial,
     reads: Reads::Events(&Row {
         list: List::Made(events),
-        id: "sns.MessageId",
-        kind: "report.eventType|report.notificationType|sns.Type/report.subscription.newTopicPreferences.unsubscribeAll",
+        // A raw delivery has SNS's id in a header.
+        id: "sns.MessageId|@x-amz-sns-message-id",
+        kind: "report.eventType|report.notificationType|sns.Type/left|report.complaint.complaintSubType",
         kinds: &[
             ("Send", Is(Sent)),
             ("Delivery", Is(Delivered)),
             ("DeliveryDelay", Nothing),
             ("Bounce", Is(Bounced)),
+            // SES itself held the mail back: somebody complained of an earlier one.
+            ("Complaint/OnAccountSuppressionList", Is(Bounced)),
             ("Complaint", Is(Complained)),
             ("Reject", Is(Bounced)),
             ("Rendering Failure", Is(Bounced)),
@@ -81,10 +84,12 @@ fn about_each(notification: &Node) -> Vec<Node> {
             .unwrap_or(Node::Null),
         _ => notification.clone(),
     };
-    let mut envelope = notification.clone();
-    if let Node::Object(fields) = &mut envelope {
-        fields.remove("Message");
-    }
+    // What is told of the notification. The text of the report is not copied for each recipient.
+    let told = ["Type", "MessageId", "Timestamp"].map(|field| {
+        let text = notification.text_at(field);
+        (field.to_owned(), text.map_or(Node::Null, Node::Text))
+    });
+    let envelope = Node::Shared(Node::Object(told.into()).into());
     let entries = |path: &str| match report.get(path).as_deref() {
         Some(Node::List(entries)) => entries.clone(),
         _ => Vec::new(),
@@ -97,17 +102,39 @@ fn about_each(notification: &Node) -> Vec<Node> {
     if about.is_empty() {
         about.push(Node::Null);
     }
+    let left = match has_left(&report) {
+        true => Node::Bool(true),
+        false => Node::Null,
+    };
+    let report = Arc::new(report);
     let event = |recipient: Node| {
         let to = recipient
             .text_at("emailAddress|")
             .map_or(Node::Null, Node::Text);
         let fields = [
             ("sns", envelope.clone()),
-            ("report", report.clone()),
+            ("report", Node::Shared(report.clone())),
             ("to", to),
+            ("left", left.clone()),
         ];
         let fields = fields.map(|(name, node)| (name.to_owned(), node));
-        Node::Object(BTreeMap::from(fields))
+        Node::Object(fields.into())
     };
     about.into_iter().map(event).collect()
+}
+
+/// True where a change of subscriptions leaves all topics, or one that was not left before.
+fn has_left(report: &Node) -> bool {
+    let out = |preferences: &str| {
+        let (path, mut topics) = (
+            format!("subscription.{preferences}.topicSubscriptionStatus"),
+            Vec::new(),
+        );
+        report.all(&path, &mut topics);
+        let is_out =
+            |topic: &&&Node| topic.text_at("subscriptionStatus").as_deref() == Some("OptOut");
+        topics.iter().filter(is_out).count()
+    };
+    let all = report.text_at("subscription.newTopicPreferences.unsubscribeAll");
+    all.as_deref() == Some("true") || out("newTopicPreferences") > out("oldTopicPreferences")
 }

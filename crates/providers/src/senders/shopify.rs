@@ -1,7 +1,7 @@
 //! Shopify: orders, whole at every change. `total_price` stays what was ordered; what was paid back is in the order's refunds, which a
 //! post of a refund alone has too, but without the order: those of `orders/updated` count.
 
-use super::shop::{Draft, FINISHED, items, put_customer, status, sum, texts};
+use super::shop::{Draft, FINISHED, put_customer, status, sum};
 use super::{Reads, Sender, no_trial};
 use crate::Outcome;
 use crate::node::Node;
@@ -44,7 +44,10 @@ fn orders(body: &Node, around: &Around<'_>) -> Vec<Outcome> {
     let topic = topic
         .iter()
         .find_map(|name| around.headers.get(*name)?.to_str().ok());
-    let is_order = body.text_at("total_price").is_some() && body.text_at("created_at").is_some();
+    // A checkout and a draft look like an order.
+    let is_order = topic.is_none_or(|topic| topic.starts_with("orders/"))
+        && body.text_at("total_price").is_some()
+        && body.text_at("created_at").is_some();
     if !is_order {
         return vec![Outcome::Ignored(topic.unwrap_or("no order").to_owned())];
     }
@@ -79,14 +82,14 @@ fn order(body: &Node, around: &Around<'_>) -> String {
         "last_name",
         body.text_at("customer.last_name|billing_address.last_name"),
     );
-    record.put_list("coupon_codes", texts(body, "discount_codes.code"));
+    record.put_texts("coupon_codes", body, "discount_codes.code");
     let fields = [
         ("id", "sku|variant_id|product_id"),
         ("name", "name|title"),
         ("quantity", "quantity"),
         ("cost", "price"),
     ];
-    record.put_list("items", items(body, "line_items", fields));
+    record.put_items(body, "line_items", fields);
     record.text()
 }
 

@@ -30,7 +30,7 @@ pub(crate) const SENDER: Sender = Sender {
         ],
         at: "event_time",
         campaign: "metadata.campaign_id|metadata.campaign|campaign_id|tags.0",
-        message_id: "job_id",
+        message_id: "metadata.anymail_id|metadata.message_id|job_id",
         metadata: "metadata",
         tags: "tags",
         ..MAIL

@@ -3,7 +3,7 @@
 
 use chrono_tz::Tz;
 
-use super::shop::{Draft, FINISHED, items, put_customer, status, sum, texts};
+use super::shop::{Draft, FINISHED, put_customer, status, sum};
 use super::{Reads, Sender};
 use crate::Outcome;
 use crate::node::Node;
@@ -39,7 +39,7 @@ pub(super) const STATUSES: [(&str, &str); 10] = [
 
 /// `webhook_id=3` and nothing else.
 fn is_ping(body: &Node) -> bool {
-    matches!(body, Node::Object(fields) if fields.len() == 1 && fields.contains_key("webhook_id"))
+    matches!(body, Node::Object(fields) if fields.len() == 1 && fields[0].0 == "webhook_id")
 }
 
 fn orders(body: &Node, around: &Around<'_>) -> Vec<Outcome> {
@@ -47,7 +47,10 @@ fn orders(body: &Node, around: &Around<'_>) -> Vec<Outcome> {
         .headers
         .get("x-wc-webhook-topic")
         .and_then(|topic| topic.to_str().ok());
-    let is_order = body.text_at("total").is_some() && body.text_at("status").is_some();
+    // A subscription looks like an order.
+    let is_order = topic.is_none_or(|topic| topic.starts_with("order."))
+        && body.text_at("total").is_some()
+        && body.text_at("status").is_some();
     match is_order {
         true => vec![Outcome::Order(order(body, around))],
         false => vec![Outcome::Ignored(topic.unwrap_or("no order").to_owned())],
@@ -91,13 +94,13 @@ fn order(body: &Node, around: &Around<'_>) -> String {
     record.put("source", body.text_at("created_via"));
     record.put("first_name", body.text_at("billing.first_name"));
     record.put("last_name", body.text_at("billing.last_name"));
-    record.put_list("coupon_codes", texts(body, "coupon_lines.code"));
+    record.put_texts("coupon_codes", body, "coupon_lines.code");
     let fields = [
         ("id", "sku|product_id"),
         ("name", "name"),
         ("quantity", "quantity"),
         ("cost", "total"),
     ];
-    record.put_list("items", items(body, "line_items", fields));
+    record.put_items(body, "line_items", fields);
     record.text()
 }

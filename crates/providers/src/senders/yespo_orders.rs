@@ -1,7 +1,7 @@
 //! What shops send to Yespo, sent here instead: orders, and events of orders. Dates without an offset are the marketplace's, an order
 //! without a currency is in the marketplace's. Nothing is ignored for want of a field: intake rejects it and says why.
 
-use super::shop::{Draft, items, put_customer};
+use super::shop::{Draft, put_customer};
 use super::{Reads, Sender, no_trial};
 use crate::Outcome;
 use crate::node::Node;
@@ -93,6 +93,6 @@ fn record(order: &Node, whole: &Node, implied: Option<&str>, around: &Around<'_>
         ("quantity", "quantity"),
         ("cost", "cost"),
     ];
-    record.put_list("items", items(order, "items", fields));
+    record.put_items(order, "items", fields);
     record.text()
 }

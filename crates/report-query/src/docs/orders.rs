@@ -146,6 +146,8 @@ fn attribution() -> [Field; 13] {
         field("touch_at", nullable(instant())),
         field("outcome", words(CandidateOutcome::ALL)).says("What became of it at the gates."),
         field("superseded_by", nullable(id())),
+        field("by_address", flag())
+            .says("Whether the message went to an address of the order, and not to its customer."),
     ]);
     [
         field("order_id", id()),
@@ -273,7 +275,9 @@ fn reconciliation() -> Value {
         field("redemptions", counts(&redemptions)),
         field("ignored", map_of(map_of(count())))
             .says("What senders of webhooks posted that means nothing here: by sender, and by the sender's word."),
-        field("parked", list(parked)).says("Customers and addresses whose last figures stay."),
+        field("parked", list(parked))
+            .says("Customers and addresses whose last figures stay; at most 1,000."),
+        field("parked_total", count()).says("How many these are."),
     ];
     object(own.into_iter().chain(freshness()))
 }

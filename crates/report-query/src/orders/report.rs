@@ -45,7 +45,11 @@ struct Reconciled {
     report: Reconciliation,
     redemptions: Value,
     parked: Vec<Value>,
+    parked_total: usize,
 }
+
+/// The most parked customers that are listed. All customers of a call centre may be parked with its address.
+const PARKED_MAX: usize = 1_000;
 
 pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
     let market = call.market()?;
@@ -61,7 +65,8 @@ pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
     }
     let report = reconcile(&sums);
     let parked = market.parked().list(call.now).await?;
-    let parked = parked.iter().map(|one| {
+    let parked_total = parked.len();
+    let parked = parked.iter().take(PARKED_MAX).map(|one| {
         let (customer, address) = (one.recipient.customer(), one.recipient.address());
         json!({ "customer_id": customer, "address": address, "at": one.at, "reason": one.reason })
     });
@@ -83,6 +88,7 @@ pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
         report,
         redemptions,
         parked,
+        parked_total,
     };
     if let Some(style) = csv {
         return Ok(csv::reconciliation(style, &figures));

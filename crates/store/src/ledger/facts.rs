@@ -154,6 +154,10 @@ impl Pointer {
 /// The most bytes of a customer's timeline that anybody reads at once: some 150,000 events.
 pub const TIMELINE_BYTES_MAX: usize = 32 << 20;
 
+/// The facts of somebody are too large to be read: those of this address alone, if it is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLarge(pub Option<AddressHash>);
+
 /// How many addresses are read at the same time.
 const ADDRESSES_AT_ONCE: usize = 8;
 /// What reading an address counts for, however few events it has, so that nobody reads a million of them.
@@ -454,6 +458,22 @@ impl Facts<'_> {
         bytes_max: usize,
         now: Instant,
     ) -> Result<Option<CustomerFacts>, StoreError> {
+        let known = BTreeSet::new();
+        let read = self.customer_unless(id, bytes_max, &known, now).await?;
+        Ok(read.ok())
+    }
+
+    /// The same, where addresses are `known` to have more bytes alone: they are not read again for each customer whose orders name them.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn customer_unless(
+        self,
+        id: &Recipient,
+        bytes_max: usize,
+        known: &BTreeSet<AddressHash>,
+        now: Instant,
+    ) -> Result<Result<CustomerFacts, TooLarge>, StoreError> {
         let mut facts = CustomerFacts::default();
         let pk = keys::customer(&self.market.id, id);
         facts.named = id.address().map(|_| false);
@@ -468,26 +488,28 @@ impl Facts<'_> {
                 facts.take(&item, id, now)?;
             }
             match next {
-                _ if facts.bytes > bytes_max => return Ok(None),
+                _ if facts.bytes > bytes_max => return Ok(Err(TooLarge(None))),
                 // Behind the events of an address are its links. There may be many, and one says enough.
                 Some(next) if facts.named != Some(true) => after = Some(next),
                 Some(_) | None => break,
             }
         }
-        if !self.read_addresses(&mut facts, bytes_max, now).await? {
-            return Ok(None);
-        }
-        Ok(Some(facts))
+        let read = self.read_addresses(&mut facts, bytes_max, known, now);
+        Ok(read.await?.map(|()| facts))
     }
 
-    /// Reads the events of the addresses that the orders name. False if the facts have more than `bytes_max` bytes with them.
+    /// Reads the events of the addresses that the orders name, unless the facts have more than `bytes_max` bytes with them.
     async fn read_addresses(
         self,
         facts: &mut CustomerFacts,
         bytes_max: usize,
+        known: &BTreeSet<AddressHash>,
         now: Instant,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Result<(), TooLarge>, StoreError> {
         let addresses = facts.addresses(&self.market.id);
+        if let Some(large) = addresses.intersection(known).next() {
+            return Ok(Err(TooLarge(Some(*large))));
+        }
         let reads = addresses.into_iter().map(|address| async move {
             let read = self.events_of(address, bytes_max, now).await?;
             Ok::<_, StoreError>((address, read))
@@ -496,13 +518,13 @@ impl Facts<'_> {
         while let Some((address, (events, bytes))) = reads.try_next().await? {
             facts.bytes += bytes.max(ADDRESS_BYTES);
             if facts.bytes > bytes_max {
-                return Ok(false);
+                return Ok(Err(TooLarge(Some(address).filter(|_| bytes > bytes_max))));
             }
             if !events.is_empty() {
                 facts.by_address.insert(address, events);
             }
         }
-        Ok(true)
+        Ok(Ok(()))
     }
 
     /// The events of an address, read strongly, and how many bytes they have. The events are not all where these are too many.

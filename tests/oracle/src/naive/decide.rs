@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::facts::{Event, Facts, Order, Rule, Settings, read_settings};
+use super::facts::{Event, Facts, Order, Recipient, Rule, Settings, read_settings};
 use super::print;
 
 /// "Earlier, by at most 30 days": how far a campaign's send time may lie before a message's first event.
@@ -71,6 +71,7 @@ pub(super) struct Candidate<'a> {
     pub(super) touch: Option<(&'a str, i64)>,
     outcome: &'static str,
     superseded_by: Option<&'a str>,
+    by_address: bool,
 }
 
 /// What an order's customer or one of its addresses got: the events of one message that the decision may look at.
@@ -124,6 +125,7 @@ impl Facts {
                 "touch_at": candidate.touch.map(|(_, at)| print::instant(at)),
                 "outcome": candidate.outcome,
                 "superseded_by": candidate.superseded_by,
+                "by_address": candidate.by_address,
             })).collect::<Vec<_>>(),
             "candidates_total": decision.candidates.len(),
             "settings_version": decision.settings.number,
@@ -304,6 +306,7 @@ impl Facts {
             touch,
             outcome,
             superseded_by,
+            by_address: !matches!(message.events[0].recipient, Recipient::Customer(_)),
         };
 
         if settings.excludes(&self.campaigns[message.campaign_id]) {

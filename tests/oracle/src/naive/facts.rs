@@ -302,6 +302,11 @@ fn read_event(body: &Value) -> Event {
     }
 }
 
+/// Whom an event went to, as a text that is the same for the same recipient.
+pub fn recipient_of(body: &Value) -> String {
+    format!("{:?}", recipient(body))
+}
+
 /// The customer, or else the e-mail address, or else the phone.
 fn recipient(body: &Value) -> Recipient {
     if let Some(id) = optional_text(body, "customer_id") {
