@@ -49,6 +49,7 @@ mod http {
     pub mod rivals;
     pub mod segments;
     pub mod settings_pages;
+    pub mod streams;
     pub mod uploads;
     pub mod webhooks;
     pub mod worlds;
