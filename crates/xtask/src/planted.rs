@@ -87,6 +87,14 @@ const THAWED: Harness = by(
     "faults::exports::whoever_thaws_writes_nothing_that_counts",
     &[],
 );
+const MEETS_ERASURE: Harness = by(
+    "faults::exports::an_export_waits_for_an_erasure_and_is_removed_by_it",
+    &[],
+);
+const HIDDEN: Harness = by(
+    "http::exports::an_export_hides_revenue_where_reports_do",
+    &[],
+);
 const REPLAYED: Harness = by(
     "http::look_ahead::a_replay_that_is_asked_for_again_is_one",
     &[],
@@ -135,6 +143,10 @@ const NAMED: Harness = by(
     "http::erasure::nothing_names_whoever_was_erased_and_every_figure_stays",
     &[],
 );
+const LATER: Harness = by(
+    "http::erasure::what_comes_between_the_answer_and_the_work_is_a_new_customers",
+    &[],
+);
 const HALF: Harness = by(
     "faults::erasures::an_erasure_and_another_end_as_if_one_came_after_the_other",
     &[("REVTRAIL_MEETING", "a fold")],
@@ -156,6 +168,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "self.move_messages(some).await?",
         with: "true",
         found_by: NAMED,
+    },
+    Mutant {
+        name: "an_erasure_takes_what_came_after_its_answer",
+        file: "crates/store/src/erasures/cut.rs",
+        text: "names.sort_keys.contains(sort_key)",
+        with: "names.sort_keys.contains(sort_key) || !sort_key.is_empty()",
+        found_by: LATER,
+    },
+    Mutant {
+        name: "what_came_after_an_erasure_is_never_folded",
+        file: "crates/store/src/erasures/pieces.rs",
+        text: "self.has_late |= !late.is_empty()",
+        with: "self.has_late &= late.is_empty()",
+        found_by: LATER,
     },
     Mutant {
         name: "half_a_customer_folded",
@@ -492,6 +518,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "part.counted",
         with: "true",
         found_by: THAWED,
+    },
+    Mutant {
+        name: "an_export_of_half_a_customer",
+        file: "crates/hourly-attributor/src/export.rs",
+        text: "first.stored.is_moving",
+        with: "false",
+        found_by: MEETS_ERASURE,
+    },
+    Mutant {
+        name: "an_export_with_revenue_that_is_hidden",
+        file: "crates/hourly-attributor/src/export/rows.rs",
+        text: "shows_revenue.then_some(figures.currency)",
+        with: "Some(figures.currency)",
+        found_by: HIDDEN,
     },
     Mutant {
         name: "a_hard_link_is_another_file",

@@ -23,6 +23,7 @@ use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, NewItem, expired, key_of, number, sk, unreadable};
 use crate::table::keys::{self, CustomerItem, Key};
+use crate::table::write::Write;
 
 /// How many links are written at the same time.
 const WRITES_AT_ONCE: usize = 16;
@@ -85,22 +86,33 @@ impl Links<'_> {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn write(self, missing: &MissingLinks) -> Result<(), StoreError> {
-        let write = |(link, until): (&Link, &Instant)| {
-            let (keys, expires) = (self.keys(link), until.plus_ms(SLACK_MS));
-            async move {
-                for key in keys {
-                    let item = NewItem::at(&key).expires(expires);
-                    let sooner = Condition::absent_or_sooner(expires);
-                    self.market.store.put(item, Some(sooner)).await?;
-                }
-                Ok(())
+        let write = |link| async move {
+            for (item, sooner) in self.items(link) {
+                self.market.store.put(item, Some(sooner)).await?;
             }
+            Ok(())
         };
         let writes: Vec<_> = missing.0.iter().map(write).collect();
         stream::iter(writes)
             .buffer_unordered(WRITES_AT_ONCE)
             .try_collect()
             .await
+    }
+
+    /// The writes of links as parts of transactions, those of each link together.
+    pub(crate) fn writes(self, missing: &MissingLinks) -> Vec<Vec<Write>> {
+        let put = |(item, sooner)| self.market.store.put_write(item, Some(sooner));
+        let links = missing.0.iter();
+        links.map(|link| self.items(link).map(put).into()).collect()
+    }
+
+    /// The two items of a link, in the order in which they are written, each with its condition.
+    fn items(self, (link, until): (&Link, &Instant)) -> [(NewItem, Condition); 2] {
+        let expires = until.plus_ms(SLACK_MS);
+        self.keys(link).map(|key| {
+            let sooner = Condition::absent_or_sooner(expires);
+            (NewItem::at(&key).expires(expires), sooner)
+        })
     }
 
     /// The customers of an address after one of them, at most `limit`, read strongly, and the place where the next ones start.

@@ -58,6 +58,8 @@ pub(crate) mod erasure {
     pub(crate) const FACTS: &str = "facts";
     /// The move of the facts has ended.
     pub(crate) const MOVED: &str = "moved";
+    /// The name of the list of what is erased. When the move has ended, it is the name of none.
+    pub(crate) const CUT: &str = "cut";
 }
 
 /// A shard of a daily aggregate.
@@ -99,6 +101,8 @@ pub(crate) mod run {
     pub(crate) const JOBS: &str = "units";
     pub(crate) const JOBS_DONE: &str = "units_done";
     pub(crate) const ERRORS: &str = "run_errors";
+    /// Why the run failed.
+    pub(crate) const DETAIL: &str = "run_detail";
     /// What its verification found, in words.
     pub(crate) const FOUND: &str = "verify_found";
 }
