@@ -48,7 +48,7 @@ pub(crate) fn list(style: Style, orders: &[(ListedOrder, Order)], with_revenue: 
             Cell::text(order.placed_at.to_string()),
             Cell::maybe_text(order.updated_at.map(|at| at.to_string())),
             Cell::maybe_text(order.source.as_deref()),
-            Cell::text(listed.counted.to_string()),
+            Cell::text(listed.not_counted.is_none().to_string()),
             Cell::maybe_text(credit.map(|credit| credit.campaign_id.as_str())),
             Cell::maybe_text(credit.map(|credit| credit.channel.name())),
         ];

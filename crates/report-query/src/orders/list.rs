@@ -58,8 +58,9 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     if let Some(style) = wanted.asked.csv {
         return Ok(csv::list(style, &page.rows, with_revenue));
     }
-    let show =
-        |(one, order): &(ListedOrder, Order)| shown(order, one.credit.as_ref(), one.counted, &call);
+    let show = |(one, order): &(ListedOrder, Order)| {
+        shown(order, one.credit.as_ref(), one.not_counted, &call)
+    };
     let orders: Vec<Value> = page.rows.iter().map(show).collect::<Result<_, _>>()?;
     let next_cursor = page.next_cursor(&call)?;
     let body = json!({ "orders": orders, "period": wanted.period, "next_cursor": next_cursor });

@@ -23,6 +23,7 @@ use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, NewItem, expired, key_of, number, sk, unreadable};
 use crate::table::keys::{self, CustomerItem, Key};
+use crate::table::write::Write;
 
 /// How many links are written at the same time.
 const WRITES_AT_ONCE: usize = 16;
@@ -101,6 +102,19 @@ impl Links<'_> {
             .buffer_unordered(WRITES_AT_ONCE)
             .try_collect()
             .await
+    }
+
+    /// The same as writes of a transaction, where nobody else can be writing them.
+    pub(crate) fn writes(self, missing: &MissingLinks) -> Vec<Write> {
+        let write = |(link, until): (&Link, &Instant)| {
+            let expires = until.plus_ms(SLACK_MS);
+            self.keys(link).map(|key| {
+                let sooner = Condition::absent_or_sooner(expires);
+                let item = NewItem::at(&key).expires(expires);
+                self.market.store.put_write(item, Some(sooner))
+            })
+        };
+        missing.0.iter().flat_map(write).collect()
     }
 
     /// The customers of an address after one of them, at most `limit`, read strongly, and the place where the next ones start.
