@@ -41,6 +41,7 @@ mod http {
     pub mod isolation;
     pub mod look_ahead;
     pub mod openapi;
+    pub mod page_tables;
     pub mod pages;
     pub mod promotion_worlds;
     pub mod report_columns;
@@ -48,6 +49,7 @@ mod http {
     pub mod requirements_promotions;
     pub mod rivals;
     pub mod segments;
+    pub mod sender_pages;
     pub mod settings_pages;
     pub mod uploads;
     pub mod webhooks;
