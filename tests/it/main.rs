@@ -42,6 +42,7 @@ mod http {
     pub mod logs;
     pub mod look_ahead;
     pub mod openapi;
+    pub mod page_tables;
     pub mod pages;
     pub mod promotion_worlds;
     pub mod report_columns;
@@ -50,6 +51,7 @@ mod http {
     pub mod rivals;
     pub mod segments;
     pub mod senders;
+    pub mod sender_pages;
     pub mod settings_pages;
     pub mod streams;
     pub mod uploads;

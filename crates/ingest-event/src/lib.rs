@@ -5,7 +5,7 @@ mod docs;
 mod promotions;
 mod webhooks;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use revtrail_core::attribution::event::{self, Event};
@@ -59,11 +59,14 @@ async fn post_events(call: Call) -> Result<Response, Problem> {
             Err(problem) => answer.reject(index, problem),
         }
     }
-    let stored = ingest(&market, &events, answer.rejected(), call.now).await?;
+    let stored = ingest(&market, &events, answer.rejections(EVENTS), call.now).await?;
     answer.accepted = stored;
     answer.duplicates = events.len() - stored;
     Ok(answer.answer())
 }
+
+/// What the records of events are called where rejected ones are counted.
+pub(crate) const EVENTS: &str = "events";
 
 /// Stores the events of one call, between an open intake marker and a closed one. Returns how many of them are new facts.
 ///
@@ -72,8 +75,30 @@ async fn post_events(call: Call) -> Result<Response, Problem> {
 pub async fn ingest(
     market: &Market,
     events: &[Event],
-    rejected: usize,
+    rejections: BTreeMap<String, i64>,
     now: Instant,
+) -> Result<usize, StoreError> {
+    take_in(market, events, rejections, now, false).await
+}
+
+/// The same for events of a marketplace that has none of them, each with an id of its own: they are stored many at a time.
+///
+/// # Errors
+/// [`StoreError::Contended`] where one of them is there; otherwise as every call of the table.
+pub async fn ingest_first(
+    market: &Market,
+    events: &[Event],
+    now: Instant,
+) -> Result<usize, StoreError> {
+    take_in(market, events, BTreeMap::new(), now, true).await
+}
+
+async fn take_in(
+    market: &Market,
+    events: &[Event],
+    rejections: BTreeMap<String, i64>,
+    now: Instant,
+    are_first: bool,
 ) -> Result<usize, StoreError> {
     if events.is_empty() {
         return Ok(0);
@@ -90,14 +115,18 @@ pub async fn ingest(
     let mut marker =
         IntakeMarker::open(recipients(&distinct), now).with_events_to(latest.unwrap_or(now));
     market.intake().put_marker(&marker).await?;
-    let writes: Vec<_> = distinct
-        .into_iter()
-        .map(|event| put(market, event))
-        .collect();
-    let outcomes: Vec<(&Event, EventOutcome)> = stream::iter(writes)
-        .buffer_unordered(WRITES_AT_ONCE)
-        .try_collect()
-        .await?;
+    let outcomes: Vec<(&Event, EventOutcome)> = if are_first {
+        market.first_facts().put_events(&distinct).await?;
+        let stored = distinct.into_iter();
+        stored.map(|event| (event, EventOutcome::Stored)).collect()
+    } else {
+        let writes: Vec<_> = distinct
+            .into_iter()
+            .map(|event| put(market, event))
+            .collect();
+        let writes = stream::iter(writes).buffer_unordered(WRITES_AT_ONCE);
+        writes.try_collect().await?
+    };
     // This is done for duplicates too, because the call that stored the event may have died before this.
     let standing = outcomes.iter().map(|(event, outcome)| match outcome {
         EventOutcome::Stored => *event,
@@ -115,11 +144,13 @@ pub async fn ingest(
     marker.customers = recipients(&stored);
     marker.campaigns = observed(stored.iter().copied());
     market.campaigns().note_observed(&marker.campaigns).await?;
+    let rejected: i64 = rejections.values().sum();
+    marker.rejections = rejections;
     marker.events_in = Counts {
-        received: (events.len() + rejected) as i64,
+        received: events.len() as i64 + rejected,
         stored: stored.len() as i64,
         duplicates: (events.len() - stored.len()) as i64,
-        rejected: rejected as i64,
+        rejected,
         ..Counts::default()
     };
     market.intake().put_marker(&marker).await?;

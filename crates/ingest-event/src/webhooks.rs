@@ -1,9 +1,11 @@
 //! What mail and coupon tools post: their events and facts of promotions, taken in as those of the API are.
 
+use std::collections::BTreeMap;
+
 use revtrail_core::attribution::event::Event;
 use revtrail_core::figures::daily::IntakeCounts as Counts;
-use revtrail_core::promotion::redemption::{Assignment, Redemption, Rollback};
-use revtrail_core::record::{AcceptanceWindow, Code, Record, RecordProblem as Bad};
+use revtrail_core::promotion::redemption::Rollback;
+use revtrail_core::record::{AcceptanceWindow, Code, RecordProblem as Bad};
 use revtrail_core::value::id::{MarketplaceId, RedemptionId};
 use revtrail_providers::Outcome;
 use revtrail_store::ledger::intake::IntakeMarker;
@@ -11,7 +13,9 @@ use revtrail_store::promotions::redeem::{PromotionRecord, RolledBack};
 use revtrail_web::call::{Call, IntoResponse, Response, StatusCode};
 use revtrail_web::problem::Problem;
 use revtrail_web::records::Intake;
+use revtrail_web::webhook::Fact;
 
+use crate::EVENTS;
 use crate::promotions::settle;
 
 /// How many events of a post are stored between an open intake marker and a closed one, as many as of a call of the API.
@@ -29,7 +33,8 @@ struct Facts {
     redemptions: Vec<(usize, PromotionRecord)>,
     assignments: Vec<(usize, PromotionRecord)>,
     rollbacks: Vec<(usize, RedemptionId, Rollback)>,
-    bad_events: i64,
+    /// The events that were rejected, by code.
+    bad_events: BTreeMap<String, i64>,
     bad_redemptions: usize,
 }
 
@@ -41,7 +46,7 @@ pub(crate) async fn post(call: Call) -> Result<Response, Problem> {
     let window = call.acceptance_window();
     let facts = read_all(&posted.records, market.id(), &window, &mut answer);
     for some in facts.events.chunks(EVENTS_AT_ONCE) {
-        answer.accepted += crate::ingest(&market, some, 0, call.now).await?;
+        answer.accepted += crate::ingest(&market, some, BTreeMap::new(), call.now).await?;
     }
     answer.duplicates = facts.events.len() - answer.accepted;
     let before = (answer.duplicates, answer.rejected());
@@ -60,12 +65,15 @@ pub(crate) async fn post(call: Call) -> Result<Response, Problem> {
             refused => answer.reject(index, no_rollback(refused)),
         }
     }
-    let (none, bad_events) = (Counts::default(), Counts::rejected(facts.bad_events));
+    let bad_events = Counts::rejected(facts.bad_events.values().sum());
+    let none = Counts::default();
     let ignored = posted.ignored_of(sender);
-    if let Some(marker) = IntakeMarker::of_counts(none, bad_events, ignored, call.now) {
+    if let Some(marker) =
+        IntakeMarker::of_counts(none, bad_events, ignored, facts.bad_events, call.now)
+    {
         market.intake().put_marker(&marker).await?;
     }
-    Ok(answer.answer_to_sender(posted.ignored))
+    Ok(call.answer_to_sender(sender, posted, answer).await)
 }
 
 fn read_all(
@@ -77,7 +85,10 @@ fn read_all(
     let mut facts = Facts::default();
     for (index, record) in records.iter().enumerate() {
         if let Err(problem) = read(index, record, (marketplace, acceptance_window), &mut facts) {
-            facts.bad_events += i64::from(matches!(record, Outcome::Event(_)));
+            if matches!(record, Outcome::Event(_)) {
+                let code = format!("{EVENTS} {}", problem.code.text());
+                *facts.bad_events.entry(code).or_default() += 1;
+            }
             facts.bad_redemptions += usize::from(matches!(record, Outcome::Redemption(_)));
             answer.reject(index, problem);
         }
@@ -92,30 +103,18 @@ fn read(
     (marketplace, acceptance_window): (&MarketplaceId, &AcceptanceWindow),
     facts: &mut Facts,
 ) -> Result<(), Bad> {
-    match record {
-        Outcome::Event(text) => {
-            let record = Record::from_json(text)?;
-            let event = Event::read(&record, marketplace, Some(acceptance_window))?;
-            facts.events.push(event);
+    match Fact::read(record, marketplace, acceptance_window)? {
+        Fact::Event(event) => facts.events.push(event),
+        Fact::Redemption(one) => {
+            let one = PromotionRecord::Redeemed(one);
+            facts.redemptions.push((index, one));
         }
-        Outcome::Redemption(text) => {
-            let redemption = Redemption::read(&Record::from_json(text)?, acceptance_window)?;
-            facts
-                .redemptions
-                .push((index, PromotionRecord::Redeemed(redemption)));
+        Fact::Assignment(one) => {
+            let one = PromotionRecord::Assigned(one);
+            facts.assignments.push((index, one));
         }
-        Outcome::Assignment(text) => {
-            let assignment = Assignment::read(&Record::from_json(text)?, acceptance_window)?;
-            facts
-                .assignments
-                .push((index, PromotionRecord::Assigned(assignment)));
-        }
-        Outcome::Rollback(text) => {
-            let record = Record::from_json(text)?;
-            let of = record.needed_id("redemption_id", RedemptionId::new)?;
-            facts.rollbacks.push((index, of, Rollback::read(&record)?));
-        }
-        Outcome::Order(_) | Outcome::Ignored(_) => {
+        Fact::Rollback(of, rollback) => facts.rollbacks.push((index, of, rollback)),
+        Fact::Order(_) => {
             let detail = "orders of this sender are not taken in here";
             return Err(Bad::whole(Code::UnknownValue, detail));
         }

@@ -89,7 +89,7 @@ async fn post_orders(call: Call, marked: Marked) -> Result<Response, Problem> {
         &call.market()?,
         &marked,
         &orders,
-        answer.rejected(),
+        answer.rejections(ORDERS),
         call.now,
     )
     .await?;
@@ -109,6 +109,9 @@ fn settle((index, outcome): (usize, OrderOutcome), answer: &mut Intake) {
     }
 }
 
+/// What the records of orders are called where rejected ones are counted.
+pub(crate) const ORDERS: &str = "orders";
+
 /// Stores the orders of one call, between an open intake marker and a closed one. Returns for each, by its index, what became of
 /// it.
 ///
@@ -118,7 +121,7 @@ pub async fn ingest(
     market: &Market,
     marked: &Marked,
     orders: &[(usize, Order)],
-    rejected: usize,
+    mut rejections: BTreeMap<String, i64>,
     now: Instant,
 ) -> Result<Vec<(usize, OrderOutcome)>, StoreError> {
     if orders.is_empty() {
@@ -171,6 +174,13 @@ pub async fn ingest(
             .count() as i64
     };
     let refused = count(&[|outcome| matches!(outcome, OrderOutcome::Immutable(_))]);
+    for (_, outcome, _) in &outcomes {
+        if let OrderOutcome::Immutable(problem) = outcome {
+            let code = format!("{ORDERS} {}", problem.code.text());
+            *rejections.entry(code).or_default() += 1;
+        }
+    }
+    let rejected: i64 = rejections.values().sum();
     marker.closed = true;
     marker.customers = outcomes
         .iter()
@@ -181,21 +191,49 @@ pub async fn ingest(
     // A call of which every record is rejected is answered with 422 and not counted.
     if refused < orders.len() as i64 {
         marker.orders_in = Counts {
-            received: (orders.len() + rejected) as i64,
+            received: orders.len() as i64 + rejected - refused,
             stored: count(&[|outcome| *outcome == OrderOutcome::Stored]),
             duplicates: count(&[|outcome| *outcome == OrderOutcome::Duplicate]),
             older_copies: count(&[
                 |outcome| *outcome == OrderOutcome::Newer,
                 |outcome| *outcome == OrderOutcome::Older,
             ]),
-            rejected: rejected as i64 + refused,
+            rejected,
         };
+        marker.rejections = rejections;
     }
     market.intake().put_marker(&marker).await?;
     Ok(outcomes
         .into_iter()
         .map(|(index, outcome, _)| (index, outcome))
         .collect())
+}
+
+/// Stores orders of a marketplace that has none of them, each with an id of its own and many at a time, between an open intake marker and
+/// a closed one. No redemption named one of them before.
+///
+/// # Errors
+/// [`StoreError::Contended`] where one of them is there; otherwise as every call of the table.
+pub async fn ingest_first(
+    market: &Market,
+    orders: &[Order],
+    now: Instant,
+) -> Result<(), StoreError> {
+    market.mark_orders().await?;
+    let missing = market.links().missing(orders, false).await?;
+    let customers = orders.iter().map(|order| order.customer_id.clone().into());
+    let touched = customers.chain(missing.addresses()).collect();
+    let mut marker = IntakeMarker::open(touched, now);
+    market.intake().put_marker(&marker).await?;
+    let all: Vec<&Order> = orders.iter().collect();
+    market.first_facts().put_orders(&all, &missing).await?;
+    marker.closed = true;
+    marker.orders_in = Counts {
+        received: orders.len() as i64,
+        stored: orders.len() as i64,
+        ..Counts::default()
+    };
+    market.intake().put_marker(&marker).await
 }
 
 /// The links that the copies ask for and that are not there yet.

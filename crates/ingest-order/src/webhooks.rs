@@ -1,5 +1,7 @@
 //! What shops post: their orders, taken in as those of the API are.
 
+use std::collections::BTreeMap;
+
 use revtrail_core::attribution::order::Order;
 use revtrail_core::figures::daily::IntakeCounts as Counts;
 use revtrail_core::record::{Code, Record, RecordProblem as Bad};
@@ -10,7 +12,7 @@ use revtrail_web::call::{Call, IntoResponse, Response, StatusCode};
 use revtrail_web::problem::Problem;
 use revtrail_web::records::Intake;
 
-use crate::{Marked, ingest, settle};
+use crate::{Marked, ORDERS, ingest, settle};
 
 /// How many orders of a post are stored between an open intake marker and a closed one, as many as of a call of the API.
 const ORDERS_AT_ONCE: usize = 1_000;
@@ -43,23 +45,28 @@ pub(crate) async fn post(
         }
     }
     let market = call.market()?;
-    let mut uncounted = answer.rejected();
+    let mut uncounted = answer.rejections(ORDERS);
     for some in orders.chunks(ORDERS_AT_ONCE) {
-        let outcomes = ingest(&market, &marked, some, 0, call.now).await?;
+        let outcomes = ingest(&market, &marked, some, BTreeMap::new(), call.now).await?;
         // A call of the API of which everything is refused is not counted, but a sender's post is.
-        let is_refused =
-            |(_, outcome): &(usize, OrderOutcome)| matches!(outcome, OrderOutcome::Immutable(_));
-        if outcomes.iter().all(is_refused) {
-            uncounted += outcomes.len();
+        let refused = outcomes.iter().filter_map(|(_, outcome)| match outcome {
+            OrderOutcome::Immutable(problem) => Some(problem.code),
+            _ => None,
+        });
+        let refused: Vec<Code> = refused.collect();
+        for code in refused.iter().filter(|_| refused.len() == outcomes.len()) {
+            let code = format!("{ORDERS} {}", code.text());
+            *uncounted.entry(code).or_default() += 1;
         }
         outcomes
             .into_iter()
             .for_each(|one| settle(one, &mut answer));
     }
-    let (rejected, none) = (Counts::rejected(uncounted as i64), Counts::default());
-    let marker = IntakeMarker::of_counts(rejected, none, posted.ignored_of(sender), call.now);
+    let rejected = Counts::rejected(uncounted.values().sum());
+    let (none, ignored) = (Counts::default(), posted.ignored_of(sender));
+    let marker = IntakeMarker::of_counts(rejected, none, ignored, uncounted, call.now);
     if let Some(marker) = marker {
         market.intake().put_marker(&marker).await?;
     }
-    Ok(answer.answer_to_sender(posted.ignored))
+    Ok(call.answer_to_sender(sender, posted, answer).await)
 }

@@ -154,7 +154,12 @@ async fn key_marketplaces(
 }
 
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
-    let shown = |key: &AccessKey| json!({ "key_id": key.key_id, "name": key.name, "role": key.role, "created_at": key.created_at });
+    let uses = call.app.store().key_uses(call.marketplace()?).await?;
+    let shown = |key: &AccessKey| {
+        json!({
+            "key_id": key.key_id, "name": key.name, "role": key.role, "created_at": key.created_at, "used_at": uses.get(&key.key_id),
+        })
+    };
     let keys: Vec<Value> = call
         .app
         .store()

@@ -32,6 +32,7 @@ struct Key {
     name: String,
     role: String,
     created_at: Instant,
+    used_at: Option<Instant>,
 }
 
 struct KeyView {
@@ -39,6 +40,8 @@ struct KeyView {
     name: String,
     role: String,
     made: Moment,
+    /// When it was used last, within an hour.
+    used: Option<Moment>,
     /// True for the key that signed in.
     is_own: bool,
 }
@@ -164,6 +167,7 @@ async fn show(
     let key = |key: Key| KeyView {
         is_own: key.key_id == *own,
         made: frame.moment(key.created_at),
+        used: key.used_at.map(|at| frame.moment(at)),
         id: key.key_id,
         name: key.name,
         role: key.role,

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::LazyLock;
 
 use askama::Template;
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{
@@ -17,6 +18,8 @@ use sha2::{Digest, Sha256};
 
 /// The path of the assets. No marketplace can be called `_`.
 pub(crate) const ASSETS: &str = "/app/_/{asset}";
+
+const HTML: &str = "text/html; charset=utf-8";
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -84,9 +87,9 @@ fn headed(
     status: StatusCode,
     media: &'static str,
     cached: &'static str,
-    body: Vec<u8>,
+    body: impl Into<Bytes>,
 ) -> Response {
-    let mut response = Response::new(body.into());
+    let mut response = Response::new(body.into().into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
@@ -104,6 +107,35 @@ fn zipped(mut response: Response) -> Response {
     response
 }
 
+/// A page that is the same for everybody, as text and packed.
+#[derive(Clone)]
+pub(crate) struct Document {
+    plain: Bytes,
+    zipped: Bytes,
+}
+
+impl Document {
+    pub(crate) fn new(template: &impl Template) -> Result<Self, Problem> {
+        let text = template
+            .render()
+            .map_err(|error| Problem::internal(&error))?;
+        let zipped = gzip(text.as_bytes(), Compression::best());
+        Ok(Self {
+            zipped: zipped.map_err(|error| Problem::internal(&error))?.into(),
+            plain: text.into(),
+        })
+    }
+
+    /// The answer. It tells nothing of its reader, but is asked for again, since a service is renewed.
+    pub(crate) fn answer(&self, headers: &HeaderMap) -> Response {
+        let page = |body: &Bytes| headed(StatusCode::OK, HTML, "no-cache", body.clone());
+        match takes_gzip(headers) {
+            true => zipped(page(&self.zipped)),
+            false => page(&self.plain),
+        }
+    }
+}
+
 /// A page. It is the reader's own, and no cache keeps it.
 pub(crate) fn page(
     status: StatusCode,
@@ -113,14 +145,7 @@ pub(crate) fn page(
     let text = template
         .render()
         .map_err(|error| Problem::internal(&error))?;
-    let page = |body| {
-        headed(
-            status,
-            "text/html; charset=utf-8",
-            "private, no-store",
-            body,
-        )
-    };
+    let page = |body| headed(status, HTML, "private, no-store", body);
     if !takes_gzip(headers) {
         return Ok(page(text.into_bytes()));
     }
@@ -132,12 +157,7 @@ pub(crate) fn page(
 
 /// Sends the reader to another page.
 pub(crate) fn see(location: &str) -> Response {
-    let mut response = headed(
-        StatusCode::SEE_OTHER,
-        "text/html; charset=utf-8",
-        "private, no-store",
-        Vec::new(),
-    );
+    let mut response = headed(StatusCode::SEE_OTHER, HTML, "private, no-store", Vec::new());
     if let Ok(location) = HeaderValue::from_str(location) {
         response.headers_mut().insert(LOCATION, location);
     }

@@ -38,6 +38,7 @@ pub(crate) const FACTS: &str = "/v1/marketplaces/{marketplace}/campaigns/{id}";
 pub(crate) const RIVALS: &str = "/v1/marketplaces/{marketplace}/reports/campaigns/{id}/rivals";
 pub(crate) const SEGMENTS: &str = "/v1/marketplaces/{marketplace}/segments";
 pub(crate) const SEGMENT: &str = "/v1/marketplaces/{marketplace}/segments/{id}";
+pub(crate) const SENDERS: &str = "/v1/marketplaces/{marketplace}/senders";
 pub(crate) const ERASURE: &str = "/v1/marketplaces/{marketplace}/erasures/{id}";
 pub(crate) const DASHBOARD: &str = "/v1/marketplaces/{marketplace}/promotions/{id}/dashboard";
 pub(crate) const QUARANTINE: &str = "/v1/marketplaces/{marketplace}/quarantine";

@@ -91,8 +91,8 @@ struct RivalView {
 struct Step {
     label: &'static str,
     figure: Figure,
-    rate: Figure,
-    rate_is: &'static str,
+    /// The rates, each with what it is a part of.
+    rates: Vec<(Figure, &'static str)>,
     width: String,
 }
 
@@ -126,6 +126,7 @@ struct Bought {
     rows: Vec<BoughtView>,
     first: Option<String>,
     next: Option<String>,
+    all: Option<String>,
     export: String,
 }
 
@@ -146,12 +147,14 @@ struct CampaignPage {
     steps: Vec<Step>,
     chart: Option<ChartView>,
     days: Vec<DayView>,
+    /// The days as a file, for those who may have one.
+    days_csv: Option<String>,
     bought: Option<Bought>,
     rivals: Option<RivalsView>,
     /// Where the rivals are asked for, or left away.
     rivals_href: String,
     forms: Vec<Form>,
-    /// The name of the segment that was saved just now, and where its customers are.
+    /// The name of the segment that was saved just now, and its page.
     saved: Option<(String, String)>,
 }
 
@@ -161,7 +164,7 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
 
 async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response, Problem> {
     let known = [
-        "id", "from", "to", "channel", "revenue", "cursor", "rivals", "segment",
+        "id", "from", "to", "channel", "revenue", "cursor", "limit", "rivals", "segment",
     ];
     knows(call, &known)?;
     let id = call.query().text("id").unwrap_or_default().to_owned();
@@ -188,14 +191,14 @@ async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response,
         Some(id) => {
             let of_it = (about.0, &[("id", id)][..]);
             let told: Value = api.says(call, SEGMENT, of_it, &[("limit", "1")]).await?;
-            let csv = frame.to("/segment.csv").with("from", "").with("to", "");
-            let csv = csv.with("channel", "").with("id", id);
-            Some((text(&told, "name"), csv.href()))
+            let page = frame.to("/segments").with("id", id);
+            Some((text(&told, "name"), page.href()))
         }
         None => None,
     };
     let bought: Option<PurchaseList> = match api.tells(frame.who, PURCHASES) {
         true => {
+            asked.extend(frame.address.only(&["limit"]));
             asked.extend(frame.address.get("cursor").map(|cursor| ("cursor", cursor)));
             Some(api.says(call, PURCHASES, about, &asked).await?)
         }
@@ -395,6 +398,11 @@ impl CampaignPage {
             steps: steps(&frame, figures),
             chart: ChartView::of(&frame, &report, window),
             days: days.collect(),
+            days_csv: frame.may_export.then(|| {
+                let csv = frame.to("/days.csv").with("id", &row.campaign_id);
+                csv.with("revenue", if enabled { "true" } else { "" })
+                    .href()
+            }),
             bought: bought.map(|list| Bought::of(&frame, &row.campaign_id, list)),
             name: row.name.clone(),
             tags: row.tags.clone(),
@@ -443,32 +451,27 @@ fn steps(frame: &Frame, figures: &Figures) -> Vec<Step> {
         figures.purchases,
     ];
     let greatest = counts.iter().flatten().copied().max().unwrap_or(0);
-    let step = |label, n: i64, rate: Option<&String>, rate_is| Step {
+    let step = |label, n: i64, rates: &[(&Option<String>, &'static str)]| Step {
         label,
         figure: frame.numbers.count(n),
-        rate: frame.numbers.rate(rate.map(String::as_str)),
-        rate_is,
+        rates: rates
+            .iter()
+            .map(|(rate, of)| (frame.numbers.rate(rate.as_deref()), *of))
+            .collect(),
         width: chart::percent(&n.to_string(), greatest as f64),
     };
-    let bought = figures.purchases.map(|n| {
-        step(
-            "bought",
-            n,
-            figures.purchase_to_click_rate.as_ref(),
-            "purchases to messages clicked",
-        )
-    });
-    let mut steps = vec![
-        step("delivered", figures.deliveries, None, ""),
-        step(
-            "opened",
-            figures.unique_opens,
-            figures.open_rate.as_ref(),
-            "of e-mails and pushes delivered",
-        ),
-        step("clicked", figures.unique_clicks, None, ""),
+    let of_bought = [
+        (&figures.order_rate, "of messages delivered"),
+        (&figures.purchase_to_open_rate, "of messages opened"),
+        (&figures.purchase_to_click_rate, "of messages clicked"),
     ];
-    steps.extend(bought);
+    let opened = [(&figures.open_rate, "of e-mails and pushes delivered")];
+    let mut steps = vec![
+        step("delivered", figures.deliveries, &[]),
+        step("opened", figures.unique_opens, &opened),
+        step("clicked", figures.unique_clicks, &[]),
+    ];
+    steps.extend(figures.purchases.map(|n| step("bought", n, &of_bought)));
     steps
 }
 
@@ -576,6 +579,7 @@ impl Bought {
                 .address
                 .get("cursor")
                 .map(|_| frame.address.with("cursor", "").href()),
+            all: list.next_cursor.as_ref().map(|_| frame.all_rows()),
             next: list
                 .next_cursor
                 .map(|cursor| frame.address.with("cursor", &cursor).href()),

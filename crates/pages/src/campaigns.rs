@@ -44,6 +44,7 @@ pub(crate) struct Figures {
     pub(crate) revenue_per_delivery: Sums,
     pub(crate) purchase_to_open_rate: Option<String>,
     pub(crate) purchase_to_click_rate: Option<String>,
+    pub(crate) order_rate: Option<String>,
 }
 
 impl Figures {
@@ -224,6 +225,8 @@ struct CampaignsPage {
     balance: Vec<BalanceView>,
     first: Option<String>,
     next: Option<String>,
+    /// Where all rows are on one page, as far as one may have so many.
+    all: Option<String>,
 }
 
 /// The parameters of the page, as the API takes them.
@@ -236,7 +239,13 @@ fn asked<'a>(frame: &'a Frame, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a
 
 pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
     let frame = Frame::of(&api, &call, "Campaigns", "").await?;
-    let query = asked(&frame, &[("compare", "previous"), ("days", "true")]);
+    // The reader may name the comparison, and the API knows which there are.
+    let compare = frame
+        .address
+        .get("compare")
+        .unwrap_or("previous")
+        .to_owned();
+    let query = asked(&frame, &[("compare", &compare), ("days", "true")]);
     let report: Report = api
         .says(&call, CAMPAIGNS, (Some(&frame.marketplace), &[]), &query)
         .await?;
@@ -302,6 +311,7 @@ impl CampaignsPage {
                 .address
                 .get("cursor")
                 .map(|_| frame.address.with("cursor", "").href()),
+            all: report.next_cursor.as_ref().map(|_| frame.all_rows()),
             next: report
                 .next_cursor
                 .as_ref()

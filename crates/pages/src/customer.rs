@@ -12,7 +12,7 @@ use crate::campaigns::channel_name;
 use crate::field::Kind;
 use crate::form::{self, Form, Input, Sent, Tried};
 use crate::frame::Frame;
-use crate::lists::{amount, credited, items, knows};
+use crate::lists::{amount, credited, items, knows_tables};
 use crate::sheet::{Cell, Head, Sheet, Table, said, text};
 
 const ERASE: &str = "erase";
@@ -24,7 +24,7 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
 }
 
 async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response, Problem> {
-    knows(call, &["from", "to", "channel", "id"])?;
+    knows_tables(call, &["from", "to", "channel", "id"])?;
     let frame = Frame::of(api, call, "Customer", "/customer").await?;
     let id = frame.address.get("id").unwrap_or_default().to_owned();
     let about = (Some(&frame.marketplace), &[("id", id.as_str())][..]);
@@ -33,12 +33,12 @@ async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response,
     let frame = &sheet.frame;
     let known = ["first_name", "last_name", "email", "phone"].map(|field| text(&card, field));
     let known: Vec<String> = known.into_iter().filter(|text| !text.is_empty()).collect();
-    sheet.tables.push(history(frame, &card));
+    sheet.tables = vec![history(frame, &card), offers(frame, &card)];
     if ADMIN.allows(frame.who) {
         sheet.closing.push(erase(frame).after(tried));
     }
     sheet.sub.push(known.join(" · "));
-    answer::page(form::status(tried), &call.headers, &sheet)
+    sheet.answer(call, form::status(tried))
 }
 
 /// Everything that is known of a customer, newest first.
@@ -113,6 +113,42 @@ fn history(frame: &Frame, card: &Value) -> Table {
     }
 }
 
+/// What was offered to a customer, and whether it was used.
+fn offers(frame: &Frame, card: &Value) -> Table {
+    let row = |one: &Value| {
+        let used = match (one["redeemed"] == true, one["result"] == "failure") {
+            (true, _) => "used",
+            (_, true) => "not given: it failed",
+            _ => "held, not used",
+        };
+        vec![
+            frame.link("/promotion", one, "promotion_id", "promotion_id"),
+            frame.time_in(one, "assigned_at"),
+            Cell::Text(used.to_owned()),
+            said(one, "voucher_code"),
+            said(one, "tier_id"),
+            said(one, "segment"),
+        ]
+    };
+    let heads = [
+        "Promotion",
+        "Offered",
+        "Used or not",
+        "Code",
+        "Tier",
+        "Segment",
+    ];
+    Table {
+        rows: items(card, "offers").map(row).collect(),
+        ..Table::new(
+            "offers",
+            "Offers, newest first",
+            heads.map(Head::text).into(),
+            "Nothing was offered to this customer.",
+        )
+    }
+}
+
 fn erase(frame: &Frame) -> Form {
     let input = Input::new(TYPED, "Type the id of the customer", Kind::Text)
         .hint("to show that you mean this one")
@@ -149,7 +185,7 @@ pub(crate) async fn sent(api: Api, call: Call) -> Result<Response, Problem> {
 
 /// How far an erasure is.
 pub(crate) async fn erasure(api: Api, call: Call) -> Result<Response, Problem> {
-    knows(&call, &["from", "to", "channel", "id"])?;
+    knows_tables(&call, &["from", "to", "channel", "id"])?;
     let frame = Frame::of(&api, &call, "Erasure", "/erasure").await?;
     let id = frame.address.get("id").unwrap_or_default();
     let about = (Some(&frame.marketplace), &[("id", id)][..]);
@@ -174,5 +210,5 @@ pub(crate) async fn erasure(api: Api, call: Call) -> Result<Response, Problem> {
         ..Table::new("erasure", "How far it is", heads, "")
     });
     sheet.notes.push("The figures of all reports stay as they are. A fact of the same id that comes later is a new customer's.".to_owned());
-    answer::page(StatusCode::OK, &call.headers, &sheet)
+    sheet.answer(&call, StatusCode::OK)
 }

@@ -1,16 +1,15 @@
 //! The page of the interface, made of the document that describes it: routes by tag, with their roles, parameters, bodies, answers
 //! and a line to paste; and the kinds of problems.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use askama::Template;
-use http::StatusCode;
 use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use revtrail_web::session;
 use serde_json::{Map, Value, json};
 
-use crate::answer::{self, Asset};
+use crate::answer::{self, Asset, Document};
 use crate::asked::{Api, OPENAPI};
 use crate::lists::items;
 use crate::sheet::text;
@@ -98,12 +97,20 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
             SHOWN.get_or_init(|| Shown::new(&document))
         }
     };
-    let page = DocsPage {
+    // The page is made and packed once for an origin, and there is hardly ever more than one.
+    static MADE: Mutex<Option<(String, Document)>> = Mutex::new(None);
+    let origin = session::origin(&call.headers);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, page)) = made.as_ref().filter(|(of, _)| *of == origin) {
+        return Ok(page.answer(&call.headers));
+    }
+    let page = Document::new(&DocsPage {
         assets: &answer::ALL,
-        origin: session::origin(&call.headers),
+        origin: origin.clone(),
         shown,
-    };
-    answer::page(StatusCode::OK, &call.headers, &page)
+    })?;
+    *made = Some((origin, page.clone()));
+    Ok(page.answer(&call.headers))
 }
 
 /// The operations of a document: the method, the path, and what is said of it.

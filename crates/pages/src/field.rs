@@ -17,10 +17,14 @@ pub(crate) enum Kind {
     Text,
     /// Several lines of text.
     Lines,
+    /// A text for programs, like JSON, which needs room.
+    Code,
     /// A whole number.
     Count,
     /// A time in the zone of the marketplace.
     Time,
+    /// A day.
+    Day,
     /// One of some words: each with its label.
     Choice(&'static [(&'static str, &'static str)]),
     /// Yes or no.
@@ -46,13 +50,22 @@ impl Kind {
 
     /// True where the field has several lines.
     pub(crate) fn is_area(self) -> bool {
-        matches!(self, Self::Lines | Self::List | Self::Rows(_) | Self::Pairs)
+        matches!(
+            self,
+            Self::Lines | Self::Code | Self::List | Self::Rows(_) | Self::Pairs
+        )
+    }
+
+    /// How many lines an area shows.
+    pub(crate) fn rows(self) -> usize {
+        if self == Self::Code { 12 } else { 3 }
     }
 
     /// The type of the field for a browser.
     pub(crate) fn html(self) -> &'static str {
         match self {
             Self::Time => "datetime-local",
+            Self::Day => "date",
             Self::Flag => "checkbox",
             Self::File => "file",
             _ => "text",
@@ -94,7 +107,7 @@ pub(crate) fn read(kind: Kind, text: &str, zone: Tz) -> Value {
             .parse::<i64>()
             .map_or_else(|_| text.into(), Value::from),
         Kind::Time => instant(text.trim(), zone).map_or_else(|| text.into(), |at| json!(at)),
-        Kind::Lines => text.into(),
+        Kind::Lines | Kind::Code => text.into(),
         _ => text.trim().into(),
     }
 }

@@ -5,13 +5,14 @@ use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use serde_json::Value;
 
+use crate::PROMOTIONS_CSV;
 use crate::address::Address;
 use crate::answer;
 use crate::asked::{Api, BATCH, BATCHES};
 use crate::field::Kind;
 use crate::form::{self, Form, Input, Sent, Tried};
 use crate::frame::Frame;
-use crate::lists::{items, knows};
+use crate::lists::{items, knows_tables};
 use crate::sheet::{Cell, Head, Sheet, Table, said, text};
 
 const UPLOAD: &str = "upload";
@@ -24,9 +25,10 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
 
 async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response, Problem> {
     let known = ["from", "to", "channel", "cursor", "limit", "id", "uploaded"];
-    knows(call, &known)?;
+    knows_tables(call, &known)?;
     let frame = Frame::of(api, call, "Files", "/batches").await?;
     let mut sheet = Sheet::new(frame, "Files of redemptions");
+    sheet.exports = PROMOTIONS_CSV;
     let note = "Of every file: rows = accepted + duplicates + quarantined + rejected.";
     sheet.notes.push(note.to_owned());
     match sheet.frame.address.get("id").map(str::to_owned) {
@@ -42,7 +44,7 @@ async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response,
             frame.marketplace
         )),
     }
-    answer::page(form::status(tried), &call.headers, &sheet)
+    sheet.answer(call, form::status(tried))
 }
 
 /// All files, newest first. One that was just uploaded is waited for.
@@ -68,13 +70,17 @@ async fn one(api: &Api, call: &Call, sheet: &mut Sheet, id: &str) -> Result<(), 
     let frame = &sheet.frame;
     let about = (Some(&frame.marketplace), &[("id", id)][..]);
     let file: Value = api.says(call, BATCH, about, &[]).await?;
-    let tables = [
-        table("What became of it", vec![row(frame, &file)]),
-        rejects(frame, &file),
-    ];
+    let mut rejects = rejects(frame, &file);
+    let csv = frame.to("/rejected.csv").with("from", "").with("to", "");
+    let csv = csv.with("channel", "").with("id", id);
+    let any = PROMOTIONS_CSV.allows(frame.who) && !rejects.rows.is_empty();
+    rejects.export = any.then(|| csv.href());
+    let tables = [table("What became of it", vec![row(frame, &file)]), rejects];
     sheet.is_moving = is_moving(&file);
     let folder = text(&file, "file").replacen("inbox/", "outbox/", 1);
-    let all = format!("All rows that were rejected are in {folder}/rejected.csv.");
+    let all = format!(
+        "Export gives all rows that were rejected, to be mended and sent again. They are in {folder}/rejected.csv too, and {folder}/result.json has the counts."
+    );
     sheet.notes.push(all);
     sheet.tables.extend(tables);
     Ok(())

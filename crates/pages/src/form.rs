@@ -31,6 +31,8 @@ pub(crate) struct Input {
     /// What to write, where the label does not say it.
     pub(crate) hint: &'static str,
     pub(crate) needed: bool,
+    /// What is offered to be chosen, besides what one types: values with what they are called.
+    pub(crate) offers: Vec<(String, String)>,
     pub(crate) value: String,
     pub(crate) wrong: String,
 }
@@ -43,6 +45,7 @@ impl Input {
             kind,
             hint: "",
             needed: false,
+            offers: Vec::new(),
             value: String::new(),
             wrong: String::new(),
         }
@@ -55,6 +58,13 @@ impl Input {
     pub(crate) fn needed(self) -> Self {
         Self {
             needed: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn value(self, value: impl Into<String>) -> Self {
+        Self {
+            value: value.into(),
             ..self
         }
     }
@@ -294,6 +304,15 @@ impl Tried {
                 says: Vec::new(),
             }),
             false => Err(problem),
+        }
+    }
+
+    /// A form that is shown again as it was sent.
+    pub(crate) fn shown(sent: Sent) -> Self {
+        Self {
+            sent,
+            problem: None,
+            says: Vec::new(),
         }
     }
 

@@ -16,8 +16,9 @@ use serde_json::Value;
 use crate::address::Address;
 use crate::answer::{ALL, Asset};
 use crate::asked::{
-    Api, BATCHES, CAMPAIGNS, KEYS, ORDERS, PROMOTIONS, RECONCILIATION, RUNS, SETTINGS,
+    Api, BATCHES, CAMPAIGNS, KEYS, ORDERS, PROMOTIONS, RECONCILIATION, RUNS, SEGMENTS, SETTINGS,
 };
+use crate::lists::items;
 use crate::numbers::{LANGUAGES, Numbers};
 use crate::times::{self, Moment};
 
@@ -31,13 +32,16 @@ pub(crate) struct Field {
 }
 
 /// A page of the navigation: what its address has after the marketplace, what it is called, and the route of the API that it asks.
-const PAGES: [(&str, &str, &str); 7] = [
+const PAGES: [(&str, &str, &str); 9] = [
     ("", "Campaigns", CAMPAIGNS),
     ("/promotions", "Promotions", PROMOTIONS),
     ("/orders", "Orders", ORDERS),
+    ("/segments", "Segments", SEGMENTS),
     ("/reconciliation", "Reconciliation", RECONCILIATION),
     ("/runs", "Runs", RUNS),
     ("/batches", "Files", BATCHES),
+    // Whoever sees the settings sees who sends; another function answers the list itself.
+    ("/senders", "Senders", SETTINGS),
     ("/settings", "Settings", SETTINGS),
 ];
 
@@ -122,14 +126,17 @@ impl Frame {
                     .settings
             }
             false => ShownBy {
-                timezone: Tz::UTC,
+                timezone: call.zone().await?,
                 excluded_tags: Vec::new(),
                 channels: Windows::new(),
             },
         };
         let sees_runs = api.tells(caller.role, RUNS);
         let banner = match sees_runs {
-            true => banner(&api.says(call, RUNS, about, &[("limit", "1")]).await?),
+            true => banner(
+                &api.says(call, RUNS, about, &[("limit", RUNS_LOOKED_AT)])
+                    .await?,
+            ),
             false => String::new(),
         };
         let path = format!("/app/{marketplace}{suffix}");
@@ -148,7 +155,11 @@ impl Frame {
             name: name.unwrap_or_else(|| marketplace.to_string()),
             others: own.len() > 1,
             pages: pages.collect(),
-            key: caller.name.clone(),
+            // The key of the deployment has a long name, and the navigation needs the room.
+            key: match caller.deployment {
+                true => "deployment".to_owned(),
+                false => caller.name.clone(),
+            },
             role: caller.role.name(),
             who: caller.role,
             runs: sees_runs.then(|| format!("/app/{marketplace}/runs")),
@@ -177,6 +188,11 @@ impl Frame {
             .then(|| self.to("/customer").with("id", id).href())
     }
 
+    /// This page from its first row on, with as many rows as a page may have.
+    pub(crate) fn all_rows(&self) -> String {
+        self.address.with("limit", "1000").href()
+    }
+
     pub(crate) fn moment(&self, at: Instant) -> Moment {
         times::moment(at, self.zone, self.now)
     }
@@ -192,10 +208,17 @@ impl Frame {
     }
 }
 
-/// What the last run says that somebody should look at.
+/// How many runs are looked at for what somebody should look at first: those of most of a day.
+const RUNS_LOOKED_AT: &str = "20";
+
+/// What the last runs say that somebody should look at: how the last one ended, and what the last verification found. One that is under way
+/// says nothing yet.
 fn banner(list: &Value) -> String {
-    let run = &list["runs"][0];
-    let differ = run["verify"]["differences"].as_i64().unwrap_or(0);
+    let ended = || items(list, "runs").filter(|run| run["state"] != "running");
+    let run = ended().next().unwrap_or(&Value::Null);
+    let verified = ended().find(|run| !run["verify"].is_null());
+    let differ = verified.and_then(|run| run["verify"]["differences"].as_i64());
+    let differ = differ.unwrap_or(0);
     let parked = run["parked"].as_i64().unwrap_or(0);
     let mut told = Vec::new();
     if run["state"] == "failed" {
@@ -371,6 +394,19 @@ mod tests {
             (
                 json!([{"state": "done", "parked": 1, "verify": {"checked": 9, "differences": 2}}]),
                 "customers who differed in the last verification: 2; parked customers, whose last figures stand: 1",
+            ),
+            // A run that verifies nothing does not make a difference go away, and one that is under way hides no failure.
+            (
+                json!([{"state": "running"}, {"state": "done", "verify": null}, {"state": "done", "verify": {"differences": 3}}]),
+                "customers who differed in the last verification: 3",
+            ),
+            (
+                json!([{"state": "done", "verify": {"differences": 0}}, {"state": "done", "verify": {"differences": 3}}]),
+                "",
+            ),
+            (
+                json!([{"state": "running"}, {"state": "failed"}]),
+                "the last run failed",
             ),
         ] {
             assert_eq!(banner(&json!({ "runs": run })), told);

@@ -24,6 +24,8 @@ mod promotion;
 mod promotions;
 mod refusal;
 mod runs;
+mod segments;
+mod senders;
 mod settings;
 mod settings_form;
 mod sheet;
@@ -64,6 +66,22 @@ pub fn routes(api: &[Route]) -> Vec<Route> {
             MARKETING,
             asked::PURCHASES,
         ),
+        api.file("/app/{marketplace}/days.csv", MARKETING, asked::CAMPAIGN),
+        api.file(
+            "/app/{marketplace}/statuses.csv",
+            MARKETING,
+            asked::ORDERS_REPORT,
+        ),
+        api.file(
+            "/app/{marketplace}/reconciliation.csv",
+            MARKETING,
+            asked::RECONCILIATION,
+        ),
+        api.file(
+            "/app/{marketplace}/rejected.csv",
+            PROMOTIONS_CSV,
+            asked::BATCH,
+        ),
         api.file("/app/{marketplace}/segment.csv", MARKETING, asked::SEGMENT),
         api.file("/app/{marketplace}/orders.csv", MARKETING, asked::ORDERS),
         api.file(
@@ -97,6 +115,11 @@ pub fn routes(api: &[Route]) -> Vec<Route> {
             asked::RECONCILIATION,
             lists::reconciliation,
         ),
+        api.page(
+            "/app/{marketplace}/segments",
+            asked::SEGMENTS,
+            segments::page,
+        ),
         api.page("/app/{marketplace}/runs", asked::RUNS, runs::page),
         api.page("/app/{marketplace}/batches", asked::BATCHES, files::page),
     ];
@@ -114,6 +137,7 @@ pub fn forms(api: &[Route], readers: &[Route]) -> Vec<Route> {
         api.form("/app/{marketplace}/campaign", MARKETING, campaign::sent),
         api.form("/app/{marketplace}/promotions", MARKETING, promotions::sent),
         api.form("/app/{marketplace}/promotion", MARKETING, promotion::sent),
+        api.form("/app/{marketplace}/segments", MARKETING, segments::sent),
         api.form("/app/{marketplace}/customer", ADMIN, customer::sent),
         api.form("/app/{marketplace}/batches", REPORTING, files::sent),
         api.page(
@@ -128,6 +152,8 @@ pub fn forms(api: &[Route], readers: &[Route]) -> Vec<Route> {
         ),
         api.form("/app/{marketplace}/settings", ADMIN, settings::save),
         api.form("/app/{marketplace}/replays", ADMIN, settings::replay),
+        api.page("/app/{marketplace}/senders", asked::SENDERS, senders::page),
+        api.form("/app/{marketplace}/senders", ADMIN, senders::sent),
         api.page("/app/{marketplace}/order", asked::WHY, why::page),
         api.page("/app/{marketplace}/access", asked::KEYS, access::page),
         api.form("/app/{marketplace}/access", ADMIN, access::changed),

@@ -6,10 +6,9 @@ use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use serde_json::Value;
 
-use crate::answer;
-use crate::asked::{Api, ORDERS, ORDERS_REPORT, RECONCILIATION};
+use crate::asked::{Api, ORDERS, ORDERS_REPORT, QUARANTINE, RECONCILIATION};
 use crate::frame::{Field, Filters, Frame, Freshness, Period};
-use crate::sheet::{Cell, Head, Sheet, Table, Tile, said, text};
+use crate::sheet::{Cell, EXPORT, Head, Sheet, Table, Tile, said, text};
 
 fn read<T: serde::de::DeserializeOwned>(told: &Value) -> Result<T, Problem> {
     serde_json::from_value(told.clone()).map_err(|error| Problem::internal(&error))
@@ -29,6 +28,11 @@ pub(crate) fn knows(call: &Call, known: &[&str]) -> Result<(), Problem> {
     query.done()
 }
 
+/// The same for a page whose tables can be had as CSV.
+pub(crate) fn knows_tables(call: &Call, known: &[&str]) -> Result<(), Problem> {
+    knows(call, &[known, &[EXPORT]].concat())
+}
+
 pub(crate) fn credited(frame: &Frame, order: &Value) -> Cell {
     let credit = &order["credited_to"];
     match credit.is_null() {
@@ -46,10 +50,12 @@ pub(crate) fn amount(frame: &Frame, order: &Value, field: &str) -> Cell {
 }
 
 fn order_row(frame: &Frame, order: &Value) -> Vec<Cell> {
-    let counted = if order["counted"] == true {
-        "counted"
-    } else {
-        "not counted"
+    let counted = match order["not_counted"].as_str() {
+        None => "counted",
+        Some("status") => "not counted: its status",
+        Some("currency") => "not counted: its currency",
+        Some("refunded") => "not counted: refunded",
+        Some(_) => "not counted",
     };
     vec![
         frame.link("/order", order, "order_id", "order_id"),
@@ -63,7 +69,8 @@ fn order_row(frame: &Frame, order: &Value) -> Vec<Cell> {
     ]
 }
 
-fn customer(frame: &Frame, told: &Value) -> Cell {
+/// The customer of an entry, with a link for those who may see who somebody is.
+pub(crate) fn customer(frame: &Frame, told: &Value) -> Cell {
     match frame.may_export {
         true => frame.link("/customer", told, "customer_id", "customer_id"),
         false => said(told, "customer_id"),
@@ -95,14 +102,13 @@ fn about(status: &str) -> &'static str {
         "READY" => "waits to be handed over",
         "COMPLETE" | "DELIVERED" => "reached the customer",
         "REJECTED" => "the shop said no",
-        "CANCELLED" => "called off; not in the total",
         "REFUNDED" => "the money went back",
         _ => "",
     }
 }
 
 pub(crate) async fn orders(api: Api, call: Call) -> Result<Response, Problem> {
-    knows(
+    knows_tables(
         &call,
         &[
             "from",
@@ -147,10 +153,13 @@ pub(crate) async fn orders(api: Api, call: Call) -> Result<Response, Problem> {
         "of the six statuses from initialized to complete",
         &report["total"],
     )];
-    tiles.extend(
-        items(&report, "statuses")
-            .map(|one| tile(&text(one, "status"), about(&text(one, "status")), one)),
-    );
+    tiles.push(tile(
+        "Cancelled",
+        "apart: not in the total",
+        &report["cancelled"],
+    ));
+    let statuses = items(&report, "statuses").filter(|one| one["status"] != "CANCELLED");
+    tiles.extend(statuses.map(|one| tile(&text(one, "status"), about(&text(one, "status")), one)));
     let rows = items(&list, "orders")
         .map(|order| order_row(frame, order))
         .collect();
@@ -158,6 +167,13 @@ pub(crate) async fn orders(api: Api, call: Call) -> Result<Response, Problem> {
         "No order of these days fits. Orders are listed from the moment they are accepted.";
     let mut table = Table {
         rows,
+        fill: Some((
+            "orders",
+            format!(
+                r#"{{"order_id":"o-1","customer_id":"c-1","status":"COMPLETE","total":"100.00","currency":"EUR","placed_at":"{}"}}"#,
+                frame.now
+            ),
+        )),
         ..Table::new("orders", "Newest first", order_heads(), nothing).paged(frame, &list)
     };
     let status = |name: &str| (name.to_owned(), name.to_lowercase().replace('_', " "));
@@ -180,7 +196,7 @@ pub(crate) async fn orders(api: Api, call: Call) -> Result<Response, Problem> {
     (sheet.filters, sheet.tiles, sheet.fields) = (Some(filters), tiles, fields);
     sheet.tables.push(table);
     sheet.notes.push("Figures at the head are those of the last run, in all currencies; the list is as of now. Each order says why it was credited as it was.".to_owned());
-    answer::page(StatusCode::OK, &call.headers, &sheet)
+    sheet.answer(&call, StatusCode::OK)
 }
 
 /// A sum and its parts, as the page of reconciliation shows them.
@@ -226,7 +242,7 @@ const SUMS: [Sum; 5] = [
 ];
 
 pub(crate) async fn reconciliation(api: Api, call: Call) -> Result<Response, Problem> {
-    knows(&call, &["from", "to", "channel"])?;
+    knows_tables(&call, &["from", "to", "channel"])?;
     let frame = Frame::of(&api, &call, "Reconciliation", "/reconciliation").await?;
     let report: Value = api
         .says(
@@ -264,10 +280,9 @@ pub(crate) async fn reconciliation(api: Api, call: Call) -> Result<Response, Pro
         };
         let mut rows: Vec<Vec<Cell>> = parts.iter().map(|part| row(part, told(part))).collect();
         rows.push(row(whole, Some(all)));
-        let ends = if sum == all {
-            "✓ it adds up".to_owned()
-        } else {
-            format!("✗ differs by {}", frame.numbers.count(all - sum).text())
+        let ends = match sum == all {
+            true => "✓ it adds up".to_owned(),
+            false => format!("✗ differs by {}", frame.numbers.count(all - sum).text()),
         };
         let ids = ["received", "stored", "counted", "events", "redemptions"];
         let heads = vec![
@@ -277,17 +292,11 @@ pub(crate) async fn reconciliation(api: Api, call: Call) -> Result<Response, Pro
         ];
         tables.push(Table {
             rows,
+            is_wrong: sum != all,
             ..Table::new(ids[place], format!("{heading}: {ends}"), heads, "")
         });
     }
-    let [by_address, named] = ["by_address", "by_address_named"].map(|name| {
-        let n = report["events"][name].as_i64().unwrap_or(0);
-        (n, frame.numbers.count(n).text())
-    });
-    let note = format!(
-        "Of the events of these days, {} went to an e-mail address or a phone number, and {} of them to one that some order names: these can earn it.",
-        by_address.1, named.1
-    );
+    tables.push(by_address(frame, &report["events"]));
     let parked = |one: &Value| {
         let who = match one["address"].is_null() {
             true => customer(frame, one),
@@ -302,10 +311,114 @@ pub(crate) async fn reconciliation(api: Api, call: Call) -> Result<Response, Pro
         rows,
         ..Table::new("parked", "Parked customers", heads, nothing)
     });
+    tables.push(rejections(frame, &report["rejections"]));
     tables.push(ignored(frame, &report["ignored"]));
-    sheet.notes.extend((by_address.0 > 0).then_some(note));
+    let waiting: Value = api
+        .says(
+            &call,
+            QUARANTINE,
+            (Some(&frame.marketplace), &[]),
+            &[("limit", "20")],
+        )
+        .await?;
+    tables.push(quarantine(frame, &waiting));
     sheet.tables = tables;
-    answer::page(StatusCode::OK, &call.headers, &sheet)
+    sheet.answer(&call, StatusCode::OK)
+}
+
+/// The events that went to an e-mail address or a phone number.
+fn by_address(frame: &Frame, events: &Value) -> Table {
+    let parts = [
+        (
+            "to an address that some order names: it can earn that order",
+            "by_address_named",
+        ),
+        ("to an address that no order names", "by_address_unnamed"),
+        ("to an address", "by_address"),
+    ];
+    let all = events["by_address"].as_i64().unwrap_or(0);
+    let row = |(words, field): (&str, &str)| {
+        let n = events[field].as_i64().unwrap_or(0);
+        let share = revtrail_core::value::money::rate(n, all);
+        vec![
+            Cell::Text(words.to_owned()),
+            frame.counted(events, field),
+            frame.part(share.as_deref()),
+        ]
+    };
+    let heads = vec![
+        Head::text("Went"),
+        Head::number("Events"),
+        Head::number("Share"),
+    ];
+    let nothing = "No event went to an e-mail address or a phone number: each names a customer.";
+    Table {
+        rows: parts.map(row).into_iter().filter(|_| all > 0).collect(),
+        ..Table::new(
+            "addresses",
+            "Events by address, by day of the event",
+            heads,
+            nothing,
+        )
+    }
+}
+
+/// The records of promotions that wait.
+pub(crate) fn quarantine(frame: &Frame, waiting: &Value) -> Table {
+    let row = |one: &Value| {
+        let reason = Cell::Text(text(one, "reason").replace('_', " "));
+        let [promotion, kind, id, customer] =
+            ["promotion_id", "kind", "id", "customer_id"].map(|field| said(one, field));
+        let at = frame.time_in(one, "arrived_at");
+        vec![promotion, kind, id, customer, at, reason]
+    };
+    let heads = [
+        "Promotion",
+        "Kind",
+        "Id",
+        "Customer",
+        "Came",
+        "Why it waits",
+    ];
+    let nothing = "Nothing waits. Records of a promotion that is not there yet would wait here until it is made.";
+    Table {
+        rows: items(waiting, "items").map(row).collect(),
+        ..Table::new(
+            "quarantine",
+            "In quarantine, up to 20",
+            heads.map(Head::text).into(),
+            nothing,
+        )
+    }
+}
+
+/// The records that were rejected, by code.
+fn rejections(frame: &Frame, told: &Value) -> Table {
+    let of = told.as_object().into_iter().flatten();
+    let rows = of.flat_map(|(of, codes)| {
+        let codes = codes.as_object().into_iter().flatten();
+        codes.map(move |(code, _)| {
+            vec![
+                Cell::Text(of.clone()),
+                Cell::Text(code.replace('_', " ")),
+                frame.counted(&told[of], code),
+            ]
+        })
+    });
+    let heads = vec![
+        Head::text("Records"),
+        Head::text("Code"),
+        Head::number("Rejected"),
+    ];
+    Table {
+        rows: rows.collect(),
+        ..Table::new(
+            "rejections",
+            "Rejected orders and events, by code",
+            heads,
+            "No order and no event was rejected in these days.",
+        )
+    }
 }
 
 /// What senders of webhooks posted that means nothing here. A new word in it says that a sender changed.
@@ -317,7 +430,10 @@ fn ignored(frame: &Frame, told: &Value) -> Table {
     });
     let row = |(sender, word, n): (&String, &String, &Value)| {
         vec![
-            Cell::Text(sender.clone()),
+            Cell::Link {
+                href: frame.to("/senders").with("sender", sender).href(),
+                text: sender.clone(),
+            },
             Cell::Text(word.clone()),
             Cell::Figures(vec![frame.numbers.count(n.as_i64().unwrap_or(0))]),
         ]

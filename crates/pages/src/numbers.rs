@@ -54,6 +54,11 @@ impl fmt::Display for Figure {
 }
 
 impl Figure {
+    /// The exact value with its unit, as files have it; empty where it cannot be told.
+    pub(crate) fn exact_text(&self) -> String {
+        format!("{} {}", self.value, self.unit).trim().to_owned()
+    }
+
     /// The number as it is shown, without its unit.
     pub(crate) fn bare(&self) -> &str {
         if self.value.is_empty() {

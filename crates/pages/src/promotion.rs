@@ -15,7 +15,7 @@ use crate::frame::{Field, Frame, Link};
 use crate::lists::items;
 use crate::numbers::Figure;
 use crate::promotions::state;
-use crate::sheet::{Cell, Head, Layers, Sheet, Table, Tile, said, text};
+use crate::sheet::{Cell, EXPORT, Head, Layers, Sheet, Table, Tile, said, text};
 use crate::times;
 
 /// The tabs of a promotion: the parameter, its name, and the route of the API that lists it.
@@ -63,7 +63,7 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
 
 async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response, Problem> {
     let mut query = call.query();
-    for known in ["from", "to", "channel", "cursor", "limit"] {
+    for known in ["from", "to", "channel", "cursor", "limit", EXPORT] {
         query.text(known);
     }
     let id = query.text("id").unwrap_or_default().to_owned();
@@ -87,6 +87,7 @@ async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response,
     let name = text(facts, "name");
     frame.title.clone_from(&name);
     let mut sheet = Sheet::new(frame, name);
+    sheet.exports = PROMOTIONS_CSV;
     let frame = &sheet.frame;
     sheet.tabs = tabs(frame, &board, &id, tab);
     sheet.sub = about_it(frame, facts, &board);
@@ -128,7 +129,7 @@ async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response,
         };
         sheet.forms = forms.into_iter().map(|form| form.after(tried)).collect();
     }
-    answer::page(form::status(tried), &call.headers, &sheet)
+    sheet.answer(call, form::status(tried))
 }
 
 /// The forms of the tab of vouchers; that of a single one, where one is looked at.
@@ -185,15 +186,13 @@ fn tabs(frame: &Frame, board: &Value, id: &str, current: &str) -> Vec<Link> {
     TABS.iter().map(link).collect()
 }
 
-/// How many entries a tab has, where the dashboard says it.
-fn counted(frame: &Frame, board: &Value, tab: &str) -> String {
+/// How many entries a tab has, where the dashboard says it; its tile has the same number.
+fn entries(board: &Value, tab: &str) -> Option<i64> {
     let sum = |told: &Value, names: &[&str]| {
-        names
-            .iter()
-            .filter_map(|name| told[*name].as_i64())
-            .sum::<i64>()
+        let counts = names.iter().filter_map(|name| told[*name].as_i64());
+        counts.sum::<i64>()
     };
-    let n = match tab {
+    match tab {
         "vouchers" => board["vouchers"].as_i64(),
         "publications" => Some(sum(&board["publications"], &["success", "failure"])),
         "redemptions" => Some(
@@ -201,9 +200,21 @@ fn counted(frame: &Frame, board: &Value, tab: &str) -> String {
                 .filter_map(|one| one["redemptions"].as_i64())
                 .sum(),
         ),
+        "validation-rules" => Some(count_of(&board["promotion"]["validation_rules"])),
+        "metadata" => Some(count_of(&board["promotion"]["metadata"])),
         _ => None,
-    };
-    n.map_or(String::new(), |n| {
+    }
+}
+
+/// How many entries a list or an object has.
+fn count_of(told: &Value) -> i64 {
+    let list = told.as_array().map(Vec::len);
+    let n = list.or(told.as_object().map(serde_json::Map::len));
+    n.and_then(|n| i64::try_from(n).ok()).unwrap_or(0)
+}
+
+fn counted(frame: &Frame, board: &Value, tab: &str) -> String {
+    entries(board, tab).map_or(String::new(), |n| {
         format!(" {}", frame.numbers.count(n).text())
     })
 }
@@ -273,34 +284,47 @@ fn tiles(frame: &Frame, board: &Value) -> Vec<Tile> {
             pace["days"]
         ),
     };
-    let limit = |told: &Value, figures: [Figure; 2], field| match told.is_null() {
-        true => (vec![Figure::default()], "no limit".to_owned()),
-        false => (
-            vec![frame.rate_in(told, "usage")],
-            format!(
-                "{} of {}{}",
-                figures[0].text(),
-                figures[1].text(),
-                lasts(field)
+    let limit =
+        |told: &Value, figures: [Figure; 2], left: Option<Figure>, field| match told.is_null() {
+            true => (vec![Figure::default()], "no limit".to_owned()),
+            false => (
+                vec![frame.rate_in(told, "usage")],
+                format!(
+                    "{} of {}{}{}",
+                    figures[0].text(),
+                    figures[1].text(),
+                    left.map_or(String::new(), |left| format!(", {} left", left.text())),
+                    lasts(field)
+                ),
             ),
-        ),
-    };
+        };
     let money = |field| {
         frame.numbers.exact(
             &text(&board["budget"], field),
             &text(&board["budget"], "currency"),
         )
     };
+    let left = frame.numbers.exact(
+        &text(board, "budget_left"),
+        &text(&board["budget"], "currency"),
+    );
     let (budget, of_budget) = limit(
         &board["budget"],
         [money("spent"), money("amount")],
+        Some(left),
         "budget_used_up_on",
     );
     let (cap, of_cap) = limit(
         &board["cap"],
         [count(&board["cap"], "used"), count(&board["cap"], "limit")],
+        None,
         "cap_used_up_on",
     );
+    // A tab has as many entries as its tile says.
+    let all_of = |tab| {
+        let n = entries(board, tab);
+        vec![n.map_or(Figure::default(), |n| frame.numbers.count(n))]
+    };
     let failed = |told: &Value, field| format!("{} failed", count(told, field).text());
     let mut tiles = vec![
         tile(
@@ -314,8 +338,14 @@ fn tiles(frame: &Frame, board: &Value) -> Vec<Tile> {
         ),
         tile(
             "Redemptions",
-            vec![count(board, "redemptions")],
-            "successes, repeats too".to_owned(),
+            all_of("redemptions"),
+            items(&board["breakdown"], "result")
+                .map(|one| {
+                    let key = text(one, "key").replace('_', " ");
+                    format!("{} {key}", count(one, "redemptions").text())
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
         ),
         tile("Budget", budget, of_budget),
         tile("Cap", cap, of_cap),
@@ -329,10 +359,10 @@ fn tiles(frame: &Frame, board: &Value) -> Vec<Tile> {
             frame.sums_in(&board["worst_case"]),
             "what could still be spent".to_owned(),
         ),
-        tile("Vouchers", vec![count(board, "vouchers")], String::new()),
+        tile("Vouchers", all_of("vouchers"), String::new()),
         tile(
             "Publications",
-            vec![count(&board["publications"], "success")],
+            all_of("publications"),
             failed(&board["publications"], "failure"),
         ),
         tile(
@@ -377,7 +407,12 @@ fn by_day(frame: &Frame, board: &Value) -> Option<Layers> {
         }
     };
     let points: Vec<Point> = (0..=length).map(point).collect();
+    let row = |(day, told): &(Day, &Value)| {
+        let figures = ["success", "failure"].map(|field| frame.count_in(told, field));
+        (times::day(&day.to_string(), true), figures)
+    };
     Some(Layers {
+        rows: days.iter().map(row).collect(),
         heading: "Redemptions by day".to_owned(),
         names: ["succeeded", "failed"],
         areas: Areas::new(&points, |n| frame.numbers.exact(n, "")),
@@ -385,11 +420,14 @@ fn by_day(frame: &Frame, board: &Value) -> Option<Layers> {
 }
 
 fn breakdowns(frame: &Frame, board: &Value) -> Vec<Table> {
-    let parts = |id, heading: &str, of: &str| {
+    let parts = |id, heading: &str, of: &'static str| {
         let row = |one: &Value| {
             let key = match text(one, "key") {
                 none if none.is_empty() => Cell::Text("none".to_owned()),
-                key => Cell::Text(key),
+                key => Cell::Link {
+                    href: frame.to("/promotions").with(of, &key).href(),
+                    text: key,
+                },
             };
             vec![
                 key,
@@ -401,8 +439,15 @@ fn breakdowns(frame: &Frame, board: &Value) -> Vec<Table> {
         let rows = items(&board["breakdown"], of).map(row).collect();
         let mut heads = vec![Head::text("Part")];
         heads.extend(["Assigned", "Redeemed", "Rate"].map(Head::number));
+        let foot = vec![
+            Cell::Text("all".to_owned()),
+            frame.counted(board, "assigned"),
+            frame.counted(board, "redeemed"),
+            Cell::Figures(vec![frame.rate_in(board, "redemption_rate")]),
+        ];
         Table {
             rows,
+            foot,
             ..Table::new(id, heading, heads, "Nothing was assigned.")
         }
     };
@@ -417,8 +462,16 @@ fn breakdowns(frame: &Frame, board: &Value) -> Vec<Table> {
             vec![Cell::Text(key), frame.counted(one, field)]
         };
         let rows = items(&board["breakdown"], of).map(row).collect();
+        // What is redeemed by day is what is redeemed; what there is by result is what the tab of redemptions has.
+        let all = match of {
+            "day" => Some(frame.count_in(board, "redeemed")),
+            _ => entries(board, "redemptions").map(|n| frame.numbers.count(n)),
+        };
         Table {
             rows,
+            foot: all.map_or(Vec::new(), |all| {
+                vec![Cell::Text("all".to_owned()), Cell::Figures(vec![all])]
+            }),
             ..Table::new(
                 id,
                 heading,
@@ -427,16 +480,6 @@ fn breakdowns(frame: &Frame, board: &Value) -> Vec<Table> {
             )
         }
     };
-    let day = |one: &Value| {
-        vec![
-            Cell::Text(times::day(&text(one, "date"), true)),
-            frame.counted(one, "success"),
-            frame.counted(one, "failure"),
-        ]
-    };
-    let days = items(board, "redemptions_by_day").map(day).collect();
-    let mut heads = vec![Head::text("Day")];
-    heads.extend(["Succeeded", "Failed"].map(Head::number));
     let changes = items(board, "changes")
         .map(|one| change(frame, one))
         .collect();
@@ -451,15 +494,6 @@ fn breakdowns(frame: &Frame, board: &Value) -> Vec<Table> {
             "redeemed",
         ),
         counts("results", "Redemptions by result", "result", "redemptions"),
-        Table {
-            rows: days,
-            ..Table::new(
-                "days",
-                "Redemptions by day",
-                heads,
-                "Nothing was redeemed yet.",
-            )
-        },
         Table {
             rows: changes,
             ..Table::new(

@@ -10,8 +10,8 @@ use crate::asked::{Api, PROMOTIONS, QUARANTINE};
 use crate::edit;
 use crate::form::{self, Sent, Tried};
 use crate::frame::{Field, Frame};
-use crate::lists::items;
-use crate::sheet::{Cell, Head, Sheet, Table, said, text};
+use crate::lists::{items, quarantine};
+use crate::sheet::{Cell, EXPORT, Head, Sheet, Table, said, text};
 
 fn usage(told: &Value) -> Option<&str> {
     told["usage"].as_str()
@@ -43,7 +43,7 @@ fn query_of(frame: &Frame) -> Vec<(String, String)> {
     let mut query = Vec::new();
     for (name, value) in frame.address.pairs() {
         match (name, value.split_once('=')) {
-            ("from" | "to" | "channel", _) => {}
+            ("from" | "to" | "channel" | EXPORT, _) => {}
             ("metadata", Some((key, value))) => {
                 query.push((format!("metadata.{}", key.trim()), value.trim().to_owned()));
             }
@@ -107,9 +107,13 @@ async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response,
     let rows = items(&list, "promotions").map(row).collect();
     let mut sheet = Sheet::new(frame, "Promotions");
     let frame = &sheet.frame;
-    let nothing = "No promotion fits, or there is none yet.";
+    let nothing = "No promotion fits, or there is none yet. Take a filter off, make a promotion, or report a redemption: it waits in quarantine until its promotion is made.";
     let mut table = Table {
         rows,
+        fill: Some((
+            "redemptions",
+            r#"{"redemption_id":"r-1","promotion_id":"p-1","customer_id":"c-1"}"#.to_owned(),
+        )),
         ..Table::new(
             "promotions",
             "Figures show every record at once",
@@ -144,42 +148,11 @@ async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response,
         let form = edit::make(frame.address.href(), frame.zone);
         sheet.forms.push(form.after(tried));
     }
-    let row = |one: &Value| {
-        let reason = Cell::Text(text(one, "reason").replace('_', " "));
-        let [promotion, kind, id, customer] =
-            ["promotion_id", "kind", "id", "customer_id"].map(|field| said(one, field));
-        vec![
-            promotion,
-            kind,
-            id,
-            customer,
-            frame.time_in(one, "arrived_at"),
-            reason,
-        ]
-    };
-    let waiting_rows = items(&waiting, "items").map(row).collect();
-    let heads = [
-        "Promotion",
-        "Kind",
-        "Id",
-        "Customer",
-        "Came",
-        "Why it waits",
-    ]
-    .map(Head::text);
-    let nothing = "Nothing waits. Records of a promotion that is not there yet would wait here until it is made.";
-    let quarantine = Table {
-        rows: waiting_rows,
-        ..Table::new(
-            "quarantine",
-            "In quarantine, up to 20",
-            heads.into(),
-            nothing,
-        )
-    };
+    let quarantine = quarantine(frame, &waiting);
+    sheet.exports = PROMOTIONS_CSV;
     sheet.tables = vec![table, quarantine];
     sheet.notes = vec!["The rate is the share of assigned offers that were redeemed; a dash says that nothing was redeemed yet, or that nothing is assigned. Result = orders of the redemptions − rewards; worst case = what open limits could still cost.".to_owned()];
-    answer::page(form::status(tried), &call.headers, &sheet)
+    sheet.answer(call, form::status(tried))
 }
 
 fn heads(frame: &Frame) -> Vec<Head> {

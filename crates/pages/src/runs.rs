@@ -11,7 +11,7 @@ use crate::answer;
 use crate::asked::{Api, Doing, RUNS};
 use crate::form::{Form, ONCE, Sent};
 use crate::frame::Frame;
-use crate::lists::{items, knows};
+use crate::lists::{items, knows_tables};
 use crate::sheet::{Cell, Head, Sheet, Table, said};
 
 /// The header that names a call, so that it acts once.
@@ -20,12 +20,12 @@ pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 /// The kinds of runs: how a form names one, its button, and what the API is given.
 const KINDS: [(&str, &str, Option<&str>); 3] = [
     ("run", "Run now", None),
-    ("verify", "Verify everybody", Some("all")),
+    ("verify", "Verify all", Some("all")),
     ("sample", "Verify a sample", Some("sample")),
 ];
 
 pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
-    knows(&call, &["from", "to", "channel", "cursor", "limit"])?;
+    knows_tables(&call, &["from", "to", "channel", "cursor", "limit"])?;
     let frame = Frame::of(&api, &call, "Runs", "/runs").await?;
     let query = frame.address.only(&["cursor", "limit"]);
     let about = (Some(&frame.marketplace), &[][..]);
@@ -36,6 +36,7 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
     let nothing = "There was no run yet. One comes every hour.";
     let table = Table {
         rows,
+        fill: Some(("runs", "{}".to_owned())),
         ..Table::new("runs", "Newest first", heads(), nothing).paged(frame, &list)
     };
     if frame.may_export {
@@ -45,8 +46,8 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
     }
     sheet.is_moving = items(&list, "runs").any(|run| run["state"] == "running");
     sheet.tables.push(table);
-    sheet.notes.push("A run folds the customers whose facts changed, and then the reports show them. A verification compares what is stored with what the facts add up to, and changes nothing.".to_owned());
-    answer::page(StatusCode::OK, &call.headers, &sheet)
+    sheet.notes.push("A run folds the customers whose facts changed, and then the reports show them. A verification compares what is stored with what the facts add up to, and changes nothing. Revenue that moves is what campaigns earn, an estimate: nobody can know what an order would have been without the message that it is credited to.".to_owned());
+    sheet.answer(&call, StatusCode::OK)
 }
 
 fn row(frame: &Frame, run: &Value) -> Vec<Cell> {

@@ -1,8 +1,15 @@
-//! A page that is mostly tables: what its parts are. Each page of lists fills one.
+//! A page that is mostly tables: what its parts are. Each page of lists fills one. Each of its tables can be had as CSV too.
 
 use askama::Template;
 use revtrail_core::value::time::Instant;
+use revtrail_web::access::{Access, MARKETING};
+use revtrail_web::answer::with_note;
+use revtrail_web::call::{Call, Response, StatusCode};
+use revtrail_web::csv::{self, Style};
+use revtrail_web::problem::Problem;
 use serde_json::Value;
+
+use crate::answer;
 
 use crate::chart::{self, Areas};
 use crate::form::Form;
@@ -33,6 +40,27 @@ pub(crate) enum Cell {
         of: Vec<Figure>,
     },
     Nothing,
+}
+
+/// The parameter that asks for a table of a page as CSV, by its id.
+pub(crate) const EXPORT: &str = "export";
+
+impl Cell {
+    /// The cell as files have it: exact, without what is for the eye only.
+    fn exact(&self) -> csv::Cell<'_> {
+        match self {
+            Self::Text(text) | Self::Link { text, .. } => csv::Cell::text(text.as_str()),
+            Self::Figures(figures) => {
+                let texts: Vec<String> = figures.iter().map(Figure::exact_text).collect();
+                csv::Cell::number(texts.join("; "))
+            }
+            Self::Go { figure, .. } | Self::Meter { share: figure, .. } => {
+                csv::Cell::number(figure.exact_text())
+            }
+            Self::Time(at) => csv::Cell::number(at.exact.as_str()),
+            Self::Nothing => csv::Cell::Empty,
+        }
+    }
 }
 
 /// A column of a table.
@@ -69,11 +97,19 @@ pub(crate) struct Table {
     pub(crate) heading: String,
     pub(crate) columns: Vec<Head>,
     pub(crate) rows: Vec<Vec<Cell>>,
+    /// The last row, which sums the others up; empty where there is none.
+    pub(crate) foot: Vec<Cell>,
+    /// True where the heading says that something is wrong.
+    pub(crate) is_wrong: bool,
     /// What is said where there is no row.
     pub(crate) empty: String,
+    /// The call that would make a row, after the marketplace: its path and its body.
+    pub(crate) fill: Option<(&'static str, String)>,
+    /// Where the whole list is as CSV; otherwise the rows that are shown are.
     pub(crate) export: Option<String>,
     pub(crate) first: Option<String>,
     pub(crate) next: Option<String>,
+    pub(crate) all: Option<String>,
 }
 
 impl Table {
@@ -95,6 +131,7 @@ impl Table {
     /// Lets the table go on where the API says so.
     pub(crate) fn paged(mut self, frame: &Frame, told: &Value) -> Self {
         let next = told["next_cursor"].as_str();
+        self.all = next.map(|_| frame.all_rows());
         self.next = next.map(|cursor| frame.address.with("cursor", cursor).href());
         self.first = frame
             .address
@@ -118,6 +155,8 @@ pub(crate) struct Layers {
     pub(crate) heading: String,
     pub(crate) names: [&'static str; 2],
     pub(crate) areas: Areas,
+    /// The days on which there was something, with both counts.
+    pub(crate) rows: Vec<(String, [Figure; 2])>,
 }
 
 #[derive(Template)]
@@ -141,6 +180,8 @@ pub(crate) struct Sheet {
     pub(crate) closing: Vec<Form>,
     /// True while something on the page is under way, so that the page looks again.
     pub(crate) is_moving: bool,
+    /// Who may have the tables as CSV.
+    pub(crate) exports: Access,
 }
 
 impl Sheet {
@@ -161,7 +202,59 @@ impl Sheet {
             notes: Vec::new(),
             closing: Vec::new(),
             is_moving: false,
+            exports: MARKETING,
         }
+    }
+
+    /// The fields by which the list is narrowed now: what each says, and where the list is without it.
+    fn chips(&self) -> Vec<Link> {
+        let set = self.fields.iter().filter(|field| !field.value.is_empty());
+        let chip = |field: &Field| Link {
+            href: self.frame.address.with(field.name, "").href(),
+            label: format!("{}: {}", field.label.to_lowercase(), field.value),
+            current: false,
+        };
+        set.map(chip).collect()
+    }
+
+    /// Where a table is as CSV; `None` where one may not have it, or where there is nothing in it.
+    fn export_of(&self, table: &Table) -> Option<String> {
+        let own = || self.frame.address.with(EXPORT, table.id).href();
+        let may = self.exports.allows(self.frame.who) && !table.rows.is_empty();
+        table.export.clone().or(may.then(own))
+    }
+
+    /// The line to paste that would make a row of a table.
+    fn fill_of(&self, (path, body): &(&'static str, String)) -> String {
+        let Frame {
+            origin,
+            marketplace,
+            ..
+        } = &self.frame;
+        format!(
+            "curl -H 'Authorization: Bearer <key>' -H 'Content-Type: application/json' '{origin}/v1/marketplaces/{marketplace}/{path}' -d '{body}'"
+        )
+    }
+
+    /// The page or, where the address asks for one, a table of it as CSV.
+    ///
+    /// # Errors
+    /// 403 where the role may have no CSV, 404 where the page has no such table.
+    pub(crate) fn answer(self, call: &Call, status: StatusCode) -> Result<Response, Problem> {
+        let Some(id) = self.frame.address.get(EXPORT) else {
+            return answer::page(status, &call.headers, &self);
+        };
+        call.must_be(self.exports)?;
+        let table = self.tables.iter().find(|table| table.id == id);
+        let table =
+            table.ok_or_else(|| Problem::not_found(format!("this page has no table {id:?}")))?;
+        let heads = table.columns.iter().map(|head| head.label);
+        let mut file = csv::Table::new(Style::default(), heads);
+        for row in &table.rows {
+            file.row(row.iter().map(Cell::exact));
+        }
+        let answer = file.answer(&format!("{}.csv", table.id));
+        Ok(with_note(answer, ("table", table.id)))
     }
 }
 

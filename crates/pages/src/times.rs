@@ -10,7 +10,7 @@ use revtrail_core::value::time::Instant;
 /// A time: exact for programs, local for people. It is HTML.
 #[derive(Clone)]
 pub(crate) struct Moment {
-    exact: String,
+    pub(crate) exact: String,
     pub(crate) shown: String,
 }
 

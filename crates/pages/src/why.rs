@@ -71,6 +71,18 @@ struct Candidate {
     touch_at: Option<Instant>,
     outcome: String,
     superseded_by: Option<String>,
+    /// True where the message went to an address of the order, and not to its customer.
+    #[serde(default)]
+    by_address: bool,
+}
+
+/// The channel of a message and, where that is not the customer themselves, whom it went to.
+fn way(candidate: &Candidate) -> String {
+    let channel = channel_name(&candidate.channel);
+    match candidate.by_address {
+        true => format!("{channel}, to an address of the order"),
+        false => channel.to_owned(),
+    }
 }
 
 #[derive(Deserialize)]
@@ -443,11 +455,7 @@ impl Drawn {
             .as_deref()
             .map_or(String::new(), name);
         Self {
-            name: format!(
-                "{} · {}",
-                name(&candidate.campaign_id),
-                channel_name(&candidate.channel)
-            ),
+            name: format!("{} · {}", name(&candidate.campaign_id), way(candidate)),
             said: outcome(candidate, Some(lane), why, name),
             top: place * LANE + 24,
             won: candidate.outcome == "credited",
@@ -535,7 +543,7 @@ impl RowView {
                 .with("id", &candidate.campaign_id)
                 .href(),
             name: name(&candidate.campaign_id),
-            channel: channel_name(&candidate.channel).to_owned(),
+            channel: way(candidate),
             message: candidate.message_id.clone().unwrap_or_default(),
             sent: frame.moment(candidate.sent_at),
             touch: touch.map_or("–".to_owned(), |(kind, at)| {

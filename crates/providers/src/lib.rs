@@ -9,6 +9,7 @@ mod post;
 mod proof;
 mod row;
 mod senders;
+mod shape;
 mod time;
 
 use revtrail_core::attribution::settings::{Provider, Settings};
@@ -21,6 +22,7 @@ use crate::senders::Reads;
 
 pub use crate::post::Post;
 pub use crate::senders::sns::{certificate_url, subscribe_url};
+pub use crate::shape::shape;
 
 /// What one thing in a post becomes. A record is the JSON text of an object for the reader of its fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,14 +139,18 @@ fn shown(outcome: Outcome) -> Outcome {
     let Outcome::Ignored(word) = outcome else {
         return outcome;
     };
-    let personal = word.contains('@')
-        || word.bytes().filter(u8::is_ascii_digit).count() > 6
-        || word.chars().any(char::is_control);
     Outcome::Ignored(match word.as_str() {
         "" => "no kind".to_owned(),
-        _ if personal || word.len() > WORD_BYTES_MAX => "another kind".to_owned(),
+        _ if is_personal(&word) || word.len() > WORD_BYTES_MAX => "another kind".to_owned(),
         _ => word,
     })
+}
+
+/// True for a word of a sender that may name a person: it has an address or a long number in it.
+fn is_personal(word: &str) -> bool {
+    word.contains('@')
+        || word.bytes().filter(u8::is_ascii_digit).count() > 6
+        || word.chars().any(char::is_control)
 }
 
 #[cfg(test)]

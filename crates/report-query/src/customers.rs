@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use revtrail_core::attribution::event::Event;
 use revtrail_core::attribution::order::Order;
+use revtrail_core::promotion::account::Offer;
 use revtrail_core::value::address::AddressHash;
-use revtrail_core::value::id::CustomerId;
+use revtrail_core::value::id::{CustomerId, PromotionId};
 use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::problem::Problem;
@@ -28,7 +29,9 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
     decided.retain(|(order, _)| order.placed_at >= seen_from);
     let mut redemptions = market.lists().redemptions_by(&id, call.now).await?;
     redemptions.retain(|fact| fact.at >= seen_from);
-    if events.is_empty() && decided.is_empty() && redemptions.is_empty() {
+    let mut offers = market.lists().offers_to(&id).await?;
+    offers.retain(|(_, offer, _)| offer.at >= seen_from);
+    if events.is_empty() && decided.is_empty() && redemptions.is_empty() && offers.is_empty() {
         return Err(Problem::not_found(
             "this marketplace has no facts of such a customer",
         ));
@@ -37,7 +40,7 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
         shown(
             order,
             line.figures.credit.as_ref(),
-            line.figures.not_counted.is_none(),
+            line.figures.not_counted,
             &call,
         )
     });
@@ -60,11 +63,18 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
     let by_address = by_address.filter(|(address, _)| addresses.contains(address));
     let by_address = by_address.flat_map(|(_, events)| events).filter(is_seen);
     let events = events.into_iter().chain(by_address).collect();
+    let offer = |(promotion_id, offer, redeemed): &(PromotionId, Offer, bool)| {
+        json!({
+            "promotion_id": promotion_id, "assignment_id": offer.assignment_id, "assigned_at": offer.at, "tier_id": offer.tier_id,
+            "segment": offer.segment, "voucher_code": offer.voucher_code, "result": offer.result, "redeemed": redeemed,
+        })
+    };
     let body = json!({
         "customer_id": id,
         "email": latest(|order| &order.email), "phone": latest(|order| &order.phone),
         "first_name": latest(|order| &order.first_name), "last_name": latest(|order| &order.last_name),
         "orders": orders, "messages": messages(events),
+        "offers": offers.iter().map(offer).collect::<Vec<_>>(),
         "redemptions": redemptions.iter().map(crate::promotions::lists::redemption).collect::<Vec<_>>(),
     });
     Ok(json(StatusCode::OK, &body))

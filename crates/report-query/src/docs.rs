@@ -115,8 +115,10 @@ fn jobs() -> Vec<(&'static str, Doc)> {
     let segment = object(
         segment(field("customers", list(id())).says("The customers, by id."))
             .into_iter()
-            .filter(|field| !["saved_at", "saved_by"].contains(&field.name()))
-            .chain([next_cursor()]),
+            .chain([
+                field("customers_total", count()).says("How many customers it has."),
+                next_cursor(),
+            ]),
     );
     vec![
         (
@@ -136,6 +138,14 @@ fn jobs() -> Vec<(&'static str, Doc)> {
             )
             .answer(200, "The segment, with a page of its customers.", segment)
             .csv(),
+        ),
+        (
+            "GET M/senders",
+            Doc::new("listSenders", "Facts", "Lists the senders of webhooks").answer(
+                200,
+                "Each sender that posted, by name, with what became of its last post.",
+                object([field("senders", list(sender()))]),
+            ),
         ),
         (
             "GET M/runs",
@@ -159,11 +169,13 @@ fn jobs() -> Vec<(&'static str, Doc)> {
         ),
         (
             "GET M/batches/{id}",
-            Doc::new("getBatch", "Jobs", "Shows how far a file is").answer(
-                200,
-                "The batch, with the first rows that were rejected.",
-                object(batch().into_iter().chain([first_rejected()])),
-            ),
+            Doc::new("getBatch", "Jobs", "Shows how far a file is")
+                .answer(
+                    200,
+                    "The batch, with the first rows that were rejected.",
+                    object(batch().into_iter().chain([first_rejected()])),
+                )
+                .csv(),
         ),
     ]
 }
@@ -207,6 +219,8 @@ fn key() -> Value {
         field("name", text()),
         field("role", one_of(Role::ALL.map(Role::name))),
         field("created_at", instant()),
+        field("used_at", nullable(instant()))
+            .says("When it was used last in this marketplace, within an hour."),
     ])
 }
 
@@ -257,6 +271,25 @@ fn segment(customers: Field) -> [Field; 8] {
         field("saved_at", instant()),
         field("saved_by", text()),
     ]
+}
+
+fn sender() -> Value {
+    let problem = object([field("code", text()), field("field", nullable(text()))]);
+    object([
+        field("sender", text()).says("Its name in the address of its webhook."),
+        field("at", instant()).says("When the post arrived, within a minute."),
+        field("accepted", count()),
+        field("duplicates", count()),
+        field("rejected", count()),
+        field("problem", nullable(problem)).says("Why the first record was rejected."),
+        field("ignored", map_of(count()))
+            .says("How many things in it mean nothing here, by the sender's words."),
+        field("shape", nullable(text())).says(
+            "Of a post in which something was ignored: its fields and the kinds of their values.",
+        ),
+        field("refused", nullable(words(["unreadable", "bad_signature"])))
+            .says("Why nothing of it was taken."),
+    ])
 }
 
 fn run() -> Value {

@@ -10,6 +10,7 @@ mod period;
 mod promotions;
 mod runs;
 mod segments;
+mod senders;
 mod service;
 
 use revtrail_core::value::time::Instant;
@@ -46,10 +47,11 @@ pub fn routes() -> Vec<Route> {
         GET "/customers/{id}",                   MARKETING,   heavy => customers::customer;
         GET "/segments",                         MARKETING,   list => segments::list;
         GET "/segments/{id}",                    MARKETING,   list => segments::one;
+        GET "/senders",                          READERS           => senders::list;
         GET "/runs",                             READERS,     list => runs::list;
         GET "/runs/{id}",                        READERS           => runs::one;
         GET "/batches",                          PROMOTIONS,  list => batches::list;
-        GET "/batches/{id}",                     PROMOTIONS        => batches::one;
+        GET "/batches/{id}",                     PROMOTIONS, query => batches::one;
         GET "/reports/promotions",               PROMOTIONS,  list => promotions::report;
         GET "/promotions/{id}",                  PROMOTIONS        => promotions::facts;
         GET "/promotions/{id}/dashboard",        PROMOTIONS,  heavy => promotions::dashboard::dashboard;

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use revtrail_core::attribution::campaign::Catalog;
+use revtrail_core::attribution::decide::NotCounted;
 use revtrail_core::attribution::explain::{Explanation, Lane, explain, explain_with_lanes};
 use revtrail_core::attribution::order::Order;
 use revtrail_core::attribution::settings::Versions;
@@ -118,7 +119,7 @@ impl Known<'_> {
 pub(crate) fn shown(
     order: &Order,
     credit: Option<&LineCredit>,
-    counted: bool,
+    not_counted: Option<NotCounted>,
     call: &Call,
 ) -> Result<Value, Problem> {
     let personal = call.caller()?.role != Role::Analyst;
@@ -126,7 +127,8 @@ pub(crate) fn shown(
         "order_id": order.order_id, "customer_id": order.customer_id, "status": order.status,
         "total": order.total.in_currency(order.currency), "currency": order.currency, "placed_at": order.placed_at,
         "updated_at": order.updated_at, "refunded_total": order.refunded_total.in_currency(order.currency), "source": order.source,
-        "coupon_codes": order.coupon_codes, "items": order.items, "credited_to": credit, "counted": counted,
+        "coupon_codes": order.coupon_codes, "items": order.items, "credited_to": credit,
+        "counted": not_counted.is_none(), "not_counted": not_counted,
     });
     if let (true, Some(fields)) = (personal, body.as_object_mut()) {
         let person = [
@@ -171,7 +173,7 @@ pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
         shown(
             order,
             line.figures.credit.as_ref(),
-            line.figures.not_counted.is_none(),
+            line.figures.not_counted,
             &call,
         )
     });

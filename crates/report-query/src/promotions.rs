@@ -67,6 +67,8 @@ struct CapUse {
 struct PromotionMoney {
     state: PromotionState,
     budget: Option<BudgetUse>,
+    /// What is not spent of the budget; negative where rewards went over it.
+    budget_left: Option<String>,
     cap: Option<CapUse>,
     result: Option<Sums>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +86,9 @@ impl PromotionMoney {
                 spent: spent.in_currency(budget.currency),
                 usage: share(spent, budget.amount),
             }),
+            budget_left: promotion
+                .budget
+                .map(|budget| (budget.amount - spent).in_currency(budget.currency)),
             cap: promotion.cap.map(|cap| CapUse {
                 limit: cap,
                 used: figures.redemptions,

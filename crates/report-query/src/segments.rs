@@ -61,7 +61,8 @@ pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
     };
     let body = json!({
         "segment_id": segment.segment_id, "name": segment.name, "campaign_id": segment.campaign_id,
-        "from": segment.from, "to": segment.to, "customers": page.rows, "next_cursor": page.next_cursor(&call)?,
+        "from": segment.from, "to": segment.to, "saved_at": segment.saved_at, "saved_by": segment.saved_by,
+        "customers_total": segment.customers, "customers": page.rows, "next_cursor": page.next_cursor(&call)?,
     });
     Ok(json(StatusCode::OK, &body))
 }

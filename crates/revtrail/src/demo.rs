@@ -1,17 +1,17 @@
 //! The sample marketplace of `serve --demo`: campaigns on three channels over thirteen weeks, some thousand customers, refunds, late
 //! opens, opens by machines, an excluded tag, promotions, files, two versions of the settings, and a replay that was only tried. The
-//! sample is the same every time, except for its dates. Its facts come in as those of any marketplace do.
+//! sample is the same every time, except for its dates. Its facts come in as those of any marketplace do, only many in one transaction.
 
 mod campaigns;
 mod files;
 mod promotions;
 mod rules;
+mod senders;
 
 use std::path::Path;
 
 use hourly_attributor::Attributor;
 use indicatif::{ProgressBar, ProgressStyle};
-use ingest_order::Marked;
 use revtrail_core::attribution::event::{Channel, Event, EventKind};
 use revtrail_core::attribution::order::{Order, Status};
 use revtrail_core::record::AcceptanceWindow;
@@ -31,7 +31,7 @@ pub(crate) const MARKETPLACE: &str = "demo";
 pub(crate) const AN_ORDER: &str = "order-00001";
 
 const CUSTOMERS: u64 = 800;
-const CALL: usize = 500;
+const CALL: usize = 2_000;
 /// Who did what was not done by a shop or a mail tool.
 const BY: &str = "demo";
 
@@ -90,6 +90,7 @@ pub(crate) async fn load(
     let mut dice = Dice(20_261_122);
     let mut sample = sample(&mut dice, now).map_err(refused)?;
     promotions::add_codes(&mut sample.events);
+    senders::by_address(&mut sample.events, &id);
     let bar = if terminal {
         ProgressBar::new((sample.events.len() + sample.orders.len()) as u64)
     } else {
@@ -101,18 +102,17 @@ pub(crate) async fn load(
         bar.set_style(style);
     }
     for some in sample.events.chunks(CALL) {
-        ingest_event::ingest(&market, some, 0, now).await?;
+        ingest_event::ingest_first(&market, some, now).await?;
         bar.inc(some.len() as u64);
     }
-    let orders: Vec<(usize, Order)> = sample.orders.iter().cloned().enumerate().collect();
-    let marked = Marked::default();
-    for some in orders.chunks(CALL) {
-        ingest_order::ingest(&market, &marked, some, 0, now).await?;
+    for some in sample.orders.chunks(CALL) {
+        ingest_order::ingest_first(&market, some, now).await?;
         bar.inc(some.len() as u64);
     }
     let acceptance_window = AcceptanceWindow { now, retention };
     promotions::load(&market, &acceptance_window, &sample, &mut dice).await?;
     files::load(store, retention, now, data, &sample).await?;
+    senders::load(&market, now).await?;
     rules::change(&market, now).await?;
     let attributor = Attributor::new(store.clone(), retention);
     let drain = async |message| {

@@ -29,6 +29,7 @@ pub mod ledger {
     pub mod contribution;
     pub mod daily;
     pub mod facts;
+    pub mod first_facts;
     pub mod intake;
     pub mod links;
     pub mod purchases;

@@ -6,6 +6,7 @@ pub mod access_log;
 pub mod campaigns;
 pub mod once;
 pub mod segments;
+pub mod senders;
 pub mod settings;
 
 use aws_sdk_dynamodb::types::AttributeValue;

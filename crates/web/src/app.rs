@@ -75,6 +75,8 @@ struct Inner {
     marketplaces: Mutex<HashSet<MarketplaceId>>,
     /// The settings that were read lately for webhooks, each with the time of the call that read them.
     settings: Mutex<HashMap<MarketplaceId, (Instant, Arc<Settings>)>>,
+    /// What was written down lately, each with the time: what became of posts of senders, and which keys were used.
+    news: Mutex<HashMap<String, Instant>>,
     shares: Shares,
 }
 
@@ -143,6 +145,7 @@ impl App {
             in_memory: AtomicBool::new(false),
             marketplaces: Mutex::default(),
             settings: Mutex::default(),
+            news: Mutex::default(),
             shares: Shares::default(),
         }))
     }
@@ -439,6 +442,22 @@ impl App {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         read.remove(id);
+    }
+}
+
+impl App {
+    /// True where a thing is to be written down, because this process has not written it for so long.
+    pub(crate) fn is_news(&self, thing: String, every_ms: i64, now: Instant) -> bool {
+        let mut known = self.0.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = known.get(&thing).map(|at| now.ms() - at.ms());
+        if written.is_some_and(|ago| (0..every_ms).contains(&ago)) {
+            return false;
+        }
+        if known.len() >= REMEMBERED_MAX {
+            known.clear();
+        }
+        known.insert(thing, now);
+        true
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use chrono_tz::Tz;
 use http::HeaderMap;
 pub use http::StatusCode;
 use revtrail_core::record::{self, AcceptanceWindow, Code};
@@ -66,6 +67,15 @@ impl Call {
     pub fn market(&self) -> Result<Market, Problem> {
         let marketplace = self.marketplace()?;
         Ok(self.app.store().market(marketplace, self.app.retention()))
+    }
+
+    /// The zone of the marketplace, in which pages show times: as the settings have it, or had it half a minute ago.
+    ///
+    /// # Errors
+    /// The same as [`Call::marketplace`], and those of the table.
+    pub async fn zone(&self) -> Result<Tz, Problem> {
+        let settings = self.app.settings(&self.market()?, self.now).await?;
+        Ok(settings.map_or(Tz::UTC, |settings| settings.timezone))
     }
 
     /// Whose key makes the call.

@@ -26,6 +26,7 @@ use crate::api::{Refused, Route, ShowRefusal};
 use crate::app::App;
 use crate::body::{BODY_BYTES_MAX, unpacked};
 use crate::call::{Call, MARKETPLACE};
+use crate::caller::Caller;
 use crate::encoding::segment_text;
 use crate::observed::Observed;
 use crate::problem::Problem;
@@ -176,6 +177,9 @@ async fn serve(
             let may_create = found.is_some_and(|route| route.creates_marketplace);
             enter(app, &known, marketplace.as_ref(), may_create).await?;
             seen.entered.clone_from(&marketplace);
+            if let Some(id) = &marketplace {
+                remember_use(app, &known, id, now).await;
+            }
         }
         caller = Some(known);
     }
@@ -216,6 +220,21 @@ async fn serve(
         query,
     };
     route.answer(call).await
+}
+
+/// How often it is written down that a key is used, in milliseconds.
+const USE_WRITTEN_MS: i64 = 3_600_000;
+
+/// Remembers when a key was used in a marketplace, once an hour in each process. A failure is logged, and the call goes on.
+async fn remember_use(app: &App, caller: &Caller, id: &MarketplaceId, now: Instant) {
+    let key_id = &caller.key_id;
+    if caller.deployment || !app.is_news(format!("{id} {key_id}"), USE_WRITTEN_MS, now) {
+        return;
+    }
+    let used = app.store().use_key(id, key_id, now, app.retention());
+    if let Err(error) = used.await {
+        tracing::error!(%error, key_id, "the use of a key could not be remembered");
+    }
 }
 
 /// The route for a method. HEAD is treated as GET, whose body axum then leaves out.

@@ -118,8 +118,24 @@ impl Intake {
         self.rejected.len()
     }
 
+    /// How many records were rejected, by what they were to be, which is the same for all, and the code.
+    pub fn rejections(&self, of: &str) -> BTreeMap<String, i64> {
+        let mut counts = BTreeMap::new();
+        for rejected in &self.rejected {
+            let code = format!("{of} {}", rejected.problem.code.text());
+            *counts.entry(code).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The problem of the first record that was rejected.
+    pub(crate) fn first_problem(&self) -> Option<&RecordProblem> {
+        let first = self.rejected.iter().min_by_key(|rejected| rejected.index);
+        first.map(|rejected| &rejected.problem)
+    }
+
     /// The answer to a sender of webhooks: 200 whatever became of the records, since senders repeat or hold back on anything else.
-    pub fn answer_to_sender(mut self, ignored: BTreeMap<String, i64>) -> Response {
+    pub(crate) fn answer_to_sender(mut self, ignored: BTreeMap<String, i64>) -> Response {
         self.rejected.sort_by_key(|rejected| rejected.index);
         if self.rejected.len() > REJECTED_LISTED_MAX {
             self.rejected_total = Some(self.rejected.len());

@@ -3,15 +3,27 @@
 
 use std::collections::BTreeMap;
 
-use revtrail_providers::{Outcome, Post, Refused};
+use revtrail_core::attribution::event::Event;
+use revtrail_core::attribution::order::Order;
+use revtrail_core::attribution::settings::Settings;
+use revtrail_core::promotion::redemption::{Assignment, Redemption, Rollback};
+use revtrail_core::record::{AcceptanceWindow, Code, Record, RecordProblem};
+use revtrail_core::value::id::{MarketplaceId, RedemptionId};
+pub use revtrail_providers::Post;
+use revtrail_providers::{Outcome, Refused};
 use revtrail_store::market::once::{CallRecord, Met, Once};
+use revtrail_store::market::senders::{LastPost, PostProblem, PostedLast};
 use sha2::{Digest, Sha256};
 
-use crate::call::Call;
+use crate::call::{Call, Response};
 use crate::problem::Problem;
+use crate::records::Intake;
 
 /// The most words of ignored things that a call counts apart. What is beyond is counted as another kind.
 const WORDS_MAX: usize = 50;
+
+/// How often the same thing that becomes of posts of a sender is written down, in milliseconds.
+const POST_WRITTEN_MS: i64 = 60_000;
 
 /// A post that was accepted.
 #[derive(Debug, Default)]
@@ -49,7 +61,13 @@ impl Call {
             None => None,
         };
         post.certificate = certificate.as_ref().map(|(held, _)| &held[..]);
-        let outcomes = revtrail_providers::read(sender, &post, &settings, self.now)?;
+        let outcomes = match revtrail_providers::read(sender, &post, &settings, self.now) {
+            Ok(outcomes) => outcomes,
+            Err(refused) => {
+                self.remember_refusal(sender, &refused).await;
+                return Err(refused.into());
+            }
+        };
         if let Some(token) = revtrail_providers::token(sender, &post, &settings)? {
             self.must_be_of_this_post(&format!("{sender} {token}"))
                 .await?;
@@ -72,6 +90,181 @@ impl Call {
 }
 
 impl Call {
+    /// The answer to the sender of a post, which is remembered as its last one.
+    pub async fn answer_to_sender(&self, sender: &str, posted: Posted, answer: Intake) -> Response {
+        let post = Post {
+            headers: &self.headers,
+            body: &self.body,
+        };
+        let something = !posted.ignored.is_empty();
+        let shape = something.then(|| revtrail_providers::shape(&post).ok());
+        let problem = answer.first_problem().map(|problem| PostProblem {
+            code: problem.code.text(),
+            field: problem.field.clone(),
+        });
+        let last = LastPost {
+            accepted: answer.accepted,
+            duplicates: answer.duplicates,
+            rejected: answer.rejected(),
+            problem,
+            ignored: posted.ignored.clone(),
+            shape: shape.flatten(),
+            refused: None,
+        };
+        self.remember(sender, last).await;
+        answer.answer_to_sender(posted.ignored)
+    }
+
+    /// Remembers that nothing of a post was taken, and why. Nobody can have posted as a sender that there is not.
+    async fn remember_refusal(&self, sender: &str, why: &Refused) {
+        let refused = match why {
+            Refused::UnknownSender(_) => return,
+            Refused::Unreadable(_) => "unreadable",
+            Refused::Unproven(_) => "bad_signature",
+        };
+        let last = LastPost {
+            refused: Some(refused.to_owned()),
+            ..LastPost::default()
+        };
+        self.remember(sender, last).await;
+    }
+
+    /// Remembers what became of a post. Where a sender posts many times a minute, each thing that can become of its posts is written once
+    /// a minute; a failure to write it is logged, and the answer does not depend on it.
+    async fn remember(&self, sender: &str, post: LastPost) {
+        let Ok(market) = self.market() else { return };
+        let outcome = outcome_of(market.id(), sender, &post);
+        if !self.app.is_news(outcome, POST_WRITTEN_MS, self.now) {
+            return;
+        }
+        let posted = PostedLast {
+            sender: sender.to_owned(),
+            at: self.now,
+            post,
+        };
+        if let Err(error) = market.senders().remember(&posted).await {
+            tracing::error!(%error, sender, "the last post of a sender could not be remembered");
+        }
+    }
+}
+
+/// What became of a post, without its counts.
+fn outcome_of(marketplace: &MarketplaceId, sender: &str, post: &LastPost) -> String {
+    let has = |n: usize| n > 0;
+    let problem = post.problem.as_ref();
+    let ignored: Vec<&String> = post.ignored.keys().collect();
+    let is = (
+        has(post.accepted),
+        has(post.duplicates),
+        has(post.rejected),
+        problem.map(|problem| (&problem.code, &problem.field)),
+        ignored,
+        &post.refused,
+    );
+    let hash = Sha256::digest(format!("{is:?}"));
+    format!("{marketplace} {sender} {}", hex::encode(&hash[..16]))
+}
+
+/// A record of a post, checked as the one who takes it in checks it.
+pub enum Fact {
+    /// A message event.
+    Event(Event),
+    /// A copy of an order.
+    Order(Order),
+    /// A reported redemption.
+    Redemption(Redemption),
+    /// An assignment.
+    Assignment(Assignment),
+    /// The rollback of a redemption.
+    Rollback(RedemptionId, Rollback),
+}
+
+impl Fact {
+    /// Reads a record of a post.
+    ///
+    /// # Errors
+    /// The problem of the first bad field.
+    pub fn read(
+        record: &Outcome,
+        marketplace: &MarketplaceId,
+        window: &AcceptanceWindow,
+    ) -> Result<Self, RecordProblem> {
+        Ok(match record {
+            Outcome::Event(text) => {
+                let record = Record::from_json(text)?;
+                Self::Event(Event::read(&record, marketplace, Some(window))?)
+            }
+            Outcome::Order(text) => {
+                Self::Order(Order::read(&Record::from_json(text)?, Some(window))?)
+            }
+            Outcome::Redemption(text) => {
+                Self::Redemption(Redemption::read(&Record::from_json(text)?, window)?)
+            }
+            Outcome::Assignment(text) => {
+                Self::Assignment(Assignment::read(&Record::from_json(text)?, window)?)
+            }
+            Outcome::Rollback(text) => {
+                let record = Record::from_json(text)?;
+                let of = record.needed_id("redemption_id", RedemptionId::new)?;
+                Self::Rollback(of, Rollback::read(&record)?)
+            }
+            Outcome::Ignored(word) => {
+                let detail = format!("{word:?} means nothing here");
+                return Err(RecordProblem::whole(Code::UnknownValue, detail));
+            }
+        })
+    }
+}
+
+/// What one thing of a post would become.
+pub struct Tried {
+    /// What it would be: `event`, `order`, `redemption`, `assignment`, `rollback`; `ignored` where it means nothing here.
+    pub kind: &'static str,
+    /// The record as JSON or, of what is ignored, the sender's word.
+    pub text: String,
+    /// Why the record would be rejected.
+    pub problem: Option<RecordProblem>,
+}
+
+impl Call {
+    /// What a pasted post of a sender would become by these settings, without its proof. Nothing is stored.
+    ///
+    /// # Errors
+    /// 404 for an unknown sender, 400 for a body that cannot be read.
+    pub fn try_post(
+        &self,
+        sender: &str,
+        post: &Post<'_>,
+        settings: &Settings,
+    ) -> Result<Vec<Tried>, Problem> {
+        let mut settings = settings.clone();
+        for own in settings.providers.builtin.values_mut() {
+            own.verification_key = None;
+        }
+        for own in settings.providers.custom.values_mut() {
+            own.signature = None;
+        }
+        let (marketplace, window) = (self.marketplace()?, self.acceptance_window());
+        let outcomes = revtrail_providers::read(sender, post, &settings, self.now)?;
+        let tried = |outcome: Outcome| {
+            let problem = Fact::read(&outcome, marketplace, &window).err();
+            let (kind, text) = match outcome {
+                Outcome::Event(text) => ("event", text),
+                Outcome::Order(text) => ("order", text),
+                Outcome::Redemption(text) => ("redemption", text),
+                Outcome::Assignment(text) => ("assignment", text),
+                Outcome::Rollback(text) => ("rollback", text),
+                Outcome::Ignored(word) => ("ignored", word),
+            };
+            Tried {
+                kind,
+                text,
+                problem: problem.filter(|_| kind != "ignored"),
+            }
+        };
+        Ok(outcomes.into_iter().map(tried).collect())
+    }
+
     /// Checks that a token that proves one post has proved no other within a day. The same post may come again.
     async fn must_be_of_this_post(&self, token: &str) -> Result<(), Problem> {
         let hash = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));

@@ -13,7 +13,7 @@ export async function formsAreAccessible({ person, signIn, accessible, origin, f
     await signIn(page, "demo");
     for (const path of [
       "/app/demo/promotions", "/app/demo/promotion?id=winter-warmers", "/app/demo/promotion?id=welcome-gift&tab=vouchers",
-      "/app/demo/campaign?rivals=true&id=" + encodeURIComponent(first), "/app/demo/customer?id=customer-0001", "/app/demo/batches", "/app/demo/runs",
+      "/app/demo/campaign?rivals=true&id=" + encodeURIComponent(first), "/app/demo/customer?id=customer-0001", "/app/demo/batches", "/app/demo/runs", "/app/demo/segments", "/app/demo/senders?sender=my-tool",
     ]) {
       await page.goto(origin + path);
       await page.$$eval("details.form", (all) => all.forEach((one) => { one.open = true; }));
@@ -158,9 +158,45 @@ export async function campaignForms({ person, signIn, origin, first, keys, equal
   await form.getByRole("button", { name: "Save the segment" }).click();
   const saved = page.getByRole("status").filter({ hasText: name });
   await saved.waitFor();
-  const [file] = await Promise.all([page.waitForEvent("download"), saved.getByRole("link").click()]);
+  await saved.getByRole("link").click();
+  await page.getByRole("heading", { level: 1, name }).waitFor();
+  const [file] = await Promise.all([page.waitForEvent("download"), page.locator("[data-export]").click()]);
   check(file.suggestedFilename().endsWith(".csv"), "the ids of the segment");
+  form = await open(page, "Delete this segment");
+  await form.getByLabel("Yes, this segment").check();
+  await form.getByRole("button", { name: "Delete it for good" }).click();
+  await page.getByRole("heading", { level: 1, name: "Segments" }).waitFor();
+  await page.locator("#segments tr", { hasText: name }).waitFor({ state: "detached" });
   equal(seen.errors, [], "the forms of a campaign");
+  await context.close();
+}
+
+/** An address with a key of its own; a mapping that is tried on a pasted post, saved, and then understood. */
+export async function senderByHand({ person, signIn, origin, api, M, equal, check }, javaScriptEnabled) {
+  const { context, page, seen } = await person({ javaScriptEnabled });
+  const name = javaScriptEnabled ? "my-tool" : "my-other-tool";
+  await signIn(page, "demo");
+  await page.goto(origin + "/app/demo/senders");
+  await page.getByLabel("A sender of your own").fill(name);
+  await page.getByRole("button", { name: "Show" }).last().click();
+  await page.getByRole("heading", { level: 1, name }).waitFor();
+  const form = page.locator("details.form");
+  const post = { events: [{ id: "1", type: "click", timestamp: "2026-11-22T11:00:00Z", campaign: "by <b>", recipient: "ann@example.com" }, { type: "stop" }] };
+  await form.getByLabel("A post of the sender").fill(JSON.stringify(post));
+  await form.getByRole("button", { name: "Try it" }).click();
+  await page.locator("#tried tbody tr").first().waitFor();
+  const told = await page.locator("#tried").textContent();
+  for (const part of ["by <b>", "clicked", "ignored"]) check(told.includes(part), `${part} in ${told}`);
+  await form.getByRole("button", { name: "Save the mapping" }).click();
+  await page.getByText("The mapping is saved").waitFor();
+  await page.getByRole("button", { name: "Make the address" }).click();
+  const address = await page.locator("#address").textContent();
+  const answer = await fetch(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(post) });
+  equal((await answer.json()).accepted, 1, "the address takes the post");
+  await page.goto(`${origin}/app/demo/senders?sender=${name}`);
+  await page.getByText("1 accepted, 1 × “stop” ignored").waitFor();
+  equal((await api(M + "/senders")).senders.filter((one) => one.sender === name).length, 1, "the API tells it too");
+  equal(seen.errors, [], "a sender");
   await context.close();
 }
 

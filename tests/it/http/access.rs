@@ -15,7 +15,7 @@ use crate::support::service::ADMIN;
 pub(super) const ROLES: [&str; 5] = ["admin", "marketer", "analyst", "partner", "ingest"];
 
 /// The routes that this version has: method, path under the marketplace, and who may call it, in the order of `ROLES`.
-const ROUTES: [(&str, &str, &str); 68] = [
+const ROUTES: [(&str, &str, &str); 69] = [
     ("POST", "/events", "✓...✓"),
     ("POST", "/orders", "✓...✓"),
     ("POST", "/webhooks/{provider}", "✓...✓"),
@@ -82,6 +82,7 @@ const ROUTES: [(&str, &str, &str); 68] = [
     ("GET", "/promotions/{id}/distributions", "✓✓✓✓."),
     ("GET", "/promotions/{id}/metadata", "✓✓✓✓."),
     ("GET", "/promotions/{id}/changes", "✓✓✓✓."),
+    ("GET", "/senders", "✓✓✓.."),
     ("GET", "/quarantine", "✓✓✓✓."),
     ("GET", "/redemptions", "✓✓✓✓."),
 ];
@@ -102,7 +103,7 @@ const PROBED: [(&str, &str); 3] = [
 ];
 
 /// The pages and the files of them, with who may open them; and where forms go.
-pub(super) const PAGES: [(&str, &str); 17] = [
+pub(super) const PAGES: [(&str, &str); 22] = [
     ("", "✓✓✓.."),
     ("/campaigns.csv", "✓✓..."),
     ("/campaign?id=E", "✓✓✓.."),
@@ -119,21 +120,29 @@ pub(super) const PAGES: [(&str, &str); 17] = [
     ("/promotions.csv", "✓✓.✓."),
     ("/promotion.csv?id=p&tab=redemptions", "✓✓.✓."),
     ("/settings", "✓✓✓.."),
+    ("/segments", "✓✓..."),
+    ("/statuses.csv", "✓✓..."),
+    ("/days.csv?id=E", "✓✓..."),
+    ("/reconciliation.csv", "✓✓..."),
+    ("/senders", "✓✓✓.."),
     ("/access", "✓...."),
 ];
-const PAGES_OUTSIDE: [(&str, &str); 18] = [
+const PAGES_OUTSIDE: [(&str, &str); 21] = [
     ("GET", "/docs"),
     ("GET", "/app"),
     ("GET", "/app/sign-in"),
     ("GET", "/app/_/{asset}"),
     ("GET", "/app/{marketplace}/erasure"),
     ("GET", "/app/{marketplace}/segment.csv"),
+    ("GET", "/app/{marketplace}/rejected.csv"),
     ("POST", "/app/{marketplace}/batches"),
     ("POST", "/app/{marketplace}/campaign"),
     ("POST", "/app/{marketplace}/customer"),
     ("POST", "/app/{marketplace}/promotion"),
     ("POST", "/app/{marketplace}/promotions"),
     ("POST", "/app/{marketplace}/runs"),
+    ("POST", "/app/{marketplace}/segments"),
+    ("POST", "/app/{marketplace}/senders"),
     ("POST", "/app/{marketplace}/settings"),
     ("POST", "/app/{marketplace}/replays"),
     ("POST", "/app/{marketplace}/access"),
@@ -560,7 +569,10 @@ async fn a_secret_is_told_once_and_never_stored() {
         .collect();
     assert_eq!(
         (shown["keys"].as_array().unwrap().len(), names),
-        (5, BTreeSet::from(["key_id", "name", "role", "created_at"]))
+        (
+            5,
+            BTreeSet::from(["key_id", "name", "role", "created_at", "used_at"])
+        )
     );
 
     let folder = std::env::temp_dir().join(format!("revtrail-secret-{}", std::process::id()));

@@ -20,7 +20,7 @@ const MAKE: Sent = (
 );
 const ERASE: Sent = ("customer?id=c", &[("form", "erase"), ("typed", "c")]);
 /// One of each, with the roles that may send it.
-const FORMS: [(Sent, &str); 6] = [
+const FORMS: [(Sent, &str); 8] = [
     (("runs", &[("form", "run")]), "✓✓..."),
     (MAKE, "✓✓..."),
     (
@@ -32,6 +32,8 @@ const FORMS: [(Sent, &str); 6] = [
     ),
     (("campaign?id=E", &[("form", "edit")]), "✓✓..."),
     (("batches", &[("form", "upload")]), "✓..✓✓"),
+    (("segments", &[("form", "segment")]), "✓✓..."),
+    (("senders?sender=tool", &[("form", "key")]), "✓...."),
     (ERASE, "✓...."),
 ];
 
@@ -40,7 +42,7 @@ fn body(fields: &[(&str, &str)]) -> String {
 }
 
 /// What stands behind a label in a page: the value of a hidden field.
-fn hidden(page: &str, name: &str) -> String {
+pub(super) fn hidden(page: &str, name: &str) -> String {
     let start = format!("name=\"{name}\" value=\"");
     let rest = page
         .split(&start)
@@ -50,7 +52,7 @@ fn hidden(page: &str, name: &str) -> String {
 }
 
 impl Shop {
-    async fn send_form(&self, cookie: &str, path: &str, fields: &[(&str, &str)]) -> Got {
+    pub(super) async fn send_form(&self, cookie: &str, path: &str, fields: &[(&str, &str)]) -> Got {
         let headers = [OWN, ("cookie", cookie)];
         let path = format!("/app/m/{path}");
         self.open_page(Method::POST, &path, &headers, &body(fields))

@@ -254,6 +254,9 @@ pub struct Aggregate<C> {
     /// How many things that senders of webhooks posted mean nothing here, by sender and word, with a blank between.
     #[serde(rename = "ig", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ignored: BTreeMap<String, i64>,
+    /// How many records of those above were rejected, by what they were to be and the code, with a blank between.
+    #[serde(rename = "rj", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rejections: BTreeMap<String, i64>,
 }
 
 /// The most senders and words of a day that are counted apart. What is beyond is counted as another kind of its sender.
@@ -293,6 +296,7 @@ impl<C> Default for Aggregate<C> {
             orders_in: IntakeCounts::default(),
             events_in: IntakeCounts::default(),
             ignored: BTreeMap::new(),
+            rejections: BTreeMap::new(),
         }
     }
 }
@@ -388,6 +392,15 @@ impl<C: Ord + Clone> Aggregate<C> {
             self.add_ignored(word, sign * n);
         }
         self.ignored.retain(|_, n| *n != 0);
+        for (code, n) in &other.rejections {
+            self.add_rejections(code, sign * n);
+        }
+        self.rejections.retain(|_, n| *n != 0);
+    }
+
+    /// Counts records that were rejected, by what they were to be and the code.
+    pub fn add_rejections(&mut self, code: &str, n: i64) {
+        *self.rejections.entry(code.to_owned()).or_default() += n;
     }
 
     /// Counts what senders posted and means nothing here, by sender and word.

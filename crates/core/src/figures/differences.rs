@@ -45,6 +45,7 @@ impl Aggregate<CampaignId> {
             orders_in: Default::default(),
             events_in: Default::default(),
             ignored: Default::default(),
+            rejections: Default::default(),
             ..self
         }
     }
@@ -132,6 +133,7 @@ mod tests {
             orders_in: records,
             events_in: records,
             ignored: [("resend email.scheduled".to_owned(), 99)].into(),
+            rejections: [("orders bad_money".to_owned(), 99)].into(),
         };
         let mut values: Vec<Money> = aggregate.named().into_values().collect();
         values.sort();
@@ -140,6 +142,7 @@ mod tests {
             orders_in: IntakeCounts::default(),
             events_in: IntakeCounts::default(),
             ignored: BTreeMap::new(),
+            rejections: BTreeMap::new(),
             ..aggregate.clone()
         };
         assert_eq!(aggregate.clone().without_intake(), left);

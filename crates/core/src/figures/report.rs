@@ -646,6 +646,8 @@ pub struct Reconciliation {
     pub events: EventsReconciled,
     /// How many things that senders of webhooks posted mean nothing here: by sender, and by the sender's own word.
     pub ignored: BTreeMap<String, BTreeMap<String, i64>>,
+    /// How many records were rejected: orders and events, by code.
+    pub rejections: BTreeMap<String, BTreeMap<String, i64>>,
 }
 
 /// Where every order went.
@@ -679,6 +681,8 @@ pub struct EventsReconciled {
     pub by_address: i64,
     /// Those of them whose address some order names.
     pub by_address_named: i64,
+    /// Those of them whose address no order names.
+    pub by_address_unnamed: i64,
 }
 
 /// Makes the reconciliation from the sums of a period.
@@ -718,18 +722,20 @@ pub fn reconciliation<C: Ord + Clone>(sums: &Aggregate<C>) -> Reconciliation {
             rejected: events.rejected,
             by_address: counted(Counter::ByAddress),
             by_address_named: counted(Counter::ByAddressNamed),
+            by_address_unnamed: counted(Counter::ByAddress) - counted(Counter::ByAddressNamed),
         },
-        ignored: ignored(&sums.ignored),
+        ignored: in_two(&sums.ignored),
+        rejections: in_two(&sums.rejections),
     }
 }
 
-/// What is ignored, by sender and then by word.
-fn ignored(sums: &BTreeMap<String, i64>) -> BTreeMap<String, BTreeMap<String, i64>> {
-    let mut by_sender: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
+/// Counts by two words with a blank between, by the first and then by the second.
+fn in_two(sums: &BTreeMap<String, i64>) -> BTreeMap<String, BTreeMap<String, i64>> {
+    let mut by_first: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
     for (key, n) in sums {
-        let (sender, word) = key.split_once(' ').unwrap_or((key, ""));
-        let words = by_sender.entry(sender.to_owned()).or_default();
-        words.insert(word.to_owned(), *n);
+        let (first, second) = key.split_once(' ').unwrap_or((key, ""));
+        let counts = by_first.entry(first.to_owned()).or_default();
+        counts.insert(second.to_owned(), *n);
     }
-    by_sender
+    by_first
 }

@@ -3,7 +3,7 @@
 //! A promotion account is to promotions what a timeline is to campaigns: a set of facts. [`Account::figures`] is a pure function
 //! of it. So it does not matter which fact came first, and every figure of a promotion is a sum over promotion accounts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -177,6 +177,13 @@ impl Account {
         let has_its_code =
             |offer: &Offer| used.voucher_code.is_some() && offer.voucher_code == used.voucher_code;
         offers.min_by_key(|offer| (!has_its_code(offer), offer.at, &offer.assignment_id))
+    }
+
+    /// The successful assignments that were redeemed at least once, where that was not rolled back.
+    pub fn redeemed_offers(&self) -> BTreeSet<AssignmentId> {
+        let used = self.uses.iter().filter(|used| used.counts());
+        let offers = used.filter_map(|used| self.belongs_to(used));
+        offers.map(|offer| offer.assignment_id.clone()).collect()
     }
 
     /// True where the account has an assignment with this id, successful or not.

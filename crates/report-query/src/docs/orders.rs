@@ -1,6 +1,6 @@
 //! What the routes of orders, of their sums, and of customers are, for their readers.
 
-use revtrail_core::attribution::decide::CandidateOutcome;
+use revtrail_core::attribution::decide::{CandidateOutcome, NotCounted};
 use revtrail_store::jobs::parked::ParkedFor;
 use revtrail_web::openapi::Doc;
 use revtrail_web::openapi::schema::{
@@ -129,6 +129,15 @@ fn order() -> Value {
         field("items", list(item)),
         field("credited_to", nullable(named("Credit"))).says("null where nobody earned it."),
         field("counted", flag()).says("Whether the order enters revenue."),
+        field(
+            "not_counted",
+            nullable(words([
+                NotCounted::Status,
+                NotCounted::Currency,
+                NotCounted::Refunded,
+            ])),
+        )
+        .says("Why it does not."),
         sometimes("email", nullable(text())).says("Not shown to analysts, as the fields below."),
         sometimes("phone", nullable(text())),
         sometimes("first_name", nullable(text())),
@@ -203,6 +212,16 @@ fn customer() -> Value {
         field("first_event_at", nullable(instant())),
         field("events", list(event)),
     ]);
+    let offer = object([
+        field("promotion_id", id()),
+        field("assignment_id", id()),
+        field("assigned_at", instant()),
+        field("tier_id", nullable(id())),
+        field("segment", nullable(text())),
+        field("voucher_code", nullable(id())),
+        field("result", one_of(["success", "failure"])),
+        field("redeemed", flag()).says("Whether it was redeemed, and that was not rolled back."),
+    ]);
     object([
         field("customer_id", id()),
         field("email", nullable(text())).says("As the latest order says, like the fields below."),
@@ -211,6 +230,7 @@ fn customer() -> Value {
         field("last_name", nullable(text())),
         field("orders", list(named("Order"))),
         field("messages", list(message)).says("Newest first."),
+        field("offers", list(offer)).says("What was offered, newest first."),
         field("redemptions", list(named("Redemption"))),
     ])
 }
@@ -269,12 +289,15 @@ fn reconciliation() -> Value {
                 "rejected",
                 "by_address",
                 "by_address_named",
+                "by_address_unnamed",
             ]),
         )
-        .says("`by_address`: events of the period that went to an address; `by_address_named`: those of them whose address some order names."),
+        .says("`by_address`: events of the period that went to an address; `by_address_named`: those of them whose address some order names; `by_address_unnamed`: the others."),
         field("redemptions", counts(&redemptions)),
         field("ignored", map_of(map_of(count())))
             .says("What senders of webhooks posted that means nothing here: by sender, and by the sender's word."),
+        field("rejections", map_of(map_of(count())))
+            .says("How many records were rejected: `orders` and `events`, by code."),
         field("parked", list(parked))
             .says("Customers and addresses whose last figures stay; at most 1,000."),
         field("parked_total", count()).says("How many these are."),

@@ -210,7 +210,7 @@ fn counts() -> [Field; 4] {
     ]
 }
 
-fn money() -> [Field; 5] {
+fn money() -> [Field; 6] {
     let budget = object([
         field("amount", amount()),
         field("currency", currency()),
@@ -224,6 +224,8 @@ fn money() -> [Field; 5] {
     ]);
     [
         field("budget", nullable(budget)),
+        field("budget_left", nullable(amount()))
+            .says("In the budget's currency; negative where rewards went over it."),
         field("cap", nullable(cap)),
         field("state", words(PromotionState::ALL)).says("Whether it runs."),
         field("result", nullable(sums())).says("Orders named by its redemptions, less rewards."),

@@ -56,7 +56,7 @@ fn cells<'o>(
         Cell::text(order.placed_at.to_string()),
         Cell::maybe_text(order.updated_at.map(|at| at.to_string())),
         Cell::maybe_text(order.source.as_deref()),
-        Cell::text(listed.counted.to_string()),
+        Cell::text(listed.not_counted.is_none().to_string()),
         Cell::maybe_text(credit.map(|credit| credit.campaign_id.as_str())),
         Cell::maybe_text(credit.map(|credit| credit.channel.name())),
     ];

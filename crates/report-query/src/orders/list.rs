@@ -64,8 +64,9 @@ pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
     }
     let page = list.page(after.as_ref(), limit).await?;
     let call = &list.call;
-    let show =
-        |(one, order): &(ListedOrder, Order)| shown(order, one.credit.as_ref(), one.counted, call);
+    let show = |(one, order): &(ListedOrder, Order)| {
+        shown(order, one.credit.as_ref(), one.not_counted, call)
+    };
     let orders: Vec<Value> = page.rows.iter().map(show).collect::<Result<_, _>>()?;
     let next_cursor = page.next_cursor(call)?;
     let body =

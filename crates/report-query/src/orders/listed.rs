@@ -1,5 +1,6 @@
 //! An order as the list shows it, before its copy is read.
 
+use revtrail_core::attribution::decide::NotCounted;
 use revtrail_core::attribution::order::Order;
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::figures::fold::{LineCredit, OrderLine};
@@ -18,7 +19,8 @@ pub(super) struct ListedOrder {
     pub(super) order_id: OrderId,
     pub(super) customer_id: CustomerId,
     pub(super) credit: Option<LineCredit>,
-    pub(super) counted: bool,
+    /// Why the order enters no revenue; `None` for one that does.
+    pub(super) not_counted: Option<NotCounted>,
     /// True while the order is not decided.
     pub(super) waits: bool,
 }
@@ -31,7 +33,7 @@ impl ListedOrder {
             order_id: line.order_id.clone(),
             customer_id: customer_id.clone(),
             credit: line.figures.credit.clone(),
-            counted: line.figures.not_counted.is_none(),
+            not_counted: line.figures.not_counted,
             waits: false,
         }
     }
@@ -45,7 +47,7 @@ impl ListedOrder {
             order_id: order.order_id.clone(),
             customer_id: order.customer_id.clone(),
             credit: None,
-            counted: false,
+            not_counted: None,
             waits: true,
         }
     }

@@ -348,6 +348,9 @@ impl Daily<'_> {
                 for (word, n) in &marker.ignored {
                     aggregate.add_ignored(word, *n);
                 }
+                for (code, n) in &marker.rejections {
+                    aggregate.add_rejections(code, *n);
+                }
             }
             batch.push(*marker);
         }

@@ -120,7 +120,7 @@ pub struct Pointer {
 }
 
 impl Pointer {
-    fn of(order: &Order) -> Self {
+    pub(crate) fn of(order: &Order) -> Self {
         Self {
             customer_id: order.customer_id.clone(),
             currency: order.currency,
@@ -204,10 +204,7 @@ impl Facts<'_> {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn put_event(self, event: &Event) -> Result<EventOutcome, StoreError> {
-        let key = keys::event(&self.market.id, &event.recipient, &event.event_id);
-        let item = NewItem::at(&key)
-            .data(&EventItem::of(event))
-            .expires(self.gone_at(event.occurred_at));
+        let item = self.event_item(event);
         Ok(
             match self
                 .market
@@ -223,6 +220,14 @@ impl Facts<'_> {
                 }
             },
         )
+    }
+
+    /// An event as an item in the partition of its recipient.
+    pub(crate) fn event_item(self, event: &Event) -> NewItem {
+        let key = keys::event(&self.market.id, &event.recipient, &event.event_id);
+        NewItem::at(&key)
+            .data(&EventItem::of(event))
+            .expires(self.gone_at(event.occurred_at))
     }
 
     /// An event as it is stored.

@@ -52,6 +52,9 @@ pub struct IntakeMarker {
     /// In a closed marker, what of a sender's post means nothing here, by sender and word.
     #[serde(rename = "i", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ignored: BTreeMap<String, i64>,
+    /// How many records of the call were rejected, by what they were to be and the code, with a blank between.
+    #[serde(rename = "rj", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rejections: BTreeMap<String, i64>,
     /// The latest time of the call's events, if it is not before the call.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     ahead_to: Option<Instant>,
@@ -122,6 +125,7 @@ impl IntakeMarker {
             orders_in: nothing,
             events_in: nothing,
             ignored: BTreeMap::new(),
+            rejections: BTreeMap::new(),
             ahead_to: None,
             again: false,
         }
@@ -133,6 +137,7 @@ impl IntakeMarker {
         orders_in: IntakeCounts,
         events_in: IntakeCounts,
         ignored: BTreeMap<String, i64>,
+        rejections: BTreeMap<String, i64>,
         now: Instant,
     ) -> Option<Self> {
         let nothing = orders_in.is_nothing() && events_in.is_nothing() && ignored.is_empty();
@@ -141,6 +146,7 @@ impl IntakeMarker {
             orders_in,
             events_in,
             ignored,
+            rejections,
             ..Self::open(BTreeSet::new(), now)
         })
     }
@@ -175,6 +181,7 @@ impl IntakeMarker {
             orders_in: nothing,
             events_in: nothing,
             ignored: BTreeMap::new(),
+            rejections: BTreeMap::new(),
             again: true,
             ..self.clone()
         })

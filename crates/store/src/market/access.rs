@@ -1,5 +1,7 @@
 //! Access keys, and the list of marketplaces.
 
+use std::collections::BTreeMap;
+
 use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::{DAY_MS, Instant, Retention};
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,7 @@ use crate::table::attributes::retention as attributes;
 use crate::table::client::{PutOutcome, Range, Reading, Store};
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
-use crate::table::item::{NewItem, data, number};
+use crate::table::item::{Item, NewItem, data, number, sk};
 use crate::table::keys;
 use crate::table::write::Transacted;
 
@@ -282,6 +284,36 @@ impl Store {
             .collect::<Result<_, _>>()?;
         found.sort_by(|a, b| (a.created_at, &a.key_id).cmp(&(b.created_at, &b.key_id)));
         Ok(found)
+    }
+
+    /// Remembers that a key was used in a marketplace, with one write. It is kept for the retention.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn use_key(
+        &self,
+        marketplace: &MarketplaceId,
+        key_id: &str,
+        now: Instant,
+        retention: Retention,
+    ) -> Result<(), StoreError> {
+        let item = NewItem::at(&keys::key_use(marketplace, key_id)).data(&now);
+        let item = item.expires(now.plus_ms(retention.ms()));
+        self.put(item, None).await.map(drop)
+    }
+
+    /// When each key of a marketplace was used last, by the id of the key.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn key_uses(
+        &self,
+        marketplace: &MarketplaceId,
+    ) -> Result<BTreeMap<String, Instant>, StoreError> {
+        let uses = keys::key_uses(marketplace);
+        let items = self.query(&uses, &Range::All, Reading::STRONG).await?;
+        let used = |item: &Item| Ok((sk(item).to_owned(), data(item)?));
+        items.iter().map(used).collect()
     }
 
     /// Takes a key's right to a marketplace away; with its last right the key is deleted. False if there is no such key.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use futures_util::future::try_join_all;
-use revtrail_core::promotion::account::Account;
+use revtrail_core::promotion::account::{Account, Offer};
 use revtrail_core::promotion::admission::{self, Surroundings, VoucherState};
 use revtrail_core::promotion::redemption::{Flag, Outcome};
 use revtrail_core::value::id::{AssignmentId, CustomerId, PromotionId, RedemptionId};
@@ -470,6 +470,39 @@ impl Lists<'_> {
             (b.at, &b.submitted.redemption_id).cmp(&(a.at, &a.submitted.redemption_id))
         });
         Ok(facts)
+    }
+
+    /// What a customer was offered: the promotion, the offer, and whether it was redeemed. Latest first.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn offers_to(
+        self,
+        customer: &CustomerId,
+    ) -> Result<Vec<(PromotionId, Offer, bool)>, StoreError> {
+        let pk = keys::accounts(&self.market.id, customer);
+        let items = self
+            .market
+            .store
+            .query(&pk, &Range::All, Reading::STRONG)
+            .await?;
+        let mut offers = Vec::new();
+        for item in items.iter().filter(|item| !item.contains_key(MOVING)) {
+            let account: Account = data(item)?;
+            let Ok(promotion) = PromotionId::new(sk(item)) else {
+                continue;
+            };
+            let redeemed = account.redeemed_offers();
+            let own = account.offers.into_iter().map(|offer| {
+                let is_redeemed = redeemed.contains(&offer.assignment_id);
+                (promotion.clone(), offer, is_redeemed)
+            });
+            offers.extend(own);
+        }
+        offers.sort_by(|(_, a, _), (_, b, _)| {
+            (b.at, &b.assignment_id).cmp(&(a.at, &a.assignment_id))
+        });
+        Ok(offers)
     }
 
     /// Counts of the redemptions that came in, by day of arrival.

@@ -96,6 +96,26 @@ pub fn listed_key(id: &MarketplaceId, key_id: &str) -> Key {
     key(key_list(id), key_id)
 }
 
+/// The partition of when the access keys of a marketplace were used last.
+pub fn key_uses(id: &MarketplaceId) -> String {
+    part(id, "ku")
+}
+
+/// When an access key was used last in a marketplace.
+pub fn key_use(id: &MarketplaceId, key_id: &str) -> Key {
+    key(key_uses(id), key_id)
+}
+
+/// The partition of the senders of webhooks.
+pub fn senders(id: &MarketplaceId) -> String {
+    part(id, "se")
+}
+
+/// The last post of a sender, by the sender's name.
+pub fn sender(id: &MarketplaceId, sender: &str) -> Key {
+    key(senders(id), sender)
+}
+
 /// The partition of the versions of the settings.
 pub fn settings(id: &MarketplaceId) -> String {
     part(id, "s")
