@@ -50,8 +50,8 @@ mod http {
     pub mod requirements_promotions;
     pub mod rivals;
     pub mod segments;
-    pub mod senders;
     pub mod sender_pages;
+    pub mod senders;
     pub mod settings_pages;
     pub mod streams;
     pub mod uploads;

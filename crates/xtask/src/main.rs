@@ -246,6 +246,7 @@ fn main() -> ExitCode {
         ["bench", "abuse", ref options @ ..] => return bench::abuse(options),
         ["bench", "webhooks"] => return bench::webhooks(),
         ["bench", "what-if", ref options @ ..] => return bench::what_if(options),
+        ["bench", "files", ref options @ ..] => return bench::files(options),
         ["bench", word, ..] => {
             eprintln!("bench takes no {word}\n\n{}", bench::HELP);
             return ExitCode::from(2);
