@@ -57,6 +57,7 @@ impl Shape {
                 }
                 return;
             }
+            Node::Shared(node) => return self.add(node, depth),
             Node::Null => return,
             Node::Bool(_) => "flag",
             Node::Number(_) => "number",
