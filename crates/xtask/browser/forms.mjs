@@ -181,7 +181,7 @@ export async function senderByHand({ person, signIn, origin, api, M, equal, chec
   await page.getByRole("button", { name: "Show" }).last().click();
   await page.getByRole("heading", { level: 1, name }).waitFor();
   const form = page.locator("details.form");
-  const post = { events: [{ id: "1", type: "click", timestamp: "2026-11-22T11:00:00Z", campaign: "by <b>", recipient: "ann@example.com" }, { type: "stop" }] };
+  const post = { events: [{ id: name, type: "click", timestamp: "2026-11-22T11:00:00Z", campaign: "by <b>", recipient: "ann@example.com" }, { type: "stop" }] };
   await form.getByLabel("A post of the sender").fill(JSON.stringify(post));
   await form.getByRole("button", { name: "Try it" }).click();
   await page.locator("#tried tbody tr").first().waitFor();
