@@ -95,6 +95,7 @@ impl Call {
         let post = Post {
             headers: &self.headers,
             body: &self.body,
+            certificate: None,
         };
         let something = !posted.ignored.is_empty();
         let shape = something.then(|| revtrail_providers::shape(&post).ok());
