@@ -503,6 +503,7 @@ async fn try_it(
     let post = Post {
         headers: &headers,
         body: body.trim().as_bytes(),
+        certificate: None,
     };
     let things = call.try_post(sender, &post, &settings);
     let things = things.map_err(|problem| match problem.status() {
