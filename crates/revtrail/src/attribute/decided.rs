@@ -11,7 +11,6 @@ use revtrail_core::attribution::settings::Versions;
 use revtrail_core::attribution::timeline::Timelines;
 use revtrail_core::figures::daily::{Aggregate, Figures, OrderFigures};
 use revtrail_core::figures::fold::{World, fold_orders};
-use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
 
 use super::facts::FileFacts;
