@@ -17,13 +17,20 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
-use dynoxide::{Database, DynoxideError};
+use dynoxide::actions::delete_item::DeleteItemRequest;
+use dynoxide::actions::get_item::GetItemRequest;
+use dynoxide::actions::put_item::PutItemRequest;
+use dynoxide::actions::transact_write_items::{TransactWriteItem, TransactWriteItemsRequest};
+use dynoxide::actions::update_item::UpdateItemRequest;
+use dynoxide::{AttributeValue, Database, DynoxideError, Item};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde_json::json;
 use turns::Turns;
 
+use crate::table::attributes::PARTITION_KEY;
 use crate::table::client::Store;
 use crate::table::fault::StoreError;
+use crate::table::keys;
 
 /// The name of the table in the embedded database.
 pub const TABLE: &str = "revtrail";
@@ -289,28 +296,48 @@ impl Embedded {
 
     /// What reads many items takes several turns, everything else one.
     fn dispatch(&self, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
-        match operation {
-            "Query" => return self.query(body),
-            "BatchGetItem" => return self.batch_get(body),
-            _ => {}
-        }
-        let _turn = self.turns.take();
         let database = &self.database;
+        // JSON is read before a turn and written after it: nobody waits for that of another call.
+        let turn = |owner: &str| self.turns.take(owner);
         match operation {
-            "GetItem" => run(body, |q| database.get_item(q)),
-            "PutItem" => run(body, |q| database.put_item(q)),
-            "UpdateItem" => run(body, |q| database.update_item(q)),
-            "DeleteItem" => run(body, |q| database.delete_item(q)),
-            "TransactWriteItems" => run(body, |q| database.transact_write_items(q)),
+            "Query" => self.query(body),
+            "BatchGetItem" => self.batch_get(body),
+            "GetItem" => run(body, |q: GetItemRequest| {
+                let _turn = turn(owner(&q.key));
+                database.get_item(q)
+            }),
+            "PutItem" => run(body, |q: PutItemRequest| {
+                let _turn = turn(owner(&q.item));
+                database.put_item(q)
+            }),
+            "UpdateItem" => run(body, |q: UpdateItemRequest| {
+                let _turn = turn(owner(&q.key));
+                database.update_item(q)
+            }),
+            "DeleteItem" => run(body, |q: DeleteItemRequest| {
+                let _turn = turn(owner(&q.key));
+                database.delete_item(q)
+            }),
+            "TransactWriteItems" => run(body, |q: TransactWriteItemsRequest| {
+                let _turn = turn(q.transact_items.first().map_or(DEPLOYMENT, writer));
+                database.transact_write_items(q)
+            }),
             "CreateTable" => {
+                let _turn = turn(DEPLOYMENT);
                 let created = run(body, |q| database.create_table(q))?;
                 if database.get_table_metadata(TABLE)?.is_some() {
                     self.index_times()?;
                 }
                 Ok(created)
             }
-            "DescribeTable" => self.describe(body),
-            "UpdateTimeToLive" => run(body, |q| database.update_time_to_live(q)),
+            "DescribeTable" => {
+                let _turn = turn(DEPLOYMENT);
+                self.describe(body)
+            }
+            "UpdateTimeToLive" => {
+                let _turn = turn(DEPLOYMENT);
+                run(body, |q| database.update_time_to_live(q))
+            }
             other => Err(DynoxideError::ValidationException(format!(
                 "the embedded database is not asked for {other}"
             ))),
@@ -326,6 +353,32 @@ impl Embedded {
             None => run(body, |q| self.database.describe_table(q)),
         }
     }
+}
+
+/// Whose turn it is for items that belong to no marketplace.
+const DEPLOYMENT: &str = "";
+
+/// Whose turn it is for an item.
+fn owner(item: &Item) -> &str {
+    item.get(PARTITION_KEY).map_or(DEPLOYMENT, owner_of)
+}
+
+/// Whose turn it is for a partition: its marketplace's.
+fn owner_of(pk: &AttributeValue) -> &str {
+    match pk {
+        AttributeValue::S(pk) => keys::marketplace_of(pk).unwrap_or(DEPLOYMENT),
+        _ => DEPLOYMENT,
+    }
+}
+
+/// Whose turn it is for a write of a transaction. All writes of one are for the same marketplace, but for a few of the deployment's.
+fn writer(write: &TransactWriteItem) -> &str {
+    let put = write.put.as_ref().map(|put| &put.item);
+    let update = write.update.as_ref().map(|update| &update.key);
+    let delete = write.delete.as_ref().map(|delete| &delete.key);
+    let check = write.condition_check.as_ref().map(|check| &check.key);
+    let item = put.or(update).or(delete).or(check);
+    item.map_or(DEPLOYMENT, owner)
 }
 
 fn opening(error: DynoxideError) -> StoreError {

@@ -3,14 +3,14 @@
 
 use std::collections::HashSet;
 
-use dynoxide::actions::batch_get_item::BatchGetItemResponse;
+use dynoxide::actions::batch_get_item::{BatchGetItemRequest, BatchGetItemResponse};
 use dynoxide::actions::query::{QueryRequest, QueryResponse};
 use dynoxide::types::item_size;
 use dynoxide::{DynoxideError, Item};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Embedded, TABLE, broken, run};
+use super::{DEPLOYMENT, Embedded, TABLE, broken, owner, owner_of, run};
 
 /// The largest page of a query, as DynamoDB has it.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -50,7 +50,13 @@ impl Pace {
 impl Embedded {
     pub(super) fn query(&self, body: &[u8]) -> Result<String, DynoxideError> {
         let mut asked: Value = serde_json::from_slice(body).map_err(broken)?;
-        let limit = QueryRequest::deserialize(&asked).map_err(broken)?.limit;
+        let QueryRequest {
+            limit,
+            expression_attribute_values: values,
+            ..
+        } = QueryRequest::deserialize(&asked).map_err(broken)?;
+        let whose = values.as_ref().and_then(|values| values.get(":pk"));
+        let whose = whose.map_or(DEPLOYMENT, owner_of);
         let shaped = SHAPES.iter().any(|name| asked.get(name).is_some());
         let (mut page, mut bytes, mut pace) = (QueryResponse::default(), 0, Pace::FIRST);
         page.items = Some(Vec::new());
@@ -60,7 +66,7 @@ impl Embedded {
             asked["Limit"] = json!(most);
             let request = QueryRequest::deserialize(&asked).map_err(broken)?;
             let part = {
-                let _turn = self.turns.take();
+                let _turn = self.turns.take(whose);
                 self.database.query(request)?
             };
             if shaped {
@@ -85,8 +91,10 @@ impl Embedded {
         // Dynoxide refuses what it sees as one request.
         let distinct: HashSet<String> = keys.iter().map(Value::to_string).collect();
         if keys.is_empty() || keys.len() > BATCH_KEYS_MAX || distinct.len() < keys.len() {
-            let _turn = self.turns.take();
-            return run(body, |q| self.database.batch_get_item(q));
+            return run(body, |q: BatchGetItemRequest| {
+                let _turn = self.turns.take(reader(&q));
+                self.database.batch_get_item(q)
+            });
         }
         let (mut items, mut bytes, mut pace) = (Vec::<Item>::new(), 0, Pace::FIRST);
         while !keys.is_empty() && bytes < BATCH_BYTES_MAX {
@@ -95,7 +103,7 @@ impl Embedded {
             asked["RequestItems"][TABLE]["Keys"] = Value::Array(some);
             let request = Deserialize::deserialize(&asked).map_err(broken)?;
             let mut part: BatchGetItemResponse = {
-                let _turn = self.turns.take();
+                let _turn = self.turns.take(reader(&request));
                 self.database.batch_get_item(request)?
             };
             if let Some(Value::Array(rest)) = part
@@ -119,6 +127,14 @@ impl Embedded {
         }
         serde_json::to_string(&answer).map_err(broken)
     }
+}
+
+/// Whose turn it is for a batch of keys: they are all of one marketplace, or of none.
+fn reader(request: &BatchGetItemRequest) -> &str {
+    let asked = request.request_items.get(TABLE);
+    asked
+        .and_then(|asked| asked.keys.first())
+        .map_or(DEPLOYMENT, owner)
 }
 
 /// Appends what a turn read to a page; true if the page is full. A page holds one item at least.

@@ -16,6 +16,9 @@ const PAGE_BYTES_MAX: i64 = 1024 * 1024;
 /// From one page to the next. A report makes dozens of calls, one after the other, and each of them would meet a page.
 const PAUSE: Duration = Duration::from_millis(25);
 
+/// Whose turn it is when the sweep works. No marketplace has this name.
+const SWEEP: &str = "/sweep";
+
 /// What a page of the sweep did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Swept {
@@ -68,7 +71,7 @@ impl Embedded {
     }
 
     fn sweep_page(&self, now: Instant) -> Result<Swept, StoreError> {
-        let _turn = self.turns.take();
+        let _turn = self.turns.take(SWEEP);
         self.delete_expired(now).map_err(sqlite)
     }
 
