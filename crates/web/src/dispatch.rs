@@ -194,16 +194,25 @@ async fn serve(
     if route.is_page() && ![Method::GET, Method::HEAD].contains(&parts.method) {
         same_origin(&parts.headers)?;
     }
-    // This comes before the body is read, so that calls that wait hold none.
-    let _share = match (&marketplace, &caller) {
-        (Some(id), Some(_)) => Some(app.shares().take(id, route.work()).await?),
-        _ => None,
+    let sharing = marketplace.as_ref().filter(|_| caller.is_some());
+    let take = |work| async move {
+        match sharing {
+            Some(id) => app.shares().take(id, work).await.map(Some),
+            None => Ok(None),
+        }
     };
+    let has_body = ![Method::GET, Method::HEAD].contains(&parts.method);
+    let _share = take(route.work().at_the_door(has_body)).await?;
     let mut headers = parts.headers;
-    let body = if [Method::GET, Method::HEAD].contains(&parts.method) {
-        Bytes::new()
+    let (body, _computing) = if has_body {
+        let body = read(body, &headers).await?;
+        let computing = match route.work().with_body(&body, &headers) {
+            Some(work) => take(work).await?,
+            None => None,
+        };
+        (unpacked(body, &mut headers)?, computing)
     } else {
-        unpacked(read(body, &headers).await?, &mut headers)?
+        (Bytes::new(), None)
     };
     let path = parts.uri.path().to_owned();
     let call = Call {

@@ -107,6 +107,7 @@ fn routes() -> Vec<Route> {
             let body = call.fields(&["verify"], &mut Problems::new())?;
             Ok(answer::json(StatusCode::ACCEPTED, &body))
         }),
+        Route::new(Method::POST, under("/tries"), READERS, said).heavy(),
         Route::new(Method::POST, under("/events"), INGEST, intake),
         Route::new(Method::POST, under("/webhooks/{provider}"), INGEST, said).key_in_url_too(),
         Route::new(
@@ -669,4 +670,30 @@ async fn a_marketplace_that_asks_too_much_is_told_to_wait() {
     assert!(futures_util::FutureExt::now_or_never(&mut other).is_none());
     drop(asked);
     assert!(futures_util::FutureExt::now_or_never(&mut ask("/v1/marketplaces/a/waits")).is_none());
+}
+
+/// Bodies that come slowly keep none of the few places of calls that compute for long.
+#[tokio::test]
+async fn whoever_sends_slowly_keeps_nobody_waiting() {
+    let shop = shop().await;
+    let root = format!("Bearer {ROOT}");
+    let call = |path: &str, body: Body| {
+        let request = Request::post(path).header(AUTHORIZATION, &root);
+        Box::pin(shop.router.clone().oneshot(request.body(body).unwrap()))
+    };
+    let never = || Body::from_stream(stream::pending::<Result<String, std::io::Error>>());
+    let mut slow: Vec<_> = ["/tries", "/events"]
+        .iter()
+        .flat_map(|path| [*path; 3])
+        .map(|path| call(&format!("/v1/marketplaces/a{path}"), never()))
+        .collect();
+    for call in &mut slow {
+        assert!(futures_util::FutureExt::now_or_never(call).is_none());
+    }
+    let large = format!("[]{}", " ".repeat(100_000));
+    for (path, body) in [("/tries", String::new()), ("/events", large)] {
+        let path = format!("/v1/marketplaces/a{path}");
+        let answer = call(&path, body.into()).await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {answer:?}");
+    }
 }
