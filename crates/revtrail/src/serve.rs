@@ -175,7 +175,9 @@ pub fn on_this_terminal(args: &ServeArgs) -> ExitCode {
     keys::warn_of_arguments();
     // Whatever is written is its owner's alone, also by SQLite, and however this process was started.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores * THREADS_PER_CORE)
         .enable_all()
         .build()
         .map_err(ServeError::Io);
@@ -296,6 +298,9 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
     Ok(())
 }
 
+/// How many threads serve calls for each core. A report that is computed keeps its thread for a tenth of a second. Where there are more
+/// threads than cores, the system takes the core from it for a short call of another marketplace, and gives it back after that.
+const THREADS_PER_CORE: usize = 4;
 /// How long the threads of the process are waited for at its end, after its connections.
 const ENDS_WITHIN: Duration = Duration::from_secs(3);
 /// The exit code for wrong arguments, the same as clap's.
