@@ -2,17 +2,25 @@
 //! as much of what must not be read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use http::{Method, StatusCode};
 use revtrail_core::value::address::Recipient;
 use revtrail_core::value::id::{CampaignId, MarketplaceId};
 use revtrail_core::value::time::Retention;
+use revtrail_store::Store;
 use revtrail_store::ledger::intake::IntakeMarker;
 use revtrail_store::market::campaigns::Observed;
+use revtrail_store::table::embedded::{self, Embedded, TABLE};
 use serde_json::{Value, json};
 
 use crate::cost::units::{CAMPAIGN, Row, Shop, customer, order, uuid};
-use crate::support::service::{ADMIN, block_on};
+use crate::support::fixtures::at;
+use crate::support::service::{ADMIN, Service, block_on};
+use crate::support::tripwire::Tripwire;
 
 /// Leaves the closed intake markers of so many calls. Each changed this many customers of its own.
 async fn calls(shop: &Shop, calls: usize, customers: usize) {
@@ -127,4 +135,64 @@ fn settings_do_not_read_the_orders_of_a_day() {
         reads,
         40.0,
     );
+}
+
+/// A wire that counts how many customers are read at the same time, each with all facts.
+#[derive(Debug, Clone)]
+struct AtOnce {
+    wire: Tripwire,
+    now: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+impl HttpConnector for AtOnce {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default());
+        if !body.contains("/c/") || !body.contains("\"pk = :pk\"") {
+            return self.wire.call(request);
+        }
+        let here = self.clone();
+        HttpConnectorFuture::new(async move {
+            let now = here.now.fetch_add(1, Ordering::SeqCst) + 1;
+            here.most.fetch_max(now, Ordering::SeqCst);
+            // Whoever else asks without waiting for this answer asks now.
+            tokio::task::yield_now().await;
+            let answer = here.wire.call(request).await;
+            here.now.fetch_sub(1, Ordering::SeqCst);
+            answer
+        })
+    }
+}
+
+/// The orders of a page that wait for a run are decided from the facts of their customers, which are read together, but not all at once.
+#[test]
+fn customers_who_wait_are_read_together_and_few_at_once() {
+    block_on(async {
+        let at_once = AtOnce {
+            wire: Tripwire::over(Embedded::memory().unwrap()),
+            now: Arc::default(),
+            most: Arc::default(),
+        };
+        let store = Store::new(embedded::client(at_once.clone()), TABLE);
+        store.create_table().await.unwrap();
+        let now = at("2026-04-14T12:00:00Z");
+        let service = Service::on(store, at_once.wire.clone(), now, Retention::DEFAULT);
+        service.make("shop", &json!({})).await;
+        let without_address = |i| {
+            let mut order = order(i, "COMPLETE", now);
+            order["email"] = Value::Null;
+            order
+        };
+        let orders: Vec<Value> = (0..40).map(without_address).collect();
+        service.feed("shop", "orders", &orders, 1_000).await;
+        at_once.most.store(0, Ordering::SeqCst);
+        let path = "/v1/marketplaces/shop/orders?limit=100";
+        let listed = service.get(path).await;
+        assert_eq!(
+            listed["orders"].as_array().map(Vec::len),
+            Some(40),
+            "{listed}"
+        );
+        assert_eq!(at_once.most.load(Ordering::SeqCst), 16);
+    });
 }

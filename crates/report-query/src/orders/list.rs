@@ -241,29 +241,44 @@ async fn decide(
     market: &Market,
     call: &Call,
 ) -> Result<BTreeSet<CustomerId>, Problem> {
-    let waiting = rows.iter().filter(|(one, _)| one.waits);
-    let customers: BTreeSet<CustomerId> = waiting.map(|(one, _)| one.customer_id.clone()).collect();
+    let mut asked: BTreeMap<CustomerId, BTreeSet<OrderId>> = BTreeMap::new();
+    for (one, _) in rows.iter().filter(|(one, _)| one.waits) {
+        let orders = asked.entry(one.customer_id.clone()).or_default();
+        orders.insert(one.order_id.clone());
+    }
     let mut too_large = BTreeSet::new();
-    if customers.is_empty() {
+    if asked.is_empty() {
         return Ok(too_large);
     }
-    let rules = Rulebook::of(market, call).await?;
-    for customer in customers {
+    let rules = &Rulebook::of(market, call).await?;
+    // All facts of a customer are read, and only the orders of the page are kept of them.
+    let read = |(customer, orders): (CustomerId, BTreeSet<OrderId>)| async move {
         let Some(known) = rules.customer(market, &customer, call).await? else {
-            too_large.insert(customer);
-            continue;
+            return Ok::<_, Problem>(Err(customer));
         };
-        let decided: BTreeMap<_, _> = known
-            .decided()
-            .into_iter()
-            .map(|(order, line)| (order.order_id.clone(), (order, line)))
-            .collect();
-        for (one, order) in rows.iter_mut().filter(|(one, _)| one.waits) {
-            if let Some((copy, line)) = decided.get(&one.order_id) {
-                // The copy that was decided is shown, which may be newer.
-                *order = (*copy).clone();
-                *one = ListedOrder::of(one.day, &customer, line);
+        let decided = known.decided().into_iter();
+        let decided = decided.filter(|(order, _)| orders.contains(&order.order_id));
+        let kept = decided.map(|(order, line)| (order.clone(), customer.clone(), line));
+        Ok(Ok(kept.collect::<Vec<_>>()))
+    };
+    let reads: Vec<_> = asked.into_iter().map(read).collect();
+    let mut reads = stream::iter(reads).buffer_unordered(CUSTOMERS_AT_ONCE);
+    let mut decided = HashMap::new();
+    while let Some(read) = reads.try_next().await? {
+        match read {
+            Ok(orders) => {
+                decided.extend(orders.into_iter().map(|(order, customer, line)| {
+                    (order.order_id.clone(), (order, customer, line))
+                }))
             }
+            Err(customer) => drop(too_large.insert(customer)),
+        }
+    }
+    for (one, order) in rows.iter_mut().filter(|(one, _)| one.waits) {
+        if let Some((copy, customer, line)) = decided.remove(&one.order_id) {
+            // The copy that was decided is shown, which may be newer.
+            *order = copy;
+            *one = ListedOrder::of(one.day, &customer, &line);
         }
     }
     Ok(too_large)
