@@ -97,9 +97,7 @@ fn forged_cursors(target: &Target, stop: &AtomicBool) -> Outcome<()> {
     ];
     at_once(4, stop, |n| {
         let (list, cursor) = (lists[n % lists.len()], forged[n % forged.len()]);
-        target
-            .get(&format!("/loud/{list}?limit=1&cursor={cursor}"))
-            .map(drop)
+        target.ask(&format!("/loud/{list}?limit=1&cursor={cursor}"))
     })
 }
 
@@ -178,9 +176,7 @@ fn filters(target: &Target, stop: &AtomicBool) -> Outcome<()> {
         "promotions/p-0/assignments?customer_id=nobody&limit=1",
     ];
     at_once(8, stop, |n| {
-        target
-            .get(&format!("/loud/{}", lists[n % lists.len()]))
-            .map(drop)
+        target.ask(&format!("/loud/{}", lists[n % lists.len()]))
     })
 }
 
@@ -201,7 +197,7 @@ fn heavy_calls(target: &Target, stop: &AtomicBool) -> Outcome<()> {
             "reports/promotions?limit=300",
             "reports/campaigns?limit=1000",
         ][n % 3];
-        target.get(&format!("/loud/{call}")).map(drop)
+        target.ask(&format!("/loud/{call}"))
     })
 }
 

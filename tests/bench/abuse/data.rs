@@ -1,10 +1,12 @@
-//! The data that every attack begins with: the same for the same size, made by the service itself, once.
+//! The data that every attack begins with: the same for the same size, made once. The service makes the first part, and customers of it
+//! are copied until the table is as large as it must be: by the service alone, a gigabyte takes twenty minutes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::Outcome;
@@ -18,6 +20,8 @@ const EVENTS: usize = 20;
 const CALL: usize = 1_000;
 /// So many calls come between two looks at the size.
 const CALLS: usize = 50;
+/// What the service makes: half of it are promotions.
+const SERVED_MB: u64 = 100;
 
 /// An event of a customer.
 pub(crate) fn event(id: &str, customer: usize, at: &str) -> Value {
@@ -37,9 +41,10 @@ pub(crate) fn folder(program: &Path, place: &Path, megabytes: u64) -> Outcome<Pa
     }
     fs::create_dir_all(&draft)?;
     let service = Service::start(program, &draft, 0)?;
-    let made = make(&service.target, megabytes);
+    let made = make(&service.target, megabytes.min(SERVED_MB));
     service.stop()?;
     made?;
+    copy_customers(&draft.join("revtrail.db"), megabytes)?;
     fs::rename(draft, &folder)?;
     Ok(folder)
 }
@@ -85,6 +90,31 @@ fn make(target: &Target, megabytes: u64) -> Outcome<()> {
         }
         fold(target)?;
         eprintln!("{} MB of {megabytes}", fs::metadata(&database)?.len() >> 20);
+    }
+    Ok(())
+}
+
+/// Copies what is stored of each customer, under names of their own, until the database has so many megabytes. Reports do not know
+/// these customers, and nobody asks for them: they make the table deep.
+fn copy_customers(database: &Path, megabytes: u64) -> Outcome<()> {
+    let table = Connection::open(database)?;
+    table.pragma_update(None, "synchronous", "OFF")?;
+    let mut copies = 0;
+    while fs::metadata(database)?.len() >> 20 < megabytes {
+        copies += 1;
+        let copy = format!("copy-{copies}-");
+        let copied = table.execute(
+            "INSERT INTO revtrail (pk, sk, item_json, item_size, cached_at, hash_prefix)
+                SELECT replace(pk, 'customer-', ?1), sk, replace(item_json, 'customer-', ?1), item_size, cached_at, hash_prefix
+                FROM revtrail WHERE pk BETWEEN 'S:m/loud/c/customer-' AND 'S:m/loud/c/customer-:'",
+            [copy],
+        )?;
+        if copied == 0 {
+            return Err("no customer is there to be copied".into());
+        }
+        // Nothing shows in the file itself before.
+        table.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        eprintln!("{} MB of {megabytes}", fs::metadata(database)?.len() >> 20);
     }
     Ok(())
 }

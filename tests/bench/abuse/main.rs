@@ -52,6 +52,10 @@ struct Args {
     bench: bool,
 }
 
+/// How much the attacker gives way to the service. An attacker has a machine of its own, and what is asked here is what the service
+/// does for it.
+const ATTACKER_NICE: i32 = 10;
+
 /// What `quiet` saw of one attack.
 struct Seen {
     post: Times,
@@ -100,7 +104,11 @@ fn seen(args: &Args, data: &Path, attack: &Attack) -> Outcome<Seen> {
     let service = Service::start(&args.program, &folder, attack.days_ahead * DAY_MS)?;
     let (target, stop) = (&service.target, &AtomicBool::new(false));
     let (post, report, file) = thread::scope(|scope| {
-        let attacker = scope.spawn(|| (attack.run)(target, stop));
+        let attacker = scope.spawn(|| {
+            // Its threads inherit this.
+            rustix::process::nice(ATTACKER_NICE)?;
+            (attack.run)(target, stop)
+        });
         let post = scope.spawn(|| every(20, stop, || post(target)));
         let report = scope.spawn(|| {
             every(100, stop, || {

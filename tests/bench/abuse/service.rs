@@ -152,6 +152,14 @@ impl Target {
         self.send("GET", path, &Value::Null)
     }
 
+    /// Asks a marketplace, and leaves the answer unread, as an attacker does; an error if it refuses.
+    pub(crate) fn ask(&self, path: &str) -> Outcome<()> {
+        match self.call("GET", path, "application/json", b"")?.0 {
+            200..300 => Ok(()),
+            status => Err(format!("GET {path}: {status}").into()),
+        }
+    }
+
     /// What a call answers; an error if it is refused.
     pub(crate) fn send(&self, method: &str, path: &str, body: &Value) -> Outcome<Value> {
         let (status, answer) = self.call(
