@@ -11,10 +11,12 @@ const ready = () => {
   for (const button of all("[data-copy],[data-keys]")) button.hidden = false;
 };
 
-let asked = 0;
+let asked = 0, typed;
 // Takes another state of pages from the server, and puts its parts into this document, or one part into a page that stays.
 const go = async (href, push = true, part = "") => {
   const mine = ++asked;
+  // What was typed is asked for now, and not once more over what is typed into the next page.
+  clearTimeout(typed);
   document.body.setAttribute("aria-busy", "true");
   try {
     const answer = await fetch(href, { headers: { Accept: "text/html" } });
@@ -67,7 +69,6 @@ document.addEventListener("submit", (event) => {
   const part = form.dataset.live;
   go(address(form), true, part).then(() => part && $("#" + part).scrollIntoView({ block: "nearest" }));
 });
-let typed;
 document.addEventListener("input", (event) => {
   const form = event.target.form;
   if (event.target.dataset.search === undefined && !form?.dataset.live) return;
