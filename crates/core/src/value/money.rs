@@ -60,10 +60,14 @@ impl Money {
         let good = digits(whole, 15)
             && (whole == "0" || !whole.starts_with('0'))
             && fraction.is_none_or(|f| digits(f, 6));
-        match text.parse::<Decimal>() {
-            Ok(amount) if good => Ok(Self(amount.normalize())),
-            _ => Err(BadMoney(text.to_owned())),
+        if !good {
+            return Err(BadMoney(text.to_owned()));
         }
+        // Twenty-one digits fit, and without zeros at the end of the fraction the amount is as `Decimal` normalises it.
+        let fraction = fraction.unwrap_or_default().trim_end_matches('0');
+        let all = whole.bytes().chain(fraction.bytes());
+        let number = all.fold(0_u128, |n, digit| 10 * n + u128::from(digit - b'0'));
+        Ok(Self::from_parts(number, fraction.len() as u8))
     }
 
     /// True where the amount is 0.
@@ -453,6 +457,12 @@ mod tests {
                 money(text).in_currency(Currency::parse("EUR").unwrap()),
                 printed,
                 "{text}"
+            );
+            let parsed = text.parse::<Decimal>().unwrap().normalize();
+            assert_eq!(
+                money(text).0.unpack(),
+                parsed.unpack(),
+                "as it is stored: {text}"
             );
         }
         for bad in [

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, Timelike};
+use chrono::{DateTime, Datelike, Days, NaiveDate};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The length of one hour, in milliseconds.
@@ -80,6 +80,27 @@ impl Instant {
             .ok_or_else(|| BadTime(text.to_owned()))
     }
 
+    /// The instant as it is printed: always 24 bytes of ASCII, so that the texts sort as the instants do.
+    pub fn text(self) -> [u8; 24] {
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |end: usize, digits: usize, mut number: u32| {
+            for digit in text[..end].iter_mut().rev().take(digits) {
+                *digit = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        };
+        let [year, month, day] = date(self.0.div_euclid(DAY_MS));
+        let ms = self.0.rem_euclid(DAY_MS) as u32;
+        put(4, 4, year);
+        put(7, 2, month);
+        put(10, 2, day);
+        put(13, 2, ms / 3_600_000);
+        put(16, 2, ms / 60_000 % 60);
+        put(19, 2, ms / 1_000 % 60);
+        put(23, 3, ms % 1_000);
+        text
+    }
+
     /// The calendar day of this instant in a time zone.
     pub fn day(self, zone: chrono_tz::Tz) -> Day {
         Day(self.utc().with_timezone(&zone).date_naive())
@@ -91,17 +112,53 @@ impl Instant {
 }
 
 /// The milliseconds since the epoch of a `date-time`; `None` where the text is not one.
+#[inline]
 fn parse_ms(text: &[u8]) -> Option<i64> {
     let (date_time, rest) = text.split_first_chunk::<{ b"2026-11-20T10:15:00".len() }>()?;
-    let separators = [4, 7, 10, 13, 16].map(|at| date_time[at].to_ascii_uppercase());
-    if separators != *b"--T::" {
+    let [
+        _,
+        _,
+        _,
+        _,
+        b'-',
+        _,
+        _,
+        b'-',
+        _,
+        _,
+        b'T' | b't',
+        _,
+        _,
+        b':',
+        _,
+        _,
+        b':',
+        _,
+        _,
+    ] = date_time
+    else {
+        return None;
+    };
+    // Every fact that is read asks, so all digits are looked at before any is asked about.
+    let values = date_time.map(|byte| byte.wrapping_sub(b'0'));
+    let places = [0, 2, 5, 8, 11, 14, 17].map(|at| [values[at], values[at + 1]]);
+    if places
+        .as_flattened()
+        .iter()
+        .fold(false, |any, value| any | (*value > 9))
+    {
         return None;
     }
-    let number = |at: usize| digits(&[date_time[at], date_time[at + 1]]);
-    let (hour, minute, second) = (number(11)?, number(14)?, number(17)?);
-    let year = 100 * number(0)? + number(2)?;
-    let date = NaiveDate::from_ymd_opt(year as i32, number(5)?, number(8)?)?;
-    let local = date.and_hms_opt(hour, minute, second)?;
+    let [century, year, month, day, hour, minute, second] =
+        places.map(|[tens, ones]| 10 * u32::from(tens) + u32::from(ones));
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let days = days_since_epoch(100 * century + year, month, day)?;
+    let local_ms = days * DAY_MS + i64::from((hour * 60 + minute) * 60 + second) * 1_000;
+    if rest == b"Z" {
+        return Some(local_ms);
+    }
     let (fraction_ms, offset) = match rest.strip_prefix(b".") {
         None => (0, rest),
         Some(rest) => {
@@ -112,8 +169,46 @@ fn parse_ms(text: &[u8]) -> Option<i64> {
             (digits(kept)? * unit, offset)
         }
     };
-    Some(local.and_utc().timestamp_millis() + i64::from(fraction_ms) - offset_ms(offset)?)
+    Some(local_ms + i64::from(fraction_ms) - offset_ms(offset)?)
 }
+
+/// How many days lie between 1970-01-01 and a date of the years 0000 to 9999; `None` where no calendar has it. Every fact that is read
+/// asks, so this counts by arithmetic: with years that begin in March, so that a leap day comes last.
+#[inline]
+fn days_since_epoch(year: u32, month: u32, day: u32) -> Option<i64> {
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let last = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 => 28 + u32::from(is_leap),
+        _ => return None,
+    };
+    if day == 0 || day > last {
+        return None;
+    }
+    // The year before 0000 is in the cycle of 400 years before.
+    let year = year + 400 - u32::from(month <= 2);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + of_year;
+    Some(i64::from(days) - DAYS_BEFORE_EPOCH)
+}
+
+/// The year, the month and the day that begin so many days after 1970-01-01: what [`days_since_epoch`] turns into days.
+fn date(days: i64) -> [u32; 3] {
+    let days = (days + DAYS_BEFORE_EPOCH) as u32;
+    let (cycle, days) = (days / DAYS_OF_CYCLE, days % DAYS_OF_CYCLE);
+    let year = (days - days / 1_460 + days / 36_524 - days / 146_096) / 365;
+    let days = days - (365 * year + year / 4 - year / 100);
+    let month = (5 * days + 2) / 153;
+    let day = days - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    [400 * cycle + year - 400 + u32::from(month <= 2), month, day]
+}
+
+/// The days of 400 years.
+const DAYS_OF_CYCLE: u32 = 146_097;
+/// The days from 1 March of the year -400 to 1970-01-01.
+const DAYS_BEFORE_EPOCH: i64 = 719_468 + 146_097;
 
 /// How far ahead of UTC an offset is, in milliseconds. An offset is `Z`, or a sign, 00 to 23 hours and 00 to 59 minutes.
 fn offset_ms(text: &[u8]) -> Option<i64> {
@@ -136,20 +231,8 @@ fn digits(text: &[u8]) -> Option<u32> {
 }
 
 impl fmt::Display for Instant {
-    /// Writes always 24 bytes, so that the texts sort as the instants do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let t = self.utc();
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-            t.year(),
-            t.month(),
-            t.day(),
-            t.hour(),
-            t.minute(),
-            t.second(),
-            t.timestamp_subsec_millis()
-        )
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
@@ -441,6 +524,30 @@ text_serde!(Span, Span::parse);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// All days of three cycles of the calendar, and of its first and last year.
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for year in [0].into_iter().chain(1600..2801).chain([9999]) {
+            for (month, day) in (0..14).flat_map(|month| (0..33).map(move |day| (month, day))) {
+                let expected = NaiveDate::from_ymd_opt(year as i32, month, day);
+                let expected = expected.map(|date| date.and_time(chrono::NaiveTime::MIN).and_utc());
+                let days = days_since_epoch(year, month, day);
+                assert_eq!(
+                    days.map(|days| days * DAY_MS),
+                    expected.map(|date| date.timestamp_millis()),
+                    "{year}-{month}-{day}"
+                );
+                if let Some(days) = days {
+                    let printed = Instant::from_ms(days * DAY_MS + 1).to_string();
+                    assert_eq!(
+                        printed,
+                        format!("{year:04}-{month:02}-{day:02}T00:00:00.001Z")
+                    );
+                }
+            }
+        }
+    }
 
     #[test]
     fn instants() {
