@@ -9,8 +9,8 @@ use crate::lines::Block;
 use crate::plain::NotPlain;
 use crate::records::Records;
 
-/// The bytes of a block. It is small enough for the cache nearest to a core that holds it whole.
-pub const BLOCK_BYTES: usize = 1 << 20;
+/// The bytes of a block. The rows that are made of it are cut into a thousand parts, which should hold more than a few.
+pub const BLOCK_BYTES: usize = 4 << 20;
 
 /// What the workers share.
 struct Shared<'r, R: Read, T, A> {

@@ -75,6 +75,18 @@ impl<'b> PlainRow<'b> {
     }
 }
 
+/// How many bytes of a block are looked at before their rows are read: as many as the cache nearest to a core holds.
+const NEAR_BYTES: usize = 256 << 10;
+
+/// Where the lines end of which [`NEAR_BYTES`] hold as many as they can, or else the first line. The bytes end with a line.
+fn whole_lines(bytes: &[u8]) -> usize {
+    let Some(near) = bytes.get(..NEAR_BYTES) else {
+        return bytes.len();
+    };
+    let end = memchr::memrchr(b'\n', near).or_else(|| memchr::memchr(b'\n', bytes));
+    end.map_or(bytes.len(), |at| at + 1)
+}
+
 /// The block is none of plain rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotPlain;
@@ -109,32 +121,42 @@ impl Plan {
     ///
     /// # Errors
     /// [`NotPlain`] where the block must be read record by record. `each` may have been called by then.
-    pub fn rows(&self, block: &Block, each: impl FnMut(PlainRow<'_>)) -> Result<(), NotPlain> {
-        let bytes = &block.bytes[..];
-        let text = std::str::from_utf8(bytes).map_err(|_| NotPlain)?;
-        // A CR within a line ends that line.
-        let lone = |at: usize| bytes.get(at + 1) != Some(&b'\n');
-        if memchr::memchr_iter(b'\r', bytes).any(lone) {
-            return Err(NotPlain);
-        }
-        match self.format {
-            Format::JsonLines => self.json_rows(text, block.line, each),
-            Format::Csv if memchr::memchr(b'"', bytes).is_some() => {
-                self.quoted_rows(text, block.line, each)
+    pub fn rows(&self, block: &Block, mut each: impl FnMut(PlainRow<'_>)) -> Result<(), NotPlain> {
+        let (mut rest, mut line, mut any) = (&block.bytes[..], block.line, false);
+        while !rest.is_empty() {
+            let (bytes, after) = rest.split_at(whole_lines(rest));
+            rest = after;
+            let text = std::str::from_utf8(bytes).map_err(|_| NotPlain)?;
+            // A CR within a line ends that line.
+            let lone = |at: usize| bytes.get(at + 1) != Some(&b'\n');
+            if memchr::memchr_iter(b'\r', bytes).any(lone) {
+                return Err(NotPlain);
             }
-            Format::Csv => self.csv_rows(text, block.line, each),
+            let each = |row: PlainRow<'_>| {
+                any = true;
+                each(row);
+            };
+            line = match self.format {
+                Format::JsonLines => self.json_rows(text, line, each),
+                Format::Csv if memchr::memchr(b'"', bytes).is_some() => {
+                    self.quoted_rows(text, line, each)
+                }
+                Format::Csv => self.csv_rows(text, line, each),
+            }?;
         }
+        // A block without a record counts towards the bytes that may hold none.
+        any.then_some(()).ok_or(NotPlain)
     }
 
-    /// Rows of which each is one line, though cells are quoted. What was read before ended with a row, so this block begins with one.
+    /// Rows of which each is one line, though cells are quoted. As the others do, it returns the number of the last line. What was read before ended with a row, so this block begins with one.
     fn quoted_rows(
         &self,
         text: &str,
         mut line: u64,
         mut each: impl FnMut(PlainRow<'_>),
-    ) -> Result<(), NotPlain> {
+    ) -> Result<u64, NotPlain> {
         let calm = is_calm(text.as_bytes());
-        let (mut quoted, mut any) = (CsvRow::default(), false);
+        let mut quoted = CsvRow::default();
         for whole in text.split_inclusive('\n') {
             line += 1;
             let row = whole.trim_end_matches(['\r', '\n']);
@@ -145,7 +167,6 @@ impl Plan {
             if row.len() > RECORD_BYTES_MAX || quoted.take(whole.as_bytes()) != LineOutcome::Whole {
                 return Err(NotPlain);
             }
-            any = true;
             let mut cells = [""; SLOTS];
             let texts = quoted.cells();
             for (slot, text) in self.slots.iter().zip(&texts) {
@@ -159,7 +180,7 @@ impl Plan {
                 quoted: Some(&quoted),
             });
         }
-        any.then_some(()).ok_or(NotPlain)
+        Ok(line)
     }
 
     fn csv_rows(
@@ -167,10 +188,10 @@ impl Plan {
         text: &str,
         mut line: u64,
         mut each: impl FnMut(PlainRow<'_>),
-    ) -> Result<(), NotPlain> {
+    ) -> Result<u64, NotPlain> {
         let calm = is_calm(text.as_bytes());
         let mut cells = [""; SLOTS];
-        let (mut first, mut start, mut column, mut any) = (0, 0, 0, false);
+        let (mut first, mut start, mut column) = (0, 0, 0);
         for at in Delimiters::new(text.as_bytes()) {
             let is_end = text.as_bytes()[at] == b'\n';
             let mut cell = &text[start..at];
@@ -192,7 +213,6 @@ impl Plan {
                 return Err(NotPlain);
             }
             if !row.is_empty() {
-                any = true;
                 each(PlainRow {
                     line,
                     text: row,
@@ -203,8 +223,7 @@ impl Plan {
             }
             (first, column) = (start, 0);
         }
-        // A block without a record counts towards the bytes that may hold none.
-        any.then_some(()).ok_or(NotPlain)
+        Ok(line)
     }
 
     fn json_rows(
@@ -212,10 +231,10 @@ impl Plan {
         text: &str,
         mut line: u64,
         mut each: impl FnMut(PlainRow<'_>),
-    ) -> Result<(), NotPlain> {
+    ) -> Result<u64, NotPlain> {
         let calm = is_calm(text.as_bytes());
         let mut keys = Keys::default();
-        let (mut start, mut any) = (0, false);
+        let mut start = 0;
         for at in memchr::memchr_iter(b'\n', text.as_bytes()) {
             let row = &text[start..at];
             let row = row.strip_suffix('\r').unwrap_or(row);
@@ -226,7 +245,6 @@ impl Plan {
             if row.trim_ascii().is_empty() {
                 continue;
             }
-            any = true;
             let mut cells = [""; SLOTS];
             let is_plain = self.json_cells(row, &mut keys, &mut cells).is_some();
             each(PlainRow {
@@ -237,7 +255,7 @@ impl Plan {
                 quoted: None,
             });
         }
-        any.then_some(()).ok_or(NotPlain)
+        Ok(line)
     }
 
     /// Finds the values of a JSON object without nested values and escapes; `None` for any other text.

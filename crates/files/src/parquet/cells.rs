@@ -250,7 +250,7 @@ fn put(text: std::fmt::Arguments<'_>, to: &mut Vec<u8>) {
 fn put_instant(ms: i64, to: &mut Vec<u8>) {
     let at = Instant::from_ms(ms);
     match at.ms() == ms {
-        true => put(format_args!("{at}"), to),
+        true => to.extend_from_slice(&at.text()),
         false => put(format_args!("{ms} ms since 1970"), to),
     }
 }
