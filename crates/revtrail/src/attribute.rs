@@ -31,6 +31,7 @@ pub(crate) mod output;
 mod parallel;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod partition;
 pub(crate) mod paths;
 pub(crate) mod read;
 pub(crate) mod rejects;
@@ -118,7 +119,7 @@ pub struct AttributeArgs {
     /// Read and decide with N threads; by default with as many as the machine has cores
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// Keep at most SIZE of events in memory, like 512MB or 2GB, and the others in a temporary file; by default 128MB
+    /// Keep at most SIZE of events in memory, like 512MB or 2GB, and the others in a temporary file; by default 32MB
     #[arg(long, value_name = "SIZE", value_parser = read_size)]
     pub memory: Option<usize>,
     /// What exports of other programs do not say.
@@ -278,6 +279,7 @@ fn attribute(
     let mut rejects = Rejects::new(args.rejects.as_deref())?;
     let facts = FileFacts::read(args, tuning, &exports, &bar, &mut rejects)?;
     bar.finish_and_clear();
+    let read = started.elapsed();
 
     let versions = Versions::only(settings);
     let newest = &versions.newest().settings;
@@ -287,6 +289,7 @@ fn attribute(
     };
     let decided = decide_all(&facts, &versions, wanted, tuning.threads);
     let (mut decided, catalog) = decided.map_err(failed_to_read_rows)?;
+    let deciding = started.elapsed() - read;
     let (customers, without_event) = (decided.customers, decided.without_event);
     let events = (decided.events, decided.event_duplicates);
     let report = FileReport {
@@ -318,7 +321,8 @@ fn attribute(
     } else {
         print_report(args, &report, newest, out, watched.out)?;
     }
-    let mut summary = facts.summary(events, &rejected, args.rejects.is_some(), started.elapsed());
+    let took = [started.elapsed(), deciding];
+    let mut summary = facts.summary(events, &rejected, args.rejects.is_some(), took);
     summary.extend(exports.remarks().iter().map(|remark| format!("{remark}\n")));
     summary.extend(report.hints.hints.iter().map(|hint| format!("{hint}\n")));
     // The figures are already written, so a summary that nobody can read is no failure.

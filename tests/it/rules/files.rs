@@ -305,6 +305,7 @@ fn a_run_says_the_same_however_it_reads() {
             block_bytes: 1 << 20,
             by_blocks: false,
             memory_bytes: 1 << 30,
+            partitions: Some(1),
         };
         let expected = said(&args, &folder.0, &one_by_one);
         judge(&expected, &world);
@@ -314,6 +315,7 @@ fn a_run_says_the_same_however_it_reads() {
                 block_bytes: *rng.pick(&[100, 300, 1_000, 1 << 20]),
                 by_blocks: true,
                 memory_bytes: *rng.pick(&[0, 1_000, 1 << 30]),
+                partitions: *rng.pick(&[None, Some(2), Some(300)]),
             };
             assert_eq!(said(&args, &folder.0, &tuning), expected, "{tuning:?}");
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::attribution::campaign::{CampaignIx, Catalog};
 use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::order::{Order, Status};
+use crate::attribution::plain::PlainOrder;
 use crate::attribution::settings::{
     ChannelRule, MachineEvents, Refunds, Settings, Supersede, WindowFrom, Winner,
 };
@@ -25,6 +26,8 @@ pub struct Rules<'a> {
     /// All campaigns of the marketplace.
     pub catalog: &'a Catalog,
     excluded: Vec<bool>,
+    /// The send time of each campaign.
+    send_times: Vec<Option<Instant>>,
     channels: [Option<&'a ChannelRule>; 3],
     /// For each channel, the kinds of event that connect, as bits. They are asked for every event of every order.
     connecting: [u8; 3],
@@ -40,10 +43,12 @@ impl<'a> Rules<'a> {
             .iter()
             .map(|(_, campaign)| settings.excludes(&campaign.tags))
             .collect();
+        let all = catalog.iter();
+        let send_times: Vec<_> = all.map(|(_, campaign)| campaign.send_time()).collect();
         let mut sends: Vec<_> = catalog
             .iter()
             .filter(|(place, _)| !excluded[place.index()])
-            .filter_map(|(place, campaign)| Some((campaign.send_time()?, place)))
+            .filter_map(|(place, _)| Some((send_times[place.index()]?, place)))
             .collect();
         sends.sort_unstable();
         let channels = Channel::ALL.map(|channel| settings.channels.get(&channel));
@@ -53,6 +58,7 @@ impl<'a> Rules<'a> {
             settings,
             catalog,
             excluded,
+            send_times,
             channels,
             connecting: channels.map(|rule| rule.map_or(0, bits)),
             window_ms_max: settings.longest_window_ms(),
@@ -63,6 +69,16 @@ impl<'a> Rules<'a> {
     /// True where the campaign carries an excluded tag.
     pub fn excluded(&self, campaign: CampaignIx) -> bool {
         self.excluded[campaign.index()]
+    }
+
+    /// True for an event of a kind that connects a message on its channel to an order. A message without one earns nothing.
+    pub fn connects(&self, touchpoint: &Touchpoint<'_>) -> bool {
+        self.connecting[touchpoint.channel as usize] & bit(touchpoint.kind) != 0
+    }
+
+    /// True where also a message that can earn nothing can decide an order: its campaign supersedes others.
+    pub fn needs_all_messages(&self) -> bool {
+        self.settings.supersede == Supersede::Customer
     }
 
     /// True where an event enters no figure: it comes from an ignored machine, or is a push open from an app below version 5.1.
@@ -215,7 +231,7 @@ pub struct Decision<'a> {
 
 /// Decides an order. The settings in `rules` must be those of [`Versions::for_order`](super::settings::Versions::for_order). Runs over files have no `look_back_ms`.
 pub fn decide<'a>(
-    order: &Order,
+    order: &PlainOrder<'_>,
     timeline: &Timeline<'a>,
     rules: &Rules<'_>,
     look_back_ms: Option<i64>,
@@ -275,9 +291,10 @@ fn passed<'m, 'a>(
         .messages_within(since, placed_at)
         .filter_map(move |touchpoints| seen(touchpoints, placed_at, look_back_ms))
         .filter_map(move |touchpoints| {
+            let touch = judge(touchpoints, placed_at, rules, senders).ok()?;
             Some(Credit {
-                message: message(touchpoints, rules.catalog),
-                touch: judge(touchpoints, placed_at, rules, senders).ok()?,
+                message: message(touchpoints, rules),
+                touch,
             })
         })
 }
@@ -312,7 +329,7 @@ pub fn candidates<'a>(
         .messages()
         .filter_map(|touchpoints| seen(touchpoints, order.placed_at, look_back_ms))
     {
-        let message = message(touchpoints, rules.catalog);
+        let message = message(touchpoints, rules);
         match judge(touchpoints, order.placed_at, rules, &senders) {
             Ok(touch) => passed.push(Credit { message, touch }),
             Err(stop) => stopped.push(Candidate {
@@ -370,7 +387,7 @@ fn seen<'m, 'a>(
 
 /// The message of some touchpoints. It was sent at its first event of any kind. Where no event says `sent`, it was sent at the
 /// send time of its campaign, if that is earlier by at most 30 days.
-fn message<'a>(touchpoints: &[Touchpoint<'a>], catalog: &Catalog) -> Message<'a> {
+fn message<'a>(touchpoints: &[Touchpoint<'a>], rules: &Rules<'_>) -> Message<'a> {
     let first = touchpoints[0];
     let told = touchpoints
         .iter()
@@ -378,7 +395,7 @@ fn message<'a>(touchpoints: &[Touchpoint<'a>], catalog: &Catalog) -> Message<'a>
     let campaign = if told {
         None
     } else {
-        catalog.at(first.campaign).send_time()
+        rules.send_times[first.campaign.index()]
     };
     let sent_at = match campaign {
         Some(at) if at < first.at && first.at <= at.plus_ms(SEND_TIME_BEFORE_MS_MAX) => at,
@@ -416,12 +433,12 @@ fn judge(
     if rules.excluded(first.campaign) {
         return Err(stop(CandidateOutcome::TagExcluded));
     }
-    let channel = first.channel as usize;
-    let rule = rules.channels[channel].ok_or_else(|| stop(CandidateOutcome::ChannelOff))?;
+    let rule =
+        rules.channels[first.channel as usize].ok_or_else(|| stop(CandidateOutcome::ChannelOff))?;
     let connecting = || {
         touchpoints
             .iter()
-            .filter(|touchpoint| rules.connecting[channel] & bit(touchpoint.kind) != 0)
+            .filter(|touchpoint| rules.connects(touchpoint))
     };
     let in_time = || connecting().filter(|touchpoint| touchpoint.at <= placed_at);
     let by_people = || in_time().filter(|touchpoint| !rules.ignores(touchpoint));
@@ -440,7 +457,7 @@ fn judge(
         at: touch.at,
         kind: touch.kind,
     };
-    let sent_at = message(touchpoints, rules.catalog).sent_at;
+    let sent_at = message(touchpoints, rules).sent_at;
     let (_, end) = window(rule, sent_at, touch.at);
     if placed_at > end {
         return Err(Stop {
@@ -496,7 +513,7 @@ impl Senders {
             Supersede::Customer => {
                 let mut senders = Self([None, None]);
                 if look_back_ms.is_none() {
-                    let sent = |touchpoints| message(touchpoints, rules.catalog);
+                    let sent = |touchpoints| message(touchpoints, rules);
                     let sends = timeline.sends(|| {
                         let messages = timeline.messages().map(sent);
                         messages.map(|one| (one.sent_at, one.campaign)).collect()
@@ -517,7 +534,7 @@ impl Senders {
                 for touchpoints in
                     messages.filter(|touchpoints| !rules.excluded(touchpoints[0].campaign))
                 {
-                    let sent_at = message(touchpoints, rules.catalog).sent_at;
+                    let sent_at = message(touchpoints, rules).sent_at;
                     if sent_at <= placed_at {
                         senders.take((sent_at, touchpoints[0].campaign));
                     }
@@ -550,7 +567,7 @@ impl Senders {
 }
 
 /// Whether an order counts, and its amount (rule 4.4).
-pub fn count(order: &Order, settings: &Settings) -> (Option<NotCounted>, Money) {
+pub fn count(order: &PlainOrder<'_>, settings: &Settings) -> (Option<NotCounted>, Money) {
     let refund = order.refund();
     let wholly_refunded =
         order.status == Status::Refunded || (refund == order.total && !order.total.is_zero());
@@ -575,7 +592,7 @@ pub fn count(order: &Order, settings: &Settings) -> (Option<NotCounted>, Money) 
 
 /// The part of an order's refund that is shown for its campaign (rule 5). It is the whole refund where the order counts, or would
 /// count if it were not refunded; otherwise it is zero.
-fn refunded(order: &Order, settings: &Settings) -> Money {
+fn refunded(order: &PlainOrder<'_>, settings: &Settings) -> Money {
     let status = settings.counted_statuses.contains(&order.status);
     let fits = settings
         .currency
@@ -591,6 +608,7 @@ fn refunded(order: &Order, settings: &Settings) -> Money {
 mod tests {
     use super::*;
     use crate::attribution::campaign::Campaign;
+    use crate::attribution::plain::Decidable;
     use crate::record::Record;
     use crate::value::id::CampaignId;
     use crate::value::time::HOUR_MS;
@@ -645,7 +663,7 @@ mod tests {
                         placed_at: Instant::from_ms(HOUR_MS * hour),
                         ..order.clone()
                     };
-                    let found = decide(&order, &timeline, &rules, None).credit;
+                    let found = decide(&order.plain(), &timeline, &rules, None).credit;
                     let all = candidates(&order, &timeline, &rules, Some(36_500 * DAY_MS));
                     let best = all
                         .first()

@@ -330,11 +330,7 @@ impl Order {
 
     /// The refund of an order (rule 4.4): the whole total where the status is REFUNDED, and otherwise never more than the total.
     pub fn refund(&self) -> Money {
-        if self.status == Status::Refunded {
-            self.total
-        } else {
-            self.refunded_total.min(self.total)
-        }
+        refund(self.status, self.total, self.refunded_total)
     }
 
     /// A text that orders the copies of an order byte by byte: the copy with the greatest text is current, and equal texts are
@@ -356,6 +352,14 @@ impl Order {
     /// The copy in a text made by [`Order::standing`], as it was sent; `None` where the text holds none.
     pub fn from_standing(text: &str) -> Option<Self> {
         serde_json::from_str(text.get(STANDING_BYTES..)?).ok()
+    }
+}
+
+/// The refund of an order (rule 4.4): the whole total where the status is REFUNDED, and otherwise never more than the total.
+pub(crate) fn refund(status: Status, total: Money, refunded_total: Money) -> Money {
+    match status {
+        Status::Refunded => total,
+        _ => refunded_total.min(total),
     }
 }
 

@@ -3,7 +3,7 @@
 //! the same of them; whatever else a row is, it leaves to them.
 
 use crate::attribution::event::{Channel, Event, EventKind, app_too_old, is_version};
-use crate::attribution::order::{Order, Status};
+use crate::attribution::order::{Order, Status, refund};
 use crate::record::Record;
 use crate::value::address::{AddressHash, Recipient};
 use crate::value::id::{CustomerId, ID_BYTES_MAX, MarketplaceId, OrderId, may_be_control};
@@ -55,7 +55,7 @@ impl<'a> PlainEvent<'a> {
 
     /// Reads the texts of the fields of an event of a marketplace, of which those that are absent are empty; `None` where
     /// [`Event::read`] must look. `calm` says that no text holds a control character.
-    pub fn read(fields: [&'a str; 13], marketplace: &MarketplaceId, calm: bool) -> Option<Self> {
+    pub fn read(fields: &[&'a str; 13], marketplace: &MarketplaceId, calm: bool) -> Option<Self> {
         let [
             event_id,
             kind,
@@ -70,7 +70,7 @@ impl<'a> PlainEvent<'a> {
             promotion_id,
             voucher_code,
             app_version,
-        ] = fields;
+        ] = *fields;
         let needed = [event_id, campaign_id];
         let optional = [message_id, promotion_id, voucher_code];
         let optional = optional.into_iter().filter(|id| !id.is_empty());
@@ -153,7 +153,7 @@ impl<'a> PlainOrder<'a> {
 
     /// Reads the texts of the fields, of which those that are absent are empty; `None` where [`Order::read`] must look. `calm` says
     /// that no text holds a control character.
-    pub fn read(fields: [&'a str; 8], calm: bool) -> Option<Self> {
+    pub fn read(fields: &[&'a str; 8], calm: bool) -> Option<Self> {
         let [
             order_id,
             customer_id,
@@ -163,7 +163,7 @@ impl<'a> PlainOrder<'a> {
             placed_at,
             updated_at,
             refunded_total,
-        ] = fields;
+        ] = *fields;
         if !is_id(order_id, calm) || !is_id(customer_id, calm) {
             return None;
         }
@@ -183,6 +183,11 @@ impl<'a> PlainOrder<'a> {
                 text => Money::parse(text).ok()?,
             },
         })
+    }
+
+    /// The refund, as [`Order::refund`] has it.
+    pub fn refund(&self) -> Money {
+        refund(self.status, self.total, self.refunded_total)
     }
 
     /// The fields that the shop may fill as it likes, in a CSV row. Items are no part of one.
@@ -235,6 +240,25 @@ impl<'a> From<&'a Order> for PlainOrder<'a> {
             updated_at: order.updated_at,
             refunded_total: order.refunded_total,
         }
+    }
+}
+
+/// What decisions need of an order. The store has an [`Order`], and runs over files have rows.
+pub trait Decidable {
+    /// The order without its free texts.
+    fn plain(&self) -> PlainOrder<'_>;
+
+    /// The addresses that the order names, as [`Order::addresses`] gives them.
+    fn addresses(&self, marketplace: &MarketplaceId) -> Vec<AddressHash>;
+}
+
+impl Decidable for Order {
+    fn plain(&self) -> PlainOrder<'_> {
+        self.into()
+    }
+
+    fn addresses(&self, marketplace: &MarketplaceId) -> Vec<AddressHash> {
+        self.addresses(marketplace)
     }
 }
 
@@ -333,7 +357,7 @@ mod tests {
         ];
         let files = MarketplaceId::of_files();
         let same = |row, calm, record: Record<'_>| {
-            let plain = PlainEvent::read(row, &files, calm)?;
+            let plain = PlainEvent::read(&row, &files, calm)?;
             let event = Event::read(&record, &files, None).ok();
             Some(event.as_ref().map(PlainEvent::from) == Some(plain))
         };
@@ -355,7 +379,7 @@ mod tests {
             "1",
         ];
         check(PlainOrder::FIELDS, order, |row, calm, record| {
-            let plain = PlainOrder::read(row, calm)?;
+            let plain = PlainOrder::read(&row, calm)?;
             let order = Order::read(&record, None).ok();
             Some(order.is_some() && plain.to_order(None) == order)
         });

@@ -67,7 +67,8 @@ pub struct Timeline<'a> {
     /// For each message, where in `touchpoints` it ends.
     ends: Vec<u32>,
     /// Of a timeline with many messages: the events that can connect, by time, each with the index of its message.
-    by_time: Vec<(Instant, u32)>,
+    /// It is built when an order first asks.
+    by_time: OnceLock<Vec<(Instant, u32)>>,
     /// What [`Timeline::sends`] found.
     sends: OnceLock<Vec<(Instant, CampaignIx)>>,
 }
@@ -92,25 +93,36 @@ impl<'a> Timeline<'a> {
 
     fn sort(&mut self) {
         self.ends.clear();
-        self.by_time.clear();
+        self.by_time.take();
         self.sends.take();
-        self.touchpoints.sort_unstable();
+        // Whoever has them by campaign already pays for one look at each.
+        self.touchpoints.sort_unstable_by_key(|one| one.campaign);
+        let campaigns = self
+            .touchpoints
+            .chunk_by_mut(|a, b| a.campaign == b.campaign);
+        campaigns.for_each(<[_]>::sort_unstable);
         let messages = self.touchpoints.chunk_by(Touchpoint::same_message);
         let lengths = messages.map(|touchpoints| touchpoints.len() as u32);
         self.ends.extend(lengths.scan(0, |end, length| {
             *end += length;
             Some(*end)
         }));
+    }
+
+    fn by_time(&self) -> &[(Instant, u32)] {
         if self.ends.len() < MESSAGES_TO_SEARCH {
-            return;
+            return &[];
         }
-        let mut by_time = std::mem::take(&mut self.by_time);
-        for (index, touchpoints) in self.messages().enumerate() {
-            let connects = touchpoints.iter().filter(|one| one.kind.connects());
-            by_time.extend(connects.map(|touchpoint| (touchpoint.at, index as u32)));
-        }
-        by_time.sort_unstable();
-        self.by_time = by_time;
+        self.by_time.get_or_init(|| {
+            let messages = self.messages().zip(0..);
+            let connecting = messages.flat_map(|(touchpoints, index)| {
+                let connects = touchpoints.iter().filter(|one| one.kind.connects());
+                connects.map(move |touchpoint| (touchpoint.at, index))
+            });
+            let mut by_time: Vec<(Instant, u32)> = connecting.collect();
+            by_time.sort_unstable();
+            by_time
+        })
     }
 
     fn message(&self, index: usize) -> &[Touchpoint<'a>] {
@@ -130,11 +142,12 @@ impl<'a> Timeline<'a> {
         from: Instant,
         to: Instant,
     ) -> impl Iterator<Item = &[Touchpoint<'a>]> {
-        let first = self.by_time.partition_point(|(at, _)| *at < from);
-        let until = self.by_time.partition_point(|(at, _)| *at <= to);
-        let within = self.by_time.get(first..until).unwrap_or_default();
+        let by_time = self.by_time();
+        let first = by_time.partition_point(|(at, _)| *at < from);
+        let until = by_time.partition_point(|(at, _)| *at <= to);
+        let within = by_time.get(first..until).unwrap_or_default();
         // As many events as messages are looked at one by one, as they lie in memory.
-        let all = match within.len() < self.ends.len() && !self.by_time.is_empty() {
+        let all = match within.len() < self.ends.len() && !by_time.is_empty() {
             true => 0..0,
             false => 0..self.ends.len(),
         };

@@ -60,6 +60,47 @@ pub(crate) const COUNTER_NAMES: [(Counter, &str); COUNTERS] = [
 /// can read figures that hold none of them.
 const COUNTERS_AT_FIRST: usize = 8;
 
+/// Some of the counters, each as the bit of its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CounterSet(u16);
+
+impl CounterSet {
+    /// Adds a counter.
+    pub(crate) fn add(&mut self, counter: Counter) {
+        self.0 |= 1 << counter as u16;
+    }
+
+    /// Takes in other counters, and returns those that were not in the set before.
+    pub fn take(&mut self, others: Self) -> Self {
+        let new = Self(others.0 & !self.0);
+        self.0 |= others.0;
+        new
+    }
+}
+
+impl IntoIterator for CounterSet {
+    type Item = Counter;
+    type IntoIter = CounterSetIter;
+
+    fn into_iter(self) -> CounterSetIter {
+        CounterSetIter(self.0)
+    }
+}
+
+/// The counters of a [`CounterSet`], in the order of their places.
+#[derive(Debug)]
+pub struct CounterSetIter(u16);
+
+impl Iterator for CounterSetIter {
+    type Item = Counter;
+
+    fn next(&mut self) -> Option<Counter> {
+        let (counter, _) = COUNTER_NAMES.get(self.0.trailing_zeros() as usize)?;
+        self.0 &= self.0 - 1;
+        Some(*counter)
+    }
+}
+
 /// The value of each [`Counter`]. It is stored as a list, from which zeros at the end are left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters([i64; COUNTERS]);
@@ -120,6 +161,24 @@ impl<'de> Deserialize<'de> for Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_gives_each_counter_once() {
+        let places = COUNTER_NAMES.map(|(counter, _)| counter as usize);
+        assert_eq!(places, std::array::from_fn(|place| place));
+        let (mut all, mut some) = (CounterSet::default(), CounterSet::default());
+        [Counter::Opens, Counter::ByAddressNamed].map(|counter| some.add(counter));
+        assert_eq!(
+            all.take(some).into_iter().collect::<Vec<_>>(),
+            [Counter::Opens, Counter::ByAddressNamed]
+        );
+        some.add(Counter::Events);
+        assert_eq!(
+            all.take(some).into_iter().collect::<Vec<_>>(),
+            [Counter::Events]
+        );
+        assert_eq!(all.take(some), CounterSet::default());
+    }
 
     #[test]
     fn how_counters_are_stored() {

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::attribution::decide::{Credit, Decision, NotCounted};
 use crate::attribution::event::Channel;
-use crate::attribution::order::{Order, Status};
+use crate::attribution::order::Status;
+use crate::attribution::plain::PlainOrder;
 use crate::figures::counters::{Counter, Counters};
 use crate::value::money::{Currency, Money, Sums};
 
@@ -198,7 +199,7 @@ pub struct OrderFigures<C> {
 impl<C> OrderFigures<C> {
     /// Makes the figures of a decided order; `credit` is what is kept of the decision's credit.
     pub fn of(
-        order: &Order,
+        order: &PlainOrder<'_>,
         decision: &Decision<'_>,
         first_purchase: bool,
         credit: impl FnOnce(&Credit<'_>) -> C,

@@ -8,9 +8,10 @@ use crate::attribution::campaign::{CampaignIx, Catalog};
 use crate::attribution::decide::{Credit, Decision, Rules, decide};
 use crate::attribution::event::{Channel, Event, EventKind};
 use crate::attribution::order::Order;
+use crate::attribution::plain::{Decidable, PlainOrder};
 use crate::attribution::settings::{Settings, Versions};
 use crate::attribution::timeline::{Timeline, Timelines, Touchpoint};
-use crate::figures::counters::{COUNTERS, Counter, Counters};
+use crate::figures::counters::{COUNTERS, Counter, CounterSet, Counters};
 use crate::figures::daily::{Aggregate, OrderFigures};
 use crate::value::address::AddressHash;
 use crate::value::id::{CampaignId, MarketplaceId, MessageId, OrderId};
@@ -64,8 +65,13 @@ impl<'a> World<'a> {
     }
 
     /// The rules that decide an order: those of the newest replay that holds it, or else those in force when it was placed.
-    pub fn rules_for(&self, order: &Order) -> &Rules<'a> {
-        &self.rules[self.versions.place_for_order(order.placed_at)]
+    pub fn rules_for(&self, order: &impl Decidable) -> &Rules<'a> {
+        &self.rules[self.versions.place_for_order(order.plain().placed_at)]
+    }
+
+    /// The rules of every version.
+    pub fn rules(&self) -> &[Rules<'a>] {
+        &self.rules
     }
 
     /// The newest version of the settings.
@@ -103,16 +109,17 @@ impl<'a> World<'a> {
     /// The timeline that an order is decided by.
     pub fn timeline_of<'t, 'e>(
         &self,
-        order: &Order,
+        order: &impl Decidable,
         timelines: &'t Timelines<'e>,
     ) -> &'t Timeline<'e> {
         timelines.of(|| order.addresses(self.marketplace))
     }
 
     /// Decides who earned an order, by the rules of its time or of its replay.
-    pub fn decide<'t>(&self, order: &Order, timelines: &Timelines<'t>) -> Decision<'t> {
+    pub fn decide<'t>(&self, order: &impl Decidable, timelines: &Timelines<'t>) -> Decision<'t> {
         let timeline = self.timeline_of(order, timelines);
-        decide(order, timeline, self.rules_for(order), self.look_back_ms)
+        let rules = self.rules_for(order);
+        decide(&order.plain(), timeline, rules, self.look_back_ms)
     }
 
     /// True where nothing of the same kind lies in the look-back before `at`. `last` is the latest of that kind before `at`.
@@ -145,18 +152,69 @@ pub fn fold<'f, 'a>(
     for touchpoints in timelines.own().messages() {
         fold_message(touchpoints, timelines.named, world, &mut each);
     }
-    let mut sorted: Vec<&Order> = orders.iter().collect();
-    sorted.sort_by(|a, b| (a.placed_at, &a.order_id).cmp(&(b.placed_at, &b.order_id)));
+    fold_orders(timelines, orders, world, |order, decision, first| {
+        each(FoldEntry::Order(order, decision, first));
+    });
+}
+
+/// Decides the orders of a customer, by (`placed_at`, `order_id`), and says of each whether it is the customer's first purchase from the
+/// campaign that earned it. The timelines may be without messages that earn nothing and decide nothing, see [`Rules::connects`] and
+/// [`Rules::needs_all_messages`].
+pub fn fold_orders<'f, 'a, O: Decidable>(
+    timelines: &Timelines<'a>,
+    orders: &'f [O],
+    world: &World<'_>,
+    mut each: impl FnMut(&'f O, Decision<'a>, bool),
+) {
+    let mut sorted: Vec<(PlainOrder<'f>, &'f O)> =
+        orders.iter().map(|order| (order.plain(), order)).collect();
+    sorted.sort_by(|(a, _), (b, _)| (a.placed_at, a.order_id).cmp(&(b.placed_at, b.order_id)));
     let mut last_purchase: BTreeMap<CampaignIx, Instant> = BTreeMap::new();
-    for order in sorted {
+    for (plain, order) in sorted {
         let decision = world.decide(order, timelines);
         let purchase_of = decision.credit.filter(|_| decision.not_counted.is_none());
         let first = purchase_of.is_some_and(|credit| {
-            let last = last_purchase.insert(credit.message.campaign, order.placed_at);
-            world.is_first(last, order.placed_at)
+            let last = last_purchase.insert(credit.message.campaign, plain.placed_at);
+            world.is_first(last, plain.placed_at)
         });
-        each(FoldEntry::Order(order, decision, first));
+        each(order, decision, first);
     }
+}
+
+/// The counters that an event adds to: those that it always adds to, and those that only the first such event of a message adds to.
+/// `named` is what [`Timelines::of_address`] says.
+pub fn counters_of(
+    touchpoint: &Touchpoint<'_>,
+    named: Option<bool>,
+    world: &World<'_>,
+) -> [CounterSet; 2] {
+    let [mut of_events, mut of_messages] = [CounterSet::default(); 2];
+    of_events.add(Counter::Events);
+    if let Some(named) = named {
+        of_events.add(Counter::ByAddress);
+        named.then(|| of_events.add(Counter::ByAddressNamed));
+    }
+    if world.rules_at(touchpoint.at).is_ignored(touchpoint) {
+        return [of_events, of_messages];
+    }
+    let is_email = touchpoint.channel == Channel::Email;
+    is_email.then(|| of_messages.add(Counter::Emails));
+    match touchpoint.kind {
+        EventKind::Opened => {
+            of_events.add(Counter::Opens);
+            of_messages.add(Counter::UniqueOpens);
+        }
+        EventKind::Clicked => {
+            of_events.add(Counter::Clicks);
+            of_messages.add(Counter::UniqueClicks);
+        }
+        EventKind::Delivered => of_messages.add(Counter::Deliveries),
+        EventKind::Bounced if is_email => of_messages.add(Counter::Bounces),
+        EventKind::Unsubscribed => of_messages.add(Counter::Unsubscribes),
+        EventKind::Complained => of_messages.add(Counter::Complaints),
+        EventKind::Bounced | EventKind::Sent | EventKind::Failed => {}
+    }
+    [of_events, of_messages]
 }
 
 fn fold_message<'f, 'a>(
@@ -176,27 +234,9 @@ fn fold_message<'f, 'a>(
                 counter,
             ))
         };
-        add(Counter::Events);
-        if let Some(named) = named {
-            add(Counter::ByAddress);
-            named.then(|| add(Counter::ByAddressNamed));
-        }
-        if world.rules_at(touchpoint.at).is_ignored(touchpoint) {
-            continue;
-        }
-        let is_email = touchpoint.channel == Channel::Email;
-        let (of_events, of_messages) = match touchpoint.kind {
-            EventKind::Opened => (Some(Counter::Opens), Some(Counter::UniqueOpens)),
-            EventKind::Clicked => (Some(Counter::Clicks), Some(Counter::UniqueClicks)),
-            EventKind::Delivered => (None, Some(Counter::Deliveries)),
-            EventKind::Bounced => (None, is_email.then_some(Counter::Bounces)),
-            EventKind::Unsubscribed => (None, Some(Counter::Unsubscribes)),
-            EventKind::Complained => (None, Some(Counter::Complaints)),
-            EventKind::Sent | EventKind::Failed => (None, None),
-        };
+        let [of_events, of_messages] = counters_of(touchpoint, named, world);
         of_events.into_iter().for_each(&mut add);
-        let emails = is_email.then_some(Counter::Emails);
-        for counter in emails.into_iter().chain(of_messages) {
+        for counter in of_messages {
             let before = last[counter as usize].replace(touchpoint.at);
             if world.is_first(before, touchpoint.at) {
                 add(counter);
@@ -282,7 +322,7 @@ impl OrderLine {
         Self {
             order_id: order.order_id.clone(),
             placed_at: order.placed_at,
-            figures: OrderFigures::of(order, decision, first_purchase, |credit| {
+            figures: OrderFigures::of(&order.plain(), decision, first_purchase, |credit| {
                 LineCredit::of(credit, catalog)
             }),
         }

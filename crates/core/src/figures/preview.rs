@@ -11,6 +11,7 @@ use crate::attribution::decide::{Decision, Rules, decide, eligible};
 use crate::attribution::explain::reason;
 use crate::attribution::models::Model;
 use crate::attribution::order::Order;
+use crate::attribution::plain::Decidable;
 use crate::attribution::settings::Period;
 use crate::attribution::timeline::{Timeline, Timelines};
 use crate::figures::fold::{LineCredit, World};
@@ -122,7 +123,12 @@ impl Preview {
         for order in orders.iter().filter(is_asked) {
             let current = world.decide(order, timelines);
             let timeline = world.timeline_of(order, timelines);
-            let proposed = decide(order, timeline, &proposal.rules, world.look_back_ms);
+            let proposed = decide(
+                &order.plain(),
+                timeline,
+                &proposal.rules,
+                world.look_back_ms,
+            );
             self.add_order(order, &current, &proposed, world, proposal);
             if proposed.not_counted.is_none() && !proposal.models.is_empty() {
                 self.add_models(order, proposed.amount, timeline, world, proposal);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::attribution::decide;
 use crate::attribution::order::Order;
+use crate::attribution::plain::Decidable;
 use crate::attribution::settings::Versions;
 use crate::promotion::Promotion;
 use crate::value::money::{Currency, Money, Sums};
@@ -14,7 +15,7 @@ use crate::value::time::Day;
 /// another customer adds its amount too, since the shop honoured the use. In that case the redemption is flagged.
 pub fn adds(order: &Order, versions: &Versions) -> Option<(Currency, Money)> {
     let settings = &versions.for_order(order.placed_at).settings;
-    let (not_counted, amount) = decide::count(order, settings);
+    let (not_counted, amount) = decide::count(&order.plain(), settings);
     not_counted.is_none().then_some((order.currency, amount))
 }
 

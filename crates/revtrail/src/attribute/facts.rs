@@ -1,7 +1,8 @@
 //! The facts of all files: their rows, which copies of orders stand, and the campaigns (rules 3.1 to 3.3).
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -19,7 +20,7 @@ use super::orders::{StandingOrders, take_orders};
 use super::parallel::each_partition;
 use super::read::each_record;
 use super::rejects::{RejectedRows, Rejects};
-use super::rows::{Partitioning, Segments};
+use super::rows::Partitioning;
 use super::spill::SpillingRows;
 use super::table::{grouped, plural};
 use super::{AttributeArgs, Failure};
@@ -31,8 +32,9 @@ pub(super) struct FileFacts {
     pub(super) events: SpillingRows,
     /// The events by address that may have earned an order, in the partitions of the customers whose orders name the address.
     pub(super) guests: SpillingRows,
-    pub(super) orders: Vec<Segments>,
     pub(super) standing: StandingOrders,
+    /// The number of partitions.
+    pub(super) partitions: usize,
     campaigns: BTreeMap<CampaignId, Campaign>,
     /// For each worker that read events, the campaigns as it numbered them.
     seen: Vec<Vec<SeenCampaign>>,
@@ -40,6 +42,38 @@ pub(super) struct FileFacts {
     by_address: bool,
     /// What the reader of the summary must know of the files.
     notes: Vec<String>,
+}
+
+/// How many bytes of files make a partition: its rows fit into the cache of a core.
+const PARTITION_BYTES: u64 = 256 << 10;
+/// The most partitions of customers. With more of them, a block of a file would add only few rows to each.
+const PARTITIONS_MAX: u64 = 2_048;
+/// How many bytes a packed byte becomes, about.
+const UNPACKED: u64 = 8;
+
+/// How many partitions of customers a run has, by the size of its files.
+fn partitions(args: &AttributeArgs, tuning: &Tuning) -> usize {
+    let size = |path: &PathBuf| {
+        let ending = path.extension().unwrap_or_default();
+        let packed = ["gz", "zst", "parquet"]
+            .iter()
+            .any(|one| ending.eq_ignore_ascii_case(one));
+        let bytes = fs::metadata(path)
+            .ok()
+            .filter(|found| found.is_file())?
+            .len();
+        Some(if packed { UNPACKED * bytes } else { bytes })
+    };
+    // Of a pipe nobody knows how much comes.
+    let all = args
+        .events
+        .iter()
+        .chain(&args.orders)
+        .map(size)
+        .sum::<Option<u64>>();
+    let wanted = all.map_or(PARTITIONS_MAX, |bytes| bytes / PARTITION_BYTES);
+    let wanted = wanted.clamp(16, PARTITIONS_MAX).next_power_of_two() as usize;
+    tuning.partitions.unwrap_or(wanted).max(1)
 }
 
 /// What all files of a run are read with.
@@ -59,11 +93,12 @@ impl FileFacts {
         bar: &ProgressBar,
         rejects: &mut Rejects,
     ) -> Result<Self, Failure> {
+        let partitioning = Partitioning::new(partitions(args, tuning));
         let mut facts = Self {
             events: SpillingRows::new(tuning.memory_bytes),
             guests: SpillingRows::new(0),
-            orders: Vec::new(),
-            standing: StandingOrders::default(),
+            standing: StandingOrders::new(&partitioning),
+            partitions: partitioning.all(),
             campaigns: BTreeMap::new(),
             seen: Vec::new(),
             by_address: false,
@@ -77,15 +112,19 @@ impl FileFacts {
                 rejects.add(path, line, problem)
             })?;
         }
-        let partitioning = Partitioning::default();
         let reading = Reading {
             tuning,
             partitioning: &partitioning,
             exports,
             bar,
         };
+        // Orders first, since memory holds all copies until it is known which of them stand. Their rejects come last all the same.
+        let rejected = facts.read_orders(args, &reading)?;
         facts.read_events(args, &reading, rejects)?;
-        facts.read_orders(args, &reading, rejects)?;
+        for (file, line, problem) in rejected {
+            let path = args.orders.get(file).map_or(Path::new(""), |path| path);
+            rejects.add(path, line, &problem)?;
+        }
         if facts.by_address {
             facts.guests = guests(&facts, &partitioning, tuning)?;
         }
@@ -128,12 +167,12 @@ impl FileFacts {
         Ok(())
     }
 
+    /// Finds the copy that stands of each order. Returns the rows that were rejected, by file and line.
     fn read_orders(
         &mut self,
         args: &AttributeArgs,
         reading: &Reading<'_>,
-        rejects: &mut Rejects,
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<(usize, u64, RecordProblem)>, Failure> {
         let Reading {
             tuning,
             partitioning,
@@ -143,33 +182,24 @@ impl FileFacts {
         bar.set_message("orders");
         let worker = |_| OrderReader::new(partitioning.clone());
         let mut workers: Vec<OrderReader> = (0..tuning.threads).map(worker).collect();
-        let mut rejected = Vec::new();
+        let (mut rejected, mut copies) = (Vec::new(), Vec::new());
         for (file, path) in args.orders.iter().enumerate() {
             read_file(path, file, &mut workers, tuning, exports, bar, |taken| {
                 match taken {
-                    Taken::Rows(rows) => self.orders.push(rows),
+                    Taken::Rows(rows) => copies.push(rows),
                     Taken::Rejected(line, problem) => rejected.push((file, line, problem)),
                 }
                 Ok(())
             })?;
         }
-        let orders = &self.orders;
-        let take = |found: &mut StandingOrders, partition| {
-            take_orders(partition, orders, partitioning, found);
-        };
-        for found in each_partition(tuning.threads, StandingOrders::default, take) {
+        let take = |found: &mut StandingOrders, partition| take_orders(partition, &copies, found);
+        let new = || StandingOrders::new(partitioning);
+        for found in each_partition(tuning.threads, self.partitions, new, take) {
             self.standing.add(found);
         }
         rejected.append(&mut self.standing.rejects);
         rejected.sort_by_key(|(file, line, _)| (*file, *line));
-        for (file, line, problem) in rejected {
-            rejects.add(
-                args.orders.get(file).map_or(Path::new(""), |path| path),
-                line,
-                &problem,
-            )?;
-        }
-        Ok(())
+        Ok(rejected)
     }
 
     /// Takes in a campaign. A later row of a campaign replaces the whole earlier one, as `PUT` does.
@@ -228,25 +258,28 @@ impl FileFacts {
         places.collect()
     }
 
-    /// How much was read and rejected, in words. Of the events, so many count, and so many are duplicates.
+    /// How much was read and rejected, in words. Of the events, so many count, and so many are duplicates. The second time is a
+    /// part of the first.
     pub(super) fn summary(
         &self,
         (events, duplicates): (usize, usize),
         rejected: &RejectedRows,
         written: bool,
-        took: Duration,
+        [took, deciding]: [Duration; 2],
     ) -> String {
+        let seconds =
+            |time: Duration| format!("{}.{:02} s", time.as_secs(), time.subsec_millis() / 10);
         let mut text = format!(
-            "attributed {}{} by {}{} in {}.{:02} s\n",
-            plural(self.standing.len(), "order"),
+            "attributed {}{} by {}{} in {}, {} of it to decide\n",
+            plural(self.standing.orders, "order"),
             repeats(&[
                 (self.standing.duplicates, "duplicate", "duplicates"),
                 (self.standing.older, "older copy", "older copies"),
             ]),
             plural(events, "event"),
             repeats(&[(duplicates, "duplicate", "duplicates")]),
-            took.as_secs(),
-            took.subsec_millis() / 10
+            seconds(took),
+            seconds(deciding),
         );
         if rejected.rows > 0 {
             let by_code: Vec<String> = rejected

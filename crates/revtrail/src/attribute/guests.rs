@@ -5,15 +5,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
-use revtrail_core::attribution::plain::PlainRecipient;
 use revtrail_core::value::address::AddressHash;
 use revtrail_core::value::id::MarketplaceId;
 
 use super::facts::FileFacts;
 use super::intake::Tuning;
-use super::orders::row_at;
+use super::orders::SEGMENT_BYTES;
 use super::parallel::each_partition;
-use super::rows::{OF_CUSTOMERS, Partitioning, RowWriter};
+use super::rows::{Partitioning, RowWriter};
 use super::spill::SpillingRows;
 use super::{Failure, failed_to_read_rows};
 
@@ -31,73 +30,91 @@ pub(super) fn guests(
 ) -> Result<SpillingRows, Failure> {
     let named = named(facts, tuning.threads);
     let room = tuning.memory_bytes.saturating_sub(facts.events.bytes());
-    let guests = Mutex::new(Ok(SpillingRows::new(room)));
-    let new = || {
-        let writer = |_| RowWriter::new(partitioning.clone());
-        let writers: Vec<RowWriter> = (0..facts.workers()).map(writer).collect();
-        (writers, Vec::new())
-    };
-    each_partition(tuning.threads, new, |(writers, buffer), partition| {
-        if partition < OF_CUSTOMERS {
-            return;
-        }
-        let written = invite(facts, partition, &named, writers, buffer);
-        let mut guests = guests.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = writers.iter_mut().enumerate();
-        let rows = rows.map(|(worker, writer)| writer.take(worker, 0));
-        let before = std::mem::replace(&mut *guests, Ok(SpillingRows::new(0)));
-        *guests = before.and_then(|mut guests| {
-            written?;
-            for rows in rows.filter(|rows| rows.len() > 0) {
-                guests.push(rows)?;
+    let guests = Mutex::new(SpillingRows::new(room));
+    // Each event is there once, so it does not matter in which order they come.
+    let give = |inviter: &mut Inviter, least: usize| {
+        for (worker, writer) in inviter.writers.iter_mut().enumerate() {
+            if writer.bytes() > least {
+                let mut guests = guests.lock().unwrap_or_else(PoisonError::into_inner);
+                guests.push(writer.take(worker, 0))?;
             }
-            Ok(guests)
-        });
-    });
-    guests.into_inner().unwrap_or_else(PoisonError::into_inner)
+        }
+        Ok(())
+    };
+    let new = || Inviter::new(facts.workers(), partitioning);
+    let each = |inviter: &mut Inviter, partition| {
+        if partitioning.is_of_addresses(partition) && inviter.failed.is_none() {
+            let invited = inviter.invite(facts, partition, &named);
+            inviter.failed = invited.and_then(|()| give(inviter, SEGMENT_BYTES)).err();
+        }
+    };
+    for mut inviter in each_partition(tuning.threads, facts.partitions, new, each) {
+        match inviter.failed.take() {
+            Some(failure) => return Err(failure),
+            None => give(&mut inviter, 0)?,
+        }
+    }
+    Ok(guests.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Writes the events of a partition of addresses into those of the customers.
-fn invite(
-    facts: &FileFacts,
-    partition: usize,
-    named: &Named,
-    writers: &mut [RowWriter],
-    buffer: &mut Vec<u8>,
-) -> Result<(), Failure> {
-    let mut seen: HashSet<(AddressHash, &str), RandomState> = HashSet::default();
-    let parts = facts.events.part(partition, buffer);
-    for (worker, mut rows) in parts.map_err(failed_to_read_rows)? {
-        while let Some(row) = rows.event() {
-            let PlainRecipient::Address(address) = row.event.recipient else {
-                continue;
-            };
-            let Some(customers) = named.get(&address) else {
-                continue;
-            };
-            if seen.insert((address, row.event.event_id)) {
-                for customers in customers {
-                    writers[worker].put_event_into(*customers, &row.event, row.campaign);
+/// What one thread writes.
+struct Inviter {
+    /// For each worker that read events, since its campaigns have numbers of their own.
+    writers: Vec<RowWriter>,
+    buffer: Vec<u8>,
+    failed: Option<Failure>,
+}
+
+impl Inviter {
+    fn new(workers: usize, partitioning: &Partitioning) -> Self {
+        let writer = |_| RowWriter::new(partitioning.clone());
+        Self {
+            writers: (0..workers).map(writer).collect(),
+            buffer: Vec::new(),
+            failed: None,
+        }
+    }
+
+    /// Writes the events of a partition of addresses into those of the customers.
+    fn invite(
+        &mut self,
+        facts: &FileFacts,
+        partition: usize,
+        named: &Named,
+    ) -> Result<(), Failure> {
+        let mut seen: HashSet<&[u8], RandomState> = HashSet::default();
+        let parts = facts.events.part(partition, &mut self.buffer);
+        for (worker, mut rows) in parts.map_err(failed_to_read_rows)? {
+            while let Some(row) = rows.event() {
+                let address = row.address().and_then(|address| named.get(&address));
+                let customers = address.filter(|_| seen.insert(row.identity));
+                for customers in customers.into_iter().flatten() {
+                    self.writers[worker].put_event_again(*customers, &row);
                 }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn named(facts: &FileFacts, threads: usize) -> Named {
     let marketplace = MarketplaceId::of_files();
-    let parts = each_partition(threads, Named::default, |named: &mut Named, partition| {
-        for (standing, _) in &facts.standing.by_customer[partition] {
-            let order = row_at(&facts.orders, *standing).and_then(|row| row.to_order());
-            for address in order.map_or_else(Vec::new, |order| order.addresses(&marketplace)) {
-                let partitions = named.entry(address).or_default();
-                if !partitions.contains(&partition) {
-                    partitions.push(partition);
+    let parts = each_partition(
+        threads,
+        facts.partitions,
+        Named::default,
+        |named: &mut Named, partition| {
+            for row in facts.standing.part(partition) {
+                let order = row.to_order();
+                for address in order.map_or_else(Vec::new, |order| order.addresses(&marketplace)) {
+                    let partitions = named.entry(address).or_default();
+                    if !partitions.contains(&partition) {
+                        partitions.push(partition);
+                    }
                 }
             }
-        }
-    });
+        },
+    );
     let mut all = Named::default();
     for (address, partitions) in parts.into_iter().flatten() {
         all.entry(address).or_default().extend(partitions);

@@ -30,10 +30,12 @@ pub struct Tuning {
     pub by_blocks: bool,
     /// How many bytes of events are kept in memory. The others go to a temporary file.
     pub memory_bytes: usize,
+    /// Into how many parts customers are cut; `None` for as many as the size of the files asks for.
+    pub partitions: Option<usize>,
 }
 
 /// How many bytes of events are kept in memory if nobody says it.
-const MEMORY_BYTES: usize = 128 << 20;
+const MEMORY_BYTES: usize = 32 << 20;
 
 impl Tuning {
     /// As many threads as were asked for, or else as many as the machine has cores; and as much memory.
@@ -44,6 +46,7 @@ impl Tuning {
             block_bytes: BLOCK_BYTES,
             by_blocks: true,
             memory_bytes: memory_bytes.unwrap_or(MEMORY_BYTES),
+            partitions: None,
         }
     }
 }
@@ -292,7 +295,7 @@ impl RowReader for EventReader {
     fn take_plain(&mut self, row: &PlainRow<'_>) -> bool {
         let fields = row.cells.and_then(|cells| cells.first_chunk());
         let files = &self.marketplace;
-        let event = fields.and_then(|fields| PlainEvent::read(*fields, files, row.calm));
+        let event = fields.and_then(|fields| PlainEvent::read(fields, files, row.calm));
         event.inspect(|event| self.put(event)).is_some()
     }
 
@@ -346,7 +349,7 @@ impl RowReader for OrderReader {
         let Some(cells) = row.cells else {
             return false;
         };
-        let fields = cells.first_chunk().copied();
+        let fields = cells.first_chunk();
         let free = cells
             .get(8..)
             .and_then(|cells| cells.first_chunk().copied());

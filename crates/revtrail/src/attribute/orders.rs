@@ -8,46 +8,59 @@ use revtrail_core::record::{Code, RecordProblem};
 use revtrail_core::value::money::Currency;
 use revtrail_core::value::time::Instant;
 
-use super::rows::{OrderRow, PARTITIONS, Partitioning, Segments};
+use super::rows::{Bytes, OrderRow, Partitioning, RowWriter, Segments};
 
 /// Where a row is: the index of its segments, and its offset there.
-pub(super) type RowAt = (u32, u32);
+type RowAt = (u32, u32);
+
+/// How many bytes of rows are written before they are put together.
+pub(super) const SEGMENT_BYTES: usize = 16 << 20;
 
 /// The orders after all copies.
 #[derive(Debug)]
 pub(super) struct StandingOrders {
-    /// For each partition of customers, the copies that stand, each with the first copy. It says whose the order is.
-    pub(super) by_customer: Vec<Vec<(RowAt, RowAt)>>,
+    /// The copies that stand, in the partitions of their customers.
+    rows: Vec<Segments>,
+    writer: RowWriter,
+    /// The number of orders.
+    pub(super) orders: usize,
     pub(super) duplicates: usize,
     pub(super) older: usize,
     /// The copies that were rejected: the file, the line and why.
     pub(super) rejects: Vec<(usize, u64, RecordProblem)>,
 }
 
-impl Default for StandingOrders {
-    fn default() -> Self {
+impl StandingOrders {
+    pub(super) fn new(partitioning: &Partitioning) -> Self {
         Self {
-            by_customer: vec![Vec::new(); PARTITIONS],
+            rows: Vec::new(),
+            writer: RowWriter::new(partitioning.clone()),
+            orders: 0,
             duplicates: 0,
             older: 0,
             rejects: Vec::new(),
         }
     }
-}
 
-impl StandingOrders {
-    pub(super) fn add(&mut self, other: Self) {
-        for (orders, mut more) in self.by_customer.iter_mut().zip(other.by_customer) {
-            orders.append(&mut more);
-        }
+    pub(super) fn add(&mut self, mut other: Self) {
+        self.rows.append(&mut other.rows);
+        self.rows.push(other.writer.take(0, 0));
+        self.orders += other.orders;
         self.duplicates += other.duplicates;
         self.older += other.older;
-        self.rejects.extend(other.rejects);
+        self.rejects.append(&mut other.rejects);
     }
 
-    /// The number of orders.
-    pub(super) fn len(&self) -> usize {
-        self.by_customer.iter().map(Vec::len).sum()
+    /// The copies that stand of the customers of a partition. The customer of each is the one that its first copy named.
+    pub(super) fn part(&self, partition: usize) -> impl Iterator<Item = OrderRow<'_>> {
+        let parts = self.rows.iter().map(move |rows| rows.part(partition));
+        parts.flat_map(|mut rows: Bytes<'_>| std::iter::from_fn(move || rows.order()))
+    }
+
+    /// Puts an order into the partition of its customer.
+    fn put(&mut self, standing: &OrderRow<'_>, customer_id: &str) {
+        self.orders += 1;
+        self.writer.put_order_of(customer_id, standing);
     }
 }
 
@@ -63,12 +76,7 @@ struct Known<'a> {
 }
 
 /// Finds the copy that stands of each order in a partition.
-pub(super) fn take_orders(
-    partition: usize,
-    all: &[Segments],
-    partitioning: &Partitioning,
-    found: &mut StandingOrders,
-) {
+pub(super) fn take_orders(partition: usize, all: &[Segments], found: &mut StandingOrders) {
     let mut places: HashMap<&str, usize, RandomState> = HashMap::default();
     let mut known: Vec<Known<'_>> = Vec::new();
     for (index, segments) in all.iter().enumerate() {
@@ -95,8 +103,11 @@ pub(super) fn take_orders(
         }
     }
     for known in known {
-        let customers = &mut found.by_customer[partitioning.of(known.customer_id)];
-        customers.push((known.standing, known.first));
+        let standing = row_at(all, known.standing);
+        standing.inspect(|standing| found.put(standing, known.customer_id));
+    }
+    if found.writer.bytes() > SEGMENT_BYTES {
+        found.rows.push(found.writer.take(0, 0));
     }
 }
 
@@ -132,6 +143,6 @@ fn take_copy(
 }
 
 /// The row at a place.
-pub(super) fn row_at(all: &[Segments], (segments, at): RowAt) -> Option<OrderRow<'_>> {
+fn row_at(all: &[Segments], (segments, at): RowAt) -> Option<OrderRow<'_>> {
     all.get(segments as usize)?.row_at(at).order()
 }

@@ -4,11 +4,10 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::rows::PARTITIONS;
-
-/// Takes all partitions. Each thread takes the next one that nobody took, and adds to a value of its own, which `new` makes.
+/// Takes so many partitions. Each thread takes the next one that nobody took, and adds to a value of its own, which `new` makes.
 pub(super) fn each_partition<T: Send>(
     threads: usize,
+    partitions: usize,
     new: impl Fn() -> T + Sync,
     take: impl Fn(&mut T, usize) + Sync,
 ) -> Vec<T> {
@@ -17,7 +16,7 @@ pub(super) fn each_partition<T: Send>(
         let mut taken = new();
         loop {
             match next.fetch_add(1, Ordering::Relaxed) {
-                partition if partition < PARTITIONS => take(&mut taken, partition),
+                partition if partition < partitions => take(&mut taken, partition),
                 _ => return taken,
             }
         }

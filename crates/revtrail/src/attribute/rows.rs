@@ -4,34 +4,54 @@
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
+use revtrail_core::attribution::campaign::CampaignIx;
 use revtrail_core::attribution::event::{Channel, EventKind};
 use revtrail_core::attribution::order::{Order, Status};
 use revtrail_core::attribution::plain::{PlainEvent, PlainOrder, PlainRecipient};
+use revtrail_core::attribution::timeline::Touchpoint;
 use revtrail_core::record::Record;
 use revtrail_core::value::address::AddressHash;
 use revtrail_core::value::id::CustomerId;
 use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::Instant;
 
-/// Into how many partitions the rows of customers and of orders are cut. Ten million rows make partitions that fit into a cache.
-pub(super) const OF_CUSTOMERS: usize = 256;
-/// All partitions: as many again are those of addresses.
-pub(super) const PARTITIONS: usize = 2 * OF_CUSTOMERS;
+/// The length of the bits of an address.
+const ADDRESS_BYTES: usize = 16;
 
 /// Says which partition an id or an address belongs to.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Partitioning(RandomState);
+#[derive(Debug, Clone)]
+pub(super) struct Partitioning {
+    hash: RandomState,
+    of_customers: usize,
+}
 
 impl Partitioning {
-    pub(super) fn of(&self, id: &str) -> usize {
-        self.0.hash_one(id) as usize % OF_CUSTOMERS
+    /// Cuts the rows of customers and of orders into so many partitions. As many again are those of addresses.
+    pub(super) fn new(of_customers: usize) -> Self {
+        Self {
+            hash: RandomState::default(),
+            of_customers,
+        }
+    }
+
+    /// The number of all partitions.
+    pub(super) fn all(&self) -> usize {
+        2 * self.of_customers
+    }
+
+    pub(super) fn is_of_addresses(&self, partition: usize) -> bool {
+        partition >= self.of_customers
+    }
+
+    fn of(&self, id: &str) -> usize {
+        self.hash.hash_one(id) as usize % self.of_customers
     }
 
     fn of_recipient(&self, recipient: PlainRecipient<'_>) -> usize {
         match recipient {
             PlainRecipient::Customer(id) => self.of(id),
             PlainRecipient::Address(address) => {
-                OF_CUSTOMERS + self.0.hash_one(address) as usize % OF_CUSTOMERS
+                self.of_customers + self.hash.hash_one(address) as usize % self.of_customers
             }
         }
     }
@@ -60,6 +80,11 @@ impl Segments {
             bytes: &self.bytes[..end],
             at: start as usize,
         }
+    }
+
+    /// The number of partitions.
+    pub(super) fn parts(&self) -> usize {
+        self.ends.len()
     }
 
     /// How many bytes the rows of one partition have, also after they were dropped.
@@ -99,8 +124,8 @@ pub(super) struct RowWriter {
 impl RowWriter {
     pub(super) fn new(partitioning: Partitioning) -> Self {
         Self {
+            parts: vec![Vec::new(); partitioning.all()],
             partitioning,
-            parts: vec![Vec::new(); PARTITIONS],
         }
     }
 
@@ -125,19 +150,14 @@ impl RowWriter {
         segments
     }
 
+    /// How many bytes were written since the last call of [`RowWriter::take`].
+    pub(super) fn bytes(&self) -> usize {
+        self.parts.iter().map(Vec::len).sum()
+    }
+
     /// Writes an event into the partition of its recipient. `campaign` is the number of its campaign.
     pub(super) fn put_event(&mut self, event: &PlainEvent<'_>, campaign: u32) {
         let partition = self.partitioning.of_recipient(event.recipient);
-        self.put_event_into(partition, event, campaign);
-    }
-
-    /// Writes an event into a partition.
-    pub(super) fn put_event_into(
-        &mut self,
-        partition: usize,
-        event: &PlainEvent<'_>,
-        campaign: u32,
-    ) {
         let part = &mut self.parts[partition];
         // Ten thousand years of milliseconds are 49 bits, and seven bytes hold the rest.
         let packed = ms_since_first(event.occurred_at)
@@ -151,19 +171,50 @@ impl RowWriter {
             PlainRecipient::Customer(id) => (id, None),
             PlainRecipient::Address(address) => ("", Some(address.to_bytes())),
         };
-        let lengths = [customer, event.event_id, message].map(|id| id.len() as u8);
-        part.extend_from_slice(&packed.to_le_bytes()[..7]);
-        part.extend_from_slice(&lengths);
-        put_number(part, campaign.into());
-        part.extend_from_slice(customer.as_bytes());
-        part.extend_from_slice(address.as_ref().map_or(&[], |bits| bits));
-        part.extend_from_slice(event.event_id.as_bytes());
-        part.extend_from_slice(message.as_bytes());
+        let [customer_length, event_length, message_length] =
+            [customer, event.event_id, message].map(|id| id.len() as u8);
+        let mut row = ShortRow::default();
+        // Seven bytes of the number, and the length of the message in the eighth.
+        let head = packed | u64::from(message_length) << 56;
+        row.put(part, &head.to_le_bytes());
+        row.put_number(part, campaign);
+        row.put(part, &[customer_length, event_length]);
+        row.put(part, customer.as_bytes());
+        row.put(part, address.as_ref().map_or(&[], |bits| bits));
+        row.put(part, event.event_id.as_bytes());
+        row.put(part, message.as_bytes());
+        row.end(part);
+    }
+
+    /// Writes an event that was written before into another partition.
+    pub(super) fn put_event_again(&mut self, partition: usize, event: &EventRow<'_>) {
+        self.parts[partition].extend_from_slice(event.row);
     }
 
     /// Writes a copy of an order, from a line of its file, into the partition of its id.
     pub(super) fn put_order(&mut self, order: &PlainOrder<'_>, free: Free<'_>, line: u64) {
-        let part = &mut self.parts[self.partitioning.of(order.order_id)];
+        let partition = self.partitioning.of(order.order_id);
+        self.put_order_into(partition, order, free, line);
+    }
+
+    /// Writes a copy of an order into the partition of a customer, whose the order is.
+    pub(super) fn put_order_of(&mut self, customer_id: &str, row: &OrderRow<'_>) {
+        let order = PlainOrder {
+            customer_id,
+            ..row.order
+        };
+        let partition = self.partitioning.of(customer_id);
+        self.put_order_into(partition, &order, row.free, row.line);
+    }
+
+    fn put_order_into(
+        &mut self,
+        partition: usize,
+        order: &PlainOrder<'_>,
+        free: Free<'_>,
+        line: u64,
+    ) {
+        let part = &mut self.parts[partition];
         let lengths = [order.order_id, order.customer_id].map(|id| id.len() as u8);
         let currency = order.currency.number().to_le_bytes();
         part.extend_from_slice(&[order.status as u8, lengths[0], lengths[1]]);
@@ -185,6 +236,57 @@ impl RowWriter {
         part.extend_from_slice(order.order_id.as_bytes());
         part.extend_from_slice(order.customer_id.as_bytes());
         free.write(part);
+    }
+}
+
+/// A row that is put together before it is written. Its parts are short and many: to write each for itself takes longer.
+struct ShortRow {
+    bytes: [u8; 64],
+    length: usize,
+}
+
+impl Default for ShortRow {
+    fn default() -> Self {
+        Self {
+            bytes: [0; 64],
+            length: 0,
+        }
+    }
+}
+
+impl ShortRow {
+    /// Puts a part behind the others. Where the row is full, what it has is written first.
+    #[inline]
+    fn put(&mut self, to: &mut Vec<u8>, part: &[u8]) {
+        if part.len() > self.bytes.len() - self.length {
+            self.end(to);
+            to.extend_from_slice(part);
+            return;
+        }
+        let room = &mut self.bytes[self.length..][..part.len()];
+        match (part.first_chunk::<8>(), part.last_chunk::<8>()) {
+            // Two words cover it, and no call is made.
+            (Some(first), Some(last)) if part.len() <= 16 => {
+                room[..8].copy_from_slice(first);
+                room[part.len() - 8..].copy_from_slice(last);
+            }
+            _ => room.copy_from_slice(part),
+        }
+        self.length += part.len();
+    }
+
+    #[inline]
+    fn put_number(&mut self, to: &mut Vec<u8>, mut number: u32) {
+        while number >= 0x80 {
+            self.put(to, &[number as u8 | 0x80]);
+            number >>= 7;
+        }
+        self.put(to, &[number as u8]);
+    }
+
+    fn end(&mut self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.bytes[..self.length]);
+        self.length = 0;
     }
 }
 
@@ -243,9 +345,58 @@ fn put_long(to: &mut Vec<u8>, text: &str) {
 /// An event of a partition.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EventRow<'a> {
-    pub(super) event: PlainEvent<'a>,
-    /// The number of its campaign, as the worker gave it. The event has no name of it.
+    /// The number of its campaign, as the worker gave it.
     pub(super) campaign: u32,
+    /// Equal for the copies of an event: its recipient and its id, behind their lengths.
+    pub(super) identity: &'a [u8],
+    /// The id of its customer, or the bits of its address.
+    pub(super) recipient: &'a [u8],
+    pub(super) what: Happened<'a>,
+    row: &'a [u8],
+}
+
+/// What happened to which message, and when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Happened<'a> {
+    /// The id of the message.
+    pub(super) message: Option<&'a [u8]>,
+    packed: u64,
+}
+
+impl<'a> EventRow<'a> {
+    /// The address that the event went to; `None` where it went to a customer.
+    pub(super) fn address(&self) -> Option<AddressHash> {
+        let is_address = self.identity.first() == Some(&0);
+        let bits = self.recipient.first_chunk().filter(|_| is_address)?;
+        Some(AddressHash::from_bytes(*bits))
+    }
+}
+
+impl<'a> Happened<'a> {
+    /// The touchpoint of the event. `campaign` is the index of its campaign in the catalog.
+    pub(super) fn touchpoint(self, campaign: CampaignIx) -> Touchpoint<'a> {
+        let message = self.message.map(std::str::from_utf8);
+        Touchpoint {
+            message: message.and_then(Result::ok),
+            ..self.touchpoint_of_any(campaign)
+        }
+    }
+
+    /// The touchpoint of the event, without the id of its message.
+    #[inline]
+    pub(super) fn touchpoint_of_any(self, campaign: CampaignIx) -> Touchpoint<'a> {
+        let packed = self.packed;
+        Touchpoint {
+            campaign,
+            channel: Channel::ALL[(packed >> 52 & 3) as usize % Channel::ALL.len()],
+            message: None,
+            recipient: 0,
+            at: instant(packed & ((1 << 49) - 1)),
+            kind: EventKind::ALL[(packed >> 49 & 7) as usize],
+            machine: packed >> 54 & 1 != 0,
+            app_too_old: packed >> 55 & 1 != 0,
+        }
+    }
 }
 
 /// A copy of an order.
@@ -258,11 +409,8 @@ pub(super) struct OrderRow<'a> {
 }
 
 impl OrderRow<'_> {
-    /// The copy as an order of its customer, with its addresses only where they are asked for.
-    pub(super) fn to_order_of_customer(self, with_addresses: bool) -> Option<Order> {
-        if !with_addresses {
-            return self.order.to_order(None);
-        }
+    /// The whole copy, as an order of its customer.
+    pub(super) fn to_order_of_customer(self) -> Option<Order> {
         let customer = CustomerId::new(self.order.customer_id).ok()?;
         Some(self.to_order()?.of_customer(&customer))
     }
@@ -311,10 +459,14 @@ impl<'a> Bytes<'a> {
         Some(*array)
     }
 
-    fn text(&mut self, length: usize) -> Option<&'a str> {
+    fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
         let bytes = self.bytes.get(self.at..self.at + length)?;
         self.at += length;
-        std::str::from_utf8(bytes).ok()
+        Some(bytes)
+    }
+
+    fn text(&mut self, length: usize) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes(length)?).ok()
     }
 
     fn number(&mut self) -> Option<u128> {
@@ -336,29 +488,28 @@ impl<'a> Bytes<'a> {
 
     /// The next event; `None` behind the last.
     pub(super) fn event(&mut self) -> Option<EventRow<'a>> {
-        let mut packed = [0; 8];
-        packed[..7].copy_from_slice(&self.array::<7>()?);
-        let packed = u64::from_le_bytes(packed);
-        let [customer, event, message] = self.array()?;
+        let start = self.at;
+        let packed = u64::from_le_bytes(self.array()?);
         let campaign = self.number()? as u32;
-        let recipient = match customer {
-            0 => PlainRecipient::Address(AddressHash::from_bytes(self.array()?)),
-            length => PlainRecipient::Customer(self.text(length.into())?),
+        let identity = self.at;
+        let [customer, event] = self.array()?;
+        let recipient = self.bytes(match customer {
+            0 => ADDRESS_BYTES,
+            length => length.into(),
+        })?;
+        self.bytes(event.into())?;
+        let identity = &self.bytes[identity..self.at];
+        let message = match packed >> 56 {
+            0 => None,
+            length => Some(self.bytes(length as usize)?),
         };
-        let event_id = self.text(event.into())?;
-        let message = self.text(message.into())?;
-        let event = PlainEvent {
-            event_id,
-            kind: EventKind::ALL[(packed >> 49 & 7) as usize],
-            channel: *Channel::ALL.get((packed >> 52 & 3) as usize)?,
-            campaign_id: "",
+        Some(EventRow {
+            campaign,
+            identity,
             recipient,
-            message_id: Some(message).filter(|id| !id.is_empty()),
-            occurred_at: instant(packed & ((1 << 49) - 1)),
-            machine: packed >> 54 & 1 != 0,
-            app_too_old: packed >> 55 & 1 != 0,
-        };
-        Some(EventRow { event, campaign })
+            what: Happened { message, packed },
+            row: &self.bytes[start..self.at],
+        })
     }
 
     fn money(&mut self) -> Option<Money> {

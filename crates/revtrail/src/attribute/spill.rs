@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use super::Failure;
-use super::rows::{Bytes, PARTITIONS, Segments};
+use super::rows::{Bytes, Segments};
 
 /// Rows in the order in which they arrived.
 #[derive(Debug)]
@@ -132,9 +132,10 @@ impl Spilled {
 
     fn write(&mut self, mut segments: Vec<Segments>) -> io::Result<()> {
         let file = self.file.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let mut starts = Vec::with_capacity(PARTITIONS);
+        let mut starts = Vec::new();
+        let partitions = segments.first().map_or(0, Segments::parts);
         let mut to = BufWriter::with_capacity(1 << 20, file);
-        for partition in 0..PARTITIONS {
+        for partition in 0..partitions {
             starts.push(self.length);
             for segments in &segments {
                 let rows = segments.part(partition).rest();

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use revtrail_core::attribution::decide::Decision;
 use revtrail_core::attribution::explain::{Explanation, explain, reason};
 use revtrail_core::attribution::order::Order;
+use revtrail_core::attribution::plain::Decidable;
 use revtrail_core::attribution::timeline::Timelines;
 use revtrail_core::figures::fold::World;
 use revtrail_core::value::id::OrderId;
@@ -82,14 +83,22 @@ impl Default for Credits {
 }
 
 impl Credits {
-    pub(super) fn add(&mut self, order: &Order, decision: &Decision<'_>, world: &World<'_>) {
+    pub(super) fn add(
+        &mut self,
+        order: &impl Decidable,
+        decision: &Decision<'_>,
+        world: &World<'_>,
+    ) {
         let written = write_credit(&mut self.csv, order, decision, world);
         self.failed = self
             .failed
             .take()
             .or(written.and_then(|()| self.csv.flush()).err());
-        self.ends
-            .push((order.order_id.clone(), self.csv.get_ref().len()));
+        let id = OrderId::new(order.plain().order_id).map_err(io::Error::other);
+        match id {
+            Ok(id) => self.ends.push((id, self.csv.get_ref().len())),
+            Err(error) => self.failed = Some(error),
+        }
     }
 
     pub(super) fn into_texts(self) -> Texts {
@@ -141,12 +150,14 @@ impl Explanations {
 
 fn write_credit<W: Write>(
     csv: &mut csv::Writer<W>,
-    order: &Order,
+    order: &impl Decidable,
     decision: &Decision<'_>,
     world: &World<'_>,
 ) -> io::Result<()> {
-    csv.write_field(order.order_id.as_str())?;
-    csv.write_field(order.customer_id.as_str())?;
+    let linked = world.rules_for(order).settings.link;
+    let order = order.plain();
+    csv.write_field(order.order_id)?;
+    csv.write_field(order.customer_id)?;
     match &decision.credit {
         Some(credit) => {
             let campaign = world.catalog.at(credit.message.campaign);
@@ -164,7 +175,6 @@ fn write_credit<W: Write>(
         }
     }
     let counted = decision.not_counted.is_none();
-    let linked = world.rules_for(order).settings.link;
     let reason = reason(decision.not_counted, decision.credit.is_some(), linked);
     csv.write_field(decision.amount.in_currency(order.currency))?;
     csv.write_field(order.currency.code())?;
