@@ -9,10 +9,15 @@ use crate::{cargo, folder, root};
 pub(crate) const HELP: &str = "Measures how fast revtrail is, and writes docs/BENCHMARKS.md
 
 Usage: cargo xtask bench
+       cargo xtask bench files [--events N] [--runs N] [--formats csv,jsonl,parquet] [--seed N]
        cargo xtask bench abuse [--megabytes N] [--seconds N] [--only WORD]
 
 It builds with optimisations and takes some minutes. Every figure is a rate and its share of the floor of the same run: what takes
 turns on a busy machine is slowed down alike, so shares can be compared and rates can not.
+
+`files` measures `revtrail attribute` beside DuckDB and Polars, which are installed into target/tools: the same question over the same
+files, 10,000,000 events and a tenth of that of orders, made once from a seed in target/bench. All must give the same answer to the
+cent. They take turns, once to warm up and then 5 times (--runs).
 
 `abuse` measures what one marketplace can do to another: `revtrail serve` on a table of 1 GB (--megabytes), attacked in ten ways for
 60 seconds each (--seconds), or in those whose point or name holds a word (--only). It prints a table with the aim beside each figure.
@@ -25,12 +30,25 @@ Exit codes:
 ";
 
 const PAGE: &str = "docs/BENCHMARKS.md";
+const HEAD: &str = "# Benchmarks\n\nEach section is written by the command that it names.\n";
+
+/// What `bench files` compares with.
+const PACKAGES: &str = include_str!("../bench/requirements.txt");
 
 /// The task.
 pub(crate) fn bench() -> ExitCode {
-    match measure() {
-        Ok(page) => {
-            println!("\n{page}\nwritten to {PAGE}");
+    written(measure())
+}
+
+/// The task `bench files`.
+pub(crate) fn files(options: &[&str]) -> ExitCode {
+    written(compare(options))
+}
+
+fn written(section: Result<String, String>) -> ExitCode {
+    match section.and_then(|section| write(&section).map(|()| section)) {
+        Ok(section) => {
+            println!("\n{section}\nwritten to {PAGE}");
             ExitCode::SUCCESS
         }
         Err(why) => {
@@ -38,6 +56,107 @@ pub(crate) fn bench() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes a section of the page in the place of the one that has its title.
+fn write(section: &str) -> Result<(), String> {
+    let failed = |error| format!("failed to write {PAGE}: {error}");
+    let title = |section: &str| section.lines().next().map(str::to_owned);
+    let page = fs::read_to_string(root().join(PAGE)).unwrap_or_else(|_| HEAD.to_owned());
+    let mut sections = page.split("\n## ");
+    let head = sections.next().unwrap_or_default().trim_end().to_owned();
+    let mut sections: Vec<String> = sections
+        .map(|one| format!("## {}", one.trim_end()))
+        .collect();
+    match sections.iter_mut().find(|one| title(one) == title(section)) {
+        Some(old) => *old = section.trim_end().to_owned(),
+        None => sections.push(section.trim_end().to_owned()),
+    }
+    sections.sort_unstable();
+    fs::create_dir_all(root().join("docs")).map_err(failed)?;
+    fs::write(
+        root().join(PAGE),
+        format!("{head}\n\n{}\n", sections.join("\n\n")),
+    )
+    .map_err(failed)
+}
+
+/// On what something is measured.
+fn measured_on(command: &str) -> Result<String, String> {
+    Ok(format!(
+        "Written by `{command}` on {}, {}, on commit `{}`, {}, {} cores.",
+        told("date", &["-u", "+%F"])?,
+        told("rustc", &["--version"])?,
+        told("git", &["rev-parse", "--short", "HEAD"])?,
+        told("uname", &["-sm"])?,
+        std::thread::available_parallelism().map_or(1, usize::from),
+    ))
+}
+
+fn compare(options: &[&str]) -> Result<String, String> {
+    let (tools, logs) = (folder("tools"), folder("xtask"));
+    let ran = |name: &str, command: Command| {
+        run(name, command, &logs)
+            .and_then(|Ran { ok, output }| if ok { Ok(output) } else { Err(output) })
+    };
+    let options_of_build = [
+        "--locked",
+        "--release",
+        "--package",
+        "revtrail",
+        "--features",
+        "parquet",
+    ];
+    let mut build = cargo(&["build"]);
+    build.args(options_of_build);
+    ran("revtrail", build)?;
+    let venv = tools.join("python-bench");
+    let mark = venv.join("packages.txt");
+    // Written last, so what it says is there is there.
+    if !fs::read_to_string(&mark).is_ok_and(|there| there == PACKAGES) {
+        println!("DuckDB and Polars are installed into target/tools");
+        let failed = |error| format!("failed to write into target/tools: {error}");
+        let mut make = Command::new("python3");
+        make.args(["-m", "venv", "--clear"]).arg(&venv);
+        ran("venv", make)?;
+        let mut pip = Command::new(venv.join("bin/pip"));
+        pip.args([
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--requirement",
+        ]);
+        pip.arg(root().join("crates/xtask/bench/requirements.txt"));
+        ran("pip", pip)?;
+        fs::write(&mark, PACKAGES).map_err(failed)?;
+    }
+    let python = |task: &str| {
+        let mut command = Command::new(venv.join("bin/python"));
+        command
+            .arg(root().join("crates/xtask/bench/files.py"))
+            .arg(task);
+        command.arg("--folder").arg(folder("bench"));
+        command
+            .arg("--program")
+            .arg(folder("release").join("revtrail"));
+        command.args(options);
+        command
+    };
+    ran("data", python("make"))?;
+    let output = ran("bench", python("bench"))?;
+    let page: Vec<&str> = output
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .collect();
+    let command = ["cargo xtask bench files"]
+        .into_iter()
+        .chain(options.iter().copied());
+    Ok(format!(
+        "## The engine over files\n\n{}\n\n{}",
+        measured_on(&command.collect::<Vec<_>>().join(" "))?,
+        page.join("\n"),
+    ))
 }
 
 /// The task `bench abuse`.
@@ -96,21 +215,14 @@ fn measure() -> Result<String, String> {
     if tables.is_empty() {
         return Err(format!("nothing was measured:\n{output}"));
     }
-    let page = format!(
-        "# Benchmarks\n\nWritten by `cargo xtask bench` on {}, {}, on commit `{}`, {} cores.\n\n\
+    Ok(format!(
+        "## The service\n\n{}\n\n\
         The service in one process on its embedded database, without the socket. The floor is one small item after another, put through \
         the AWS SDK into the same database; everything is measured in turns, seven rounds after one that warms up, and a figure is the \
         median of its rounds. What else the machine does slows all of it down alike: compare shares, not rates.\n\n{}\n",
-        told("date", &["-u", "+%F"])?,
-        told("rustc", &["--version"])?,
-        told("git", &["rev-parse", "--short", "HEAD"])?,
-        std::thread::available_parallelism().map_or(1, usize::from),
+        measured_on("cargo xtask bench")?,
         tables.join("\n").trim_end(),
-    );
-    let failed = |error| format!("failed to write {PAGE}: {error}");
-    fs::create_dir_all(root().join("docs")).map_err(failed)?;
-    fs::write(root().join(PAGE), &page).map_err(failed)?;
-    Ok(page)
+    ))
 }
 
 /// What a program prints, in one line.
