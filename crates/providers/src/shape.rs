@@ -112,6 +112,7 @@ mod tests {
         ] {
             let headers = HeaderMap::new();
             let post = Post {
+                certificate: None,
                 headers: &headers,
                 body: body.as_bytes(),
             };
@@ -123,6 +124,7 @@ mod tests {
         let body = format!("{{{}}}", long.join(","));
         let headers = HeaderMap::new();
         let post = Post {
+            certificate: None,
             headers: &headers,
             body: body.as_bytes(),
         };
