@@ -167,7 +167,9 @@ mod tests {
         let places = COUNTER_NAMES.map(|(counter, _)| counter as usize);
         assert_eq!(places, std::array::from_fn(|place| place));
         let (mut all, mut some) = (CounterSet::default(), CounterSet::default());
-        [Counter::Opens, Counter::ByAddressNamed].map(|counter| some.add(counter));
+        for counter in [Counter::Opens, Counter::ByAddressNamed] {
+            some.add(counter);
+        }
         assert_eq!(
             all.take(some).into_iter().collect::<Vec<_>>(),
             [Counter::Opens, Counter::ByAddressNamed]
