@@ -3,9 +3,10 @@
 //! The customer's facts move to a *pseudonym*: a random id that nothing connects with the old one. They lose what says something
 //! about the person and stay true facts, so whatever folds, decides again, replays or verifies goes on with them as before. What
 //! comes later under the old id finds nothing and makes a new customer, but for copies of known orders: an order's pointer leads
-//! to the pseudonym, where the copy is stored without its person.
+//! to the pseudonym, where the copy is stored without its person. The file `cut` says what *later* is: after the answer of the call
+//! that asked for the erasure.
 //!
-//! **The move.** The roots of both contributions are marked as being moved. Nobody folds a customer with the mark: whoever should
+//! **The move.** Whoever asks marks the roots of both contributions as being moved, and makes the list of what is erased. Nobody folds a customer with the mark: whoever should
 //! raises the root's version instead, and whoever would explain an order is told to come again. So neither half of the facts is
 //! ever taken for the whole. Then everything moves piece by piece, each piece in one transaction that puts it under the pseudonym and
 //! deletes the old one, under the condition that the mark stands and that the piece is what was read. A worker that dies leaves
@@ -34,12 +35,14 @@
 //!
 //! While an erasure runs, its record has the customer's id; when it is done, nothing has.
 
+mod cut;
 mod moving;
 mod names;
 mod pieces;
 mod promotions;
 mod rejects;
 
+use self::cut::Cut;
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::value::id::CustomerId;
 use revtrail_core::value::time::Instant;
@@ -48,10 +51,12 @@ use serde::{Deserialize, Serialize};
 use crate::jobs::job::{EraseStep, Job, Work};
 use crate::market::Market;
 use crate::random::random_hex;
+use crate::table::attributes::root::MOVING;
 use crate::table::attributes::{DATA, erasure as attributes, meta};
 use crate::table::condition::Condition;
+use crate::table::contention::backoff;
 use crate::table::fault::StoreError;
-use crate::table::item::{NewItem, data, expired, number};
+use crate::table::item::{NewItem, data, expired, number, text};
 use crate::table::keys;
 use crate::table::write::Transacted;
 
@@ -101,6 +106,17 @@ struct ErasureRecord {
     of: Option<ErasedCustomer>,
 }
 
+/// An erasure whose names are not taken out everywhere yet.
+struct OpenErasure {
+    id: String,
+    record: ErasureRecord,
+    of: ErasedCustomer,
+    /// The move has ended.
+    moved: bool,
+    /// The name of the list of what is erased.
+    cut: Option<String>,
+}
+
 /// How work on an erasure ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErasureEnd {
@@ -140,58 +156,87 @@ impl Market {
 }
 
 impl<'m> Erasures<'m> {
-    /// Puts an erasure on record, with its job. If the customer is being erased already, that erasure and its job are the answer.
+    /// Puts an erasure of everything that the table has of a customer on record, with its job. If the customer is being erased already,
+    /// and nothing came since, that erasure and its job are the answer.
     ///
     /// # Errors
-    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    /// [`StoreError::Contended`] if the customer is being erased and has new facts: the call may be made again when that is done.
+    /// Otherwise as every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn start(
         self,
         customer: &CustomerId,
         by: &str,
         now: Instant,
     ) -> Result<(String, Job), StoreError> {
+        for attempt in 0..LOOKS_MAX {
+            if let Some((open, job)) = self.moving(customer).await? {
+                if self.fix_cut(&open, now).await? {
+                    return Ok((open.id, job));
+                }
+            } else if self.put(customer, by, now).await? {
+                continue;
+            }
+            backoff(attempt).await;
+        }
+        Err(StoreError::Contended {
+            op: "starting an erasure",
+        })
+    }
+
+    /// The erasure that moves a customer, with its job.
+    async fn moving(self, customer: &CustomerId) -> Result<Option<(OpenErasure, Job)>, StoreError> {
         for job in self.market.jobs().jobs().await? {
             if let Work::Erase { erasure, .. } = &job.work
-                && let Some((_, of)) = self.open(erasure).await?
-                && of.customer == *customer
+                && let Some(open) = self.open(erasure).await?
+                && open.of.customer == *customer
+                && !open.moved
             {
-                return Ok((erasure.clone(), job));
+                return Ok(Some((open, job)));
             }
         }
+        Ok(None)
+    }
+
+    /// Puts a new erasure on record, with its job and the marks on the roots. False if somebody was faster.
+    async fn put(self, customer: &CustomerId, by: &str, now: Instant) -> Result<bool, StoreError> {
+        let (market, store) = (self.market, &self.market.store);
         let erasure = random_hex();
         let pseudonym = format!("erased-{}", random_hex());
         let pseudonym = CustomerId::new(&pseudonym).map_err(|why| StoreError::Refused {
             op: "naming a pseudonym",
             source: why.into(),
         })?;
+        let of = ErasedCustomer {
+            customer: customer.clone(),
+            pseudonym,
+        };
+        let root = store.get(&keys::root(&market.id, customer), true).await?;
+        if root.as_ref().is_some_and(|root| root.contains_key(MOVING)) {
+            return Ok(false);
+        }
+        let marks = self.marks(&of, root.as_ref(), now);
         let record = ErasureRecord {
             at: now,
             by: by.to_owned(),
-            of: Some(ErasedCustomer {
-                customer: customer.clone(),
-                pseudonym,
-            }),
+            of: Some(of),
         };
-        let key = keys::erasure(&self.market.id, &erasure);
+        let key = keys::erasure(&market.id, &erasure);
         let item = NewItem::at(&key)
             .data(&record)
-            .expires(now.plus_ms(self.market.retention.keep_ms()));
+            .number(attributes::FACTS, 0)
+            .expires(now.plus_ms(market.retention.keep_ms()));
         let work = Work::Erase {
             erasure: erasure.clone(),
             step: EraseStep::Move,
         };
         // The job is of no run that is on record: it is planned by the erasure itself, and no plan takes it over.
         let job = Job::new(work, Some(format!("{ERASURE_RUN}{erasure}")), 0, 0, now);
-        let writes = vec![
-            self.market.store.put_write(item, Some(Condition::absent())),
-            self.market.jobs().put_job(&job),
+        let mut writes = vec![
+            store.put_write(item, Some(Condition::absent())),
+            market.jobs().put_job(&job),
         ];
-        match self.market.store.transact(writes).await? {
-            Transacted::Done => Ok((erasure, job)),
-            Transacted::Cancelled(_) => Err(StoreError::Contended {
-                op: "starting an erasure",
-            }),
-        }
+        writes.extend(marks);
+        Ok(matches!(store.transact(writes).await?, Transacted::Done))
     }
 
     /// The erasure of an id; `None` if there is none.
@@ -219,14 +264,20 @@ impl<'m> Erasures<'m> {
         }))
     }
 
-    /// The record of an erasure that is not done.
-    async fn open(self, id: &str) -> Result<Option<(ErasureRecord, ErasedCustomer)>, StoreError> {
+    /// An erasure that is not done.
+    async fn open(self, id: &str) -> Result<Option<OpenErasure>, StoreError> {
         let key = keys::erasure(&self.market.id, id);
-        let item = self.market.store.get(&key, true).await?;
-        let record: Option<ErasureRecord> = item.as_ref().map(data).transpose()?;
-        Ok(record.and_then(|record| {
-            let of = record.of.clone()?;
-            Some((record, of))
+        let Some(item) = self.market.store.get(&key, true).await? else {
+            return Ok(None);
+        };
+        let record: ErasureRecord = data(&item)?;
+        let of = record.of.clone();
+        Ok(of.map(|of| OpenErasure {
+            id: id.to_owned(),
+            record,
+            of,
+            moved: item.contains_key(attributes::MOVED),
+            cut: Some(text(&item, attributes::CUT).to_owned()).filter(|cut| !cut.is_empty()),
         }))
     }
 
@@ -242,11 +293,13 @@ impl<'m> Erasures<'m> {
         clock: &(dyn Fn() -> Instant + Sync),
         stop_at: Instant,
     ) -> Result<ErasureEnd, StoreError> {
-        if let Some((record, of)) = self.open(erasure).await? {
-            let erasing = Erasing {
+        if let Some(OpenErasure { record, of, .. }) = self.open(erasure).await? {
+            let mut erasing = Erasing {
                 market: self.market,
                 erasure,
                 of,
+                cut: Cut::default(),
+                has_late: false,
                 job,
                 clock,
                 stop_at,
@@ -272,8 +325,9 @@ impl<'m> Erasures<'m> {
         Ok(ErasureEnd::Done)
     }
 
-    /// Takes the names out of the record.
+    /// Takes the names out of the record, and the lists that belong to it.
     async fn close(self, erasure: &str, record: ErasureRecord) -> Result<(), StoreError> {
+        self.forget_cuts(erasure).await?;
         let record = serde_json::to_string(&ErasureRecord { of: None, ..record })?;
         let key = keys::erasure(&self.market.id, erasure);
         let values = vec![(":d", AttributeValue::S(record))];
@@ -288,6 +342,10 @@ struct Erasing<'e> {
     market: &'e Market,
     erasure: &'e str,
     of: ErasedCustomer,
+    /// What is erased, as it was read last.
+    cut: Cut,
+    /// True if the last look met facts that are not erased.
+    has_late: bool,
     job: &'e Job,
     clock: &'e (dyn Fn() -> Instant + Sync),
     stop_at: Instant,
@@ -313,7 +371,7 @@ impl Erasing<'_> {
         self.now() >= self.stop_at
     }
 
-    async fn step(&self, step: EraseStep) -> Result<StepEnd, StoreError> {
+    async fn step(&mut self, step: EraseStep) -> Result<StepEnd, StoreError> {
         match step {
             EraseStep::Move => self.move_all().await,
             EraseStep::Links { after } => self.links(after).await,

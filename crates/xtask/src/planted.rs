@@ -135,6 +135,10 @@ const NAMED: Harness = by(
     "http::erasure::nothing_names_whoever_was_erased_and_every_figure_stays",
     &[],
 );
+const LATER: Harness = by(
+    "http::erasure::what_comes_between_the_answer_and_the_work_is_a_new_customers",
+    &[],
+);
 const HALF: Harness = by(
     "faults::erasures::an_erasure_and_another_end_as_if_one_came_after_the_other",
     &[("REVTRAIL_MEETING", "a fold")],
@@ -156,6 +160,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "self.move_messages(some).await?",
         with: "true",
         found_by: NAMED,
+    },
+    Mutant {
+        name: "an_erasure_takes_what_came_after_its_answer",
+        file: "crates/store/src/erasures/cut.rs",
+        text: "names.sort_keys.contains(sort_key)",
+        with: "names.sort_keys.contains(sort_key) || !sort_key.is_empty()",
+        found_by: LATER,
+    },
+    Mutant {
+        name: "what_came_after_an_erasure_is_never_folded",
+        file: "crates/store/src/erasures/pieces.rs",
+        text: "self.has_late |= !late.is_empty()",
+        with: "self.has_late &= late.is_empty()",
+        found_by: LATER,
     },
     Mutant {
         name: "half_a_customer_folded",

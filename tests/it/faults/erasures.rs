@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::faults::batches::{M, now};
 use crate::faults::schedule::{Access, Gate, Orders, Window, drive};
 use crate::faults::two_at_once::{attributor, plan};
-use crate::http::erasure::{ANN, PERSON, fill, of_ann};
+use crate::http::erasure::{ANN, PERSON, come_late, fill, of_ann};
 use crate::support::fault_client::{Fault, FaultClient};
 use crate::support::fixtures::{NOW, Shop, events, segment, with};
 use crate::support::scan;
@@ -69,13 +69,18 @@ async fn done(service: &Service, method: &Method, path: &str, body: &Value) -> b
     status.is_success()
 }
 
+/// Asks for the erasure. True where it was answered.
+async fn ask(service: &Service) -> bool {
+    let path = format!("{M}/customers/{}", segment(ANN));
+    done(service, &Method::DELETE, &path, &json!({})).await
+}
+
 /// Asks for the erasure, and has it worked on. True where it is known to be done.
 async fn erase(service: &Service, looks: i64) -> bool {
-    let path = format!("{M}/customers/{}", segment(ANN));
-    let done = done(service, &Method::DELETE, &path, &json!({})).await;
-    done && work(&service.store, service.now(), service.enqueued(), looks)
-        .await
-        .is_ok()
+    ask(service).await
+        && work(&service.store, service.now(), service.enqueued(), looks)
+            .await
+            .is_ok()
 }
 
 /// What everybody sees in the end: after two ticks the erasures are done, a verification finds nothing, and whoever came late under
@@ -111,25 +116,38 @@ async fn end(service: Service, database: &Embedded) -> Value {
     json!([figures, facts])
 }
 
-/// Every call that an erasure makes fails once; it is asked for again, or the tick takes it up.
+/// Every call that an erasure makes fails once; it is asked for again, or the tick takes it up. Between the answer and the work come facts
+/// of a new customer, or none.
 #[test]
 fn every_crash_point_of_an_erasure_ends_in_the_same() {
     let before = block_on(before());
     let whole = proves() || number("REVTRAIL_CALL").is_some();
-    for looks in [i64::from(i32::MAX), 4] {
+    for (looks, late) in [(i64::from(i32::MAX), false), (4, true)] {
         let play = |failing: Option<(usize, Fault)>| {
             let line = FaultClient::over(before.copy().unwrap());
             block_on(async {
                 if let Some((call, fault)) = failing {
                     line.fail_at(call, fault);
                 }
-                let first = erase(&Service::over(&line, now()), looks).await;
+                // Whoever was not answered asks again, with a process that remembers nothing.
+                let again = || Service::over(&line, now());
+                let mut asked = again();
+                if !ask(&asked).await {
+                    line.clear();
+                    asked = again();
+                    assert!(ask(&asked).await, "it does not get through");
+                }
+                if late {
+                    let other = FaultClient::over(line.database.clone());
+                    come_late(&Service::over(&other, now())).await;
+                }
+                let messages = asked.enqueued();
+                let worked = work(&asked.store, asked.now(), messages, looks).await;
                 let calls = line.calls();
                 line.clear();
-                // Whoever was not answered asks again, with a process that remembers nothing.
-                let again = Service::over(&line, now());
+                let again = again();
                 assert!(
-                    first || erase(&again, looks).await,
+                    worked.is_ok() || late || erase(&again, looks).await,
                     "it does not get through"
                 );
                 (end(again, &line.database).await, calls)
@@ -149,7 +167,7 @@ fn every_crash_point_of_an_erasure_ends_in_the_same() {
             &points,
             |(call, fault)| {
                 format!(
-                    "REVTRAIL_CALL={call} cargo t --test it faults::erasures ({fault:?}, turns of {looks})"
+                    "REVTRAIL_CALL={call} cargo t --test it faults::erasures ({fault:?}, turns of {looks}, late facts: {late})"
                 )
             },
             |point| assert_eq!(play(Some(*point)).0, smooth),

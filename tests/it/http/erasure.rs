@@ -3,6 +3,7 @@
 use http::Method;
 use revtrail_core::value::id::CustomerId;
 use revtrail_core::value::time::Instant;
+use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::jobs::parked::{Parked, ParkedFor};
 use serde_json::{Value, json};
 
@@ -367,6 +368,108 @@ async fn done_again_it_is_done_the_same() {
         };
         assert_eq!(shop.call(method, path, json!({})).await.0, status, "{path}");
     }
+}
+
+/// What comes after the answer of an erasure and before its work is done is a new customer's, as what comes after the work is. Other
+/// work may go on in between.
+#[tokio::test]
+async fn what_comes_between_the_answer_and_the_work_is_a_new_customers() {
+    let play = async |between: bool| {
+        let shop = shop().await;
+        let path = format!("customers/{}", segment(ANN));
+        let delete = async || shop.call(Method::DELETE, &path, json!({})).await;
+        let (status, told) = delete().await;
+        assert_eq!(status, 202, "{told}");
+        // Whoever was not answered asks again, and nothing came since.
+        assert_eq!(delete().await, (202, told.clone()));
+        let mut held = shop.service.enqueued();
+        held.truncate(1);
+        let work = async |messages: Vec<JobMessage>| {
+            let now = shop.service.now();
+            let attributor = shop.service.attributor();
+            attributor.drain(messages, &|| now).await.unwrap();
+        };
+        if !between {
+            work(held.clone()).await;
+        }
+        shop.put(
+            "promotions/other",
+            json!({"name": "Other", "tracking_from": "2026-11-01T00:00:00Z"}),
+        )
+        .await;
+        come_late(&shop.service).await;
+        if between {
+            // A run meets the new facts, and folds nobody who is being erased.
+            let now = shop.service.now();
+            let plan = JobMessage::Plan {
+                marketplace: shop_id().clone(),
+                run_id: None,
+            };
+            let attributor = shop.service.attributor();
+            let mut planned = attributor
+                .handle(&plan, &|| now, Instant::MAX)
+                .await
+                .unwrap();
+            planned.retain(|message| !held.contains(message));
+            work(planned).await;
+            // The new facts are not in the list, so they are erased by an erasure of their own, and not yet.
+            assert_eq!(delete().await.0, 503);
+            work(held).await;
+        }
+        let path = format!("erasures/{}", told["erasure_id"].as_str().unwrap());
+        assert_part(
+            "erasure",
+            &shop.get(&path).await,
+            &json!({"state": "done", "facts": 13}),
+        );
+        shop.run().await;
+        let folded = shop.all_figures().await;
+        // Messages to the address are found by the new customer's order and by the pseudonym's.
+        shop.events(&[
+            "J email sent,clicked to:ann@example.com 18T10:30",
+            "K email sent,clicked to:ann@example.com 19T10:30",
+        ])
+        .await;
+        shop.run().await;
+        assert_eq!(
+            [shop.earner("o4").await, shop.earner("o8").await],
+            ["J", "K"]
+        );
+        let figures = shop.all_figures().await;
+        shop.verified().await;
+        let mut card = shop.get(&format!("customers/{}", segment(ANN))).await;
+        strip(&mut card, &["as_of"]);
+        let erasure = shop.erase(ANN).await;
+        assert_part(
+            "of the new customer",
+            &erasure,
+            &json!({"state": "done", "facts": 4}),
+        );
+        shop.run().await;
+        assert_eq!(shop.named(), Vec::<String>::new());
+        same(&shop.all_figures().await, &figures);
+        json!([folded, figures, card])
+    };
+    let (before, after) = (play(true).await, play(false).await);
+    same(&before, &after);
+    let card = &after[2];
+    let counts = ["orders", "messages", "redemptions"].map(|of| card[of].as_array().unwrap().len());
+    assert_eq!(counts[0], 1, "{card}");
+    assert_eq!(counts[2], 1, "{card}");
+}
+
+/// What comes after the answer of an erasure: two events, a new order, a refund of a known one, and a redemption of a promotion of which
+/// there is no account.
+pub async fn come_late(service: &Service) {
+    let late = event_of_ann("G email sent,clicked x 19T10:00 message_id=9");
+    service.feed("m", "events", &late, 9).await;
+    let orders = [
+        of_ann("o8 x COMPLETE 7.00 USD 19T11:00"),
+        of_ann("o1 x REFUNDED 10.00 USD 16T11:00 updated_at=19T11:00"),
+    ];
+    service.feed("m", "orders", &orders, 9).await;
+    let redeemed = json!({"redemption_id": "other 1", "promotion_id": "other", "customer_id": ANN, "redeemed_at": NOW});
+    service.feed("m", "redemptions", &[redeemed], 9).await;
 }
 
 /// A customer whose facts are many more than a transaction holds, with an account of as many redemptions, in turns of one step.

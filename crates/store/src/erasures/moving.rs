@@ -1,8 +1,11 @@
-//! The move: both roots are marked, everything that can name the customer is moved, and one transaction ends it.
+//! The move: both roots are marked, everything is moved that is erased, and one transaction ends it.
+
+use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use revtrail_core::value::time::Instant;
 
-use super::{Erasing, LOOKS_MAX, PiecesLeft, StepEnd};
+use super::{ErasedCustomer, Erasing, Erasures, LOOKS_MAX, PiecesLeft, StepEnd};
 use crate::jobs::job::{EraseStep, Job, Work};
 use crate::ledger::contribution::StoredContribution;
 use crate::ledger::intake::IntakeMarker;
@@ -16,6 +19,9 @@ use crate::table::item::{Item, NewItem, text, version};
 use crate::table::keys;
 use crate::table::write::{Transacted, Write};
 
+/// What stands in the place of the name of the list of what is erased when the move has ended. No list has this name.
+const ENDED: &str = "ended";
+
 /// Whose the mark of a customer is.
 enum RootsMarked {
     /// The customer is marked for this erasure.
@@ -26,9 +32,42 @@ enum RootsMarked {
     Moved,
 }
 
+impl Erasures<'_> {
+    /// The writes that mark both roots.
+    pub(super) fn marks(
+        self,
+        of: &ErasedCustomer,
+        root: Option<&Item>,
+        now: Instant,
+    ) -> [Write; 2] {
+        let (id, store) = (&self.market.id, &self.market.store);
+        let pseudonym = of.pseudonym.as_str();
+        let gone_at = now.plus_ms(self.market.retention.keep_ms());
+        let new = |key: &keys::Key| {
+            let item = NewItem::at(key).number(VERSION, 1).text(DATA, "{}");
+            let item = item.text(MOVING, pseudonym).expires(gone_at);
+            store.put_write(item, Some(Condition::absent()))
+        };
+        let key = keys::root(id, &of.customer);
+        let own = match root.map(version) {
+            None => new(&key),
+            Some(version) => {
+                let values = vec![
+                    (":x", AttributeValue::S(pseudonym.to_owned())),
+                    (":one", AttributeValue::N("1".to_owned())),
+                ];
+                let mark = format!("SET {MOVING} = :x ADD {VERSION} :one");
+                let seen = Some(Condition::version(version));
+                store.update_write(&key, &mark, values, seen)
+            }
+        };
+        [own, new(&keys::root(id, &of.pseudonym))]
+    }
+}
+
 impl Erasing<'_> {
-    /// Moves everything to the pseudonym.
-    pub(super) async fn move_all(&self) -> Result<StepEnd, StoreError> {
+    /// Moves everything that is erased to the pseudonym.
+    pub(super) async fn move_all(&mut self) -> Result<StepEnd, StoreError> {
         for attempt in 0..LOOKS_MAX {
             match self.mark().await? {
                 RootsMarked::Moved => return Ok(StepEnd::Done),
@@ -58,7 +97,7 @@ impl Erasing<'_> {
     }
 
     /// Moves what there is to be moved.
-    async fn sweep(&self) -> Result<PiecesLeft, StoreError> {
+    async fn sweep(&mut self) -> Result<PiecesLeft, StoreError> {
         let swept = [
             self.move_partition().await?,
             self.move_accounts().await?,
@@ -69,45 +108,31 @@ impl Erasing<'_> {
         Ok(most.unwrap_or(PiecesLeft::Clean))
     }
 
-    /// Marks both roots, unless they are marked.
-    async fn mark(&self) -> Result<RootsMarked, StoreError> {
+    /// Reads what is erased. Both roots are marked by whoever asks for an erasure, and here if that was an older version of this
+    /// program.
+    async fn mark(&mut self) -> Result<RootsMarked, StoreError> {
         let store = &self.market.store;
-        let pseudonym = self.of.pseudonym.as_str();
         for attempt in 0..LOOKS_MAX {
-            if self.is_moved().await? {
+            let erasures = self.market.erasures();
+            let Some(open) = erasures
+                .open(self.erasure)
+                .await?
+                .filter(|open| !open.moved)
+            else {
                 return Ok(RootsMarked::Moved);
+            };
+            if self.cut.name() != open.cut.as_deref() {
+                self.cut = erasures.cut(&open).await?;
             }
             let key = keys::root(&self.market.id, &self.of.customer);
             let root = store.get(&key, true).await?;
             match root.as_ref().map(|root| text(root, MOVING)) {
-                Some(mark) if mark == pseudonym => return Ok(RootsMarked::Own),
+                Some(mark) if mark == self.of.pseudonym.as_str() => return Ok(RootsMarked::Own),
                 Some("") | None => {}
                 Some(_) => return Ok(RootsMarked::ByAnother),
             }
-            let gone_at = self.now().plus_ms(self.market.retention.keep_ms());
-            let new = |key: &keys::Key| {
-                let item = NewItem::at(key).number(VERSION, 1).text(DATA, "{}");
-                let item = item.text(MOVING, pseudonym).expires(gone_at);
-                store.put_write(item, Some(Condition::absent()))
-            };
-            let own = match root.as_ref().map(version) {
-                None => new(&key),
-                Some(version) => {
-                    let values = vec![
-                        (":x", AttributeValue::S(pseudonym.to_owned())),
-                        (":one", AttributeValue::N("1".to_owned())),
-                    ];
-                    let seen = Some(Condition::version(version));
-                    store.update_write(
-                        &key,
-                        &format!("SET {MOVING} = :x ADD {VERSION} :one"),
-                        values,
-                        seen,
-                    )
-                }
-            };
-            let other = new(&keys::root(&self.market.id, &self.of.pseudonym));
-            let writes = vec![own, other, self.count(0)];
+            let mut writes = Vec::from(erasures.marks(&self.of, root.as_ref(), self.now()));
+            writes.push(self.count(0));
             if let Transacted::Done = store.transact(writes).await? {
                 return Ok(RootsMarked::Own);
             }
@@ -118,21 +143,14 @@ impl Erasing<'_> {
         })
     }
 
-    /// True if the move has ended.
-    async fn is_moved(&self) -> Result<bool, StoreError> {
-        let key = keys::erasure(&self.market.id, self.erasure);
-        let record = self.market.store.get(&key, true).await?;
-        Ok(record.is_none_or(|record| record.contains_key(attributes::MOVED)))
-    }
-
-    /// A write that counts facts, in each transaction that moves some. It fails once the move has ended.
+    /// A write that counts facts, in each transaction that moves some. It fails once the move has ended, or what is erased was fixed
+    /// since it was read.
     fn count(&self, facts: usize) -> Write {
         let facts = vec![(":n", AttributeValue::N(facts.to_string()))];
         let key = keys::erasure(&self.market.id, self.erasure);
-        let there = Some(Condition::without(attributes::MOVED));
-        self.market
-            .store
-            .update_write(&key, &format!("ADD {} :n", attributes::FACTS), facts, there)
+        let add = format!("ADD {} :n", attributes::FACTS);
+        let stands = Some(self.cut.stands());
+        self.market.store.update_write(&key, &add, facts, stands)
     }
 
     /// Makes writes if the customer is still marked for this erasure, and counts the facts that they move. False where they met
@@ -207,10 +225,17 @@ impl Erasing<'_> {
         let root = NewItem::copied(&key, &own)
             .without(MOVING)
             .number(VERSION, version(&other) + 1);
-        let pseudonym = [self.of.pseudonym.clone().into()];
+        // Whoever should have folded what came late skipped it.
+        let late = self.has_late.then(|| self.of.customer.clone().into());
+        let changed =
+            BTreeSet::from_iter(late.into_iter().chain([self.of.pseudonym.clone().into()]));
+        let changed = Vec::from_iter(changed);
         let fold = Work::Fold { next: 0 };
         let fold = Job::new(fold, self.job.run_id.clone(), 0, 0, self.job.at);
-        let moved = vec![(":t", AttributeValue::Bool(true))];
+        let moved = vec![
+            (":t", AttributeValue::Bool(true)),
+            (":c", AttributeValue::S(ENDED.to_owned())),
+        ];
         let record = keys::erasure(&market.id, self.erasure);
         let mut writes = vec![
             store.delete_write(
@@ -220,12 +245,12 @@ impl Erasing<'_> {
             store.put_write(root, Some(Condition::version(version(&other)))),
             store.update_write(
                 &record,
-                &format!("SET {} = :t", attributes::MOVED),
+                &format!("SET {} = :t, {} = :c", attributes::MOVED, attributes::CUT),
                 moved,
-                Some(Condition::without(attributes::MOVED)),
+                Some(self.cut.stands()),
             ),
             market.jobs().put_job(&fold),
-            market.jobs().list_write(&fold, &pseudonym, now),
+            market.jobs().list_write(&fold, &changed, now),
         ];
         writes.extend(market.settings().raise_rules());
         Ok(matches!(store.transact(writes).await?, Transacted::Done))

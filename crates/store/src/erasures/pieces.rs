@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use revtrail_core::attribution::event::Event;
+use revtrail_core::attribution::order::Order;
 use revtrail_core::figures::fold::OrderLine;
 use revtrail_core::value::address::AddressHash;
 use revtrail_core::value::id::OrderId;
@@ -33,7 +34,7 @@ type OrderLines<'l> = BTreeMap<&'l OrderId, (Day, &'l OrderLine)>;
 
 impl Erasing<'_> {
     /// Moves what lies in the customer's partition, and the purchase rows.
-    pub(super) async fn move_partition(&self) -> Result<PiecesLeft, StoreError> {
+    pub(super) async fn move_partition(&mut self) -> Result<PiecesLeft, StoreError> {
         let pk = keys::customer(&self.market.id, &self.of.customer);
         let stored = self.stored().await?;
         let lines = stored
@@ -41,20 +42,28 @@ impl Erasing<'_> {
             .map(|(day, line)| (&line.order_id, (day, line)));
         let lines: OrderLines<'_> = lines.collect();
         let mut swept = PiecesLeft::Clean;
+        let (mut links, mut late) = (Vec::new(), Vec::new());
         let mut after = None;
+        self.has_late = false;
         loop {
             let store = &self.market.store;
             let page = store.page(&pk, &Range::All, Reading::STRONG, after, None);
-            let (mut items, next) = page.await?;
-            items.retain(|item| keys::customer_item(sk(item)) != Some(CustomerItem::Root));
-            let is_mention = |item: &Item| {
-                matches!(
-                    keys::customer_item(sk(item)),
-                    Some(CustomerItem::Mention(_))
-                )
-            };
-            let (mentions, pieces): (Vec<Item>, Vec<Item>) =
-                items.into_iter().partition(is_mention);
+            let (items, next) = page.await?;
+            let (mut mentions, mut pieces) = (Vec::new(), Vec::new());
+            for item in items {
+                match keys::customer_item(sk(&item)) {
+                    Some(CustomerItem::Root) => {}
+                    Some(CustomerItem::Link(_)) => links.push(item),
+                    Some(CustomerItem::Chunk(_)) => pieces.push(item),
+                    Some(CustomerItem::Mention(_)) if self.cut.has(sk(&item)) => {
+                        mentions.push(item)
+                    }
+                    Some(CustomerItem::Mention(_)) => {}
+                    _ if self.cut.has(sk(&item)) => pieces.push(item),
+                    Some(CustomerItem::Order(_)) => late.push(read_order(&item)?),
+                    _ => self.has_late = true,
+                }
+            }
             for some in pieces.chunks(PIECES_AT_ONCE) {
                 swept = PiecesLeft::Moved;
                 if self.move_messages(some).await? {
@@ -72,6 +81,10 @@ impl Erasing<'_> {
                 Some(next) => after = Some(next),
                 None => break,
             }
+        }
+        self.has_late |= !late.is_empty();
+        if self.move_links(&links, &late).await? {
+            swept = PiecesLeft::Moved;
         }
         if swept == PiecesLeft::Clean && self.move_rows(&lines).await? {
             swept = PiecesLeft::Moved;
@@ -131,7 +144,6 @@ impl Erasing<'_> {
                 let key = keys::chunk(&market.id, pseudonym, name);
                 Some(NewItem::copied(&key, item))
             }
-            Some(CustomerItem::Link(address)) => return self.link(item, address),
             _ if expired(item, self.now()) => {
                 return Ok(vec![self.delete(item, Condition::present())]);
             }
@@ -167,25 +179,47 @@ impl Erasing<'_> {
         Ok(writes)
     }
 
-    /// The writes that give a link to the pseudonym, whose orders keep what they were decided by: its item with the customer and its
-    /// item with the address.
-    fn link(&self, item: &Item, address: &str) -> Result<Vec<Write>, StoreError> {
+    /// Gives the links to the pseudonym, whose orders keep what they were decided by. A link that an order names which came late stays,
+    /// and the pseudonym gets another if it was there before that. Such an order may lack a link: its call found the link that was moved.
+    /// True if anything was to be done.
+    async fn move_links(&self, links: &[Item], late: &[Order]) -> Result<bool, StoreError> {
         let (id, store, of) = (&self.market.id, &self.market.store, &self.of);
-        let address =
-            AddressHash::parse(address).ok_or_else(|| unreadable(item, "it is no link"))?;
-        let mut writes = vec![
-            self.delete(item, Condition::present()),
-            store.delete_write(&keys::link(id, address, &of.customer), None),
-        ];
-        if !expired(item, self.now()) {
-            let moved = [
-                keys::linked_address(id, &of.pseudonym, address),
-                keys::link(id, address, &of.pseudonym),
-            ];
-            let moved = moved.map(|key| store.put_write(NewItem::copied(&key, item), None));
-            writes.extend(moved);
+        let named = late.iter().flat_map(|order| order.addresses(id));
+        let named: BTreeSet<AddressHash> = named.collect();
+        let addresses = links
+            .iter()
+            .map(address_of)
+            .collect::<Result<Vec<_>, _>>()?;
+        let moved = |address: &AddressHash| keys::linked_address(id, &of.pseudonym, *address);
+        let wanted = addresses
+            .iter()
+            .filter(|one| named.contains(*one))
+            .map(moved);
+        let have = store.get_map(&Vec::from_iter(wanted)).await?;
+        let mut together = Vec::new();
+        for (item, address) in links.iter().zip(&addresses) {
+            let (stays, mut writes) = (named.contains(address), Vec::new());
+            if !stays {
+                let old = keys::link(id, *address, &of.customer);
+                writes.push(self.delete(item, Condition::present()));
+                writes.push(store.delete_write(&old, None));
+            }
+            let lacks = self.cut.has(sk(item)) && !have.contains_key(&moved(address));
+            if (!stays || lacks) && !expired(item, self.now()) {
+                let new = [moved(address), keys::link(id, *address, &of.pseudonym)];
+                writes.extend(new.map(|key| store.put_write(NewItem::copied(&key, item), None)));
+            }
+            together.extend(Some(writes).filter(|writes| !writes.is_empty()));
         }
-        Ok(writes)
+        let missing = self.market.links().missing(late, true).await?;
+        together.extend(self.market.links().writes(&missing));
+        let found = !together.is_empty();
+        let mut together = together.into_iter().peekable();
+        while together.peek().is_some() {
+            let some = together.by_ref().take(PIECES_AT_ONCE).flatten();
+            self.transact(some.collect(), 0).await?;
+        }
+        Ok(found)
     }
 
     /// Takes the name from every address once more, after the move has ended. A call that was under way may have written the item with
@@ -198,11 +232,7 @@ impl Erasing<'_> {
             let page = store.page(&pk, &range, Reading::STRONG, after, Some(LINKS_AT_ONCE));
             let (items, next) = page.await?;
             for item in items {
-                let Some(CustomerItem::Link(address)) = keys::customer_item(sk(&item)) else {
-                    continue;
-                };
-                let address = AddressHash::parse(address);
-                let address = address.ok_or_else(|| unreadable(&item, "it is no link"))?;
+                let address = address_of(&item)?;
                 let theirs = keys::linked_address(id, &of.customer, address);
                 let old = keys::link(id, address, &of.customer);
                 self.unlink(&theirs, &old).await?;
@@ -321,6 +351,15 @@ impl Erasing<'_> {
         }
         self.transact(writes, 0).await.map(drop)
     }
+}
+
+/// The address of a customer's link.
+fn address_of(item: &Item) -> Result<AddressHash, StoreError> {
+    let address = match keys::customer_item(sk(item)) {
+        Some(CustomerItem::Link(address)) => AddressHash::parse(address),
+        _ => None,
+    };
+    address.ok_or_else(|| unreadable(item, "it is no link"))
 }
 
 /// The order of a piece that is one.

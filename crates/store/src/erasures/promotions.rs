@@ -51,12 +51,16 @@ impl Erasing<'_> {
         Ok(swept)
     }
 
-    /// False if there is nothing to move: the account was moved before, so what is here came late, and is a new customer's.
+    /// False if there is nothing to move: the account is not erased, or was moved before, so what is here came late, and is a new
+    /// customer's.
     async fn move_account(&self, item: &Item, promotion: &PromotionId) -> Result<bool, StoreError> {
         let (store, id) = (&self.market.store, &self.market.id);
         if item.contains_key(MOVING) {
             self.move_records_of(promotion).await?;
             return Ok(true);
+        }
+        if !self.cut.has_account_of(promotion.as_str()) {
+            return Ok(false);
         }
         let account: Account = data(item)?;
         let own = keys::account(id, &self.of.customer, promotion);

@@ -49,7 +49,13 @@ impl FirstFacts<'_> {
     ) -> Result<(), StoreError> {
         let (facts, store) = (self.market.facts(), &self.market.store);
         // A customer finds the link before the address does.
-        let mut writes: Vec<Write> = self.market.links().writes(missing);
+        let mut writes: Vec<Write> = self
+            .market
+            .links()
+            .writes(missing)
+            .into_iter()
+            .flatten()
+            .collect();
         for order in orders {
             let pointer = facts.pointer_item(order, &Pointer::of(order));
             let items = [pointer, facts.order_item(order)];

@@ -86,16 +86,11 @@ impl Links<'_> {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn write(self, missing: &MissingLinks) -> Result<(), StoreError> {
-        let write = |(link, until): (&Link, &Instant)| {
-            let (keys, expires) = (self.keys(link), until.plus_ms(SLACK_MS));
-            async move {
-                for key in keys {
-                    let item = NewItem::at(&key).expires(expires);
-                    let sooner = Condition::absent_or_sooner(expires);
-                    self.market.store.put(item, Some(sooner)).await?;
-                }
-                Ok(())
+        let write = |link| async move {
+            for (item, sooner) in self.items(link) {
+                self.market.store.put(item, Some(sooner)).await?;
             }
+            Ok(())
         };
         let writes: Vec<_> = missing.0.iter().map(write).collect();
         stream::iter(writes)
@@ -104,17 +99,20 @@ impl Links<'_> {
             .await
     }
 
-    /// The same as writes of a transaction, where nobody else can be writing them.
-    pub(crate) fn writes(self, missing: &MissingLinks) -> Vec<Write> {
-        let write = |(link, until): (&Link, &Instant)| {
-            let expires = until.plus_ms(SLACK_MS);
-            self.keys(link).map(|key| {
-                let sooner = Condition::absent_or_sooner(expires);
-                let item = NewItem::at(&key).expires(expires);
-                self.market.store.put_write(item, Some(sooner))
-            })
-        };
-        missing.0.iter().flat_map(write).collect()
+    /// The writes of links as parts of transactions, those of each link together.
+    pub(crate) fn writes(self, missing: &MissingLinks) -> Vec<Vec<Write>> {
+        let put = |(item, sooner)| self.market.store.put_write(item, Some(sooner));
+        let links = missing.0.iter();
+        links.map(|link| self.items(link).map(put).into()).collect()
+    }
+
+    /// The two items of a link, in the order in which they are written, each with its condition.
+    fn items(self, (link, until): (&Link, &Instant)) -> [(NewItem, Condition); 2] {
+        let expires = until.plus_ms(SLACK_MS);
+        self.keys(link).map(|key| {
+            let sooner = Condition::absent_or_sooner(expires);
+            (NewItem::at(&key).expires(expires), sooner)
+        })
     }
 
     /// The customers of an address after one of them, at most `limit`, read strongly, and the place where the next ones start.

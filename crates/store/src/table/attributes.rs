@@ -58,6 +58,8 @@ pub(crate) mod erasure {
     pub(crate) const FACTS: &str = "facts";
     /// The move of the facts has ended.
     pub(crate) const MOVED: &str = "moved";
+    /// The name of the list of what is erased. When the move has ended, it is the name of none.
+    pub(crate) const CUT: &str = "cut";
 }
 
 /// A shard of a daily aggregate.

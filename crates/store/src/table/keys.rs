@@ -772,6 +772,16 @@ pub fn erasure(id: &MarketplaceId, erasure: &str) -> Key {
     key(part(id, "er"), erasure)
 }
 
+/// The partition of the lists of what an erasure erases.
+pub fn erasure_cuts(id: &MarketplaceId, erasure: &str) -> String {
+    part(id, &format!("ec/{erasure}"))
+}
+
+/// A chunk of such a list; the names of both consist of hexadecimal digits.
+pub fn erasure_cut(id: &MarketplaceId, erasure: &str, cut: &str, chunk: usize) -> Key {
+    key(erasure_cuts(id, erasure), format!("{cut}/{chunk:06}"))
+}
+
 /// The partition of the exports.
 pub fn exports(id: &MarketplaceId) -> String {
     part(id, "ex")
