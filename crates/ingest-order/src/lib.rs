@@ -134,27 +134,25 @@ pub async fn ingest(
         by_id.entry(&copy.1.order_id).or_default().push(copy);
     }
     let by_id: Vec<Vec<&(usize, Order)>> = by_id.into_values().collect();
+    let mut marker = IntakeMarker::open(BTreeSet::new(), now);
     let mut erasures = market.meta().await?.erasures;
-    let (found, missing, mut marker) = loop {
+    let (found, missing) = loop {
         let found = pointers(market, &by_id, erasures > 0).await?;
         let missing = missing_links(market, &by_id, &found, erasures > 0).await?;
-        // The marker names the customers whom the orders belong to, not those whom the copies name: if the call died, nobody would
-        // fold them. It also names the addresses that get their first link, because the figures say which addresses have one.
-        let customers = found
-            .iter()
-            .map(|pointer| pointer.customer_id.clone().into());
-        let touched = customers.chain(missing.addresses()).collect();
-        let marker = IntakeMarker::open(touched, now);
+        // The marker names the customers whom the orders belong to: if the call died, nobody else would fold them. It names those whom
+        // the copies name, because an erasure of such a customer must wait for the copy. And it names the addresses that get their
+        // first link, because the figures say which addresses have one.
+        let owners = found.iter().map(|pointer| &pointer.customer_id);
+        let named = orders.iter().map(|(_, copy)| &copy.customer_id);
+        let customers = owners.chain(named).map(|customer| customer.clone().into());
+        marker.customers = customers.chain(missing.addresses()).collect();
         market.intake().put_marker(&marker).await?;
         // Somebody may have been erased since the pointers were found. From here on an erasure sees the marker, and waits for it.
         let raised = market.meta().await?.erasures;
         if raised == erasures {
-            break (found, missing, marker);
+            break (found, missing);
         }
         erasures = raised;
-        let mut nobody = marker;
-        (nobody.closed, nobody.customers) = (true, BTreeSet::new());
-        market.intake().put_marker(&nobody).await?;
     };
     market.links().write(&missing).await?;
     let found: Vec<(Vec<&(usize, Order)>, Pointer)> = by_id.into_iter().zip(found).collect();
