@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use revtrail_core::attribution::campaign::Catalog;
 use revtrail_core::attribution::decide::NotCounted;
-use revtrail_core::attribution::explain::{Explanation, Lane, explain, lanes};
+use revtrail_core::attribution::explain::{Explanation, Lane, explain, explain_with_lanes};
 use revtrail_core::attribution::order::Order;
 use revtrail_core::attribution::settings::Versions;
 use revtrail_core::figures::fold::{LineCredit, OrderLine, World};
@@ -215,11 +215,17 @@ pub(crate) async fn attribution(call: Call) -> Result<Response, Problem> {
         };
         let by_run = known.facts.stored.line(&order.order_id).is_some_and(same);
         let timelines = known.facts.timelines(&world);
-        let explanation = explain(order, &timelines, &world);
+        let (explanation, lanes) = match with_lanes {
+            true => {
+                let (explanation, lanes) = explain_with_lanes(order, &timelines, &world);
+                (explanation, Some(lanes))
+            }
+            false => (explain(order, &timelines, &world), None),
+        };
         Ok(AttributionBody {
             names: with_lanes.then(|| names(&explanation, world.catalog)),
             explanation,
-            lanes: with_lanes.then(|| lanes(order, &timelines, &world)),
+            lanes,
             decided: if by_run { "run" } else { "pending" },
         })
     });

@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use crate::attribution::campaign::Catalog;
-use crate::attribution::decide::{Candidate, CandidateOutcome, candidates};
+use crate::attribution::decide::{Candidate, CandidateOutcome, Rules, candidates};
 use crate::attribution::event::{Channel, EventKind};
 use crate::attribution::formula::sale_formula;
 use crate::attribution::order::{Order, Status};
-use crate::attribution::timeline::{Timelines, Touchpoint};
+use crate::attribution::timeline::{Timeline, Timelines, Touchpoint};
 use crate::figures::fold::{LineCredit, World};
 use crate::value::id::{CampaignId, CustomerId, OrderId};
 use crate::value::money::Currency;
@@ -84,10 +84,40 @@ pub fn reason(
 
 /// Explains an order from the timelines of its customer.
 pub fn explain(order: &Order, timelines: &Timelines<'_>, world: &World<'_>) -> Explanation {
+    let all = all_candidates(order, timelines, world);
+    explanation(order, timelines, world, &all)
+}
+
+/// Explains an order, with a lane for each candidate that is shown, in the same order.
+pub fn explain_with_lanes(
+    order: &Order,
+    timelines: &Timelines<'_>,
+    world: &World<'_>,
+) -> (Explanation, Vec<Lane>) {
+    let all = all_candidates(order, timelines, world);
+    let (rules, timeline) = (world.rules_for(order), world.timeline_of(order, timelines));
+    let shown = all.iter().take(CANDIDATES_MAX);
+    let lanes = shown.map(|candidate| lane(candidate, timeline, rules));
+    (explanation(order, timelines, world, &all), lanes.collect())
+}
+
+fn all_candidates<'e>(
+    order: &Order,
+    timelines: &Timelines<'e>,
+    world: &World<'_>,
+) -> Vec<Candidate<'e>> {
+    let (rules, timeline) = (world.rules_for(order), world.timeline_of(order, timelines));
+    candidates(order, timeline, rules, world.look_back_ms)
+}
+
+fn explanation(
+    order: &Order,
+    timelines: &Timelines<'_>,
+    world: &World<'_>,
+    all: &[Candidate<'_>],
+) -> Explanation {
     let rules = world.rules_for(order);
     let decision = world.decide(order, timelines);
-    let timeline = world.timeline_of(order, timelines);
-    let all = candidates(order, timeline, rules, world.look_back_ms);
     let credited_to = decision
         .credit
         .map(|credit| LineCredit::of(&credit, world.catalog));
@@ -110,9 +140,9 @@ pub fn explain(order: &Order, timelines: &Timelines<'_>, world: &World<'_>) -> E
         credited_to,
         candidates_total: all.len(),
         candidates: all
-            .into_iter()
+            .iter()
             .take(CANDIDATES_MAX)
-            .map(|candidate| shown(&candidate, world.catalog))
+            .map(|candidate| shown(candidate, world.catalog))
             .collect(),
         sale_formula: sale_formula(rules.settings, channels),
         settings_version: world.versions.for_order(order.placed_at).version,
@@ -160,40 +190,33 @@ pub struct LaneEvent {
     pub machine: bool,
 }
 
-/// A lane for each candidate that [`explain`] shows, in the same order.
-pub fn lanes(order: &Order, timelines: &Timelines<'_>, world: &World<'_>) -> Vec<Lane> {
-    let rules = world.rules_for(order);
-    let timeline = world.timeline_of(order, timelines);
-    let all = candidates(order, timeline, rules, world.look_back_ms);
-    let lane = |candidate: Candidate<'_>| {
-        let message = candidate.message;
-        let is_of = |touchpoints: &&[Touchpoint<'_>]| {
-            let first = &touchpoints[0];
-            (
-                first.campaign,
-                first.channel,
-                first.message,
-                first.recipient,
-            ) == (
-                message.campaign,
-                message.channel,
-                message.message,
-                message.recipient,
-            )
-        };
-        let touchpoints = timeline.messages().find(is_of).unwrap_or_default();
-        let event = |touchpoint: &Touchpoint<'_>| LaneEvent {
-            kind: touchpoint.kind,
-            at: touchpoint.at,
-            machine: touchpoint.machine,
-        };
-        let window = candidate.window(rules);
-        Lane {
-            events: touchpoints.iter().map(event).collect(),
-            window_from: window.map(|(from, _)| from),
-            window_to: window.map(|(_, to)| to),
-            superseded_at: candidate.superseded_by.map(|(at, _)| at),
-        }
+fn lane(candidate: &Candidate<'_>, timeline: &Timeline<'_>, rules: &Rules<'_>) -> Lane {
+    let message = candidate.message;
+    let is_of = |touchpoints: &&[Touchpoint<'_>]| {
+        let first = &touchpoints[0];
+        (
+            first.campaign,
+            first.channel,
+            first.message,
+            first.recipient,
+        ) == (
+            message.campaign,
+            message.channel,
+            message.message,
+            message.recipient,
+        )
     };
-    all.into_iter().take(CANDIDATES_MAX).map(lane).collect()
+    let touchpoints = timeline.messages().find(is_of).unwrap_or_default();
+    let event = |touchpoint: &Touchpoint<'_>| LaneEvent {
+        kind: touchpoint.kind,
+        at: touchpoint.at,
+        machine: touchpoint.machine,
+    };
+    let window = candidate.window(rules);
+    Lane {
+        events: touchpoints.iter().map(event).collect(),
+        window_from: window.map(|(from, _)| from),
+        window_to: window.map(|(_, to)| to),
+        superseded_at: candidate.superseded_by.map(|(at, _)| at),
+    }
 }

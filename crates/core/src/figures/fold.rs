@@ -350,7 +350,7 @@ impl Contribution {
 mod tests {
     use super::*;
     use crate::attribution::decide::CandidateOutcome;
-    use crate::attribution::explain::{explain, lanes};
+    use crate::attribution::explain::explain_with_lanes;
     use crate::record::Record;
     use crate::value::id::CustomerId;
     use crate::value::time::{DAY_MS, HOUR_MS};
@@ -418,7 +418,7 @@ mod tests {
             .map(|(_, _, counters)| counters[Counter::Events])
             .sum();
         assert_eq!(counted, own.len() as i64);
-        let explained = explain(order, &timelines, &world);
+        let (explained, lanes) = explain_with_lanes(order, &timelines, &world);
         let first = explained
             .candidates
             .first()
@@ -429,7 +429,6 @@ mod tests {
             credit.as_ref().map(|credit| Some(credit.touch_at)),
             first.map(|first| first.touch_at)
         );
-        let lanes = lanes(order, &timelines, &world);
         let shown = explained.candidates.iter().zip(lanes).map(|(one, lane)| {
             let outcome = serde_json::to_value(one.outcome).unwrap();
             let message = one.message_id.as_deref().unwrap_or_default();
