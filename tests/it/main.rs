@@ -51,6 +51,7 @@ mod http {
     pub mod segments;
     pub mod sender_pages;
     pub mod settings_pages;
+    pub mod streams;
     pub mod uploads;
     pub mod webhooks;
     pub mod worlds;

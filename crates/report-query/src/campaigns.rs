@@ -1,6 +1,6 @@
 //! Campaigns: what people said about them, and their report, which is a sum of daily aggregates.
 
-mod csv;
+pub(crate) mod csv;
 pub(crate) mod purchases;
 pub(crate) mod rivals;
 

@@ -1,5 +1,8 @@
 //! Segments: their list, and the customers of one.
 
+use futures_util::{Stream, stream};
+use revtrail_core::value::id::CustomerId;
+use revtrail_store::market::Market;
 use revtrail_store::market::segments::SegmentPlace;
 use revtrail_web::access::MARKETING;
 use revtrail_web::answer::json;
@@ -7,6 +10,7 @@ use revtrail_web::call::{Call, Response, StatusCode};
 use revtrail_web::csv::{Cell, Table};
 use revtrail_web::list::{Page, PageRequest, Position};
 use revtrail_web::problem::Problem;
+use revtrail_web::query::LIMIT_MAX;
 use serde_json::json;
 
 pub(crate) async fn list(call: Call) -> Result<Response, Problem> {
@@ -31,6 +35,14 @@ pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
         segment.ok_or_else(|| Problem::not_found("this marketplace has no such segment"))?;
     let after = asked.after.clone();
     let after = after.map(|place| -> SegmentPlace { (place.value, place.id) });
+    if let Some(style) = asked.csv {
+        let table = Table::new(style, ["customer_id"]);
+        let name = format!("{}.csv", segment.name);
+        let parts = parts(market, segment.segment_id, after);
+        return table
+            .streamed(&name, parts, |customer| vec![Cell::text(customer.as_str())])
+            .await;
+    }
     let wanted = asked.limit.saturating_add(1);
     let mut rows = market
         .segments()
@@ -38,13 +50,6 @@ pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
         .await?;
     let more = rows.len() > asked.limit;
     rows.truncate(asked.limit);
-    if let Some(style) = asked.csv {
-        let mut table = Table::new(style, ["customer_id"]);
-        for (_, customer) in &rows {
-            table.row([Cell::text(customer.as_str())]);
-        }
-        return Ok(table.answer(&format!("{}.csv", segment.name)));
-    }
     let next = rows.last().filter(|_| more).map(|(value, last)| Position {
         value: *value,
         id: last.to_string(),
@@ -60,4 +65,28 @@ pub(crate) async fn one(call: Call) -> Result<Response, Problem> {
         "customers_total": segment.customers, "customers": page.rows, "next_cursor": page.next_cursor(&call)?,
     });
     Ok(json(StatusCode::OK, &body))
+}
+
+/// All customers of a segment after a place, part by part. A segment that is deleted meanwhile has no end, so the list breaks off.
+fn parts(
+    market: Market,
+    segment: String,
+    after: Option<SegmentPlace>,
+) -> impl Stream<Item = Result<Vec<CustomerId>, Problem>> + Send + 'static {
+    let start = (market, segment, Some(after));
+    stream::try_unfold(start, async |(market, segment, next)| {
+        let Some(after) = next else {
+            return Ok(None);
+        };
+        let segments = market.segments();
+        let rows = segments.customers(&segment, after, LIMIT_MAX).await?;
+        let next = rows
+            .last()
+            .map(|(chunk, last)| Some((*chunk, last.to_string())));
+        if next.is_none() && segments.segment(&segment).await?.is_none() {
+            return Err(Problem::busy());
+        }
+        let customers = rows.into_iter().map(|(_, customer)| customer).collect();
+        Ok(Some((customers, (market, segment, next))))
+    })
 }

@@ -151,14 +151,33 @@ pub(crate) fn campaign(style: Style, days: &[DayRow], with_revenue: bool) -> Res
     table.answer("campaign.csv")
 }
 
-/// The purchases, with amounts in these currencies, if any are asked for. A row in another currency came in since these were
-/// found out. It has no column, so the answer fails: no money may be missing in it.
+/// Parts of a list with amounts in these currencies, if any are asked for. A row in another currency came in since these were found
+/// out. It has no column, so the answer fails: no money may be missing in it.
+pub(crate) fn with_columns<T>(
+    parts: impl Stream<Item = Result<Vec<T>, Problem>>,
+    currencies: Option<BTreeSet<Currency>>,
+    currency: fn(&T) -> Currency,
+) -> impl Stream<Item = Result<Vec<T>, Problem>> {
+    parts.map(move |part| {
+        let rows = part?;
+        let has_column = |row: &T| {
+            let known = currencies.as_ref();
+            known.is_none_or(|known| known.contains(&currency(row)))
+        };
+        match rows.iter().all(has_column) {
+            true => Ok(rows),
+            false => Err(Problem::busy()),
+        }
+    })
+}
+
+/// The purchases, with amounts in these currencies, if any are asked for.
 pub(crate) async fn purchases(
     style: Style,
     parts: impl Stream<Item = Result<Vec<PurchaseRow>, Problem>> + Send + 'static,
     currencies: Option<BTreeSet<Currency>>,
 ) -> Result<Response, Problem> {
-    let with_revenue = currencies.is_some();
+    let parts = with_columns(parts, currencies.clone(), |row| row.line.figures.currency);
     let currencies = currencies.unwrap_or_default();
     let amounts: Vec<String> = currencies
         .iter()
@@ -175,16 +194,6 @@ pub(crate) async fn purchases(
     ];
     let amounts = amounts.iter().map(String::as_str);
     let table = Table::new(style, columns.into_iter().chain(amounts));
-    let known = currencies.clone();
-    let parts = parts.map(move |part| {
-        let rows = part?;
-        let has_column =
-            |row: &PurchaseRow| !with_revenue || known.contains(&row.line.figures.currency);
-        match rows.iter().all(has_column) {
-            true => Ok(rows),
-            false => Err(Problem::busy()),
-        }
-    });
     table
         .streamed("purchases.csv", parts, move |row| {
             purchase(row, &currencies)

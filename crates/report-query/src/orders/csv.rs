@@ -2,22 +2,26 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::Stream;
 use revtrail_core::attribution::order::Order;
 use revtrail_core::figures::report::{OrdersAmount, OrdersReport};
 use revtrail_core::value::money::Currency;
 use revtrail_web::call::Response;
 use revtrail_web::csv::{Cell, Style, Table};
+use revtrail_web::problem::Problem;
 use serde::Serialize;
 
 use super::listed::ListedOrder;
+use crate::campaigns::csv::with_columns;
 
-/// The list of orders, with amounts only if they are asked for.
-pub(crate) fn list(style: Style, orders: &[(ListedOrder, Order)], with_revenue: bool) -> Response {
-    let currencies: BTreeSet<Currency> = orders
-        .iter()
-        .map(|(_, order)| order.currency)
-        .filter(|_| with_revenue)
-        .collect();
+/// The list of orders, with amounts in these currencies, if any are asked for.
+pub(crate) async fn list(
+    style: Style,
+    parts: impl Stream<Item = Result<Vec<(ListedOrder, Order)>, Problem>> + Send + 'static,
+    currencies: Option<BTreeSet<Currency>>,
+) -> Result<Response, Problem> {
+    let parts = with_columns(parts, currencies.clone(), |(_, order)| order.currency);
+    let currencies = currencies.unwrap_or_default();
     let amounts: Vec<String> = ["total", "refunded"]
         .iter()
         .flat_map(|name| currencies.iter().map(move |of| format!("{name}_{of}")))
@@ -33,36 +37,34 @@ pub(crate) fn list(style: Style, orders: &[(ListedOrder, Order)], with_revenue: 
         "campaign_id",
         "channel",
     ];
-    let mut table = Table::new(
-        style,
-        columns
-            .into_iter()
-            .chain(amounts.iter().map(String::as_str)),
-    );
-    for (listed, order) in orders {
-        let credit = listed.credit.as_ref();
-        let mut cells = vec![
-            Cell::text(order.order_id.as_str()),
-            Cell::text(order.customer_id.as_str()),
-            Cell::text(order.status.name()),
-            Cell::text(order.placed_at.to_string()),
-            Cell::maybe_text(order.updated_at.map(|at| at.to_string())),
-            Cell::maybe_text(order.source.as_deref()),
-            Cell::text(listed.not_counted.is_none().to_string()),
-            Cell::maybe_text(credit.map(|credit| credit.campaign_id.as_str())),
-            Cell::maybe_text(credit.map(|credit| credit.channel.name())),
-        ];
-        for amount in [order.total, order.refunded_total] {
-            let of = |of| (order.currency == of).then(|| amount.in_currency(of));
-            cells.extend(
-                currencies
-                    .iter()
-                    .map(|&currency| Cell::maybe_number(of(currency))),
-            );
-        }
-        table.row(cells);
+    let amounts = amounts.iter().map(String::as_str);
+    let table = Table::new(style, columns.into_iter().chain(amounts));
+    table
+        .streamed("orders.csv", parts, move |row| cells(row, &currencies))
+        .await
+}
+
+fn cells<'o>(
+    (listed, order): &'o (ListedOrder, Order),
+    currencies: &BTreeSet<Currency>,
+) -> Vec<Cell<'o>> {
+    let credit = listed.credit.as_ref();
+    let mut cells = vec![
+        Cell::text(order.order_id.as_str()),
+        Cell::text(order.customer_id.as_str()),
+        Cell::text(order.status.name()),
+        Cell::text(order.placed_at.to_string()),
+        Cell::maybe_text(order.updated_at.map(|at| at.to_string())),
+        Cell::maybe_text(order.source.as_deref()),
+        Cell::text(listed.not_counted.is_none().to_string()),
+        Cell::maybe_text(credit.map(|credit| credit.campaign_id.as_str())),
+        Cell::maybe_text(credit.map(|credit| credit.channel.name())),
+    ];
+    for amount in [order.total, order.refunded_total] {
+        let of = |of: &Currency| (order.currency == *of).then(|| amount.in_currency(*of));
+        cells.extend(currencies.iter().map(|one| Cell::maybe_number(of(one))));
     }
-    table.answer("orders.csv")
+    cells
 }
 
 pub(crate) fn statuses(style: Style, report: &OrdersReport, with_revenue: bool) -> Response {

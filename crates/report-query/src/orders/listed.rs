@@ -12,6 +12,7 @@ use revtrail_web::list::Position;
 pub(super) type At = (Day, Instant);
 
 /// An order for the list: its place in time, and the campaign that earned it.
+#[derive(Clone)]
 pub(super) struct ListedOrder {
     pub(super) day: Day,
     placed_at: Instant,
