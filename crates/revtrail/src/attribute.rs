@@ -15,6 +15,7 @@ use revtrail_core::attribution::order::Status;
 use revtrail_core::attribution::settings::{Preset, Settings, Versions};
 use revtrail_core::figures::hints::Hints;
 use revtrail_core::figures::report::{CampaignReport, Filter, campaign_report};
+use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::DAY_MS;
 use revtrail_files::what_is;
 use serde::Serialize;
@@ -100,6 +101,9 @@ pub struct AttributeArgs {
     /// A JSON file of settings, or a preset: redbox, yespo_v1, yespo_v2
     #[arg(long, default_value = "redbox", value_name = "FILE|PRESET")]
     pub settings: String,
+    /// The files are revtrail's own exports of this marketplace: events name addresses by its hashes
+    #[arg(long, value_name = "ID", value_parser = read_marketplace)]
+    pub marketplace: Option<MarketplaceId>,
     /// Write who earned each order, one CSV row an order (- for standard output)
     #[arg(long, value_name = "OUT.csv")]
     pub credits: Option<PathBuf>,
@@ -143,6 +147,10 @@ fn read_size(text: &str) -> Result<usize, String> {
         .ok()
         .and_then(|n| n.checked_mul(1 << shift));
     size.ok_or_else(|| format!("{text} is no size of this machine's memory"))
+}
+
+fn read_marketplace(text: &str) -> Result<MarketplaceId, String> {
+    MarketplaceId::new(text).map_err(|why| why.to_string())
 }
 
 /// How a run ended.

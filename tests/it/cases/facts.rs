@@ -54,6 +54,7 @@ fn attribute(name: &str, settings: &Value, events: &str, orders: &str) -> FileRu
         orders: vec![write("o.csv", format!("{ORDERS}{orders}"))],
         campaigns: vec![],
         settings: write("s.json", settings.to_string()).display().to_string(),
+        marketplace: None,
         credits: Some(credits.clone()),
         explain: None,
         json: true,

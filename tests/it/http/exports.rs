@@ -17,6 +17,7 @@ use tower::ServiceExt;
 
 use crate::http::erasure::{ANN, PERSON, fill};
 use crate::http::worlds::{deliver, deliverable};
+use crate::rules::exports::attribute;
 use crate::support::fixtures::{NOW, Shop, assert_part, segment, with};
 use crate::support::scan;
 use crate::support::service::{ADMIN, Service, block_on};
@@ -95,6 +96,56 @@ impl Shop {
         let folder = self.service.outbox.0.join("outbox/m").join(&path);
         (path, folder)
     }
+}
+
+/// An export that is given to `revtrail attribute` makes the figures of the service. Its events name addresses by the hashes of their
+/// marketplace, so the marketplace must be named.
+#[tokio::test]
+async fn an_export_with_addresses_attributes_as_the_service_did() {
+    let settings = json!({"supersede": "none", "counted_statuses": ["COMPLETE"]});
+    let shop = Shop::open(settings.clone()).await;
+    shop.events(&[
+        "E email sent,delivered,opened,clicked to:ann@example.com 16T10:00",
+        "F sms sent,delivered to:+380942583691 16T10:30",
+        "G email sent,opened c3 16T11:00",
+        "H email sent,clicked to:nobody@example.com 16T11:00",
+    ])
+    .await;
+    shop.orders(&[
+        "o1 c1 COMPLETE 10.50 USD 16T12:00 email=Ann@Example.com",
+        "o2 c2 COMPLETE 7.25 EUR 16T12:00 phone=380942583691",
+        "o3 c3 COMPLETE 20.00 USD 17T10:00 email=ann@example.com",
+        "o4 c4 COMPLETE 1.00 USD 17T10:00",
+    ])
+    .await;
+    shop.run().await;
+    let earners = ["o1", "o2", "o3", "o4"].map(|order| shop.earner(order));
+    let mut earned = Vec::new();
+    for earner in earners {
+        earned.push(earner.await);
+    }
+    assert_eq!(earned, ["E", "F", "G", "nobody no_candidate"]);
+    let (_, folder) = shop.export(&["events", "orders"]).await;
+    std::fs::write(folder.join("settings.json"), settings.to_string()).unwrap();
+    let files = |what: &str| format!("--{what} @{what}/2026-11-16.jsonl.gz");
+    let line = format!(
+        "{} {} @orders/2026-11-17.jsonl.gz --settings @settings.json --json",
+        files("events"),
+        files("orders")
+    );
+    let (exit, out, err) = attribute(&format!("{line} --marketplace m"), &folder);
+    assert_eq!(exit, "Clean", "{err}");
+    let of_files: Value = serde_json::from_str(&out).unwrap();
+    let report = shop.get("reports/campaigns?sort=campaign_id").await;
+    for part in ["totals", "campaigns", "counted", "credited", "uncredited"] {
+        assert_eq!(of_files[part], report[part], "{part}");
+    }
+    // Nothing is guessed in silence.
+    let (exit, _, err) = attribute(&format!("{line} --rejects @rejects.csv"), &folder);
+    assert_eq!(exit, "Rejected", "{err}");
+    let rejects = std::fs::read_to_string(folder.join("rejects.csv")).unwrap();
+    let asks = |row: &&str| row.contains(",bad_address,") && row.contains("--marketplace");
+    assert_eq!(rejects.lines().filter(asks).count(), 8, "{rejects}");
 }
 
 fn of<'e>(exported: &'e Exported, what: &str, day: &str) -> &'e [Value] {

@@ -15,7 +15,7 @@ fn here(rest: &str) -> PathBuf {
 }
 
 /// How a run ends, and what standard output and error say. `@` stands for a folder.
-fn attribute(line: &str, folder: &Path) -> (String, String, String) {
+pub fn attribute(line: &str, folder: &Path) -> (String, String, String) {
     let words = line.split(' ').map(|word| match word.strip_prefix('@') {
         Some(file) => folder.join(file).display().to_string(),
         None => word.to_owned(),

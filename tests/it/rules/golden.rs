@@ -157,6 +157,7 @@ fn check(name: &str) {
         orders: vec![folder.join("orders.csv")],
         campaigns: there("campaigns.csv").into_iter().collect(),
         settings: settings.unwrap_or_else(|| "redbox".to_owned()),
+        marketplace: None,
         credits: Some(credits.clone()),
         explain: None,
         json: true,

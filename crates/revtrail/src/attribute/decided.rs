@@ -100,8 +100,7 @@ fn decide_with(
     wanted: Wanted,
     threads: usize,
 ) -> io::Result<(Decided, Seen)> {
-    let marketplace = MarketplaceId::of_files();
-    let world = World::new(&marketplace, catalog, versions, None);
+    let world = World::new(&facts.marketplace, catalog, versions, None);
     let campaigns = facts.campaigns_in(catalog);
     let context = Context {
         facts,

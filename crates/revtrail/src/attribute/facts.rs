@@ -9,6 +9,7 @@ use revtrail_core::attribution::campaign::{Campaign, CampaignIx, Catalog};
 use revtrail_core::attribution::event::Channel;
 use revtrail_core::record::{Code, Problems, Record, RecordProblem};
 use revtrail_core::value::id::CampaignId;
+use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
 use revtrail_files::SUBSTITUTE;
 use revtrail_providers::exports::Makes;
@@ -38,6 +39,8 @@ pub(super) struct FileFacts {
     seen: Vec<Vec<SeenCampaign>>,
     /// True where some event went to an address.
     by_address: bool,
+    /// The marketplace whose hashes addresses have: that of an export, or the one of files.
+    pub(super) marketplace: MarketplaceId,
     /// What the reader of the summary must know of the files.
     notes: Vec<String>,
 }
@@ -67,6 +70,10 @@ impl FileFacts {
             campaigns: BTreeMap::new(),
             seen: Vec::new(),
             by_address: false,
+            marketplace: args
+                .marketplace
+                .clone()
+                .unwrap_or_else(MarketplaceId::of_files),
             notes: Vec::new(),
         };
         bar.set_message("campaigns");
@@ -107,7 +114,7 @@ impl FileFacts {
             bar,
         } = *reading;
         bar.set_message("events");
-        let worker = |_| EventReader::new(partitioning.clone());
+        let worker = |_| EventReader::new(partitioning.clone(), args.marketplace.clone());
         let mut workers: Vec<EventReader> = (0..tuning.threads).map(worker).collect();
         for (file, path) in args.events.iter().enumerate() {
             read_file(

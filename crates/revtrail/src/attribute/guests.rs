@@ -7,7 +7,6 @@ use std::sync::{Mutex, PoisonError};
 use foldhash::fast::RandomState;
 use revtrail_core::attribution::plain::PlainRecipient;
 use revtrail_core::value::address::AddressHash;
-use revtrail_core::value::id::MarketplaceId;
 
 use super::facts::FileFacts;
 use super::intake::Tuning;
@@ -86,11 +85,11 @@ fn invite(
 }
 
 fn named(facts: &FileFacts, threads: usize) -> Named {
-    let marketplace = MarketplaceId::of_files();
     let parts = each_partition(threads, Named::default, |named: &mut Named, partition| {
         for (standing, _) in &facts.standing.by_customer[partition] {
             let order = row_at(&facts.orders, *standing).and_then(|row| row.to_order());
-            for address in order.map_or_else(Vec::new, |order| order.addresses(&marketplace)) {
+            for address in order.map_or_else(Vec::new, |order| order.addresses(&facts.marketplace))
+            {
                 let partitions = named.entry(address).or_default();
                 if !partitions.contains(&partition) {
                     partitions.push(partition);

@@ -231,6 +231,8 @@ pub(super) type SeenCampaign = (Box<str>, [Option<Instant>; 3]);
 pub(super) struct EventReader {
     rows: RowWriter,
     marketplace: MarketplaceId,
+    /// True where the files are exports of the marketplace, so that their events name addresses by its hashes.
+    is_export: bool,
     numbers: HashMap<Box<str>, u32, RandomState>,
     /// The campaigns by number.
     pub(super) campaigns: Vec<SeenCampaign>,
@@ -239,10 +241,11 @@ pub(super) struct EventReader {
 }
 
 impl EventReader {
-    pub(super) fn new(partitioning: Partitioning) -> Self {
+    pub(super) fn new(partitioning: Partitioning, export_of: Option<MarketplaceId>) -> Self {
         Self {
             rows: RowWriter::new(partitioning),
-            marketplace: MarketplaceId::of_files(),
+            is_export: export_of.is_some(),
+            marketplace: export_of.unwrap_or_else(MarketplaceId::of_files),
             numbers: HashMap::default(),
             campaigns: Vec::new(),
             by_address: false,
@@ -297,7 +300,11 @@ impl RowReader for EventReader {
     }
 
     fn take(&mut self, _: u64, record: &Record<'_>) -> Result<(), RecordProblem> {
-        let event = Event::read(record, &self.marketplace, None)?;
+        let event = match self.is_export {
+            true => Event::read_exported(record, &self.marketplace)?,
+            false => Event::read(record, &self.marketplace, None)
+                .map_err(|problem| ask_for_marketplace(record, problem))?,
+        };
         self.put(&PlainEvent::from(&event));
         Ok(())
     }
@@ -306,6 +313,20 @@ impl RowReader for EventReader {
         &mut self.rows
     }
 }
+
+/// What is wrong with an event that says nothing but the hash of an address: the hash is that of a marketplace.
+fn ask_for_marketplace(record: &Record<'_>, problem: RecordProblem) -> RecordProblem {
+    let is_hash = matches!(record.text("address"), Ok(Some(_)));
+    match is_hash
+        && problem.code == Code::Missing
+        && problem.field.as_deref() == Some("customer_id")
+    {
+        true => RecordProblem::of("address", Code::BadAddress, ASK_FOR_MARKETPLACE),
+        false => problem,
+    }
+}
+
+const ASK_FOR_MARKETPLACE: &str = "address: the hash of an address is one of a marketplace: name the marketplace of this export by --marketplace";
 
 /// Reads orders.
 #[derive(Debug)]
