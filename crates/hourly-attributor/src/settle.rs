@@ -12,6 +12,8 @@ use crate::{AttributorError, Until};
 /// The milliseconds after which a run that is not planned has died. What it did not plan is in intake markers, or in jobs that
 /// other runs point at.
 const PLANNING_MS_MAX: i64 = 30 * 60 * 1000;
+/// Why such a run failed.
+const NOT_PLANNED: &str = "the run was not planned within 30 minutes, because its worker ended: nothing is lost, and the next run does what this one did not";
 
 /// Ends the runs whose jobs are all done, or begins the verification that they were asked for, and raises the time that the
 /// figures are as of. Returns the job messages that follow.
@@ -41,13 +43,15 @@ pub(crate) async fn settle(
     for run in runs.iter().filter(died) {
         market
             .runs()
-            .finish_run(&run.run_id, RunState::Failed, until.now())
+            .finish_run(&run.run_id, Some(NOT_PLANNED), until.now())
             .await?;
     }
     // These runs have ended, but the worker that ended them died before it took them off the list.
     for run in runs.iter().filter(|run| run.state != RunState::Running) {
         let at = run.finished_at.unwrap_or(until.now());
-        market.runs().finish_run(&run.run_id, run.state, at).await?;
+        let why = || run.detail.as_deref().unwrap_or_default();
+        let failed = (run.state == RunState::Failed).then(why);
+        market.runs().finish_run(&run.run_id, failed, at).await?;
     }
     let mut ended = false;
     for run in runs.iter().filter(over) {
@@ -62,7 +66,7 @@ pub(crate) async fn settle(
         } else {
             market
                 .runs()
-                .finish_run(&run.run_id, RunState::Done, until.now())
+                .finish_run(&run.run_id, None, until.now())
                 .await?;
             tell(market, run, until);
             ended = true;

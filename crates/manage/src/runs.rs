@@ -22,6 +22,9 @@ pub type Enqueue = Arc<dyn Fn(JobMessage) -> Enqueued + Send + Sync>;
 /// A job message on its way.
 pub type Enqueued = Pin<Box<dyn Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send>>;
 
+/// Why a run failed that nobody was told of.
+const NOT_STARTED: &str = "the run could not be handed to the attributor: ask for another one";
+
 /// The enqueueing inside this process, which cannot fail.
 pub fn in_process(hand_over: impl Fn(JobMessage) + Send + Sync + 'static) -> Enqueue {
     Arc::new(move |message| {
@@ -123,7 +126,7 @@ async fn begin(
         }
         market
             .runs()
-            .finish_run(&run_id, RunState::Failed, call.now)
+            .finish_run(&run_id, Some(NOT_STARTED), call.now)
             .await?;
         return Err(Problem::busy());
     }

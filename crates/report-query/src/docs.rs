@@ -328,6 +328,7 @@ fn run() -> Value {
         field("parked", count())
             .says("Customers whose last figures stay, because they cannot be folded."),
         field("errors", count()),
+        field("detail", nullable(text())).says("Why the run failed."),
         field("verify", nullable(verified)),
     ])
 }

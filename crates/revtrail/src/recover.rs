@@ -1,8 +1,10 @@
 //! What a process that was killed left behind: runs that nobody plans, and calls that nobody closes.
 
 use revtrail_core::value::time::{Instant, Retention};
-use revtrail_store::jobs::runs::RunState;
 use revtrail_store::{Store, StoreError};
+
+/// Why a run failed that was left unplanned.
+const ENDED: &str = "the service ended before the run was planned: nothing is lost, and the next run does what this one did not";
 
 /// Ends the runs that were left unplanned. Their jobs still exist, and the first tick works on them. Runs that are planned go on.
 pub(crate) async fn end_runs(
@@ -16,7 +18,7 @@ pub(crate) async fn end_runs(
         for run in runs.iter().filter(|run| run.planned_at.is_none()) {
             market
                 .runs()
-                .finish_run(&run.run_id, RunState::Failed, now)
+                .finish_run(&run.run_id, Some(ENDED), now)
                 .await?;
         }
     }
@@ -51,9 +53,33 @@ mod tests {
     use super::*;
     use revtrail_core::attribution::settings::Settings;
     use revtrail_core::value::id::MarketplaceId;
+    use revtrail_store::jobs::runs::RunState;
     use revtrail_store::ledger::intake::IntakeMarker;
     use revtrail_store::table::embedded;
     use std::collections::BTreeSet;
+
+    /// A run that nobody planned says why it failed; one that is planned goes on.
+    #[tokio::test]
+    async fn a_run_that_was_cut_short_says_so() {
+        let store = embedded::memory().await.unwrap();
+        let id = MarketplaceId::new("m").unwrap();
+        let market = store.market(&id, Retention::DEFAULT);
+        let now = Instant::from_ms(1_000_000);
+        let settings = Settings::read(&serde_json::json!({}), Retention::DEFAULT.look_back_ms());
+        let settings = settings.unwrap();
+        market.create("M", settings, "test", now).await.unwrap();
+        let cut_short = market.runs().start_run(None, now).await.unwrap();
+        let planned = market.runs().start_run(None, now).await.unwrap();
+        market.runs().planned(&planned, now).await.unwrap();
+        end_runs(&store, Retention::DEFAULT, now).await.unwrap();
+        for (run, state, detail) in [
+            (cut_short, RunState::Failed, Some(ENDED)),
+            (planned, RunState::Running, None),
+        ] {
+            let run = market.runs().run(&run, now).await.unwrap().unwrap();
+            assert_eq!((run.state, run.detail.as_deref()), (state, detail));
+        }
+    }
 
     /// The calls that came before the process are closed; those that it serves are not, although they are open too.
     #[tokio::test]

@@ -57,6 +57,8 @@ pub struct Run {
     pub parked: i64,
     /// How many errors the run met.
     pub errors: i64,
+    /// Why the run failed.
+    pub detail: Option<String>,
     /// What a verification found; `None` if the run has none.
     pub verify: Option<Verified>,
     /// When everything that the run must do was stored in jobs.
@@ -148,6 +150,7 @@ fn read_run(item: &Item) -> Result<Run, StoreError> {
         revenue_moved: moved.revenue_moved,
         parked: moved.parked,
         errors: count(attributes::ERRORS),
+        detail: Some(text(item, attributes::DETAIL).to_owned()).filter(|why| !why.is_empty()),
         verify,
         planned_at: Instant::parse(text(item, attributes::PLANNED_AT)).ok(),
         verify_next: fixed.verify.filter(|_| !verifying),
@@ -315,28 +318,28 @@ impl Runs<'_> {
         self.update_run(run_id, &more, one).await
     }
 
-    /// Records how a run ended.
+    /// Records that a run is done or, where a reason is given, that it failed.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn finish_run(
         self,
         run_id: &str,
-        state: RunState,
+        failed: Option<&str>,
         now: Instant,
     ) -> Result<(), StoreError> {
-        let state = if state == RunState::Done {
-            "done"
-        } else {
-            "failed"
-        };
-        let values = vec![
-            (":s", AttributeValue::S(state.to_owned())),
+        let ended = failed.map_or("done", |_| "failed");
+        let mut values = vec![
+            (":s", AttributeValue::S(ended.to_owned())),
             (":t", AttributeValue::S(now.to_string())),
         ];
         let (state, at) = (attributes::STATE, attributes::FINISHED_AT);
-        self.update_run(run_id, &format!("SET {state} = :s, {at} = :t"), values)
-            .await?;
+        let mut set = format!("SET {state} = :s, {at} = :t");
+        if let Some(why) = failed.filter(|why| !why.is_empty()) {
+            values.push((":w", AttributeValue::S(why.to_owned())));
+            set += &format!(", {} = :w", attributes::DETAIL);
+        }
+        self.update_run(run_id, &set, values).await?;
         self.market
             .store
             .delete(&keys::open_run(&self.market.id, run_id))

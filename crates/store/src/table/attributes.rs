@@ -101,6 +101,8 @@ pub(crate) mod run {
     pub(crate) const JOBS: &str = "units";
     pub(crate) const JOBS_DONE: &str = "units_done";
     pub(crate) const ERRORS: &str = "run_errors";
+    /// Why the run failed.
+    pub(crate) const DETAIL: &str = "run_detail";
     /// What its verification found, in words.
     pub(crate) const FOUND: &str = "verify_found";
 }
