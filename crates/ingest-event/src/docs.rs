@@ -123,9 +123,11 @@ fn event() -> Value {
         optional("customer_id", like(id(), "c-1")).says(
             "Whom the message went to. Where it is left out, `email` says so, or else `phone`.",
         ),
-        optional("email", text())
-            .says("An e-mail address, compared in lower case and without blanks around it."),
-        optional("phone", text()).says("A phone number, compared by its digits."),
+        optional("email", free_text_given())
+            .says("An e-mail address, compared in lower case and without blanks around it. Not looked at where a customer is named."),
+        optional("phone", free_text_given()).says(
+            "A phone number, compared by its digits. Not looked at where a customer or an e-mail address is named.",
+        ),
         optional("message_id", id())
             .says("Events of a campaign on a channel without one are of one message."),
         field("occurred_at", instant_given()),
