@@ -327,6 +327,7 @@ pub(crate) async fn distributions(call: Call) -> Result<Response, Problem> {
         ("voucher_code", false),
         ("state", false),
         ("at", false),
+        ("address", false),
     ];
     answer(&call, &asked, &columns, &page, "distributions.csv")
 }
