@@ -10,6 +10,7 @@ pub(crate) const HELP: &str = "Measures how fast revtrail is, and writes docs/BE
 
 Usage: cargo xtask bench
        cargo xtask bench abuse [--megabytes N] [--seconds N] [--only WORD]
+       cargo xtask bench what-if [--orders N] [--served N]
 
 It builds with optimisations and takes some minutes. Every figure is a rate and its share of the floor of the same run: what takes
 turns on a busy machine is slowed down alike, so shares can be compared and rates can not.
@@ -17,6 +18,10 @@ turns on a busy machine is slowed down alike, so shares can be compared and rate
 `abuse` measures what one marketplace can do to another: `revtrail serve` on a table of 1 GB (--megabytes), attacked in ten ways for
 60 seconds each (--seconds), or in those whose point or name holds a word (--only). It prints a table with the aim beside each figure.
 The data is made once, in target/abuse; delete that folder to make it anew.
+
+`what-if` measures what-ifs with four models: by the rules alone over --orders (1,000,000) with ten events each, and by the service in
+one process, from the call to the end, after it took in --served orders (20,000; taking in and folding takes most of the time). 0 leaves
+a part out. It prints a table with the aims, and the progress as the answers tell it.
 
 Exit codes:
   0  measured
@@ -42,7 +47,18 @@ pub(crate) fn bench() -> ExitCode {
 
 /// The task `bench abuse`.
 pub(crate) fn abuse(options: &[&str]) -> ExitCode {
-    match attack(options) {
+    printed(attack(options))
+}
+
+/// The task `bench what-if`.
+pub(crate) fn what_if(options: &[&str]) -> ExitCode {
+    let mut command = cargo(&["bench", "--locked", "--package", "revtrail-tests"]);
+    command.args(["--bench", "what-if", "--"]).args(options);
+    printed(run("what-if", command, &folder("xtask")).and_then(table))
+}
+
+fn printed(table: Result<String, String>) -> ExitCode {
+    match table {
         Ok(table) => {
             println!("\n{table}");
             ExitCode::SUCCESS
@@ -65,7 +81,11 @@ fn attack(options: &[&str]) -> Result<String, String> {
     command.arg(folder("release").join("revtrail"));
     command.arg("--folder").arg(folder("abuse"));
     command.args(options);
-    let Ran { ok, output } = run("abuse", command, &folder("xtask"))?;
+    table(run("abuse", command, &folder("xtask"))?)
+}
+
+/// The table that a benchmark prints last.
+fn table(Ran { ok, output }: Ran) -> Result<String, String> {
     let table: Vec<&str> = output
         .lines()
         .skip_while(|line| !line.starts_with('|'))

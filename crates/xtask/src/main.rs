@@ -244,6 +244,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         ["bench", "abuse", ref options @ ..] => return bench::abuse(options),
+        ["bench", "what-if", ref options @ ..] => return bench::what_if(options),
         ["bench", word, ..] => {
             eprintln!("bench takes no {word}\n\n{}", bench::HELP);
             return ExitCode::from(2);

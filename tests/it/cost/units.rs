@@ -698,6 +698,41 @@ fn a_report_of_500_campaigns_over_30_days_alone_and_compared() {
     }
 }
 
+/// Every customer of the marketplace is read, since the facts say who ordered: here a thousand, with an order and a history of two
+/// events each. Written are the what-if, its chunks and its job.
+#[test]
+fn a_what_if_over_a_thousand_orders() {
+    const ORDERS: usize = 1_000;
+    let row = block_on(async {
+        let shop = Shop::open().await;
+        let now = shop.service.now();
+        let events = blast(CAMPAIGN, 0..ORDERS, shop.ago(90));
+        shop.feed("events", &events, 1_000).await;
+        let orders: Vec<Value> = (0..ORDERS).map(|i| order(i, "COMPLETE", now)).collect();
+        shop.feed("orders", &orders, 1_000).await;
+        shop.run().await;
+        let tried = json!({"winner": "last_interaction", "timezone": "Europe/Dublin"});
+        let asked = json!({"settings": tried, "from": "2026-04-14", "to": "2026-04-15",
+            "models": ["linear", "first", "position_based", "time_decay"]});
+        let ask = async {
+            let path = "/v1/marketplaces/shop/what-if";
+            let (status, body) = shop
+                .service
+                .call_as(ADMIN, Method::POST, path, Some(&asked))
+                .await;
+            assert_eq!((status, &body["state"]), (StatusCode::OK, &json!("done")));
+            // With the one that the shop was opened with.
+            assert_eq!(body["orders"], json!(ORDERS + 1), "{}", body["orders"]);
+        };
+        Row::of(&[shop.spent(ask).await], ORDERS)
+    });
+    row.check(
+        "an order of a what-if over HTTP",
+        (Some(0.1), Some(2.5)),
+        None,
+    );
+}
+
 #[test]
 fn a_run_that_finds_nothing() {
     IDLE_RUN.check(

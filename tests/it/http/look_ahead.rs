@@ -1,11 +1,19 @@
 //! What-ifs and replays over HTTP: what is refused, what is made once, what is kept, and one story worked out by hand.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use http::Method;
-use revtrail_core::value::time::DAY_MS;
+use revtrail_core::value::time::{DAY_MS, Instant, Retention};
+use revtrail_store::Store;
+use revtrail_store::table::embedded::{self, Embedded, TABLE};
 use serde_json::{Value, json};
 
-use crate::support::fixtures::{Shop, assert_part};
-use crate::support::service::ADMIN;
+use crate::support::fixtures::{NOW, Shop, assert_part};
+use crate::support::service::{ADMIN, Service};
+use crate::support::tripwire::Tripwire;
 
 /// A shop where an e-mail and a later text message lead to an order, which the text message earns.
 async fn shop() -> Shop {
@@ -251,4 +259,81 @@ async fn a_replay_that_is_asked_for_again_is_one() {
         &report["totals"],
         &json!({"purchases": 2, "revenue": {"EUR": "30.01"}}),
     );
+}
+
+/// A table of which each call takes so many milliseconds by the clock of the service.
+#[derive(Debug, Clone)]
+struct SlowTable {
+    line: Tripwire,
+    clock: Arc<OnceLock<Arc<AtomicI64>>>,
+    call_ms: Arc<AtomicI64>,
+}
+
+impl HttpConnector for SlowTable {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        if let Some(clock) = self.clock.get() {
+            clock.fetch_add(self.call_ms.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
+        self.line.call(request)
+    }
+}
+
+/// A what-if that is not done in the time of a call becomes a job, which ends in the same bytes.
+#[tokio::test]
+async fn a_what_if_that_runs_out_of_its_time_goes_on_as_a_job_and_ends_in_the_same() {
+    let line = Tripwire::over(Embedded::memory().unwrap());
+    let (clock, call_ms) = (Arc::<OnceLock<_>>::default(), Arc::<AtomicI64>::default());
+    let table = SlowTable {
+        line: line.clone(),
+        clock: Arc::clone(&clock),
+        call_ms: Arc::clone(&call_ms),
+    };
+    let store = Store::new(embedded::client(table), TABLE);
+    store.create_table().await.unwrap();
+    let now = Instant::parse(NOW).unwrap();
+    let service = Service::on(store, line, now, Retention::DEFAULT);
+    clock.set(Arc::clone(&service.clock)).unwrap();
+    service.make("m", &json!({"supersede": "none"})).await;
+    let shop = Shop { service, id: "m" };
+    let (mut events, mut orders) = (Vec::new(), Vec::new());
+    for n in 0..60 {
+        events.push(format!("E{} email sent,clicked c{n} 16T10:00", n % 3));
+        events.push(format!("S sms sent,delivered c{n} 16T11:00"));
+        orders.push(format!("o{n} c{n} COMPLETE {n}.01 EUR 16T12:{n:02}"));
+    }
+    shop.events(&events.iter().map(String::as_str).collect::<Vec<_>>())
+        .await;
+    shop.orders(&orders.iter().map(String::as_str).collect::<Vec<_>>())
+        .await;
+    shop.run().await;
+    let settings = json!({"supersede": "none", "winner": "last_interaction", "channels": {
+        "email": {"connect_on": ["clicked"], "window": "7d", "window_from": "sent"}}});
+    let asked = json!({"settings": settings, "from": "2026-11-16", "to": "2026-11-17",
+        "models": ["linear", "first", "position_based", "time_decay"]});
+    let (status, whole) = shop.call(Method::POST, "what-if", asked.clone()).await;
+    assert_eq!((status, &whole["state"]), (200, &json!("done")), "{whole}");
+    assert_eq!(
+        (&whole["orders"], &whole["moved_total"]),
+        (&json!(60), &json!(60))
+    );
+    // With a tenth of a second a call, the time is over after some customers.
+    call_ms.store(100, Ordering::SeqCst);
+    let (status, begun) = shop.call(Method::POST, "what-if", asked).await;
+    call_ms.store(0, Ordering::SeqCst);
+    assert_eq!(
+        (status, &begun["state"]),
+        (202, &json!("running")),
+        "{begun}"
+    );
+    let progress: f64 = begun["progress"].as_str().unwrap().parse().unwrap();
+    assert!(progress > 0.0 && progress < 1.0, "{begun}");
+    let looked_at = begun["orders"].as_i64().unwrap();
+    assert!(looked_at > 0 && looked_at < 60, "{begun}");
+    shop.service.work_off().await;
+    let path = format!("what-ifs/{}", begun["what_if_id"].as_str().unwrap());
+    let bytes = |answer: &Value| {
+        let id = answer["what_if_id"].as_str().unwrap();
+        answer.to_string().replace(id, "its id")
+    };
+    assert_eq!(bytes(&shop.get(&path).await), bytes(&whole));
 }

@@ -44,7 +44,8 @@ pub struct Service {
     /// Where the files of exports are written.
     pub outbox: Root,
     router: Router,
-    clock: Arc<AtomicI64>,
+    /// What the clock of this service shows, in milliseconds.
+    pub clock: Arc<AtomicI64>,
     enqueued: Arc<Mutex<Vec<JobMessage>>>,
 }
 
