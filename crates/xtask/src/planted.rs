@@ -87,6 +87,14 @@ const THAWED: Harness = by(
     "faults::exports::whoever_thaws_writes_nothing_that_counts",
     &[],
 );
+const MEETS_ERASURE: Harness = by(
+    "faults::exports::an_export_waits_for_an_erasure_and_is_removed_by_it",
+    &[],
+);
+const HIDDEN: Harness = by(
+    "http::exports::an_export_hides_revenue_where_reports_do",
+    &[],
+);
 const REPLAYED: Harness = by(
     "http::look_ahead::a_replay_that_is_asked_for_again_is_one",
     &[],
@@ -509,6 +517,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "part.counted",
         with: "true",
         found_by: THAWED,
+    },
+    Mutant {
+        name: "an_export_of_half_a_customer",
+        file: "crates/hourly-attributor/src/export.rs",
+        text: "first.stored.is_moving",
+        with: "false",
+        found_by: MEETS_ERASURE,
+    },
+    Mutant {
+        name: "an_export_with_revenue_that_is_hidden",
+        file: "crates/hourly-attributor/src/export/rows.rs",
+        text: "shows_revenue.then_some(figures.currency)",
+        with: "Some(figures.currency)",
+        found_by: HIDDEN,
     },
     Mutant {
         name: "a_hard_link_is_another_file",

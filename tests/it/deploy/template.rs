@@ -533,3 +533,14 @@ fn the_function_of_files_has_their_bucket_and_their_queue() {
         (&json!({ "Ref": "Files" }), &json!({ "Ref": "Arrivals" }))
     );
 }
+
+/// Reports are at most an hour and a run behind the facts.
+#[test]
+fn r018_the_attributor_is_called_every_hour() {
+    let template = template();
+    let tick = &template["Resources"]["HourlyAttributor"]["Properties"]["Events"]["Tick"];
+    assert_eq!(
+        (&tick["Type"], &tick["Properties"]["Schedule"]),
+        (&json!("Schedule"), &json!("rate(1 hour)"))
+    );
+}
