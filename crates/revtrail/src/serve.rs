@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use hourly_attributor::Attributor;
 use redemption_batch::BatchLimits;
+use revtrail_attribute::stop;
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::time::{Instant, Retention, Span};
 use revtrail_storage::files::{Files, Folder};
@@ -30,7 +31,7 @@ use tokio::sync::mpsc;
 
 use crate::inbox::Inbox;
 pub use crate::serve::connections::{ConnectionLimits, serve};
-use crate::{demo, hints, inbox, recover, stop};
+use crate::{demo, hints, inbox, recover};
 
 /// What `revtrail serve` is asked for.
 #[derive(Debug, Clone, clap::Args)]

@@ -535,7 +535,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a_hard_link_is_another_file",
-        file: "crates/revtrail/src/attribute/paths.rs",
+        file: "crates/attribute/src/attribute/paths.rs",
         text: "self.inode.is_some() && self.inode == other.inode",
         with: "false",
         found_by: SPELLINGS,

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 
 /// Ends when this process is told to stop.
-pub(crate) async fn told() {
+pub async fn told() {
     if let Ok(mut signals) = Signals::new() {
         signals.next().await;
     } else {
@@ -14,7 +14,7 @@ pub(crate) async fn told() {
 }
 
 /// Calls `stop` when this process is told to stop, from now on.
-pub(crate) fn then(stop: impl FnOnce() + Send + 'static) {
+pub fn then(stop: impl FnOnce() + Send + 'static) {
     let (ready, wait) = mpsc::channel();
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -11,7 +11,12 @@ use flate2::write::GzEncoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::*;
-use crate::cli::{Cli, Command};
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    args: AttributeArgs,
+}
 
 const EVENTS: &str = "event_id,kind,channel,campaign_id,customer_id,occurred_at\n";
 const EVENT: &str = "e1,clicked,email,spring,c1,2026-11-20T10:00:00Z\n";
@@ -38,10 +43,8 @@ impl Folder {
     /// Runs as from the command line; `@` in the line means the folder.
     fn run(&self, line: &str) -> (Exit, String, String) {
         let line = line.replace('@', &format!("{}/", self.0.display()));
-        let words = ["revtrail", "attribute"].into_iter().chain(line.split(' '));
-        let Command::Attribute(args) = Cli::parse_from(words).command else {
-            unreachable!("the words say attribute")
-        };
+        let words = ["attribute"].into_iter().chain(line.split(' '));
+        let Line { args } = Line::parse_from(words);
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let exit = run(&args, &mut out, &mut err, Watched::default());
         (
