@@ -38,10 +38,9 @@ pub async fn consistent(
             listed.extend(part.orders.iter().map(line));
         }
     }
-    for (day, mut rest) in figures {
+    for (day, rest) in figures {
         // What arrived is of calls, not of customers.
-        (rest.orders_in, rest.events_in) = (IntakeCounts::default(), IntakeCounts::default());
-        rest.ignored.clear();
+        let rest = rest.without_intake();
         assert!(
             rest.is_empty(),
             "{day}: the sheet is more than its contributions by {rest:?}"

@@ -202,7 +202,7 @@ fn date(days: i64) -> [u32; 3] {
     let month = (5 * days + 2) / 153;
     let day = days - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
-    [400 * cycle + year - 400 + u32::from(month <= 2), month, day]
+    [400 * cycle + year + u32::from(month <= 2) - 400, month, day]
 }
 
 /// The days of 400 years.
