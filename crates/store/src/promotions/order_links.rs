@@ -69,6 +69,7 @@ impl OrderLinks<'_> {
     pub async fn settle_order(self, order: &OrderId, now: Instant) -> Result<(), StoreError> {
         let pk = keys::order_links(&self.market.id, order);
         let shard = promotion_shard_of(order.as_str());
+        let mut remembered = false;
         for attempt in 0..TRIES_MAX {
             let items = self
                 .market
@@ -107,10 +108,14 @@ impl OrderLinks<'_> {
                     );
                 }
             }
+            let moves = changes.len() > 0;
+            // An order that adds nothing yet is remembered too: settings may come before its time that count it.
+            if moves || !remembered {
+                remember_ahead(self.market, &current, now, &mut changes);
+            }
             if changes.len() == 0 {
                 return Ok(());
             }
-            remember_ahead(self.market, &current, now, &mut changes);
             changes
                 .at(&keys::order(&self.market.id, &current.customer_id, order))
                 .require(DATA, Some(AttributeValue::S(current.standing())));
@@ -120,8 +125,9 @@ impl OrderLinks<'_> {
                 .transact(changes.writes(&self.market.store))
                 .await?
             {
+                Transacted::Done if !moves => return Ok(()),
                 // More links may be left, so the loop goes on.
-                Transacted::Done => {}
+                Transacted::Done => remembered = true,
                 Transacted::Cancelled(_) => backoff(attempt).await,
             }
         }
