@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use revtrail_core::attribution::event::Event;
 use revtrail_core::attribution::order::Order;
-use revtrail_core::promotion::account::Offer;
+use revtrail_core::promotion::account::{Account, Offer};
 use revtrail_core::value::address::AddressHash;
 use revtrail_core::value::id::{CustomerId, PromotionId};
 use revtrail_web::answer::json;
@@ -27,9 +27,10 @@ pub(crate) async fn customer(call: Call) -> Result<Response, Problem> {
     let events: Vec<&Event> = facts.events.iter().filter(is_seen).collect();
     let mut decided = known.decided();
     decided.retain(|(order, _)| order.placed_at >= seen_from);
-    let mut redemptions = market.lists().redemptions_by(&id, call.now).await?;
+    let accounts = market.lists().accounts_of(&id).await?;
+    let mut redemptions = market.lists().redemptions_by(&accounts, call.now).await?;
     redemptions.retain(|fact| fact.at >= seen_from);
-    let mut offers = market.lists().offers_to(&id).await?;
+    let mut offers = offers_in(accounts);
     offers.retain(|(_, offer, _)| offer.at >= seen_from);
     if events.is_empty() && decided.is_empty() && redemptions.is_empty() && offers.is_empty() {
         return Err(Problem::not_found(
@@ -108,4 +109,19 @@ fn messages(events: Vec<&Event>) -> Vec<Value> {
     }
     messages.sort_by_key(|(first, _)| std::cmp::Reverse(*first));
     messages.into_iter().map(|(_, body)| body).collect()
+}
+
+/// What a customer with these accounts was offered: the promotion, the offer, and whether it was redeemed. Latest first.
+fn offers_in(accounts: Vec<(PromotionId, Account)>) -> Vec<(PromotionId, Offer, bool)> {
+    let mut offers = Vec::new();
+    for (promotion, account) in accounts {
+        let redeemed = account.redeemed_offers();
+        let own = account.offers.into_iter().map(|offer| {
+            let is_redeemed = redeemed.contains(&offer.assignment_id);
+            (promotion.clone(), offer, is_redeemed)
+        });
+        offers.extend(own);
+    }
+    offers.sort_by(|(_, a, _), (_, b, _)| (b.at, &b.assignment_id).cmp(&(a.at, &a.assignment_id)));
+    offers
 }

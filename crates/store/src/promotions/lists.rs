@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use futures_util::future::try_join_all;
-use revtrail_core::promotion::account::{Account, Offer};
+use revtrail_core::promotion::account::Account;
 use revtrail_core::promotion::admission::{self, Surroundings, VoucherState};
 use revtrail_core::promotion::redemption::{Flag, Outcome};
 use revtrail_core::value::id::{AssignmentId, CustomerId, PromotionId, RedemptionId};
@@ -19,7 +19,7 @@ use crate::table::attributes::redemptions_in;
 use crate::table::attributes::root::MOVING;
 use crate::table::client::{Range, Reading, last};
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, data, expired, number, pk, sk};
+use crate::table::item::{Item, data, expired, number, pk, sk, unreadable};
 use crate::table::keys::{self, Key, PROMOTION_SHARDS, QuarantineEntry};
 
 /// Which part of a list to read.
@@ -442,15 +442,14 @@ impl Lists<'_> {
         })
     }
 
-    /// All redemptions of a customer, latest first.
+    /// The accounts of a customer, by promotion, but for those that an erasure is moving.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn redemptions_by(
+    pub async fn accounts_of(
         self,
         customer: &CustomerId,
-        now: Instant,
-    ) -> Result<Vec<RedemptionFact>, StoreError> {
+    ) -> Result<Vec<(PromotionId, Account)>, StoreError> {
         let pk = keys::accounts(&self.market.id, customer);
         let items = self
             .market
@@ -458,8 +457,23 @@ impl Lists<'_> {
             .query(&pk, &Range::All, Reading::STRONG)
             .await?;
         let there = items.iter().filter(|item| !item.contains_key(MOVING));
-        let accounts: Vec<Account> = there.map(data).collect::<Result<_, _>>()?;
-        let uses = accounts.iter().flat_map(|account| &account.uses);
+        let account = |item| {
+            let promotion = PromotionId::new(sk(item)).map_err(|why| unreadable(item, why))?;
+            Ok((promotion, data(item)?))
+        };
+        there.map(account).collect()
+    }
+
+    /// All redemptions of a customer with these accounts, latest first.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn redemptions_by(
+        self,
+        accounts: &[(PromotionId, Account)],
+        now: Instant,
+    ) -> Result<Vec<RedemptionFact>, StoreError> {
+        let uses = accounts.iter().flat_map(|(_, account)| &account.uses);
         let wanted = uses.map(|used| {
             let key = keys::redemption(&self.market.id, &used.redemption_id);
             (String::new(), key)
@@ -470,39 +484,6 @@ impl Lists<'_> {
             (b.at, &b.submitted.redemption_id).cmp(&(a.at, &a.submitted.redemption_id))
         });
         Ok(facts)
-    }
-
-    /// What a customer was offered: the promotion, the offer, and whether it was redeemed. Latest first.
-    ///
-    /// # Errors
-    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn offers_to(
-        self,
-        customer: &CustomerId,
-    ) -> Result<Vec<(PromotionId, Offer, bool)>, StoreError> {
-        let pk = keys::accounts(&self.market.id, customer);
-        let items = self
-            .market
-            .store
-            .query(&pk, &Range::All, Reading::STRONG)
-            .await?;
-        let mut offers = Vec::new();
-        for item in items.iter().filter(|item| !item.contains_key(MOVING)) {
-            let account: Account = data(item)?;
-            let Ok(promotion) = PromotionId::new(sk(item)) else {
-                continue;
-            };
-            let redeemed = account.redeemed_offers();
-            let own = account.offers.into_iter().map(|offer| {
-                let is_redeemed = redeemed.contains(&offer.assignment_id);
-                (promotion.clone(), offer, is_redeemed)
-            });
-            offers.extend(own);
-        }
-        offers.sort_by(|(_, a, _), (_, b, _)| {
-            (b.at, &b.assignment_id).cmp(&(a.at, &a.assignment_id))
-        });
-        Ok(offers)
     }
 
     /// Counts of the redemptions that came in, by day of arrival.
