@@ -8,7 +8,6 @@
     reason = "a command line talks"
 )]
 
-use std::error::Error;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -17,9 +16,7 @@ use std::time::Instant;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
-use axum::body::Body;
-use http::{Method, Request};
-use http_body_util::BodyExt;
+use http::Method;
 use redemption_batch::{BatchEnd, BatchWorker};
 use revtrail_aws::clock::Clock;
 use revtrail_core::value::time::Retention;
@@ -29,9 +26,10 @@ use revtrail_store::random_hex;
 use revtrail_store::table::embedded::{self, Embedded, TABLE};
 use revtrail_web::app::App;
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+mod call;
+
+use call::{KEY, Outcome};
 
 const ROUNDS: usize = 7;
 /// Of each thing in a round; redeems are calls of their own, and so fewer.
@@ -44,9 +42,6 @@ const PROMOTIONS: usize = 20;
 const CAMPAIGNS: usize = 50;
 /// Characters of the floor's item: what an event takes in the table.
 const ITEM_CHARS: usize = 200;
-
-const KEY: &str = "bench";
-const MARKET: &str = "/v1/marketplaces/bench";
 
 /// What is measured beside the floor.
 const WHAT: [&str; 4] = [
@@ -245,20 +240,7 @@ impl Bench {
     }
 
     async fn call(&self, method: Method, path: &str, body: &Value) -> Outcome<Value> {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{MARKET}{path}"))
-            .header("authorization", format!("Bearer {KEY}"))
-            .header("content-type", "application/json")
-            .body(Body::from(body.to_string()))?;
-        let answer = self.router.clone().oneshot(request).await?;
-        let status = answer.status();
-        let bytes = answer.into_body().collect().await?.to_bytes();
-        let told = serde_json::from_slice(&bytes)?;
-        if !status.is_success() {
-            return Err(format!("{path}: {status} {told}").into());
-        }
-        Ok(told)
+        call::call(&self.router, method, path, body).await
     }
 }
 

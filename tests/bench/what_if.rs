@@ -16,11 +16,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant as Moment};
 
 use axum::Router;
-use axum::body::Body;
 use clap::Parser;
 use hourly_attributor::Attributor;
-use http::{Method, Request};
-use http_body_util::BodyExt;
+use http::Method;
 use revtrail_aws::clock::Clock;
 use revtrail_core::attribution::campaign::{Campaign, Catalog};
 use revtrail_core::attribution::decide::Rules;
@@ -38,9 +36,10 @@ use revtrail_store::random_hex;
 use revtrail_store::table::embedded::{self, Embedded};
 use revtrail_web::app::App;
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+mod call;
+
+use call::{KEY, Outcome};
 
 /// Measures what-ifs.
 #[derive(Parser)]
@@ -56,8 +55,6 @@ struct Args {
     bench: bool,
 }
 
-const KEY: &str = "bench";
-const MARKET: &str = "/v1/marketplaces/bench";
 /// When the service and the facts are.
 const NOW: &str = "2026-11-20T12:00:00Z";
 const CAMPAIGNS: usize = 50;
@@ -300,19 +297,6 @@ impl Service {
     }
 
     async fn call(&self, method: Method, path: &str, body: &Value) -> Outcome<Value> {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{MARKET}{path}"))
-            .header("authorization", format!("Bearer {KEY}"))
-            .header("content-type", "application/json")
-            .body(Body::from(body.to_string()))?;
-        let answer = self.router.clone().oneshot(request).await?;
-        let status = answer.status();
-        let bytes = answer.into_body().collect().await?.to_bytes();
-        let told = serde_json::from_slice(&bytes)?;
-        if !status.is_success() {
-            return Err(format!("{path}: {status} {told}").into());
-        }
-        Ok(told)
+        call::call(&self.router, method, path, body).await
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Command, ExitCode};
 
 use crate::run::{Ran, run};
+use crate::tools::packages;
 use crate::{cargo, folder, root};
 
 pub(crate) const HELP: &str = "Measures how fast revtrail is, and writes docs/BENCHMARKS.md
@@ -124,18 +125,9 @@ fn compare(options: &[&str]) -> Result<String, String> {
     if !fs::read_to_string(&mark).is_ok_and(|there| there == PACKAGES) {
         println!("DuckDB and Polars are installed into target/tools");
         let failed = |error| format!("failed to write into target/tools: {error}");
-        let mut make = Command::new("python3");
-        make.args(["-m", "venv", "--clear"]).arg(&venv);
+        let list = root().join("crates/xtask/bench/requirements.txt");
+        let [make, pip] = packages(&venv, &list);
         ran("venv", make)?;
-        let mut pip = Command::new(venv.join("bin/pip"));
-        pip.args([
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--requirement",
-        ]);
-        pip.arg(root().join("crates/xtask/bench/requirements.txt"));
         ran("pip", pip)?;
         fs::write(&mark, PACKAGES).map_err(failed)?;
     }
@@ -196,17 +188,7 @@ fn printed(table: Result<String, String>) -> ExitCode {
 pub(crate) fn webhooks() -> ExitCode {
     let mut command = cargo(&["bench", "--locked", "--package", "revtrail-providers"]);
     command.args(["--bench", "webhooks"]);
-    let table = run("webhooks", command, &folder("xtask")).and_then(table);
-    match table {
-        Ok(table) => {
-            println!("\n{table}");
-            ExitCode::SUCCESS
-        }
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
-    }
+    printed(run("webhooks", command, &folder("xtask")).and_then(table))
 }
 
 /// The table in what a bench printed, or all that it printed where there is none.

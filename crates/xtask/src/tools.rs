@@ -162,18 +162,7 @@ pub(crate) fn parts(tools: &Path) -> Result<PathBuf, String> {
         fs::write(tools.join(name), text).map_err(failed)?;
     }
     let npm = npm_ci(&tools.join("npm"));
-    let mut venv = Command::new("python3");
-    venv.args(["-m", "venv", "--clear"])
-        .arg(tools.join("python-real"));
-    let mut pip = Command::new(bin.join("pip"));
-    pip.args([
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--requirement",
-    ]);
-    pip.arg(tools.join("python-real.txt"));
+    let [venv, pip] = packages(&tools.join("python-real"), &tools.join("python-real.txt"));
     for (name, command) in [("npm", npm), ("venv", venv), ("pip", pip)] {
         let ran = run(name, command, tools)?;
         if !ran.ok {
@@ -182,6 +171,22 @@ pub(crate) fn parts(tools: &Path) -> Result<PathBuf, String> {
     }
     fs::write(&mark, wanted).map_err(failed)?;
     Ok(bin)
+}
+
+/// What makes a new Python of its own in a folder, and then installs what a list of packages names into it.
+pub(crate) fn packages(folder: &Path, list: &Path) -> [Command; 2] {
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv", "--clear"]).arg(folder);
+    let mut pip = Command::new(folder.join("bin/pip"));
+    pip.args([
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--requirement",
+    ]);
+    pip.arg(list);
+    [venv, pip]
 }
 
 /// Installs what the lock file of a folder names into it.
