@@ -92,13 +92,6 @@ impl Call {
 impl Call {
     /// The answer to the sender of a post, which is remembered as its last one.
     pub async fn answer_to_sender(&self, sender: &str, posted: Posted, answer: Intake) -> Response {
-        let post = Post {
-            headers: &self.headers,
-            body: &self.body,
-            certificate: None,
-        };
-        let something = !posted.ignored.is_empty();
-        let shape = something.then(|| revtrail_providers::shape(&post).ok());
         let problem = answer.first_problem().map(|problem| PostProblem {
             code: problem.code.text(),
             field: problem.field.clone(),
@@ -109,8 +102,7 @@ impl Call {
             rejected: answer.rejected(),
             problem,
             ignored: posted.ignored.clone(),
-            shape: shape.flatten(),
-            refused: None,
+            ..LastPost::default()
         };
         self.remember(sender, last).await;
         answer.answer_to_sender(posted.ignored)
@@ -132,11 +124,14 @@ impl Call {
 
     /// Remembers what became of a post. Where a sender posts many times a minute, each thing that can become of its posts is written once
     /// a minute; a failure to write it is logged, and the answer does not depend on it.
-    async fn remember(&self, sender: &str, post: LastPost) {
+    async fn remember(&self, sender: &str, mut post: LastPost) {
         let Ok(market) = self.market() else { return };
         let outcome = outcome_of(market.id(), sender, &post);
         if !self.app.is_news(outcome, POST_WRITTEN_MS, self.now) {
             return;
+        }
+        if !post.ignored.is_empty() {
+            post.shape = self.shape();
         }
         let posted = PostedLast {
             sender: sender.to_owned(),
@@ -146,6 +141,16 @@ impl Call {
         if let Err(error) = market.senders().remember(&posted).await {
             tracing::error!(%error, sender, "the last post of a sender could not be remembered");
         }
+    }
+
+    /// The fields of the post. It is read once more for them, so this is asked only where they are written down.
+    fn shape(&self) -> Option<String> {
+        let post = Post {
+            headers: &self.headers,
+            body: &self.body,
+            certificate: None,
+        };
+        revtrail_providers::shape(&post).ok()
     }
 }
 
