@@ -9,6 +9,8 @@ const ready = () => {
   clearTimeout(again);
   if ($("[data-moving]")) again = setTimeout(lookAgain, 2000);
   for (const button of all("[data-copy],[data-keys]")) button.hidden = false;
+  // Where the time axis is wider than the screen, its end is what one came for: the order.
+  for (const axis of all(".axis")) axis.parentElement.scrollLeft = axis.scrollWidth;
 };
 
 let asked = 0, typed;

@@ -7,6 +7,7 @@ use http::header::HeaderName;
 use http::{Method, StatusCode};
 use revtrail_core::value::time::Instant;
 use revtrail_store::market::access::Role;
+use revtrail_web::access::MARKETING;
 use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use serde::Deserialize;
@@ -17,8 +18,9 @@ use crate::asked::{ACCESS_LOG, Api, Doing, KEY, KEYS, OPENAPI};
 use crate::docs::{operations, texts};
 use crate::frame::Frame;
 use crate::home::form as fields;
-use crate::lists::{items, knows};
+use crate::lists::{items, knows_tables};
 use crate::sheet::text;
+use crate::table_file;
 use crate::times::Moment;
 
 #[derive(Deserialize)]
@@ -138,7 +140,7 @@ fn about(role: Role) -> &'static str {
 }
 
 pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
-    knows(&call, &["from", "to", "channel", "cursor", "limit"])?;
+    knows_tables(&call, &["cursor", "limit"])?;
     show(&api, &call, None, Tried::default(), StatusCode::OK).await
 }
 
@@ -190,7 +192,7 @@ async fn show(
         next: next.map(|cursor| frame.address.with("cursor", cursor).href()),
         frame,
     };
-    answer::page(status, &call.headers, &page)
+    table_file::page(call, &page.frame.address, MARKETING, status, &page)
 }
 
 impl EntryView {

@@ -2,6 +2,9 @@
 
 use form_urlencoded::Serializer;
 
+/// The parameters that are kept from page to page: the period, the channel, and whether revenue is shown.
+pub(crate) const KEPT: [&str; 4] = ["from", "to", "channel", "revenue"];
+
 /// The address of a page: its path, and the parameters of its query.
 #[derive(Clone, Default)]
 pub(crate) struct Address {
@@ -22,8 +25,7 @@ impl Address {
 
     /// Another page with those of these parameters that are kept across pages.
     pub(crate) fn elsewhere(&self, path: impl Into<String>) -> Self {
-        let kept =
-            |(name, _): &&(String, String)| ["from", "to", "channel"].contains(&name.as_str());
+        let kept = |(name, _): &&(String, String)| KEPT.contains(&name.as_str());
         Self {
             path: path.into(),
             pairs: self.pairs.iter().filter(kept).cloned().collect(),

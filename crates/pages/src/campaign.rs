@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use http::header::IF_MATCH;
 use revtrail_core::value::time::{Day, Instant, Span};
+use revtrail_web::access::MARKETING;
 use revtrail_web::api::Method;
 use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
@@ -22,6 +23,7 @@ use crate::lists::knows;
 use crate::numbers::Figure;
 use crate::runs::IDEMPOTENCY_KEY;
 use crate::sheet::text;
+use crate::table_file::{self, EXPORT};
 use crate::times::{self, Moment};
 
 /// The form that saves a segment.
@@ -163,9 +165,7 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
 }
 
 async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response, Problem> {
-    let known = [
-        "id", "from", "to", "channel", "revenue", "cursor", "limit", "rivals", "segment",
-    ];
+    let known = ["id", "cursor", "limit", "rivals", "segment", EXPORT];
     knows(call, &known)?;
     let id = call.query().text("id").unwrap_or_default().to_owned();
     let frame = Frame::of(api, call, &id, "/campaign").await?;
@@ -207,7 +207,8 @@ async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response,
     let mut page = CampaignPage::new(frame, report, bought);
     page.rivals = rivals.map(|rivals| RivalsView::of(&page.frame, rivals));
     (page.forms, page.saved) = (forms, saved);
-    answer::page(form::status(tried), &call.headers, &page)
+    let status = form::status(tried);
+    table_file::page(call, &page.frame.address, MARKETING, status, &page)
 }
 
 /// The form of what people say of a campaign.

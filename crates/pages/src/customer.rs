@@ -24,7 +24,7 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
 }
 
 async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response, Problem> {
-    knows_tables(call, &["from", "to", "channel", "id"])?;
+    knows_tables(call, &["id"])?;
     let frame = Frame::of(api, call, "Customer", "/customer").await?;
     let id = frame.address.get("id").unwrap_or_default().to_owned();
     let about = (Some(&frame.marketplace), &[("id", id.as_str())][..]);
@@ -185,7 +185,7 @@ pub(crate) async fn sent(api: Api, call: Call) -> Result<Response, Problem> {
 
 /// How far an erasure is.
 pub(crate) async fn erasure(api: Api, call: Call) -> Result<Response, Problem> {
-    knows_tables(&call, &["from", "to", "channel", "id"])?;
+    knows_tables(&call, &["id"])?;
     let frame = Frame::of(&api, &call, "Erasure", "/erasure").await?;
     let id = frame.address.get("id").unwrap_or_default();
     let about = (Some(&frame.marketplace), &[("id", id)][..]);

@@ -24,7 +24,7 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
 }
 
 async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response, Problem> {
-    let known = ["from", "to", "channel", "cursor", "limit", "id", "uploaded"];
+    let known = ["cursor", "limit", "id", "uploaded"];
     knows_tables(call, &known)?;
     let frame = Frame::of(api, call, "Files", "/batches").await?;
     let mut sheet = Sheet::new(frame, "Files of redemptions");
@@ -71,8 +71,7 @@ async fn one(api: &Api, call: &Call, sheet: &mut Sheet, id: &str) -> Result<(), 
     let about = (Some(&frame.marketplace), &[("id", id)][..]);
     let file: Value = api.says(call, BATCH, about, &[]).await?;
     let mut rejects = rejects(frame, &file);
-    let csv = frame.to("/rejected.csv").with("from", "").with("to", "");
-    let csv = csv.with("channel", "").with("id", id);
+    let csv = frame.bare("/rejected.csv").with("id", id);
     let any = PROMOTIONS_CSV.allows(frame.who) && !rejects.rows.is_empty();
     rejects.export = any.then(|| csv.href());
     let tables = [table("What became of it", vec![row(frame, &file)]), rejects];

@@ -20,6 +20,7 @@ use crate::asked::{
 };
 use crate::lists::items;
 use crate::numbers::{LANGUAGES, Numbers};
+use crate::table_file::EXPORT;
 use crate::times::{self, Moment};
 
 /// A field by which the list is narrowed.
@@ -105,6 +106,13 @@ pub(crate) struct Window {
 }
 
 impl Frame {
+    /// Where a table of this page is as a file, for those who may have one: the rows that are shown.
+    pub(crate) fn export(&self, id: &str) -> Option<String> {
+        let cursor = self.address.get("cursor").unwrap_or_default();
+        let table = self.address.with(EXPORT, id).with("cursor", cursor);
+        self.may_export.then(|| table.href())
+    }
+
     pub(crate) async fn of(
         api: &Api,
         call: &Call,
@@ -182,6 +190,11 @@ impl Frame {
             .elsewhere(format!("/app/{}{suffix}", self.marketplace))
     }
 
+    /// An address of this marketplace that takes nothing along.
+    pub(crate) fn bare(&self, suffix: &str) -> Address {
+        Address::new(&format!("/app/{}{suffix}", self.marketplace), Vec::new())
+    }
+
     /// The page of a customer, for those who may see who somebody is.
     pub(crate) fn to_customer(&self, id: &str) -> Option<String> {
         self.may_export
@@ -250,14 +263,17 @@ impl Freshness {
     /// The sentence at the head of a page.
     pub(crate) fn sentence(&self, frame: &Frame) -> String {
         let waiting = match (self.pending, self.pending_more) {
-            (0, _) => "nobody waits".to_owned(),
-            (1, _) => "1 customer waits".to_owned(),
+            (0, _) => "no customer waits for a run".to_owned(),
+            (1, _) => "1 customer waits for a run".to_owned(),
             (n, more) => {
                 let n = frame
                     .numbers
                     .count(i64::try_from(n).unwrap_or(i64::MAX))
                     .text();
-                format!("{}{n} customers wait", if more { "more than " } else { "" })
+                format!(
+                    "{}{n} customers wait for a run",
+                    if more { "more than " } else { "" }
+                )
             }
         };
         match self.as_of {
@@ -307,9 +323,13 @@ impl Filters {
             ("This month", this.0, tomorrow),
             ("Last month", before.0, this.0),
         ];
+        let mut is_found = false;
         let choice = |(label, from, to): (&str, Day, Day)| {
             let (from, to) = (from.to_string(), to.to_string());
             let current = (period.from.as_str(), period.to.as_str()) == (&*from, &*to);
+            // A month of 30 days that ends today is the last 30 days, too.
+            let current = current && !is_found;
+            is_found |= current;
             // The last 30 days are what there is without a choice, and stay so tomorrow.
             let address = match label {
                 "30 days" => frame.address.with("from", "").with("to", ""),

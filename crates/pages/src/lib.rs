@@ -29,6 +29,7 @@ mod senders;
 mod settings;
 mod settings_form;
 mod sheet;
+mod table_file;
 mod times;
 mod why;
 

@@ -6,9 +6,11 @@ use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use serde_json::Value;
 
-use crate::asked::{Api, ORDERS, ORDERS_REPORT, QUARANTINE, RECONCILIATION};
+use crate::address::KEPT;
+use crate::asked::{Api, BATCHES, ORDERS, ORDERS_REPORT, QUARANTINE, RECONCILIATION, SENDERS};
 use crate::frame::{Field, Filters, Frame, Freshness, Period};
-use crate::sheet::{Cell, EXPORT, Head, Sheet, Table, Tile, said, text};
+use crate::sheet::{Cell, Head, Sheet, Table, Tile, said, text};
+use crate::table_file::EXPORT;
 
 fn read<T: serde::de::DeserializeOwned>(told: &Value) -> Result<T, Problem> {
     serde_json::from_value(told.clone()).map_err(|error| Problem::internal(&error))
@@ -19,10 +21,10 @@ pub(crate) fn items<'v>(told: &'v Value, field: &str) -> impl Iterator<Item = &'
     told[field].as_array().into_iter().flatten()
 }
 
-/// Refuses parameters that a page does not know.
+/// Refuses parameters that a page does not know; those that are kept from page to page, every page knows.
 pub(crate) fn knows(call: &Call, known: &[&str]) -> Result<(), Problem> {
     let mut query = call.query();
-    for name in known {
+    for name in KEPT.iter().chain(known) {
         query.text(name);
     }
     query.done()
@@ -108,18 +110,7 @@ fn about(status: &str) -> &'static str {
 }
 
 pub(crate) async fn orders(api: Api, call: Call) -> Result<Response, Problem> {
-    knows_tables(
-        &call,
-        &[
-            "from",
-            "to",
-            "channel",
-            "status",
-            "customer_id",
-            "cursor",
-            "limit",
-        ],
-    )?;
+    knows_tables(&call, &["status", "customer_id", "cursor", "limit"])?;
     let frame = Frame::of(&api, &call, "Orders", "/orders").await?;
     let about_m = (Some(&frame.marketplace), &[][..]);
     let report: Value = api
@@ -242,7 +233,7 @@ const SUMS: [Sum; 5] = [
 ];
 
 pub(crate) async fn reconciliation(api: Api, call: Call) -> Result<Response, Problem> {
-    knows_tables(&call, &["from", "to", "channel"])?;
+    knows_tables(&call, &[])?;
     let frame = Frame::of(&api, &call, "Reconciliation", "/reconciliation").await?;
     let report: Value = api
         .says(
@@ -313,6 +304,7 @@ pub(crate) async fn reconciliation(api: Api, call: Call) -> Result<Response, Pro
     });
     tables.push(rejections(frame, &report["rejections"]));
     tables.push(ignored(frame, &report["ignored"]));
+    tables.push(failed(&api, &call, frame).await?);
     let waiting: Value = api
         .says(
             &call,
@@ -324,6 +316,45 @@ pub(crate) async fn reconciliation(api: Api, call: Call) -> Result<Response, Pro
     tables.push(quarantine(frame, &waiting));
     sheet.tables = tables;
     sheet.answer(&call, StatusCode::OK)
+}
+
+/// How many files are looked at for one that failed, the newest first.
+const FILES_LOOKED_AT: &str = "50";
+
+/// What failed as a whole, and is in no sum: files that could not be read, and senders whose last post was refused.
+async fn failed(api: &Api, call: &Call, frame: &Frame) -> Result<Table, Problem> {
+    let about = (Some(&frame.marketplace), &[][..]);
+    let mut rows = Vec::new();
+    if api.tells(frame.who, BATCHES) {
+        let files: Value = api
+            .says(call, BATCHES, about, &[("limit", FILES_LOOKED_AT)])
+            .await?;
+        let failed = items(&files, "batches").filter(|file| file["state"] == "failed");
+        rows.extend(failed.map(|file| {
+            let at = frame.time_in(file, "finished_at");
+            let name = frame.link("/batches", file, "batch_id", "file");
+            vec![name, at, said(file, "detail")]
+        }));
+    }
+    if api.tells(frame.who, SENDERS) {
+        let told: Value = api.says(call, SENDERS, about, &[]).await?;
+        let refused = items(&told, "senders").filter(|one| !one["refused"].is_null());
+        rows.extend(refused.map(|one| {
+            let sender = text(one, "sender");
+            let href = frame.to("/senders").with("sender", &sender).href();
+            let why = format!("its last post was refused: {}", text(one, "refused"));
+            let name = Cell::Link { href, text: sender };
+            let why = Cell::Text(why.replace('_', " "));
+            vec![name, frame.time_in(one, "at"), why]
+        }));
+    }
+    let heads = ["File or sender", "When", "Why"].map(Head::text).into();
+    let nothing = "No file failed of late, and the last post of every sender was taken.";
+    Ok(Table {
+        is_wrong: !rows.is_empty(),
+        rows,
+        ..Table::new("failed", "What failed as a whole", heads, nothing)
+    })
 }
 
 /// The events that went to an e-mail address or a phone number.

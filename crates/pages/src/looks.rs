@@ -134,6 +134,8 @@ pub(crate) struct Mover {
 /// What the models give the campaigns: a column for each model.
 pub(crate) struct Models {
     pub(crate) names: Vec<&'static str>,
+    /// True where every model gives every campaign the same.
+    pub(crate) agree: bool,
     /// The campaigns, each with its link and its revenue by each model.
     pub(crate) rows: Vec<(String, String, Vec<Vec<Figure>>)>,
     pub(crate) left_out: Option<Figure>,
@@ -369,6 +371,8 @@ impl Of<'_> {
                 *most = micros.max(*most);
             }
         }
+        let alike = |cells: &Vec<Vec<Figure>>| cells.iter().all(|cell| *cell == cells[0]);
+        let agree = rows.values().all(alike);
         let mut rows: Vec<_> = rows.into_iter().collect();
         rows.sort_by_key(|(id, _)| Reverse(greatest.get(id)));
         let left_out = rows.len().saturating_sub(MOVED);
@@ -376,6 +380,7 @@ impl Of<'_> {
         let row = |(id, cells): (&String, Vec<Vec<Figure>>)| (self.href(id), self.name(id), cells);
         Models {
             names: told.iter().map(|model| model_name(&model.model)).collect(),
+            agree,
             rows: rows.into_iter().map(row).collect(),
             left_out: i64::try_from(left_out)
                 .ok()

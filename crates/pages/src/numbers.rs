@@ -30,7 +30,7 @@ pub(crate) const LANGUAGES: [(&str, &str); 12] = [
 ];
 
 /// A figure: its exact value for programs, and how it is shown. It is HTML.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Figure {
     value: String,
     shown: String,
@@ -54,11 +54,6 @@ impl fmt::Display for Figure {
 }
 
 impl Figure {
-    /// The exact value with its unit, as files have it; empty where it cannot be told.
-    pub(crate) fn exact_text(&self) -> String {
-        format!("{} {}", self.value, self.unit).trim().to_owned()
-    }
-
     /// The number as it is shown, without its unit.
     pub(crate) fn bare(&self) -> &str {
         if self.value.is_empty() {

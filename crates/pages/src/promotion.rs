@@ -6,6 +6,7 @@ use revtrail_web::problem::Problem;
 use serde_json::Value;
 
 use crate::PROMOTIONS_CSV;
+use crate::address::KEPT;
 use crate::answer;
 use crate::asked::{Api, DASHBOARD, PROMOTION, VOUCHERS};
 use crate::chart::{self, Areas, Point};
@@ -15,7 +16,8 @@ use crate::frame::{Field, Frame, Link};
 use crate::lists::items;
 use crate::numbers::Figure;
 use crate::promotions::state;
-use crate::sheet::{Cell, EXPORT, Head, Layers, Sheet, Table, Tile, said, text};
+use crate::sheet::{Cell, Head, Layers, Sheet, Table, Tile, said, text};
+use crate::table_file::EXPORT;
 use crate::times;
 
 /// The tabs of a promotion: the parameter, its name, and the route of the API that lists it.
@@ -63,7 +65,7 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
 
 async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response, Problem> {
     let mut query = call.query();
-    for known in ["from", "to", "channel", "cursor", "limit", EXPORT] {
+    for known in KEPT.into_iter().chain(["cursor", "limit", EXPORT]) {
         query.text(known);
     }
     let id = query.text("id").unwrap_or_default().to_owned();
@@ -276,7 +278,11 @@ fn tiles(frame: &Frame, board: &Value) -> Vec<Tile> {
     let count = |told: &Value, field| frame.count_in(told, field);
     let pace = &board["pace"];
     // Whoever sees a limit wants to know how long it lasts.
+    let redeems = pace["redemptions"].as_i64().is_some_and(|n| n > 0);
     let lasts = |field| match text(pace, field) {
+        none if none.is_empty() && redeems => {
+            ", not used up in ten years at this pace, or at all".to_owned()
+        }
         none if none.is_empty() => String::new(),
         date => format!(
             ", used up {} at the pace of {} days",
@@ -608,11 +614,7 @@ fn listed(frame: &Frame, tab: &str, label: &str, list: &Value) -> Table {
             false => Head::text(label),
         }
     });
-    let csv = frame
-        .to("/promotion.csv")
-        .with("from", "")
-        .with("to", "")
-        .with("channel", "");
+    let csv = frame.bare("/promotion.csv");
     let id = frame.address.get("id").unwrap_or_default();
     let export = || csv.with("id", id).with("tab", tab).href();
     let nothing = match frame.address.get("voucher_code") {

@@ -5,13 +5,15 @@ use revtrail_web::problem::Problem;
 use serde_json::Value;
 
 use crate::PROMOTIONS_CSV;
+use crate::address::KEPT;
 use crate::answer;
 use crate::asked::{Api, PROMOTIONS, QUARANTINE};
 use crate::edit;
 use crate::form::{self, Sent, Tried};
 use crate::frame::{Field, Frame};
 use crate::lists::{items, quarantine};
-use crate::sheet::{Cell, EXPORT, Head, Sheet, Table, said, text};
+use crate::sheet::{Cell, Head, Sheet, Table, said, text};
+use crate::table_file::EXPORT;
 
 fn usage(told: &Value) -> Option<&str> {
     told["usage"].as_str()
@@ -43,7 +45,7 @@ fn query_of(frame: &Frame) -> Vec<(String, String)> {
     let mut query = Vec::new();
     for (name, value) in frame.address.pairs() {
         match (name, value.split_once('=')) {
-            ("from" | "to" | "channel" | EXPORT, _) => {}
+            (name, _) if name == EXPORT || KEPT.contains(&name) => {}
             ("metadata", Some((key, value))) => {
                 query.push((format!("metadata.{}", key.trim()), value.trim().to_owned()));
             }
@@ -124,10 +126,9 @@ async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response,
     };
     let csv = query
         .iter()
-        .fold(frame.to("/promotions.csv"), |csv, (name, value)| {
+        .fold(frame.bare("/promotions.csv"), |csv, (name, value)| {
             csv.with(name, value)
         });
-    let csv = csv.with("from", "").with("to", "").with("channel", "");
     table.export = PROMOTIONS_CSV.allows(frame.who).then(|| csv.href());
     let value = |name: &str| frame.address.get(name).unwrap_or_default().to_owned();
     let kinds = ["global", "tiered", "personalised"].map(|kind| (kind.to_owned(), kind.to_owned()));

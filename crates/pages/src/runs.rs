@@ -25,7 +25,7 @@ const KINDS: [(&str, &str, Option<&str>); 3] = [
 ];
 
 pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
-    knows_tables(&call, &["from", "to", "channel", "cursor", "limit"])?;
+    knows_tables(&call, &["cursor", "limit"])?;
     let frame = Frame::of(&api, &call, "Runs", "/runs").await?;
     let query = frame.address.only(&["cursor", "limit"]);
     let about = (Some(&frame.marketplace), &[][..]);

@@ -28,7 +28,7 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
 }
 
 async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response, Problem> {
-    let known = ["from", "to", "channel", "cursor", "limit", "id", "campaign"];
+    let known = ["cursor", "limit", "id", "campaign"];
     knows_tables(call, &known)?;
     let frame = Frame::of(api, call, "Segments", "/segments").await?;
     let mut sheet = match frame.address.get("id").map(str::to_owned) {
@@ -91,8 +91,7 @@ async fn one(api: &Api, call: &Call, frame: Frame, id: &str) -> Result<Sheet, Pr
     let asked = frame.address.only(&["cursor", "limit"]);
     let told: Value = api.says(call, SEGMENT, about, &asked).await?;
     let row = |id: &Value| vec![customer(&frame, &json!({ "customer_id": id }))];
-    let csv = frame.to("/segment.csv").with("from", "").with("to", "");
-    let csv = csv.with("channel", "").with("id", id);
+    let csv = frame.bare("/segment.csv").with("id", id);
     let table = Table {
         rows: items(&told, "customers").map(row).collect(),
         export: Some(csv.href()),

@@ -220,7 +220,7 @@ fn with(mut settings: Value, sender: &str, mapping: Value) -> Value {
 }
 
 pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
-    knows_tables(&call, &["from", "to", "channel", "sender", "saved"])?;
+    knows_tables(&call, &["sender", "saved"])?;
     let frame = Frame::of(&api, &call, "Senders", "/senders").await?;
     match frame.address.get("sender").map(str::to_owned) {
         None => list(&api, &call, frame).await,

@@ -5,12 +5,13 @@ use http::header::{HeaderName, HeaderValue, IF_MATCH, REFRESH};
 use http::{Method, StatusCode};
 use revtrail_core::attribution::settings::{Preset, Settings};
 use revtrail_core::value::time::Instant;
+use revtrail_web::access::MARKETING;
 use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::address::Address;
+use crate::address::{Address, KEPT};
 use crate::answer;
 use crate::asked::{Api, Doing, REPLAY, REPLAYS, SETTINGS, VERSIONS, WHAT_IF, WHAT_IFS};
 use crate::frame::{Filters, Frame, Link, Period};
@@ -18,6 +19,7 @@ use crate::home::form as fields;
 use crate::looks::{Found, Replay, WhatIf};
 use crate::numbers::Figure;
 use crate::settings_form::{Difference, SettingsForm, differences};
+use crate::table_file::{self, EXPORT};
 use crate::times::{self, Moment};
 
 /// The last so many days are looked at.
@@ -34,8 +36,8 @@ const MODELS: [&str; 6] = [
     "time_decay",
 ];
 /// The parameters of the page, beside the fields of its form.
-const KNOWN: [&str; 10] = [
-    "from", "to", "channel", "try", "start", "of", "what_if", "replay", "saved", "stay",
+const KNOWN: [&str; 8] = [
+    "try", "start", "of", "what_if", "replay", "saved", "stay", EXPORT,
 ];
 
 /// A saved version, as the API tells it.
@@ -144,6 +146,8 @@ struct SettingsPage {
     look: Look,
     /// The versions that decide the orders of these days.
     deciding: String,
+    /// True where those are several, and the form is not the newest as it is.
+    is_mixed: bool,
     versions: Vec<VersionView>,
     replay_of: Vec<(u32, bool)>,
     replay_period: Period,
@@ -230,7 +234,7 @@ impl Asked {
 
 pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
     let mut query = call.query();
-    for name in KNOWN {
+    for name in KEPT.into_iter().chain(KNOWN) {
         query.text(name);
     }
     SettingsForm::known(&mut query);
@@ -276,9 +280,8 @@ async fn show(
     };
     let waits = matches!(look, Look::Running { .. })
         || replay.as_ref().is_some_and(|(one, _)| one.is_running);
-    let headers = &call.headers;
     let page = SettingsPage::new(frame, versions, asked, look, (may_save, replays, replay));
-    let mut response = answer::page(status, headers, &page)?;
+    let mut response = table_file::page(call, &page.frame.address, MARKETING, status, &page)?;
     if waits {
         response.headers_mut().insert(REFRESH, AGAIN_S);
     }
@@ -433,7 +436,7 @@ impl SettingsPage {
             label: preset.name().to_owned(),
             current: frame.address.get("start") == Some(preset.name()),
         };
-        let kept = frame.address.only(&["from", "to", "channel"]).into_iter();
+        let kept = frame.address.only(&KEPT).into_iter();
         Self {
             may_save,
             of: asked.of,
@@ -453,6 +456,8 @@ impl SettingsPage {
             notice: asked.notice,
             look,
             deciding: deciding(versions),
+            is_mixed: versions.iter().filter(|one| !one.replaced).count() > 1
+                && !asked.form.says(&newest.settings),
             versions: version_views(&frame, versions),
             replay_of: versions
                 .iter()
@@ -513,10 +518,11 @@ pub(crate) async fn save(api: Api, call: Call) -> Result<Response, Problem> {
     let text = |name: &str| sent.get(name).map_or("", String::as_str);
     let frame = Frame::of(&api, &call, "Settings", "/settings").await?;
     // What is kept across pages came in hidden fields.
-    let kept = ["from", "to", "channel"].into_iter();
-    let address = kept.fold(frame.address.clone(), |address, name| {
-        address.with(name, text(name))
-    });
+    let address = KEPT
+        .into_iter()
+        .fold(frame.address.clone(), |address, name| {
+            address.with(name, text(name))
+        });
     let frame = Frame { address, ..frame };
     let form = SettingsForm::sent(sent.iter().map(|(name, text)| (&**name, &**text)));
     let about = (Some(&frame.marketplace), &[][..]);

@@ -3,18 +3,15 @@
 use askama::Template;
 use revtrail_core::value::time::Instant;
 use revtrail_web::access::{Access, MARKETING};
-use revtrail_web::answer::with_note;
 use revtrail_web::call::{Call, Response, StatusCode};
-use revtrail_web::csv::{self, Style};
 use revtrail_web::problem::Problem;
 use serde_json::Value;
-
-use crate::answer;
 
 use crate::chart::{self, Areas};
 use crate::form::Form;
 use crate::frame::{Field, Filters, Frame, Link};
 use crate::numbers::Figure;
+use crate::table_file::{self, EXPORT};
 use crate::times::Moment;
 
 /// A cell of a table.
@@ -40,27 +37,6 @@ pub(crate) enum Cell {
         of: Vec<Figure>,
     },
     Nothing,
-}
-
-/// The parameter that asks for a table of a page as CSV, by its id.
-pub(crate) const EXPORT: &str = "export";
-
-impl Cell {
-    /// The cell as files have it: exact, without what is for the eye only.
-    fn exact(&self) -> csv::Cell<'_> {
-        match self {
-            Self::Text(text) | Self::Link { text, .. } => csv::Cell::text(text.as_str()),
-            Self::Figures(figures) => {
-                let texts: Vec<String> = figures.iter().map(Figure::exact_text).collect();
-                csv::Cell::number(texts.join("; "))
-            }
-            Self::Go { figure, .. } | Self::Meter { share: figure, .. } => {
-                csv::Cell::number(figure.exact_text())
-            }
-            Self::Time(at) => csv::Cell::number(at.exact.as_str()),
-            Self::Nothing => csv::Cell::Empty,
-        }
-    }
 }
 
 /// A column of a table.
@@ -241,20 +217,7 @@ impl Sheet {
     /// # Errors
     /// 403 where the role may have no CSV, 404 where the page has no such table.
     pub(crate) fn answer(self, call: &Call, status: StatusCode) -> Result<Response, Problem> {
-        let Some(id) = self.frame.address.get(EXPORT) else {
-            return answer::page(status, &call.headers, &self);
-        };
-        call.must_be(self.exports)?;
-        let table = self.tables.iter().find(|table| table.id == id);
-        let table =
-            table.ok_or_else(|| Problem::not_found(format!("this page has no table {id:?}")))?;
-        let heads = table.columns.iter().map(|head| head.label);
-        let mut file = csv::Table::new(Style::default(), heads);
-        for row in &table.rows {
-            file.row(row.iter().map(Cell::exact));
-        }
-        let answer = file.answer(&format!("{}.csv", table.id));
-        Ok(with_note(answer, ("table", table.id)))
+        table_file::page(call, &self.frame.address, self.exports, status, &self)
     }
 }
 

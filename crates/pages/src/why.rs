@@ -8,18 +8,20 @@ use futures_util::future::try_join_all;
 use http::{Method, StatusCode};
 use revtrail_core::attribution::settings::Preset;
 use revtrail_core::value::time::Instant;
+use revtrail_web::access::MARKETING;
 use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::answer;
+use crate::address::KEPT;
 use crate::asked::{Api, Doing, ORDER, WHAT_IF, WHY};
 use crate::campaigns::channel_name;
 use crate::frame::Frame;
 use crate::numbers::Figure;
 use crate::settings::{self, Version};
 use crate::settings_form::SettingsForm;
+use crate::table_file::{self, EXPORT};
 use crate::times::{self, Moment};
 
 /// How many saved versions are tried on an order; each reads its customer again.
@@ -225,7 +227,7 @@ struct WhyPage {
 pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
     let mut query = call.query();
     let id = query.text("id").unwrap_or_default();
-    for kept in ["from", "to", "channel"] {
+    for kept in KEPT.into_iter().chain([EXPORT]) {
         query.text(kept);
     }
     query.done()?;
@@ -235,7 +237,7 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
     let copy: Copy = api.says(&call, ORDER, about, &[]).await?;
     let others = others(&api, &call, &frame, &why).await?;
     let page = WhyPage::new(frame, why, copy, &others);
-    answer::page(StatusCode::OK, &call.headers, &page)
+    table_file::page(&call, &page.frame.address, MARKETING, StatusCode::OK, &page)
 }
 
 /// Other settings that could have been in force, by what they are called: every preset, with what no preset says as it is now, and

@@ -117,7 +117,7 @@ impl CallSeen {
         let made = made.and_then(|at| at.to_str().ok()?.rsplit('/').next());
         let made = made.map(|id| ("made".to_owned(), cut(id).to_owned()));
         let note = answer.extensions().get::<AccessNote>();
-        let note = note.map(|AccessNote(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        let note = note.map(|AccessNote(name, text)| ((*name).to_owned(), text.clone()));
         let on: BTreeMap<String, String> = named.chain(made).chain(note).collect();
         LoggedAccess {
             at: now,

@@ -47,12 +47,17 @@ pub fn located(status: StatusCode, location: &str, body: &impl Serialize) -> Res
 }
 
 /// What the access log says of a call besides the ids that it names: a name and a text.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AccessNote(pub(crate) &'static str, pub(crate) &'static str);
+#[derive(Debug, Clone)]
+pub(crate) struct AccessNote(pub(crate) &'static str, pub(crate) String);
 
 /// An answer of whose call the access log says something more. The client does not see it.
-pub fn with_note(mut response: Response, (name, text): (&'static str, &'static str)) -> Response {
-    response.extensions_mut().insert(AccessNote(name, text));
+pub fn with_note(
+    mut response: Response,
+    (name, text): (&'static str, impl Into<String>),
+) -> Response {
+    response
+        .extensions_mut()
+        .insert(AccessNote(name, text.into()));
     response
 }
 

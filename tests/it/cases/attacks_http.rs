@@ -17,6 +17,7 @@ use crate::support::fault_client::FaultClient;
 use crate::support::fixtures::{NOW, Shop, at, order, segment};
 use crate::support::promotion_lists::upload;
 use crate::support::service::{ADMIN, Service};
+use crate::support::tier::one_in;
 
 /// Every route of the service.
 fn routes() -> Vec<Route> {
@@ -499,15 +500,20 @@ async fn no_answer_is_long_however_much_is_wrong() {
     let writes = [Method::POST, Method::PUT, Method::PATCH];
     let mut seen = BTreeSet::new();
     let routes = routes();
-    for route in routes
+    for (nth, route) in routes
         .iter()
         .filter(|route| writes.contains(route.method()))
+        .enumerate()
     {
         let path = match filled(route) {
             Some(rest) => shop.path(&rest),
             None => shop.path("").trim_end_matches('/').to_owned(),
         };
-        for (what, media, body) in &mut bodies {
+        for (of, (what, media, body)) in bodies.iter_mut().enumerate() {
+            // A share has each route with one body in three, in turn.
+            if !one_in(3, nth + of) {
+                continue;
+            }
             let (status, _, answer) = shop
                 .service
                 .raw(
@@ -538,7 +544,7 @@ async fn no_answer_is_long_however_much_is_wrong() {
             }
         }
     }
-    assert!(seen.len() > 5, "too little was wrong: {seen:?}");
+    assert!(seen.len() > 3, "too little was wrong: {seen:?}");
 }
 
 #[tokio::test]

@@ -305,13 +305,13 @@ static EVENT_ALONE: LazyLock<Row> = LazyLock::new(|| {
 static EVENT_OF_NEW: LazyLock<Row> = LazyLock::new(|| {
     block_on(async {
         let shop = Shop::open().await;
-        let events = blast(CAMPAIGN, 0..5_000, shop.ago(60));
+        let events = blast(CAMPAIGN, 0..2_000, shop.ago(60));
         let fed = shop.spent(shop.feed("events", &events, 100)).await;
         Row::of(&[fed, shop.spent_on_run().await], events.len())
     })
 });
 
-const OLD_CUSTOMERS: usize = 450;
+const OLD_CUSTOMERS: usize = 200;
 
 /// Customers with 90 events each, of 30 campaigns in three months: the key that took them in, and the table.
 static HISTORY: LazyLock<(String, Mutex<Embedded>)> = LazyLock::new(|| block_on(history()));
@@ -423,7 +423,7 @@ static ORDER_ONE_RUN: LazyLock<Row> = LazyLock::new(|| block_on(orders(false, fa
 static ORDER_OF_NEW_ADDRESS: LazyLock<Row> = LazyLock::new(|| block_on(orders(false, true)));
 static ORDER_TWO_RUNS: LazyLock<Row> = LazyLock::new(|| block_on(orders(true, false)));
 
-/// An hourly run over 500 changed customers, beside some who did not change.
+/// An hourly run over 200 changed customers, beside some who did not change.
 async fn run_beside(cold: usize) -> Row {
     let shop = Shop::open().await;
     let cold = 1_000..1_000 + cold;
@@ -437,12 +437,12 @@ async fn run_beside(cold: usize) -> Row {
     let orders: Vec<Value> = some.map(|i| order(i, "COMPLETE", shop.ago(20))).collect();
     shop.feed("orders", &orders, 1_000).await;
     shop.run().await;
-    shop.feed("events", &blast(CAMPAIGN, 0..500, shop.ago(60)), 100)
+    shop.feed("events", &blast(CAMPAIGN, 0..200, shop.ago(60)), 100)
         .await;
     Row::of(&[shop.spent_on_run().await], 1)
 }
 
-static RUN: LazyLock<Row> = LazyLock::new(|| block_on(run_beside(500)));
+static RUN: LazyLock<Row> = LazyLock::new(|| block_on(run_beside(200)));
 
 /// A tick where nothing changed.
 static IDLE_RUN: LazyLock<Row> = LazyLock::new(|| {
@@ -668,14 +668,14 @@ fn an_order_that_changes_after_a_run() {
 #[test]
 fn a_run_does_not_read_what_did_not_change() {
     let warm = RUN.per.reads;
-    let among_ten_times_more = block_on(run_beside(5_000));
+    let among_ten_times_more = block_on(run_beside(2_000));
     RUN.check(
-        "an hourly run over 500 changed customers beside 500 others",
+        "an hourly run over 200 changed customers beside 200 others",
         (None, None),
         None,
     );
     among_ten_times_more.check(
-        "the same beside 5,000 others",
+        "the same beside 2,000 others",
         (None, Some(1.05 * warm)),
         None,
     );

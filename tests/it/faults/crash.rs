@@ -315,7 +315,10 @@ fn what_is_refused_for_now_is_sent_again() {
                 let calls = play(None);
                 let mut points = 0;
                 let failing = calls.iter().enumerate();
-                for (call, seen) in failing.filter(|(n, call)| is_sent_again(call, at + n)) {
+                let played = |(n, call): &(usize, &fault_client::Call)| {
+                    is_in_turn(*n, calls.len()) && is_sent_again(call, at + n)
+                };
+                for (call, seen) in failing.filter(played) {
                     let mut faults = REFUSED.to_vec();
                     faults.retain(|fault| seen.takes(*fault));
                     for fault in share(&faults, at + call + call / 4, whole()) {
@@ -344,6 +347,15 @@ fn only() -> Option<usize> {
 /// Whether every fault is played at a call; else one of them, in turn. An act that is asked for is played whole.
 fn whole() -> bool {
     proves() || only().is_some() || number("REVTRAIL_PAIRS").is_some()
+}
+
+/// How many calls of one act fail in a share.
+const FAILING: usize = 100;
+
+/// Whether the `n`-th of an act's calls fails: each, but where there are more than [`FAILING`] one in so many in turn. Such an act does the
+/// same over and over, and to let each of its calls fail takes time by the square of their number.
+fn is_in_turn(n: usize, calls: usize) -> bool {
+    whole() || (n + commits()).is_multiple_of(calls.div_ceil(FAILING))
 }
 
 /// Whether it is played that the SDK sends this call again. A share has one write in two, and one read in eight, in turn: a read that is
@@ -375,8 +387,8 @@ fn every_point(acts: &Acts, sends_again: bool) {
         }
         let failing = made.iter().enumerate();
         let played = |n: usize, call: &fault_client::Call| match sends_again {
-            true => is_sent_again(call, at + n),
-            false => whole() || fails(at + n),
+            true => is_in_turn(n, made.len()) && is_sent_again(call, at + n),
+            false => whole() || (is_in_turn(n, made.len()) && fails(at + n)),
         };
         for (n, call) in failing.filter(|(n, call)| played(*n, call)) {
             calls += 1;

@@ -35,6 +35,11 @@ pub fn commits() -> usize {
     number("REVTRAIL_COMMITS").unwrap_or(0) as usize
 }
 
+/// Whether the `n`-th of many is played: in `cargo xtask prove` each, else one in so many, in turn with the commits.
+pub fn one_in(of: usize, n: usize) -> bool {
+    proves() || (n + commits()).is_multiple_of(of)
+}
+
 /// All of a list, or the one whose turn it is: the turn moves on with the commits, and with `n` from one list to the next.
 pub fn share<T: Copy>(list: &[T], n: usize, all: bool) -> Vec<T> {
     match list.len() {

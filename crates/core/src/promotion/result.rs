@@ -70,17 +70,24 @@ pub fn used_up_on(today: Day, left: i128, taken: i128) -> Option<Day> {
 }
 
 /// When the budget and the cap of a promotion would be used up at the pace of the last [`PACE_DAYS`], in which so many redemptions
-/// succeeded. A redemption is taken to cost what redemptions cost on average until now.
+/// succeeded. A redemption is taken to cost what redemptions cost on average until now. A budget is never used up of which more is left
+/// than the cap and the open uses can still cost.
 pub fn pace(
     promotion: &Promotion,
     today: Day,
     spent: Money,
     successes: i64,
     of_late: i64,
+    open_uses: Option<i128>,
 ) -> [Option<Day>; 2] {
     let of_budget = promotion.budget.and_then(|budget| {
+        let left = budget.amount.checked_sub(spent)?;
+        let worst = worst_case(promotion, spent, successes, open_uses)?;
+        if worst.get(budget.currency) < left {
+            return None;
+        }
         // Both sides are multiplied by the number of successes, so nothing is rounded.
-        let left = budget.amount.checked_sub(spent)?.micros();
+        let left = left.micros();
         let left = left.checked_mul(i128::from(successes.max(1)))?;
         let taken = spent.micros().checked_mul(i128::from(of_late))?;
         used_up_on(today, left, taken)
@@ -218,16 +225,24 @@ mod tests {
         };
         let limited = promotion(r#"{"budget":{"amount":"100","currency":"EUR"},"cap":30}"#);
         // 10 uses cost 40 in all, 7 of them of late: 4 a day of the 60 that are left, and 1 a day of 20 uses.
-        let days = pace(&limited, today, Money::from(40), 10, 7);
+        let days = pace(&limited, today, Money::from(40), 10, 7, None);
         let told = days.map(|day| day.map(|day| day.to_string()));
         assert_eq!(
             told,
             [Some("2026-12-05".to_owned()), Some("2026-12-10".to_owned())]
         );
-        assert_eq!(pace(&limited, today, Money::ZERO, 0, 0), [None, None]);
+        assert_eq!(pace(&limited, today, Money::ZERO, 0, 0, None), [None, None]);
         assert_eq!(
-            pace(&promotion("{}"), today, Money::from(40), 10, 7),
+            pace(&promotion("{}"), today, Money::from(40), 10, 7, None),
             [None, None]
         );
+        // 60 are left, and a use costs 5: 12 open uses can take it all, and 11 cannot.
+        let five = promotion(
+            r#"{"type":"amount","value":"5","currency":"EUR","budget":{"amount":"100","currency":"EUR"}}"#,
+        );
+        for (open, used_up) in [(Some(12), true), (Some(11), false), (None, true)] {
+            let [budget, _] = pace(&five, today, Money::from(40), 10, 7, open);
+            assert_eq!(budget.is_some(), used_up, "{open:?}");
+        }
     }
 }

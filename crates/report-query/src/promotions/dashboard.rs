@@ -57,8 +57,14 @@ pub(crate) async fn dashboard(call: Call) -> Result<Response, Problem> {
     let of_late = breakdown.days.range(since..=today);
     let of_late = of_late.map(|(_, day)| day.success).sum();
     let spent = spent(&promotion, &figures);
-    let [budget_used_up, cap_used_up] =
-        pace(&promotion, today, spent, figures.redemptions, of_late);
+    let [budget_used_up, cap_used_up] = pace(
+        &promotion,
+        today,
+        spent,
+        figures.redemptions,
+        of_late,
+        figures.bounding_uses(),
+    );
     let days = breakdown.days.iter();
     let by_day: Vec<Value> = days
         .clone()
