@@ -92,6 +92,25 @@ expect 'and only once' 200 '"result":"failure"' '"reason":"limit_reached"'
 call GET "$at/reports/promotions"
 expect 'the report of promotions has it' 200 '"redemptions":1'
 
+call POST "$at/uploads" '{"name":"smoke.csv"}'
+case $status in
+201)
+  url=$(printf '%s' "$answer" | sed 's/.*"url":"\([^"]*\)".*/\1/')
+  printf 'redemption_id,promotion_id,customer_id\nr-3,five,ann\nr-4,five,\n' > "$folder/smoke.csv"
+  answer=$(curl --silent --show-error --max-time 60 --write-out '%{http_code}' --upload-file "$folder/smoke.csv" "$url" 2>&1)
+  case $answer in *20[0-9]) ;; *) wrong 'a file of redemptions is not taken' ;; esac
+  while :; do
+    call GET "$at/batches"
+    case $answer in *'"state":"done"'* | *'"state":"failed"'*) break ;; esac
+    [ $(($(date -u +%s) - seconds)) -lt 600 ] || wrong 'the file was not worked off within minutes'
+    sleep 1
+  done
+  expect 'a file of redemptions is taken, row by row' 200 '"state":"done"' '"rows":2' '"accepted":1' '"rejected":1'
+  ;;
+404) printf 'none   %s\n' 'this service takes no files' ;;
+*) wrong 'an upload is not begun' ;;
+esac
+
 call GET "/app/$market"
 case $status in 200 | 303) expect 'the pages answer' "$status" ;; *) wrong 'the pages do not answer' ;; esac
 key=${key%?}x

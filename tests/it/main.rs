@@ -118,6 +118,7 @@ mod deploy {
     pub mod real;
     pub mod real_batches;
     pub mod releases;
+    pub mod stack;
     pub mod template;
     pub mod tidy;
 }

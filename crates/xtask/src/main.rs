@@ -35,6 +35,7 @@ const HELP: &str = "The tasks of the revtrail workspace
 Usage: cargo xtask test [STEP]...
        cargo xtask prove --help
        cargo xtask bench --help
+       cargo xtask stack [--port N] the built functions on DynamoDB Local and moto behind one address, 8090, until it is interrupted
        cargo xtask requirements     writes into docs/REQUIREMENTS.md which tests are named after each requirement
 
 Steps of test; without any, all of them. In this order:
@@ -173,20 +174,13 @@ impl Step {
                 command
             }
             Self::Real => {
-                tools::parts(&folder("tools"))?;
-                let built = run(
-                    "functions",
-                    under_clippy("build", &["--bins"]),
-                    &folder("xtask"),
-                )?;
-                if !built.ok {
-                    return Err(built.output);
-                }
-                let mut command = under_clippy("test", &["--test", "it"]);
-                command.args(["--", "deploy::real::", "deploy::real_batches::"]);
+                let mut command = on_real_parts()?;
+                command.args([
+                    "deploy::real::",
+                    "deploy::real_batches::",
+                    "deploy::stack::",
+                ]);
                 command.args(["--show-output", "--test-threads", "1"]);
-                command.env("REVTRAIL_TOOLS", folder("tools"));
-                command.env("REVTRAIL_FUNCTIONS", folder("debug"));
                 command
             }
             Self::Pages => {
@@ -238,6 +232,8 @@ fn main() -> ExitCode {
                 }
             };
         }
+        ["stack"] => return stack("8090"),
+        ["stack", "--port", port] if port.parse::<u16>().is_ok() => return stack(port),
         ["bench"] => return bench::bench(),
         ["bench", .., "-h" | "--help"] => {
             print!("{}", bench::HELP);
@@ -302,6 +298,46 @@ pub(crate) fn docs(packages: &[&str]) -> Command {
     let mut command = cargo(&["doc", "--locked", "--all-features", "--no-deps"]);
     command.args(packages).env("RUSTDOCFLAGS", "-D warnings");
     command
+}
+
+/// Tests of the built functions on the real parts: those that are named behind it. `REVTRAIL_FUNCTIONS` names another folder of
+/// functions than the one that is built now, such as one of unpacked releases.
+fn on_real_parts() -> Result<Command, String> {
+    tools::parts(&folder("tools"))?;
+    let functions = env::var_os("REVTRAIL_FUNCTIONS").map(PathBuf::from);
+    if functions.is_none() {
+        let build = under_clippy("build", &["--bins"]);
+        let built = run("functions", build, &folder("xtask"))?;
+        if !built.ok {
+            return Err(built.output);
+        }
+    }
+    let mut command = under_clippy("test", &["--test", "it", "--"]);
+    command.env("REVTRAIL_TOOLS", folder("tools"));
+    command.env(
+        "REVTRAIL_FUNCTIONS",
+        functions.unwrap_or_else(|| folder("debug")),
+    );
+    Ok(command)
+}
+
+/// The task `stack`: what is deployed, on this machine, until it is interrupted.
+fn stack(port: &str) -> ExitCode {
+    let run = || {
+        let mut command = on_real_parts()?;
+        command.args(["deploy::stack::it_stays_up_for_people", "--nocapture"]);
+        command.env("REVTRAIL_STACK_PORT", port);
+        let ended = command.status();
+        ended.map_err(|error| format!("failed to start the stack: {error}"))
+    };
+    match run() {
+        Ok(ended) if ended.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Where the program is, once it is built: once, for all lanes.

@@ -70,6 +70,37 @@ pub fn free_port() -> u16 {
         .port()
 }
 
+/// An answer: its status, its headers, and its body.
+pub type Answer = (u16, Vec<(String, String)>, Vec<u8>);
+
+/// One call; `None` where nobody answers.
+pub fn exchange(port: u16, method: &str, path: &str, headers: &str, body: &[u8]) -> Option<Answer> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    stream.write_all(body).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+    let body = &answer[end + 4..];
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    let headers: Vec<(String, String)> = lines
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+        .collect();
+    let chunked = ("transfer-encoding".to_owned(), "chunked".to_owned());
+    let body = match headers.contains(&chunked) {
+        true => unchunked(body),
+        false => body.to_vec(),
+    };
+    Some((status, headers, body))
+}
+
 /// One call: the status and the body; `None` where nobody answers.
 pub fn http(
     port: u16,
@@ -78,36 +109,17 @@ pub fn http(
     headers: &str,
     body: &str,
 ) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
-    );
-    stream.write_all(format!("{head}{body}").as_bytes()).ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    let chunked = head
-        .to_ascii_lowercase()
-        .contains("transfer-encoding: chunked");
-    Some((
-        status,
-        if chunked {
-            unchunked(body)
-        } else {
-            body.to_owned()
-        },
-    ))
+    let (status, _, body) = exchange(port, method, path, headers, body.as_bytes())?;
+    Some((status, String::from_utf8(body).unwrap()))
 }
 
-fn unchunked(mut body: &str) -> String {
-    let mut whole = String::new();
-    while let Some((size, rest)) = body.split_once("\r\n") {
+fn unchunked(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(end) = body.windows(2).position(|two| two == b"\r\n") {
+        let size = std::str::from_utf8(&body[..end]).unwrap();
         let size = usize::from_str_radix(size, 16).unwrap();
-        whole.push_str(&rest[..size]);
+        let rest = &body[end + 2..];
+        whole.extend_from_slice(&rest[..size]);
         body = &rest[(size + 2).min(rest.len())..];
     }
     whole
@@ -319,11 +331,16 @@ impl Cloud {
             attributor: None,
         };
         for name in ["ingest-event", "ingest-order", "manage", "report-query"] {
-            let function = cloud.function(name);
-            cloud.parts.push(function);
+            cloud.also(name);
         }
         cloud.attributor = Some(cloud.function("hourly-attributor"));
         cloud
+    }
+
+    /// Starts one more function, which ends with the others.
+    pub fn also(&mut self, name: &str) {
+        let function = self.function(name);
+        self.parts.push(function);
     }
 
     /// A built function, with the environment that the template gives it.
@@ -444,7 +461,7 @@ impl Cloud {
     /// What an event source mapping does, until the queue is empty: delivers messages, deletes exactly those that were not
     /// reported as failed, and lets the others be seen again. Every call is made twice, as it happens; with `kill` the
     /// function is killed once, in the middle of a unit. How many calls there were.
-    async fn work_off(&mut self, mut kill: bool) -> usize {
+    pub async fn work_off(&mut self, mut kill: bool) -> usize {
         let mut calls = 0;
         loop {
             let messages = self.receive(&self.queue).await;

@@ -25,7 +25,7 @@ use crate::support::fixtures::Shop;
 use crate::support::root::Root;
 use crate::support::service::Service;
 
-struct Bucket(Client);
+pub struct Bucket(Client);
 
 impl Bucket {
     /// A bucket of moto that tells nobody of files.
@@ -50,7 +50,7 @@ impl Bucket {
     }
 
     /// A bucket that tells the queue of files, as the template has it.
-    async fn of(cloud: &Cloud) -> Self {
+    pub async fn of(cloud: &Cloud) -> Self {
         let Self(client) = Self::at(cloud.moto).await;
         let rule = |name, value: &str| FilterRule::builder().name(name).value(value).build();
         let key = S3KeyFilter::builder()
@@ -133,7 +133,7 @@ fn event(messages: &[Message]) -> Value {
 }
 
 /// Delivers what waits in the queue until nothing does, each call twice; what fails is seen again. How many messages there were.
-async fn deliver(cloud: &Cloud) -> usize {
+pub async fn deliver(cloud: &Cloud) -> usize {
     let mut delivered = 0;
     loop {
         let messages = cloud.receive(&cloud.arrivals).await;

@@ -77,7 +77,7 @@ async fn tables_of_pages_are_had_as_csv_by_those_who_may_and_the_log_says_so() {
             "order?id=o&",
             "others",
             [200, 403, 403],
-            "Settings,Earned by,Amount,Why,Against now\nredbox,",
+            "Settings,Earned by,Amount,Why,Against now\npreset redbox,E,10.00 USD,",
         ),
         (
             "settings?",
