@@ -115,42 +115,17 @@ impl Instant {
 #[inline]
 fn parse_ms(text: &[u8]) -> Option<i64> {
     let (date_time, rest) = text.split_first_chunk::<{ b"2026-11-20T10:15:00".len() }>()?;
-    let [
-        _,
-        _,
-        _,
-        _,
-        b'-',
-        _,
-        _,
-        b'-',
-        _,
-        _,
-        b'T' | b't',
-        _,
-        _,
-        b':',
-        _,
-        _,
-        b':',
-        _,
-        _,
-    ] = date_time
-    else {
-        return None;
-    };
-    // Every fact that is read asks, so all digits are looked at before any is asked about.
-    let values = date_time.map(|byte| byte.wrapping_sub(b'0'));
-    let places = [0, 2, 5, 8, 11, 14, 17].map(|at| [values[at], values[at + 1]]);
-    if places
-        .as_flattened()
-        .iter()
-        .fold(false, |any, value| any | (*value > 9))
-    {
-        return None;
-    }
-    let [century, year, month, day, hour, minute, second] =
-        places.map(|[tens, ones]| 10 * u32::from(tens) + u32::from(ones));
+    // Every fact that is read asks, so eight bytes are looked at at once.
+    let date = numbers(date_time.first_chunk()?, b"0000-00-")?;
+    let (_, middle) = date_time.split_first_chunk::<8>()?;
+    let mut middle: [u8; 8] = *middle.first_chunk()?;
+    middle[2] |= b'T' ^ b't';
+    let middle = numbers(&middle, b"00t00:00")?;
+    let time = numbers(date_time.last_chunk()?, b"00:00:00")?;
+    let two = |numbers: u64, at: u32| u32::from((numbers >> (8 * at)) as u8);
+    let (century, year, month) = (two(date, 0), two(date, 2), two(date, 5));
+    let (day, hour, minute) = (two(middle, 0), two(middle, 3), two(middle, 6));
+    let second = two(time, 6);
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
@@ -170,6 +145,18 @@ fn parse_ms(text: &[u8]) -> Option<i64> {
         }
     };
     Some(local_ms + i64::from(fraction_ms) - offset_ms(offset)?)
+}
+
+/// The number that each byte and the next one write as two digits, in the place of the byte; `None` where `text` has no digit where
+/// `shape` has a 0, or another byte where `shape` has any other.
+#[inline]
+fn numbers(text: &[u8; 8], shape: &[u8; 8]) -> Option<u64> {
+    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
+    let values = u64::from_le_bytes(*text) ^ u64::from_le_bytes(*shape);
+    let others = u64::from_le_bytes(shape.map(|byte| if byte == b'0' { 0 } else { 0xff }));
+    // Six more than a digit stays below 16, and a byte that overflows into the next has a high bit itself.
+    let wrong = (values | values.wrapping_add(0x0606_0606_0606_0606)) & HIGH | values & others;
+    (wrong == 0).then(|| 10 * values + (values >> 8))
 }
 
 /// How many days lie between 1970-01-01 and a date of the years 0000 to 9999; `None` where no calendar has it. Every fact that is read
