@@ -7,7 +7,7 @@ use crate::RECORD_BYTES_MAX;
 use crate::layout::Format;
 use crate::lines::Block;
 use crate::row::{CsvRow, LineOutcome, row};
-use crate::scan::{Delimiters, Scan, Value, is_calm};
+use crate::scan::{Delimiters, Scan, Value, is_calm, is_simple};
 
 /// How many fields of a record can be asked for.
 pub const SLOTS: usize = 16;
@@ -121,27 +121,29 @@ impl Plan {
     ///
     /// # Errors
     /// [`NotPlain`] where the block must be read record by record. `each` may have been called by then.
-    pub fn rows(&self, block: &Block, mut each: impl FnMut(PlainRow<'_>)) -> Result<(), NotPlain> {
+    pub fn rows(&self, block: &Block, mut each: impl FnMut(&PlainRow<'_>)) -> Result<(), NotPlain> {
         let (mut rest, mut line, mut any) = (&block.bytes[..], block.line, false);
         while !rest.is_empty() {
             let (bytes, after) = rest.split_at(whole_lines(rest));
             rest = after;
             let text = std::str::from_utf8(bytes).map_err(|_| NotPlain)?;
+            let is_simple = is_simple(bytes);
             // A CR within a line ends that line.
             let lone = |at: usize| bytes.get(at + 1) != Some(&b'\n');
-            if memchr::memchr_iter(b'\r', bytes).any(lone) {
+            if !is_simple && memchr::memchr_iter(b'\r', bytes).any(lone) {
                 return Err(NotPlain);
             }
-            let each = |row: PlainRow<'_>| {
+            let calm = is_simple || is_calm(bytes);
+            let each = |row: &PlainRow<'_>| {
                 any = true;
                 each(row);
             };
             line = match self.format {
-                Format::JsonLines => self.json_rows(text, line, each),
+                Format::JsonLines => self.json_rows(text, line, calm, each),
                 Format::Csv if memchr::memchr(b'"', bytes).is_some() => {
-                    self.quoted_rows(text, line, each)
+                    self.quoted_rows(text, line, calm, each)
                 }
-                Format::Csv => self.csv_rows(text, line, each),
+                Format::Csv => self.csv_rows(text, line, calm, each),
             }?;
         }
         // A block without a record counts towards the bytes that may hold none.
@@ -153,9 +155,9 @@ impl Plan {
         &self,
         text: &str,
         mut line: u64,
-        mut each: impl FnMut(PlainRow<'_>),
+        calm: bool,
+        mut each: impl FnMut(&PlainRow<'_>),
     ) -> Result<u64, NotPlain> {
-        let calm = is_calm(text.as_bytes());
         let mut quoted = CsvRow::default();
         for whole in text.split_inclusive('\n') {
             line += 1;
@@ -172,7 +174,7 @@ impl Plan {
             for (slot, text) in self.slots.iter().zip(&texts) {
                 cells[*slot as usize % SLOTS] = text;
             }
-            each(PlainRow {
+            each(&PlainRow {
                 line,
                 text: row,
                 cells: (texts.len() == self.slots.len()).then_some(&cells),
@@ -187,9 +189,9 @@ impl Plan {
         &self,
         text: &str,
         mut line: u64,
-        mut each: impl FnMut(PlainRow<'_>),
+        calm: bool,
+        mut each: impl FnMut(&PlainRow<'_>),
     ) -> Result<u64, NotPlain> {
-        let calm = is_calm(text.as_bytes());
         let mut cells = [""; SLOTS];
         let (mut first, mut start, mut column) = (0, 0, 0);
         for at in Delimiters::new(text.as_bytes()) {
@@ -213,7 +215,7 @@ impl Plan {
                 return Err(NotPlain);
             }
             if !row.is_empty() {
-                each(PlainRow {
+                each(&PlainRow {
                     line,
                     text: row,
                     cells: (column == self.slots.len()).then_some(&cells),
@@ -230,9 +232,9 @@ impl Plan {
         &self,
         text: &str,
         mut line: u64,
-        mut each: impl FnMut(PlainRow<'_>),
+        calm: bool,
+        mut each: impl FnMut(&PlainRow<'_>),
     ) -> Result<u64, NotPlain> {
-        let calm = is_calm(text.as_bytes());
         let mut keys = Keys::default();
         let mut start = 0;
         for at in memchr::memchr_iter(b'\n', text.as_bytes()) {
@@ -247,7 +249,7 @@ impl Plan {
             }
             let mut cells = [""; SLOTS];
             let is_plain = self.json_cells(row, &mut keys, &mut cells).is_some();
-            each(PlainRow {
+            each(&PlainRow {
                 line,
                 text: row,
                 cells: is_plain.then_some(&cells),
@@ -335,7 +337,7 @@ mod tests {
         let read = plan.rows(&block, |row| {
             let cells = row.cells.map(|cells| cells[..4].join("|"));
             let problem = || {
-                plan.record(&row)
+                plan.record(row)
                     .map_or_else(|problem| problem.detail, |_| "?".into())
             };
             rows.push(format!("{} {}", row.line, cells.unwrap_or_else(problem)));

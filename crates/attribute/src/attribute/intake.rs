@@ -1,9 +1,7 @@
 //! From files to rows: blocks of plain rows by several workers, and everything else by the one reader of records.
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use foldhash::fast::RandomState;
 use indicatif::ProgressBar;
 use revtrail_core::attribution::event::{self, Event};
 use revtrail_core::attribution::order::{self, Order};
@@ -15,6 +13,7 @@ use revtrail_files::{BLOCK_BYTES, Block, Field, FileFault, NotPlain, PlainRow, P
 use revtrail_providers::exports::Makes;
 
 use super::Failure;
+use super::numbers::Numbers;
 use super::read::{each_of_export, failure, open, plain};
 use super::rows::{Free, Partitioning, RowWriter, Segments};
 use crate::exports::{Export, Exports, Opened};
@@ -212,10 +211,10 @@ fn read_block<W: RowReader>(
 ) -> Result<Vec<Reject>, NotPlain> {
     let mut rejects = Vec::new();
     let read = plan.rows(block, |row| {
-        if worker.take_plain(&row) {
+        if worker.take_plain(row) {
             return;
         }
-        let record = plan.record(&row);
+        let record = plan.record(row);
         if let Err(problem) = record.and_then(|record| worker.take(row.line, &record)) {
             rejects.push((row.line, problem));
         }
@@ -236,7 +235,7 @@ pub(super) struct EventReader {
     marketplace: MarketplaceId,
     /// True where the files are exports of the marketplace, so that their events name addresses by its hashes.
     is_export: bool,
-    numbers: HashMap<Box<str>, u32, RandomState>,
+    numbers: Numbers,
     /// The campaigns by number.
     pub(super) campaigns: Vec<SeenCampaign>,
     /// True once an event went to an address.
@@ -249,22 +248,20 @@ impl EventReader {
             rows: RowWriter::new(partitioning),
             is_export: export_of.is_some(),
             marketplace: export_of.unwrap_or_else(MarketplaceId::of_files),
-            numbers: HashMap::default(),
+            numbers: Numbers::default(),
             campaigns: Vec::new(),
             by_address: false,
         }
     }
 
     fn put(&mut self, event: &PlainEvent<'_>) {
-        let number = match self.numbers.get(event.campaign_id) {
-            Some(number) => *number,
-            None => {
-                let number = self.campaigns.len() as u32;
-                self.campaigns.push((event.campaign_id.into(), [None; 3]));
-                self.numbers.insert(event.campaign_id.into(), number);
-                number
-            }
-        };
+        let (id, campaigns) = (event.campaign_id, &self.campaigns);
+        let hash = self.rows.hashing().of(id.as_bytes());
+        let is_it = |number: u32| *campaigns[number as usize].0 == *id;
+        let (number, is_new) = self.numbers.number(hash, is_it);
+        if is_new {
+            self.campaigns.push((id.into(), [None; 3]));
+        }
         let first = &mut self.campaigns[number as usize].1[event.channel as usize];
         let at = event.occurred_at;
         *first = Some(first.map_or(at, |first| first.min(at)));
