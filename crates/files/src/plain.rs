@@ -2,6 +2,7 @@
 //! is made a record by the one reader, and a block whose lines are not its rows is none of this module's.
 
 use revtrail_core::record::{Record, RecordProblem};
+use revtrail_core::value::time::Instant;
 
 use crate::RECORD_BYTES_MAX;
 use crate::layout::Format;
@@ -19,6 +20,8 @@ const IGNORED: u8 = SLOTS as u8 - 1;
 pub enum Field {
     /// A text.
     Text(&'static str),
+    /// An instant, written as a text.
+    Instant(&'static str),
     /// A truth value.
     Flag(&'static str),
     /// A text or a number.
@@ -31,7 +34,11 @@ impl Field {
     /// The name of the field.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Text(name) | Self::Flag(name) | Self::Amount(name) | Self::List(name) => name,
+            Self::Text(name)
+            | Self::Instant(name)
+            | Self::Flag(name)
+            | Self::Amount(name)
+            | Self::List(name) => name,
         }
     }
 }
@@ -55,6 +62,8 @@ pub struct PlainRow<'b> {
     pub text: &'b str,
     /// The texts of the fields in the order of the plan, each empty where the row has none; `None` where the row is no plain one.
     pub cells: Option<&'b [&'b str; SLOTS]>,
+    /// The instants of the fields that the file has as numbers, and of which the text is empty then.
+    pub instants: &'b [Option<Instant>; SLOTS],
     /// True where no text holds a control character.
     pub calm: bool,
     /// The row, if a cell of its line is quoted.
@@ -64,16 +73,25 @@ pub struct PlainRow<'b> {
 #[cfg(feature = "parquet")]
 impl<'b> PlainRow<'b> {
     /// A row that is no line of text.
-    pub(crate) fn of_cells(line: u64, cells: &'b [&'b str; SLOTS], calm: bool) -> Self {
+    pub(crate) fn of_cells(
+        line: u64,
+        cells: &'b [&'b str; SLOTS],
+        instants: &'b [Option<Instant>; SLOTS],
+        calm: bool,
+    ) -> Self {
         Self {
             line,
             text: "",
             cells: Some(cells),
+            instants,
             calm,
             quoted: None,
         }
     }
 }
+
+/// The instants of a row of text.
+const NO_INSTANTS: [Option<Instant>; SLOTS] = [None; SLOTS];
 
 /// How many bytes of a block are looked at before their rows are read: as many as the cache nearest to a core holds.
 const NEAR_BYTES: usize = 256 << 10;
@@ -178,6 +196,7 @@ impl Plan {
                 line,
                 text: row,
                 cells: (texts.len() == self.slots.len()).then_some(&cells),
+                instants: &NO_INSTANTS,
                 calm,
                 quoted: Some(&quoted),
             });
@@ -219,6 +238,7 @@ impl Plan {
                     line,
                     text: row,
                     cells: (column == self.slots.len()).then_some(&cells),
+                    instants: &NO_INSTANTS,
                     calm,
                     quoted: None,
                 });
@@ -253,6 +273,7 @@ impl Plan {
                 line,
                 text: row,
                 cells: is_plain.then_some(&cells),
+                instants: &NO_INSTANTS,
                 calm,
                 quoted: None,
             });
@@ -276,7 +297,10 @@ impl Plan {
             let cell = match (rest.value()?, self.fields.get(slot)) {
                 (Value::Null, _) | (_, None) => "",
                 (Value::Text(""), _) => return None,
-                (Value::Text(text), Some(Field::Text(_) | Field::Amount(_))) => text,
+                (
+                    Value::Text(text),
+                    Some(Field::Text(_) | Field::Instant(_) | Field::Amount(_)),
+                ) => text,
                 (Value::Number(text), Some(Field::Amount(_))) => text,
                 (Value::Flag(text), Some(Field::Flag(_))) => text,
                 _ => return None,

@@ -284,7 +284,7 @@ impl RowReader for EventReader {
             Field::Text(email),
             Field::Text(phone),
             Field::Text(f),
-            Field::Text(g),
+            Field::Instant(g),
             Field::Flag(machine),
             Field::Text(h),
             Field::Text(i),
@@ -295,7 +295,8 @@ impl RowReader for EventReader {
     fn take_plain(&mut self, row: &PlainRow<'_>) -> bool {
         let fields = row.cells.and_then(|cells| cells.first_chunk());
         let files = &self.marketplace;
-        let event = fields.and_then(|fields| PlainEvent::read(fields, files, row.calm));
+        let at = row.instants[PlainEvent::OCCURRED_AT];
+        let event = fields.and_then(|fields| PlainEvent::read(fields, at, files, row.calm));
         event.inspect(|event| self.put(event)).is_some()
     }
 
@@ -350,8 +351,8 @@ impl RowReader for OrderReader {
             Field::Text(c),
             Field::Amount(total),
             Field::Text(d),
-            Field::Text(e),
-            Field::Text(f),
+            Field::Instant(e),
+            Field::Instant(f),
             Field::Amount(refunded),
             Field::Text(g),
             Field::List(h),
@@ -371,7 +372,8 @@ impl RowReader for OrderReader {
         let free = cells
             .get(8..)
             .and_then(|cells| cells.first_chunk().copied());
-        let order = fields.and_then(|fields| PlainOrder::read(fields, row.calm));
+        let times = PlainOrder::TIMES.map(|field| row.instants[field]);
+        let order = fields.and_then(|fields| PlainOrder::read(fields, times, row.calm));
         match (order, free) {
             (Some(order), Some(free)) => {
                 self.0.put_order(&order, Free::Cells(free), row.line);
