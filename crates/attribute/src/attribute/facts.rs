@@ -172,7 +172,10 @@ impl FileFacts {
             )?;
         }
         self.by_address = workers.iter().any(|worker| worker.by_address);
-        self.seen = workers.into_iter().map(|worker| worker.campaigns).collect();
+        self.seen = workers
+            .into_iter()
+            .map(EventReader::into_campaigns)
+            .collect();
         Ok(())
     }
 

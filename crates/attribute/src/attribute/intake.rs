@@ -236,8 +236,8 @@ pub(super) struct EventReader {
     /// True where the files are exports of the marketplace, so that their events name addresses by its hashes.
     is_export: bool,
     numbers: Numbers,
-    /// The campaigns by number.
-    pub(super) campaigns: Vec<SeenCampaign>,
+    /// The campaigns by number, with the earliest event of each channel in milliseconds, or [`i64::MAX`].
+    campaigns: Vec<(Box<str>, [i64; 3])>,
     /// True once an event went to an address.
     pub(super) by_address: bool,
 }
@@ -254,17 +254,26 @@ impl EventReader {
         }
     }
 
+    /// The campaigns by number.
+    pub(super) fn into_campaigns(self) -> Vec<SeenCampaign> {
+        let first = |ms: i64| Some(ms).filter(|ms| *ms < i64::MAX).map(Instant::from_ms);
+        let campaigns = self.campaigns.into_iter();
+        campaigns
+            .map(|(id, firsts)| (id, firsts.map(first)))
+            .collect()
+    }
+
+    #[inline]
     fn put(&mut self, event: &PlainEvent<'_>) {
         let (id, campaigns) = (event.campaign_id, &self.campaigns);
         let hash = self.rows.hashing().of(id.as_bytes());
         let is_it = |number: u32| *campaigns[number as usize].0 == *id;
         let (number, is_new) = self.numbers.number(hash, is_it);
         if is_new {
-            self.campaigns.push((id.into(), [None; 3]));
+            self.campaigns.push((id.into(), [i64::MAX; 3]));
         }
         let first = &mut self.campaigns[number as usize].1[event.channel as usize];
-        let at = event.occurred_at;
-        *first = Some(first.map_or(at, |first| first.min(at)));
+        *first = event.occurred_at.ms().min(*first);
         self.by_address |= matches!(event.recipient, PlainRecipient::Address(_));
         self.rows.put_event(event, number);
     }

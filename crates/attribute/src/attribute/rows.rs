@@ -184,10 +184,10 @@ impl RowWriter {
             [customer, event.event_id, message].map(|id| id.len() as u8);
         // Seven bytes of the number, and the length of the message in the eighth.
         let head = packed | u64::from(message_length) << 56;
-        let most = HEAD_BYTES_MAX + recipient.len() + event.event_id.len() + message.len();
+        let most = HEAD_BYTES + recipient.len() + event.event_id.len() + message.len();
         let mut row = Room::new(part, most);
         row.put(&head.to_le_bytes());
-        row.put_number(campaign);
+        row.put(&campaign.to_le_bytes());
         row.put(&[customer_length, event_length]);
         row.put(recipient);
         row.put(event.event_id.as_bytes());
@@ -246,8 +246,8 @@ impl RowWriter {
     }
 }
 
-/// The most bytes that the row of an event has besides ids: a word, a number of a campaign, and two lengths.
-const HEAD_BYTES_MAX: usize = 8 + 5 + 2;
+/// How many bytes the row of an event has besides ids: a word, the number of a campaign, and two lengths.
+const HEAD_BYTES: usize = 8 + 4 + 2;
 
 /// Room for one row behind others. To make room for each of its many short parts takes longer.
 struct Room<'w> {
@@ -279,15 +279,6 @@ impl<'w> Room<'w> {
             _ => room.copy_from_slice(part),
         }
         self.at += part.len();
-    }
-
-    #[inline]
-    fn put_number(&mut self, mut number: u32) {
-        while number >= 0x80 {
-            self.put(&[number as u8 | 0x80]);
-            number >>= 7;
-        }
-        self.put(&[number as u8]);
     }
 
     #[inline]
@@ -491,12 +482,14 @@ impl<'a> Bytes<'a> {
         self.at as u32
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let array = self.bytes.get(self.at..)?.first_chunk()?;
         self.at += N;
         Some(*array)
     }
 
+    #[inline]
     fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
         let bytes = self.bytes.get(self.at..self.at + length)?;
         self.at += length;
@@ -526,11 +519,13 @@ impl<'a> Bytes<'a> {
     }
 
     /// The next event; `None` behind the last.
+    #[inline]
     pub(super) fn event(&mut self) -> Option<EventRow<'a>> {
         let start = self.at;
-        let packed = u64::from_le_bytes(self.array()?);
-        let campaign = self.number()? as u32;
-        let [customer, event] = self.array()?;
+        let head: [u8; HEAD_BYTES] = self.array()?;
+        let packed = u64::from_le_bytes(*head.first_chunk()?);
+        let campaign = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
+        let [customer, event] = [head[12], head[13]];
         let recipient = self.bytes(match customer {
             0 => ADDRESS_BYTES,
             length => length.into(),

@@ -80,12 +80,14 @@ impl<'a> PlainEvent<'a> {
             voucher_code,
             app_version,
         ] = *fields;
-        let needed = [event_id, campaign_id];
-        let optional = [message_id, promotion_id, voucher_code];
-        let optional = optional.into_iter().filter(|id| !id.is_empty());
-        if !needed.into_iter().chain(optional).all(|id| is_id(id, calm))
-            || !(app_version.is_empty() || is_version(app_version))
-        {
+        let may_be_id = |text: &str| text.is_empty() || is_id(text, calm);
+        let is_event = is_id(event_id, calm)
+            && is_id(campaign_id, calm)
+            && may_be_id(message_id)
+            && may_be_id(promotion_id)
+            && may_be_id(voucher_code)
+            && (app_version.is_empty() || is_version(app_version));
+        if !is_event {
             return None;
         }
         let recipient = match (customer_id, email, phone) {
@@ -109,7 +111,7 @@ impl<'a> PlainEvent<'a> {
             message_id: Some(message_id).filter(|id| !id.is_empty()),
             occurred_at: instant(at, occurred_at)?,
             machine,
-            app_too_old: app_too_old(kind, channel, Some(app_version)),
+            app_too_old: !app_version.is_empty() && app_too_old(kind, channel, Some(app_version)),
         })
     }
 }
@@ -274,11 +276,13 @@ impl Decidable for Order {
     }
 }
 
+#[inline]
 fn instant(known: Option<Instant>, text: &str) -> Option<Instant> {
     known.or_else(|| Instant::parse(text).ok())
 }
 
 /// True for an id, unless it only may hold a control character.
+#[inline]
 fn is_id(text: &str, calm: bool) -> bool {
     (1..=ID_BYTES_MAX).contains(&text.len()) && (calm || !text.bytes().any(may_be_control))
 }

@@ -164,21 +164,33 @@ fn numbers(text: &[u8; 8], shape: &[u8; 8]) -> Option<u64> {
 #[inline]
 fn days_since_epoch(year: u32, month: u32, day: u32) -> Option<i64> {
     let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let last = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + u32::from(is_leap),
-        _ => return None,
-    };
-    if day == 0 || day > last {
+    let (last, before) = *MONTHS.get(month as usize)?;
+    if day == 0 || day > last + u32::from(month == 2 && is_leap) {
         return None;
     }
     // The year before 0000 is in the cycle of 400 years before.
     let year = year + 400 - u32::from(month <= 2);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let of_year = before + day - 1;
     let days = 365 * year + year / 4 - year / 100 + year / 400 + of_year;
     Some(i64::from(days) - DAYS_BEFORE_EPOCH)
 }
+
+/// For each month, how many days it has, and how many the months before it have in a year that begins in March. There is no month 0.
+const MONTHS: [(u32, u32); 13] = [
+    (0, 0),
+    (31, 306),
+    (28, 337),
+    (31, 0),
+    (30, 31),
+    (31, 61),
+    (30, 92),
+    (31, 122),
+    (31, 153),
+    (30, 184),
+    (31, 214),
+    (30, 245),
+    (31, 275),
+];
 
 /// The year, the month and the day that begin so many days after 1970-01-01: what [`days_since_epoch`] turns into days.
 fn date(days: i64) -> [u32; 3] {
