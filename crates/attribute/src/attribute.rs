@@ -27,6 +27,7 @@ mod decided;
 mod facts;
 mod guests;
 mod intake;
+mod numbers;
 mod orders;
 pub(crate) mod output;
 mod parallel;

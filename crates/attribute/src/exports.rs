@@ -134,7 +134,11 @@ impl Exports {
             Ok(_) => Cursor::new(beginning).chain(bytes),
             Err(error) => return Err(FileFault::Source(error)),
         };
-        let text = String::from_utf8_lossy(&text);
+        // Most beginnings are UTF-8, which is quickly known.
+        let text = match std::str::from_utf8(&text) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(&text),
+        };
         if text.trim_start().starts_with(['{', '[']) {
             return self.open_json(&text, Box::new(whole), makes, needed);
         }

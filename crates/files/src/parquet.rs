@@ -8,24 +8,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use parquet::basic::Compression;
-use parquet::column::reader::ColumnReader;
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
 use revtrail_core::record::{Record, RecordProblem};
+use revtrail_core::value::time::Instant;
 
 use crate::FileFault;
 use crate::bytes::SourceFailed;
 use crate::content::what_is;
 use crate::plain::{Field, PlainRow, SLOTS};
 use crate::records::{Spoilt, missing, shown};
-use crate::row::CsvRow;
-use crate::scan::is_calm;
 
 mod cells;
+mod chunk;
 mod groups;
+mod hybrid;
+mod pages;
 
 use cells::Reading;
+use chunk::{Cells, Chunk};
 
 /// How many rows of a row group are read at a time. Their texts fit into a cache.
 const BATCH_ROWS: usize = 2_048;
@@ -49,6 +51,7 @@ struct Column {
     /// The index of the column in the file.
     index: usize,
     slot: usize,
+    field: Field,
     reading: Reading,
 }
 
@@ -133,34 +136,18 @@ impl ParquetFile {
             first: self.starts[group],
             rows: 0,
             is_last: false,
-            columns: self.columns.iter().map(|_| CsvRow::default()).collect(),
-            spoilt: Vec::new(),
+            columns: Vec::new(),
         };
-        let mut columns: Vec<ColumnReader> = Vec::new();
         for column in &self.columns {
-            columns.push(whatever_it_holds(|| {
-                reader.get_column_reader(column.index)
-            })?);
+            batch.columns.push(Chunk::new(&*reader, column)?);
         }
-        let mut levels = Vec::new();
         while left > 0 {
-            let rows = left.min(BATCH_ROWS);
-            batch.spoilt.clear();
-            for (index, column) in self.columns.iter().enumerate() {
-                let cells = &mut batch.columns[index];
-                cells.clear();
-                let from = &mut columns[index];
-                let read = || column.reading.read(from, rows, &mut levels, cells);
-                let read = whatever_it_holds(read)?;
-                if read < rows {
-                    let name = &self.header[index];
-                    let why = format!("the column {name} has fewer rows than the row group");
-                    return Err(ParquetError::EOF(why));
-                }
-                let spoilt = cells.mend().into_iter();
-                batch
-                    .spoilt
-                    .extend(spoilt.map(|(row, byte)| (row, index, byte)));
+            let mut rows = left.min(BATCH_ROWS);
+            for column in &mut batch.columns {
+                rows = column.rows(&*reader, rows)?;
+            }
+            for column in &mut batch.columns {
+                column.read(&*reader, rows)?;
             }
             left -= rows;
             batch.rows = rows;
@@ -192,10 +179,7 @@ pub struct RowBatch<'f> {
     first: u64,
     rows: usize,
     is_last: bool,
-    /// For each column a cell for each row.
-    columns: Vec<CsvRow>,
-    /// The row, the column and a byte of each text that is not UTF-8.
-    spoilt: Vec<(usize, usize, u8)>,
+    columns: Vec<Chunk>,
 }
 
 impl RowBatch<'_> {
@@ -219,38 +203,57 @@ impl RowBatch<'_> {
 
     /// How many bytes the texts of all rows have.
     pub fn bytes(&self) -> usize {
-        self.columns.iter().map(|cells| cells.bytes().len()).sum()
+        self.columns.iter().map(Chunk::bytes).sum()
     }
 
     /// Calls `each` with every row. Its line is the number of the row in the file; the first has the number 1.
-    pub fn rows(&self, mut each: impl FnMut(PlainRow<'_>)) {
-        let calm = |cells: &CsvRow| {
-            let bytes = cells.bytes();
-            is_calm(bytes) && memchr::memchr2(b'\n', b'\r', bytes).is_none()
-        };
-        let calm = self.columns.iter().all(calm);
-        let columns: Vec<Vec<&str>> = self.columns.iter().map(CsvRow::cells).collect();
+    pub fn rows(&self, mut each: impl FnMut(&PlainRow<'_>)) {
+        let calm = self.columns.iter().all(Chunk::is_calm);
+        let slots = self.file.columns.iter().map(|column| column.slot % SLOTS);
+        let columns: Vec<(usize, Cells<'_>)> =
+            slots.zip(self.columns.iter().map(Chunk::cells)).collect();
+        let (mut cells, mut instants) = ([""; SLOTS], [None; SLOTS]);
         for row in 0..self.rows {
-            let mut cells = [""; SLOTS];
-            for (column, texts) in self.file.columns.iter().zip(&columns) {
-                cells[column.slot % SLOTS] = texts[row];
+            for (slot, column) in &columns {
+                match column {
+                    Cells::Texts(texts) => cells[*slot] = texts[row],
+                    Cells::Codes(codes, entries) => cells[*slot] = entries.entry(codes[row]),
+                    Cells::Times(times) => {
+                        let at = times[row].map(|ms| (Instant::from_ms(ms), ms));
+                        let within = at.filter(|(at, ms)| at.ms() == *ms);
+                        instants[*slot] = within.map(|(at, _)| at);
+                        // A number beyond all years is no instant, and not nothing either.
+                        cells[*slot] = if at.is_some() && within.is_none() {
+                            "beyond"
+                        } else {
+                            ""
+                        };
+                    }
+                }
             }
-            each(PlainRow::of_cells(self.first + row as u64, &cells, calm));
+            let line = self.first + row as u64;
+            each(&PlainRow::of_cells(line, &cells, &instants, calm));
         }
     }
 
-    /// The record of a row.
-    pub fn record(&self, row: &PlainRow<'_>) -> Record<'_> {
+    /// Calls `take` with the record of a row.
+    pub fn record<T>(&self, row: &PlainRow<'_>, take: impl FnOnce(&Record<'_>) -> T) -> T {
         let index = (row.line - self.first) as usize;
-        let cells = self.columns.iter().map(|cells| cells.cell(index));
-        Record::Row(&self.file.header, cells.collect())
+        let texts: Vec<String> = self
+            .columns
+            .iter()
+            .map(|column| column.text(index))
+            .collect();
+        let cells = texts.iter().map(String::as_str).collect();
+        take(&Record::Row(&self.file.header, cells))
     }
 
     /// Adds to a problem of a row what is wrong with the bytes of its field.
     pub fn explain(&self, row: u64, problem: RecordProblem) -> RecordProblem {
         let index = (row - self.first) as usize;
-        let spoilt = self.spoilt.iter().filter(|(row, ..)| *row == index);
-        let named = spoilt.map(|(_, column, byte)| (self.file.header[*column].clone(), *byte));
+        let columns = self.file.header.iter().zip(&self.columns);
+        let named =
+            columns.filter_map(|(name, column)| Some((name.clone(), column.spoilt(index)?)));
         Spoilt::new(named.collect()).explain(problem)
     }
 }
@@ -271,7 +274,8 @@ fn columns(
         )));
     }
     let (mut columns, mut header) = (Vec::new(), Vec::new());
-    for (slot, name) in fields.iter().map(|field| field.name()).enumerate() {
+    for (slot, field) in fields.iter().enumerate() {
+        let name = field.name();
         let mut found =
             (0..schema.num_columns()).filter(|i| schema.get_column_root(*i).name() == name);
         let Some(index) = found.next() else {
@@ -296,6 +300,7 @@ fn columns(
         columns.push(Column {
             index,
             slot,
+            field: *field,
             reading,
         });
         header.push(name.to_owned());

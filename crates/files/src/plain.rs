@@ -2,12 +2,13 @@
 //! is made a record by the one reader, and a block whose lines are not its rows is none of this module's.
 
 use revtrail_core::record::{Record, RecordProblem};
+use revtrail_core::value::time::Instant;
 
 use crate::RECORD_BYTES_MAX;
 use crate::layout::Format;
 use crate::lines::Block;
 use crate::row::{CsvRow, LineOutcome, row};
-use crate::scan::{Delimiters, Scan, Value, is_calm};
+use crate::scan::{Delimiters, Scan, Value, is_calm, is_simple};
 
 /// How many fields of a record can be asked for.
 pub const SLOTS: usize = 16;
@@ -19,6 +20,8 @@ const IGNORED: u8 = SLOTS as u8 - 1;
 pub enum Field {
     /// A text.
     Text(&'static str),
+    /// An instant, written as a text.
+    Instant(&'static str),
     /// A truth value.
     Flag(&'static str),
     /// A text or a number.
@@ -31,7 +34,11 @@ impl Field {
     /// The name of the field.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Text(name) | Self::Flag(name) | Self::Amount(name) | Self::List(name) => name,
+            Self::Text(name)
+            | Self::Instant(name)
+            | Self::Flag(name)
+            | Self::Amount(name)
+            | Self::List(name) => name,
         }
     }
 }
@@ -55,6 +62,8 @@ pub struct PlainRow<'b> {
     pub text: &'b str,
     /// The texts of the fields in the order of the plan, each empty where the row has none; `None` where the row is no plain one.
     pub cells: Option<&'b [&'b str; SLOTS]>,
+    /// The instants of the fields that the file has as numbers, and of which the text is empty then.
+    pub instants: &'b [Option<Instant>; SLOTS],
     /// True where no text holds a control character.
     pub calm: bool,
     /// The row, if a cell of its line is quoted.
@@ -64,16 +73,25 @@ pub struct PlainRow<'b> {
 #[cfg(feature = "parquet")]
 impl<'b> PlainRow<'b> {
     /// A row that is no line of text.
-    pub(crate) fn of_cells(line: u64, cells: &'b [&'b str; SLOTS], calm: bool) -> Self {
+    pub(crate) fn of_cells(
+        line: u64,
+        cells: &'b [&'b str; SLOTS],
+        instants: &'b [Option<Instant>; SLOTS],
+        calm: bool,
+    ) -> Self {
         Self {
             line,
             text: "",
             cells: Some(cells),
+            instants,
             calm,
             quoted: None,
         }
     }
 }
+
+/// The instants of a row of text.
+const NO_INSTANTS: [Option<Instant>; SLOTS] = [None; SLOTS];
 
 /// How many bytes of a block are looked at before their rows are read: as many as the cache nearest to a core holds.
 const NEAR_BYTES: usize = 256 << 10;
@@ -121,27 +139,29 @@ impl Plan {
     ///
     /// # Errors
     /// [`NotPlain`] where the block must be read record by record. `each` may have been called by then.
-    pub fn rows(&self, block: &Block, mut each: impl FnMut(PlainRow<'_>)) -> Result<(), NotPlain> {
+    pub fn rows(&self, block: &Block, mut each: impl FnMut(&PlainRow<'_>)) -> Result<(), NotPlain> {
         let (mut rest, mut line, mut any) = (&block.bytes[..], block.line, false);
         while !rest.is_empty() {
             let (bytes, after) = rest.split_at(whole_lines(rest));
             rest = after;
             let text = std::str::from_utf8(bytes).map_err(|_| NotPlain)?;
+            let is_simple = is_simple(bytes);
             // A CR within a line ends that line.
             let lone = |at: usize| bytes.get(at + 1) != Some(&b'\n');
-            if memchr::memchr_iter(b'\r', bytes).any(lone) {
+            if !is_simple && memchr::memchr_iter(b'\r', bytes).any(lone) {
                 return Err(NotPlain);
             }
-            let each = |row: PlainRow<'_>| {
+            let calm = is_simple || is_calm(bytes);
+            let each = |row: &PlainRow<'_>| {
                 any = true;
                 each(row);
             };
             line = match self.format {
-                Format::JsonLines => self.json_rows(text, line, each),
+                Format::JsonLines => self.json_rows(text, line, calm, each),
                 Format::Csv if memchr::memchr(b'"', bytes).is_some() => {
-                    self.quoted_rows(text, line, each)
+                    self.quoted_rows(text, line, calm, each)
                 }
-                Format::Csv => self.csv_rows(text, line, each),
+                Format::Csv => self.csv_rows(text, line, calm, each),
             }?;
         }
         // A block without a record counts towards the bytes that may hold none.
@@ -153,9 +173,9 @@ impl Plan {
         &self,
         text: &str,
         mut line: u64,
-        mut each: impl FnMut(PlainRow<'_>),
+        calm: bool,
+        mut each: impl FnMut(&PlainRow<'_>),
     ) -> Result<u64, NotPlain> {
-        let calm = is_calm(text.as_bytes());
         let mut quoted = CsvRow::default();
         for whole in text.split_inclusive('\n') {
             line += 1;
@@ -172,10 +192,11 @@ impl Plan {
             for (slot, text) in self.slots.iter().zip(&texts) {
                 cells[*slot as usize % SLOTS] = text;
             }
-            each(PlainRow {
+            each(&PlainRow {
                 line,
                 text: row,
                 cells: (texts.len() == self.slots.len()).then_some(&cells),
+                instants: &NO_INSTANTS,
                 calm,
                 quoted: Some(&quoted),
             });
@@ -187,9 +208,9 @@ impl Plan {
         &self,
         text: &str,
         mut line: u64,
-        mut each: impl FnMut(PlainRow<'_>),
+        calm: bool,
+        mut each: impl FnMut(&PlainRow<'_>),
     ) -> Result<u64, NotPlain> {
-        let calm = is_calm(text.as_bytes());
         let mut cells = [""; SLOTS];
         let (mut first, mut start, mut column) = (0, 0, 0);
         for at in Delimiters::new(text.as_bytes()) {
@@ -213,10 +234,11 @@ impl Plan {
                 return Err(NotPlain);
             }
             if !row.is_empty() {
-                each(PlainRow {
+                each(&PlainRow {
                     line,
                     text: row,
                     cells: (column == self.slots.len()).then_some(&cells),
+                    instants: &NO_INSTANTS,
                     calm,
                     quoted: None,
                 });
@@ -230,9 +252,9 @@ impl Plan {
         &self,
         text: &str,
         mut line: u64,
-        mut each: impl FnMut(PlainRow<'_>),
+        calm: bool,
+        mut each: impl FnMut(&PlainRow<'_>),
     ) -> Result<u64, NotPlain> {
-        let calm = is_calm(text.as_bytes());
         let mut keys = Keys::default();
         let mut start = 0;
         for at in memchr::memchr_iter(b'\n', text.as_bytes()) {
@@ -247,10 +269,11 @@ impl Plan {
             }
             let mut cells = [""; SLOTS];
             let is_plain = self.json_cells(row, &mut keys, &mut cells).is_some();
-            each(PlainRow {
+            each(&PlainRow {
                 line,
                 text: row,
                 cells: is_plain.then_some(&cells),
+                instants: &NO_INSTANTS,
                 calm,
                 quoted: None,
             });
@@ -274,7 +297,10 @@ impl Plan {
             let cell = match (rest.value()?, self.fields.get(slot)) {
                 (Value::Null, _) | (_, None) => "",
                 (Value::Text(""), _) => return None,
-                (Value::Text(text), Some(Field::Text(_) | Field::Amount(_))) => text,
+                (
+                    Value::Text(text),
+                    Some(Field::Text(_) | Field::Instant(_) | Field::Amount(_)),
+                ) => text,
                 (Value::Number(text), Some(Field::Amount(_))) => text,
                 (Value::Flag(text), Some(Field::Flag(_))) => text,
                 _ => return None,
@@ -335,7 +361,7 @@ mod tests {
         let read = plan.rows(&block, |row| {
             let cells = row.cells.map(|cells| cells[..4].join("|"));
             let problem = || {
-                plan.record(&row)
+                plan.record(row)
                     .map_or_else(|problem| problem.detail, |_| "?".into())
             };
             rows.push(format!("{} {}", row.line, cells.unwrap_or_else(problem)));

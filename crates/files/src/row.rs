@@ -116,6 +116,16 @@ impl CsvRow {
         &self.bytes
     }
 
+    /// All cells as one text, after `mend` was called, and where in it each ends; `None` where it is too long for that.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn into_text(self) -> Option<(String, Vec<u32>)> {
+        let ends = self.ends.into_iter().map(u32::try_from);
+        Some((
+            String::from_utf8(self.bytes).ok()?,
+            ends.collect::<Result<_, _>>().ok()?,
+        ))
+    }
+
     /// One cell, after `mend` was called.
     #[cfg(feature = "parquet")]
     pub(crate) fn cell(&self, index: usize) -> &str {

@@ -73,6 +73,13 @@ pub(crate) fn is_calm(bytes: &[u8]) -> bool {
     !bytes.chunks(1 << 10).any(any)
 }
 
+/// True where there are only line feeds and printable ASCII, as in most files.
+pub(crate) fn is_simple(bytes: &[u8]) -> bool {
+    let other = |byte: u8| !(b' '..=b'~').contains(&byte) && byte != b'\n';
+    let any = |chunk: &[u8]| chunk.iter().fold(false, |any, byte| any | other(*byte));
+    !bytes.chunks(1 << 10).any(any)
+}
+
 /// The places of commas and line feeds, found in 64 bytes at a time.
 pub(crate) struct Delimiters<'b> {
     bytes: &'b [u8],

@@ -11,16 +11,22 @@ use parquet::basic::Compression;
 use parquet::data_type::{
     ByteArrayType, DataType, DoubleType, Int32Type, Int64Type, Int96, Int96Type,
 };
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
+use revtrail_core::value::time::Instant;
 use revtrail_files::{Field, FileFault, ParquetFile};
 
 type Group<'a, 'b, 'c> = &'a mut SerializedRowGroupWriter<'b, &'c mut Vec<u8>>;
 /// Writes the columns of a row group.
 type Put<'p> = &'p dyn Fn(Group<'_, '_, '_>);
 
-const FIELDS: [Field; 3] = [Field::Text("a"), Field::Text("b"), Field::List("items")];
+const FIELDS: [Field; 4] = [
+    Field::Text("a"),
+    Field::Text("b"),
+    Field::List("items"),
+    Field::Instant("at"),
+];
 
 /// A file that is gone at the end.
 struct Written(PathBuf);
@@ -52,8 +58,24 @@ fn rows(name: &str, bytes: &[u8]) -> Result<Vec<String>, String> {
     let make = |(): &mut (), batch: &revtrail_files::RowBatch<'_>| {
         let mut made = Vec::new();
         batch.rows(|row| {
-            let [a, b, ..] = row.cells.unwrap();
-            made.push(format!("{} {a}|{b}", row.line));
+            let [a, b, _, at, ..] = row.cells.unwrap();
+            let mut shown = format!("{} {a}|{b}", row.line);
+            // A page that is left to others gives texts of instants too. A number beyond all years is no instant, and not nothing.
+            let at = match (row.instants[3], *at) {
+                (None, text) => Instant::parse(text).map_err(|_| text),
+                (Some(instant), text) => Some(instant).filter(|_| text.is_empty()).ok_or(text),
+            };
+            match at {
+                Ok(instant) => shown += &format!("|{instant}"),
+                Err("") => {}
+                Err(_) => shown += "|beyond",
+            }
+            // Whoever asks for the record sees the same.
+            batch.record(row, |record| {
+                let said = ["a", "b"].map(|name| record.text(name).unwrap().unwrap_or_default());
+                assert_eq!(said, [*a, *b]);
+            });
+            made.push(shown);
         });
         made
     };
@@ -134,6 +156,82 @@ fn nulls_and_empty_row_groups_are_read() {
         |_, _| {},
     );
     assert_eq!(rows("none", &none).unwrap(), [""; 0]);
+}
+
+/// However the pages are written, the cells are the same: each entry of a dictionary that many rows name, texts as they are, and both
+/// in one chunk, where a dictionary grew too long; with nulls, and instants that are none.
+#[test]
+fn pages_of_all_kinds_say_the_same() {
+    let schema = "message rows { optional binary a (UTF8); optional int64 b (DECIMAL(18,2)); optional int64 at (TIMESTAMP_MICROS); }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let rows = 5_000_usize;
+    let is_null = |row: usize, column: usize| row.is_multiple_of(7 + column) || row / 100 == 7;
+    let ms = |row: usize| 1_795_608_000_000 + (row % 9) as i64;
+    let beyond = |row: usize| row.is_multiple_of(1_000) && row > 0;
+    let expected: Vec<String> = (0..rows)
+        .map(|row| {
+            let a = if is_null(row, 0) {
+                String::new()
+            } else {
+                format!("é{}", row * row % 601)
+            };
+            let b = if is_null(row, 1) {
+                String::new()
+            } else {
+                format!("{}.05", row % 50)
+            };
+            let at = match () {
+                () if is_null(row, 2) => String::new(),
+                () if beyond(row) => "|beyond".to_owned(),
+                () => format!("|{}", Instant::from_ms(ms(row))),
+            };
+            format!("{} {a}|{b}{at}", row + 1)
+        })
+        .collect();
+    let levels = |column| -> Vec<i16> {
+        (0..rows)
+            .map(|row| i16::from(!is_null(row, column)))
+            .collect()
+    };
+    let of = |column| (0..rows).filter(move |row| !is_null(*row, column));
+    for dictionary_bytes in [0, 100, 3_000, 1 << 20] {
+        for (page, version) in [(1, 1), (333, 2), (1_000, 1), (10_000, 2)] {
+            let version = [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0][version - 1];
+            let properties = WriterProperties::builder()
+                .set_dictionary_enabled(dictionary_bytes > 0)
+                .set_dictionary_page_size_limit(dictionary_bytes)
+                .set_data_page_row_count_limit(page)
+                .set_write_batch_size(100)
+                .set_writer_version(version);
+            let (mut bytes, properties) = (Vec::new(), Arc::new(properties.build()));
+            let mut file =
+                SerializedFileWriter::new(&mut bytes, schema.clone(), properties).unwrap();
+            let mut group = file.next_row_group().unwrap();
+            let texts: Vec<_> = of(0)
+                .map(|row| format!("é{}", row * row % 601).as_str().into())
+                .collect();
+            put::<ByteArrayType>(&mut group, &texts, Some(&levels(0)), None);
+            let cents: Vec<i64> = of(1).map(|row| 100 * (row % 50) as i64 + 5).collect();
+            put::<Int64Type>(&mut group, &cents, Some(&levels(1)), None);
+            let micros = |row| {
+                if beyond(row) {
+                    i64::MAX
+                } else {
+                    1_000 * ms(row) + 999
+                }
+            };
+            let micros: Vec<i64> = of(2).map(micros).collect();
+            put::<Int64Type>(&mut group, &micros, Some(&levels(2)), None);
+            group.close().unwrap();
+            file.close().unwrap();
+            let found = self::rows("pages", &bytes).unwrap();
+            assert!(
+                found == expected,
+                "{dictionary_bytes} {page}: {:?}",
+                found.iter().zip(&expected).find(|(a, b)| a != b)
+            );
+        }
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use revtrail_core::value::time::Instant;
 
 use super::facts::FileFacts;
 use super::parallel::each_partition;
-use super::partition::{Context, Engagement, PartOrder, Partition, Seen};
+use super::partition::{Context, Engagement, Firsts, PartOrder, Partition, Tables};
 use super::write::{Credits, Explanations, Texts};
 
 /// What is written of each order besides the report.
@@ -67,8 +67,8 @@ pub(super) fn decide_all(
 
 fn seen_of<'c>(
     catalog: &'c Catalog,
-    seen: &'c Seen,
-) -> impl Iterator<Item = (&'c str, [Option<Instant>; 3])> {
+    seen: &'c [Firsts],
+) -> impl Iterator<Item = (&'c str, Firsts)> {
     let ids = catalog
         .iter()
         .map(|(_, campaign)| campaign.campaign_id.as_str());
@@ -90,7 +90,7 @@ fn decide_with(
     versions: &Versions,
     wanted: Wanted,
     threads: usize,
-) -> io::Result<(Decided, Seen)> {
+) -> io::Result<(Decided, Vec<Firsts>)> {
     let world = World::new(&facts.marketplace, catalog, versions, None);
     let campaigns = facts.campaigns_in(catalog);
     let mut rules = world.rules().iter();
@@ -103,7 +103,7 @@ fn decide_with(
     let parts = each_partition(
         threads,
         facts.partitions,
-        || Part::new(catalog),
+        || Part::new(&world),
         |part: &mut Part, partition| {
             let taken = part.take(partition, &context, wanted);
             part.failed = part.failed.take().or(taken.err());
@@ -123,9 +123,9 @@ fn decide_with(
             }
         }
         drop(counters);
-        for (firsts, others) in seen.iter_mut().zip(&part.engagement.seen) {
+        for (firsts, others) in seen.iter_mut().zip(part.engagement.seen()) {
             for (first, other) in firsts.iter_mut().zip(others) {
-                *first = earlier(*first, *other);
+                *first = earlier(*first, other);
             }
         }
         decided.sums.add(&part.totals);
@@ -156,20 +156,22 @@ struct Part {
     explanations: Explanations,
     /// What is read of the rows that are not in memory.
     buffers: [Vec<u8>; 2],
+    tables: Tables,
     failed: Option<io::Error>,
 }
 
 impl Part {
-    fn new(catalog: &Catalog) -> Self {
+    fn new(world: &World<'_>) -> Self {
         Self {
-            rows: vec![Default::default(); catalog.len()],
-            engagement: Engagement::new(catalog),
+            rows: vec![Default::default(); world.catalog.len()],
+            engagement: Engagement::new(world),
             totals: Aggregate::default(),
             customers: 0,
             without_event: 0,
             credits: Credits::default(),
             explanations: Explanations::default(),
             buffers: Default::default(),
+            tables: Tables::default(),
             failed: None,
         }
     }
@@ -177,7 +179,13 @@ impl Part {
     fn take(&mut self, partition: usize, context: &Context<'_>, wanted: Wanted) -> io::Result<()> {
         let mut buffers = std::mem::take(&mut self.buffers);
         let marketplace = context.world.marketplace;
-        let read = Partition::read(partition, context, &mut buffers, &mut self.engagement)?;
+        let read = Partition::read(
+            partition,
+            context,
+            &mut buffers,
+            &mut self.tables,
+            &mut self.engagement,
+        )?;
         let mut timelines = Timelines::default();
         for customer in read.customers(marketplace) {
             let is_alone = customer.guests.is_empty();

@@ -34,6 +34,7 @@ pub(super) struct FileFacts {
     /// The events by address that may have earned an order, in the partitions of the customers whose orders name the address.
     pub(super) guests: SpillingRows,
     pub(super) standing: StandingOrders,
+    pub(super) partitioning: Partitioning,
     /// The number of partitions.
     pub(super) partitions: usize,
     campaigns: BTreeMap<CampaignId, Campaign>,
@@ -102,6 +103,7 @@ impl FileFacts {
             guests: SpillingRows::new(0),
             standing: StandingOrders::new(&partitioning),
             partitions: partitioning.all(),
+            partitioning: partitioning.clone(),
             campaigns: BTreeMap::new(),
             seen: Vec::new(),
             by_address: false,
@@ -170,7 +172,10 @@ impl FileFacts {
             )?;
         }
         self.by_address = workers.iter().any(|worker| worker.by_address);
-        self.seen = workers.into_iter().map(|worker| worker.campaigns).collect();
+        self.seen = workers
+            .into_iter()
+            .map(EventReader::into_campaigns)
+            .collect();
         Ok(())
     }
 

@@ -81,12 +81,12 @@ impl Inviter {
         partition: usize,
         named: &Named,
     ) -> Result<(), Failure> {
-        let mut seen: HashSet<&[u8], RandomState> = HashSet::default();
+        let mut seen: HashSet<[&[u8]; 2], RandomState> = HashSet::default();
         let parts = facts.events.part(partition, &mut self.buffer);
         for (worker, mut rows) in parts.map_err(failed_to_read_rows)? {
             while let Some(row) = rows.event() {
                 let address = row.address().and_then(|address| named.get(&address));
-                let customers = address.filter(|_| seen.insert(row.identity));
+                let customers = address.filter(|_| seen.insert([row.recipient, row.id]));
                 for customers in customers.into_iter().flatten() {
                     self.writers[worker].put_event_again(*customers, &row);
                 }

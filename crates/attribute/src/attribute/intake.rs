@@ -1,9 +1,7 @@
 //! From files to rows: blocks of plain rows by several workers, and everything else by the one reader of records.
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use foldhash::fast::RandomState;
 use indicatif::ProgressBar;
 use revtrail_core::attribution::event::{self, Event};
 use revtrail_core::attribution::order::{self, Order};
@@ -15,6 +13,7 @@ use revtrail_files::{BLOCK_BYTES, Block, Field, FileFault, NotPlain, PlainRow, P
 use revtrail_providers::exports::Makes;
 
 use super::Failure;
+use super::numbers::Numbers;
 use super::read::{each_of_export, failure, open, plain};
 use super::rows::{Free, Partitioning, RowWriter, Segments};
 use crate::exports::{Export, Exports, Opened};
@@ -212,10 +211,10 @@ fn read_block<W: RowReader>(
 ) -> Result<Vec<Reject>, NotPlain> {
     let mut rejects = Vec::new();
     let read = plan.rows(block, |row| {
-        if worker.take_plain(&row) {
+        if worker.take_plain(row) {
             return;
         }
-        let record = plan.record(&row);
+        let record = plan.record(row);
         if let Err(problem) = record.and_then(|record| worker.take(row.line, &record)) {
             rejects.push((row.line, problem));
         }
@@ -236,9 +235,9 @@ pub(super) struct EventReader {
     marketplace: MarketplaceId,
     /// True where the files are exports of the marketplace, so that their events name addresses by its hashes.
     is_export: bool,
-    numbers: HashMap<Box<str>, u32, RandomState>,
-    /// The campaigns by number.
-    pub(super) campaigns: Vec<SeenCampaign>,
+    numbers: Numbers,
+    /// The campaigns by number, with the earliest event of each channel in milliseconds, or [`i64::MAX`].
+    campaigns: Vec<(Box<str>, [i64; 3])>,
     /// True once an event went to an address.
     pub(super) by_address: bool,
 }
@@ -249,25 +248,32 @@ impl EventReader {
             rows: RowWriter::new(partitioning),
             is_export: export_of.is_some(),
             marketplace: export_of.unwrap_or_else(MarketplaceId::of_files),
-            numbers: HashMap::default(),
+            numbers: Numbers::default(),
             campaigns: Vec::new(),
             by_address: false,
         }
     }
 
+    /// The campaigns by number.
+    pub(super) fn into_campaigns(self) -> Vec<SeenCampaign> {
+        let first = |ms: i64| Some(ms).filter(|ms| *ms < i64::MAX).map(Instant::from_ms);
+        let campaigns = self.campaigns.into_iter();
+        campaigns
+            .map(|(id, firsts)| (id, firsts.map(first)))
+            .collect()
+    }
+
+    #[inline]
     fn put(&mut self, event: &PlainEvent<'_>) {
-        let number = match self.numbers.get(event.campaign_id) {
-            Some(number) => *number,
-            None => {
-                let number = self.campaigns.len() as u32;
-                self.campaigns.push((event.campaign_id.into(), [None; 3]));
-                self.numbers.insert(event.campaign_id.into(), number);
-                number
-            }
-        };
+        let (id, campaigns) = (event.campaign_id, &self.campaigns);
+        let hash = self.rows.hashing().of(id.as_bytes());
+        let is_it = |number: u32| *campaigns[number as usize].0 == *id;
+        let (number, is_new) = self.numbers.number(hash, is_it);
+        if is_new {
+            self.campaigns.push((id.into(), [i64::MAX; 3]));
+        }
         let first = &mut self.campaigns[number as usize].1[event.channel as usize];
-        let at = event.occurred_at;
-        *first = Some(first.map_or(at, |first| first.min(at)));
+        *first = event.occurred_at.ms().min(*first);
         self.by_address |= matches!(event.recipient, PlainRecipient::Address(_));
         self.rows.put_event(event, number);
     }
@@ -287,7 +293,7 @@ impl RowReader for EventReader {
             Field::Text(email),
             Field::Text(phone),
             Field::Text(f),
-            Field::Text(g),
+            Field::Instant(g),
             Field::Flag(machine),
             Field::Text(h),
             Field::Text(i),
@@ -298,7 +304,8 @@ impl RowReader for EventReader {
     fn take_plain(&mut self, row: &PlainRow<'_>) -> bool {
         let fields = row.cells.and_then(|cells| cells.first_chunk());
         let files = &self.marketplace;
-        let event = fields.and_then(|fields| PlainEvent::read(fields, files, row.calm));
+        let at = row.instants[PlainEvent::OCCURRED_AT];
+        let event = fields.and_then(|fields| PlainEvent::read(fields, at, files, row.calm));
         event.inspect(|event| self.put(event)).is_some()
     }
 
@@ -353,8 +360,8 @@ impl RowReader for OrderReader {
             Field::Text(c),
             Field::Amount(total),
             Field::Text(d),
-            Field::Text(e),
-            Field::Text(f),
+            Field::Instant(e),
+            Field::Instant(f),
             Field::Amount(refunded),
             Field::Text(g),
             Field::List(h),
@@ -374,7 +381,8 @@ impl RowReader for OrderReader {
         let free = cells
             .get(8..)
             .and_then(|cells| cells.first_chunk().copied());
-        let order = fields.and_then(|fields| PlainOrder::read(fields, row.calm));
+        let times = PlainOrder::TIMES.map(|field| row.instants[field]);
+        let order = fields.and_then(|fields| PlainOrder::read(fields, times, row.calm));
         match (order, free) {
             (Some(order), Some(free)) => {
                 self.0.put_order(&order, Free::Cells(free), row.line);

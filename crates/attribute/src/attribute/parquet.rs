@@ -99,10 +99,11 @@ fn read_batch<W: RowReader>(
 ) -> Vec<(u64, RecordProblem)> {
     let mut rejects = Vec::new();
     batch.rows(|row| {
-        if at_a_glance && worker.take_plain(&row) {
+        if at_a_glance && worker.take_plain(row) {
             return;
         }
-        if let Err(problem) = worker.take(row.line, &batch.record(&row)) {
+        let taken = batch.record(row, |record| worker.take(row.line, record));
+        if let Err(problem) = taken {
             rejects.push((row.line, batch.explain(row.line, problem)));
         }
     });
@@ -125,7 +126,7 @@ pub(super) fn each_record(
         &mut one,
         |(take, reject, rejected), batch| {
             batch.rows(|row| {
-                if let Err(problem) = take(&batch.record(&row)) {
+                if let Err(problem) = batch.record(row, &mut *take) {
                     let problem = batch.explain(row.line, problem);
                     let before = std::mem::replace(rejected, Ok(()));
                     *rejected = before.and_then(|()| reject(row.line, &problem));

@@ -1,11 +1,11 @@
 //! One partition: which copies of its events count, what these add to the counters of engagement, and for each customer with orders the
 //! messages that decide them. The rules are in `revtrail-core`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use foldhash::fast::RandomState;
-use revtrail_core::attribution::campaign::{CampaignIx, Catalog};
+use revtrail_core::attribution::campaign::CampaignIx;
 use revtrail_core::attribution::event::Channel;
 use revtrail_core::attribution::plain::{Decidable, PlainOrder};
 use revtrail_core::attribution::timeline::Touchpoint;
@@ -16,9 +16,10 @@ use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
 
 use super::facts::FileFacts;
+use super::numbers::{Hashing, Numbers, with_number};
 use super::rows::{Bytes, Happened, OrderRow};
 
-/// About how many bytes a row of an event has at least.
+/// About how many bytes the row of an event has.
 const ROW_BYTES: usize = 32;
 
 /// What all partitions are read with.
@@ -38,47 +39,103 @@ impl Context<'_> {
     }
 }
 
-/// For each campaign of a catalog and each channel, the earliest event.
-pub(super) type Seen = Vec<[Option<Instant>; 3]>;
+/// What a kind of event on a channel, from a machine or not, adds to. Each list ends with [`NO_COUNTER`], as often as it has room.
+#[derive(Debug, Clone, Copy)]
+struct Class {
+    of_events: [u8; ADDS_MAX],
+    of_messages: [u8; ADDS_MAX],
+    messages: CounterSet,
+}
+
+/// The most counters of events, or of messages, that one event adds to.
+const ADDS_MAX: usize = 2;
+/// The place behind all counters, where nobody looks.
+const NO_COUNTER: u8 = COUNTERS as u8;
+
+impl Class {
+    /// Of an event of a run over files, which has one version of the settings, so that it does not matter when it happened.
+    fn new(touchpoint: &Touchpoint<'_>, world: &World<'_>) -> Self {
+        let [events, messages] = counters_of(touchpoint, None, world);
+        let list = |set: CounterSet| {
+            let mut counters = set.into_iter().map(|counter| counter as u8);
+            let list = [(); ADDS_MAX].map(|()| counters.next().unwrap_or(NO_COUNTER));
+            assert!(counters.next().is_none(), "an event adds to more counters");
+            list
+        };
+        Self {
+            of_events: list(events),
+            of_messages: list(messages),
+            messages,
+        }
+    }
+}
+
+/// When the earliest event of a campaign was on each channel.
+pub(super) type Firsts = [Option<Instant>; 3];
+
+/// What the events of a campaign on a channel add up to, in one line of a cache.
+#[derive(Debug, Clone)]
+#[repr(align(64))]
+struct Counts {
+    /// The counters since the last call of [`Engagement::settle`].
+    counters: [u32; COUNTERS + 1],
+    /// When the earliest event was, or [`i64::MAX`].
+    first_ms: i64,
+}
 
 /// What the events of many partitions add up to.
 pub(super) struct Engagement {
-    /// For each campaign and channel, the counters since the last call of [`Engagement::settle`]. Few bytes, so that a cache holds them.
-    counts: Vec<[u32; COUNTERS]>,
-    /// How many events were counted since then.
+    /// What events of each [`Happened::class`] add to. None is needed where there is no campaign.
+    classes: Vec<Class>,
+    /// For each campaign and channel.
+    counts: Vec<Counts>,
+    /// How many events were counted since they were settled.
     unsettled: u32,
     settled: Vec<[i64; COUNTERS]>,
-    pub(super) seen: Seen,
     /// How many events count, and how many were duplicates.
     pub(super) events: usize,
     pub(super) duplicates: usize,
 }
 
 impl Engagement {
-    pub(super) fn new(catalog: &Catalog) -> Self {
-        let rows = catalog.len() * Channel::ALL.len();
+    pub(super) fn new(world: &World<'_>) -> Self {
+        let rows = world.catalog.len() * Channel::ALL.len();
+        let counts = Counts {
+            counters: [0; COUNTERS + 1],
+            first_ms: i64::MAX,
+        };
+        // What an event adds to does not depend on its campaign.
+        let any = world.catalog.iter().next();
+        let classes = any.into_iter().flat_map(|(campaign, _)| {
+            Happened::of_each_class().map(move |event| event.touchpoint_of_any(campaign))
+        });
         Self {
-            counts: vec![[0; COUNTERS]; rows],
+            classes: classes.map(|event| Class::new(&event, world)).collect(),
+            counts: vec![counts; rows],
             unsettled: 0,
             settled: vec![[0; COUNTERS]; rows],
-            seen: vec![[None; 3]; catalog.len()],
             events: 0,
             duplicates: 0,
         }
     }
 
     /// Counts the first copy of an event of a message. A run over files knows no look-back, so a counter of messages counts each once.
-    fn add(&mut self, touchpoint: &Touchpoint<'_>, counted: &mut CounterSet, world: &World<'_>) {
+    #[inline]
+    fn add(&mut self, event: Happened<'_>, campaign: CampaignIx, counted: &mut CounterSet) {
         self.events += 1;
         self.unsettled += 1;
-        let (campaign, channel) = (touchpoint.campaign.index(), touchpoint.channel as usize);
-        let counts = &mut self.counts[campaign * Channel::ALL.len() + channel];
-        let [of_events, of_messages] = counters_of(touchpoint, None, world);
-        for counter in of_events.into_iter().chain(counted.take(of_messages)) {
-            counts[counter as usize] += 1;
+        let channel = event.channel() as usize;
+        let counts = &mut self.counts[campaign.index() * Channel::ALL.len() + channel];
+        let class = &self.classes[event.class()];
+        let new = counted.take(class.messages);
+        // Which counters these are changes from event to event, so nothing here asks.
+        for counter in class.of_events {
+            counts.counters[usize::from(counter)] += 1;
         }
-        let seen = &mut self.seen[campaign][channel];
-        *seen = Some(seen.map_or(touchpoint.at, |first| first.min(touchpoint.at)));
+        for counter in class.of_messages {
+            counts.counters[usize::from(counter)] += u32::from(new.bits() >> counter & 1);
+        }
+        counts.first_ms = counts.first_ms.min(event.at().ms());
         if self.unsettled == u32::MAX {
             self.settle();
         }
@@ -86,11 +143,23 @@ impl Engagement {
 
     fn settle(&mut self) {
         for (settled, counts) in self.settled.iter_mut().zip(&mut self.counts) {
-            for (settled, count) in settled.iter_mut().zip(std::mem::take(counts)) {
+            for (settled, count) in settled.iter_mut().zip(std::mem::take(&mut counts.counters)) {
                 *settled += i64::from(count);
             }
         }
         self.unsettled = 0;
+    }
+
+    /// For each campaign of the catalog, the earliest event on each channel.
+    pub(super) fn seen(&self) -> impl Iterator<Item = Firsts> {
+        let first = |counts: &Counts| {
+            let ms = Some(counts.first_ms).filter(|ms| *ms < i64::MAX);
+            ms.map(Instant::from_ms)
+        };
+        let (campaigns, _) = self.counts.as_chunks::<3>();
+        campaigns
+            .iter()
+            .map(move |channels| channels.each_ref().map(first))
     }
 
     /// The counters of each campaign and channel, in the order of the catalog.
@@ -102,16 +171,46 @@ impl Engagement {
     }
 }
 
-/// A message: the number of its recipient in the partition, its campaign, its channel and its id.
+/// What tells a message from others: the number of its recipient in the partition, its campaign, its channel and its id.
 type Message<'f> = (u32, CampaignIx, Channel, Option<&'f [u8]>);
 
 /// What is known of a message.
-#[derive(Default)]
-struct MessageState {
+struct MessageState<'f> {
+    message: Message<'f>,
     /// The counters of messages that counted it.
     counted: CounterSet,
     /// True where some event can connect it to an order.
     connects: bool,
+}
+
+/// The recipients, the events and the messages of one partition, which all get numbers. The memory serves one partition after the other.
+#[derive(Default)]
+pub(super) struct Tables {
+    recipients: Numbers,
+    events: Numbers,
+    messages: Numbers,
+}
+
+/// The recipients of one partition.
+struct Recipients<'f, 't> {
+    numbers: &'t mut Numbers,
+    hashing: &'t Hashing,
+    ids: Vec<&'f [u8]>,
+}
+
+impl<'f> Recipients<'f, '_> {
+    #[inline]
+    fn number(&mut self, id: &'f [u8]) -> u32 {
+        let ids = &self.ids;
+        let hash = self.hashing.of(id);
+        let (number, is_new) = self
+            .numbers
+            .number(hash, |number| ids[number as usize] == id);
+        if is_new {
+            self.ids.push(id);
+        }
+        number
+    }
 }
 
 /// An event of a customer with orders, with the indexes of the customer and the message.
@@ -183,21 +282,32 @@ impl<'f> Partition<'f> {
         partition: usize,
         context: &Context<'f>,
         [buffer, guests]: &'f mut [Vec<u8>; 2],
+        tables: &mut Tables,
         engagement: &mut Engagement,
     ) -> io::Result<Self> {
         let facts = context.facts;
         let mut read = Self::default();
-        let mut recipients: HashMap<&[u8], u32, RandomState> = HashMap::default();
+        let Tables {
+            recipients,
+            events,
+            messages,
+        } = tables;
+        recipients.clear();
+        events.clear();
+        messages.clear();
+        let mut recipients = Recipients {
+            numbers: recipients,
+            hashing: facts.partitioning.hashing(),
+            ids: Vec::new(),
+        };
         for row in facts.standing.part(partition) {
-            let next = recipients.len() as u32;
-            let customer = recipients.entry(row.order.customer_id.as_bytes());
-            let customer = *customer.or_insert(next);
+            let customer = recipients.number(row.order.customer_id.as_bytes());
             read.orders.push(PartOrder { customer, row });
         }
         read.orders.sort_by_key(|order| order.customer);
-        read.has_event.resize(recipients.len(), false);
+        read.has_event.resize(recipients.ids.len(), false);
         let rows = facts.events.part(partition, buffer)?;
-        let messages = read.count(&rows, &mut recipients, context, engagement);
+        let messages = read.count(&rows, recipients, [events, messages], context, engagement);
         for (worker, mut bytes) in facts.guests.part(partition, guests)? {
             let campaigns = &context.campaigns[worker];
             while let Some(row) = bytes.event() {
@@ -218,47 +328,56 @@ impl<'f> Partition<'f> {
     fn count(
         &mut self,
         rows: &[(usize, Bytes<'f>)],
-        recipients: &mut HashMap<&'f [u8], u32, RandomState>,
+        mut recipients: Recipients<'f, '_>,
+        [ids, numbers]: [&mut Numbers; 2],
         context: &Context<'f>,
         engagement: &mut Engagement,
-    ) -> Vec<MessageState> {
-        let room = rows
-            .iter()
-            .map(|(_, rows)| rows.rest().len())
-            .sum::<usize>()
-            / ROW_BYTES;
-        let mut seen: HashSet<&[u8], RandomState> = HashSet::default();
-        let mut places: HashMap<Message<'_>, u32, RandomState> = HashMap::default();
-        seen.reserve(room);
-        places.reserve(room);
-        let mut messages: Vec<MessageState> = Vec::new();
+    ) -> Vec<MessageState<'f>> {
+        let hashing = recipients.hashing;
+        let bytes: usize = rows.iter().map(|(_, rows)| rows.rest().len()).sum();
+        let room = bytes / ROW_BYTES;
+        let mut seen: Vec<(u32, &[u8])> = Vec::with_capacity(room);
+        let mut messages: Vec<MessageState<'f>> = Vec::with_capacity(room);
+        if !self.orders.is_empty() {
+            self.events.reserve(room);
+        }
         for (worker, bytes) in rows {
             let (mut bytes, campaigns) = (*bytes, &context.campaigns[*worker]);
             while let Some(row) = bytes.event() {
-                if !seen.insert(row.identity) {
+                let recipient = recipients.number(row.recipient);
+                let event = (recipient, row.id);
+                let hash = with_number(hashing.of(row.id), recipient.into());
+                let (_, is_new) = ids.number(hash, |number| seen[number as usize] == event);
+                if !is_new {
                     engagement.duplicates += 1;
                     continue;
                 }
+                seen.push(event);
                 let Some(campaign) = campaigns.get(row.campaign as usize).copied().flatten() else {
                     continue;
                 };
-                let next = recipients.len() as u32;
-                let recipient = *recipients.entry(row.recipient).or_insert(next);
-                let touchpoint = row.what.touchpoint_of_any(campaign);
-                let message = (recipient, campaign, touchpoint.channel, row.what.message);
-                let next = messages.len() as u32;
-                let message = *places.entry(message).or_insert(next);
-                if message == next {
-                    messages.push(MessageState::default());
+                let channel = row.what.channel();
+                let message = (recipient, campaign, channel, row.what.message);
+                let hash = hashing.of(row.what.message.unwrap_or_default());
+                let others = (campaign.index() as u64) << 32 | u64::from(recipient) << 2;
+                let hash = with_number(hash, others | channel as u64);
+                let same = |number: u32| messages[number as usize].message == message;
+                let (message_number, is_new) = numbers.number(hash, same);
+                if is_new {
+                    messages.push(MessageState {
+                        message,
+                        counted: CounterSet::default(),
+                        connects: false,
+                    });
                 }
-                let state = &mut messages[message as usize];
-                engagement.add(&touchpoint, &mut state.counted, context.world);
+                let state = &mut messages[message_number as usize];
+                engagement.add(row.what, campaign, &mut state.counted);
                 if let Some(has_event) = self.has_event.get_mut(recipient as usize) {
                     *has_event = true;
-                    state.connects |= context.connects(&touchpoint);
+                    state.connects |= context.connects(&row.what.touchpoint_of_any(campaign));
                     self.events.push(PartEvent {
                         customer: recipient,
-                        message,
+                        message: message_number,
                         campaign,
                         what: row.what,
                     });
@@ -269,7 +388,7 @@ impl<'f> Partition<'f> {
     }
 
     /// Sorts the events of messages that can decide an order.
-    fn sort_events(&mut self, context: &Context<'_>, messages: &[MessageState]) {
+    fn sort_events(&mut self, context: &Context<'_>, messages: &[MessageState<'_>]) {
         let events = &self.events;
         let decides = |event: &PartEvent<'_>| {
             context.all_messages || messages[event.message as usize].connects

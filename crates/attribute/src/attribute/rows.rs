@@ -1,9 +1,6 @@
 //! Rows as bytes, in the memory of one run: what is needed of an event or an order, cut into partitions. All rows of a customer
 //! are in one partition, and so are all copies of an order. Events by address have partitions of their own behind those.
 
-use std::hash::BuildHasher;
-
-use foldhash::fast::RandomState;
 use revtrail_core::attribution::campaign::CampaignIx;
 use revtrail_core::attribution::event::{Channel, EventKind};
 use revtrail_core::attribution::order::{Order, Status};
@@ -15,13 +12,15 @@ use revtrail_core::value::id::CustomerId;
 use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::Instant;
 
+use super::numbers::Hashing;
+
 /// The length of the bits of an address.
 const ADDRESS_BYTES: usize = 16;
 
 /// Says which partition an id or an address belongs to.
 #[derive(Debug, Clone)]
 pub(super) struct Partitioning {
-    hash: RandomState,
+    hashing: Hashing,
     of_customers: usize,
 }
 
@@ -29,7 +28,7 @@ impl Partitioning {
     /// Cuts the rows of customers and of orders into so many partitions. As many again are those of addresses.
     pub(super) fn new(of_customers: usize) -> Self {
         Self {
-            hash: RandomState::default(),
+            hashing: Hashing::default(),
             of_customers,
         }
     }
@@ -43,16 +42,21 @@ impl Partitioning {
         partition >= self.of_customers
     }
 
-    fn of(&self, id: &str) -> usize {
-        self.hash.hash_one(id) as usize % self.of_customers
+    pub(super) fn hashing(&self) -> &Hashing {
+        &self.hashing
+    }
+
+    #[inline]
+    fn of(&self, id: &[u8]) -> usize {
+        // The lower half of the hash, as a part of all that there can be. Within a partition, the upper half tells ids apart.
+        let hash = u64::from(self.hashing.of(id) as u32);
+        ((hash * self.of_customers as u64) >> 32) as usize
     }
 
     fn of_recipient(&self, recipient: PlainRecipient<'_>) -> usize {
         match recipient {
-            PlainRecipient::Customer(id) => self.of(id),
-            PlainRecipient::Address(address) => {
-                self.of_customers + self.hash.hash_one(address) as usize % self.of_customers
-            }
+            PlainRecipient::Customer(id) => self.of(id.as_bytes()),
+            PlainRecipient::Address(address) => self.of_customers + self.of(&address.to_bytes()),
         }
     }
 }
@@ -129,6 +133,10 @@ impl RowWriter {
         }
     }
 
+    pub(super) fn hashing(&self) -> &Hashing {
+        self.partitioning.hashing()
+    }
+
     pub(super) fn clear(&mut self) {
         self.parts.iter_mut().for_each(Vec::clear);
     }
@@ -171,19 +179,20 @@ impl RowWriter {
             PlainRecipient::Customer(id) => (id, None),
             PlainRecipient::Address(address) => ("", Some(address.to_bytes())),
         };
+        let recipient = address.as_ref().map_or(customer.as_bytes(), |bits| bits);
         let [customer_length, event_length, message_length] =
             [customer, event.event_id, message].map(|id| id.len() as u8);
-        let mut row = ShortRow::default();
         // Seven bytes of the number, and the length of the message in the eighth.
         let head = packed | u64::from(message_length) << 56;
-        row.put(part, &head.to_le_bytes());
-        row.put_number(part, campaign);
-        row.put(part, &[customer_length, event_length]);
-        row.put(part, customer.as_bytes());
-        row.put(part, address.as_ref().map_or(&[], |bits| bits));
-        row.put(part, event.event_id.as_bytes());
-        row.put(part, message.as_bytes());
-        row.end(part);
+        let most = HEAD_BYTES + recipient.len() + event.event_id.len() + message.len();
+        let mut row = Room::new(part, most);
+        row.put(&head.to_le_bytes());
+        row.put(&campaign.to_le_bytes());
+        row.put(&[customer_length, event_length]);
+        row.put(recipient);
+        row.put(event.event_id.as_bytes());
+        row.put(message.as_bytes());
+        row.end();
     }
 
     /// Writes an event that was written before into another partition.
@@ -193,7 +202,7 @@ impl RowWriter {
 
     /// Writes a copy of an order, from a line of its file, into the partition of its id.
     pub(super) fn put_order(&mut self, order: &PlainOrder<'_>, free: Free<'_>, line: u64) {
-        let partition = self.partitioning.of(order.order_id);
+        let partition = self.partitioning.of(order.order_id.as_bytes());
         self.put_order_into(partition, order, free, line);
     }
 
@@ -203,7 +212,7 @@ impl RowWriter {
             customer_id,
             ..row.order
         };
-        let partition = self.partitioning.of(customer_id);
+        let partition = self.partitioning.of(customer_id.as_bytes());
         self.put_order_into(partition, &order, row.free, row.line);
     }
 
@@ -219,75 +228,71 @@ impl RowWriter {
         let currency = order.currency.number().to_le_bytes();
         part.extend_from_slice(&[order.status as u8, lengths[0], lengths[1]]);
         part.extend_from_slice(&currency);
-        put_number(part, ms_since_first(order.placed_at).into());
+        put_number(part, ms_since_first(order.placed_at));
         put_number(
             part,
-            order
-                .updated_at
-                .map_or(0, |at| 1 + ms_since_first(at))
-                .into(),
+            order.updated_at.map_or(0, |at| 1 + ms_since_first(at)),
         );
         for amount in [order.total, order.refunded_total] {
             let (digits, scale) = amount.parts();
             part.push(scale);
-            put_number(part, digits);
+            put_number(part, digits as u64);
+            put_number(part, (digits >> 64) as u64);
         }
-        put_number(part, line.into());
+        put_number(part, line);
         part.extend_from_slice(order.order_id.as_bytes());
         part.extend_from_slice(order.customer_id.as_bytes());
         free.write(part);
     }
 }
 
-/// A row that is put together before it is written. Its parts are short and many: to write each for itself takes longer.
-struct ShortRow {
-    bytes: [u8; 64],
-    length: usize,
+/// How many bytes the row of an event has besides ids: a word, the number of a campaign, and two lengths.
+const HEAD_BYTES: usize = 8 + 4 + 2;
+
+/// Room for one row behind others. To make room for each of its many short parts takes longer.
+struct Room<'w> {
+    to: &'w mut Vec<u8>,
+    at: usize,
 }
 
-impl Default for ShortRow {
-    fn default() -> Self {
-        Self {
-            bytes: [0; 64],
-            length: 0,
-        }
-    }
-}
-
-impl ShortRow {
-    /// Puts a part behind the others. Where the row is full, what it has is written first.
+impl<'w> Room<'w> {
     #[inline]
-    fn put(&mut self, to: &mut Vec<u8>, part: &[u8]) {
-        if part.len() > self.bytes.len() - self.length {
-            self.end(to);
-            to.extend_from_slice(part);
-            return;
+    fn new(to: &'w mut Vec<u8>, most: usize) -> Self {
+        let at = to.len();
+        match most <= 64 {
+            // A known length is quicker than the right one.
+            true => to.extend_from_slice(&[0; 64]),
+            false => to.resize(at + most, 0),
         }
-        let room = &mut self.bytes[self.length..][..part.len()];
-        match (part.first_chunk::<8>(), part.last_chunk::<8>()) {
-            // Two words cover it, and no call is made.
-            (Some(first), Some(last)) if part.len() <= 16 => {
-                room[..8].copy_from_slice(first);
-                room[part.len() - 8..].copy_from_slice(last);
-            }
+        Self { to, at }
+    }
+
+    #[inline]
+    fn put(&mut self, part: &[u8]) {
+        let room = &mut self.to[self.at..][..part.len()];
+        // Two words cover a short part, and no call is made.
+        match part.len() {
+            16..=32 => put_ends::<16>(part, room),
+            8..16 => put_ends::<8>(part, room),
+            4..8 => put_ends::<4>(part, room),
+            2..4 => put_ends::<2>(part, room),
             _ => room.copy_from_slice(part),
         }
-        self.length += part.len();
+        self.at += part.len();
     }
 
     #[inline]
-    fn put_number(&mut self, to: &mut Vec<u8>, mut number: u32) {
-        while number >= 0x80 {
-            self.put(to, &[number as u8 | 0x80]);
-            number >>= 7;
-        }
-        self.put(to, &[number as u8]);
+    fn end(self) {
+        self.to.truncate(self.at);
     }
+}
 
-    fn end(&mut self, to: &mut Vec<u8>) {
-        to.extend_from_slice(&self.bytes[..self.length]);
-        self.length = 0;
-    }
+/// Copies a part of N to 2 N bytes.
+#[inline]
+fn put_ends<const N: usize>(part: &[u8], to: &mut [u8]) {
+    let last = part.len() - N;
+    to[..N].copy_from_slice(&part[..N]);
+    to[last..].copy_from_slice(&part[last..]);
 }
 
 /// Milliseconds since the first instant there is.
@@ -300,7 +305,7 @@ fn instant(ms_since_first: u64) -> Instant {
 }
 
 /// Writes a number in as many bytes as it needs: seven bits in each, and the highest says that more follow.
-fn put_number(to: &mut Vec<u8>, mut number: u128) {
+fn put_number(to: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         to.push(number as u8 | 0x80);
         number >>= 7;
@@ -338,7 +343,7 @@ impl Free<'_> {
 }
 
 fn put_long(to: &mut Vec<u8>, text: &str) {
-    put_number(to, text.len() as u128);
+    put_number(to, text.len() as u64);
     to.extend_from_slice(text.as_bytes());
 }
 
@@ -347,10 +352,11 @@ fn put_long(to: &mut Vec<u8>, text: &str) {
 pub(super) struct EventRow<'a> {
     /// The number of its campaign, as the worker gave it.
     pub(super) campaign: u32,
-    /// Equal for the copies of an event: its recipient and its id, behind their lengths.
-    pub(super) identity: &'a [u8],
-    /// The id of its customer, or the bits of its address.
+    is_address: bool,
+    /// The id of its customer, or the bits of its address. No partition holds both kinds.
     pub(super) recipient: &'a [u8],
+    /// The id of the event.
+    pub(super) id: &'a [u8],
     pub(super) what: Happened<'a>,
     row: &'a [u8],
 }
@@ -366,8 +372,7 @@ pub(super) struct Happened<'a> {
 impl<'a> EventRow<'a> {
     /// The address that the event went to; `None` where it went to a customer.
     pub(super) fn address(&self) -> Option<AddressHash> {
-        let is_address = self.identity.first() == Some(&0);
-        let bits = self.recipient.first_chunk().filter(|_| is_address)?;
+        let bits = self.recipient.first_chunk().filter(|_| self.is_address)?;
         Some(AddressHash::from_bytes(*bits))
     }
 }
@@ -382,16 +387,40 @@ impl<'a> Happened<'a> {
         }
     }
 
+    /// An event of each class.
+    pub(super) fn of_each_class() -> impl Iterator<Item = Self> {
+        (0..1 << 7).map(|class| Self {
+            message: None,
+            packed: class << 49,
+        })
+    }
+
+    /// A number for what happened on which channel, and whether a machine or an old app did it.
+    #[inline]
+    pub(super) fn class(self) -> usize {
+        (self.packed >> 49 & 0x7f) as usize
+    }
+
+    #[inline]
+    pub(super) fn channel(self) -> Channel {
+        Channel::ALL[(self.packed >> 52 & 3) as usize % Channel::ALL.len()]
+    }
+
+    #[inline]
+    pub(super) fn at(self) -> Instant {
+        instant(self.packed & ((1 << 49) - 1))
+    }
+
     /// The touchpoint of the event, without the id of its message.
     #[inline]
     pub(super) fn touchpoint_of_any(self, campaign: CampaignIx) -> Touchpoint<'a> {
         let packed = self.packed;
         Touchpoint {
             campaign,
-            channel: Channel::ALL[(packed >> 52 & 3) as usize % Channel::ALL.len()],
+            channel: self.channel(),
             message: None,
             recipient: 0,
-            at: instant(packed & ((1 << 49) - 1)),
+            at: self.at(),
             kind: EventKind::ALL[(packed >> 49 & 7) as usize],
             machine: packed >> 54 & 1 != 0,
             app_too_old: packed >> 55 & 1 != 0,
@@ -453,12 +482,14 @@ impl<'a> Bytes<'a> {
         self.at as u32
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let array = self.bytes.get(self.at..)?.first_chunk()?;
         self.at += N;
         Some(*array)
     }
 
+    #[inline]
     fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
         let bytes = self.bytes.get(self.at..self.at + length)?;
         self.at += length;
@@ -469,11 +500,12 @@ impl<'a> Bytes<'a> {
         std::str::from_utf8(self.bytes(length)?).ok()
     }
 
-    fn number(&mut self) -> Option<u128> {
+    #[inline]
+    fn number(&mut self) -> Option<u64> {
         let (mut number, mut bits) = (0, 0);
         loop {
             let [byte] = self.array()?;
-            number |= u128::from(byte & 0x7f) << bits;
+            number |= u64::from(byte & 0x7f) << bits;
             bits += 7;
             if byte < 0x80 {
                 return Some(number);
@@ -487,26 +519,27 @@ impl<'a> Bytes<'a> {
     }
 
     /// The next event; `None` behind the last.
+    #[inline]
     pub(super) fn event(&mut self) -> Option<EventRow<'a>> {
         let start = self.at;
-        let packed = u64::from_le_bytes(self.array()?);
-        let campaign = self.number()? as u32;
-        let identity = self.at;
-        let [customer, event] = self.array()?;
+        let head: [u8; HEAD_BYTES] = self.array()?;
+        let packed = u64::from_le_bytes(*head.first_chunk()?);
+        let campaign = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
+        let [customer, event] = [head[12], head[13]];
         let recipient = self.bytes(match customer {
             0 => ADDRESS_BYTES,
             length => length.into(),
         })?;
-        self.bytes(event.into())?;
-        let identity = &self.bytes[identity..self.at];
+        let id = self.bytes(event.into())?;
         let message = match packed >> 56 {
             0 => None,
             length => Some(self.bytes(length as usize)?),
         };
         Some(EventRow {
             campaign,
-            identity,
+            is_address: customer == 0,
             recipient,
+            id,
             what: Happened { message, packed },
             row: &self.bytes[start..self.at],
         })
@@ -514,17 +547,21 @@ impl<'a> Bytes<'a> {
 
     fn money(&mut self) -> Option<Money> {
         let [scale] = self.array()?;
-        Some(Money::from_parts(self.number()?, scale))
+        let (low, high) = (self.number()?, self.number()?);
+        Some(Money::from_parts(
+            u128::from(high) << 64 | u128::from(low),
+            scale,
+        ))
     }
 
     /// The next copy of an order; `None` behind the last.
     pub(super) fn order(&mut self) -> Option<OrderRow<'a>> {
         let [status, order_length, customer_length] = self.array()?;
         let currency = Currency::numbered(u16::from_le_bytes(self.array()?))?;
-        let placed_at = instant(self.number()? as u64);
-        let updated_at = (self.number()? as u64).checked_sub(1).map(instant);
+        let placed_at = instant(self.number()?);
+        let updated_at = self.number()?.checked_sub(1).map(instant);
         let (total, refunded_total) = (self.money()?, self.money()?);
-        let line = self.number()? as u64;
+        let line = self.number()?;
         let order = PlainOrder {
             order_id: self.text(order_length.into())?,
             customer_id: self.text(customer_length.into())?,

@@ -53,9 +53,18 @@ impl<'a> PlainEvent<'a> {
         "app_version",
     ];
 
+    /// Which of the fields is the instant.
+    pub const OCCURRED_AT: usize = 8;
+
     /// Reads the texts of the fields of an event of a marketplace, of which those that are absent are empty; `None` where
-    /// [`Event::read`] must look. `calm` says that no text holds a control character.
-    pub fn read(fields: &[&'a str; 13], marketplace: &MarketplaceId, calm: bool) -> Option<Self> {
+    /// [`Event::read`] must look. `at` is the instant, where it is not known as a text. `calm` says that no text holds a control
+    /// character.
+    pub fn read(
+        fields: &[&'a str; 13],
+        at: Option<Instant>,
+        marketplace: &MarketplaceId,
+        calm: bool,
+    ) -> Option<Self> {
         let [
             event_id,
             kind,
@@ -71,12 +80,14 @@ impl<'a> PlainEvent<'a> {
             voucher_code,
             app_version,
         ] = *fields;
-        let needed = [event_id, campaign_id];
-        let optional = [message_id, promotion_id, voucher_code];
-        let optional = optional.into_iter().filter(|id| !id.is_empty());
-        if !needed.into_iter().chain(optional).all(|id| is_id(id, calm))
-            || !(app_version.is_empty() || is_version(app_version))
-        {
+        let may_be_id = |text: &str| text.is_empty() || is_id(text, calm);
+        let is_event = is_id(event_id, calm)
+            && is_id(campaign_id, calm)
+            && may_be_id(message_id)
+            && may_be_id(promotion_id)
+            && may_be_id(voucher_code)
+            && (app_version.is_empty() || is_version(app_version));
+        if !is_event {
             return None;
         }
         let recipient = match (customer_id, email, phone) {
@@ -98,9 +109,9 @@ impl<'a> PlainEvent<'a> {
             campaign_id,
             recipient,
             message_id: Some(message_id).filter(|id| !id.is_empty()),
-            occurred_at: Instant::parse(occurred_at).ok()?,
+            occurred_at: instant(at, occurred_at)?,
             machine,
-            app_too_old: app_too_old(kind, channel, Some(app_version)),
+            app_too_old: !app_version.is_empty() && app_too_old(kind, channel, Some(app_version)),
         })
     }
 }
@@ -151,9 +162,12 @@ impl<'a> PlainOrder<'a> {
         "refunded_total",
     ];
 
-    /// Reads the texts of the fields, of which those that are absent are empty; `None` where [`Order::read`] must look. `calm` says
-    /// that no text holds a control character.
-    pub fn read(fields: &[&'a str; 8], calm: bool) -> Option<Self> {
+    /// Which of the fields are instants.
+    pub const TIMES: [usize; 2] = [5, 6];
+
+    /// Reads the texts of the fields, of which those that are absent are empty; `None` where [`Order::read`] must look. `times` has
+    /// the instants that are not known as texts. `calm` says that no text holds a control character.
+    pub fn read(fields: &[&'a str; 8], times: [Option<Instant>; 2], calm: bool) -> Option<Self> {
         let [
             order_id,
             customer_id,
@@ -173,10 +187,10 @@ impl<'a> PlainOrder<'a> {
             status: Status::parse(status)?,
             total: Money::parse(total).ok()?,
             currency: Currency::parse(currency)?,
-            placed_at: Instant::parse(placed_at).ok()?,
-            updated_at: match updated_at {
-                "" => None,
-                text => Some(Instant::parse(text).ok()?),
+            placed_at: instant(times[0], placed_at)?,
+            updated_at: match (times[1], updated_at) {
+                (None, "") => None,
+                (at, text) => Some(instant(at, text)?),
             },
             refunded_total: match refunded_total {
                 "" => Money::ZERO,
@@ -262,7 +276,13 @@ impl Decidable for Order {
     }
 }
 
+#[inline]
+fn instant(known: Option<Instant>, text: &str) -> Option<Instant> {
+    known.or_else(|| Instant::parse(text).ok())
+}
+
 /// True for an id, unless it only may hold a control character.
+#[inline]
 fn is_id(text: &str, calm: bool) -> bool {
     (1..=ID_BYTES_MAX).contains(&text.len()) && (calm || !text.bytes().any(may_be_control))
 }
@@ -357,7 +377,7 @@ mod tests {
         ];
         let files = MarketplaceId::of_files();
         let same = |row, calm, record: Record<'_>| {
-            let plain = PlainEvent::read(&row, &files, calm)?;
+            let plain = PlainEvent::read(&row, None, &files, calm)?;
             let event = Event::read(&record, &files, None).ok();
             Some(event.as_ref().map(PlainEvent::from) == Some(plain))
         };
@@ -379,7 +399,7 @@ mod tests {
             "1",
         ];
         check(PlainOrder::FIELDS, order, |row, calm, record| {
-            let plain = PlainOrder::read(&row, calm)?;
+            let plain = PlainOrder::read(&row, [None; 2], calm)?;
             let order = Order::read(&record, None).ok();
             Some(order.is_some() && plain.to_order(None) == order)
         });

@@ -70,7 +70,14 @@ impl CounterSet {
         self.0 |= 1 << counter as u16;
     }
 
+    /// The counters as bits, each at its place.
+    #[inline]
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+
     /// Takes in other counters, and returns those that were not in the set before.
+    #[inline]
     pub fn take(&mut self, others: Self) -> Self {
         let new = Self(others.0 & !self.0);
         self.0 |= others.0;

@@ -115,42 +115,17 @@ impl Instant {
 #[inline]
 fn parse_ms(text: &[u8]) -> Option<i64> {
     let (date_time, rest) = text.split_first_chunk::<{ b"2026-11-20T10:15:00".len() }>()?;
-    let [
-        _,
-        _,
-        _,
-        _,
-        b'-',
-        _,
-        _,
-        b'-',
-        _,
-        _,
-        b'T' | b't',
-        _,
-        _,
-        b':',
-        _,
-        _,
-        b':',
-        _,
-        _,
-    ] = date_time
-    else {
-        return None;
-    };
-    // Every fact that is read asks, so all digits are looked at before any is asked about.
-    let values = date_time.map(|byte| byte.wrapping_sub(b'0'));
-    let places = [0, 2, 5, 8, 11, 14, 17].map(|at| [values[at], values[at + 1]]);
-    if places
-        .as_flattened()
-        .iter()
-        .fold(false, |any, value| any | (*value > 9))
-    {
-        return None;
-    }
-    let [century, year, month, day, hour, minute, second] =
-        places.map(|[tens, ones]| 10 * u32::from(tens) + u32::from(ones));
+    // Every fact that is read asks, so eight bytes are looked at at once.
+    let date = numbers(date_time.first_chunk()?, b"0000-00-")?;
+    let (_, middle) = date_time.split_first_chunk::<8>()?;
+    let mut middle: [u8; 8] = *middle.first_chunk()?;
+    middle[2] |= b'T' ^ b't';
+    let middle = numbers(&middle, b"00t00:00")?;
+    let time = numbers(date_time.last_chunk()?, b"00:00:00")?;
+    let two = |numbers: u64, at: u32| u32::from((numbers >> (8 * at)) as u8);
+    let (century, year, month) = (two(date, 0), two(date, 2), two(date, 5));
+    let (day, hour, minute) = (two(middle, 0), two(middle, 3), two(middle, 6));
+    let second = two(time, 6);
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
@@ -172,26 +147,50 @@ fn parse_ms(text: &[u8]) -> Option<i64> {
     Some(local_ms + i64::from(fraction_ms) - offset_ms(offset)?)
 }
 
+/// The number that each byte and the next one write as two digits, in the place of the byte; `None` where `text` has no digit where
+/// `shape` has a 0, or another byte where `shape` has any other.
+#[inline]
+fn numbers(text: &[u8; 8], shape: &[u8; 8]) -> Option<u64> {
+    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
+    let values = u64::from_le_bytes(*text) ^ u64::from_le_bytes(*shape);
+    let others = u64::from_le_bytes(shape.map(|byte| if byte == b'0' { 0 } else { 0xff }));
+    // Six more than a digit stays below 16, and a byte that overflows into the next has a high bit itself.
+    let wrong = (values | values.wrapping_add(0x0606_0606_0606_0606)) & HIGH | values & others;
+    (wrong == 0).then(|| 10 * values + (values >> 8))
+}
+
 /// How many days lie between 1970-01-01 and a date of the years 0000 to 9999; `None` where no calendar has it. Every fact that is read
 /// asks, so this counts by arithmetic: with years that begin in March, so that a leap day comes last.
 #[inline]
 fn days_since_epoch(year: u32, month: u32, day: u32) -> Option<i64> {
     let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let last = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + u32::from(is_leap),
-        _ => return None,
-    };
-    if day == 0 || day > last {
+    let (last, before) = *MONTHS.get(month as usize)?;
+    if day == 0 || day > last + u32::from(month == 2 && is_leap) {
         return None;
     }
     // The year before 0000 is in the cycle of 400 years before.
     let year = year + 400 - u32::from(month <= 2);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let of_year = before + day - 1;
     let days = 365 * year + year / 4 - year / 100 + year / 400 + of_year;
     Some(i64::from(days) - DAYS_BEFORE_EPOCH)
 }
+
+/// For each month, how many days it has, and how many the months before it have in a year that begins in March. There is no month 0.
+const MONTHS: [(u32, u32); 13] = [
+    (0, 0),
+    (31, 306),
+    (28, 337),
+    (31, 0),
+    (30, 31),
+    (31, 61),
+    (30, 92),
+    (31, 122),
+    (31, 153),
+    (30, 184),
+    (31, 214),
+    (30, 245),
+    (31, 275),
+];
 
 /// The year, the month and the day that begin so many days after 1970-01-01: what [`days_since_epoch`] turns into days.
 fn date(days: i64) -> [u32; 3] {

@@ -172,7 +172,18 @@ impl Reading {
         }
     }
 
-    fn number(self, value: i128, to: &mut Vec<u8>) {
+    /// The milliseconds since 1970 of a number that is an instant.
+    pub(super) fn ms(self, value: i128) -> Option<i64> {
+        let value = i64::try_from(value).ok()?;
+        match self {
+            // To divide by a number that is known beforehand is quicker.
+            Self::Instant { per_ms: 1_000, .. } => Some(value.div_euclid(1_000)),
+            Self::Instant { per_ms, .. } => Some(value.div_euclid(per_ms)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn number(self, value: i128, to: &mut Vec<u8>) {
         match self {
             Self::Decimal(scale) => put_decimal(value, scale, to),
             Self::Instant { per_ms, .. } => put_instant(value.div_euclid(per_ms.into()) as i64, to),
@@ -247,7 +258,7 @@ fn put(text: std::fmt::Arguments<'_>, to: &mut Vec<u8>) {
     let _ = to.write_fmt(text);
 }
 
-fn put_instant(ms: i64, to: &mut Vec<u8>) {
+pub(super) fn put_instant(ms: i64, to: &mut Vec<u8>) {
     let at = Instant::from_ms(ms);
     match at.ms() == ms {
         true => to.extend_from_slice(&at.text()),

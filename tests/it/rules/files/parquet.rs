@@ -126,7 +126,9 @@ pub(super) fn written(rng: &mut Rng, columns: &[(String, Vec<Cell>)]) -> Vec<u8>
     let versions = [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0];
     let properties = WriterProperties::builder()
         .set_compression(*rng.pick(&packings))
-        .set_dictionary_enabled(rng.chance(60))
+        .set_dictionary_enabled(rng.chance(70))
+        // A dictionary that grew too long ends in the middle of a column.
+        .set_dictionary_page_size_limit(*rng.pick(&[20, 1 << 20]))
         .set_data_page_row_count_limit(*rng.pick(&[1, 3, 1_000]))
         .set_write_batch_size(*rng.pick(&[1, 2, 1_000]))
         .set_writer_version(*rng.pick(&versions));
