@@ -641,9 +641,15 @@ pub fn redemptions_in(id: &MarketplaceId, shard: u8) -> String {
     part(id, &format!("1/{shard}"))
 }
 
-/// The count of the redemptions that came in on a day.
+/// The count of the redemptions that came in on a day and were no new facts, whatever their promotion. Earlier releases counted all
+/// redemptions of a day there.
 pub fn redemptions_in_on(id: &MarketplaceId, shard: u8, day: Day) -> Key {
     key(redemptions_in(id, shard), day.to_string())
+}
+
+/// The count of the redemptions of one promotion that came in on a day. Two promotions never meet on one item.
+pub fn redemptions_in_of(id: &MarketplaceId, shard: u8, day: Day, promotion: &PromotionId) -> Key {
+    key(redemptions_in(id, shard), format!("{day}/{promotion}"))
 }
 
 /// The partition of the batches, by their ids.

@@ -60,6 +60,7 @@ fn different_ids_never_meet() {
             for shard in 0..PROMOTION_SHARDS {
                 add(promotion_total(id, shard, &promo));
                 add(promotion_day(id, shard, &promo, day));
+                add(redemptions_in_of(id, shard, day, &promo));
                 add(promotion_cell(id, shard, &promo, None, None));
             }
             for inner in NAMES {
