@@ -30,7 +30,7 @@ const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// The rules that folds use, read once and kept for as long as they do not change.
 pub(crate) struct RulesSnapshot {
-    seen: RulesSeen,
+    pub(crate) seen: RulesSeen,
     pub(crate) versions: Versions,
     catalog: Catalog,
 }

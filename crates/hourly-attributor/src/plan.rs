@@ -74,7 +74,12 @@ async fn plan_facts(
         return Ok(Vec::new());
     };
     // The count is read before the first name is.
-    let erasures = market.meta().await?.erasures;
+    let meta = market.meta().await?;
+    let erasures = meta.erasures;
+    if meta.split_from.is_none() {
+        let today = now.day(versions.newest().settings.timezone);
+        market.split_days(today).await?;
+    }
     let asked_run = match asked_run {
         Some(run_id) => market.runs().run(run_id, now).await?,
         None => None,

@@ -303,7 +303,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_purchase_row_left_behind",
         file: "crates/store/src/ledger/contribution.rs",
-        text: "writes.push(self.market.purchases().delete_row(*day, old))",
+        text: "writes.push(self.market.store.delete_write(&stood, None))",
         with: "{}",
         found_by: LATE,
     },

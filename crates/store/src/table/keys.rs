@@ -287,26 +287,46 @@ pub fn aggregate(id: &MarketplaceId, shard: u8, day: Day) -> Key {
     key(aggregates(id, shard), day.to_string())
 }
 
-/// The partition of the orders that a campaign earned, or that no campaign earned.
-pub fn purchases(id: &MarketplaceId, campaign: Option<&CampaignId>) -> String {
-    match campaign {
-        Some(campaign) => part(id, &format!("p/0/{campaign}")),
-        None => part(id, "u/0"),
+/// How many shards the orders that nobody earned are spread over. A shard bears 500 of them a second, because a fold writes each in
+/// a transaction. Whoever lists orders reads all shards.
+pub const UNCREDITED_SHARDS: u8 = 4;
+
+/// A list of purchase rows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PurchaseList {
+    /// One shard of the orders that nobody earned.
+    Uncredited(u8),
+    /// The orders that a campaign earned.
+    Of(CampaignId),
+}
+
+/// The shard of the orders that nobody earned that an order falls into.
+pub fn uncredited_shard_of(order: &OrderId) -> u8 {
+    shard(order.as_str(), UNCREDITED_SHARDS)
+}
+
+/// The partition of a list of purchase rows.
+pub fn purchases(id: &MarketplaceId, list: &PurchaseList) -> String {
+    match list {
+        PurchaseList::Uncredited(shard) => part(id, &format!("u/{shard}")),
+        PurchaseList::Of(campaign) => part(id, &format!("p/0/{campaign}")),
     }
 }
 
-/// A stored order in the list of the campaign that earned it, or of those that nobody earned.
+/// A stored order in a list of purchase rows.
 pub fn purchase(
     id: &MarketplaceId,
-    campaign: Option<&CampaignId>,
+    list: &PurchaseList,
     day: Day,
     placed_at: Instant,
     order: &OrderId,
 ) -> Key {
-    key(
-        purchases(id, campaign),
-        format!("{day}/{placed_at}/{order}"),
-    )
+    key(purchases(id, list), purchase_place(day, placed_at, order))
+}
+
+/// The sort key of an order in whatever list it is in.
+pub fn purchase_place(day: Day, placed_at: Instant, order: &OrderId) -> String {
+    format!("{day}/{placed_at}/{order}")
 }
 
 /// The sort key before those of the orders of a day that were placed at an instant or later.

@@ -85,13 +85,16 @@ fn different_ids_never_meet() {
                 add(order(id, &customer, &OrderId::new(inner).unwrap()));
                 add(purchase(
                     id,
-                    Some(&CampaignId::new(name).unwrap()),
+                    &PurchaseList::Of(CampaignId::new(name).unwrap()),
                     day,
                     at,
                     &OrderId::new(inner).unwrap(),
                 ));
             }
-            add(purchase(id, None, day, at, &OrderId::new(name).unwrap()));
+            for shard in 0..UNCREDITED_SHARDS {
+                let (list, order) = (PurchaseList::Uncredited(shard), OrderId::new(name).unwrap());
+                add(purchase(id, &list, day, at, &order));
+            }
         }
         add(meta(id));
         add(settings_version(id, 1));
