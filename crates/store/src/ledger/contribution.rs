@@ -265,6 +265,7 @@ impl Contributions<'_> {
         now: Instant,
     ) -> Result<Moved, StoreError> {
         let mut again = Vec::new();
+        cache.split_from = rules.split_from;
         let mut pending: Vec<Option<PendingMove>> = moves
             .into_iter()
             .map(|one| Some(PendingMove::of(one, first_folded)))
@@ -313,6 +314,7 @@ impl Contributions<'_> {
                             one.stored = step.stored;
                         }
                     }
+                    self.market.daily().take_parts(cache, false).await?;
                 }
                 Transacted::Cancelled(faults) => {
                     failures += 1;

@@ -66,6 +66,8 @@ pub(crate) mod erasure {
 
 /// A shard of a daily aggregate.
 pub(crate) mod aggregate {
+    /// The names of the parts that were taken in.
+    pub(crate) const TAKEN: &str = "t";
     pub(crate) const MERGED: &str = "m";
 }
 

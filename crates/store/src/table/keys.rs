@@ -16,9 +16,9 @@ use revtrail_core::value::time::{Day, Instant};
 mod cut;
 
 pub(crate) use cut::{
-    CustomerItem, FiguresItem, QuarantineEntry, customer_item, customer_of, feed_entry,
-    figures_item, is_assignment, link_promotion, listed_id, quarantine_entry, rejects_chunk,
-    segment_of,
+    CustomerItem, FiguresItem, QuarantineEntry, aggregate_day, aggregate_part_of, customer_item,
+    customer_of, feed_entry, figures_item, is_assignment, link_promotion, listed_id,
+    quarantine_entry, rejects_chunk, segment_of,
 };
 
 /// The partition of the list of marketplaces, which belongs to no marketplace.
@@ -285,6 +285,17 @@ pub fn aggregates(id: &MarketplaceId, shard: u8) -> String {
 /// The part of a day's aggregate that is stored in one shard.
 pub fn aggregate(id: &MarketplaceId, shard: u8, day: Day) -> Key {
     key(aggregates(id, shard), day.to_string())
+}
+
+/// A difference beside a day's aggregate; its name consists of hexadecimal digits.
+pub(crate) fn aggregate_part(id: &MarketplaceId, shard: u8, day: Day, name: &str) -> Key {
+    key(aggregates(id, shard), format!("{day}/{name}"))
+}
+
+/// A text that sorts after the aggregate of a day and its parts, and before the next day.
+pub(crate) fn aggregates_end(day: Day) -> String {
+    // The byte after "/".
+    format!("{day}0")
 }
 
 /// How many shards the orders that nobody earned are spread over. A shard bears 500 of them a second, because a fold writes each in

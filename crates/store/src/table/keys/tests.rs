@@ -102,6 +102,7 @@ fn different_ids_never_meet() {
         for shard in 0..AGGREGATE_SHARDS {
             add(rules(id, shard));
             add(aggregate(id, shard, day));
+            add(aggregate_part(id, shard, day, "0a"));
             add(redemptions_in_on(id, shard, day));
         }
         for shard in LIST_SHARDS.chars() {
