@@ -104,6 +104,7 @@ mod cases {
 /// What it costs, in read and write units.
 mod cost {
     pub mod bounded;
+    pub mod campaigns;
     pub mod meter;
     pub mod scale;
     pub mod units;

@@ -30,7 +30,7 @@ const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// The rules that folds use, read once and kept for as long as they do not change.
 pub(crate) struct RulesSnapshot {
-    seen: RulesSeen,
+    pub(crate) seen: RulesSeen,
     pub(crate) versions: Versions,
     catalog: Catalog,
 }
@@ -65,7 +65,7 @@ pub(crate) async fn work(
         market,
         job,
         limits,
-        cache: AggregateCache::of(job.shard),
+        cache: AggregateCache::of(job.shard).append_above(limits.append_above),
         snapshot: None,
         parked: parked.into_iter().map(|one| one.recipient).collect(),
         too_large: BTreeSet::new(),
@@ -78,10 +78,12 @@ pub(crate) async fn work(
             Folded::JobDone => return Ok(JobEnd::Done),
         };
         if next < list.len() && until.is_over() {
+            market.daily().take_parts(&mut worker.cache, true).await?;
             market.jobs().hand_over(job, Work::Fold { next }).await?;
             return Ok(JobEnd::HandedOver);
         }
     }
+    market.daily().take_parts(&mut worker.cache, true).await?;
     market.jobs().job_done(job).await?;
     Ok(JobEnd::Done)
 }
@@ -271,7 +273,8 @@ impl Worker<'_> {
                         .await?;
                     return Ok(Moved::Again(Vec::new()));
                 }
-                self.cache = AggregateCache::of(self.job.shard);
+                let empty = AggregateCache::of(self.job.shard);
+                self.cache = empty.append_above(self.limits.append_above);
                 let mut again = Vec::new();
                 for one in light {
                     match Box::pin(self.move_light(vec![one], now)).await? {

@@ -17,6 +17,7 @@ use revtrail_storage::files::Files;
 use revtrail_store::erasures::ErasureEnd;
 use revtrail_store::jobs::job::{JOB_CUSTOMERS_MAX, Job, JobMessage, Work};
 use revtrail_store::jobs::look_ahead::{LookEnd, LookLimits};
+use revtrail_store::ledger::daily::APPEND_ABOVE;
 use revtrail_store::ledger::facts::TIMELINE_BYTES_MAX;
 use revtrail_store::market::Market;
 use revtrail_store::market::access::Marketplace;
@@ -78,6 +79,8 @@ pub struct JobLimits {
     pub batch_customers: usize,
     /// The most shards that a day's daily aggregate is spread over.
     pub shards: u8,
+    /// The bytes of a daily aggregate above which folds put their differences beside it.
+    pub append_above: usize,
     /// The most bytes of a customer's timeline; a customer with more is parked. See [`TIMELINE_BYTES_MAX`].
     pub timeline_bytes: usize,
     /// How many bytes of rows of an export are in memory before they are written.
@@ -93,6 +96,7 @@ impl JobLimits {
         job_customers: JOB_CUSTOMERS_MAX,
         batch_customers: 90,
         shards: keys::AGGREGATE_SHARDS,
+        append_above: APPEND_ABOVE,
         timeline_bytes: TIMELINE_BYTES_MAX,
         export_bytes: EXPORT_BYTES,
     };

@@ -13,8 +13,8 @@ use revtrail_store::jobs::runs::RunState;
 use revtrail_store::ledger::daily::AggregateCache;
 use revtrail_store::ledger::intake::{IntakeMarker, MarkerPages};
 use revtrail_store::ledger::purchases::RowPlace;
-use revtrail_store::market::Market;
 use revtrail_store::market::campaigns::{Observed, merge_observed};
+use revtrail_store::market::{Market, Meta};
 
 use crate::message::{message, message_plan};
 use crate::settle::settle;
@@ -74,7 +74,11 @@ async fn plan_facts(
         return Ok(Vec::new());
     };
     // The count is read before the first name is.
-    let erasures = market.meta().await?.erasures;
+    let meta = market.meta().await?;
+    if meta.split_from.is_none() {
+        let today = now.day(versions.newest().settings.timezone);
+        market.split_days(today).await?;
+    }
     let asked_run = match asked_run {
         Some(run_id) => market.runs().run(run_id, now).await?,
         None => None,
@@ -104,7 +108,7 @@ async fn plan_facts(
         // This comes before the first intake marker goes: the events of a marker are folded by settings that were saved before.
         market.raise_settled_to(now).await?;
     }
-    let mut gathered = Gathered::new(market, &run_id, erasures, limits, now);
+    let mut gathered = Gathered::new(market, &run_id, meta, limits, now);
     match plan_run(asked, &mut markers, &versions, &mut gathered, until).await {
         Ok(messages) => Ok(messages),
         Err(AttributorError::Outdated) => Ok(vec![message_plan(market, Some(&run_id))]),
@@ -186,7 +190,8 @@ async fn plan_markers(
     gathered: &mut Gathered<'_>,
     until: Until<'_>,
 ) -> Result<bool, AttributorError> {
-    let mut cache = AggregateCache::of(0);
+    let cache = AggregateCache::of(0).split_from(gathered.meta.split_from);
+    let mut cache = cache.append_above(gathered.limits.append_above);
     let mut held: Vec<IntakeMarker> = Vec::new();
     let mut recipients = 0;
     while let Some(page) = markers.next().await? {
@@ -393,8 +398,8 @@ pub(crate) async fn fold_linked(
 struct Gathered<'g> {
     market: &'g Market,
     run_id: &'g str,
-    /// The count of erasures from before the customers were read.
-    erasures: i64,
+    /// What held for the marketplace before the customers were read.
+    meta: Meta,
     limits: JobLimits,
     now: Instant,
     /// The time at which the jobs are planned. Jobs that follow from another job have the time of that job.
@@ -407,14 +412,14 @@ impl<'g> Gathered<'g> {
     fn new(
         market: &'g Market,
         run_id: &'g str,
-        erasures: i64,
+        meta: Meta,
         limits: JobLimits,
         now: Instant,
     ) -> Self {
         Self {
             market,
             run_id,
-            erasures,
+            meta,
             limits,
             now,
             at: now,
@@ -431,10 +436,10 @@ impl<'g> Gathered<'g> {
         now: Instant,
     ) -> Result<Self, AttributorError> {
         let run_id = job.run_id.as_deref().unwrap_or_default();
-        let erasures = market.meta().await?.erasures;
+        let meta = market.meta().await?;
         Ok(Self {
             at: job.at,
-            ..Self::new(market, run_id, erasures, limits, now)
+            ..Self::new(market, run_id, meta, limits, now)
         })
     }
 
@@ -530,7 +535,9 @@ impl<'g> Gathered<'g> {
         let run_id = Some(self.run_id.to_owned());
         let job = Job::new(Work::Fold { next: 0 }, run_id, shard, rules, self.at);
         let jobs = self.market.jobs();
-        let added = jobs.add_fold(&job, list, self.erasures, self.now).await?;
+        let added = jobs
+            .add_fold(&job, list, self.meta.erasures, self.now)
+            .await?;
         Ok(added.then(|| message(self.market, &job)))
     }
 

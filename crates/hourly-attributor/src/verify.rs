@@ -312,7 +312,10 @@ async fn compare(
     let stored = stored.since(first_folded);
     if let Some(facts) = facts
         && contribution(&facts, &world, first_folded) == stored
-        && market.purchases().rows_are(customer, &stored).await?
+        && market
+            .purchases()
+            .rows_are(customer, &stored, rules.seen)
+            .await?
     {
         let compared = match facts.is_nothing() {
             true => Compared::NotNow,

@@ -45,7 +45,7 @@ mod rejects;
 use self::cut::Cut;
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::value::id::CustomerId;
-use revtrail_core::value::time::Instant;
+use revtrail_core::value::time::{Day, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::jobs::job::{EraseStep, Job, Work};
@@ -300,6 +300,7 @@ impl<'m> Erasures<'m> {
                 of,
                 cut: Cut::default(),
                 has_late: false,
+                split_from: None,
                 job,
                 clock,
                 stop_at,
@@ -346,6 +347,8 @@ struct Erasing<'e> {
     cut: Cut,
     /// True if the last look met facts that are not erased.
     has_late: bool,
+    /// See [`Meta::split_from`](crate::market::Meta::split_from).
+    split_from: Option<Day>,
     job: &'e Job,
     clock: &'e (dyn Fn() -> Instant + Sync),
     stop_at: Instant,

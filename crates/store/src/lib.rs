@@ -32,6 +32,7 @@ pub mod ledger {
     pub mod first_facts;
     pub mod intake;
     pub mod links;
+    mod parts;
     pub mod purchases;
     pub mod stored_days;
 }

@@ -13,19 +13,25 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::settings::{Settings, Version};
 use revtrail_core::figures::fold::FOLD_VERSION;
 use revtrail_core::value::id::MarketplaceId;
-use revtrail_core::value::time::{Instant, Retention};
+use revtrail_core::value::time::{Day, Instant, Retention};
 
 use crate::market::access::Marketplace;
 use crate::table::attributes::meta as attributes;
 use crate::table::client::Store;
 use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
-use crate::table::item::{NewItem, number, text};
+use crate::table::item::{Item, NewItem, number, text};
 use crate::table::keys;
 use crate::table::write::{Transacted, Write};
 
 /// How often a change that meets another is tried again before the caller is told about it.
 pub(crate) const TRIES_MAX: usize = 8;
+
+/// How many days after an earlier release was replaced days begin to be split. No fact is of such a day yet, in whatever zone, and no
+/// process of the earlier release runs for as long.
+const SPLIT_AFTER_DAYS: u32 = 4;
+/// No day that is folded is earlier.
+const FIRST_DAY: &str = "0001-01-01";
 
 /// One marketplace in the table. Everything that belongs to a tenant is reached through a `Market`, so no key of another tenant
 /// can be made.
@@ -58,6 +64,9 @@ pub struct Meta {
     pub outdated: bool,
     /// How often an erasure said that names which were read before must not be written any more.
     pub erasures: i64,
+    /// The day since which what is stored of a day is split: the orders that nobody earned are spread over shards. Of the days before
+    /// it they are all in the first shard, where earlier releases put them. `None` where no run has set it yet.
+    pub split_from: Option<Day>,
 }
 
 /// How creating a marketplace ended.
@@ -121,7 +130,7 @@ impl Market {
             ),
             self.settings()
                 .put_version(&version, Some(Condition::absent())),
-            self.raise_fold_version(None),
+            self.made_now(),
         ];
         match self.store.transact(writes).await? {
             Transacted::Done => Ok(Created::New(version)),
@@ -145,6 +154,7 @@ impl Market {
             .await?
             .unwrap_or_default();
         Ok(Meta {
+            split_from: split_from(&item),
             has_orders: item.contains_key(attributes::HAS_ORDERS),
             spread: item.contains_key(attributes::SPREAD),
             coded: item.contains_key(attributes::CODED),
@@ -175,6 +185,35 @@ impl Market {
             values,
             condition,
         )
+    }
+
+    /// A write that records that nothing of the marketplace comes from an earlier release.
+    fn made_now(&self) -> Write {
+        let values = vec![
+            (":f", AttributeValue::S(FOLD_VERSION.to_owned())),
+            (":r", AttributeValue::S(FIRST_DAY.to_owned())),
+        ];
+        let update = format!(
+            "SET {} = :f, {} = :r",
+            attributes::FOLD_VERSION,
+            attributes::SPLIT_FROM
+        );
+        self.store
+            .update_write(&keys::meta(&self.id), &update, values, None)
+    }
+
+    /// Lets days be split from some days after `today` on, in a marketplace of an earlier release.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn split_days(&self, today: Day) -> Result<(), StoreError> {
+        let first = today.plus(SPLIT_AFTER_DAYS);
+        let values = vec![(":r", AttributeValue::S(first.to_string()))];
+        let update = format!("SET {} = :r", attributes::SPLIT_FROM);
+        let unset = Condition::without(attributes::SPLIT_FROM);
+        let key = keys::meta(&self.id);
+        let updated = self.store.update(&key, &update, values, Some(unset));
+        updated.await.map(drop)
     }
 
     /// Marks that the marketplace has orders. From then on, a new version of the settings no longer replaces the older ones.
@@ -267,4 +306,9 @@ impl Market {
             .update(&key, &expression, values, Some(condition));
         updated.await.map(drop)
     }
+}
+
+/// See [`Meta::split_from`].
+fn split_from(meta: &Item) -> Option<Day> {
+    Day::parse(text(meta, attributes::SPLIT_FROM))
 }

@@ -44,6 +44,11 @@ const CRASH: Harness = by(
     "faults::crash::every_crash_point_ends_in_the_same_figures",
     &[("REVTRAIL_ACT", "7")],
 );
+/// The crash points of folds that put parts beside the aggregates of their days.
+const CRASH_OF_PARTS: Harness = by(
+    "faults::crash::every_crash_point_ends_in_the_same_figures",
+    &[("REVTRAIL_ACT", "12")],
+);
 const FROZEN: Harness = by("faults::frozen_workers::whoever_thaws_does_no_harm", &[]);
 const ENVELOPES: Harness = by(
     "faults::envelope::every_envelope_is_answered_as_the_corpus_says",
@@ -303,7 +308,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_purchase_row_left_behind",
         file: "crates/store/src/ledger/contribution.rs",
-        text: "writes.push(self.market.purchases().delete_row(*day, old))",
+        text: "writes.push(self.market.store.delete_write(&stood, None))",
         with: "{}",
         found_by: LATE,
     },
@@ -346,6 +351,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         text: "Some(Condition::version(stored.version))",
         with: "None",
         found_by: FROZEN,
+    },
+    Mutant {
+        name: "a_part_that_counts_twice",
+        file: "crates/store/src/ledger/parts.rs",
+        text: "if self.parts.remove(name).is_some() {",
+        with: "if self.parts.contains_key(name) {",
+        found_by: CRASH_OF_PARTS,
     },
     Mutant {
         name: "a_merge_unnoticed",

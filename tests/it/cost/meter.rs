@@ -60,6 +60,9 @@ impl Sub for &Spent {
     }
 }
 
+/// The partition key and the sort key of an item.
+pub type ItemKey = (String, String);
+
 #[derive(Debug, Clone)]
 pub struct Meter {
     line: Tripwire,
@@ -69,8 +72,8 @@ pub struct Meter {
 #[derive(Debug, Default)]
 struct State {
     spent: Spent,
-    /// Write and read units by partition.
-    by_partition: BTreeMap<String, [f64; 2]>,
+    /// Write and read units by item; what is queried has no sort key.
+    by_item: BTreeMap<ItemKey, [f64; 2]>,
     forbidden: Vec<String>,
 }
 
@@ -86,9 +89,9 @@ impl Meter {
         self.state.lock().unwrap().spent.clone()
     }
 
-    /// The write and the read units of each partition, and none from here on.
-    pub fn take_partitions(&self) -> BTreeMap<String, [f64; 2]> {
-        std::mem::take(&mut self.state.lock().unwrap().by_partition)
+    /// The write and the read units of each item, and none from here on.
+    pub fn take_items(&self) -> BTreeMap<ItemKey, [f64; 2]> {
+        std::mem::take(&mut self.state.lock().unwrap().by_item)
     }
 
     /// Fails where a request scanned the table, or went through an index, or made one.
@@ -127,8 +130,8 @@ impl Meter {
             _ => spent.writes += units,
         }
         let reads = matches!(operation, "GetItem" | "BatchGetItem" | "Query");
-        for (partition, units) in by_partition(request, units) {
-            state.by_partition.entry(partition).or_default()[usize::from(reads)] += units;
+        for (key, units) in by_item(request, units) {
+            state.by_item.entry(key).or_default()[usize::from(reads)] += units;
         }
         let spent = state.spent.0.entry(operation.to_owned()).or_default();
         if operation == "PutItem" {
@@ -138,17 +141,18 @@ impl Meter {
     }
 }
 
-/// The partitions of a request, with their units of the `units` of the whole. What is put has its size; whatever has no size in the
+/// The items of a request, with their units of the `units` of the whole. What is put has its size; whatever has no size in the
 /// request shares the rest.
-fn by_partition(request: &str, units: f64) -> Vec<(String, f64)> {
+fn by_item(request: &str, units: f64) -> Vec<(ItemKey, f64)> {
     let request: Value = serde_json::from_str(request).unwrap();
-    let mut parts: Vec<(String, Option<f64>)> = Vec::new();
+    let mut parts: Vec<(ItemKey, Option<f64>)> = Vec::new();
     let mut part = |one: &Value, factor: f64| {
         let item = &one["Item"];
         let keys = if item.is_null() { &one["Key"] } else { item };
         if let Some(partition) = keys["pk"]["S"].as_str() {
             let size = (!item.is_null()).then(|| factor * kilobytes(item));
-            parts.push((partition.to_owned(), size));
+            let sort_key = keys["sk"]["S"].as_str().unwrap_or_default();
+            parts.push(((partition.to_owned(), sort_key.to_owned()), size));
         }
     };
     part(&request, 1.0);
@@ -169,14 +173,14 @@ fn by_partition(request: &str, units: f64) -> Vec<(String, f64)> {
         .filter_map(|(_, value)| value["S"].as_str());
     if parts.is_empty() {
         let queried = values.filter(|text| text.starts_with("m/")).take(1);
-        parts.extend(queried.map(|text| (text.to_owned(), None)));
+        parts.extend(queried.map(|text| ((text.to_owned(), String::new()), None)));
     }
     let put: f64 = parts.iter().filter_map(|(_, size)| *size).sum();
     let others = parts.iter().filter(|(_, size)| size.is_none()).count();
     let each = (units - put).max(0.0) / others.max(1) as f64;
     let sized = parts.into_iter();
     sized
-        .map(|(partition, size)| (partition, size.unwrap_or(each)))
+        .map(|(key, size)| (key, size.unwrap_or(each)))
         .collect()
 }
 

@@ -6,6 +6,7 @@ use std::sync::{LazyLock, Mutex};
 use http::{Method, StatusCode};
 use revtrail_core::attribution::event::{Channel, EventKind};
 use revtrail_core::attribution::order::Status;
+use revtrail_core::figures::counters::{Counter, Counters};
 use revtrail_core::figures::daily::OrderFigures;
 use revtrail_core::figures::fold::{Contribution, DayPart, LineCredit, OrderLine};
 use revtrail_core::value::address::Recipient;
@@ -184,7 +185,7 @@ impl Shop {
     }
 
     /// What is spent on an hourly run, without the report that is asked for after it.
-    async fn spent_on_run(&self) -> Spent {
+    pub async fn spent_on_run(&self) -> Spent {
         let tick = async { self.service.tick("shop").await.unwrap() };
         let spent = self.spent(tick).await;
         self.run().await;
@@ -452,6 +453,64 @@ static IDLE_RUN: LazyLock<Row> = LazyLock::new(|| {
     })
 });
 
+/// The counters of a campaign on a day, in the digits of a large shop.
+pub fn counters(campaign: usize, ago: u32) -> Counters {
+    let c = campaign as i64;
+    let sent = 20_000 + (c * 7_919 + i64::from(ago) * 104_729) % 20_000;
+    let of = |percent: i64| sent * percent / 100 + c % 7;
+    let few = |of: i64| (c + i64::from(ago)) % of;
+    let counters = [
+        of(227),
+        of(97),
+        of(36),
+        of(29),
+        of(2),
+        of(99),
+        of(6),
+        of(4),
+        few(90),
+        few(5),
+        0,
+        0,
+    ];
+    counters.into()
+}
+
+/// Puts what somebody adds to a day into the first shard of its daily aggregate.
+pub async fn put_day(shop: &Shop, ago: u32, part: DayPart) {
+    let market = shop
+        .service
+        .store
+        .market(&MarketplaceId::new("shop").unwrap(), Retention::DEFAULT);
+    let now = shop.service.now();
+    let today = now.day("Europe/Dublin".parse().unwrap());
+    let new = Contribution {
+        days: [(today.minus(ago), part)].into(),
+    };
+    let customer = Recipient::parse(&format!("all-of-day-{ago}")).unwrap();
+    let unit = Job::new(Work::Fold { next: 0 }, None, 0, 0, now);
+    market
+        .jobs()
+        .add_fold(&unit, std::slice::from_ref(&customer), 0, now)
+        .await
+        .unwrap();
+    let stored = StoredContribution::default();
+    let rules = market.settings().rules_seen(0).await.unwrap();
+    let moves = vec![Move {
+        customer,
+        stored,
+        new,
+    }];
+    let first_visible = Retention::DEFAULT.first_visible(today);
+    let mut cache = AggregateCache::of(0);
+    let moved =
+        market
+            .contributions()
+            .move_all(&unit, moves, rules, first_visible, &mut cache, now);
+    moved.await.unwrap();
+    market.jobs().job_done(&unit).await.unwrap();
+}
+
 /// 500 campaigns, each with figures on ten days of every so many days that are seen, in the digits of a large shop. The report is
 /// of the first so many days, and of the days before where it is compared.
 async fn report(days: u32, compared: bool) -> Row {
@@ -466,42 +525,19 @@ async fn report(days: u32, compared: bool) -> Row {
         assert_eq!(shop.service.put(&path, &told).await.0, StatusCode::CREATED);
     }
     shop.run().await;
-    let market = shop
-        .service
-        .store
-        .market(&MarketplaceId::new("shop").unwrap(), Retention::DEFAULT);
     let now = shop.service.now();
     let noon = |ago: u32| now.minus_ms(i64::from(ago) * DAY_MS);
     let today = now.day("Europe/Dublin".parse().unwrap());
-    let first_visible = Retention::DEFAULT.first_visible(today);
     let mut campaign_days = 0;
-    let unit = Job::new(Work::Fold { next: 0 }, None, 0, 0, now);
-    market.jobs().add_fold(&unit, &[], 0, now).await.unwrap();
     for ago in 0..days * periods {
         let mut part = DayPart::default();
         let first = |c: usize| c as u32 % (days - DAYS + 1);
         for c in (0..CAMPAIGNS).filter(|&c| (first(c)..first(c) + DAYS).contains(&(ago % days))) {
             let id = CampaignId::new(&name(c)).unwrap();
-            let sent = 20_000 + (c as i64 * 7_919 + i64::from(ago) * 104_729) % 20_000;
-            let of = |percent: i64| sent * percent / 100 + c as i64 % 7;
-            let few = |of: i64| (c as i64 + i64::from(ago)) % of;
-            let counters = [
-                of(227),
-                of(97),
-                of(36),
-                of(29),
-                of(2),
-                of(99),
-                of(6),
-                of(4),
-                few(90),
-                few(5),
-                0,
-                0,
-            ];
             part.counters
-                .push((id.clone(), Channel::Email, counters.into()));
-            let amount = Money::parse(&format!("{}.{:02}", of(41), c % 100)).unwrap();
+                .push((id.clone(), Channel::Email, counters(c, ago)));
+            let sent = counters(c, ago)[Counter::Deliveries];
+            let amount = Money::parse(&format!("{}.{:02}", sent / 5, c % 100)).unwrap();
             part.orders.push(OrderLine {
                 order_id: OrderId::new(&uuid(&format!("{c} {ago}"))).unwrap(),
                 placed_at: noon(ago),
@@ -525,36 +561,7 @@ async fn report(days: u32, compared: bool) -> Row {
             });
             campaign_days += 1;
         }
-        let new = Contribution {
-            days: [(today.minus(ago), part)].into(),
-        };
-        let customer = Recipient::parse(&format!("all-of-day-{ago}")).unwrap();
-        let unit = Job::new(Work::Fold { next: 0 }, None, 0, 0, now);
-        market
-            .jobs()
-            .add_fold(&unit, std::slice::from_ref(&customer), 0, now)
-            .await
-            .unwrap();
-        let stored = StoredContribution::default();
-        let rules = market.settings().rules_seen(0).await.unwrap();
-        let moves = vec![Move {
-            customer,
-            stored,
-            new,
-        }];
-        market
-            .contributions()
-            .move_all(
-                &unit,
-                moves,
-                rules,
-                first_visible,
-                &mut AggregateCache::of(0),
-                now,
-            )
-            .await
-            .unwrap();
-        market.jobs().job_done(&unit).await.unwrap();
+        put_day(&shop, ago, part).await;
     }
     // Not in the seconds after figures moved, in which a report reads strongly, for twice as much.
     shop.service.set_now(now.plus_ms(60_000));

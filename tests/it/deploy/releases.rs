@@ -1,7 +1,7 @@
 //! Tables that earlier releases wrote, in `tests/corpus/releases`: this code shows the same figures of them, finds no difference, and
 //! goes on with them. `REVTRAIL_WRITE=1` writes the table of this release; a release that was made is never written again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use revtrail_core::value::time::Instant;
+use revtrail_core::value::time::{DAY_MS, Instant};
 use revtrail_store::table::embedded::{self, Embedded, TABLE};
 use serde_json::{Value, json};
 
@@ -141,4 +141,68 @@ async fn what_earlier_releases_wrote_is_read_and_carried_on() {
         }
     }
     assert!(tables >= LIVES.len(), "{tables}");
+}
+
+/// Orders that nobody earned, in the first shard as an earlier release left them and spread as they are from some days later on: each is
+/// listed once, wherever its row is, and a row that leaves its list is gone from where it was.
+#[tokio::test]
+async fn rows_of_an_earlier_release_are_listed_beside_new_ones() {
+    let items = releases().join("0.1.0").join("life.items.jsonl");
+    let database = read(&fs::read_to_string(items).unwrap()).await;
+    let shop = shop(database.clone());
+    let send = async |from: usize, day: &str, status: &str| {
+        let one = |i| format!("nobodys{i} nobody{i} {status} 1.00 EUR {day}T11:0{i}");
+        let orders: Vec<String> = (from..from + 5).map(one).collect();
+        let orders: Vec<&str> = orders.iter().map(String::as_str).collect();
+        shop.orders(&orders).await;
+        shop.run().await;
+    };
+    send(0, "17", "PREPARING").await;
+    shop.service.set_now(shop.service.now().plus_ms(6 * DAY_MS));
+    send(0, "17", "COMPLETE").await;
+    send(5, "25", "COMPLETE").await;
+    let listed = async || {
+        let page = shop.get("orders?limit=100").await;
+        let orders = page["orders"].as_array().unwrap().iter();
+        let ids = orders.map(|order| order["order_id"].as_str().unwrap().to_owned());
+        ids.filter(|id| id.starts_with("nobodys"))
+            .collect::<Vec<_>>()
+    };
+    let newest_first: Vec<String> = (0..10).rev().map(|i| format!("nobodys{i}")).collect();
+    assert_eq!(listed().await, newest_first);
+    // In how many shards the rows of the orders of a day are, and how many rows.
+    let rows = |day: &str| {
+        let mut rows = Vec::new();
+        for item in database.items().unwrap() {
+            let key = ["pk", "sk"].map(|name| item[name]["S"].as_str().unwrap().to_owned());
+            if let [pk, sk] = &key
+                && pk.starts_with("m/m/u/")
+                && sk.starts_with(day)
+                && sk.contains("/nobodys")
+            {
+                rows.push(pk.clone());
+            }
+        }
+        let shards = rows.iter().collect::<BTreeSet<_>>().len();
+        (shards, rows.len())
+    };
+    assert_eq!((rows("2026-11-17"), rows("2026-11-25")), ((1, 5), (4, 5)));
+    // A late click earns one of the old ones, and one of the new ones.
+    shop.events(&[
+        "spring email sent,clicked nobody0 17T10:30",
+        "spring email sent,clicked nobody5 25T10:30",
+    ])
+    .await;
+    shop.run().await;
+    assert_eq!(listed().await, newest_first);
+    assert_eq!((rows("2026-11-17").1, rows("2026-11-25").1), (4, 4));
+    let verified = shop
+        .service
+        .run_with(shop.id, &json!({ "verify": "all" }))
+        .await;
+    assert_part(
+        "verified",
+        &verified["verify"],
+        &json!({ "differences": 0 }),
+    );
 }

@@ -132,6 +132,7 @@ async fn act(service: &Service, act: &Act) -> bool {
         job_customers: 2,
         batch_customers: 2,
         shards: 3,
+        append_above: 0,
         ..JobLimits::DEFAULT
     };
     match act {

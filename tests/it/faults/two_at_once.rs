@@ -52,6 +52,7 @@ pub fn attributor(store: &Store) -> Attributor {
         job_customers: 2,
         batch_customers: 2,
         shards: 2,
+        append_above: 0,
         ..JobLimits::DEFAULT
     };
     Attributor {

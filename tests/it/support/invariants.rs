@@ -10,6 +10,7 @@ use revtrail_core::value::time::{Day, Instant};
 use revtrail_store::Reading;
 use revtrail_store::ledger::facts::CustomerFacts;
 use revtrail_store::market::Market;
+use revtrail_store::table::keys::{PurchaseList, UNCREDITED_SHARDS};
 
 /// The facts of some customers, who are all that have any; after the invariant held on the days from `first` on.
 pub async fn consistent(
@@ -77,33 +78,30 @@ pub async fn everybody(
 /// The purchase rows of all campaigns and of none.
 async fn rows(market: &Market, campaigns: &[&str], first: Day, now: Instant) -> Vec<String> {
     let last = now.day(chrono_tz::UTC).plus(3);
-    let some = campaigns
+    let earned = campaigns
         .iter()
-        .map(|id| Some(CampaignId::new(id).unwrap()));
+        .map(|id| PurchaseList::Of(CampaignId::new(id).unwrap()));
+    let uncredited = (0..UNCREDITED_SHARDS).map(PurchaseList::Uncredited);
     let mut rows = Vec::new();
-    for campaign in some.chain([None]) {
+    for list in earned.chain(uncredited) {
         let mut after = None;
         loop {
-            let (page, next) = market
+            let days = first..=last;
+            let page = market
                 .purchases()
-                .of_campaign(
-                    campaign.as_ref(),
-                    first..=last,
-                    after,
-                    None,
-                    Reading::STRONG,
-                    now,
-                )
-                .await
-                .unwrap();
+                .of_list(&list, days, after, None, Reading::STRONG, now);
+            let (page, next) = page.await.unwrap();
             rows.extend(page.into_iter().map(|(key, row)| {
-                let earner = row
-                    .line
-                    .figures
-                    .credit
-                    .as_ref()
-                    .map(|credit| &credit.campaign_id);
-                assert_eq!(earner, campaign.as_ref(), "listed under another: {row:?}");
+                let earner = row.line.figures.credit.as_ref();
+                let listed = match &list {
+                    PurchaseList::Of(campaign) => Some(campaign),
+                    PurchaseList::Uncredited(_) => None,
+                };
+                assert_eq!(
+                    earner.map(|credit| &credit.campaign_id),
+                    listed,
+                    "listed under another: {row:?}"
+                );
                 format!("{} {} {:?}", &key[..10], row.customer_id, row.line)
             }));
             match next {

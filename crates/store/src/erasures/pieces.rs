@@ -36,6 +36,7 @@ impl Erasing<'_> {
     /// Moves what lies in the customer's partition, and the purchase rows.
     pub(super) async fn move_partition(&mut self) -> Result<PiecesLeft, StoreError> {
         let pk = keys::customer(&self.market.id, &self.of.customer);
+        self.split_from = self.market.meta().await?.split_from;
         let stored = self.stored().await?;
         let lines = stored
             .lines()
@@ -128,7 +129,14 @@ impl Erasing<'_> {
     }
 
     fn row_key(&self, (day, line): (Day, &OrderLine)) -> Key {
-        self.market.purchases().row_key(day, line)
+        let rows = self.market.purchases();
+        rows.row_key(self.split_from, day, line)
+    }
+
+    /// A write that gives the row of an order to the pseudonym.
+    fn put_row(&self, (day, line): (Day, &OrderLine)) -> Write {
+        let (rows, key) = (self.market.purchases(), self.row_key((day, line)));
+        rows.put_row(&key, day, &self.of.pseudonym, line)
     }
 
     /// The writes that move a piece. What is over is deleted.
@@ -175,7 +183,7 @@ impl Erasing<'_> {
         let line = lines
             .get(&id)
             .filter(|line| self.is_own_row(around.get(&self.row_key(**line))));
-        writes.extend(line.map(|(day, line)| market.purchases().put_row(*day, pseudonym, line)));
+        writes.extend(line.map(|line| self.put_row(*line)));
         Ok(writes)
     }
 
@@ -289,12 +297,7 @@ impl Erasing<'_> {
                 .iter()
                 .zip(&keys)
                 .filter(|(_, key)| self.is_own_row(rows.get(key)));
-            let own = own.map(|((day, line), _)| {
-                self.market
-                    .purchases()
-                    .put_row(*day, &self.of.pseudonym, line)
-            });
-            let own: Vec<Write> = own.collect();
+            let own: Vec<Write> = own.map(|(line, _)| self.put_row(*line)).collect();
             if !own.is_empty() {
                 found = true;
                 self.transact(own, 0).await?;

@@ -265,6 +265,7 @@ impl Contributions<'_> {
         now: Instant,
     ) -> Result<Moved, StoreError> {
         let mut again = Vec::new();
+        cache.split_from = rules.split_from;
         let mut pending: Vec<Option<PendingMove>> = moves
             .into_iter()
             .map(|one| Some(PendingMove::of(one, first_folded)))
@@ -272,7 +273,7 @@ impl Contributions<'_> {
         let mut failures = 0;
         let mut items_max = TRANSACTION_ITEMS_MAX;
         while pending.iter().any(Option::is_some) {
-            let batch = self.batch(job, &pending, first_folded, items_max, now);
+            let batch = self.batch(job, &pending, rules, first_folded, items_max, now);
             let own = batch.writes.len();
             let mut writes = batch.writes;
             let aggregates = self
@@ -313,6 +314,7 @@ impl Contributions<'_> {
                             one.stored = step.stored;
                         }
                     }
+                    self.market.daily().take_parts(cache, false).await?;
                 }
                 Transacted::Cancelled(faults) => {
                     failures += 1;
@@ -371,6 +373,7 @@ impl Contributions<'_> {
         self,
         job: &Job,
         pending: &[Option<PendingMove>],
+        rules: RulesSeen,
         first_folded: Day,
         items_max: usize,
         now: Instant,
@@ -381,7 +384,7 @@ impl Contributions<'_> {
             let mut take = one.changes.len();
             loop {
                 let step = one.step(i, take, job, first_folded);
-                let (writes, differences) = self.step_writes(one, &step, now);
+                let (writes, differences) = self.step_writes(one, &step, rules, now);
                 if batch.fits(&writes, &differences, items_max) {
                     batch.add(step, writes, &differences);
                     break;
@@ -416,6 +419,7 @@ impl Contributions<'_> {
         self,
         pending: &PendingMove,
         step: &MoveStep,
+        rules: RulesSeen,
         now: Instant,
     ) -> (Vec<Write>, BTreeMap<Day, Aggregate<CampaignId>>) {
         let mut writes =
@@ -424,19 +428,17 @@ impl Contributions<'_> {
         for change in pending.changes.iter().take(step.changes) {
             days.insert(change.day());
             if let DayChange::Order(day, old, new) = change {
-                if let Some(old) = old
-                    && new.as_ref().is_none_or(|new| {
-                        self.market.purchases().row_key(*day, new)
-                            != self.market.purchases().row_key(*day, old)
-                    })
-                {
-                    writes.push(self.market.purchases().delete_row(*day, old));
+                let rows = self.market.purchases();
+                let key = |line: &OrderLine| rows.row_key(rules.split_from, *day, line);
+                let (stood, key) = (old.as_deref().map(key), new.as_deref().map(key));
+                if let Some(stood) = stood.filter(|stood| key.as_ref() != Some(stood)) {
+                    writes.push(self.market.store.delete_write(&stood, None));
                 }
                 // Only customers have orders.
-                if let Some(new) = new
+                if let (Some(key), Some(new)) = (key, new)
                     && let Some(customer) = pending.customer.customer()
                 {
-                    writes.push(self.market.purchases().put_row(*day, customer, new));
+                    writes.push(rows.put_row(&key, *day, customer, new));
                 }
             }
         }

@@ -9,9 +9,10 @@ use revtrail_core::value::id::CampaignId;
 use revtrail_core::value::time::{DAY_MS, Day, Instant};
 
 use crate::ledger::intake::IntakeMarker;
+use crate::ledger::parts::{ShardDay, Taken};
 use crate::market::{Market, TRIES_MAX};
 use crate::table::attributes::{VERSION, aggregate};
-use crate::table::client::{Range, Reading};
+use crate::table::client::Reading;
 use crate::table::condition::Condition;
 use crate::table::fault::{Fault, StoreError};
 use crate::table::item::{Item, NewItem, data, expired, item_bytes, sk, text, unreadable, version};
@@ -37,6 +38,10 @@ const AGGREGATES_MAX: usize = 7;
 pub struct AggregateCache {
     shard: u8,
     aggregates: BTreeMap<Day, CachedAggregate>,
+    /// See [`Meta::split_from`](crate::market::Meta::split_from).
+    pub(crate) split_from: Option<Day>,
+    /// The bytes above which an aggregate is not written for each difference.
+    append_above: usize,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +49,15 @@ struct CachedAggregate {
     shard: u8,
     stored: StoredAggregate,
     bytes: usize,
+    /// True if the difference that is being written is put beside the aggregate.
+    appends: bool,
+    /// The bytes and the number of the parts that were put beside it.
+    appended: (usize, usize),
 }
+
+/// The bytes of an aggregate up to which it is written for each difference. A larger one gets the difference beside it, which is a
+/// second item to write and to delete.
+pub const APPEND_ABOVE: usize = 8_192;
 
 /// For each other shard, the version since which the daily aggregate of that shard reflects a merge with this one: it has
 /// received what this one gave, or lacks what this one took. Shards are read one by one, and a merge can happen between two
@@ -56,6 +69,7 @@ type Merged = BTreeMap<u8, i64>;
 pub(super) struct StoredAggregate {
     pub(super) version: i64,
     merged: Merged,
+    pub(super) taken: Taken,
     pub(super) aggregate: Aggregate<CampaignId>,
 }
 
@@ -65,6 +79,37 @@ impl AggregateCache {
         Self {
             shard,
             aggregates: BTreeMap::new(),
+            split_from: None,
+            append_above: APPEND_ABOVE,
+        }
+    }
+
+    /// The same, with another bound of bytes above which differences are put beside an aggregate.
+    pub fn append_above(mut self, bytes: usize) -> Self {
+        self.append_above = bytes;
+        self
+    }
+
+    /// The same, where days are split from a day on.
+    pub fn split_from(mut self, day: Option<Day>) -> Self {
+        self.split_from = day;
+        self
+    }
+
+    /// Where parts were appended, by the bytes and the number of them.
+    pub(super) fn appended(&self, is_wanted: impl Fn(usize, usize) -> bool) -> Vec<(u8, Day)> {
+        let aggregates = self.aggregates.iter();
+        let wanted = aggregates.filter(|(_, on)| is_wanted(on.appended.0, on.appended.1));
+        wanted.map(|(&day, on)| (on.shard, day)).collect()
+    }
+
+    /// Takes an aggregate as it was written; it is read again where that is not known.
+    pub(super) fn renew(&mut self, day: Day, now: Option<(StoredAggregate, usize)>) {
+        match (now, self.aggregates.get_mut(&day)) {
+            (Some((stored, bytes)), Some(on)) => {
+                (on.stored, on.bytes, on.appended) = (stored, bytes, (0, 0));
+            }
+            _ => drop(self.aggregates.remove(&day)),
         }
     }
 }
@@ -141,7 +186,17 @@ impl Daily<'_> {
         self.fetch(cache, differences.keys().copied()).await?;
         let mut writes = Vec::new();
         for (&day, difference) in differences {
+            let is_split = cache.split_from.is_some_and(|from| day >= from);
             let on = cache.aggregates.entry(day).or_default();
+            on.appends = false;
+            if is_split && on.bytes > cache.append_above {
+                let part = self.put_part(on.shard, day, difference);
+                if part.bytes() <= on.bytes {
+                    on.appends = true;
+                    writes.push(part);
+                    continue;
+                }
+            }
             let mut next = on.stored.clone();
             next.aggregate.add(difference);
             writes.push(self.put_aggregate(on.shard, day, &next));
@@ -151,6 +206,13 @@ impl Daily<'_> {
 
     /// A write that replaces a daily aggregate, under the version that was read.
     pub(super) fn put_aggregate(self, shard: u8, day: Day, stored: &StoredAggregate) -> Write {
+        let item = self.aggregate_item(shard, day, stored);
+        let unchanged = Condition::version(stored.version);
+        self.market.store.put_write(item, Some(unchanged))
+    }
+
+    /// A daily aggregate of the next version.
+    pub(super) fn aggregate_item(self, shard: u8, day: Day, stored: &StoredAggregate) -> NewItem {
         let mut item = NewItem::at(&keys::aggregate(&self.market.id, shard, day))
             .number(VERSION, stored.version + 1)
             .packed(&stored.aggregate)
@@ -158,9 +220,10 @@ impl Daily<'_> {
         if !stored.merged.is_empty() {
             item = item.json(aggregate::MERGED, &stored.merged);
         }
-        self.market
-            .store
-            .put_write(item, Some(Condition::version(stored.version)))
+        if stored.taken.iter().any(|names| !names.is_empty()) {
+            item = item.json(aggregate::TAKEN, &stored.taken);
+        }
+        item
     }
 
     /// Moves the parts of quiet days (those before `day`) from the other shards to the first, one day in one transaction. A day
@@ -174,20 +237,16 @@ impl Daily<'_> {
         clock: &(dyn Fn() -> Instant + Sync),
         stop_at: Instant,
     ) -> Result<(), StoreError> {
-        // DynamoDB takes no empty text as a key, and no day sorts before this text.
-        let range = Range::Between("0".to_owned(), day.minus(1).to_string());
         let mut shards: BTreeMap<Day, Vec<(u8, StoredAggregate)>> = BTreeMap::new();
         for shard in 1..keys::AGGREGATE_SHARDS {
-            let pk = keys::aggregates(&self.market.id, shard);
-            for item in self
-                .market
-                .store
-                .query(&pk, &range, Reading::EVENTUAL)
-                .await?
-            {
-                let (day, stored) = read_aggregate(&item)?;
-                if !stored.aggregate.is_empty() {
-                    shards.entry(day).or_default().push((shard, stored));
+            // DynamoDB takes no empty text as a key, and no day sorts before this text.
+            let days = self.shard_days(shard, "0", day.minus(1), Reading::EVENTUAL, |_| true);
+            for (day, read) in days.await? {
+                if read.has_parts() {
+                    // A worker died. The day is merged another time.
+                    self.take_parts_of(shard, day).await?;
+                } else if !read.stored.aggregate.is_empty() {
+                    shards.entry(day).or_default().push((shard, read.stored));
                 }
             }
         }
@@ -230,6 +289,10 @@ impl Daily<'_> {
     ) {
         for ((day, difference), bytes) in differences.iter().zip(bytes) {
             let on = cache.aggregates.entry(*day).or_default();
+            if on.appends {
+                on.appended = (on.appended.0 + bytes, on.appended.1 + 1);
+                continue;
+            }
             on.stored.version += 1;
             on.stored.aggregate.add(difference);
             on.bytes = bytes;
@@ -284,6 +347,7 @@ impl Daily<'_> {
             match self.market.store.transact(writes).await? {
                 Transacted::Done => {
                     Self::aggregates_written(cache, &differences, bytes.into_iter());
+                    self.take_parts(cache, false).await?;
                     failures = 0;
                     left.drain(..batch.len());
                 }
@@ -305,7 +369,7 @@ impl Daily<'_> {
                 }
             }
         }
-        Ok(())
+        self.take_parts(cache, true).await
     }
 
     /// The first intake markers that fit into one transaction with their successors and their daily aggregates, and what they add
@@ -370,18 +434,16 @@ impl Daily<'_> {
         reading: Reading,
         now: Instant,
     ) -> Result<BTreeMap<Day, Aggregate<CampaignId>>, StoreError> {
-        let range = &Range::Between(from.to_string(), to.to_string());
+        let first = &from.to_string();
         let mut reading = reading;
         for _ in 0..TRIES_MAX {
-            let shards = (0..keys::AGGREGATE_SHARDS).map(|shard| async move {
-                let pk = keys::aggregates(&self.market.id, shard);
-                self.market.store.query(&pk, range, reading).await
+            let shards = (0..keys::AGGREGATE_SHARDS).map(|shard| {
+                self.shard_days(shard, first, to, reading, move |item| !expired(item, now))
             });
-            let mut days: BTreeMap<Day, BTreeMap<u8, StoredAggregate>> = BTreeMap::new();
-            for (shard, items) in (0..).zip(try_join_all(shards).await?) {
-                for item in items.iter().filter(|item| !expired(item, now)) {
-                    let (day, stored) = read_aggregate(item)?;
-                    days.entry(day).or_default().insert(shard, stored);
+            let mut days: BTreeMap<Day, BTreeMap<u8, ShardDay>> = BTreeMap::new();
+            for (shard, read) in (0..).zip(try_join_all(shards).await?) {
+                for (day, one) in read {
+                    days.entry(day).or_default().insert(shard, one);
                 }
             }
             if days.values().all(are_of_one_time) {
@@ -402,25 +464,28 @@ pub(super) fn read_aggregate(item: &Item) -> Result<(Day, StoredAggregate), Stor
         "" => Merged::new(),
         merged => serde_json::from_str(merged).map_err(|why| unreadable(item, why))?,
     };
+    let taken = match text(item, aggregate::TAKEN) {
+        "" => Taken::default(),
+        taken => serde_json::from_str(taken).map_err(|why| unreadable(item, why))?,
+    };
     let stored = StoredAggregate {
         version: version(item),
         merged,
+        taken,
         aggregate: data(item)?,
     };
     Ok((day, stored))
 }
 
 /// True if no part of a day's aggregate is older than another part knows it to be.
-fn are_of_one_time(aggregates: &BTreeMap<u8, StoredAggregate>) -> bool {
-    let version_of = |shard| aggregates.get(shard).map_or(0, |stored| stored.version);
-    let mut known = aggregates.values().flat_map(|stored| &stored.merged);
+fn are_of_one_time(aggregates: &BTreeMap<u8, ShardDay>) -> bool {
+    let version_of = |shard| aggregates.get(shard).map_or(0, |read| read.stored.version);
+    let mut known = aggregates.values().flat_map(|read| &read.stored.merged);
     known.all(|(shard, &since)| version_of(shard) >= since)
 }
 
-fn sum_of_day(
-    (day, aggregates): (Day, BTreeMap<u8, StoredAggregate>),
-) -> (Day, Aggregate<CampaignId>) {
-    let mut aggregates = aggregates.into_values().map(|stored| stored.aggregate);
+fn sum_of_day((day, aggregates): (Day, BTreeMap<u8, ShardDay>)) -> (Day, Aggregate<CampaignId>) {
+    let mut aggregates = aggregates.values().map(ShardDay::sum);
     let mut sum = aggregates.next().unwrap_or_default();
     aggregates.for_each(|aggregate| sum.add(&aggregate));
     (day, sum)

@@ -12,10 +12,11 @@ use revtrail_core::value::time::{Day, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::market::Market;
+use crate::market::settings::RulesSeen;
 use crate::table::client::{Range, Reading};
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, NewItem, data, expired, sk};
-use crate::table::keys;
+use crate::table::keys::{self, PurchaseList};
 use crate::table::write::Write;
 use revtrail_core::attribution::reach::Reattribution;
 
@@ -51,9 +52,15 @@ impl Market {
 }
 
 impl<'m> Purchases<'m> {
-    /// A write that puts a purchase row.
-    pub(crate) fn put_row(self, day: Day, customer: &CustomerId, line: &OrderLine) -> Write {
-        let item = NewItem::at(&self.row_key(day, line)).data(&PurchaseRow {
+    /// A write that puts a purchase row at its key.
+    pub(crate) fn put_row(
+        self,
+        key: &keys::Key,
+        day: Day,
+        customer: &CustomerId,
+        line: &OrderLine,
+    ) -> Write {
+        let item = NewItem::at(key).data(&PurchaseRow {
             customer_id: customer.clone(),
             line: line.clone(),
         });
@@ -62,26 +69,16 @@ impl<'m> Purchases<'m> {
             .put_write(item.expires(self.market.daily().unseen_at(day)), None)
     }
 
-    /// A write that deletes a purchase row.
-    pub(crate) fn delete_row(self, day: Day, line: &OrderLine) -> Write {
-        self.market
-            .store
-            .delete_write(&self.row_key(day, line), None)
-    }
-
-    pub(crate) fn row_key(self, day: Day, line: &OrderLine) -> keys::Key {
-        let campaign = line
-            .figures
-            .credit
-            .as_ref()
-            .map(|credit| &credit.campaign_id);
-        keys::purchase(
-            &self.market.id,
-            campaign,
-            day,
-            line.placed_at,
-            &line.order_id,
-        )
+    /// The key of an order's row; see [`Meta::split_from`](crate::market::Meta::split_from).
+    pub(crate) fn row_key(self, spread_from: Option<Day>, day: Day, line: &OrderLine) -> keys::Key {
+        let list = match &line.figures.credit {
+            Some(credit) => PurchaseList::Of(credit.campaign_id.clone()),
+            None if spread_from.is_some_and(|from| day >= from) => {
+                PurchaseList::Uncredited(keys::uncredited_shard_of(&line.order_id))
+            }
+            None => PurchaseList::Uncredited(0),
+        };
+        keys::purchase(&self.market.id, &list, day, line.placed_at, &line.order_id)
     }
 
     /// True if the stored purchase rows of a customer are those that follow from a contribution.
@@ -92,6 +89,7 @@ impl<'m> Purchases<'m> {
         self,
         recipient: &Recipient,
         contribution: &Contribution,
+        seen: RulesSeen,
     ) -> Result<bool, StoreError> {
         let days = contribution.days.iter();
         let mut lines: Vec<(Day, &OrderLine)> = days
@@ -99,7 +97,7 @@ impl<'m> Purchases<'m> {
             .collect();
         let keys: Vec<_> = lines
             .iter()
-            .map(|(day, line)| self.row_key(*day, line))
+            .map(|(day, line)| self.row_key(seen.split_from, *day, line))
             .collect();
         for item in self.market.store.get_all(&keys, true).await? {
             let row: PurchaseRow = data(&item)?;
@@ -110,14 +108,14 @@ impl<'m> Purchases<'m> {
         Ok(lines.is_empty())
     }
 
-    /// A page of the orders that a campaign earned (or that nobody earned, for `None`) on some days: at most `limit` of them,
-    /// newest first, starting after the sort key `after`. With it comes the place where the next page starts.
+    /// A page of a list, of the orders of some days: at most `limit` of them, newest first, starting after the sort key `after`.
+    /// With it comes the place where the next page starts.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn of_campaign(
+    pub async fn of_list(
         self,
-        campaign: Option<&CampaignId>,
+        list: &PurchaseList,
         days: RangeInclusive<Day>,
         after: Option<String>,
         limit: Option<i32>,
@@ -126,14 +124,13 @@ impl<'m> Purchases<'m> {
     ) -> Result<(Vec<(String, PurchaseRow)>, Option<String>), StoreError> {
         // The rows of a day begin with the day and "/". The byte after "/" is "0".
         let range = Range::Between(days.start().to_string(), format!("{}0", days.end()));
-        self.page(campaign, &range, after, limit, reading, now)
-            .await
+        self.page(list, &range, after, limit, reading, now).await
     }
 
     /// A page of a list, newest first.
     async fn page(
         self,
-        campaign: Option<&CampaignId>,
+        list: &PurchaseList,
         range: &Range,
         after: Option<String>,
         limit: Option<i32>,
@@ -144,7 +141,7 @@ impl<'m> Purchases<'m> {
             newest_first: true,
             ..reading
         };
-        let pk = keys::purchases(&self.market.id, campaign);
+        let pk = keys::purchases(&self.market.id, list);
         let store = &self.market.store;
         let (items, next) = store.page(&pk, range, reading, after, limit).await?;
         let row = |item: &Item| Ok((sk(item).to_owned(), data(item)?));
@@ -173,7 +170,8 @@ impl<'m> Purchases<'m> {
         // After a full page the table always names a next place, even if nothing is left. One more row shows whether there is
         // more.
         let one_more = i32::try_from(limit.saturating_add(1)).unwrap_or(i32::MAX);
-        let page = self.of_campaign(Some(campaign), days, after, Some(one_more), reading, now);
+        let list = PurchaseList::Of(campaign.clone());
+        let page = self.of_list(&list, days, after, Some(one_more), reading, now);
         let (mut rows, mut next) = page.await?;
         if rows.len() > limit {
             rows.truncate(limit);
@@ -190,11 +188,15 @@ impl<'m> Purchases<'m> {
         place: Option<RowPlace>,
         now: Instant,
     ) -> PurchaseRows<'m> {
-        let lists = |(&day, aggregate)| earners(aggregate).into_iter().map(move |one| (day, one));
+        let lists = |(&day, aggregate)| lists(aggregate).into_iter().map(move |one| (day, one));
         let mut lists: VecDeque<_> = aggregates.iter().flat_map(lists).collect();
         let mut after = None;
         if let Some(place) = place {
-            let next = (place.day, place.campaign);
+            let list = match place.campaign {
+                Some(campaign) => PurchaseList::Of(campaign),
+                None => PurchaseList::Uncredited(place.shard),
+            };
+            let next = (place.day, list);
             lists.drain(..lists.partition_point(|list| *list < next));
             after = place.after.filter(|_| lists.front() == Some(&next));
         }
@@ -218,11 +220,11 @@ impl<'m> Purchases<'m> {
         now: Instant,
     ) -> Result<i64, StoreError> {
         let lists = aggregates.iter().flat_map(|(&day, aggregate)| {
-            let earners = earners(aggregate).into_iter();
-            earners.map(move |earner| (day, earner))
+            let lists = lists(aggregate).into_iter();
+            lists.map(move |list| (day, list))
         });
-        let counts = lists.map(|(day, earner)| async move {
-            let pk = keys::purchases(&self.market.id, earner.as_ref());
+        let counts = lists.map(|(day, list)| async move {
+            let pk = keys::purchases(&self.market.id, &list);
             let range = Range::Between(keys::purchases_from(day, at), format!("{day}0"));
             let store = &self.market.store;
             let items = store.query(&pk, &range, Reading::STRONG).await?;
@@ -246,23 +248,22 @@ impl<'m> Purchases<'m> {
         at_once: usize,
         now: Instant,
     ) -> Result<NewestFirst<'m>, StoreError> {
-        let earners = aggregate.map(earners).unwrap_or_default();
-        let each = at_once.min(ROWS_IN_HAND / earners.len().max(1));
+        let lists = aggregate.map(lists).unwrap_or_default();
+        let each = at_once.min(ROWS_IN_HAND / lists.len().max(1));
         let list = RowList {
             market: self.market,
             day,
             now,
             limit: each.max(LIST_ROWS_MIN) as i32,
             rows: VecDeque::new(),
-            after: before
-                .map(|(at, order)| keys::purchase(&self.market.id, None, day, at, order).sk),
+            after: before.map(|(at, order)| keys::purchase_place(day, at, order)),
             over: false,
         };
-        let first = earners.into_iter().map(|earner| {
+        let first = lists.into_iter().map(|of| {
             let mut list = list.clone();
             async move {
-                let newest = list.fill(earner.as_ref()).await?;
-                Ok::<_, StoreError>(newest.map(|newest| ((newest, earner), list)))
+                let newest = list.fill(&of).await?;
+                Ok::<_, StoreError>(newest.map(|newest| ((newest, of), list)))
             }
         });
         let lists = stream::iter(first).buffer_unordered(LISTS_AT_ONCE);
@@ -273,14 +274,15 @@ impl<'m> Purchases<'m> {
     }
 }
 
-/// The campaigns that earned orders of a day; `None` among them if some orders were earned by nobody.
-fn earners(aggregate: &Aggregate<CampaignId>) -> BTreeSet<Option<CampaignId>> {
+/// The lists that orders of a day may be in: those of the campaigns that earned any, and of the orders that nobody earned.
+fn lists(aggregate: &Aggregate<CampaignId>) -> BTreeSet<PurchaseList> {
     let rows = aggregate
         .rows
         .iter()
         .filter(|(_, figures)| figures.orders != 0);
-    let campaigns = rows.map(|((campaign, _), _)| Some(campaign.clone()));
-    campaigns.chain([None]).collect()
+    let campaigns = rows.map(|((campaign, _), _)| PurchaseList::Of(campaign.clone()));
+    let uncredited = (0..keys::UNCREDITED_SHARDS).map(PurchaseList::Uncredited);
+    campaigns.chain(uncredited).collect()
 }
 
 /// The orders of days, read strongly: day by day, list by list, page by page.
@@ -288,7 +290,7 @@ fn earners(aggregate: &Aggregate<CampaignId>) -> BTreeSet<Option<CampaignId>> {
 pub struct PurchaseRows<'m> {
     market: &'m Market,
     now: Instant,
-    lists: VecDeque<(Day, Option<CampaignId>)>,
+    lists: VecDeque<(Day, PurchaseList)>,
     after: Option<String>,
     /// Orders that were placed earlier are not read.
     from: Option<Instant>,
@@ -303,9 +305,20 @@ pub struct RowPlace {
     /// The campaign whose list is next; `None` for the orders that nobody earned.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     campaign: Option<CampaignId>,
+    /// The shard of the orders that nobody earned which is next. Earlier releases had the first one alone.
+    #[serde(rename = "s", default, skip_serializing_if = "is_first")]
+    shard: u8,
     /// The last row that was read of the list; `None` at its beginning.
     #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
     after: Option<String>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_first(shard: &u8) -> bool {
+    *shard == 0
 }
 
 impl PurchaseRows<'_> {
@@ -314,7 +327,7 @@ impl PurchaseRows<'_> {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn next(&mut self) -> Result<Option<Vec<PurchaseRow>>, StoreError> {
-        let Some((day, campaign)) = self.lists.front() else {
+        let Some((day, list)) = self.lists.front() else {
             return Ok(None);
         };
         let first = match self.from {
@@ -324,14 +337,7 @@ impl PurchaseRows<'_> {
         let range = Range::Between(first, format!("{day}0"));
         let after = self.after.take();
         let purchases = self.market.purchases();
-        let page = purchases.page(
-            campaign.as_ref(),
-            &range,
-            after,
-            None,
-            Reading::STRONG,
-            self.now,
-        );
+        let page = purchases.page(list, &range, after, None, Reading::STRONG, self.now);
         let (rows, next) = page.await?;
         self.after = next;
         if self.after.is_none() {
@@ -342,10 +348,15 @@ impl PurchaseRows<'_> {
 
     /// The place where the walk goes on; `None` at the end.
     pub fn place(&self) -> Option<RowPlace> {
-        let (day, campaign) = self.lists.front()?;
+        let (day, list) = self.lists.front()?;
+        let (campaign, shard) = match list {
+            PurchaseList::Of(campaign) => (Some(campaign.clone()), 0),
+            PurchaseList::Uncredited(shard) => (None, *shard),
+        };
         Some(RowPlace {
             day: *day,
-            campaign: campaign.clone(),
+            campaign,
+            shard,
             after: self.after.clone(),
         })
     }
@@ -355,7 +366,7 @@ impl PurchaseRows<'_> {
 /// yet.
 #[derive(Debug)]
 pub struct NewestFirst<'m> {
-    lists: BTreeMap<(String, Option<CampaignId>), RowList<'m>>,
+    lists: BTreeMap<(String, PurchaseList), RowList<'m>>,
 }
 
 /// The rows of one list that were read and not given yet.
@@ -378,11 +389,11 @@ impl NewestFirst<'_> {
     pub async fn next(&mut self, rows: usize) -> Result<Vec<PurchaseRow>, StoreError> {
         let mut found = Vec::new();
         while found.len() < rows
-            && let Some(((_, earner), mut list)) = self.lists.pop_last()
+            && let Some(((_, of), mut list)) = self.lists.pop_last()
         {
             found.extend(list.rows.pop_front().map(|(_, row)| row));
-            if let Some(newest) = list.fill(earner.as_ref()).await? {
-                self.lists.insert((newest, earner), list);
+            if let Some(newest) = list.fill(&of).await? {
+                self.lists.insert((newest, of), list);
             }
         }
         Ok(found)
@@ -391,14 +402,14 @@ impl NewestFirst<'_> {
 
 impl RowList<'_> {
     /// Reads the next rows of a list if none of it are in memory. Gives the key of the newest row in memory.
-    async fn fill(&mut self, earner: Option<&CampaignId>) -> Result<Option<String>, StoreError> {
+    async fn fill(&mut self, of: &PurchaseList) -> Result<Option<String>, StoreError> {
         while self.rows.is_empty() && !self.over {
             let (days, after, limit) = (self.day..=self.day, self.after.take(), Some(self.limit));
             let reading = Reading::STRONG;
             let page = self
                 .market
                 .purchases()
-                .of_campaign(earner, days, after, limit, reading, self.now);
+                .of_list(of, days, after, limit, reading, self.now);
             let (rows, next) = page.await?;
             self.rows.extend(rows);
             self.over = next.is_none();

@@ -3,9 +3,9 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::attribution::reach::Reattribution;
 use revtrail_core::attribution::settings::{Replay, Settings, Version, Versions};
-use revtrail_core::value::time::Instant;
+use revtrail_core::value::time::{Day, Instant};
 
-use super::{Market, TRIES_MAX};
+use super::{Market, TRIES_MAX, split_from};
 use crate::jobs::job::{Job, Work};
 use crate::table::attributes::{VERSION, meta as attributes};
 use crate::table::client::{Range, Reading};
@@ -20,6 +20,8 @@ use crate::table::write::{Transacted, Write};
 pub struct RulesSeen {
     shard: u8,
     version: i64,
+    /// See [`Meta::split_from`](crate::market::Meta::split_from). It is set once, days before it matters.
+    pub(crate) split_from: Option<Day>,
 }
 
 impl RulesSeen {
@@ -71,14 +73,14 @@ impl SettingsVersions<'_> {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn rules_seen(self, shard: u8) -> Result<RulesSeen, StoreError> {
-        let item = self
-            .market
-            .store
-            .get(&keys::rules(&self.market.id, shard), true)
-            .await?;
+        let id = &self.market.id;
+        let (rules, meta) = (keys::rules(id, shard), keys::meta(id));
+        let items = [rules.clone(), meta.clone()];
+        let items = self.market.store.get_map(&items).await?;
         Ok(RulesSeen {
             shard,
-            version: item.as_ref().map_or(0, item::version),
+            version: items.get(&rules).map_or(0, item::version),
+            split_from: items.get(&meta).and_then(split_from),
         })
     }
 

@@ -491,25 +491,51 @@ impl Lists<'_> {
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn redemptions_in(self, from: Day, to: Day) -> Result<RedemptionsIn, StoreError> {
-        let range = Range::Between(from.to_string(), to.to_string());
-        let shard = |shard| {
-            let range = &range;
-            async move {
-                let pk = keys::redemptions_in(&self.market.id, shard);
-                self.market.store.query(&pk, range, Reading::STRONG).await
+        // The keys of a day begin with it; the key that is `to` itself belongs to the day after the last.
+        let range = &Range::Between(from.to_string(), to.to_string());
+        let shard = |shard| async move {
+            let pk = keys::redemptions_in(&self.market.id, shard);
+            let (mut sum, mut after) = (RedemptionsIn::default(), None);
+            loop {
+                let page = self
+                    .market
+                    .store
+                    .page(&pk, range, Reading::STRONG, after, None);
+                let (items, next) = page.await?;
+                for item in items.iter().filter(|item| *sk(item) < *to.to_string()) {
+                    sum.take(item);
+                }
+                match next {
+                    Some(next) => after = Some(next),
+                    None => return Ok::<_, StoreError>(sum),
+                }
             }
         };
-        let mut sum = RedemptionsIn::default();
         let shards = try_join_all((0..PROMOTION_SHARDS).map(shard)).await?;
-        let items = shards.iter().flatten();
-        for item in items.filter(|item| *sk(item) < *to.to_string()) {
-            let n = |attribute| number(item, attribute).unwrap_or(0);
-            sum.received += n(redemptions_in::RECEIVED);
-            sum.duplicates += n(redemptions_in::DUPLICATES);
-            sum.matched += n(redemptions_in::MATCHED);
-            sum.quarantined += n(redemptions_in::QUARANTINED);
-            sum.rejected += n(redemptions_in::REJECTED);
-        }
-        Ok(sum)
+        let mut all = RedemptionsIn::default();
+        shards.iter().for_each(|sum| all.add(sum));
+        Ok(all)
+    }
+}
+
+impl RedemptionsIn {
+    /// Adds the counts of one item.
+    fn take(&mut self, item: &Item) {
+        let n = |attribute| number(item, attribute).unwrap_or(0);
+        self.add(&Self {
+            received: n(redemptions_in::RECEIVED),
+            duplicates: n(redemptions_in::DUPLICATES),
+            matched: n(redemptions_in::MATCHED),
+            quarantined: n(redemptions_in::QUARANTINED),
+            rejected: n(redemptions_in::REJECTED),
+        });
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.duplicates += other.duplicates;
+        self.matched += other.matched;
+        self.quarantined += other.quarantined;
+        self.rejected += other.rejected;
     }
 }

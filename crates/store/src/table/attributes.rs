@@ -29,6 +29,8 @@ pub(crate) mod meta {
     pub(crate) const SETTLED_TO: &str = "settled_to";
     /// How often an erasure said that names which were read before must not be written any more.
     pub(crate) const ERASURES: &str = "erasures";
+    /// The day since which what is stored of a day is split.
+    pub(crate) const SPLIT_FROM: &str = "split_from";
 }
 
 /// The retention of the deployment.
@@ -64,6 +66,8 @@ pub(crate) mod erasure {
 
 /// A shard of a daily aggregate.
 pub(crate) mod aggregate {
+    /// The names of the parts that were taken in.
+    pub(crate) const TAKEN: &str = "t";
     pub(crate) const MERGED: &str = "m";
 }
 

@@ -16,9 +16,9 @@ use revtrail_core::value::time::{Day, Instant};
 mod cut;
 
 pub(crate) use cut::{
-    CustomerItem, FiguresItem, QuarantineEntry, customer_item, customer_of, feed_entry,
-    figures_item, is_assignment, link_promotion, listed_id, quarantine_entry, rejects_chunk,
-    segment_of,
+    CustomerItem, FiguresItem, QuarantineEntry, aggregate_day, aggregate_part_of, customer_item,
+    customer_of, feed_entry, figures_item, is_assignment, link_promotion, listed_id,
+    quarantine_entry, rejects_chunk, segment_of,
 };
 
 /// The partition of the list of marketplaces, which belongs to no marketplace.
@@ -287,26 +287,57 @@ pub fn aggregate(id: &MarketplaceId, shard: u8, day: Day) -> Key {
     key(aggregates(id, shard), day.to_string())
 }
 
-/// The partition of the orders that a campaign earned, or that no campaign earned.
-pub fn purchases(id: &MarketplaceId, campaign: Option<&CampaignId>) -> String {
-    match campaign {
-        Some(campaign) => part(id, &format!("p/0/{campaign}")),
-        None => part(id, "u/0"),
+/// A difference beside a day's aggregate; its name consists of hexadecimal digits.
+pub(crate) fn aggregate_part(id: &MarketplaceId, shard: u8, day: Day, name: &str) -> Key {
+    key(aggregates(id, shard), format!("{day}/{name}"))
+}
+
+/// A text that sorts after the aggregate of a day and its parts, and before the next day.
+pub(crate) fn aggregates_end(day: Day) -> String {
+    // The byte after "/".
+    format!("{day}0")
+}
+
+/// How many shards the orders that nobody earned are spread over. A shard bears 500 of them a second, because a fold writes each in
+/// a transaction. Whoever lists orders reads all shards.
+pub const UNCREDITED_SHARDS: u8 = 4;
+
+/// A list of purchase rows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PurchaseList {
+    /// One shard of the orders that nobody earned.
+    Uncredited(u8),
+    /// The orders that a campaign earned.
+    Of(CampaignId),
+}
+
+/// The shard of the orders that nobody earned that an order falls into.
+pub fn uncredited_shard_of(order: &OrderId) -> u8 {
+    shard(order.as_str(), UNCREDITED_SHARDS)
+}
+
+/// The partition of a list of purchase rows.
+pub fn purchases(id: &MarketplaceId, list: &PurchaseList) -> String {
+    match list {
+        PurchaseList::Uncredited(shard) => part(id, &format!("u/{shard}")),
+        PurchaseList::Of(campaign) => part(id, &format!("p/0/{campaign}")),
     }
 }
 
-/// A stored order in the list of the campaign that earned it, or of those that nobody earned.
+/// A stored order in a list of purchase rows.
 pub fn purchase(
     id: &MarketplaceId,
-    campaign: Option<&CampaignId>,
+    list: &PurchaseList,
     day: Day,
     placed_at: Instant,
     order: &OrderId,
 ) -> Key {
-    key(
-        purchases(id, campaign),
-        format!("{day}/{placed_at}/{order}"),
-    )
+    key(purchases(id, list), purchase_place(day, placed_at, order))
+}
+
+/// The sort key of an order in whatever list it is in.
+pub fn purchase_place(day: Day, placed_at: Instant, order: &OrderId) -> String {
+    format!("{day}/{placed_at}/{order}")
 }
 
 /// The sort key before those of the orders of a day that were placed at an instant or later.
@@ -641,9 +672,15 @@ pub fn redemptions_in(id: &MarketplaceId, shard: u8) -> String {
     part(id, &format!("1/{shard}"))
 }
 
-/// The count of the redemptions that came in on a day.
+/// The count of the redemptions that came in on a day and were no new facts, whatever their promotion. Earlier releases counted all
+/// redemptions of a day there.
 pub fn redemptions_in_on(id: &MarketplaceId, shard: u8, day: Day) -> Key {
     key(redemptions_in(id, shard), day.to_string())
+}
+
+/// The count of the redemptions of one promotion that came in on a day. Two promotions never meet on one item.
+pub fn redemptions_in_of(id: &MarketplaceId, shard: u8, day: Day, promotion: &PromotionId) -> Key {
+    key(redemptions_in(id, shard), format!("{day}/{promotion}"))
 }
 
 /// The partition of the batches, by their ids.

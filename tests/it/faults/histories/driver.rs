@@ -197,6 +197,7 @@ impl<'h> Driver<'h> {
             job_customers: 1 + self.rng.below(3),
             batch_customers: 1 + self.rng.below(3),
             shards: 1 + self.rng.below(3) as u8,
+            append_above: 0,
             ..JobLimits::DEFAULT
         };
         let attributor = Attributor {

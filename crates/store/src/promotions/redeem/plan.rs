@@ -224,10 +224,11 @@ impl TransactionPlan<'_> {
         self.changes.at(&entry).delete();
     }
 
-    /// Counts a redemption among those that came in on a day.
-    fn count_in(&mut self, arrived_at: Instant, what: &str, n: i64) {
-        let day = day_of(&self.versions, arrived_at);
-        let key = keys::redemptions_in_on(&self.market.id, self.shard, day);
+    /// Counts a redemption among those of its promotion that came in on a day.
+    fn count_in(&mut self, fact: &RedemptionFact, what: &str, n: i64) {
+        let day = day_of(&self.versions, fact.arrived_at);
+        let promotion = &fact.submitted.promotion_id;
+        let key = keys::redemptions_in_of(&self.market.id, self.shard, day, promotion);
         self.changes.at(&key).add(what, n);
     }
 
@@ -321,11 +322,11 @@ impl TransactionPlan<'_> {
         }
         if let Some(waiting) = instead {
             self.no_longer_waits(waiting);
-            self.count_in(waiting.arrived_at, redemptions_in::DUPLICATES, 1);
+            self.count_in(waiting, redemptions_in::DUPLICATES, 1);
         }
-        self.count_in(fact.arrived_at, redemptions_in::RECEIVED, 1);
+        self.count_in(&fact, redemptions_in::RECEIVED, 1);
         let Some((promotion, _)) = promotion else {
-            self.count_in(fact.arrived_at, redemptions_in::QUARANTINED, 1);
+            self.count_in(&fact, redemptions_in::QUARANTINED, 1);
             fact.waits = Some(self.waits());
             self.quarantine(
                 &id,
@@ -346,7 +347,7 @@ impl TransactionPlan<'_> {
             let (submitted, place) = (&fact.submitted, waits.place);
             let id = submitted.redemption_id.as_str();
             self.leave(&submitted.promotion_id, fact.arrived_at, place, true, id);
-            self.count_in(fact.arrived_at, redemptions_in::QUARANTINED, -1);
+            self.count_in(fact, redemptions_in::QUARANTINED, -1);
         }
     }
 
@@ -358,7 +359,7 @@ impl TransactionPlan<'_> {
         version: i64,
         promotion: &Promotion,
     ) -> Result<(), StoreError> {
-        self.count_in(fact.arrived_at, redemptions_in::MATCHED, 1);
+        self.count_in(&fact, redemptions_in::MATCHED, 1);
         if fact.current() {
             let short = self.use_up(&fact, promotion, true)?;
             fact.flags = short.into_iter().map(Limit::flag).collect();
@@ -412,8 +413,8 @@ impl TransactionPlan<'_> {
                 short.first().map(|limit| limit.refusal())
             }
         };
-        self.count_in(fact.arrived_at, redemptions_in::RECEIVED, 1);
-        self.count_in(fact.arrived_at, redemptions_in::MATCHED, 1);
+        self.count_in(&fact, redemptions_in::RECEIVED, 1);
+        self.count_in(&fact, redemptions_in::MATCHED, 1);
         let answer = match fact.refusal {
             Some(refusal) => Redeemed::Refused(refusal),
             None => Redeemed::Success,

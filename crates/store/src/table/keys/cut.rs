@@ -11,6 +11,16 @@ use super::{
     MENTION_PREFIX, ORDER_PREFIX, ROOT, VOUCHER_PREFIX, part,
 };
 
+/// The day of an aggregate or of a part of it.
+pub(crate) fn aggregate_day(sk: &str) -> Option<Day> {
+    Day::parse(aggregate_part_of(sk).map_or(sk, |(day, _)| day))
+}
+
+/// The day and the name of a part of an aggregate; `None` for the aggregate itself.
+pub(crate) fn aggregate_part_of(sk: &str) -> Option<(&str, &str)> {
+    sk.split_once('/')
+}
+
 /// The customer whose partition this is, or the address; `None` for any other partition.
 pub(crate) fn customer_of(pk: &str) -> Option<&str> {
     let (_, rest) = pk.strip_prefix("m/")?.split_once('/')?;

@@ -60,6 +60,7 @@ fn different_ids_never_meet() {
             for shard in 0..PROMOTION_SHARDS {
                 add(promotion_total(id, shard, &promo));
                 add(promotion_day(id, shard, &promo, day));
+                add(redemptions_in_of(id, shard, day, &promo));
                 add(promotion_cell(id, shard, &promo, None, None));
             }
             for inner in NAMES {
@@ -84,13 +85,16 @@ fn different_ids_never_meet() {
                 add(order(id, &customer, &OrderId::new(inner).unwrap()));
                 add(purchase(
                     id,
-                    Some(&CampaignId::new(name).unwrap()),
+                    &PurchaseList::Of(CampaignId::new(name).unwrap()),
                     day,
                     at,
                     &OrderId::new(inner).unwrap(),
                 ));
             }
-            add(purchase(id, None, day, at, &OrderId::new(name).unwrap()));
+            for shard in 0..UNCREDITED_SHARDS {
+                let (list, order) = (PurchaseList::Uncredited(shard), OrderId::new(name).unwrap());
+                add(purchase(id, &list, day, at, &order));
+            }
         }
         add(meta(id));
         add(settings_version(id, 1));
@@ -98,6 +102,7 @@ fn different_ids_never_meet() {
         for shard in 0..AGGREGATE_SHARDS {
             add(rules(id, shard));
             add(aggregate(id, shard, day));
+            add(aggregate_part(id, shard, day, "0a"));
             add(redemptions_in_on(id, shard, day));
         }
         for shard in LIST_SHARDS.chars() {
