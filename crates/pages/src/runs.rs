@@ -12,7 +12,7 @@ use crate::asked::{Api, Doing, RUNS};
 use crate::form::{Form, ONCE, Sent};
 use crate::frame::Frame;
 use crate::lists::{items, knows_tables};
-use crate::sheet::{Cell, Head, Sheet, Table, said};
+use crate::sheet::{Cell, Head, Sheet, Table, said, text};
 
 /// The header that names a call, so that it acts once.
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -66,7 +66,7 @@ fn row(frame: &Frame, run: &Value) -> Vec<Cell> {
     let share = money::rate(units("units_done"), units("units"));
     vec![
         frame.time_in(run, "started_at"),
-        said(run, "state"),
+        state(run),
         frame.part(share.as_deref()),
         frame.time_in(run, "finished_at"),
         frame.counted(run, "customers"),
@@ -76,6 +76,14 @@ fn row(frame: &Frame, run: &Value) -> Vec<Cell> {
         frame.counted(run, "errors"),
         verified,
     ]
+}
+
+/// The state of a run and, where it failed, why.
+fn state(run: &Value) -> Cell {
+    match run["detail"].as_str() {
+        Some(why) => Cell::Text(format!("{}: {why}", text(run, "state"))),
+        None => said(run, "state"),
+    }
 }
 
 fn heads() -> Vec<Head> {
