@@ -173,16 +173,7 @@ impl Step {
                 command.arg("template.yaml");
                 command
             }
-            Self::Real => {
-                let mut command = on_real_parts()?;
-                command.args([
-                    "deploy::real::",
-                    "deploy::real_batches::",
-                    "deploy::stack::",
-                ]);
-                command.args(["--show-output", "--test-threads", "1"]);
-                command
-            }
+            Self::Real => on_real_parts(None)?,
             Self::Pages => {
                 let folder_of_tools = folder("tools");
                 let mut command = browser::tests(&folder_of_tools)?;
@@ -300,11 +291,21 @@ pub(crate) fn docs(packages: &[&str]) -> Command {
     command
 }
 
-/// Tests of the built functions on the real parts: those that are named behind it. `REVTRAIL_FUNCTIONS` names another folder of
-/// functions than the one that is built now, such as one of unpacked releases.
-fn on_real_parts() -> Result<Command, String> {
+/// The functions on the real parts: those of a folder, else as they are built now.
+pub(crate) fn on_real_parts(functions: Option<PathBuf>) -> Result<Command, String> {
+    let mut command = real_parts(functions)?;
+    command.args([
+        "deploy::real::",
+        "deploy::real_batches::",
+        "deploy::stack::",
+    ]);
+    command.args(["--show-output", "--test-threads", "1"]);
+    Ok(command)
+}
+
+/// Tests, still to be named, of functions on the real parts.
+fn real_parts(functions: Option<PathBuf>) -> Result<Command, String> {
     tools::parts(&folder("tools"))?;
-    let functions = env::var_os("REVTRAIL_FUNCTIONS").map(PathBuf::from);
     if functions.is_none() {
         let build = under_clippy("build", &["--bins"]);
         let built = run("functions", build, &folder("xtask"))?;
@@ -324,7 +325,7 @@ fn on_real_parts() -> Result<Command, String> {
 /// The task `stack`: what is deployed, on this machine, until it is interrupted.
 fn stack(port: &str) -> ExitCode {
     let run = || {
-        let mut command = on_real_parts()?;
+        let mut command = real_parts(None)?;
         command.args(["deploy::stack::it_stays_up_for_people", "--nocapture"]);
         command.env("REVTRAIL_STACK_PORT", port);
         let ended = command.status();

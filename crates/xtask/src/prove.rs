@@ -1,6 +1,7 @@
 //! `cargo xtask prove`: all that the tests play a share of, and the harnesses at the sizes that are asked for, in an optimised build,
 //! a part at a time, so that one sees how far they are; and the mutants.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use crate::api;
 use crate::counts::{Counts, without_successes};
 use crate::mutants::{mutants, program};
 use crate::run::{Ran, run};
-use crate::tools::MACHETE;
+use crate::tools::{MACHETE, packages};
 use crate::{cargo, docs, folder, root, time};
 
 pub(crate) const HELP: &str = "Proves more than the tests do, for as long as you like
@@ -20,6 +21,7 @@ pub(crate) const HELP: &str = "Proves more than the tests do, for as long as you
 Usage: cargo xtask prove
        cargo xtask prove [--from SEED] [WHAT]...
        cargo xtask prove mutants [NAME]...
+       cargo xtask prove functions
 
 Without anything it plays all that the tests play a share of: 100,000 worlds, 2,000 histories, 500 seeds of worlds and 200 worlds of
 promotions through the service, every kind of fault at every call, every order of 6 + 6 calls, and every planted bug. Before them it
@@ -35,6 +37,8 @@ What:
 
   --from SEED       begin at this seed, for going on where another run ended
   mutants NAME...   only these mutants; their table is crates/xtask/src/planted.rs
+  functions         builds the six zips that are deployed, and goes through what is in them on the real parts; cargo-lambda and zig are
+                    installed into target/tools
 
 Examples:
   cargo xtask prove
@@ -135,6 +139,9 @@ pub(crate) fn prove(words: &[&str]) -> ExitCode {
     if let ["mutants", names @ ..] = words {
         return ended(mutants(names));
     }
+    if words == ["functions"] {
+        return ended(functions());
+    }
     if words.is_empty() {
         return ended(whole());
     }
@@ -208,6 +215,61 @@ fn all(asked: &Asked) -> Result<bool, String> {
     }
     Ok(true)
 }
+
+/// What builds the functions.
+const BUILDERS: &str = include_str!("../parts/functions.txt");
+
+/// Builds the functions as they are deployed, and plays the step `real` with what is in their zips.
+fn functions() -> Result<bool, String> {
+    let (tools, logs) = (folder("tools"), folder("xtask"));
+    let ran = |name: &str, command: Command| {
+        let Ran { ok, output } = run(name, command, &logs)?;
+        if ok { Ok(output) } else { Err(output) }
+    };
+    let failed = |error: std::io::Error| format!("failed to write into target: {error}");
+    let (venv, list) = (tools.join("python-functions"), tools.join("functions.txt"));
+    fs::create_dir_all(&tools).map_err(failed)?;
+    fs::write(&list, BUILDERS).map_err(failed)?;
+    let [make, pip] = packages(&venv, &list);
+    ran("venv", make)?;
+    ran("pip", pip)?;
+    let mut build = Command::new("infra/build.sh");
+    let path = env::var_os("PATH").unwrap_or_default();
+    let paths = [venv.join("bin")]
+        .into_iter()
+        .chain(env::split_paths(&path));
+    let path = env::join_paths(paths).map_err(|error| format!("failed to extend PATH: {error}"))?;
+    build.current_dir(root()).env("PATH", path);
+    println!("{}", ran("zips", build)?);
+    let unpacked = folder("functions").join("unpacked");
+    let mut unpack = Command::new("python3");
+    unpack
+        .args(["-c", UNPACK])
+        .arg(folder("functions").join("x86_64"))
+        .arg(&unpacked);
+    ran("unpack", unpack)?;
+    let Ran { ok, output } = run("real", crate::on_real_parts(Some(unpacked))?, &logs)?;
+    println!(
+        "{}",
+        if ok {
+            Counts::of(&output).to_string()
+        } else {
+            without_successes(&output)
+        }
+    );
+    Ok(ok)
+}
+
+/// Takes the program out of each zip of a folder, under the name of its function.
+const UNPACK: &str = "
+import os, pathlib, sys, zipfile
+zips, target = map(pathlib.Path, sys.argv[1:])
+target.mkdir(exist_ok=True)
+for zip in zips.glob('*.zip'):
+    program = target / zip.stem
+    program.write_bytes(zipfile.ZipFile(zip).read('bootstrap'))
+    program.chmod(0o755)
+";
 
 fn build() -> Result<PathBuf, String> {
     let command = [
