@@ -1,21 +1,26 @@
 //! The page of campaigns: what they earned in a period, beside the period before; the table; and that nothing is left out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use askama::Template;
 use http::StatusCode;
-use revtrail_core::value::money::{Money, share};
 use revtrail_core::value::time::{Day, Instant};
 use revtrail_web::call::{Call, Response};
 use revtrail_web::problem::Problem;
 use serde::Deserialize;
 
+use self::columns::{Column, columns};
+use self::tiles::tiles;
 use crate::answer;
 use crate::asked::{Api, CAMPAIGNS};
+use crate::change::Tile;
 use crate::chart::{self, Areas, Point};
 use crate::frame::{Filters, Frame, Freshness, Link, Period};
 use crate::numbers::Figure;
 use crate::times::{self, Moment};
+
+mod columns;
+mod tiles;
 
 /// Money by currency, as exact text.
 pub(crate) type Sums = BTreeMap<String, String>;
@@ -131,30 +136,6 @@ struct Previous {
     totals: Totals,
     days: Option<Vec<DayBalance>>,
     period: Period,
-}
-
-/// A figure at the head of the page, and how it changed.
-pub(crate) struct Tile {
-    pub(crate) label: &'static str,
-    pub(crate) about: &'static str,
-    pub(crate) parts: Vec<(Figure, Change)>,
-}
-
-/// How a figure changed against the period before.
-pub(crate) struct Change {
-    /// `up`, `down`, `same` or `none`.
-    pub(crate) way: &'static str,
-    pub(crate) by: Figure,
-    pub(crate) was: Figure,
-}
-
-/// A column of the table, and how the table is sorted by it.
-pub(crate) struct Column {
-    pub(crate) label: String,
-    pub(crate) about: &'static str,
-    pub(crate) href: String,
-    pub(crate) sorted: &'static str,
-    pub(crate) is_number: bool,
 }
 
 struct RowView {
@@ -371,209 +352,6 @@ fn chips(frame: &Frame) -> Vec<Link> {
         })
     };
     ["channel", "tag", "name"].iter().filter_map(chip).collect()
-}
-
-impl Change {
-    /// The change from one amount to another, as a part of the first. It is a dash where there is nothing to compare.
-    pub(crate) fn new(frame: &Frame, now: Option<&str>, before: Option<&str>, was: Figure) -> Self {
-        let both = || Some((Money::stored(now?)?, Money::stored(before?)?));
-        let by = || {
-            let (now, before) = both()?;
-            share(now.checked_sub(before)?, before)
-        };
-        let by = by();
-        let way = match by.as_deref() {
-            None => "none",
-            Some("0.0000") => "same",
-            Some(by) if by.starts_with('-') => "down",
-            Some(_) => "up",
-        };
-        Self {
-            way,
-            by: frame.numbers.rate(by.as_deref()),
-            was,
-        }
-    }
-}
-
-fn tiles(frame: &Frame, now: &Totals, before: Option<&Totals>) -> Vec<Tile> {
-    // `absent` is what a figure is in a currency that is not there; `None` where it cannot be told.
-    let by_currency = |(now, absent): (&Sums, Option<&str>),
-                       before: Option<&Sums>,
-                       print: &dyn Fn(&str, &str) -> Figure| {
-        let known = now
-            .keys()
-            .chain(before.into_iter().flat_map(Sums::keys))
-            .collect::<BTreeSet<_>>();
-        let part = |currency: &String| {
-            let was = before
-                .and_then(|sums| sums.get(currency))
-                .map(String::as_str);
-            let is = now.get(currency).map(String::as_str).or(absent);
-            let figure = |of: Option<&str>| of.map_or(Figure::default(), |of| print(of, currency));
-            (figure(is), Change::new(frame, is, was, figure(was)))
-        };
-        let parts: Vec<_> = known.into_iter().map(part).collect();
-        if parts.is_empty() {
-            vec![(
-                Figure::default(),
-                Change::new(frame, None, None, Figure::default()),
-            )]
-        } else {
-            parts
-        }
-    };
-    let count = |now: Option<i64>, before: Option<i64>| {
-        let text = |n: Option<i64>| n.map(|n| n.to_string());
-        let figure = |n: Option<i64>| n.map_or(Figure::default(), |n| frame.numbers.count(n));
-        let change = Change::new(
-            frame,
-            text(now).as_deref(),
-            text(before).as_deref(),
-            figure(before),
-        );
-        vec![(figure(now), change)]
-    };
-    let old = before.map(|before| &before.figures);
-    let exact = |amount: &str, currency: &str| frame.numbers.exact(amount, currency);
-    let rate = |rate: &str, _: &str| frame.numbers.rate(Some(rate));
-    let tile = |label, about, parts| Tile {
-        label,
-        about,
-        parts,
-    };
-    vec![
-        tile(
-            "Revenue",
-            "What counted orders brought that a campaign earned",
-            by_currency(
-                (&now.figures.revenue, Some("0")),
-                old.map(|old| &old.revenue),
-                &exact,
-            ),
-        ),
-        tile(
-            "Purchases",
-            "Counted orders that a campaign earned",
-            count(now.figures.purchases, old.and_then(|old| old.purchases)),
-        ),
-        tile(
-            "Average check",
-            "Revenue / purchases",
-            by_currency(
-                (&now.figures.average_check, None),
-                old.map(|old| &old.average_check),
-                &exact,
-            ),
-        ),
-        tile(
-            "Buyers",
-            "The sum of the buyers of each campaign",
-            count(now.figures.purchasers, old.and_then(|old| old.purchasers)),
-        ),
-        tile(
-            "Revenue per delivery",
-            "Revenue / messages delivered",
-            by_currency(
-                (
-                    &now.figures.revenue_per_delivery,
-                    (now.figures.deliveries > 0).then_some("0"),
-                ),
-                old.map(|old| &old.revenue_per_delivery),
-                &exact,
-            ),
-        ),
-        tile(
-            "Share of all revenue",
-            "Credited / counted revenue; no filter applies to it",
-            by_currency(
-                (&now.share, None),
-                before.map(|before| &before.share),
-                &rate,
-            ),
-        ),
-    ]
-}
-
-fn columns(frame: &Frame, with_revenue: bool, unit: &str) -> Vec<Column> {
-    let sorted = frame.address.get("sort").unwrap_or("-revenue").to_owned();
-    let column = |(name, label, about): &(&'static str, &'static str, &'static str)| {
-        let is_number = !["name", "channels"].contains(name);
-        let descending = format!("-{name}");
-        let way = match &sorted {
-            given if *given == *name => "ascending",
-            given if *given == descending => "descending",
-            _ => "",
-        };
-        let next = match (way, is_number) {
-            ("descending", _) | ("", false) => (*name).to_owned(),
-            _ => descending,
-        };
-        let is_money =
-            !unit.is_empty() && ["average_check", "revenue", "revenue_per_delivery"].contains(name);
-        Column {
-            label: match is_money {
-                true => format!("{label}, {unit}"),
-                false => (*label).to_owned(),
-            },
-            about,
-            href: frame.address.with("sort", &next).href(),
-            sorted: way,
-            is_number,
-        }
-    };
-    const ENGAGEMENT: [(&str, &str, &str); 8] = [
-        ("name", "Campaign", "Its name, and its tags"),
-        ("channels", "Channels", "The channels of its messages"),
-        (
-            "sent_at",
-            "Sent",
-            "When it was sent; a dash where it is sent to each customer at a time of its own",
-        ),
-        (
-            "deliveries",
-            "Delivered",
-            "Messages delivered, on all channels",
-        ),
-        (
-            "open_rate",
-            "Open",
-            "Messages opened / delivered, e-mail and push",
-        ),
-        ("bounce_rate", "Bounce", "E-mails returned / e-mails"),
-        ("clicks", "Clicks", "All clicks, repeated ones too"),
-        (
-            "unsubscribes",
-            "Unsubs.",
-            "Messages whose recipient unsubscribed",
-        ),
-    ];
-    const SALES: [(&str, &str, &str); 6] = [
-        ("purchases", "Purchases", "Counted orders that it earned"),
-        ("average_check", "Average", "Revenue / purchases"),
-        (
-            "revenue",
-            "Revenue",
-            "What its purchases brought: an estimate",
-        ),
-        (
-            "revenue_per_delivery",
-            "Per delivery",
-            "Revenue / messages delivered",
-        ),
-        (
-            "purchase_to_open_rate",
-            "To open",
-            "Purchases / messages opened",
-        ),
-        (
-            "purchase_to_click_rate",
-            "To click",
-            "Purchases / messages clicked",
-        ),
-    ];
-    let sales = SALES.iter().filter(|_| with_revenue);
-    ENGAGEMENT.iter().chain(sales).map(column).collect()
 }
 
 impl RowView {

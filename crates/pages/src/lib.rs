@@ -7,6 +7,7 @@ mod answer;
 mod asked;
 mod campaign;
 mod campaigns;
+mod change;
 mod chart;
 mod customer;
 mod docs;

@@ -9,9 +9,13 @@ use revtrail_core::value::money::Money;
 use revtrail_core::value::time::Instant;
 use serde::Deserialize;
 
-use crate::campaigns::{Change, Sums, Tile, channel_name};
+use crate::campaigns::{Sums, channel_name};
+use crate::change::{Change, Tile};
 use crate::frame::{Frame, Period};
 use crate::numbers::Figure;
+
+/// What no campaign earns: more of it is neither good nor bad.
+const NOBODY: &str = "Credited to nobody";
 
 /// How many campaigns are shown at once; the others that move are behind them.
 const MOVERS: usize = 10;
@@ -297,7 +301,10 @@ impl Of<'_> {
                 true => self.money([&of(now).revenue, &of(then).revenue]),
                 false => vec![self.count([of(now).purchases, of(then).purchases])],
             };
-            let parts = parts.into_iter().map(then_of).collect();
+            let mut parts: Vec<_> = parts.into_iter().map(then_of).collect();
+            for (_, change) in parts.iter_mut().filter(|_| label == NOBODY) {
+                change.colour = "";
+            }
             Tile {
                 label,
                 about,
@@ -318,7 +325,7 @@ impl Of<'_> {
                 false,
             ),
             tile(
-                "Credited to nobody",
+                NOBODY,
                 "What no campaign would have earned",
                 |of| &of.uncredited,
                 true,

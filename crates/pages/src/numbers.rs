@@ -63,6 +63,12 @@ impl Figure {
         }
     }
 
+    /// The same in a unit.
+    pub(crate) fn with_unit(mut self, unit: &str) -> Self {
+        unit.clone_into(&mut self.unit);
+        self
+    }
+
     /// The same without its unit, where the unit is said nearby.
     pub(crate) fn unitless(mut self) -> Self {
         self.unit.clear();
