@@ -13,6 +13,7 @@ Usage: cargo xtask bench
        cargo xtask bench files [--events N] [--runs N] [--formats csv,jsonl,parquet] [--seed N]
        cargo xtask bench abuse [--megabytes N] [--seconds N] [--only WORD]
        cargo xtask bench webhooks
+       cargo xtask bench lambda [--runs N]
        cargo xtask bench what-if [--orders N] [--served N]
 
 It builds with optimisations and takes some minutes. Every figure is a rate and its share of the floor of the same run: what takes
@@ -28,6 +29,8 @@ The data is made once, in target/abuse; delete that folder to make it anew.
 
 `webhooks` measures how many posts of one event a core reads in a second, for each sender, without the store; the aim is 50,000. It
 prints a table of the processor's time.
+`lambda` measures how each function starts, as it is deployed, beside a function that does nothing: the time until it asks for its first
+call, its memory, its zip, and its instructions. The zips are built first, which takes a quarter of an hour.
 `what-if` measures what-ifs with four models: by the rules alone over --orders (1,000,000) with ten events each, and by the service in
 one process, from the call to the end, after it took in --served orders (20,000; taking in and folding takes most of the time). 0 leaves
 a part out. It prints a table with the aims, and the progress as the answers tell it.
@@ -182,6 +185,45 @@ fn printed(table: Result<String, String>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The task `bench lambda`.
+pub(crate) fn lambda(options: &[&str]) -> ExitCode {
+    written(starts(options))
+}
+
+/// How the functions start.
+fn starts(options: &[&str]) -> Result<String, String> {
+    crate::prove::zips()?;
+    let logs = folder("xtask");
+    let hello = [
+        "--package",
+        "revtrail-web",
+        "--features",
+        "lambda",
+        "--example",
+        "hello",
+    ];
+    let mut build = cargo(&["build", "--locked", "--profile", "function"]);
+    build.args(hello);
+    let built = run("hello", build, &logs)?;
+    if !built.ok {
+        return Err(built.output);
+    }
+    let mut python = Command::new("python3");
+    python.arg(root().join("crates/xtask/bench/lambda.py"));
+    python
+        .arg("--functions")
+        .arg(folder("functions").join("x86_64"));
+    python
+        .arg("--hello")
+        .arg(folder("function").join("examples/hello"));
+    python.args(options);
+    let table = table(run("lambda", python, &logs)?)?;
+    Ok(format!(
+        "## The functions\n\n{}\n\n{table}",
+        measured_on("cargo xtask bench lambda")?
+    ))
 }
 
 /// The task `bench webhooks`.

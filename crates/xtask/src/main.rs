@@ -231,6 +231,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         ["bench", "abuse", ref options @ ..] => return bench::abuse(options),
+        ["bench", "lambda", ref options @ ..] => return bench::lambda(options),
         ["bench", "webhooks"] => return bench::webhooks(),
         ["bench", "what-if", ref options @ ..] => return bench::what_if(options),
         ["bench", "files", ref options @ ..] => return bench::files(options),

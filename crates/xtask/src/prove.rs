@@ -219,8 +219,8 @@ fn all(asked: &Asked) -> Result<bool, String> {
 /// What builds the functions.
 const BUILDERS: &str = include_str!("../parts/functions.txt");
 
-/// Builds the functions as they are deployed, and plays the step `real` with what is in their zips.
-fn functions() -> Result<bool, String> {
+/// Builds the zips of the functions as they are deployed, for x86-64, and says how large they are.
+pub(crate) fn zips() -> Result<String, String> {
     let (tools, logs) = (folder("tools"), folder("xtask"));
     let ran = |name: &str, command: Command| {
         let Ran { ok, output } = run(name, command, &logs)?;
@@ -228,27 +228,41 @@ fn functions() -> Result<bool, String> {
     };
     let failed = |error: std::io::Error| format!("failed to write into target: {error}");
     let (venv, list) = (tools.join("python-functions"), tools.join("functions.txt"));
-    fs::create_dir_all(&tools).map_err(failed)?;
-    fs::write(&list, BUILDERS).map_err(failed)?;
-    let [make, pip] = packages(&venv, &list);
-    ran("venv", make)?;
-    ran("pip", pip)?;
-    let mut build = Command::new("infra/build.sh");
+    if !fs::read_to_string(&list).is_ok_and(|there| there == BUILDERS) {
+        println!("cargo-lambda and zig are installed into target/tools");
+        let wanted = root().join("crates/xtask/parts/functions.txt");
+        let [make, pip] = packages(&venv, &wanted);
+        ran("venv", make)?;
+        ran("pip", pip)?;
+        // Written last, so what it says is there is there.
+        fs::write(&list, BUILDERS).map_err(failed)?;
+    }
     let path = env::var_os("PATH").unwrap_or_default();
     let paths = [venv.join("bin")]
         .into_iter()
         .chain(env::split_paths(&path));
     let path = env::join_paths(paths).map_err(|error| format!("failed to extend PATH: {error}"))?;
+    let mut build = Command::new("infra/build.sh");
     build.current_dir(root()).env("PATH", path);
-    println!("{}", ran("zips", build)?);
+    ran("zips", build)
+}
+
+/// Builds the functions as they are deployed, and plays the step `real` with what is in their zips.
+fn functions() -> Result<bool, String> {
+    println!("{}", zips()?);
     let unpacked = folder("functions").join("unpacked");
     let mut unpack = Command::new("python3");
     unpack
         .args(["-c", UNPACK])
         .arg(folder("functions").join("x86_64"))
         .arg(&unpacked);
-    ran("unpack", unpack)?;
-    let Ran { ok, output } = run("real", crate::on_real_parts(Some(unpacked))?, &logs)?;
+    let logs = folder("xtask");
+    let Ran { ok, output } = run("unpack", unpack, &logs)?;
+    if !ok {
+        return Err(output);
+    }
+    let real = crate::on_real_parts(Some(unpacked))?;
+    let Ran { ok, output } = run("real", real, &logs)?;
     println!(
         "{}",
         if ok {
