@@ -17,7 +17,7 @@ use crate::support::fault_client::FaultClient;
 use crate::support::fixtures::{NOW, Shop, at, order, segment};
 use crate::support::promotion_lists::upload;
 use crate::support::service::{ADMIN, Service};
-use crate::support::tier::one_in;
+use crate::support::tier::{one_in, proves};
 
 /// Every route of the service.
 fn routes() -> Vec<Route> {
@@ -544,7 +544,8 @@ async fn no_answer_is_long_however_much_is_wrong() {
             }
         }
     }
-    assert!(seen.len() > 3, "too little was wrong: {seen:?}");
+    let least = if proves() { 6 } else { 2 };
+    assert!(seen.len() >= least, "too little was wrong: {seen:?}");
 }
 
 #[tokio::test]
