@@ -482,7 +482,7 @@ fn breakdowns(frame: &Frame, board: &Value) -> Vec<Table> {
                 id,
                 heading,
                 vec![Head::text("Part"), Head::number("Redeemed")],
-                "Nothing was redeemed.",
+                "No offer that was assigned was redeemed.",
             )
         }
     };
