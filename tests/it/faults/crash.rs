@@ -21,7 +21,7 @@ use crate::support::invariants::{assert_same, held};
 use crate::support::promotion_lists::shown;
 use crate::support::script::{Block, Call, Step, blocks};
 use crate::support::service::{Service, block_on};
-use crate::support::tier::{commits, fails, number, proves, share, spread};
+use crate::support::tier::{commits, fails, fails_among, number, proves, share, spread};
 
 /// The customers, and the addresses gil@example.com and +353 87 123 456.
 const CUSTOMERS: [&str; 9] = [
@@ -317,7 +317,7 @@ fn what_is_refused_for_now_is_sent_again() {
                 let mut points = 0;
                 let failing = calls.iter().enumerate();
                 let played = |(n, call): &(usize, &fault_client::Call)| {
-                    is_in_turn(*n, calls.len()) && is_sent_again(call, at + n)
+                    is_sent_again(call, at + n, calls.len())
                 };
                 for (call, seen) in failing.filter(played) {
                     let mut faults = REFUSED.to_vec();
@@ -350,20 +350,11 @@ fn whole() -> bool {
     proves() || only().is_some() || number("REVTRAIL_PAIRS").is_some()
 }
 
-/// How many calls of one act fail in a share.
-const FAILING: usize = 100;
-
-/// Whether the `n`-th of an act's calls fails: each, but where there are more than [`FAILING`] one in so many in turn. Such an act does the
-/// same over and over, and to let each of its calls fail takes time by the square of their number.
-fn is_in_turn(n: usize, calls: usize) -> bool {
-    whole() || (n + commits()).is_multiple_of(calls.div_ceil(FAILING))
-}
-
 /// Whether it is played that the SDK sends this call again. A share has one write in two, and one read in eight, in turn: a read that is
 /// sent again only reads again.
-fn is_sent_again(call: &fault_client::Call, n: usize) -> bool {
+fn is_sent_again(call: &fault_client::Call, n: usize, calls: usize) -> bool {
     let in_turn = if call.reads() { 8 } else { 2 };
-    whole() || (fails(n) && (n + commits()).is_multiple_of(in_turn))
+    whole() || (fails_among(n, calls) && (n + commits()).is_multiple_of(in_turn))
 }
 
 fn every_point(acts: &Acts, sends_again: bool) {
@@ -388,8 +379,8 @@ fn every_point(acts: &Acts, sends_again: bool) {
         }
         let failing = made.iter().enumerate();
         let played = |n: usize, call: &fault_client::Call| match sends_again {
-            true => is_in_turn(n, made.len()) && is_sent_again(call, at + n),
-            false => whole() || (is_in_turn(n, made.len()) && fails(at + n)),
+            true => is_sent_again(call, at + n, made.len()),
+            false => whole() || fails_among(n, made.len()) && fails(at + n),
         };
         for (n, call) in failing.filter(|(n, call)| played(*n, call)) {
             calls += 1;

@@ -18,7 +18,7 @@ use crate::support::fault_client::{Fault, FaultClient};
 use crate::support::fixtures::{NOW, Shop, events, segment, with};
 use crate::support::scan;
 use crate::support::service::{ADMIN, Service, block_on};
-use crate::support::tier::{commits, fails, number, proves, share, spread};
+use crate::support::tier::{commits, fails_among, number, proves, share, spread};
 
 /// Of the sliding windows a share has one in so many.
 const SHARE: usize = 12;
@@ -163,7 +163,8 @@ fn every_crash_point_of_an_erasure_ends_in_the_same() {
         let (smooth, calls) = play(None);
         assert!(calls.len() > 60, "{} calls", calls.len());
         let mut points = Vec::new();
-        for (n, call) in calls.iter().enumerate().filter(|(n, _)| whole || fails(*n)) {
+        let fails = |n: usize| whole || fails_among(n, calls.len());
+        for (n, call) in calls.iter().enumerate().filter(|(n, _)| fails(*n)) {
             if number("REVTRAIL_CALL").is_some_and(|only| only as usize != n + 1) {
                 continue;
             }

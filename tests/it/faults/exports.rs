@@ -18,7 +18,7 @@ use crate::support::fault_client::{Call, Fault, FaultClient};
 use crate::support::fixtures::{Shop, events, order};
 use crate::support::root::Root;
 use crate::support::service::{ADMIN, Service, block_on};
-use crate::support::tier::{fails, number, proves, share, spread};
+use crate::support::tier::{fails_among, number, proves, share, spread};
 
 /// The customers of the shop. Each has two events and an order on each of two days.
 const CUSTOMERS: usize = 4;
@@ -157,7 +157,8 @@ fn every_crash_point_of_an_export_ends_in_the_same_rows() {
             "parts of {bytes}, turns of {looks}"
         );
         let mut points = Vec::new();
-        for (n, call) in calls.iter().enumerate().filter(|(n, _)| whole || fails(*n)) {
+        let fails = |n: usize| whole || fails_among(n, calls.len());
+        for (n, call) in calls.iter().enumerate().filter(|(n, _)| fails(*n)) {
             if number("REVTRAIL_CALL").is_some_and(|only| only as usize != n + 1) {
                 continue;
             }

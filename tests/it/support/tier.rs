@@ -30,6 +30,15 @@ pub fn fails(n: usize) -> bool {
     !between_two_thoughts() || n.is_multiple_of(8)
 }
 
+/// How many calls of one act fail in a share.
+const FAILING: usize = 100;
+
+/// Whether the `n`-th of an act's calls fails: each, but where there are more than [`FAILING`] one in so many in turn. Such an act does the
+/// same over and over, and to let each of its calls fail takes time by the square of their number.
+pub fn fails_among(n: usize, calls: usize) -> bool {
+    fails(n) && one_in(calls.div_ceil(FAILING), n)
+}
+
 /// How many commits there are: `cargo xtask test` counts them, and without it shares begin where the first did.
 pub fn commits() -> usize {
     number("REVTRAIL_COMMITS").unwrap_or(0) as usize
