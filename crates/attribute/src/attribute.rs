@@ -295,6 +295,7 @@ fn attribute(
     let wanted = Wanted {
         credits: args.credits.is_some(),
         explanations: args.explain.is_some(),
+        bytes_max: tuning.memory_bytes,
     };
     let decided = decide_all(&facts, &versions, wanted, tuning.threads);
     let (mut decided, catalog) = decided.map_err(failed_to_read_rows)?;

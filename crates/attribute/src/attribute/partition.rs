@@ -222,6 +222,7 @@ struct PartEvent<'f> {
 }
 
 /// An order, with the index of its customer.
+#[derive(Clone, Copy)]
 pub(super) struct PartOrder<'f> {
     customer: u32,
     pub(super) row: OrderRow<'f>,
@@ -300,11 +301,17 @@ impl<'f> Partition<'f> {
             hashing: facts.partitioning.hashing(),
             ids: Vec::new(),
         };
+        let mut orders: Vec<PartOrder<'f>> = Vec::new();
         for row in facts.standing.part(partition) {
             let customer = recipients.number(row.order.customer_id.as_bytes());
-            read.orders.push(PartOrder { customer, row });
+            orders.push(PartOrder { customer, row });
         }
-        read.orders.sort_by_key(|order| order.customer);
+        // An order is long, so each is moved once.
+        let all: Vec<u32> = (0..orders.len() as u32).collect();
+        let customer = |index: u32| orders[index as usize].customer as usize;
+        let (sorted, _) = counting_sort(&all, recipients.ids.len(), customer);
+        read.orders
+            .extend(sorted.into_iter().map(|index| orders[index as usize]));
         read.has_event.resize(recipients.ids.len(), false);
         let rows = facts.events.part(partition, buffer)?;
         let messages = read.count(&rows, recipients, [events, messages], context, engagement);
