@@ -124,7 +124,7 @@ pub struct AttributeArgs {
     /// Read and decide with N threads; by default with as many as the machine has cores
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// Keep at most SIZE of events in memory, like 512MB or 2GB, and the others in a temporary file; by default 32MB
+    /// Keep at most SIZE of events in memory, like 512MB or 2GB, and the others in a temporary file; by default 24MB
     #[arg(long, value_name = "SIZE", value_parser = read_size)]
     pub memory: Option<usize>,
     /// What exports of other programs do not say.
@@ -295,6 +295,7 @@ fn attribute(
     let wanted = Wanted {
         credits: args.credits.is_some(),
         explanations: args.explain.is_some(),
+        bytes_max: tuning.memory_bytes,
     };
     let decided = decide_all(&facts, &versions, wanted, tuning.threads);
     let (mut decided, catalog) = decided.map_err(failed_to_read_rows)?;

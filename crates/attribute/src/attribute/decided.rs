@@ -23,6 +23,8 @@ use super::write::{Credits, Explanations, Texts};
 pub(super) struct Wanted {
     pub(super) credits: bool,
     pub(super) explanations: bool,
+    /// About how many bytes of explanations a thread may keep in memory.
+    pub(super) bytes_max: usize,
 }
 
 /// What all orders and events add up to.
@@ -103,7 +105,7 @@ fn decide_with(
     let parts = each_partition(
         threads,
         facts.partitions,
-        || Part::new(&world),
+        || Part::new(&world, wanted),
         |part: &mut Part, partition| {
             let taken = part.take(partition, &context, wanted);
             part.failed = part.failed.take().or(taken.err());
@@ -161,7 +163,7 @@ struct Part {
 }
 
 impl Part {
-    fn new(world: &World<'_>) -> Self {
+    fn new(world: &World<'_>, wanted: Wanted) -> Self {
         Self {
             rows: vec![Default::default(); world.catalog.len()],
             engagement: Engagement::new(world),
@@ -169,7 +171,7 @@ impl Part {
             customers: 0,
             without_event: 0,
             credits: Credits::default(),
-            explanations: Explanations::default(),
+            explanations: Explanations::new(wanted.bytes_max),
             buffers: Default::default(),
             tables: Tables::default(),
             failed: None,

@@ -13,7 +13,7 @@ use revtrail_files::{BLOCK_BYTES, Block, Field, FileFault, NotPlain, PlainRow, P
 use revtrail_providers::exports::Makes;
 
 use super::Failure;
-use super::numbers::Numbers;
+use super::numbers::{Ends, Numbers};
 use super::read::{each_of_export, failure, open, plain};
 use super::rows::{Free, Partitioning, RowWriter, Segments};
 use crate::exports::{Export, Exports, Opened};
@@ -34,7 +34,7 @@ pub struct Tuning {
 }
 
 /// How many bytes of events are kept in memory if nobody says it.
-const MEMORY_BYTES: usize = 32 << 20;
+const MEMORY_BYTES: usize = 24 << 20;
 
 impl Tuning {
     /// As many threads as were asked for, or else as many as the machine has cores; and as much memory.
@@ -228,6 +228,15 @@ fn read_block<W: RowReader>(
 /// A campaign that events name, with the earliest of them on each channel.
 pub(super) type SeenCampaign = (Box<str>, [Option<Instant>; 3]);
 
+/// What a reader of events knows of a campaign.
+#[derive(Debug)]
+struct ReadCampaign {
+    ends: Ends,
+    /// When the earliest event on each channel was, or [`i64::MAX`].
+    first_ms: [i64; 3],
+    id: Box<str>,
+}
+
 /// Reads events. Campaigns are numbered as they come.
 #[derive(Debug)]
 pub(super) struct EventReader {
@@ -236,8 +245,8 @@ pub(super) struct EventReader {
     /// True where the files are exports of the marketplace, so that their events name addresses by its hashes.
     is_export: bool,
     numbers: Numbers,
-    /// The campaigns by number, with the earliest event of each channel in milliseconds, or [`i64::MAX`].
-    campaigns: Vec<(Box<str>, [i64; 3])>,
+    /// The campaigns by number.
+    campaigns: Vec<ReadCampaign>,
     /// True once an event went to an address.
     pub(super) by_address: bool,
 }
@@ -259,20 +268,29 @@ impl EventReader {
         let first = |ms: i64| Some(ms).filter(|ms| *ms < i64::MAX).map(Instant::from_ms);
         let campaigns = self.campaigns.into_iter();
         campaigns
-            .map(|(id, firsts)| (id, firsts.map(first)))
+            .map(|one| (one.id, one.first_ms.map(first)))
             .collect()
     }
 
     #[inline]
     fn put(&mut self, event: &PlainEvent<'_>) {
         let (id, campaigns) = (event.campaign_id, &self.campaigns);
-        let hash = self.rows.hashing().of(id.as_bytes());
-        let is_it = |number: u32| *campaigns[number as usize].0 == *id;
-        let (number, is_new) = self.numbers.number(hash, is_it);
+        let (hash, ends) = (
+            self.rows.hashing().of(id.as_bytes()),
+            Ends::of(id.as_bytes()),
+        );
+        let (number, is_new) = self.numbers.number(hash, |number| {
+            let known = &campaigns[number as usize];
+            known.ends == ends && (ends.is_all() || *known.id == *id)
+        });
         if is_new {
-            self.campaigns.push((id.into(), [i64::MAX; 3]));
+            self.campaigns.push(ReadCampaign {
+                ends,
+                first_ms: [i64::MAX; 3],
+                id: id.into(),
+            });
         }
-        let first = &mut self.campaigns[number as usize].1[event.channel as usize];
+        let first = &mut self.campaigns[number as usize].first_ms[event.channel as usize];
         *first = event.occurred_at.ms().min(*first);
         self.by_address |= matches!(event.recipient, PlainRecipient::Address(_));
         self.rows.put_event(event, number);

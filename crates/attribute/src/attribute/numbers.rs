@@ -25,6 +25,37 @@ pub(super) fn with_number(hash: u64, number: u64) -> u64 {
     hash ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
+/// The length and the ends of some bytes. They tell short ones apart where they are, without a look at the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ends {
+    length: usize,
+    ends: [u64; 2],
+}
+
+impl Ends {
+    #[inline]
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let four = |bytes: [u8; 4]| u64::from(u32::from_le_bytes(bytes));
+        let ends = match (bytes.first_chunk(), bytes.last_chunk()) {
+            (Some(first), Some(last)) => [u64::from_le_bytes(*first), u64::from_le_bytes(*last)],
+            _ => match (bytes.first_chunk(), bytes.last_chunk()) {
+                (Some(first), Some(last)) => [four(*first), four(*last)],
+                _ => [0; 2],
+            },
+        };
+        Self {
+            length: bytes.len(),
+            ends,
+        }
+    }
+
+    /// True where all bytes with this length and these ends are the same.
+    #[inline]
+    pub(super) fn is_all(&self) -> bool {
+        (4..=16).contains(&self.length)
+    }
+}
+
 /// Which numbers were given, from 0 on.
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
@@ -90,3 +121,47 @@ impl Numbers {
 
 const UPPER: u64 = !(u32::MAX as u64);
 const SLOTS_MIN: usize = 1 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Things get numbers as they come, also where all hashes meet, while the memory grows, and after all was forgotten.
+    #[test]
+    fn each_thing_has_one_number() {
+        let hashings: [fn(u64) -> u64; 3] = [|n| with_number(0, n), |_| 7 << 40, |n| (n % 5) << 62];
+        for hash in hashings {
+            let mut numbers = Numbers::default();
+            for things in [3_000, 1, 2_000] {
+                let mut known: Vec<u64> = Vec::new();
+                for thing in (0..things).chain((0..things).rev()) {
+                    let is_it = |number: u32| known[number as usize] == thing;
+                    let (number, is_new) = numbers.number(hash(thing), is_it);
+                    if is_new {
+                        known.push(thing);
+                    }
+                    assert_eq!((known[number as usize], u64::from(number)), (thing, thing));
+                }
+                assert_eq!(known.len() as u64, things);
+                numbers.clear();
+            }
+        }
+    }
+
+    #[test]
+    fn ends_tell_short_bytes_apart() {
+        for length in 0..20 {
+            let bytes: Vec<u8> = (1..=length).collect();
+            let ends = Ends::of(&bytes);
+            assert_eq!(ends, Ends::of(&bytes.clone()));
+            assert_ne!(ends, Ends::of(&[&bytes[..], b"x"].concat()));
+            assert_eq!(ends.is_all(), (4..=16).contains(&length));
+            for at in 0..bytes.len() {
+                let mut other = bytes.clone();
+                other[at] ^= 0x81;
+                let tells = Ends::of(&other) != ends;
+                assert!(tells || !ends.is_all(), "{length} {at}");
+            }
+        }
+    }
+}

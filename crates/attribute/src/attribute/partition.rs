@@ -16,7 +16,7 @@ use revtrail_core::value::id::MarketplaceId;
 use revtrail_core::value::time::Instant;
 
 use super::facts::FileFacts;
-use super::numbers::{Hashing, Numbers, with_number};
+use super::numbers::{Ends, Hashing, Numbers, with_number};
 use super::rows::{Bytes, Happened, OrderRow};
 
 /// About how many bytes the row of an event has.
@@ -83,6 +83,18 @@ struct Counts {
     first_ms: i64,
 }
 
+/// An event that is not counted yet: many that are counted one behind the other wait less for the memory, where counters are far apart.
+struct Waiting {
+    row: u32,
+    class: u8,
+    /// The counters of messages that count it.
+    new: CounterSet,
+    at: Instant,
+}
+
+/// How many events wait to be counted.
+const WAITING_MAX: usize = 256;
+
 /// What the events of many partitions add up to.
 pub(super) struct Engagement {
     /// What events of each [`Happened::class`] add to. None is needed where there is no campaign.
@@ -91,8 +103,9 @@ pub(super) struct Engagement {
     counts: Vec<Counts>,
     /// How many events were counted since they were settled.
     unsettled: u32,
+    waiting: Vec<Waiting>,
     settled: Vec<[i64; COUNTERS]>,
-    /// How many events count, and how many were duplicates.
+    /// How many events were counted, and how many were duplicates.
     pub(super) events: usize,
     pub(super) duplicates: usize,
 }
@@ -113,6 +126,7 @@ impl Engagement {
             classes: classes.map(|event| Class::new(&event, world)).collect(),
             counts: vec![counts; rows],
             unsettled: 0,
+            waiting: Vec::with_capacity(WAITING_MAX),
             settled: vec![[0; COUNTERS]; rows],
             events: 0,
             duplicates: 0,
@@ -122,22 +136,37 @@ impl Engagement {
     /// Counts the first copy of an event of a message. A run over files knows no look-back, so a counter of messages counts each once.
     #[inline]
     fn add(&mut self, event: Happened<'_>, campaign: CampaignIx, counted: &mut CounterSet) {
-        self.events += 1;
-        self.unsettled += 1;
-        let channel = event.channel() as usize;
-        let counts = &mut self.counts[campaign.index() * Channel::ALL.len() + channel];
-        let class = &self.classes[event.class()];
-        let new = counted.take(class.messages);
-        // Which counters these are changes from event to event, so nothing here asks.
-        for counter in class.of_events {
-            counts.counters[usize::from(counter)] += 1;
+        let class = event.class();
+        self.waiting.push(Waiting {
+            row: (campaign.index() * Channel::ALL.len() + event.channel() as usize) as u32,
+            class: class as u8,
+            new: counted.take(self.classes[class].messages),
+            at: event.at(),
+        });
+        if self.waiting.len() == WAITING_MAX {
+            self.count();
         }
-        for counter in class.of_messages {
-            counts.counters[usize::from(counter)] += u32::from(new.bits() >> counter & 1);
-        }
-        counts.first_ms = counts.first_ms.min(event.at().ms());
-        if self.unsettled == u32::MAX {
+    }
+
+    /// Counts the events that wait.
+    fn count(&mut self) {
+        let waiting = self.waiting.len() as u32;
+        self.events += self.waiting.len();
+        if self.unsettled > u32::MAX - waiting {
             self.settle();
+        }
+        self.unsettled += waiting;
+        for event in self.waiting.drain(..) {
+            let counts = &mut self.counts[event.row as usize];
+            let class = &self.classes[usize::from(event.class)];
+            // Which counters these are changes from event to event, so nothing here asks.
+            for counter in class.of_events {
+                counts.counters[usize::from(counter)] += 1;
+            }
+            for counter in class.of_messages {
+                counts.counters[usize::from(counter)] += u32::from(event.new.bits() >> counter & 1);
+            }
+            counts.first_ms = counts.first_ms.min(event.at.ms());
         }
     }
 
@@ -151,7 +180,8 @@ impl Engagement {
     }
 
     /// For each campaign of the catalog, the earliest event on each channel.
-    pub(super) fn seen(&self) -> impl Iterator<Item = Firsts> {
+    pub(super) fn seen(&mut self) -> impl Iterator<Item = Firsts> {
+        self.count();
         let first = |counts: &Counts| {
             let ms = Some(counts.first_ms).filter(|ms| *ms < i64::MAX);
             ms.map(Instant::from_ms)
@@ -164,6 +194,7 @@ impl Engagement {
 
     /// The counters of each campaign and channel, in the order of the catalog.
     pub(super) fn counters(&mut self) -> impl Iterator<Item = Counters> {
+        self.count();
         self.settle();
         self.settled
             .iter()
@@ -195,19 +226,20 @@ pub(super) struct Tables {
 struct Recipients<'f, 't> {
     numbers: &'t mut Numbers,
     hashing: &'t Hashing,
-    ids: Vec<&'f [u8]>,
+    ids: Vec<(Ends, &'f [u8])>,
 }
 
 impl<'f> Recipients<'f, '_> {
     #[inline]
     fn number(&mut self, id: &'f [u8]) -> u32 {
         let ids = &self.ids;
-        let hash = self.hashing.of(id);
-        let (number, is_new) = self
-            .numbers
-            .number(hash, |number| ids[number as usize] == id);
+        let (hash, ends) = (self.hashing.of(id), Ends::of(id));
+        let (number, is_new) = self.numbers.number(hash, |number| {
+            let (known, known_id) = ids[number as usize];
+            known == ends && (ends.is_all() || known_id == id)
+        });
         if is_new {
-            self.ids.push(id);
+            self.ids.push((ends, id));
         }
         number
     }
@@ -222,6 +254,7 @@ struct PartEvent<'f> {
 }
 
 /// An order, with the index of its customer.
+#[derive(Clone, Copy)]
 pub(super) struct PartOrder<'f> {
     customer: u32,
     pub(super) row: OrderRow<'f>,
@@ -300,11 +333,17 @@ impl<'f> Partition<'f> {
             hashing: facts.partitioning.hashing(),
             ids: Vec::new(),
         };
+        let mut orders: Vec<PartOrder<'f>> = Vec::new();
         for row in facts.standing.part(partition) {
             let customer = recipients.number(row.order.customer_id.as_bytes());
-            read.orders.push(PartOrder { customer, row });
+            orders.push(PartOrder { customer, row });
         }
-        read.orders.sort_by_key(|order| order.customer);
+        // An order is long, so each is moved once.
+        let all: Vec<u32> = (0..orders.len() as u32).collect();
+        let customer = |index: u32| orders[index as usize].customer as usize;
+        let (sorted, _) = counting_sort(&all, recipients.ids.len(), customer);
+        read.orders
+            .extend(sorted.into_iter().map(|index| orders[index as usize]));
         read.has_event.resize(recipients.ids.len(), false);
         let rows = facts.events.part(partition, buffer)?;
         let messages = read.count(&rows, recipients, [events, messages], context, engagement);

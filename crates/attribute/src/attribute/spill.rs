@@ -104,30 +104,14 @@ impl SpillingRows {
 }
 
 impl Spilled {
-    /// Where a name can be taken away from an open file, nothing is left of it when the process ends, however it ends.
     fn create() -> Result<Self, Failure> {
-        let mut number = std::process::id();
-        loop {
-            let path = std::env::temp_dir().join(format!("revtrail-{number}.rows"));
-            let opened = File::options()
-                .read(true)
-                .write(true)
-                .create_new(true)
-                .open(&path);
-            match opened {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(source) => return Err(Failure::Write { path, source }),
-                Ok(file) => {
-                    let _ = fs::remove_file(&path);
-                    return Ok(Self {
-                        path,
-                        file: Mutex::new(file),
-                        length: 0,
-                        batches: Vec::new(),
-                    });
-                }
-            }
-        }
+        let (path, file) = temporary_file()?;
+        Ok(Self {
+            path,
+            file: Mutex::new(file),
+            length: 0,
+            batches: Vec::new(),
+        })
     }
 
     fn write(&mut self, mut segments: Vec<Segments>) -> io::Result<()> {
@@ -169,5 +153,30 @@ impl Drop for Spilled {
     fn drop(&mut self) {
         // Where an open file keeps its name, it goes now.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A new file, which was at a path. Where a name can be taken away from an open file, nothing is left of it when the process ends,
+/// however it ends.
+///
+/// # Errors
+/// [`Failure::Write`] where there can be none.
+pub(super) fn temporary_file() -> Result<(PathBuf, File), Failure> {
+    let mut number = std::process::id();
+    loop {
+        let path = std::env::temp_dir().join(format!("revtrail-{number}.rows"));
+        let opened = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path);
+        match opened {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(source) => return Err(Failure::Write { path, source }),
+            Ok(file) => {
+                let _ = fs::remove_file(&path);
+                return Ok((path, file));
+            }
+        }
     }
 }

@@ -234,7 +234,8 @@ pub struct Currency(Iso);
 impl Currency {
     /// Parses a code of three upper-case letters from ISO 4217; `None` for anything else.
     pub fn parse(code: &str) -> Option<Self> {
-        let by_code = BY_CODE.binary_search_by_key(&code, |(known, _)| known);
+        let key = <[u8; 3]>::try_from(code.as_bytes()).ok()?;
+        let by_code = BY_CODE.binary_search_by_key(&key, |(known, _)| *known);
         by_code.ok().map(|at| Self(BY_CODE[at].1))
     }
 
@@ -261,9 +262,10 @@ impl Currency {
 
 /// All currencies in the order of their codes: every order that is read asks for one, and a search is quicker than a walk. A code
 /// has a number of three digits.
-static BY_CODE: LazyLock<Vec<(&'static str, Iso)>> = LazyLock::new(|| {
+static BY_CODE: LazyLock<Vec<([u8; 3], Iso)>> = LazyLock::new(|| {
     let all = (0..1_000).filter_map(Iso::from_numeric);
-    let mut by_code: Vec<_> = all.map(|currency| (currency.code(), currency)).collect();
+    let keyed = |currency: Iso| Some((currency.code().as_bytes().try_into().ok()?, currency));
+    let mut by_code: Vec<_> = all.filter_map(keyed).collect();
     by_code.sort_unstable_by_key(|(code, _)| *code);
     by_code
 });

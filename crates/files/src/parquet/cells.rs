@@ -276,6 +276,37 @@ fn legacy_ms(value: &Int96) -> i64 {
 }
 
 fn put_decimal(value: i128, scale: usize, to: &mut Vec<u8>) {
+    match u64::try_from(value.unsigned_abs()) {
+        Ok(digits) if scale <= DECIMALS_MAX => put_short_decimal(digits, scale, value < 0, to),
+        _ => put_long_decimal(value, scale, to),
+    }
+}
+
+/// Writes what [`put_long_decimal`] does, without the machinery of formats: most amounts are short.
+fn put_short_decimal(mut digits: u64, scale: usize, is_negative: bool, to: &mut Vec<u8>) {
+    // Twenty digits, a point and a sign.
+    let mut text = [0; 22];
+    let mut at = text.len();
+    let mut put = |byte| {
+        at -= 1;
+        text[at] = byte;
+    };
+    let mut written = 0;
+    while digits > 0 || written <= scale {
+        if written == scale && scale > 0 {
+            put(b'.');
+        }
+        put(b'0' + (digits % 10) as u8);
+        digits /= 10;
+        written += 1;
+    }
+    if is_negative {
+        put(b'-');
+    }
+    to.extend_from_slice(&text[at..]);
+}
+
+fn put_long_decimal(value: i128, scale: usize, to: &mut Vec<u8>) {
     let digits = format!("{:0>1$}", value.unsigned_abs(), scale + 1);
     let (whole, decimals) = digits.split_at(digits.len() - scale);
     let kept = decimals.trim_end_matches('0').len().max(DECIMALS_MAX);
@@ -307,8 +338,12 @@ mod tests {
             (15_000_000_000_000_000_000, 18, "15.000000"),
             (15_000_000_000_000_000_001, 18, "15.000000000000000001"),
             (1_234_500, 7, "0.123450"),
+            (u64::MAX.into(), 6, "18446744073709.551615"),
+            (-i128::from(u64::MAX), 0, "-18446744073709551615"),
+            (1 << 64, 2, "184467440737095516.16"),
         ] {
             assert_eq!(text(|to| put_decimal(value, scale, to)), expected);
+            assert_eq!(text(|to| put_long_decimal(value, scale, to)), expected);
         }
         for (bytes, expected) in [
             (&[0x07, 0x9e][..], "19.50"),

@@ -2,6 +2,7 @@
 //! made a text once, however many rows name it. All other pages are left to the readers of the crate `parquet`, which also say what is
 //! wrong with a page.
 
+use bytes::Buf;
 use parquet::basic::Type;
 use parquet::column::reader::ColumnReader;
 use parquet::errors::{ParquetError, Result as ParquetResult};
@@ -180,15 +181,17 @@ impl Chunk {
         let Source::Pages(pages) = &mut self.source else {
             return None;
         };
-        match &mut pages.levels {
-            Some(levels) => levels.read(rows, &mut self.present)?,
-            None => self.present.resize(rows, 1),
+        if let Some(levels) = &mut pages.levels
+            && !levels.skip_run(1, rows)
+        {
+            levels.read(rows, &mut self.present)?;
         }
+        // Without a level for each row, no row is null.
         let is_whole = !self.present.contains(&0);
         match &mut pages.values {
             Values::Codes(codes) => {
-                let count = self.present.iter().filter(|level| **level != 0).count();
-                codes.read(count, &mut self.codes)?;
+                let nulls = self.present.iter().filter(|level| **level == 0).count();
+                codes.read(rows - nulls, &mut self.codes)?;
                 let entries = self.dictionary.entries();
                 if self.codes.iter().any(|code| *code as usize >= entries) {
                     return None;
@@ -209,26 +212,33 @@ impl Chunk {
                     self.form = Form::Times;
                 }
             }
-            Values::Plain(bytes) if self.wants_instants => {
-                for level in &self.present {
-                    self.times.push(match level {
-                        0 => None,
-                        _ => Some(self.reading.ms(number(bytes, pages.width, self.reading)?)?),
-                    });
-                }
-                self.form = Form::Times;
-            }
             Values::Plain(bytes) => {
-                for level in &self.present {
+                let is_null = |row: usize| !is_whole && self.present[row] == 0;
+                let mut rest = &bytes[..];
+                for row in 0..rows {
+                    if self.wants_instants {
+                        let mut ms = || {
+                            self.reading
+                                .ms(number(&mut rest, pages.width, self.reading)?)
+                        };
+                        self.times
+                            .push(if is_null(row) { None } else { Some(ms()?) });
+                        continue;
+                    }
                     let mut put = Some(());
                     self.texts.push(|to| {
-                        if *level != 0 {
-                            put = put_plain(bytes, pages.width, self.reading, to);
+                        if !is_null(row) {
+                            put = put_plain(&mut rest, pages.width, self.reading, to);
                         }
                     });
                     put?;
                 }
-                self.form = Form::Texts;
+                let read = bytes.len() - rest.len();
+                bytes.advance(read);
+                self.form = match self.wants_instants {
+                    true => Form::Times,
+                    false => Form::Texts,
+                };
             }
         }
         pages.left -= rows;

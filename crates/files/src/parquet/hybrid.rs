@@ -34,6 +34,22 @@ impl Hybrid {
         })
     }
 
+    /// Skips so many numbers, if one run has them all and they are `number`.
+    pub(super) fn skip_run(&mut self, number: u32, count: usize) -> bool {
+        if let Run::Same(_, 0) | Run::Packed(_, 0) = self.run
+            && let Some(run) = self.next_run()
+        {
+            self.run = run;
+        }
+        match &mut self.run {
+            Run::Same(same, left) if *same == number && *left >= count => {
+                *left -= count;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Appends so many numbers; `None` where there are fewer.
     pub(super) fn read(&mut self, mut count: usize, to: &mut Vec<u32>) -> Option<()> {
         while count > 0 {
@@ -60,7 +76,17 @@ impl Hybrid {
         Some(())
     }
 
+    /// The next run. Where there is none, nothing was read.
     fn next_run(&mut self) -> Option<Run> {
+        let before = self.at;
+        let run = self.read_run();
+        if run.is_none() {
+            self.at = before;
+        }
+        run
+    }
+
+    fn read_run(&mut self) -> Option<Run> {
         let mut head = 0_u64;
         for shift in (0..35).step_by(7) {
             let byte = self.take(1)?[0];
@@ -142,6 +168,15 @@ mod tests {
             assert_eq!(read.map(|()| &numbers[..]), expected, "{bytes:?}");
             assert_eq!(hybrid.read(1, &mut numbers), None, "{bytes:?}");
         }
+        // Four ones, a zero, and then a run that is cut off.
+        let mut hybrid = Hybrid::new(vec![8, 1, 2, 0, 5, 0xff].into(), 1).unwrap();
+        let mut numbers = Vec::new();
+        assert!(hybrid.skip_run(1, 3));
+        assert!(!hybrid.skip_run(1, 2));
+        hybrid.read(2, &mut numbers).unwrap();
+        assert_eq!(numbers, [1, 0]);
+        assert!(!hybrid.skip_run(1, 1));
+        assert_eq!(hybrid.read(1, &mut numbers), None);
         assert!(Hybrid::new(Bytes::new(), 33).is_none());
     }
 }

@@ -65,7 +65,7 @@ impl Pages {
                     num_values,
                     encoding: Encoding::PLAIN | Encoding::PLAIN_DICTIONARY,
                     ..
-                } => *dictionary = Dictionary::read(buf, num_values, self.width, how)?,
+                } => *dictionary = Dictionary::read(&buf, num_values, self.width, how)?,
                 Page::DataPage {
                     mut buf,
                     num_values,
@@ -147,11 +147,12 @@ impl Dictionary {
     }
 
     fn read(
-        mut bytes: Bytes,
+        bytes: &[u8],
         entries: u32,
         width: usize,
         (reading, wants_instants): (Reading, bool),
     ) -> Option<Self> {
+        let mut bytes = bytes;
         let (mut cells, mut times) = (CsvRow::default(), Vec::new());
         for _ in 0..entries {
             if wants_instants {
@@ -176,20 +177,29 @@ impl Dictionary {
 }
 
 /// Takes the next number off plain values.
-pub(super) fn number(bytes: &mut Bytes, width: usize, reading: Reading) -> Option<i128> {
+#[inline]
+pub(super) fn number(bytes: &mut &[u8], width: usize, reading: Reading) -> Option<i128> {
     let is_unsigned = reading == Reading::Unsigned;
     Some(match width {
-        4 if is_unsigned => bytes.try_get_u32_le().ok()?.into(),
-        4 => bytes.try_get_i32_le().ok()?.into(),
-        8 if is_unsigned => bytes.try_get_u64_le().ok()?.into(),
-        8 => bytes.try_get_i64_le().ok()?.into(),
+        4 if is_unsigned => u32::from_le_bytes(take(bytes)?).into(),
+        4 => i32::from_le_bytes(take(bytes)?).into(),
+        8 if is_unsigned => u64::from_le_bytes(take(bytes)?).into(),
+        8 => i64::from_le_bytes(take(bytes)?).into(),
         _ => return None,
     })
 }
 
+#[inline]
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*taken)
+}
+
 /// Takes the next value off plain values, and writes it as a text.
+#[inline]
 pub(super) fn put_plain(
-    bytes: &mut Bytes,
+    bytes: &mut &[u8],
     width: usize,
     reading: Reading,
     to: &mut Vec<u8>,
@@ -198,9 +208,10 @@ pub(super) fn put_plain(
         reading.number(number(bytes, width, reading)?, to);
         return Some(());
     }
-    let length = bytes.try_get_u32_le().ok()? as usize;
-    to.extend_from_slice(bytes.get(..length)?);
-    bytes.advance(length);
+    let length = u32::from_le_bytes(take(bytes)?) as usize;
+    let (text, rest) = bytes.split_at_checked(length)?;
+    to.extend_from_slice(text);
+    *bytes = rest;
     Some(())
 }
 
