@@ -45,6 +45,7 @@ mod http {
     pub mod page_tables;
     pub mod pages;
     pub mod promotion_worlds;
+    pub mod rate;
     pub mod report_columns;
     pub mod requirements;
     pub mod requirements_promotions;

@@ -1,5 +1,6 @@
 //! The table in AWS: a client of the SDK over TLS, made from the environment of a function.
 
+use std::num::NonZeroU32;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -151,6 +152,19 @@ pub fn signing_key_from_env() -> Result<String, BadEnvironment> {
     (key.len() >= 16).then_some(key).ok_or(BadEnvironment {
         name: NAME,
         why: "has less than 16 characters",
+    })
+}
+
+/// How many calls a second a key may make in one process, from `REVTRAIL_KEY_CALLS_PER_SECOND`; `None` where it is not set.
+///
+/// # Errors
+/// [`BadEnvironment`] where the variable is no number from 1 on.
+pub fn calls_per_second_from_env() -> Result<Option<NonZeroU32>, BadEnvironment> {
+    const NAME: &str = "REVTRAIL_KEY_CALLS_PER_SECOND";
+    let set = std::env::var(NAME).ok().map(|calls| calls.parse());
+    set.transpose().map_err(|_| BadEnvironment {
+        name: NAME,
+        why: "is no number of calls from 1 on",
     })
 }
 

@@ -9,6 +9,7 @@ mod wrong_keys;
 
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -85,6 +86,9 @@ pub struct ServeArgs {
     #[arg(long, value_name = "MIB", default_value_t = inbox::LIMITS.unpacked_bytes >> 20, env = "REVTRAIL_FILE_MIB_MAX",
         value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub file_mib_max: u64,
+    /// How many calls a second a key may make, and twice as many at once; without it, as many as it likes
+    #[arg(long, value_name = "CALLS", env = "REVTRAIL_KEY_CALLS_PER_SECOND")]
+    pub key_calls_per_second: Option<NonZeroU32>,
     /// Load a lively sample marketplace; the key is `demo`
     #[arg(long, env = "REVTRAIL_DEMO", value_parser = clap::builder::FalseyValueParser::new())]
     pub demo: bool,
@@ -220,6 +224,9 @@ pub async fn run(args: &ServeArgs, out: &mut (dyn Write + Send)) -> Result<(), S
     let enqueue = manage::in_process(move |message| drop(enqueue.send(message)));
     let app = App::new(store.clone(), clock.clone(), args.retention, &key);
     app.fetch_by(Box::new(|url| Box::pin(revtrail_aws::fetch::amazon(url))));
+    if let Some(calls) = args.key_calls_per_second {
+        app.hold_keys_to(calls);
+    }
     let is_sample = args.demo && key == keys::DEMO_KEY;
     if is_sample {
         app.offer_key(&key);

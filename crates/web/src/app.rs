@@ -1,6 +1,7 @@
 //! What every call shares: the store, the clock, the retention, and short-lived caches of keys and marketplaces.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -19,6 +20,7 @@ use sha2::Sha256;
 use crate::access;
 use crate::caller::Caller;
 use crate::problem::Problem;
+use crate::rate::Rates;
 use crate::share::Shares;
 use revtrail_aws::clock::Clock;
 
@@ -78,6 +80,7 @@ struct Inner {
     /// What was written down lately, each with the time: what became of posts of senders, and which keys were used.
     news: Mutex<HashMap<String, Instant>>,
     shares: Shares,
+    rates: OnceLock<Rates>,
 }
 
 /// The keys that were read lately, by the hash of their secret, each with the time of the call that read it.
@@ -147,6 +150,7 @@ impl App {
             settings: Mutex::default(),
             news: Mutex::default(),
             shares: Shares::default(),
+            rates: OnceLock::new(),
         }))
     }
 
@@ -162,13 +166,30 @@ impl App {
             environment::retention_from_env()?,
         );
         let key = environment::signing_key_from_env()?;
+        let calls_per_second = environment::calls_per_second_from_env()?;
         store.hold_retention(retention).await??;
-        Ok(Self::with_keys_in_table(
-            store,
-            Clock::REAL,
-            retention,
-            &key,
-        ))
+        let app = Self::with_keys_in_table(store, Clock::REAL, retention, &key);
+        if let Some(calls) = calls_per_second {
+            app.hold_keys_to(calls);
+        }
+        Ok(app)
+    }
+
+    /// Holds each key to so many calls a second in this process, and twice as many at once. Without it, keys have no rate.
+    pub fn hold_keys_to(&self, calls_per_second: NonZeroU32) {
+        drop(self.0.rates.set(Rates::new(calls_per_second)));
+    }
+
+    /// Counts a call of a key.
+    ///
+    /// # Errors
+    /// 429 where the key has made too many of late.
+    pub(crate) fn count_call(&self, key_id: &str, now: Instant) -> Result<(), Problem> {
+        let rates = self.0.rates.get();
+        match rates.is_none_or(|rates| rates.allows(key_id, now)) {
+            true => Ok(()),
+            false => Err(Problem::key_calls_too_often()),
+        }
     }
 
     /// Says that a key is no secret: the page where people sign in offers it.

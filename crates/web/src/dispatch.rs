@@ -191,6 +191,9 @@ async fn serve(
     {
         return Err(Problem::role_forbidden(caller.role));
     }
+    if let Some(caller) = &caller {
+        app.count_call(&caller.key_id, now)?;
+    }
     if route.is_page() && ![Method::GET, Method::HEAD].contains(&parts.method) {
         same_origin(&parts.headers)?;
     }

@@ -28,6 +28,7 @@ pub mod openapi;
 pub mod patch;
 pub mod problem;
 pub mod query;
+mod rate;
 pub mod records;
 pub mod session;
 mod share;

@@ -186,6 +186,12 @@ impl Problem {
         Self::new(&kinds::TOO_MANY_CALLS, detail)
     }
 
+    /// 429: this key has made too many calls of late. The same call may be repeated after the time in `Retry-After`.
+    pub fn key_calls_too_often() -> Self {
+        let detail = "this key calls too often: repeat this call in a second";
+        Self::new(&kinds::TOO_MANY_CALLS, detail)
+    }
+
     /// 503: the same call may be repeated after the time in `Retry-After`.
     pub fn busy() -> Self {
         let detail = "something behind this service is busy: repeat this call in a second";

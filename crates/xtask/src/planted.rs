@@ -348,15 +348,15 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a_sheet_without_its_version",
         file: "crates/store/src/ledger/daily.rs",
-        text: "Some(Condition::version(stored.version))",
+        text: "Some(unchanged)",
         with: "None",
         found_by: FROZEN,
     },
     Mutant {
         name: "a_part_that_counts_twice",
         file: "crates/store/src/ledger/parts.rs",
-        text: "if self.parts.remove(name).is_some() {",
-        with: "if self.parts.contains_key(name) {",
+        text: "self.parts.remove(name).is_some()",
+        with: "self.parts.contains_key(name)",
         found_by: CRASH_OF_PARTS,
     },
     Mutant {

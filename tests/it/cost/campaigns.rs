@@ -45,7 +45,7 @@ fn events(shop: &Shop, campaigns: usize) -> Vec<Value> {
 }
 
 /// An event, its hourly run included, on a day on which so many campaigns have figures on each channel.
-async fn event_among(campaigns: usize) -> Row {
+pub async fn event_among(campaigns: usize) -> Row {
     let shop = Shop::open().await;
     let mut part = DayPart::default();
     for c in 0..campaigns {

@@ -20,6 +20,7 @@ use revtrail_store::ledger::daily::AggregateCache;
 use revtrail_store::table::embedded::{self, Embedded};
 use serde_json::{Value, json};
 
+use crate::cost::campaigns::event_among;
 use crate::cost::meter::{Meter, Spent, Units};
 use crate::support::service::{ADMIN, Service, block_on};
 use crate::support::tripwire::Tripwire;
@@ -782,7 +783,12 @@ fn what_a_month_of_a_million_events_a_day_costs() {
     const CALL_SECONDS: f64 = 0.1;
     /// 90 reads, 8 at a time, at 5 ms and a transaction of 30 ms: 90 ms; doubled.
     const BATCH_SECONDS: f64 = 0.2;
-    const MEMORY_GB: f64 = 0.25;
+    /// What the template gives the functions that take facts in, and the others.
+    const INTAKE_GB: f64 = 0.25;
+    const OTHERS_GB: f64 = 1.0;
+    const REPORT_SECONDS: f64 = 0.1;
+    /// What an event of one of a thousand campaigns costs, beside one of ten.
+    const CAMPAIGNS: usize = 1_000;
     /// Lambda on x86-64, dollars of a million GB-seconds and of a million calls; SQS, of a million requests.
     const GB_SECONDS: f64 = 16.6667;
     const CALLS: f64 = 0.20;
@@ -800,6 +806,13 @@ fn what_a_month_of_a_million_events_a_day_costs() {
         EVENTS,
         "events",
         event.dollars(),
+    );
+    let [few, many] = [10, CAMPAIGNS].map(|campaigns| block_on(event_among(campaigns)));
+    bill.line(
+        "the same events, what 1,000 campaigns a day on three channels add",
+        EVENTS,
+        "events",
+        many.dollars() - few.dollars(),
     );
     bill.line(
         "orders, one later status, runs included",
@@ -833,21 +846,27 @@ fn what_a_month_of_a_million_events_a_day_costs() {
         1.0,
     );
     bill.line(
-        "Lambda, calls taking facts in",
+        "Lambda, calls taking facts in, and reports",
         calls + REPORTS,
         "calls",
         CALLS,
     );
     bill.line(
-        "Lambda, their time",
-        (calls + REPORTS) * CALL_SECONDS * MEMORY_GB,
+        "Lambda, time of calls taking facts in, 256 MB",
+        calls * CALL_SECONDS * INTAKE_GB,
+        "GB-seconds",
+        GB_SECONDS,
+    );
+    bill.line(
+        "Lambda, time of reports, 1 GB",
+        REPORTS * REPORT_SECONDS * OTHERS_GB,
         "GB-seconds",
         GB_SECONDS,
     );
     let customers = EVENTS / EVENTS_OF_ONE + 2.0 * ORDERS;
     bill.line(
-        "Lambda, time of folding 90 at once",
-        customers / 90.0 * BATCH_SECONDS * MEMORY_GB,
+        "Lambda, time of folding 90 at once, 1 GB",
+        customers / 90.0 * BATCH_SECONDS * OTHERS_GB,
         "GB-seconds",
         GB_SECONDS,
     );

@@ -333,10 +333,12 @@ fn the_functions_are_deployed_alike() {
         // What the code asks its environment for.
         let variables = function["Environment"]["Variables"].as_object().unwrap();
         let expected = match name {
-            "Manage" => "REVTRAIL_BUCKET REVTRAIL_QUEUE_URL REVTRAIL_SIGNING_KEY",
+            "Manage" => {
+                "REVTRAIL_BUCKET REVTRAIL_KEY_CALLS_PER_SECOND REVTRAIL_QUEUE_URL REVTRAIL_SIGNING_KEY"
+            }
             "HourlyAttributor" => "REVTRAIL_BUCKET REVTRAIL_QUEUE_URL",
             "RedemptionBatch" => "REVTRAIL_BUCKET REVTRAIL_FILE_MIB_MAX REVTRAIL_QUEUE_URL",
-            _ => "REVTRAIL_SIGNING_KEY",
+            _ => "REVTRAIL_KEY_CALLS_PER_SECOND REVTRAIL_SIGNING_KEY",
         };
         assert_eq!(
             variables.keys().cloned().collect::<BTreeSet<_>>(),

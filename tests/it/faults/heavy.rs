@@ -232,9 +232,27 @@ fn busy_day(rng: &mut Rng, campaigns: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_customer_of_many_busy_days_is_folded_in_steps() {
+    folded_over_busy_days(true).await;
+}
+
+/// Where the days are not split, the aggregates are in the transaction of the fold, and all of them fit into none.
+#[tokio::test]
+async fn busy_days_of_an_earlier_release_are_folded_in_steps() {
+    folded_over_busy_days(false).await;
+}
+
+async fn folded_over_busy_days(split: bool) {
     let service = Service::at(NOW).await;
     service.make("m", &json!({})).await;
     let client = embedded::client(service.tripwire.clone());
+    if !split {
+        let meta = keys::meta(&MarketplaceId::new("m").unwrap());
+        let update = client.update_item().table_name(TABLE);
+        let update = update.key("pk", AttributeValue::S(meta.pk));
+        let update = update.key("sk", AttributeValue::S(meta.sk));
+        let update = update.update_expression("REMOVE split_from");
+        update.send().await.unwrap();
+    }
     let (id, mut rng) = (MarketplaceId::new("m").unwrap(), Rng::new(1));
     let last = Day::parse("2026-11-18").unwrap();
     let (mut events, mut bytes) = (Vec::new(), 0);

@@ -2,11 +2,13 @@
 
 use http::Method;
 use revtrail_core::value::id::MarketplaceId;
-use revtrail_core::value::time::DAY_MS;
+use revtrail_core::value::time::{DAY_MS, Instant};
 use revtrail_oracle::worlds::Rng;
 use serde_json::{Value, json};
 
+use crate::support::fault_client::{Fault, FaultClient};
 use crate::support::fixtures::{NOW, Shop, assert_part, at, events, order, strip};
+use crate::support::service::Service;
 
 /// What a shop shows, but for the counters of copies.
 async fn shown(shop: &Shop) -> String {
@@ -591,4 +593,84 @@ async fn settings_saved_again_after_their_days_left_stay_as_they_are() {
         (&saved["version"], &saved["orders_before"]),
         (&version, &json!(0))
     );
+}
+
+/// A plain write whose answer was lost is not sent again, unless what it meets says the same: its call is answered 503 where nobody knows
+/// what was done, and the call that repeats it is told. No record is told as new by two answers, and none counts twice.
+#[tokio::test]
+async fn a_lost_answer_is_unknown_until_the_call_is_repeated() {
+    let line = FaultClient::new();
+    let shop = Shop::over(&line).await;
+    shop.orders(&["o0 ann COMPLETE 1.00 EUR 17T11:00"]).await;
+    let before = line.database.copy().unwrap();
+    let facts = [
+        (
+            "events",
+            json!(events("spring email sent,opened ann 17T10:00")),
+        ),
+        (
+            "orders",
+            json!([
+                order("o1 ann COMPLETE 10.00 EUR 17T11:00"),
+                order("o2 bob COMPLETE 5.00 EUR 17T12:00")
+            ]),
+        ),
+    ];
+    for (what, records) in &facts {
+        let (mut unknown, mut points) = (0, 0);
+        for fault in [Fault::AnswerLost, Fault::ErrorAfterCommit] {
+            for call in 1.. {
+                let mut line = FaultClient::over(before.copy().unwrap());
+                line.sends_again = true;
+                let service = Service::over(&line, Instant::parse(NOW).unwrap());
+                let shop = Shop { service, id: "m" };
+                line.fail_at(call, fault);
+                let mut told = vec![shop.call(Method::POST, what, records.clone()).await];
+                let was_met = line.calls().len() >= call;
+                line.clear();
+                told.push(shop.call(Method::POST, what, records.clone()).await);
+                let at = format!("{what}, {fault:?} at call {call}: {told:?}");
+                assert_eq!(told[1].0, 202, "{at}");
+                assert!([202, 503].contains(&told[0].0), "{at}");
+                points += 1;
+                unknown += usize::from(told[0].0 == 503);
+                told.retain(|(status, _)| *status == 202);
+                let sum = |name: &str| -> i64 {
+                    told.iter()
+                        .filter_map(|(_, told)| told[name].as_i64())
+                        .sum()
+                };
+                assert_eq!(
+                    sum("accepted") + sum("duplicates"),
+                    2 * told.len() as i64,
+                    "{at}"
+                );
+                assert!(sum("accepted") <= 2, "{at}");
+                // The marker of a call that died is taken for one after a quarter of an hour.
+                shop.service
+                    .set_now(shop.service.now().plus_ms(20 * 60_000));
+                shop.run().await;
+                let counted = &shop.get("reports/reconciliation").await[*what];
+                let is_orders = *what == "orders";
+                let (arrived, first) = if is_orders {
+                    ("arrived", 1)
+                } else {
+                    ("stored", 0)
+                };
+                let number = |name: &str| counted[name].as_i64().unwrap();
+                let (received, stored) = (number("received") - first, number(arrived) - first);
+                // Of a call that was not answered both are counted or none, as its marker says.
+                assert_eq!(received, stored + number("duplicates"), "{at}: {counted}");
+                assert!([sum("accepted"), 2].contains(&stored), "{at}: {counted}");
+                assert_eq!(number("duplicates"), sum("duplicates"), "{at}: {counted}");
+                let figures = shop.get("reports/campaigns").await;
+                let orders = if is_orders { 3 } else { 1 };
+                assert_eq!(figures["counted"]["purchases"], orders, "{at}");
+                if !was_met {
+                    break;
+                }
+            }
+        }
+        assert!(points > 10 && unknown > 3, "{what}: {unknown} of {points}");
+    }
 }

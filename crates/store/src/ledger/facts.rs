@@ -293,12 +293,8 @@ impl Facts<'_> {
         }
         let pointer = Pointer::of(order);
         let item = self.pointer_item(order, &pointer);
-        match self
-            .market
-            .store
-            .put(item, Some(Condition::absent()))
-            .await?
-        {
+        let store = &self.market.store;
+        match store.put_or_find(item, Condition::absent()).await? {
             PutOutcome::Done(_) => Ok(pointer),
             PutOutcome::Refused(current) => data(&current),
         }

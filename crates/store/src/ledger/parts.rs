@@ -1,6 +1,6 @@
 //! Parts of daily aggregates: what folds append beside a large aggregate, and what takes the parts into it.
 //!
-//! The aggregate of a day with hundreds of campaigns has a hundred KB, and a fold of ninety customers changes some KB of it. So a fold
+//! The aggregate of a day with 1,000 campaigns has a hundred KB, and a fold of ninety customers changes two KB of it. So a fold
 //! puts its difference beside the aggregate, in the same partition, and now and then a worker adds all parts to the aggregate. A
 //! part counts from the transaction that puts it. The aggregate names the parts that it took in, so that whoever finds one of these
 //! counts it once. The order of three things makes this exact: the aggregate is written before its parts are deleted, a reader sees the

@@ -174,17 +174,35 @@ impl Store {
             .item)
     }
 
-    /// Puts an item; `old` asks for the item that was stored before.
+    /// Puts an item, and gives the one that was stored before.
     pub(crate) async fn put(
         &self,
+        item: NewItem,
+        condition: Option<Condition>,
+    ) -> Result<PutOutcome, StoreError> {
+        self.put_through(&self.writer, item, condition).await
+    }
+
+    /// The same for an item that the caller takes as it stands, be it by this put or by another: so a put whose answer was lost may be
+    /// sent again, and meets itself.
+    pub(crate) async fn put_or_find(
+        &self,
+        item: NewItem,
+        condition: Condition,
+    ) -> Result<PutOutcome, StoreError> {
+        self.put_through(&self.client, item, Some(condition)).await
+    }
+
+    async fn put_through(
+        &self,
+        client: &Client,
         item: NewItem,
         condition: Option<Condition>,
     ) -> Result<PutOutcome, StoreError> {
         if let Some(error) = item.unwritable {
             return Err(error.into());
         }
-        let mut request = self
-            .writer
+        let mut request = client
             .put_item()
             .table_name(&*self.table)
             .set_item(Some(item.item))

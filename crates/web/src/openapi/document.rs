@@ -220,7 +220,7 @@ fn refusals(route: &Route, doc: &Doc) -> Vec<(String, (Value, u16))> {
         (415, reads_body),
         (421, true),
         (422, true),
-        (429, in_marketplace),
+        (429, keyed || in_marketplace),
         (500, true),
         (503, true),
     ];

@@ -81,7 +81,7 @@ kinds! {
         "Correct each field that `errors` lists, and send all of it again.";
     ANSWER_TOO_LARGE "answer_too_large" UNPROCESSABLE_ENTITY "The answer would be too large"
         "Ask for a shorter period, for fewer rows, or for an export.";
-    TOO_MANY_CALLS "too_many_calls" TOO_MANY_REQUESTS "Too many calls at once"
+    TOO_MANY_CALLS "too_many_calls" TOO_MANY_REQUESTS "Too many calls"
         "Repeat the call after the seconds in `Retry-After`.";
     INTERNAL "internal" INTERNAL_SERVER_ERROR "Something failed here"
         "The call may be repeated. It was done or not; a fact that is sent twice counts once.";
