@@ -51,7 +51,7 @@ pub(super) struct FileFacts {
 /// How many bytes of files make a partition: its rows fit into the cache of a core.
 const PARTITION_BYTES: u64 = 256 << 10;
 /// The most partitions of customers. With more of them, a block of a file would add only few rows to each.
-const PARTITIONS_MAX: u64 = 2_048;
+const PARTITIONS_MAX: u64 = 1_024;
 /// How many bytes a packed byte becomes, about.
 const UNPACKED: u64 = 8;
 
