@@ -119,6 +119,7 @@ impl Meter {
         let answer: Value = serde_json::from_slice(answer).unwrap();
         let units = match status {
             200 if operation == "Query" => queried(request, &answer),
+            200 if operation == "BatchGetItem" => batched(request, &answer),
             200 => told(&answer["ConsumedCapacity"]),
             _ => failed(request, &answer),
         };
@@ -189,6 +190,29 @@ fn told(capacity: &Value) -> f64 {
         Value::Array(tables) => tables.iter().map(told).sum(),
         one => one["CapacityUnits"].as_f64().unwrap_or(0.0),
     }
+}
+
+/// A batch of reads, of which the embedded database says nothing either: each item by itself, and one that is not there as one of 4 KB.
+fn batched(request: &str, answer: &Value) -> f64 {
+    let request: Value = serde_json::from_str(request).unwrap();
+    let tables = request["RequestItems"].as_object().into_iter().flatten();
+    tables
+        .map(|(name, table)| {
+            let found = answer["Responses"][name].as_array();
+            let sizes = found.into_iter().flatten().map(item_bytes);
+            let units: usize = sizes.map(|bytes| bytes.div_ceil(4096).max(1)).sum();
+            let later = answer["UnprocessedKeys"][name]["Keys"].as_array();
+            let [asked, found, later] =
+                [table["Keys"].as_array(), found, later].map(|list| list.map_or(0, Vec::len));
+            let absent = asked - later - found;
+            let half = if table["ConsistentRead"] == true {
+                1.0
+            } else {
+                0.5
+            };
+            half * (units + absent) as f64
+        })
+        .sum()
 }
 
 /// A page of a query. The embedded database puts it together of parts, and does not say what it consumed: its items together, in

@@ -313,7 +313,7 @@ static EVENT_OF_NEW: LazyLock<Row> = LazyLock::new(|| {
     })
 });
 
-const OLD_CUSTOMERS: usize = 200;
+const OLD_CUSTOMERS: usize = 450;
 
 /// Customers with 90 events each, of 30 campaigns in three months: the key that took them in, and the table.
 static HISTORY: LazyLock<(String, Mutex<Embedded>)> = LazyLock::new(|| block_on(history()));
