@@ -24,6 +24,7 @@ use crate::exports::Exports;
 use crate::stop;
 
 mod decided;
+mod engagement;
 mod facts;
 mod guests;
 mod intake;

@@ -13,9 +13,10 @@ use revtrail_core::figures::daily::{Aggregate, Figures, OrderFigures};
 use revtrail_core::figures::fold::{World, fold_orders};
 use revtrail_core::value::time::Instant;
 
+use super::engagement::{Engagement, Firsts};
 use super::facts::FileFacts;
 use super::parallel::each_partition;
-use super::partition::{Context, Engagement, Firsts, PartOrder, Partition, Tables};
+use super::partition::{Context, PartOrder, Partition, Tables};
 use super::write::{Credits, Explanations, Texts};
 
 /// What is written of each order besides the report.
