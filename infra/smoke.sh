@@ -107,7 +107,7 @@ case $status in
   done
   expect 'a file of redemptions is taken, row by row' 200 '"state":"done"' '"rows":2' '"accepted":1' '"rejected":1'
   ;;
-404) printf 'none   %s\n' 'this service takes no files' ;;
+404 | 409) printf 'none   %s\n' 'this service takes no files' ;;
 *) wrong 'an upload is not begun' ;;
 esac
 
