@@ -190,7 +190,7 @@ const sales = (row) => all(row.purchases, row.average_check, row.revenue, row.re
 
 /** A figure is shown as its exact value, in English: with commas, or in percent. */
 async function shownAsTheyAre(page, told) {
-  const figures = await page.$$eval("data", (all) => all.map((data) => [data.value, data.textContent.replace(/[A-Z]{3}$/, "").trim()]));
+  const figures = await page.$$eval("data", (all) => all.map((data) => [data.value, data.textContent.replace(/([A-Z]{3}|points)$/, "").trim()]));
   for (const [value, shown] of figures) {
     const plain = shown.replaceAll(",", "");
     if (plain.endsWith("%")) check(Math.abs(parseFloat(plain) - 100 * parseFloat(value)) <= 0.0501, `${told}: ${shown} for ${value}`);
