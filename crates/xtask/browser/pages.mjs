@@ -415,8 +415,8 @@ async function byMouse(javaScriptEnabled) {
   await page.getByRole("link", { name: "halloween sale" }).click();
   await page.getByRole("heading", { level: 1, name: "halloween sale" }).waitFor();
   const bought = page.locator("#purchases tbody tr").first();
-  const id = await bought.getByRole("rowheader").getByRole("link").textContent();
-  await bought.getByRole("rowheader").getByRole("link").click();
+  const id = await bought.getByRole("rowheader").getByRole("link").first().textContent();
+  await bought.getByRole("rowheader").getByRole("link", { name: "why?" }).click();
   await page.getByRole("heading", { level: 1, name: "Order " + id }).waitFor();
   check((await page.locator(".verdict").textContent()).includes("halloween sale"), "why");
   await page.goBack();
