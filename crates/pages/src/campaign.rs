@@ -19,11 +19,11 @@ use crate::chart::{self, Areas, Point};
 use crate::field::Kind;
 use crate::form::{self, ASKS, Form, Input, ONCE, SEEN, Sent, Tried};
 use crate::frame::{Filters, Frame, Freshness, Period, Windows};
-use crate::lists::knows;
+use crate::lists::knows_tables;
 use crate::numbers::Figure;
 use crate::runs::IDEMPOTENCY_KEY;
 use crate::sheet::text;
-use crate::table_file::{self, EXPORT};
+use crate::table_file;
 use crate::times::{self, Moment};
 
 /// The form that saves a segment.
@@ -165,8 +165,7 @@ pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
 }
 
 async fn show(api: &Api, call: &Call, tried: Option<&Tried>) -> Result<Response, Problem> {
-    let known = ["id", "cursor", "limit", "rivals", "segment", EXPORT];
-    knows(call, &known)?;
+    knows_tables(call, &["id", "cursor", "limit", "rivals", "segment"])?;
     let id = call.query().text("id").unwrap_or_default().to_owned();
     let frame = Frame::of(api, call, &id, "/campaign").await?;
     let about = (Some(&frame.marketplace), &[("id", id.as_str())][..]);

@@ -106,11 +106,16 @@ pub(crate) struct Window {
 }
 
 impl Frame {
-    /// Where a table of this page is as a file, for those who may have one: the rows that are shown.
-    pub(crate) fn export(&self, id: &str) -> Option<String> {
+    /// Where a table of this page is as a file: the rows that are shown.
+    pub(crate) fn table_href(&self, id: &str) -> String {
         let cursor = self.address.get("cursor").unwrap_or_default();
         let table = self.address.with(EXPORT, id).with("cursor", cursor);
-        self.may_export.then(|| table.href())
+        table.href()
+    }
+
+    /// The same, for those who may have it.
+    pub(crate) fn export(&self, id: &str) -> Option<String> {
+        self.may_export.then(|| self.table_href(id))
     }
 
     pub(crate) async fn of(

@@ -11,7 +11,7 @@ use crate::chart::{self, Areas};
 use crate::form::Form;
 use crate::frame::{Field, Filters, Frame, Link};
 use crate::numbers::Figure;
-use crate::table_file::{self, EXPORT};
+use crate::table_file;
 use crate::times::Moment;
 
 /// A cell of a table.
@@ -195,7 +195,7 @@ impl Sheet {
 
     /// Where a table is as CSV; `None` where one may not have it, or where there is nothing in it.
     fn export_of(&self, table: &Table) -> Option<String> {
-        let own = || self.frame.address.with(EXPORT, table.id).href();
+        let own = || self.frame.table_href(table.id);
         let may = self.exports.allows(self.frame.who) && !table.rows.is_empty();
         table.export.clone().or(may.then(own))
     }

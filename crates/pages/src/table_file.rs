@@ -81,7 +81,9 @@ fn table(html: &str, id: &str) -> Option<(Vec<TableCell>, Vec<Vec<TableCell>>)> 
             }
             "/th" | "/td" => is_cell = false,
             "svg" => is_hidden = true,
-            "span" if tag.contains("none") => is_hidden = true,
+            "span" if tag.contains("class=none") || tag.contains("class=\"none\"") => {
+                is_hidden = true
+            }
             "small" => is_hidden = false,
             "/data" | "/time" | "/svg" | "/span" => is_hidden = false,
             _ => {}

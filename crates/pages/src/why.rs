@@ -14,14 +14,14 @@ use revtrail_web::problem::Problem;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::address::KEPT;
 use crate::asked::{Api, Doing, ORDER, WHAT_IF, WHY};
 use crate::campaigns::channel_name;
 use crate::frame::Frame;
+use crate::lists::knows_tables;
 use crate::numbers::Figure;
 use crate::settings::{self, Version};
 use crate::settings_form::SettingsForm;
-use crate::table_file::{self, EXPORT};
+use crate::table_file;
 use crate::times::{self, Moment};
 
 /// How many saved versions are tried on an order; each reads its customer again.
@@ -225,12 +225,8 @@ struct WhyPage {
 }
 
 pub(crate) async fn page(api: Api, call: Call) -> Result<Response, Problem> {
-    let mut query = call.query();
-    let id = query.text("id").unwrap_or_default();
-    for kept in KEPT.into_iter().chain([EXPORT]) {
-        query.text(kept);
-    }
-    query.done()?;
+    knows_tables(&call, &["id"])?;
+    let id = &*call.query().text("id").unwrap_or_default().to_owned();
     let frame = Frame::of(&api, &call, &format!("Order {id}"), "/order").await?;
     let about = (Some(&frame.marketplace), &[("id", id)][..]);
     let why: Explanation = api.says(&call, WHY, about, &[("lanes", "true")]).await?;
