@@ -71,19 +71,18 @@ pub fn used_up_on(today: Day, left: i128, taken: i128) -> Option<Day> {
 
 /// When the budget and the cap of a promotion would be used up at the pace of the last [`PACE_DAYS`], in which so many redemptions
 /// succeeded. A redemption is taken to cost what redemptions cost on average until now. A budget is never used up of which more is left
-/// than the cap and the open uses can still cost.
+/// than the worst case can still cost.
 pub fn pace(
     promotion: &Promotion,
     today: Day,
     spent: Money,
     successes: i64,
     of_late: i64,
-    open_uses: Option<i128>,
+    worst_case: Option<&Sums>,
 ) -> [Option<Day>; 2] {
     let of_budget = promotion.budget.and_then(|budget| {
         let left = budget.amount.checked_sub(spent)?;
-        let worst = worst_case(promotion, spent, successes, open_uses)?;
-        if worst.get(budget.currency) < left {
+        if worst_case.is_some_and(|worst| worst.get(budget.currency) < left) {
             return None;
         }
         // Both sides are multiplied by the number of successes, so nothing is rounded.
@@ -241,7 +240,8 @@ mod tests {
             r#"{"type":"amount","value":"5","currency":"EUR","budget":{"amount":"100","currency":"EUR"}}"#,
         );
         for (open, used_up) in [(Some(12), true), (Some(11), false), (None, true)] {
-            let [budget, _] = pace(&five, today, Money::from(40), 10, 7, open);
+            let worst = worst_case(&five, Money::from(40), 10, open);
+            let [budget, _] = pace(&five, today, Money::from(40), 10, 7, worst.as_ref());
             assert_eq!(budget.is_some(), used_up, "{open:?}");
         }
     }

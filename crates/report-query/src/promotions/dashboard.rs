@@ -56,14 +56,14 @@ pub(crate) async fn dashboard(call: Call) -> Result<Response, Problem> {
     let since = today.minus(PACE_DAYS - 1);
     let of_late = breakdown.days.range(since..=today);
     let of_late = of_late.map(|(_, day)| day.success).sum();
-    let spent = spent(&promotion, &figures);
+    let money = PromotionMoney::of(&promotion, &figures, call.now);
     let [budget_used_up, cap_used_up] = pace(
         &promotion,
         today,
-        spent,
+        spent(&promotion, &figures),
         figures.redemptions,
         of_late,
-        figures.bounding_uses(),
+        money.worst_case.as_ref(),
     );
     let days = breakdown.days.iter();
     let by_day: Vec<Value> = days
@@ -96,10 +96,9 @@ pub(crate) async fn dashboard(call: Call) -> Result<Response, Problem> {
         },
         "changes": changes.iter().map(|(_, one)| change(one)).collect::<Vec<_>>(),
     });
-    if let (Value::Object(body), Ok(Value::Object(money))) = (
-        &mut body,
-        serde_json::to_value(PromotionMoney::of(&promotion, &figures, call.now)),
-    ) {
+    if let (Value::Object(body), Ok(Value::Object(money))) =
+        (&mut body, serde_json::to_value(money))
+    {
         body.extend(money);
     }
     Ok(json(StatusCode::OK, &body))
