@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use crate::deploy::real::{BUCKET, Cloud, LOOK, exchange, parts_are_here};
 use crate::deploy::real_batches::{Bucket, deliver};
-use crate::support::described::functions;
+use crate::support::described::{closest, functions};
 use crate::support::service::ADMIN;
 
 /// How often a person's stack does what the schedule does every hour.
@@ -34,14 +34,8 @@ static ROUTES: LazyLock<Vec<(Method, &str, &str)>> = LazyLock::new(|| {
 
 /// Which function answers a call: the one that has a route of this form, else the one that answers for what has no route.
 fn function_of(method: &Method, path: &str) -> &'static str {
-    let fits = |route: &str| {
-        let [given, form] = [path, route].map(|one| one.split('/').collect::<Vec<_>>());
-        let same = |(given, form): (&&str, &&str)| form.starts_with('{') || given == form;
-        given.len() == form.len() && given.iter().zip(&form).all(same)
-    };
-    let found = ROUTES
-        .iter()
-        .find(|(of, route, _)| of == method && fits(route));
+    let routes = ROUTES.iter().filter(|(of, ..)| of == method);
+    let found = closest(routes, |(_, route, _)| *route, path);
     found.map_or("manage", |(.., function)| *function)
 }
 

@@ -21,7 +21,7 @@ use crate::support::invariants::{assert_same, held};
 use crate::support::promotion_lists::shown;
 use crate::support::script::{Block, Call, Step, blocks};
 use crate::support::service::{Service, block_on};
-use crate::support::tier::{commits, fails, fails_among, number, proves, share, spread};
+use crate::support::tier::{fails, fails_among, number, one_in, proves, share, spread};
 
 /// The customers, and the addresses gil@example.com and +353 87 123 456.
 const CUSTOMERS: [&str; 9] = [
@@ -354,7 +354,7 @@ fn whole() -> bool {
 /// sent again only reads again.
 fn is_sent_again(call: &fault_client::Call, n: usize, calls: usize) -> bool {
     let in_turn = if call.reads() { 8 } else { 2 };
-    whole() || (fails_among(n, calls) && (n + commits()).is_multiple_of(in_turn))
+    whole() || fails_among(n, calls) && one_in(in_turn, n)
 }
 
 fn every_point(acts: &Acts, sends_again: bool) {

@@ -18,7 +18,7 @@ use crate::support::fault_client::{Fault, FaultClient};
 use crate::support::fixtures::{NOW, Shop, events, segment, with};
 use crate::support::scan;
 use crate::support::service::{ADMIN, Service, block_on};
-use crate::support::tier::{commits, fails_among, number, proves, share, spread};
+use crate::support::tier::{fails_among, number, one_in, proves, share, spread};
 
 /// Of the sliding windows a share has one in so many.
 const SHARE: usize = 12;
@@ -371,7 +371,7 @@ fn an_erasure_and_another_end_as_if_one_came_after_the_other() {
         let [first, second] = places;
         let places = first.flat_map(|one| second.clone().map(move |other| [one, other]));
         for (place, alone) in places.enumerate() {
-            if whole || (place + n + commits()).is_multiple_of(SHARE) {
+            if whole || one_in(SHARE, place + n) {
                 windows.push((meeting, ends, Window { alone, calls: 2 }));
             }
         }

@@ -18,7 +18,7 @@ use crate::support::invariants::{assert_same, held};
 use crate::support::promotion_lists::shown;
 use crate::support::script::{Call, Step, blocks};
 use crate::support::service::{Service, block_on};
-use crate::support::tier::{commits, number, proves, spread};
+use crate::support::tier::{number, one_in, proves, spread};
 use crate::support::tripwire::Tripwire;
 
 /// Calls of each that are played in every order, from the beginning: of a share, and of all; `REVTRAIL_WINDOW` asks for others.
@@ -253,7 +253,7 @@ fn every_order(mut meetings: Vec<Meeting>) {
         let [first, second] = places;
         let places = first.flat_map(|one| second.clone().map(move |other| [one, other]));
         for (place, alone) in places.enumerate() {
-            if whole || (place + n + commits()).is_multiple_of(SHARE) {
+            if whole || one_in(SHARE, place + n) {
                 let calls = SLIDING;
                 windows.push((meeting, in_turn, Window { alone, calls }));
             }

@@ -24,7 +24,7 @@ use crate::support::fixtures::{NOW, Shop, assert_part};
 use crate::support::invariants::{assert_same, held};
 use crate::support::promotion_lists::shown;
 use crate::support::service::{Service, block_on};
-use crate::support::tier::{commits, fails, proves, share, spread};
+use crate::support::tier::{fails, one_in, proves, share, spread};
 use crate::support::tripwire::Tripwire;
 
 const CUSTOMERS: [&str; 4] = ["ann", "bob", "cyd", "dee"];
@@ -496,7 +496,7 @@ fn a_fold_and_a_repair_at_once_end_in_the_right_day() {
     let windows: Vec<Window> = first
         .flat_map(|one| second.clone().map(move |other| [one, other]))
         .enumerate()
-        .filter(|(n, _)| proves() || (n + commits()).is_multiple_of(SHARE))
+        .filter(|(n, _)| one_in(SHARE, *n))
         .map(|(_, alone)| Window { alone, calls: 2 })
         .collect();
     let played = spread(

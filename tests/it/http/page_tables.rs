@@ -133,13 +133,8 @@ async fn tables_of_pages_are_had_as_csv_by_those_who_may_and_the_log_says_so() {
         let body = shop.page("/app/m/runs", cookie).await.body;
         assert_eq!(body.contains("export=runs"), may, "{body}");
     }
-    for (cookie, path) in [(0, "/app/m?export=campaigns")] {
-        assert_eq!(
-            shop.page(path, &cookies[cookie]).await.status,
-            422,
-            "{path}"
-        );
-    }
+    let path = "/app/m?export=campaigns";
+    assert_eq!(shop.page(path, &cookies[0]).await.status, 422, "{path}");
 }
 
 #[tokio::test]

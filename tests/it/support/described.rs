@@ -102,19 +102,25 @@ fn faults_of(called: &Called<'_>, path: &str, answer: &Response<Vec<u8>>) -> Vec
 
 /// The operations of the path in the document that a path is one of. A segment that is written out goes before a parameter.
 fn described_path(path: &str) -> Option<&'static Map<String, Value>> {
-    let segments: Vec<&str> = path.split('/').collect();
-    let fits = |described: &str| {
-        let described: Vec<&str> = described.split('/').collect();
-        described.len() == segments.len()
-            && described
-                .iter()
-                .zip(&segments)
-                .all(|(a, b)| a.starts_with('{') || a == b)
-    };
     let paths = DOCUMENT.0["paths"].as_object()?.iter();
-    let found = paths.filter(|(described, _)| fits(described));
-    let (_, operations) = found.min_by_key(|(described, _)| described.matches('{').count())?;
+    let (_, operations) = closest(paths, |(described, _)| described, path)?;
     operations.as_object()
+}
+
+/// Of some things with forms of paths, the one whose form a path has. A segment that is written out goes before a parameter.
+pub fn closest<'f, T>(
+    all: impl Iterator<Item = T>,
+    form: impl Fn(&T) -> &'f str,
+    path: &str,
+) -> Option<T> {
+    let segments: Vec<&str> = path.split('/').collect();
+    let fits = |form: &str| {
+        let form: Vec<&str> = form.split('/').collect();
+        let same = |(a, b): (&&str, &&str)| a.starts_with('{') || a == b;
+        form.len() == segments.len() && form.iter().zip(&segments).all(same)
+    };
+    let found = all.filter(|one| fits(form(one)));
+    found.min_by_key(|one| form(one).matches('{').count())
 }
 
 fn resolved(value: &'static Value) -> &'static Value {
