@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, ExitCode};
 
 use crate::run::{Ran, run};
-use crate::tools::packages;
+use crate::tools::python;
 use crate::{cargo, folder, root};
 
 pub(crate) const HELP: &str = "Measures how fast revtrail is, and writes docs/BENCHMARKS.md
@@ -43,9 +43,6 @@ Exit codes:
 
 const PAGE: &str = "docs/BENCHMARKS.md";
 const HEAD: &str = "# Benchmarks\n\nEach section is written by the command that it names.\n";
-
-/// What `bench files` compares with.
-const PACKAGES: &str = include_str!("../bench/requirements.txt");
 
 /// The task.
 pub(crate) fn bench() -> ExitCode {
@@ -106,7 +103,7 @@ fn measured_on(command: &str) -> Result<String, String> {
 }
 
 fn compare(options: &[&str]) -> Result<String, String> {
-    let (tools, logs) = (folder("tools"), folder("xtask"));
+    let logs = folder("xtask");
     let ran = |name: &str, command: Command| {
         run(name, command, &logs)
             .and_then(|Ran { ok, output }| if ok { Ok(output) } else { Err(output) })
@@ -122,20 +119,10 @@ fn compare(options: &[&str]) -> Result<String, String> {
     let mut build = cargo(&["build"]);
     build.args(options_of_build);
     ran("revtrail", build)?;
-    let venv = tools.join("python-bench");
-    let mark = venv.join("packages.txt");
-    // Written last, so what it says is there is there.
-    if !fs::read_to_string(&mark).is_ok_and(|there| there == PACKAGES) {
-        println!("DuckDB and Polars are installed into target/tools");
-        let failed = |error| format!("failed to write into target/tools: {error}");
-        let list = root().join("crates/xtask/bench/requirements.txt");
-        let [make, pip] = packages(&venv, &list);
-        ran("venv", make)?;
-        ran("pip", pip)?;
-        fs::write(&mark, PACKAGES).map_err(failed)?;
-    }
-    let python = |task: &str| {
-        let mut command = Command::new(venv.join("bin/python"));
+    let list = "crates/xtask/bench/requirements.txt";
+    let bin = python("python-bench", list, "DuckDB and Polars")?;
+    let script = |task: &str| {
+        let mut command = Command::new(bin.join("python"));
         command
             .arg(root().join("crates/xtask/bench/files.py"))
             .arg(task);
@@ -146,8 +133,8 @@ fn compare(options: &[&str]) -> Result<String, String> {
         command.args(options);
         command
     };
-    ran("data", python("make"))?;
-    let output = ran("bench", python("bench"))?;
+    ran("data", script("make"))?;
+    let output = ran("bench", script("bench"))?;
     let page: Vec<&str> = output
         .lines()
         .skip_while(|line| !line.starts_with('|'))

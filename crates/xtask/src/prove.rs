@@ -13,7 +13,7 @@ use crate::api;
 use crate::counts::{Counts, without_successes};
 use crate::mutants::{mutants, program};
 use crate::run::{Ran, run};
-use crate::tools::{MACHETE, packages};
+use crate::tools::{MACHETE, python};
 use crate::{cargo, docs, folder, root, time};
 
 pub(crate) const HELP: &str = "Proves more than the tests do, for as long as you like
@@ -216,35 +216,17 @@ fn all(asked: &Asked) -> Result<bool, String> {
     Ok(true)
 }
 
-/// What builds the functions.
-const BUILDERS: &str = include_str!("../parts/functions.txt");
-
 /// Builds the zips of the functions as they are deployed, for x86-64, and says how large they are.
 pub(crate) fn zips() -> Result<String, String> {
-    let (tools, logs) = (folder("tools"), folder("xtask"));
-    let ran = |name: &str, command: Command| {
-        let Ran { ok, output } = run(name, command, &logs)?;
-        if ok { Ok(output) } else { Err(output) }
-    };
-    let failed = |error: std::io::Error| format!("failed to write into target: {error}");
-    let (venv, list) = (tools.join("python-functions"), tools.join("functions.txt"));
-    if !fs::read_to_string(&list).is_ok_and(|there| there == BUILDERS) {
-        println!("cargo-lambda and zig are installed into target/tools");
-        let wanted = root().join("crates/xtask/parts/functions.txt");
-        let [make, pip] = packages(&venv, &wanted);
-        ran("venv", make)?;
-        ran("pip", pip)?;
-        // Written last, so what it says is there is there.
-        fs::write(&list, BUILDERS).map_err(failed)?;
-    }
+    let list = "crates/xtask/parts/functions.txt";
+    let bin = python("python-functions", list, "cargo-lambda and zig")?;
     let path = env::var_os("PATH").unwrap_or_default();
-    let paths = [venv.join("bin")]
-        .into_iter()
-        .chain(env::split_paths(&path));
+    let paths = [bin].into_iter().chain(env::split_paths(&path));
     let path = env::join_paths(paths).map_err(|error| format!("failed to extend PATH: {error}"))?;
     let mut build = Command::new("infra/build.sh");
     build.current_dir(root()).env("PATH", path);
-    ran("zips", build)
+    let Ran { ok, output } = run("zips", build, &folder("xtask"))?;
+    if ok { Ok(output) } else { Err(output) }
 }
 
 /// Builds the functions as they are deployed, and plays the step `real` with what is in their zips.

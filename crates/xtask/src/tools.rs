@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use crate::{cargo, run::run};
+use crate::{cargo, folder, root, run::run};
 
 /// A tool with its version.
 pub(crate) struct Tool {
@@ -173,8 +173,29 @@ pub(crate) fn parts(tools: &Path) -> Result<PathBuf, String> {
     Ok(bin)
 }
 
+/// Where the programs of a Python of its own are, after what a list of this clone names was installed into it where it was not.
+pub(crate) fn python(name: &str, list: &str, what: &str) -> Result<PathBuf, String> {
+    let (venv, list) = (folder("tools").join(name), root().join(list));
+    let failed = |error: std::io::Error| format!("failed to install {what}: {error}");
+    let wanted = fs::read_to_string(&list).map_err(failed)?;
+    let mark = venv.join("packages.txt");
+    if !fs::read_to_string(&mark).is_ok_and(|there| there == wanted) {
+        println!("{what} are installed into target/tools");
+        let [make, pip] = packages(&venv, &list);
+        for (name, command) in [("venv", make), ("pip", pip)] {
+            let ran = run(name, command, &folder("xtask"))?;
+            if !ran.ok {
+                return Err(ran.output);
+            }
+        }
+        // Written last, so what it says is there is there.
+        fs::write(&mark, wanted).map_err(failed)?;
+    }
+    Ok(venv.join("bin"))
+}
+
 /// What makes a new Python of its own in a folder, and then installs what a list of packages names into it.
-pub(crate) fn packages(folder: &Path, list: &Path) -> [Command; 2] {
+fn packages(folder: &Path, list: &Path) -> [Command; 2] {
     let mut venv = Command::new("python3");
     venv.args(["-m", "venv", "--clear"]).arg(folder);
     let mut pip = Command::new(folder.join("bin/pip"));
