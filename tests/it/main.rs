@@ -117,6 +117,7 @@ mod deploy {
     pub mod contract;
     pub mod dependency_tree;
     pub mod gateway;
+    pub mod panics;
     pub mod real;
     pub mod real_batches;
     pub mod releases;

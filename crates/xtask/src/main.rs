@@ -296,6 +296,7 @@ pub(crate) fn docs(packages: &[&str]) -> Command {
 pub(crate) fn on_real_parts(functions: Option<PathBuf>) -> Result<Command, String> {
     let mut command = real_parts(functions)?;
     command.args([
+        "deploy::panics::",
         "deploy::real::",
         "deploy::real_batches::",
         "deploy::stack::",

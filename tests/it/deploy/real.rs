@@ -32,12 +32,12 @@ use crate::support::service::{ADMIN, Service};
 use crate::support::tripwire::Tripwire;
 
 /// Longest that a part may take to start, and a call to be answered: minutes more than on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 /// How often it is looked whether something is so: no step goes by how long this is.
 pub const LOOK: Duration = Duration::from_millis(20);
 
 /// A process of ours, which ends with its owner.
-pub struct Process(Child);
+pub struct Process(pub Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -46,7 +46,7 @@ impl Drop for Process {
     }
 }
 
-fn start(command: &mut Command) -> Process {
+pub fn start(command: &mut Command) -> Process {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null());
     Process(
         quiet
@@ -343,8 +343,13 @@ impl Cloud {
         self.parts.push(function);
     }
 
-    /// A built function, with the environment that the template gives it.
+    /// A built function, which runs.
     pub fn function(&self, name: &str) -> Process {
+        start(&mut self.program(name))
+    }
+
+    /// A built function, with the environment that the template gives it.
+    pub fn program(&self, name: &str) -> Command {
         let mut command = Command::new(folder("REVTRAIL_FUNCTIONS").join(name));
         let local = |port: u16| format!("http://127.0.0.1:{port}");
         command.env_clear().envs([
@@ -379,7 +384,8 @@ impl Cloud {
             _ => command.env("REVTRAIL_SIGNING_KEY", "signed under sixteen letters"),
         };
         // It has nothing to say but that it was killed, or that its queue of calls is gone at the end.
-        start(command.stderr(Stdio::null()))
+        command.stderr(Stdio::null());
+        command
     }
 
     /// A call through a function's own address, which passes the path on as it is.
