@@ -87,13 +87,13 @@ enum Step {
     Deny,
 }
 
-/// Two turns one after the other, each of two lanes at the same time.
+/// Two turns one after the other, each of two lanes at the same time, so that no core waits while a step does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Turn {
     Building,
     BesideBuilding,
-    Browser,
-    BesideBrowser,
+    Playing,
+    BesidePlaying,
 }
 
 /// In the order in which they are run within their lane.
@@ -101,12 +101,12 @@ const STEPS: [Step; 11] = [
     Step::Fmt,
     Step::Clippy,
     Step::Test,
-    Step::Doc,
-    Step::Mutants,
     Step::Real,
+    Step::Pages,
     Step::Api,
     Step::Clients,
-    Step::Pages,
+    Step::Mutants,
+    Step::Doc,
     Step::Deny,
     Step::Template,
 ];
@@ -128,13 +128,13 @@ impl Step {
         }
     }
 
-    /// When it is run. A step that mostly waits, for the network, a browser or another program, stands beside others.
+    /// When it is run: beside what takes longest stands what waits for the network, a browser, another program or a linker.
     fn turn(self) -> Turn {
         match self {
+            Self::Fmt | Self::Clippy => Turn::Building,
             Self::Deny | Self::Template => Turn::BesideBuilding,
-            Self::Real | Self::Api | Self::Clients => Turn::BesideBrowser,
-            Self::Pages => Turn::Browser,
-            _ => Turn::Building,
+            Self::Test => Turn::Playing,
+            _ => Turn::BesidePlaying,
         }
     }
 
@@ -387,7 +387,7 @@ fn test(steps: &[Step]) -> ExitCode {
     let mut rows: Vec<Row> = Vec::new();
     for lanes in [
         [Turn::Building, Turn::BesideBuilding],
-        [Turn::BesideBrowser, Turn::Browser],
+        [Turn::Playing, Turn::BesidePlaying],
     ] {
         let [ahead, aside] = lanes.map(|turn| {
             let steps = steps.iter().copied();
