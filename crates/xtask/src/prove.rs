@@ -37,8 +37,8 @@ What:
 
   --from SEED       begin at this seed, for going on where another run ended
   mutants NAME...   only these mutants; their table is crates/xtask/src/planted.rs
-  functions         builds the six zips that are deployed, and goes through what is in them on the real parts; cargo-lambda and zig are
-                    installed into target/tools
+  functions         builds the six zips that are deployed, sees that `sam build` makes the same programs, and goes through what is in
+                    them on the real parts; SAM, cargo-lambda and zig are installed into target/tools
 
 Examples:
   cargo xtask prove
@@ -218,18 +218,55 @@ fn all(asked: &Asked) -> Result<bool, String> {
 
 /// Builds the zips of the functions as they are deployed, for x86-64, and says how large they are.
 pub(crate) fn zips() -> Result<String, String> {
+    let mut build = Command::new("infra/build.sh");
+    build.current_dir(root());
+    deployed("zips", build)
+}
+
+/// Runs a command that builds what is deployed.
+fn deployed(name: &str, mut build: Command) -> Result<String, String> {
     let list = "crates/xtask/parts/functions.txt";
-    let bin = python("python-functions", list, "cargo-lambda and zig")?;
+    let bin = python("python-functions", list, "SAM, cargo-lambda and zig")?;
     let path = env::var_os("PATH").unwrap_or_default();
     let paths = [bin].into_iter().chain(env::split_paths(&path));
     let path = env::join_paths(paths).map_err(|error| format!("failed to extend PATH: {error}"))?;
-    let mut build = Command::new("infra/build.sh");
-    build.current_dir(root()).env("PATH", path);
-    let Ran { ok, output } = run("zips", build, &folder("xtask"))?;
+    build.env("PATH", path).env("SAM_CLI_TELEMETRY", "0");
+    let Ran { ok, output } = run(name, build, &folder("xtask"))?;
     if ok { Ok(output) } else { Err(output) }
 }
 
-/// Builds the functions as they are deployed, and plays the step `real` with what is in their zips.
+/// Fails where `sam build` does not build, for each function, the program that is in its zip.
+fn sam_builds_the_same(unpacked: &Path) -> Result<(), String> {
+    let infra = root().join("infra");
+    let mut build = Command::new("sam");
+    build.arg("build").current_dir(&infra);
+    deployed("sam", build)?;
+    let read = |path: PathBuf| {
+        fs::read(&path).map_err(|error| format!("failed to read {}: {error}", path.display()))
+    };
+    for (id, name) in FUNCTIONS {
+        let built = infra.join(".aws-sam/build").join(id).join("bootstrap");
+        if read(built)? != read(unpacked.join(name))? {
+            return Err(format!(
+                "sam build makes another program of {name} than infra/build.sh"
+            ));
+        }
+    }
+    println!("sam build makes the programs that are in the zips");
+    Ok(())
+}
+
+/// The functions, by their ids in the template and by their crates.
+const FUNCTIONS: [(&str, &str); 6] = [
+    ("IngestEvent", "ingest-event"),
+    ("IngestOrder", "ingest-order"),
+    ("Manage", "manage"),
+    ("ReportQuery", "report-query"),
+    ("HourlyAttributor", "hourly-attributor"),
+    ("RedemptionBatch", "redemption-batch"),
+];
+
+/// Builds the functions as they are deployed, in both ways, and plays the step `real` with what is in their zips.
 fn functions() -> Result<bool, String> {
     println!("{}", zips()?);
     let unpacked = folder("functions").join("unpacked");
@@ -243,6 +280,7 @@ fn functions() -> Result<bool, String> {
     if !ok {
         return Err(output);
     }
+    sam_builds_the_same(&unpacked)?;
     let real = crate::on_real_parts(Some(unpacked))?;
     let Ran { ok, output } = run("real", real, &logs)?;
     println!(

@@ -227,9 +227,8 @@ async fn play(
     let later = now().plus_ms(20 * 60_000);
     insist(&line, later, &Act::Tick, faults).await;
     insist(&line, later, &Act::Tick, faults).await;
-    let market = service(&line, later)
-        .store
-        .market(&MarketplaceId::new("m").unwrap(), Retention::DEFAULT);
+    let id = MarketplaceId::new("m").unwrap();
+    let market = line.store().market(&id, Retention::DEFAULT);
     for (_, run) in market.runs().list(None, 100, later).await.unwrap().0 {
         assert!(
             run.verify

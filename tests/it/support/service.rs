@@ -2,7 +2,7 @@
 //! that stands still until it is moved, and a tripwire under the SDK's client.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -43,7 +43,8 @@ pub struct Service {
     pub app: App,
     /// Where the files of exports are written.
     pub outbox: Root,
-    router: Router,
+    /// Made at the first call: many a service of the crash points only works off job messages.
+    router: OnceLock<Router>,
     /// What the clock of this service shows, in milliseconds.
     pub clock: Arc<AtomicI64>,
     enqueued: Arc<Mutex<Vec<JobMessage>>>,
@@ -65,21 +66,16 @@ impl Service {
     /// A service that starts on a store, as after a crash: it remembers nothing.
     pub fn on(store: Store, tripwire: Tripwire, now: Instant, retention: Retention) -> Self {
         let clock = Arc::new(AtomicI64::new(now.ms()));
-        let enqueued: Arc<Mutex<Vec<_>>> = Arc::default();
-        let waiting = enqueued.clone();
-        let enqueue = manage::in_process(move |message| waiting.lock().unwrap().push(message));
         let app = App::new(store.clone(), Clock::Set(clock.clone()), retention, ADMIN);
-        let routes = revtrail::serve::routes(enqueue);
-        let router = revtrail_web::dispatch::router(routes, app.clone());
         Self {
             store,
             retention,
             tripwire,
             app,
             outbox: Root::new(),
-            router,
+            router: OnceLock::new(),
             clock,
-            enqueued,
+            enqueued: Arc::default(),
         }
     }
 
@@ -91,7 +87,12 @@ impl Service {
 
     /// The routes of this service, to be served.
     pub fn router(&self) -> Router {
-        self.router.clone()
+        let made = || {
+            let waiting = self.enqueued.clone();
+            let enqueue = manage::in_process(move |message| waiting.lock().unwrap().push(message));
+            revtrail_web::dispatch::router(revtrail::serve::routes(enqueue), self.app.clone())
+        };
+        self.router.get_or_init(made).clone()
     }
 
     /// The attributor of this service.
@@ -192,7 +193,7 @@ impl Service {
         let _armed = marketplace.map(|marketplace| self.tripwire.arm(marketplace));
         let request = request.body(Body::from(body)).unwrap();
         let headers = request.headers().clone();
-        let answer = self.router.clone().oneshot(request).await.unwrap();
+        let answer = self.router().oneshot(request).await.unwrap();
         let (head, body) = answer.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes().to_vec();
         self.tripwire.assert_untouched();
