@@ -14,11 +14,11 @@ use crate::faults::batches::{M, now};
 use crate::faults::schedule::{Access, Gate, Orders, Window, drive};
 use crate::faults::two_at_once::{attributor, plan};
 use crate::http::erasure::{ANN, PERSON, come_late, fill, of_ann};
-use crate::support::fault_client::{Fault, FaultClient};
+use crate::support::fault_client::{Fault, FaultClient, points};
 use crate::support::fixtures::{NOW, Shop, events, segment, with};
 use crate::support::scan;
 use crate::support::service::{ADMIN, Service, block_on};
-use crate::support::tier::{fails_among, number, one_in, proves, share, spread};
+use crate::support::tier::{one_in, proves, spread};
 
 /// Of the sliding windows a share has one in so many.
 const SHARE: usize = 12;
@@ -128,7 +128,6 @@ async fn end(service: Service, database: &Embedded) -> Value {
 #[test]
 fn every_crash_point_of_an_erasure_ends_in_the_same() {
     let before = block_on(before());
-    let whole = proves() || number("REVTRAIL_CALL").is_some();
     for (looks, late) in [(i64::from(i32::MAX), false), (4, true)] {
         let play = |failing: Option<(usize, Fault)>| {
             let line = FaultClient::over(before.copy().unwrap());
@@ -162,15 +161,7 @@ fn every_crash_point_of_an_erasure_ends_in_the_same() {
         };
         let (smooth, calls) = play(None);
         assert!(calls.len() > 60, "{} calls", calls.len());
-        let mut points = Vec::new();
-        let fails = |n: usize| whole || fails_among(n, calls.len());
-        for (n, call) in calls.iter().enumerate().filter(|(n, _)| fails(*n)) {
-            if number("REVTRAIL_CALL").is_some_and(|only| only as usize != n + 1) {
-                continue;
-            }
-            let faults = share(&call.faults(), n + n / 4, whole);
-            points.extend(faults.into_iter().map(|fault| (n + 1, fault)));
-        }
+        let points = points(&calls);
         spread(
             &points,
             |(call, fault)| {

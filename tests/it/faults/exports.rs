@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 
 use crate::faults::batches::{M, now};
 use crate::http::exports::{Exported, KINDS, exported, files_below};
-use crate::support::fault_client::{Call, Fault, FaultClient};
+use crate::support::fault_client::{Call, Fault, FaultClient, points};
 use crate::support::fixtures::{Shop, events, order};
 use crate::support::root::Root;
 use crate::support::service::{ADMIN, Service, block_on};
-use crate::support::tier::{fails_among, number, proves, share, spread};
+use crate::support::tier::spread;
 
 /// The customers of the shop. Each has two events and an order on each of two days.
 const CUSTOMERS: usize = 4;
@@ -119,7 +119,6 @@ async fn done(service: &Service, root: &Root, id: &str) -> Exported {
 #[test]
 fn every_crash_point_of_an_export_ends_in_the_same_rows() {
     let (before, messages, id) = block_on(before());
-    let whole = proves() || number("REVTRAIL_CALL").is_some();
     let all = i64::from(i32::MAX);
     let mut expected: Option<Exported> = None;
     for (looks, bytes) in [(all, usize::MAX), (all, 1), (4, usize::MAX)] {
@@ -156,15 +155,7 @@ fn every_crash_point_of_an_export_ends_in_the_same_rows() {
             smooth,
             "parts of {bytes}, turns of {looks}"
         );
-        let mut points = Vec::new();
-        let fails = |n: usize| whole || fails_among(n, calls.len());
-        for (n, call) in calls.iter().enumerate().filter(|(n, _)| fails(*n)) {
-            if number("REVTRAIL_CALL").is_some_and(|only| only as usize != n + 1) {
-                continue;
-            }
-            let faults = share(&call.faults(), n + n / 4, whole);
-            points.extend(faults.into_iter().map(|fault| (n + 1, fault)));
-        }
+        let points = points(&calls);
         let replay = |(call, fault): &(usize, Fault)| {
             format!(
                 "REVTRAIL_CALL={call} cargo t --test it faults::exports ({fault:?}, parts of {bytes}, turns of {looks})"

@@ -19,12 +19,12 @@ use serde_json::{Value, json};
 
 use crate::faults::schedule::{Gate, Window, drive};
 use crate::faults::two_at_once::{attributor, plan};
-use crate::support::fault_client::{self, Fault, FaultClient};
+use crate::support::fault_client::{self, Fault, FaultClient, points};
 use crate::support::fixtures::{NOW, Shop, assert_part};
 use crate::support::invariants::{assert_same, held};
 use crate::support::promotion_lists::shown;
 use crate::support::service::{Service, block_on};
-use crate::support::tier::{fails, one_in, proves, share, spread};
+use crate::support::tier::{one_in, spread};
 use crate::support::tripwire::Tripwire;
 
 const CUSTOMERS: [&str; 4] = ["ann", "bob", "cyd", "dee"];
@@ -395,11 +395,7 @@ fn every_crash_point_of_a_repair_ends_in_one_repair() {
     };
     let (right, repaired, calls) = play(None);
     assert_eq!(repaired, 2, "the day and the promotion");
-    let mut points = Vec::new();
-    for (n, call) in calls.iter().enumerate().filter(|(n, _)| fails(*n)) {
-        let faults = share(&call.faults(), n + n / 4, proves());
-        points.extend(faults.into_iter().map(|fault| (n + 1, fault)));
-    }
+    let points = points(&calls);
     spread(
         &points,
         |point| format!("cargo t --test it faults::verification ({point:?})"),
