@@ -46,6 +46,16 @@ expect() {
   printf 'ok     %s\n' "$what"
 }
 
+# ended PATH SECONDS WHAT: asks until it is told of something that is done or failed, or so many seconds after the start are over.
+ended() {
+  while :; do
+    call GET "$1"
+    case $answer in *'"state":"done"'* | *'"state":"failed"'*) return ;; esac
+    [ $(($(date -u +%s) - seconds)) -lt "$2" ] || wrong "$3"
+    sleep 1
+  done
+}
+
 call GET /healthz
 expect 'it answers' 200
 call PUT "$at" '{"name":"Smoke test","settings":{"preset":"yespo_v1","currency":"USD"}}'
@@ -69,12 +79,7 @@ expect 'another says why nobody did' 200 '"credited_to":null' '"reason":"no_cand
 call POST "$at/runs" '{"verify":"all"}'
 expect 'a run is asked for' 202 '"run_id":'
 run=$(printf '%s' "$answer" | sed 's/.*"run_id":"\([^"]*\)".*/\1/')
-while :; do
-  call GET "$at/runs/$run"
-  case $answer in *'"state":"running"'*) ;; *) break ;; esac
-  [ $(($(date -u +%s) - seconds)) -lt 300 ] || wrong 'the run did not end within five minutes'
-  sleep 1
-done
+ended "$at/runs/$run" 300 'the run did not end within five minutes'
 expect 'the run ended, and everything stored agrees with the facts' 200 '"state":"done"' '"differences":0'
 call GET "$at/reports/campaigns"
 expect 'the report is right to the cent' 200 \
@@ -99,12 +104,7 @@ case $status in
   printf 'redemption_id,promotion_id,customer_id\nr-3,five,ann\nr-4,five,\n' > "$folder/smoke.csv"
   answer=$(curl --silent --show-error --max-time 60 --write-out '%{http_code}' --upload-file "$folder/smoke.csv" "$url" 2>&1)
   case $answer in *20[0-9]) ;; *) wrong 'a file of redemptions is not taken' ;; esac
-  while :; do
-    call GET "$at/batches"
-    case $answer in *'"state":"done"'* | *'"state":"failed"'*) break ;; esac
-    [ $(($(date -u +%s) - seconds)) -lt 600 ] || wrong 'the file was not worked off within minutes'
-    sleep 1
-  done
+  ended "$at/batches" 600 'the file was not worked off within minutes'
   expect 'a file of redemptions is taken, row by row' 200 '"state":"done"' '"rows":2' '"accepted":1' '"rejected":1'
   ;;
 404 | 409) printf 'none   %s\n' 'this service takes no files' ;;
