@@ -20,7 +20,7 @@ use revtrail_store::ledger::daily::AggregateCache;
 use revtrail_store::table::embedded::{self, Embedded};
 use serde_json::{Value, json};
 
-use crate::cost::campaigns::event_among;
+use crate::cost::campaigns::{AMONG_FEW, AMONG_MANY};
 use crate::cost::meter::{Meter, Spent, Units};
 use crate::support::service::{ADMIN, Service, block_on};
 use crate::support::tripwire::Tripwire;
@@ -787,8 +787,6 @@ fn what_a_month_of_a_million_events_a_day_costs() {
     const INTAKE_GB: f64 = 0.25;
     const OTHERS_GB: f64 = 1.0;
     const REPORT_SECONDS: f64 = 0.1;
-    /// What an event of one of a thousand campaigns costs, beside one of ten.
-    const CAMPAIGNS: usize = 1_000;
     /// Lambda on x86-64, dollars of a million GB-seconds and of a million calls; SQS, of a million requests.
     const GB_SECONDS: f64 = 16.6667;
     const CALLS: f64 = 0.20;
@@ -807,7 +805,7 @@ fn what_a_month_of_a_million_events_a_day_costs() {
         "events",
         event.dollars(),
     );
-    let [few, many] = [10, CAMPAIGNS].map(|campaigns| block_on(event_among(campaigns)));
+    let (few, many) = (&*AMONG_FEW, &*AMONG_MANY);
     bill.line(
         "the same events, what 1,000 campaigns a day on three channels add",
         EVENTS,
