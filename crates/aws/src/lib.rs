@@ -7,6 +7,8 @@ pub mod delivery;
 pub mod environment;
 #[cfg(feature = "fetch")]
 pub mod fetch;
+#[cfg(feature = "environment")]
+pub mod log;
 pub mod metrics;
 #[cfg(feature = "presign")]
 pub mod presign;

@@ -2,14 +2,14 @@
 
 use hourly_attributor::{Attributor, envelope};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use revtrail_aws::{clock::Clock, environment, metrics, queue::Queue, units};
+use revtrail_aws::{clock::Clock, environment, log, metrics, queue::Queue, units};
 use revtrail_core::value::time::Instant;
 use revtrail_storage::files::{Bucket, Files};
 use serde_json::{Map, Value};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    log::begin();
     let attributor = Attributor {
         outbox: Some(Files::Bucket(Bucket::from_env()?)),
         ..Attributor::new(

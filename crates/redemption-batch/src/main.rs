@@ -4,14 +4,14 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use redemption_batch::envelope::FileMessage;
 use redemption_batch::{BatchLimits, BatchWorker, envelope};
 use revtrail_aws::queue::{Queue, Sending};
-use revtrail_aws::{clock::Clock, environment, metrics, units};
+use revtrail_aws::{clock::Clock, environment, log, metrics, units};
 use revtrail_core::value::time::Instant;
 use revtrail_storage::files::{Bucket, Files};
 use serde_json::{Map, Value};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    log::begin();
     let (bucket, queue) = (Bucket::from_env()?, Queue::from_env()?);
     let files = Files::Bucket(bucket.clone());
     let (store, retention) = (

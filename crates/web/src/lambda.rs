@@ -5,7 +5,7 @@ use axum::response::Response;
 pub use lambda_runtime::Error;
 use lambda_runtime::{LambdaEvent, service_fn};
 use revtrail_aws::clock::Clock;
-use revtrail_aws::{metrics, units};
+use revtrail_aws::{log, metrics, units};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tower::ServiceExt;
@@ -18,7 +18,7 @@ use crate::observed::Observed;
 /// # Errors
 /// The error of the Lambda runtime.
 pub async fn run(router: Router) -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    log::begin();
     let answer = async |call: LambdaEvent<Box<RawValue>>| {
         let response = match gateway::request(call.payload.get())? {
             Ok(request) => {
