@@ -245,6 +245,7 @@ pub(crate) mod redemptions_in {
     pub(crate) const MATCHED: &str = "ma";
     pub(crate) const QUARANTINED: &str = "qu";
     pub(crate) const REJECTED: &str = "rj";
+    pub(crate) const ALL: [&str; 5] = [RECEIVED, DUPLICATES, MATCHED, QUARANTINED, REJECTED];
 }
 
 #[cfg(test)]
