@@ -75,9 +75,18 @@ async fn plan_facts(
     };
     // The count is read before the first name is.
     let meta = market.meta().await?;
+    let zone = versions.newest().settings.timezone;
+    let today = now.day(zone);
     if meta.split_from.is_none() {
-        let today = now.day(versions.newest().settings.timezone);
         market.split_days(today).await?;
+    }
+    if meta.planned_to.is_some_and(|to| to.day(zone) < today) {
+        // Once a day is enough. What this leaves is found on the days after it.
+        let (quiet, clock) = (today.minus(QUIET_DAYS), until.clock);
+        let lists = market.lists();
+        lists
+            .add_up_redemptions_in(quiet, clock, until.stop_at)
+            .await?;
     }
     let asked_run = match asked_run {
         Some(run_id) => market.runs().run(run_id, now).await?,

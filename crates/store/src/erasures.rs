@@ -42,7 +42,7 @@ mod pieces;
 mod promotions;
 mod rejects;
 
-use self::cut::Cut;
+use self::cut::{Cut, CutFixed};
 use aws_sdk_dynamodb::types::AttributeValue;
 use revtrail_core::value::id::CustomerId;
 use revtrail_core::value::time::{Day, Instant};
@@ -117,6 +117,16 @@ struct OpenErasure {
     cut: Option<String>,
 }
 
+/// How asking for an erasure ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Started {
+    /// The erasure of this name erases what there is now, by this job.
+    Erases(String, Job),
+    /// The customer has too many facts to tell them from later ones. This job moves them; whoever asks again after that has the rest
+    /// erased, and an answer.
+    TooMuch(Job),
+}
+
 /// How work on an erasure ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErasureEnd {
@@ -157,7 +167,7 @@ impl Market {
 
 impl<'m> Erasures<'m> {
     /// Puts an erasure of everything that the table has of a customer on record, with its job. If the customer is being erased already,
-    /// and nothing came since, that erasure and its job are the answer.
+    /// and nothing came since, that erasure and its job are the answer. Whoever is told [`Started::TooMuch`] must not be answered yet.
     ///
     /// # Errors
     /// [`StoreError::Contended`] if the customer is being erased and has new facts: the call may be made again when that is done.
@@ -167,11 +177,13 @@ impl<'m> Erasures<'m> {
         customer: &CustomerId,
         by: &str,
         now: Instant,
-    ) -> Result<(String, Job), StoreError> {
+    ) -> Result<Started, StoreError> {
         for attempt in 0..LOOKS_MAX {
             if let Some((open, job)) = self.moving(customer).await? {
-                if self.fix_cut(&open, now).await? {
-                    return Ok((open.id, job));
+                match self.fix_cut(&open, now).await? {
+                    CutFixed::Fixed => return Ok(Started::Erases(open.id, job)),
+                    CutFixed::TooMuch => return Ok(Started::TooMuch(job)),
+                    CutFixed::Overtaken => {}
                 }
             } else if self.put(customer, by, now).await? {
                 continue;

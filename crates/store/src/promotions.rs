@@ -1,6 +1,7 @@
 //! Promotions as they are now, their changes, and their figures. The records that come in for them are taken in by `redeem`.
 
 pub(crate) mod account_list;
+pub mod arrivals;
 pub mod distributions;
 pub mod lists;
 pub(crate) mod order_links;

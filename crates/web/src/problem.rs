@@ -194,7 +194,11 @@ impl Problem {
 
     /// 503: the same call may be repeated after the time in `Retry-After`.
     pub fn busy() -> Self {
-        let detail = "something behind this service is busy: repeat this call in a second";
+        Self::busy_with("something behind this service is busy: repeat this call in a second")
+    }
+
+    /// 503: the same, with what it is that must end first.
+    pub fn busy_with(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(&kinds::BUSY, detail)
     }
 

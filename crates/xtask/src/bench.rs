@@ -32,8 +32,8 @@ prints a table of the processor's time.
 `lambda` measures how each function starts, as it is deployed, beside a function that does nothing: the time until it asks for its first
 call, its memory, its zip, and its instructions. The zips are built first, which takes a quarter of an hour.
 `what-if` measures what-ifs with four models: by the rules alone over --orders (1,000,000) with ten events each, and by the service in
-one process, from the call to the end, after it took in --served orders (20,000; taking in and folding takes most of the time). 0 leaves
-a part out. It prints a table with the aims, and the progress as the answers tell it.
+one process, from the call to the end, after it took in --served orders (20,000). Taking in and folding takes most of the time; it is
+done once, in target/what-if. 0 leaves a part out. It prints a table with the aims, and the progress as the answers tell it.
 
 Exit codes:
   0  measured
@@ -157,7 +157,8 @@ pub(crate) fn abuse(options: &[&str]) -> ExitCode {
 /// The task `bench what-if`.
 pub(crate) fn what_if(options: &[&str]) -> ExitCode {
     let mut command = cargo(&["bench", "--locked", "--package", "revtrail-tests"]);
-    command.args(["--bench", "what-if", "--"]).args(options);
+    command.args(["--bench", "what-if", "--", "--folder"]);
+    command.arg(folder("what-if")).args(options);
     printed(run("what-if", command, &folder("xtask")).and_then(table))
 }
 

@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use http::{Method, StatusCode};
 use revtrail_core::value::address::Recipient;
 use revtrail_core::value::id::{CampaignId, MarketplaceId};
-use revtrail_core::value::time::Retention;
+use revtrail_core::value::time::{DAY_MS, Retention};
 use revtrail_store::Store;
 use revtrail_store::ledger::intake::IntakeMarker;
 use revtrail_store::market::campaigns::Observed;
@@ -94,6 +94,54 @@ fn who_waits_is_looked_for_in_a_bounded_number_of_calls() {
         "a report beside 2,500 calls of duplicates, and 5,000",
         reads,
         250.0,
+    );
+}
+
+/// The reconciliation reads an item for each promotion of the last days, and one for all promotions of a day before them. What it says
+/// stays the same.
+#[test]
+fn a_reconciliation_does_not_read_every_promotion_of_every_day() {
+    let reads = [4, 200].map(|many| {
+        block_on(async {
+            let shop = Shop::open().await;
+            let began = shop.service.now();
+            for n in 0..many {
+                let path = format!("/v1/marketplaces/shop/promotions/p{n}");
+                let promotion = json!({"name": "Gift", "tracking_from": "2026-04-01T00:00:00Z"});
+                let (status, made) = shop
+                    .service
+                    .call_as(ADMIN, Method::PUT, &path, Some(&promotion))
+                    .await;
+                assert_eq!(status, StatusCode::CREATED, "{made}");
+            }
+            for day in 0..10 {
+                shop.service.set_now(began.plus_ms(day * DAY_MS));
+                let redeemed = |n| {
+                    json!({"redemption_id": format!("{day} {n}"), "promotion_id": format!("p{n}"), "customer_id": customer(n)})
+                };
+                let redeemed: Vec<Value> = (0..many).map(redeemed).collect();
+                // Each call counts in a shard.
+                shop.feed("redemptions", &redeemed, 1.max(many / 8)).await;
+            }
+            let told = async || {
+                let path = "/v1/marketplaces/shop/reports/reconciliation";
+                shop.service.get(path).await["redemptions"].clone()
+            };
+            let before = told().await;
+            let counts = json!({"received": 10 * many, "matched": 10 * many, "duplicates": 0, "quarantined": 0, "rejected": 0});
+            assert_eq!(before, counts);
+            shop.service.set_now(began.plus_ms(13 * DAY_MS));
+            shop.run().await;
+            read(&shop, "reports/reconciliation", |body| {
+                assert_eq!(body["redemptions"], before);
+            })
+            .await
+        })
+    });
+    same(
+        "a reconciliation of ten days with 4 promotions, and 200",
+        reads,
+        60.0,
     );
 }
 

@@ -1,8 +1,8 @@
 //! Erasure: a customer is forgotten, and every figure stays (rule 5).
 
 use http::Method;
-use revtrail_core::value::id::CustomerId;
-use revtrail_core::value::time::Instant;
+use revtrail_core::value::id::{CustomerId, OrderId};
+use revtrail_core::value::time::{Instant, Retention};
 use revtrail_store::jobs::job::JobMessage;
 use revtrail_store::jobs::parked::{Parked, ParkedFor};
 use serde_json::{Value, json};
@@ -470,6 +470,63 @@ pub async fn come_late(service: &Service) {
     service.feed("m", "orders", &orders, 9).await;
     let redeemed = json!({"redemption_id": "other 1", "promotion_id": "other", "customer_id": ANN, "redeemed_at": NOW});
     service.feed("m", "redemptions", &[redeemed], 9).await;
+}
+
+/// A customer with more facts than an erasure can tell from later ones, 35 MiB of orders, is erased before anybody is answered. So what comes
+/// after the answer is a new customer's, and what came before it is not.
+#[tokio::test]
+async fn who_has_too_many_facts_is_erased_before_the_answer() {
+    let shop = Shop::open(json!({"supersede": "none"})).await;
+    let items = vec![json!({"id": "s".repeat(128), "name": "n".repeat(400), "quantity": 1}); 200];
+    let more = json!({"customer_id": ANN, "items": items});
+    let orders: Vec<Value> = (0..320)
+        .map(|n| with(order(&format!("o{n} x COMPLETE 1.00 USD 16T11:00")), &more))
+        .collect();
+    shop.service.feed("m", "orders", &orders, 32).await;
+    let path = format!("customers/{}", segment(ANN));
+    let delete = async || shop.call(Method::DELETE, &path, json!({})).await;
+    let event = async |n: usize| {
+        let told = event_of_ann(&format!("E email opened x 16T10:00 message_id={n}"));
+        shop.service.feed("m", "events", &told, 1).await;
+    };
+    assert_eq!(delete().await.0, 503);
+    event(1).await;
+    assert_eq!(delete().await.0, 503);
+    shop.service.work_off().await;
+    assert_eq!(shop.named(), Vec::<String>::new());
+    let (status, told) = delete().await;
+    assert_eq!(status, 202, "{told}");
+    event(2).await;
+    shop.service.work_off().await;
+    let path = format!("erasures/{}", told["erasure_id"].as_str().unwrap());
+    let erasure = shop.get(&path).await;
+    assert_part("erasure", &erasure, &json!({"state": "done", "facts": 0}));
+    let card = shop.get(&format!("customers/{}", segment(ANN))).await;
+    let counts = ["orders", "messages"].map(|of| card[of].as_array().unwrap().len());
+    assert_eq!(counts, [0, 1], "{card}");
+    let market = shop.service.store.market(shop_id(), Retention::DEFAULT);
+    let order = OrderId::new("o7").unwrap();
+    let order = market.facts().order(&order, shop.service.now()).await;
+    let owner = order.unwrap().unwrap().customer_id;
+    assert!(owner.as_str().starts_with("erased-"), "{owner}");
+}
+
+/// Of a customer who is being erased only a part of the facts may be here, so a what-if skips them, and says so.
+#[tokio::test]
+async fn a_what_if_skips_whoever_is_being_erased() {
+    let shop = shop().await;
+    let looked_at = async || {
+        let tried = json!({"settings": {"link": false}, "from": "2026-11-01", "to": "2026-11-20"});
+        let (status, told) = shop.call(Method::POST, "what-if", tried).await;
+        assert_eq!(status, 200, "{told}");
+        ["orders", "skipped"].map(|of| told[of].as_i64().unwrap())
+    };
+    assert_eq!(looked_at().await, [4, 0]);
+    let path = format!("customers/{}", segment(ANN));
+    assert_eq!(shop.call(Method::DELETE, &path, json!({})).await.0, 202);
+    assert_eq!(looked_at().await, [1, 1]);
+    shop.service.work_off().await;
+    assert_eq!(looked_at().await, [4, 0]);
 }
 
 /// A customer whose facts are many more than a transaction holds, with an account of as many redemptions, in turns of one step.

@@ -15,7 +15,7 @@ use revtrail_core::attribution::settings::{Bound, Period, Replay, Settings, Vers
 use revtrail_core::attribution::timeline::Timelines;
 use revtrail_core::figures::daily::Aggregate;
 use revtrail_core::figures::fold::{Contribution, World};
-use revtrail_core::figures::preview::{Preview, Proposal};
+use revtrail_core::figures::preview::{Comparison, Preview, Proposal};
 use revtrail_core::figures::report::{Filter, campaign_report, orders_report, reconciliation};
 use revtrail_core::record::Record;
 use revtrail_core::value::address::{AddressHash, Recipient};
@@ -168,10 +168,12 @@ impl Taken {
             models: &models,
         };
         let mut all = Preview::new(&models);
-        for (timelines, orders) in self.customers() {
-            let mut one = Preview::new(&models);
-            one.add_customer(&timelines, orders, &world, &proposal);
-            let stored = serde_json::to_string(&one).unwrap();
+        for some in Vec::from_iter(self.customers()).chunks(2) {
+            let mut part = Comparison::new(&world, &proposal);
+            for (timelines, orders) in some {
+                part.add_customer(timelines, orders);
+            }
+            let stored = serde_json::to_string(&part.preview()).unwrap();
             all.add(serde_json::from_str(&stored).unwrap());
         }
         all.shown()

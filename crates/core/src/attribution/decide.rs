@@ -236,46 +236,51 @@ pub fn decide<'a>(
     rules: &Rules<'_>,
     look_back_ms: Option<i64>,
 ) -> Decision<'a> {
-    let (not_counted, amount) = count(order, rules.settings);
     let credit = if rules.settings.link {
-        winner(order.placed_at, timeline, rules, look_back_ms)
+        let senders = Senders::find(order.placed_at, timeline, rules, look_back_ms);
+        let passed = passed(order.placed_at, timeline, rules, &senders, look_back_ms);
+        best(passed, rules.settings.winner)
     } else {
         None
     };
+    decision(order, rules.settings, credit)
+}
+
+/// Decides an order as [`decide`] does, and gives all messages that passed the gates with it, in the order of the timeline. There are
+/// none where linking is off. The models share the order out among them.
+pub fn decide_among<'a>(
+    order: &PlainOrder<'_>,
+    timeline: &Timeline<'a>,
+    rules: &Rules<'_>,
+    look_back_ms: Option<i64>,
+) -> (Decision<'a>, Vec<Credit<'a>>) {
+    let mut eligible = Vec::new();
+    if rules.settings.link {
+        let senders = Senders::find(order.placed_at, timeline, rules, look_back_ms);
+        let passed = passed(order.placed_at, timeline, rules, &senders, look_back_ms);
+        eligible.extend(passed);
+    }
+    let credit = best(eligible.iter().copied(), rules.settings.winner);
+    (decision(order, rules.settings, credit), eligible)
+}
+
+/// The winner among the messages that passed the gates (rule 4.3).
+fn best<'a>(passed: impl Iterator<Item = Credit<'a>>, winner: Winner) -> Option<Credit<'a>> {
+    passed.max_by(|a, b| a.rank(winner).cmp(&b.rank(winner)))
+}
+
+fn decision<'a>(
+    order: &PlainOrder<'_>,
+    settings: &Settings,
+    credit: Option<Credit<'a>>,
+) -> Decision<'a> {
+    let (not_counted, amount) = count(order, settings);
     Decision {
         credit,
         not_counted,
         amount,
-        refunded: refunded(order, rules.settings),
+        refunded: refunded(order, settings),
     }
-}
-
-fn winner<'a>(
-    placed_at: Instant,
-    timeline: &Timeline<'a>,
-    rules: &Rules<'_>,
-    look_back_ms: Option<i64>,
-) -> Option<Credit<'a>> {
-    let senders = Senders::find(placed_at, timeline, rules, look_back_ms);
-    passed(placed_at, timeline, rules, &senders, look_back_ms).max_by(|a, b| {
-        a.rank(rules.settings.winner)
-            .cmp(&b.rank(rules.settings.winner))
-    })
-}
-
-/// The messages that passed all gates, in the order of the timeline. There are none where linking is off. The models share an
-/// order out among them.
-pub fn eligible<'a>(
-    order: &Order,
-    timeline: &Timeline<'a>,
-    rules: &Rules<'_>,
-    look_back_ms: Option<i64>,
-) -> Vec<Credit<'a>> {
-    if !rules.settings.link {
-        return Vec::new();
-    }
-    let senders = Senders::find(order.placed_at, timeline, rules, look_back_ms);
-    passed(order.placed_at, timeline, rules, &senders, look_back_ms).collect()
 }
 
 fn passed<'m, 'a>(

@@ -1,6 +1,8 @@
 //! Other models of attribution (rule 4.5): how an order's amount is shared out among the messages that passed the gates. They are
 //! shown beside a look ahead. No figure is made of them.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Serialize};
 
 use crate::attribution::campaign::CampaignIx;
@@ -43,58 +45,69 @@ impl Model {
     /// a part may round to an amount of 0. The shares sum to `amount` exactly, unless there is no message.
     pub fn shares(
         self,
-        placed_at: Instant,
+        touches: &Touches<'_>,
         amount: Money,
         currency: Currency,
-        eligible: &[Credit<'_>],
     ) -> Vec<(CampaignIx, Money)> {
-        let mut touches: Vec<&Credit<'_>> = eligible.iter().collect();
-        touches.sort_by(|a, b| {
+        let all = &touches.sorted;
+        let weights = match self {
+            Self::First => return whole(all.first(), amount),
+            Self::LastInteraction => return whole(all.last(), amount),
+            Self::LastSent => {
+                let sent = |a: &&Credit<'_>, b: &&Credit<'_>| {
+                    a.rank(Winner::LastSent).cmp(&b.rank(Winner::LastSent))
+                };
+                return whole(all.iter().max_by(sent), amount);
+            }
+            Self::PositionBased if all.len() > 2 => {
+                // Of five parts for each message between, the first and the last take two, and that message takes one.
+                let between = all.len() as u128 - 2;
+                let mut weights = vec![1; all.len()];
+                (weights[0], weights[all.len() - 1]) = (2 * between, 2 * between);
+                weights
+            }
+            Self::Linear | Self::PositionBased => vec![1; all.len()],
+            Self::TimeDecay => {
+                let placed_at = touches.placed_at.ms();
+                let ages = all.iter().map(|one| placed_at.abs_diff(one.touch.at.ms()));
+                on_one_scale(ages.map(decayed).collect())
+            }
+        };
+        let campaigns = all.iter().map(|touch| touch.message.campaign);
+        campaigns
+            .zip(share_out(amount, currency, &weights))
+            .collect()
+    }
+}
+
+/// The messages that passed the gates of an order, in the order of their touches: by the time of the touch, then by the time of the
+/// send, the campaign, the message, and the channel. All models share the order out among them.
+#[derive(Debug)]
+pub struct Touches<'a> {
+    placed_at: Instant,
+    sorted: Vec<Credit<'a>>,
+}
+
+impl<'a> Touches<'a> {
+    /// Sorts the messages that passed the gates of an order that was placed at this instant.
+    pub fn new(placed_at: Instant, mut eligible: Vec<Credit<'a>>) -> Self {
+        eligible.sort_by(|a, b| {
             a.rank(Winner::LastInteraction)
                 .cmp(&b.rank(Winner::LastInteraction))
         });
-        let weights = self.weights(placed_at, &touches);
-        share_out(amount, currency, &weights)
-            .into_iter()
-            .zip(touches)
-            .zip(&weights)
-            .filter(|(_, weight)| **weight > 0)
-            .map(|((share, touch), _)| (touch.message.campaign, share))
-            .collect()
-    }
-
-    /// The weight of each touch. Only the proportions of the weights matter.
-    fn weights(self, placed_at: Instant, touches: &[&Credit<'_>]) -> Vec<u128> {
-        let count = touches.len();
-        let only = |winner: usize| (0..count).map(|i| u128::from(i == winner)).collect();
-        match self {
-            Self::Linear => vec![1; count],
-            Self::First => only(0),
-            Self::LastInteraction => only(count.saturating_sub(1)),
-            Self::LastSent => {
-                let rank = |i: &usize| touches[*i].rank(Winner::LastSent);
-                let last = (0..count).max_by(|a, b| rank(a).cmp(&rank(b)));
-                only(last.unwrap_or(0))
-            }
-            Self::PositionBased if count <= 2 => vec![1; count],
-            Self::PositionBased => {
-                // Of five parts for each message between, the first and the last take two, and that message takes one.
-                let between = count as u128 - 2;
-                let weight = |i| {
-                    if i == 0 || i == count - 1 {
-                        2 * between
-                    } else {
-                        1
-                    }
-                };
-                (0..count).map(weight).collect()
-            }
-            Self::TimeDecay => {
-                let age = |touch: &&Credit<'_>| placed_at.ms().abs_diff(touch.touch.at.ms());
-                on_one_scale(touches.iter().map(|touch| decayed(age(touch))).collect())
-            }
+        Self {
+            placed_at,
+            sorted: eligible,
         }
     }
+}
+
+/// The shares of a model that gives everything to one message.
+fn whole(winner: Option<&Credit<'_>>, amount: Money) -> Vec<(CampaignIx, Money)> {
+    let winner = winner.into_iter();
+    winner
+        .map(|touch| (touch.message.campaign, amount))
+        .collect()
 }
 
 /// Cuts shares in proportion to the weights to the currency's minor unit, and gives the rest away unit by unit: first to the
@@ -105,12 +118,14 @@ fn share_out(amount: Money, currency: Currency, weights: &[u128]) -> Vec<Money> 
     let total = amount.micros().unsigned_abs();
     let sum: u128 = weights.iter().sum();
     let mut left = total;
-    let (mut shares, mut cut_off) = (Vec::new(), Vec::new());
+    let mut shares = Vec::with_capacity(weights.len());
+    let mut cut_off = Vec::with_capacity(weights.len());
     for (i, weight) in weights.iter().enumerate() {
         let (micros, rest) = times_over(total, *weight, sum);
-        shares.push(micros - micros % unit);
-        left -= micros - micros % unit;
-        cut_off.push((micros % unit, rest, i));
+        let beyond = micros % unit;
+        shares.push(micros - beyond);
+        left -= micros - beyond;
+        cut_off.push((beyond, rest, i));
     }
     cut_off.sort_unstable();
     for (_, _, i) in cut_off.into_iter().rev() {
@@ -126,7 +141,8 @@ fn share_out(amount: Money, currency: Currency, weights: &[u128]) -> Vec<Money> 
 /// times `sum` can be held.
 fn times_over(amount: u128, weight: u128, sum: u128) -> (u128, u128) {
     if let Some(product) = amount.checked_mul(weight) {
-        return (product / sum, product % sum);
+        let quotient = product / sum;
+        return (quotient, product - quotient * sum);
     }
     // A long division that takes the amount bit by bit.
     let (mut quotient, mut rest) = (0, 0);
@@ -152,19 +168,32 @@ const TERMS: u128 = 30;
 /// millionth of the greatest amount.
 const SCALE_MAX: u32 = 18;
 
+/// The part of an age that is no whole half-life is put together from three: so many times 2^20 ms, 2^10 ms, and 1 ms. Each has the
+/// weights of its multiples here. An order asks for several weights, and their series would cost as much as all else about it.
+static WEIGHTS: LazyLock<[Vec<u128>; 3]> = LazyLock::new(|| {
+    SHIFTS.map(|shift| {
+        let multiples = (0..=MULTIPLE).map(|n| n << shift);
+        let within = multiples.take_while(|rest| *rest < HALF_LIFE_MS);
+        within.map(series).collect()
+    })
+});
+/// How many bits stand below each of the three multiples.
+const SHIFTS: [u32; 3] = [20, 10, 0];
+/// The bits of a multiple.
+const MULTIPLE: u64 = (1 << 10) - 1;
+
 /// 2^(−age / 7 days) as (digits, exponent): the weight is digits · 10^−exponent, where digits has 12 decimal digits, rounded
 /// half-even.
 ///
-/// The whole half-lives are halvings. For the rest, 2^−r = 1 − x(1 − x/2(1 − x/3(…))) with x = r · ln 2, in fractions of 2^124.
-/// Every step is off by at most 5 units, and a step is multiplied by x/n, which is below 0.7, so all of them together are off by
-/// less than 2^-119, or 10^-35. A week has 604,800,000 milliseconds, so the nearest that such a weight comes to the middle between
-/// two numbers of 12 digits is about 10^-21. The rounding is therefore that of the exact number.
+/// The whole half-lives are halvings. For the rest, three weights are multiplied that are off by less than 2^-119 each, see [`series`],
+/// and a product is off by less than 2^-123 more: all of them together are off by less than 2^-117, or 10^-35. A week has 604,800,000
+/// milliseconds, so the nearest that such a weight comes to the middle between two numbers of 12 digits is about 10^-21. The rounding is
+/// therefore that of the exact number.
 fn decayed(age_ms: u64) -> (u128, u32) {
-    let (half_life, rest) = (u128::from(HALF_LIFE_MS), u128::from(age_ms % HALF_LIFE_MS));
-    let x = LN_2 / half_life * rest + LN_2 % half_life * rest / half_life;
-    let mut weight = (1..=TERMS)
-        .rev()
-        .fold(ONE, |inner, n| ONE - times_fraction(inner, x) / n);
+    let rest = age_ms % HALF_LIFE_MS;
+    let parts = WEIGHTS.iter().zip(SHIFTS);
+    let parts = parts.map(|(weights, shift)| weights[(rest >> shift & MULTIPLE) as usize]);
+    let mut weight = parts.fold(ONE, product);
     let mut exponent = DIGITS;
     for _ in 0..age_ms / HALF_LIFE_MS {
         weight /= 2;
@@ -183,11 +212,33 @@ fn decayed(age_ms: u64) -> (u128, u32) {
     (digits + u128::from(up), exponent)
 }
 
+/// 2^(−rest / 7 days) in fractions of 2^124, for a rest below a half-life.
+///
+/// 2^−r = 1 − x(1 − x/2(1 − x/3(…))) with x = r · ln 2. Every step is off by at most 5 units, and a step is multiplied by x/n, which is
+/// below 0.7, so all of them together are off by less than 2^-119.
+fn series(rest_ms: u64) -> u128 {
+    let (half_life, rest) = (u128::from(HALF_LIFE_MS), u128::from(rest_ms));
+    let x = LN_2 / half_life * rest + LN_2 % half_life * rest / half_life;
+    (1..=TERMS)
+        .rev()
+        .fold(ONE, |inner, n| ONE - times_fraction(inner, x) / n)
+}
+
+/// The two halves of a number.
+fn halves(n: u128) -> (u128, u128) {
+    (n >> 64, n & u128::from(u64::MAX))
+}
+
 /// `a` times a fraction that is counted in 2^-128. The result is too small by less than 3.
 fn times_fraction(a: u128, fraction: u128) -> u128 {
-    let halves = |n: u128| (n >> 64, n & u128::from(u64::MAX));
     let ((a1, a0), (b1, b0)) = (halves(a), halves(fraction));
     a1 * b1 + ((a1 * b0) >> 64) + ((a0 * b1) >> 64)
+}
+
+/// The product of two fractions of at most 1, in units of 2^-124 as they are. The result is too small by less than 2.
+fn product(a: u128, b: u128) -> u128 {
+    let ((a1, a0), (b1, b0)) = (halves(a), halves(b));
+    ((a1 * b1) << 4) + ((a1 * b0 + a0 * b1 + ((a0 * b0) >> 64)) >> 60)
 }
 
 /// Weights of (digits, exponent) as whole numbers in proportion. None of them becomes 0.
@@ -238,7 +289,7 @@ mod tests {
         let eligible: Vec<Credit<'_>> = hours.iter().enumerate().map(credit).collect();
         let currency = Currency::parse(currency).unwrap();
         let amount = Money::parse(amount).unwrap();
-        let shares = model.shares(placed_at, amount, currency, &eligible);
+        let shares = model.shares(&Touches::new(placed_at, eligible), amount, currency);
         let sum = shares
             .iter()
             .fold(Money::ZERO, |sum, (_, share)| sum + *share);

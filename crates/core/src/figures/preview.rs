@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::attribution::campaign::CampaignIx;
-use crate::attribution::decide::{Decision, Rules, decide, eligible};
+use crate::attribution::decide::{Credit, Decision, Rules, decide_among};
 use crate::attribution::explain::reason;
-use crate::attribution::models::Model;
+use crate::attribution::models::{Model, Touches};
 use crate::attribution::order::Order;
 use crate::attribution::plain::Decidable;
 use crate::attribution::settings::Period;
-use crate::attribution::timeline::{Timeline, Timelines};
+use crate::attribution::timeline::Timelines;
 use crate::figures::fold::{LineCredit, World};
 use crate::figures::report::PurchaseFigures;
 use crate::value::id::{CampaignId, CustomerId, OrderId};
@@ -96,26 +96,38 @@ pub struct Preview {
     pub models: BTreeMap<Model, BTreeMap<CampaignId, PurchaseFigures>>,
 }
 
-impl Preview {
-    /// A preview of no order, with the models that are asked for.
-    pub fn new(models: &[Model]) -> Self {
+/// The look ahead of some customers. It keeps its sums by the index of a campaign, which is quicker than by its id, so everything that it
+/// finds is of one catalog.
+#[derive(Debug)]
+pub struct Comparison<'p> {
+    world: &'p World<'p>,
+    proposal: &'p Proposal<'p>,
+    /// What is not by campaign.
+    found: Preview,
+    changes: Vec<Change>,
+    /// What each model of the proposal gives each campaign.
+    models: Vec<Vec<PurchaseFigures>>,
+}
+
+impl<'p> Comparison<'p> {
+    /// Begins with no customer. The rules of the proposal and the world have the same catalog.
+    pub fn new(world: &'p World<'p>, proposal: &'p Proposal<'p>) -> Self {
+        let campaigns = world.catalog.len();
+        let models = proposal.models.iter();
         Self {
+            world,
+            proposal,
+            found: Preview::new(proposal.models),
+            changes: vec![Change::default(); campaigns],
             models: models
-                .iter()
-                .map(|model| (*model, BTreeMap::new()))
+                .map(|_| vec![PurchaseFigures::default(); campaigns])
                 .collect(),
-            ..Self::default()
         }
     }
 
     /// Adds the orders of one customer that were placed in the period.
-    pub fn add_customer(
-        &mut self,
-        timelines: &Timelines<'_>,
-        orders: &[Order],
-        world: &World<'_>,
-        proposal: &Proposal<'_>,
-    ) {
+    pub fn add_customer(&mut self, timelines: &Timelines<'_>, orders: &[Order]) {
+        let (world, proposal) = (self.world, self.proposal);
         let is_asked = |order: &&Order| {
             let day = world.day(order.placed_at);
             proposal.period.holds(order.placed_at, day)
@@ -123,53 +135,46 @@ impl Preview {
         for order in orders.iter().filter(is_asked) {
             let current = world.decide(order, timelines);
             let timeline = world.timeline_of(order, timelines);
-            let proposed = decide(
+            let (proposed, eligible) = decide_among(
                 &order.plain(),
                 timeline,
                 &proposal.rules,
                 world.look_back_ms,
             );
-            self.add_order(order, &current, &proposed, world, proposal);
+            self.add_order(order, &current, &proposed);
             if proposed.not_counted.is_none() && !proposal.models.is_empty() {
-                self.add_models(order, proposed.amount, timeline, world, proposal);
+                self.add_models(order, proposed.amount, eligible);
             }
         }
     }
 
-    fn add_order(
-        &mut self,
-        order: &Order,
-        current: &Decision<'_>,
-        proposed: &Decision<'_>,
-        world: &World<'_>,
-        proposal: &Proposal<'_>,
-    ) {
-        self.orders += 1;
-        self.current.add_decision(order, current);
-        self.proposed.add_decision(order, proposed);
-        let id = |campaign: CampaignIx| &world.catalog.at(campaign).campaign_id;
+    fn add_order(&mut self, order: &Order, current: &Decision<'_>, proposed: &Decision<'_>) {
+        let (catalog, found) = (self.world.catalog, &mut self.found);
+        found.orders += 1;
+        found.current.add_decision(order, current);
+        found.proposed.add_decision(order, proposed);
         let (from, to) = (held(current), held(proposed));
         if let Some((campaign, amount)) = from {
-            let change = self.campaigns.entry(id(campaign).clone()).or_default();
+            let change = &mut self.changes[campaign.index()];
             change.current.add_order(order.currency, amount);
         }
         if let Some((campaign, amount)) = to {
-            let change = self.campaigns.entry(id(campaign).clone()).or_default();
+            let change = &mut self.changes[campaign.index()];
             change.proposed.add_order(order.currency, amount);
         }
         if from == to {
             return;
         }
-        self.moved_total += 1;
-        let last = self.moved.last_key_value();
-        if self.moved.len() == MOVED_MAX && last.is_some_and(|(last, _)| *last < order.order_id) {
+        found.moved_total += 1;
+        let last = found.moved.last_key_value();
+        if found.moved.len() == MOVED_MAX && last.is_some_and(|(last, _)| *last < order.order_id) {
             return;
         }
         let holder = |(campaign, amount)| Holder {
-            campaign_id: id(campaign).clone(),
+            campaign_id: catalog.at(campaign).campaign_id.clone(),
             amount,
         };
-        let linked = proposal.rules.settings.link;
+        let linked = self.proposal.rules.settings.link;
         let why = reason(proposed.not_counted, proposed.credit.is_some(), linked);
         let moved = MovedOrder {
             customer_id: order.customer_id.clone(),
@@ -179,34 +184,54 @@ impl Preview {
             reason: why.map(str::to_owned),
             credited_to: proposed
                 .credit
-                .map(|credit| LineCredit::of(&credit, world.catalog)),
+                .map(|credit| LineCredit::of(&credit, catalog)),
         };
-        self.moved.insert(order.order_id.clone(), moved);
-        self.keep_first_moved();
+        found.moved.insert(order.order_id.clone(), moved);
+        found.keep_first_moved();
     }
 
-    fn add_models(
-        &mut self,
-        order: &Order,
-        amount: Money,
-        timeline: &Timeline<'_>,
-        world: &World<'_>,
-        proposal: &Proposal<'_>,
-    ) {
-        let eligible = eligible(order, timeline, &proposal.rules, world.look_back_ms);
-        for model in proposal.models {
-            let mut by_campaign: BTreeMap<CampaignIx, Money> = BTreeMap::new();
-            for (campaign, share) in
-                model.shares(order.placed_at, amount, order.currency, &eligible)
-            {
-                *by_campaign.entry(campaign).or_default() += share;
+    fn add_models(&mut self, order: &Order, amount: Money, eligible: Vec<Credit<'_>>) {
+        let touches = Touches::new(order.placed_at, eligible);
+        for (model, earned) in self.proposal.models.iter().zip(&mut self.models) {
+            let mut shares = model.shares(&touches, amount, order.currency);
+            // An order counts once for a campaign that has several of its messages.
+            shares.sort_unstable_by_key(|(campaign, _)| *campaign);
+            for parts in shares.chunk_by(|a, b| a.0 == b.0) {
+                let sum = parts.iter().fold(Money::ZERO, |sum, part| sum + part.1);
+                earned[parts[0].0.index()].add_order(order.currency, sum);
             }
-            let rows = self.models.entry(*model).or_default();
-            for (campaign, amount) in by_campaign {
-                let campaign_id = world.catalog.at(campaign).campaign_id.clone();
-                let earned = rows.entry(campaign_id).or_default();
-                earned.add_order(order.currency, amount);
-            }
+        }
+    }
+
+    /// What was found.
+    pub fn preview(self) -> Preview {
+        let mut preview = self.found;
+        let ids = || {
+            let campaigns = self.world.catalog.iter();
+            campaigns.map(|(_, campaign)| campaign.campaign_id.clone())
+        };
+        let changes = ids().zip(self.changes);
+        let some = |change: &Change| change.current.purchases + change.proposed.purchases > 0;
+        preview
+            .campaigns
+            .extend(changes.filter(|(_, change)| some(change)));
+        for (model, earned) in self.proposal.models.iter().zip(self.models) {
+            let rows = preview.models.entry(*model).or_default();
+            rows.extend(ids().zip(earned).filter(|(_, one)| one.purchases > 0));
+        }
+        preview
+    }
+}
+
+impl Preview {
+    /// A preview of no order, with the models that are asked for.
+    pub fn new(models: &[Model]) -> Self {
+        Self {
+            models: models
+                .iter()
+                .map(|model| (*model, BTreeMap::new()))
+                .collect(),
+            ..Self::default()
         }
     }
 

@@ -77,12 +77,23 @@ impl Money {
 
     /// The amount in millionths. The result is exact, since an amount has at most 6 decimals.
     pub fn micros(self) -> i128 {
-        let amount = self.0.normalize();
+        // Only zeros can stand behind the sixth decimal.
+        let amount = match self.0.scale() {
+            0..=6 => self.0,
+            _ => self.0.normalize(),
+        };
         amount.mantissa() * 10_i128.pow(6_u32.saturating_sub(amount.scale()))
     }
 
     /// The amount of so many millionths; `None` where the amount cannot hold them exactly.
     pub(crate) fn of_micros(micros: i128) -> Option<Self> {
+        if let Ok(mut digits) = i64::try_from(micros) {
+            let mut scale = 6;
+            while scale > 0 && digits % 10 == 0 {
+                (digits, scale) = (digits / 10, scale - 1);
+            }
+            return Some(Self(Decimal::new(digits, scale)));
+        }
         let exact = Decimal::try_from_i128_with_scale(micros, 6);
         // A whole number is stored without decimals, so it may have six digits more.
         let whole = || Decimal::try_from_i128_with_scale(micros / 1_000_000, 0).ok();

@@ -3,7 +3,7 @@
 use revtrail_core::figures::report::{
     DoesNotAddUp, Reconciliation, orders_report, reconciliation as reconcile,
 };
-use revtrail_store::promotions::lists::RedemptionsIn;
+use revtrail_store::promotions::arrivals::RedemptionsIn;
 use revtrail_web::access::MARKETING;
 use revtrail_web::answer::json;
 use revtrail_web::call::{Call, Response, StatusCode};

@@ -8,8 +8,8 @@
 //! A copy of a fact that is in the list is a copy of that fact until it has moved, and a promotion account moves as a whole. Records that
 //! wait for a promotion have no list: those that come until the move has ended are erased with the others.
 //!
-//! Where there is no list, everything is erased that is there when the move ends: the call that asked died, so nobody was answered; or
-//! the customer has more facts than a timeline may have. Nobody attributes anything by so many.
+//! Where there is no list, everything is erased that is there when the move ends, because nobody was answered: the call that asked died;
+//! or the customer has more facts than a timeline may have, and whoever asks is told to come again until most of them have moved.
 
 use std::collections::BTreeSet;
 
@@ -41,6 +41,15 @@ pub(super) enum Cut {
     Everything,
     /// What a list of this name has.
     Listed(String, ErasedNames),
+}
+
+/// How it ended to fix what is erased.
+pub(super) enum CutFixed {
+    Fixed,
+    /// Somebody was faster: it must be looked at again.
+    Overtaken,
+    /// There is too much to be listed.
+    TooMuch,
 }
 
 /// A list of what is erased.
@@ -108,7 +117,7 @@ impl ErasedNames {
 }
 
 impl Erasures<'_> {
-    /// Fixes what an erasure erases, unless that is fixed already. False if it must be looked at again, because somebody was faster.
+    /// Fixes what an erasure erases, unless that is fixed already.
     ///
     /// # Errors
     /// [`StoreError::Contended`] also if the customer got new facts since: they are erased by an erasure that begins after this one.
@@ -116,16 +125,23 @@ impl Erasures<'_> {
         self,
         open: &OpenErasure,
         now: Instant,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<CutFixed, StoreError> {
         let there = self.names_of(&open.of.customer).await?;
         match (self.cut(open).await?, there) {
-            (Cut::Everything, None) => Ok(true),
-            (Cut::Everything, Some(names)) => self.put_cut(&open.id, &names, now).await,
+            (Cut::Everything, None) => Ok(CutFixed::TooMuch),
+            (Cut::Everything, Some(names)) => {
+                let is_put = self.put_cut(&open.id, &names, now).await?;
+                Ok(if is_put {
+                    CutFixed::Fixed
+                } else {
+                    CutFixed::Overtaken
+                })
+            }
             (Cut::Listed(_, erased), Some(names))
                 if names.sort_keys.is_subset(&erased.sort_keys)
                     && names.promotions.is_subset(&erased.promotions) =>
             {
-                Ok(true)
+                Ok(CutFixed::Fixed)
             }
             (Cut::Listed(..), _) => Err(StoreError::Contended {
                 op: "erasing new facts of a customer who is being erased",

@@ -10,14 +10,16 @@ use revtrail_core::attribution::order::Order;
 use revtrail_core::attribution::reach::Reattribution;
 use revtrail_core::attribution::settings::{Bound, Period, Replay, Versions};
 use revtrail_core::figures::fold::World;
-use revtrail_core::figures::preview::{Preview, Proposal};
+use revtrail_core::figures::preview::{Comparison, Preview, Proposal};
 use revtrail_core::value::address::Recipient;
 use revtrail_core::value::id::OrderId;
 use revtrail_core::value::time::Instant;
+use tokio::task::JoinHandle;
 
 use crate::jobs::job::{JOB_CUSTOMERS_MAX, Job, NAMES_MAX, Work};
 use crate::jobs::look_aheads::{LookAhead, LookAheads, LookState, Purpose, SavedLook};
 use crate::ledger::facts::{CustomerFacts, TIMELINE_BYTES_MAX};
+use crate::market::Market;
 use crate::table::fault::StoreError;
 use crate::table::keys::LookAheadKind as Kind;
 use crate::table::write::Write;
@@ -186,8 +188,9 @@ impl LookAheads<'_> {
             },
             ..rulebook.proposal(ahead, catalog)
         };
-        let mut preview = Preview::new(ahead.models());
-        preview.add_customer(&timelines, std::slice::from_ref(order), &world, &proposal);
+        let mut compared = Comparison::new(&world, &proposal);
+        compared.add_customer(&timelines, std::slice::from_ref(order));
+        let preview = compared.preview();
         let tried = Versions::only(proposal.rules.settings.clone());
         let world = World::new(marketplace, catalog, &tried, look_back_ms);
         let mut explained = serde_json::to_value(explain(order, &timelines, &world))?;
@@ -223,34 +226,36 @@ impl LookAheads<'_> {
     ) -> Result<usize, StoreError> {
         let now = clock();
         let light = LIGHT_BYTES_MAX.min(limits.timeline_bytes);
-        let read = async |id: &Recipient, bytes_max| {
-            match id {
-                Recipient::Customer(_) => self.market.facts().customer(id, bytes_max, now).await,
-                // An address has no orders.
-                Recipient::Address(_) => Ok(Some(CustomerFacts::default())),
-            }
-        };
-        let reads: Vec<_> = customers.iter().map(|id| read(id, light)).collect();
+        let reads = customers
+            .iter()
+            .map(|id| read_aside(self.market, id, light, now));
+        let reads = Vec::from_iter(reads);
         let mut reads = stream::iter(reads).buffered(READS_AT_ONCE);
         let (mut done, mut skipped) = (0, 0);
-        let mut preview = Preview::new(ahead.models());
         let look_back_ms = Some(self.market.retention.look_back_ms());
         let marketplace = &self.market.id;
         let (catalog, versions) = (&rulebook.catalog, &rulebook.versions);
         let world = World::new(marketplace, catalog, versions, look_back_ms);
         let proposal = rulebook.proposal(ahead, &rulebook.catalog);
+        let mut compared = Comparison::new(&world, &proposal);
+        let mut preview = Preview::new(ahead.models());
         while let Some(mut facts) = reads.next().await {
             if matches!(facts, Ok(None)) {
-                facts = read(&customers[done], limits.timeline_bytes).await;
+                let (id, limit) = (&customers[done], limits.timeline_bytes);
+                facts = self.market.facts().alone(id, limit, now).await;
             }
             done += 1;
             match facts {
+                // Of a customer who is being erased only a part of the facts is here.
+                Ok(Some(facts)) if facts.stored.is_moving => skipped += 1,
                 Ok(Some(facts)) => match rulebook.catalog.witnessing(facts.all_events()) {
-                    None => add(&mut preview, &facts, &world, &proposal),
+                    None => add(&mut compared, &facts, &world),
                     Some(grown) => {
                         let world = World::new(marketplace, &grown, versions, look_back_ms);
                         let proposal = rulebook.proposal(ahead, &grown);
-                        add(&mut preview, &facts, &world, &proposal);
+                        let mut compared = Comparison::new(&world, &proposal);
+                        add(&mut compared, &facts, &world);
+                        preview.add(compared.preview());
                     }
                 },
                 Err(error) if error.is_busy() => return Err(error),
@@ -260,6 +265,7 @@ impl LookAheads<'_> {
                 break;
             }
         }
+        preview.add(compared.preview());
         ahead.preview.add(preview);
         ahead.skipped += skipped;
         if matches!(ahead.purpose, Purpose::Replay { .. }) {
@@ -364,7 +370,39 @@ impl WalkRules {
     }
 }
 
+/// Reads a customer in a task of its own: where there is another thread, it unpacks what the table answers while this one decides.
+/// Who stops waiting ends the task.
+async fn read_aside(
+    market: &Market,
+    id: &Recipient,
+    bytes_max: usize,
+    now: Instant,
+) -> Result<Option<CustomerFacts>, StoreError> {
+    struct Task<T>(JoinHandle<T>);
+    impl<T> Drop for Task<T> {
+        fn drop(&mut self) {
+            self.0.abort();
+        }
+    }
+    if id.address().is_some() {
+        // An address has no orders.
+        return Ok(Some(CustomerFacts::default()));
+    }
+    let (market, id) = (market.clone(), id.clone());
+    let read = async move { market.facts().alone(&id, bytes_max, now).await };
+    let mut task = Task(tokio::spawn(read));
+    (&mut task.0)
+        .await
+        .unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(cancelled) => Err(StoreError::Busy {
+                op: "reading a customer",
+                source: cancelled.into(),
+            }),
+        })
+}
+
 /// Adds the orders of one customer.
-fn add(to: &mut Preview, facts: &CustomerFacts, world: &World<'_>, proposal: &Proposal<'_>) {
-    to.add_customer(&facts.timelines(world), &facts.orders, world, proposal);
+fn add(to: &mut Comparison<'_>, facts: &CustomerFacts, world: &World<'_>) {
+    to.add_customer(&facts.timelines(world), &facts.orders);
 }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::contribution::StoredContribution;
 use crate::market::Market;
 use crate::random::random_hex;
-use crate::table::attributes::DATA;
+use crate::table::attributes::{DATA, root};
 use crate::table::client::{PutOutcome, Range, Reading, last};
 use crate::table::condition::Condition;
 use crate::table::fault::StoreError;
@@ -179,6 +179,9 @@ pub struct CustomerFacts {
     /// How many bytes were read.
     pub bytes: usize,
 }
+
+/// How an item of a customer is taken in.
+type TakeItem = fn(&mut CustomerFacts, &Item, &Recipient, Instant) -> Result<(), StoreError>;
 
 /// Events and orders of one marketplace. Reached by [`Market::facts`].
 #[derive(Debug, Clone, Copy)]
@@ -475,6 +478,34 @@ impl Facts<'_> {
         known: &BTreeSet<AddressHash>,
         now: Instant,
     ) -> Result<Result<CustomerFacts, TooLarge>, StoreError> {
+        let take = CustomerFacts::take;
+        self.read(id, bytes_max, known, now, take).await
+    }
+
+    /// The facts of a customer, as [`Facts::customer`] reads them, without the contribution: to unpack it takes longer than to decide the
+    /// orders. Of what is stored, only whether the customer is being erased is known.
+    ///
+    /// # Errors
+    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
+    pub async fn alone(
+        self,
+        id: &Recipient,
+        bytes_max: usize,
+        now: Instant,
+    ) -> Result<Option<CustomerFacts>, StoreError> {
+        let (known, take) = (BTreeSet::new(), CustomerFacts::take_alone);
+        let read = self.read(id, bytes_max, &known, now, take).await?;
+        Ok(read.ok())
+    }
+
+    async fn read(
+        self,
+        id: &Recipient,
+        bytes_max: usize,
+        known: &BTreeSet<AddressHash>,
+        now: Instant,
+        take: TakeItem,
+    ) -> Result<Result<CustomerFacts, TooLarge>, StoreError> {
         let mut facts = CustomerFacts::default();
         let pk = keys::customer(&self.market.id, id);
         facts.named = id.address().map(|_| false);
@@ -486,7 +517,7 @@ impl Facts<'_> {
             let (items, next) = page.await?;
             for item in items {
                 facts.bytes += item_bytes(&item);
-                facts.take(&item, id, now)?;
+                take(&mut facts, &item, id, now)?;
             }
             match next {
                 _ if facts.bytes > bytes_max => return Ok(Err(TooLarge(None))),
@@ -582,6 +613,16 @@ impl CustomerFacts {
     /// True if there is nothing of the recipient: neither a fact nor a contribution.
     pub fn is_nothing(&self) -> bool {
         self.stored.version == 0 && self.events.is_empty() && self.orders.is_empty()
+    }
+
+    /// Takes an item in, but of the contribution only whether it is being moved.
+    fn take_alone(&mut self, item: &Item, id: &Recipient, now: Instant) -> Result<(), StoreError> {
+        match keys::customer_item(sk(item)) {
+            Some(CustomerItem::Root) => self.stored.is_moving = item.contains_key(root::MOVING),
+            Some(CustomerItem::Chunk(_)) => {}
+            _ => self.take(item, id, now)?,
+        }
+        Ok(())
     }
 
     fn take(&mut self, item: &Item, id: &Recipient, now: Instant) -> Result<(), StoreError> {

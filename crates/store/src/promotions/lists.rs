@@ -8,18 +8,17 @@ use revtrail_core::promotion::account::Account;
 use revtrail_core::promotion::admission::{self, Surroundings, VoucherState};
 use revtrail_core::promotion::redemption::{Flag, Outcome};
 use revtrail_core::value::id::{AssignmentId, CustomerId, PromotionId, RedemptionId};
-use revtrail_core::value::time::{Day, Instant};
+use revtrail_core::value::time::Instant;
 use serde::de::DeserializeOwned;
 
 use crate::ledger::facts::Pointer;
 use crate::market::Market;
 use crate::promotions::distributions::Distribution;
 use crate::promotions::records::{AssignmentFact, RedemptionFact, voucher_state};
-use crate::table::attributes::redemptions_in;
 use crate::table::attributes::root::MOVING;
 use crate::table::client::{Range, Reading, last};
 use crate::table::fault::StoreError;
-use crate::table::item::{Item, data, expired, number, pk, sk, unreadable};
+use crate::table::item::{Item, data, expired, pk, sk, unreadable};
 use crate::table::keys::{self, Key, PROMOTION_SHARDS, QuarantineEntry};
 
 /// Which part of a list to read.
@@ -120,25 +119,10 @@ pub enum Waiting {
     Redemption(RedemptionFact),
 }
 
-/// Counts of redemptions that came in during a period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RedemptionsIn {
-    /// All redemptions that came in.
-    pub received: i64,
-    /// Those that were already known.
-    pub duplicates: i64,
-    /// Those that found their promotion.
-    pub matched: i64,
-    /// Those that wait for their promotion.
-    pub quarantined: i64,
-    /// Those that were rejected.
-    pub rejected: i64,
-}
-
 /// Lists of promotions of one marketplace. Reached by [`Market::lists`].
 #[derive(Debug, Clone, Copy)]
 pub struct Lists<'m> {
-    market: &'m Market,
+    pub(super) market: &'m Market,
 }
 
 impl Market {
@@ -484,58 +468,5 @@ impl Lists<'_> {
             (b.at, &b.submitted.redemption_id).cmp(&(a.at, &a.submitted.redemption_id))
         });
         Ok(facts)
-    }
-
-    /// Counts of the redemptions that came in, by day of arrival.
-    ///
-    /// # Errors
-    /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
-    pub async fn redemptions_in(self, from: Day, to: Day) -> Result<RedemptionsIn, StoreError> {
-        // The keys of a day begin with it; the key that is `to` itself belongs to the day after the last.
-        let range = &Range::Between(from.to_string(), to.to_string());
-        let shard = |shard| async move {
-            let pk = keys::redemptions_in(&self.market.id, shard);
-            let (mut sum, mut after) = (RedemptionsIn::default(), None);
-            loop {
-                let page = self
-                    .market
-                    .store
-                    .page(&pk, range, Reading::STRONG, after, None);
-                let (items, next) = page.await?;
-                for item in items.iter().filter(|item| *sk(item) < *to.to_string()) {
-                    sum.take(item);
-                }
-                match next {
-                    Some(next) => after = Some(next),
-                    None => return Ok::<_, StoreError>(sum),
-                }
-            }
-        };
-        let shards = try_join_all((0..PROMOTION_SHARDS).map(shard)).await?;
-        let mut all = RedemptionsIn::default();
-        shards.iter().for_each(|sum| all.add(sum));
-        Ok(all)
-    }
-}
-
-impl RedemptionsIn {
-    /// Adds the counts of one item.
-    fn take(&mut self, item: &Item) {
-        let n = |attribute| number(item, attribute).unwrap_or(0);
-        self.add(&Self {
-            received: n(redemptions_in::RECEIVED),
-            duplicates: n(redemptions_in::DUPLICATES),
-            matched: n(redemptions_in::MATCHED),
-            quarantined: n(redemptions_in::QUARANTINED),
-            rejected: n(redemptions_in::REJECTED),
-        });
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.received += other.received;
-        self.duplicates += other.duplicates;
-        self.matched += other.matched;
-        self.quarantined += other.quarantined;
-        self.rejected += other.rejected;
     }
 }

@@ -7,6 +7,10 @@
 pub(crate) const PARTITION_KEY: &str = "pk";
 /// The sort key.
 pub(crate) const SORT_KEY: &str = "sk";
+/// What a query of a whole partition asks for.
+pub(crate) const WHOLE_PARTITION: &str = "pk = :pk";
+/// What a query of a part of a partition asks for.
+pub(crate) const PART_OF_PARTITION: &str = "pk = :pk AND sk BETWEEN :a AND :b";
 /// The item's value, as JSON text.
 pub(crate) const DATA: &str = "d";
 /// The item's value, compressed; an item has either this or [`DATA`].
@@ -241,6 +245,7 @@ pub(crate) mod redemptions_in {
     pub(crate) const MATCHED: &str = "ma";
     pub(crate) const QUARANTINED: &str = "qu";
     pub(crate) const REJECTED: &str = "rj";
+    pub(crate) const ALL: [&str; 5] = [RECEIVED, DUPLICATES, MATCHED, QUARANTINED, REJECTED];
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ use aws_sdk_dynamodb::types::{
     ReturnValue, ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TimeToLiveSpecification,
 };
 
-use super::attributes::{PARTITION_KEY, SORT_KEY, TTL_ATTRIBUTE};
+use super::attributes::{
+    PART_OF_PARTITION, PARTITION_KEY, SORT_KEY, TTL_ATTRIBUTE, WHOLE_PARTITION,
+};
 use super::condition::Condition;
 use super::fault::{StoreError, failed};
 use super::item::{Item, NewItem, key_item, key_of, sk};
@@ -323,11 +325,9 @@ impl Store {
             .set_limit(limit)
             .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()));
         request = match range {
-            Range::All => request.key_condition_expression(format!("{PARTITION_KEY} = :pk")),
+            Range::All => request.key_condition_expression(WHOLE_PARTITION),
             Range::Between(from, to) => request
-                .key_condition_expression(format!(
-                    "{PARTITION_KEY} = :pk AND {SORT_KEY} BETWEEN :a AND :b"
-                ))
+                .key_condition_expression(PART_OF_PARTITION)
                 .expression_attribute_values(":a", AttributeValue::S(from.clone()))
                 .expression_attribute_values(":b", AttributeValue::S(to.clone())),
         };

@@ -6,8 +6,8 @@ mod turns;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
@@ -43,6 +43,8 @@ pub struct Embedded {
     name: String,
     /// Every call takes its turn, so that dynoxide and the second connection never meet.
     turns: Arc<Turns>,
+    /// The connection that reads pages of partitions, from the first page on.
+    reader: Arc<Mutex<Option<Connection>>>,
 }
 
 impl std::fmt::Debug for Embedded {
@@ -254,6 +256,7 @@ impl Embedded {
             database,
             name,
             turns: Arc::default(),
+            reader: Arc::default(),
         }
     }
 

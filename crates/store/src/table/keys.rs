@@ -18,7 +18,7 @@ mod cut;
 pub(crate) use cut::{
     CustomerItem, FiguresItem, QuarantineEntry, aggregate_day, aggregate_part_of, customer_item,
     customer_of, feed_entry, figures_item, is_assignment, link_promotion, listed_id,
-    quarantine_entry, rejects_chunk, segment_of,
+    quarantine_entry, redemptions_in_day, rejects_chunk, segment_of,
 };
 
 /// The partition of the list of marketplaces, which belongs to no marketplace.

@@ -1,16 +1,23 @@
-//! Reads of many items, a few at a turn. Dynoxide reads and parses all that a query may give before it cuts off a page, so a page
-//! of a long partition would cost what all of it costs, and paging through it the square.
+//! Reads of many items, a part at a turn.
+//!
+//! A page of a partition is read from SQLite here. Its rows hold their items as the answer spells them, so nothing is parsed; and a row is
+//! read when the page has room for it. Dynoxide would read and parse all that a query may give before it cuts off a page, so a page of
+//! a long partition would cost what all of it costs, and paging through it the square.
 
 use std::collections::HashSet;
+use std::sync::PoisonError;
 
 use dynoxide::actions::batch_get_item::{BatchGetItemRequest, BatchGetItemResponse};
-use dynoxide::actions::query::{QueryRequest, QueryResponse};
+use dynoxide::actions::query::QueryRequest;
 use dynoxide::types::item_size;
 use dynoxide::{DynoxideError, Item};
+use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{DEPLOYMENT, Embedded, TABLE, broken, owner, owner_of, run};
+use crate::table::attributes::{PART_OF_PARTITION, PARTITION_KEY, SORT_KEY, WHOLE_PARTITION};
+use crate::table::keys;
 
 /// The largest page of a query, as DynamoDB has it.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -24,15 +31,6 @@ const TURN_BYTES: usize = 256 * 1024;
 const FIRST_ITEMS: usize = 16;
 /// The most items of a turn. If items suddenly become the largest there are, these are 50 MB.
 const TURN_ITEMS_MAX: usize = 128;
-
-/// What shapes the items of a query. Their size in the table is not known from what is given then, so such a query is answered a
-/// turn at a time: a page may be shorter than it must be.
-const SHAPES: [&str; 4] = [
-    "FilterExpression",
-    "ProjectionExpression",
-    "Select",
-    "IndexName",
-];
 
 /// How many items the next turn reads, by the size of those before.
 #[derive(Debug)]
@@ -49,38 +47,70 @@ impl Pace {
 
 impl Embedded {
     pub(super) fn query(&self, body: &[u8]) -> Result<String, DynoxideError> {
-        let mut asked: Value = serde_json::from_slice(body).map_err(broken)?;
-        let QueryRequest {
-            limit,
-            expression_attribute_values: values,
-            ..
-        } = QueryRequest::deserialize(&asked).map_err(broken)?;
-        let whose = values.as_ref().and_then(|values| values.get(":pk"));
-        let whose = whose.map_or(DEPLOYMENT, owner_of);
-        let shaped = SHAPES.iter().any(|name| asked.get(name).is_some());
-        let (mut page, mut bytes, mut pace) = (QueryResponse::default(), 0, Pace::FIRST);
-        page.items = Some(Vec::new());
+        let asked = serde_json::from_slice::<PartitionQuery>(body).ok();
+        let Some(part) = asked.and_then(Part::of) else {
+            return run(body, |q: QueryRequest| {
+                let values = q.expression_attribute_values.as_ref();
+                let whose = values.and_then(|values| values.get(":pk"));
+                let _turn = self.turns.take(whose.map_or(DEPLOYMENT, owner_of));
+                self.database.query(q)
+            });
+        };
+        let owner = keys::marketplace_of(&part.pk).unwrap_or(DEPLOYMENT);
+        let mut page = Page::default();
+        let end = loop {
+            let _turn = self.turns.take(owner);
+            match self.read_on(&part, &mut page)? {
+                TurnEnd::OutOfTurn => {}
+                end => break end,
+            }
+        };
+        let Page { items, count, .. } = page;
+        let next = match (end, page.last.strip_prefix(KEY_IS_TEXT)) {
+            (TurnEnd::PageIsFull, Some(sk)) => {
+                let key = json!({ PARTITION_KEY: { "S": part.pk }, SORT_KEY: { "S": sk } });
+                format!(",\"LastEvaluatedKey\":{key}")
+            }
+            _ => String::new(),
+        };
+        Ok(format!(
+            "{{\"Items\":[{items}],\"Count\":{count},\"ScannedCount\":{count}{next}}}"
+        ))
+    }
+
+    /// Reads on where a page ends, as much as a turn may.
+    fn read_on(&self, part: &Part, page: &mut Page) -> rusqlite::Result<TurnEnd> {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = match &*reader {
+            Some(reader) => reader,
+            None => reader.insert(Connection::open(&self.name)?),
+        };
+        let mut statement = reader.prepare_cached(&part.sql())?;
+        let after = Some(&page.last).filter(|last| !last.is_empty());
+        let after = after.or(part.after.as_ref()).cloned();
+        // The rows before this one were read, and need not be looked at again.
+        let (from, to) = match &after {
+            Some(after) if part.backwards => (&part.from, after),
+            Some(after) => (after, &part.to),
+            None => (&part.from, &part.to),
+        };
+        let mut rows = statement.query((&part.pk_is_text(), from, to, &after))?;
+        let until = page.bytes + TURN_BYTES;
         loop {
-            let left = limit.map_or(usize::MAX, |limit| limit - page.scanned_count);
-            let most = pace.0.min(left);
-            asked["Limit"] = json!(most);
-            let request = QueryRequest::deserialize(&asked).map_err(broken)?;
-            let part = {
-                let _turn = self.turns.take(whose);
-                self.database.query(request)?
+            if part.limit == Some(page.count) {
+                return Ok(TurnEnd::PageIsFull);
+            }
+            if page.bytes >= until {
+                return Ok(TurnEnd::OutOfTurn);
+            }
+            let Some(row) = rows.next()? else {
+                return Ok(TurnEnd::NothingIsLeft);
             };
-            if shaped {
-                return serde_json::to_string(&part).map_err(broken);
+            let bytes: usize = row.get(2)?;
+            if page.bytes + bytes > PAGE_BYTES_MAX && page.count > 0 {
+                return Ok(TurnEnd::PageIsFull);
             }
-            let (held, before) = (page.count, bytes);
-            let full = append(&mut page, &mut bytes, part, most);
-            pace.next(page.count - held, bytes - before);
-            match &page.last_evaluated_key {
-                Some(after) if !full && limit != Some(page.scanned_count) => {
-                    asked["ExclusiveStartKey"] = serde_json::to_value(after).map_err(broken)?;
-                }
-                _ => return serde_json::to_string(&page).map_err(broken),
-            }
+            page.add(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?, bytes);
         }
     }
 
@@ -137,30 +167,140 @@ fn reader(request: &BatchGetItemRequest) -> &str {
         .map_or(DEPLOYMENT, owner)
 }
 
-/// Appends what a turn read to a page; true if the page is full. A page holds one item at least.
-fn append(page: &mut QueryResponse, bytes: &mut usize, part: QueryResponse, most: usize) -> bool {
-    let items = page.items.get_or_insert_default();
-    let read = part.items.unwrap_or_default();
-    // Dynoxide cut off what alone is more than a page. The item after that does not fit behind anything else either.
-    let mut full = read.len() < most && part.last_evaluated_key.is_some();
-    for item in read {
-        let size = item_size(&item);
-        if *bytes + size > PAGE_BYTES_MAX && !items.is_empty() {
-            full = true;
-            break;
-        }
-        *bytes += size;
-        items.push(item);
+/// A query of a partition, as the store asks it. Of every other one dynoxide knows what is to be said.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct PartitionQuery {
+    table_name: String,
+    key_condition_expression: String,
+    expression_attribute_values: Values,
+    #[serde(default)]
+    exclusive_start_key: Option<StartKey>,
+    #[serde(default)]
+    scan_index_forward: Option<bool>,
+    #[serde(default)]
+    limit: Option<usize>,
+    /// Everything that is written is seen at once.
+    #[serde(default, rename = "ConsistentRead")]
+    _consistent_read: Option<bool>,
+    /// Nobody is billed.
+    #[serde(default, rename = "ReturnConsumedCapacity")]
+    _return_consumed_capacity: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Values {
+    #[serde(rename = ":pk")]
+    pk: Text,
+    #[serde(default, rename = ":a")]
+    from: Option<Text>,
+    #[serde(default, rename = ":b")]
+    to: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StartKey {
+    pk: Text,
+    sk: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    #[serde(rename = "S")]
+    text: String,
+}
+
+/// What a key that is a text begins with in SQLite. The one who follows on it in the alphabet sorts after all such keys.
+const KEY_IS_TEXT: &str = "S:";
+const BEHIND_TEXTS: &str = "S;";
+
+/// A part of a partition. Its sort keys are as SQLite has them.
+struct Part {
+    pk: String,
+    from: String,
+    to: String,
+    after: Option<String>,
+    backwards: bool,
+    limit: Option<usize>,
+}
+
+impl Part {
+    /// `None` where the query is none of a partition, or is to be refused.
+    fn of(asked: PartitionQuery) -> Option<Self> {
+        let key = |text: &str| format!("{KEY_IS_TEXT}{text}");
+        let PartitionQuery {
+            expression_attribute_values: Values { pk, from, to },
+            ..
+        } = asked;
+        let (from, to) = match (asked.key_condition_expression.as_str(), from, to) {
+            (WHOLE_PARTITION, None, None) => (key(""), BEHIND_TEXTS.to_owned()),
+            (PART_OF_PARTITION, Some(from), Some(to)) => (key(&from.text), key(&to.text)),
+            _ => return None,
+        };
+        let after = match asked.exclusive_start_key {
+            Some(start) if start.pk.text != pk.text => return None,
+            start => start.map(|start| key(&start.sk.text)),
+        };
+        let is_within = |after: &String| (&from..=&to).contains(&after);
+        let is_good = asked.table_name == TABLE
+            && asked.limit != Some(0)
+            && !pk.text.is_empty()
+            && from <= to
+            && after.as_ref().is_none_or(is_within);
+        is_good.then_some(Self {
+            pk: pk.text,
+            from,
+            to,
+            after,
+            backwards: asked.scan_index_forward == Some(false),
+            limit: asked.limit,
+        })
     }
-    page.last_evaluated_key = match items.last() {
-        Some(last) if full => {
-            let key = |name: &str| Some((name.to_owned(), last.get(name)?.clone()));
-            Some(["pk", "sk"].iter().filter_map(|name| key(name)).collect())
+
+    fn pk_is_text(&self) -> String {
+        format!("{KEY_IS_TEXT}{}", self.pk)
+    }
+
+    /// The statement. Its parameters are a partition, the first and the last sort key, and one that is left out.
+    fn sql(&self) -> String {
+        let order = if self.backwards { "DESC" } else { "ASC" };
+        format!(
+            "SELECT sk, item_json, item_size FROM \"{TABLE}\" \
+             WHERE pk = ?1 AND sk BETWEEN ?2 AND ?3 AND sk IS NOT ?4 ORDER BY sk {order}"
+        )
+    }
+}
+
+/// How a turn of reading ended.
+enum TurnEnd {
+    OutOfTurn,
+    PageIsFull,
+    NothingIsLeft,
+}
+
+/// The items of a page, as JSON.
+#[derive(Default)]
+struct Page {
+    items: String,
+    count: usize,
+    bytes: usize,
+    /// The last sort key, as SQLite has it.
+    last: String,
+}
+
+impl Page {
+    fn add(&mut self, sort_key: &str, item: &str, bytes: usize) {
+        if self.count > 0 {
+            self.items.push(',');
         }
-        _ => part.last_evaluated_key,
-    };
-    (page.count, page.scanned_count) = (items.len(), items.len());
-    full
+        self.items.push_str(item);
+        sort_key.clone_into(&mut self.last);
+        self.count += 1;
+        self.bytes += bytes;
+    }
 }
 
 #[cfg(test)]
@@ -168,7 +308,7 @@ mod tests {
     use super::*;
     use crate::table::client::{Range, Reading, Store};
     use crate::table::embedded::client;
-    use crate::table::embedded::tests::change;
+    use crate::table::embedded::tests::{change, put};
     use crate::table::item::text;
     use crate::table::keys::Key;
 
@@ -229,6 +369,90 @@ mod tests {
                 items.last().map(|last| text(last, "sk")),
                 "{name}"
             );
+        }
+    }
+
+    /// What is read from SQLite is what dynoxide answers. The columns: what is asked beside the partition, and how many items come;
+    /// `None` where it is refused.
+    #[tokio::test]
+    async fn a_page_is_what_dynoxide_answers() {
+        let embedded = Embedded::memory().unwrap();
+        let store = Store::new(client(embedded.clone()), TABLE);
+        store.create_table().await.unwrap();
+        for sk in ["a", "b", "b/1", "ü\"\\", "～", "🙂"] {
+            put(&embedded, sk);
+        }
+        let start = |pk: &str, sk: &str| json!({ "pk": { "S": pk }, "sk": { "S": sk } });
+        let between = |from: &str, to: &str| {
+            let values = json!({ ":pk": { "S": "p" }, ":a": { "S": from }, ":b": { "S": to } });
+            json!({ "KeyConditionExpression": PART_OF_PARTITION, "ExpressionAttributeValues": values })
+        };
+        let with = |mut asked: Value, more: Value| {
+            let more = more.as_object().unwrap().clone();
+            asked.as_object_mut().unwrap().extend(more);
+            asked
+        };
+        let back = json!({ "ScanIndexForward": false });
+        for (asked, comes) in [
+            (json!({}), Some(6)),
+            (
+                json!({ "ConsistentRead": true, "ScanIndexForward": true }),
+                Some(6),
+            ),
+            (back.clone(), Some(6)),
+            (json!({ "Limit": 6 }), Some(6)),
+            (json!({ "Limit": 7 }), Some(6)),
+            (json!({ "Limit": 2 }), Some(2)),
+            (json!({ "Limit": 4 }), Some(4)),
+            (with(back.clone(), json!({ "Limit": 2 })), Some(2)),
+            (json!({ "ExclusiveStartKey": start("p", "b") }), Some(4)),
+            (json!({ "ExclusiveStartKey": start("p", "bb") }), Some(3)),
+            (json!({ "ExclusiveStartKey": start("p", "🙂") }), Some(0)),
+            (
+                with(
+                    back.clone(),
+                    json!({ "ExclusiveStartKey": start("p", "b") }),
+                ),
+                Some(1),
+            ),
+            (json!({ "ExclusiveStartKey": start("q", "b") }), None),
+            (between("b", "b0"), Some(2)),
+            (between("b", "b"), Some(1)),
+            (between("c", "b"), None),
+            (with(between("a", "～"), back), Some(5)),
+            (
+                with(
+                    between("a", "～"),
+                    json!({ "ExclusiveStartKey": start("p", "a") }),
+                ),
+                Some(4),
+            ),
+            (
+                with(
+                    between("b", "～"),
+                    json!({ "ExclusiveStartKey": start("p", "a") }),
+                ),
+                None,
+            ),
+            (json!({ "Limit": 0 }), None),
+            (json!({ "TableName": "another" }), None),
+            (json!({ "FilterExpression": "sk = :pk" }), None),
+            (json!({ "ProjectionExpression": "n" }), Some(6)),
+        ] {
+            let query = json!({
+                "TableName": TABLE, "KeyConditionExpression": WHOLE_PARTITION,
+                "ExpressionAttributeValues": { ":pk": { "S": "p" } },
+            });
+            let asked = with(query, asked).to_string();
+            let answer = |answer: Result<String, DynoxideError>| {
+                let told = answer.map_err(|error| error.to_json());
+                told.map(|told| serde_json::from_str::<Value>(&told).unwrap())
+            };
+            let read = answer(embedded.query(asked.as_bytes()));
+            let dynoxide = answer(run(asked.as_bytes(), |q| embedded.database.query(q)));
+            assert_eq!(read, dynoxide, "{asked}");
+            let count = read.ok().and_then(|read| read["Count"].as_u64());
+            assert_eq!(count, comes, "{asked}");
         }
     }
 

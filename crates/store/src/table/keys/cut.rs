@@ -138,6 +138,11 @@ pub(crate) fn quarantine_entry(sk: &str) -> Option<QuarantineEntry> {
     })
 }
 
+/// The day of a count of the redemptions of one promotion; `None` for the count of a day.
+pub(crate) fn redemptions_in_day(sk: &str) -> Option<Day> {
+    Day::parse(sk.split_once('/')?.0)
+}
+
 /// The promotion that a link of an order leads to; `None` for the other item of an order's partition.
 pub(crate) fn link_promotion(sk: &str) -> Option<PromotionId> {
     PromotionId::new(sk.strip_prefix(LINK_PREFIX)?).ok()
