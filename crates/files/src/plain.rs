@@ -8,7 +8,7 @@ use crate::RECORD_BYTES_MAX;
 use crate::layout::Format;
 use crate::lines::Block;
 use crate::row::{CsvRow, LineOutcome, row};
-use crate::scan::{Delimiters, Scan, Value, is_calm, is_simple};
+use crate::scan::{Delimiters, Scan, Value, is_calm, look};
 
 /// How many fields of a record can be asked for.
 pub const SLOTS: usize = 16;
@@ -145,7 +145,7 @@ impl Plan {
             let (bytes, after) = rest.split_at(whole_lines(rest));
             rest = after;
             let text = std::str::from_utf8(bytes).map_err(|_| NotPlain)?;
-            let is_simple = is_simple(bytes);
+            let (is_simple, has_quote) = look(bytes);
             // A CR within a line ends that line.
             let lone = |at: usize| bytes.get(at + 1) != Some(&b'\n');
             if !is_simple && memchr::memchr_iter(b'\r', bytes).any(lone) {
@@ -158,9 +158,7 @@ impl Plan {
             };
             line = match self.format {
                 Format::JsonLines => self.json_rows(text, line, calm, each),
-                Format::Csv if memchr::memchr(b'"', bytes).is_some() => {
-                    self.quoted_rows(text, line, calm, each)
-                }
+                Format::Csv if has_quote => self.quoted_rows(text, line, calm, each),
                 Format::Csv => self.csv_rows(text, line, calm, each),
             }?;
         }

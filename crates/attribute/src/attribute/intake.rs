@@ -1,7 +1,10 @@
 //! From files to rows: blocks of plain rows by several workers, and everything else by the one reader of records.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::fast::RandomState;
 use indicatif::ProgressBar;
 use revtrail_core::attribution::event::{self, Event};
 use revtrail_core::attribution::order::{self, Order};
@@ -15,7 +18,8 @@ use revtrail_providers::exports::Makes;
 use super::Failure;
 use super::numbers::{Ends, Numbers};
 use super::read::{each_of_export, failure, open, plain};
-use super::rows::{Free, Partitioning, RowWriter, Segments};
+use super::rows::Free;
+use super::segments::{Partitioning, RowWriter, Segments};
 use crate::exports::{Export, Exports, Opened};
 
 /// How a run reads. The answer does not depend on it.
@@ -107,14 +111,13 @@ pub(super) fn read_file<W: RowReader>(
     loop {
         let (mut taken, mut blocks) = (Ok(()), 0);
         if tuning.by_blocks {
-            let mut numbered: Vec<_> = workers.iter_mut().enumerate().collect();
             let not_plain = read_blocks(
                 &mut records,
-                &mut numbered,
+                workers,
                 tuning.block_bytes,
-                |(number, worker), block| {
-                    let rejects = read_block(&mut **worker, &plan, block)?;
-                    Ok((worker.rows().take(*number, file), rejects))
+                |worker, block| {
+                    let rejects = read_block(worker, &plan, block)?;
+                    Ok((worker.rows().take(file), rejects))
                 },
                 |(rows, rejects)| {
                     blocks += 1;
@@ -153,7 +156,7 @@ pub(super) fn read_file<W: RowReader>(
             let read = records.bytes_read();
             if ended || read >= until || read - kept_from > tuning.block_bytes as u64 {
                 kept_from = read;
-                take(Taken::Rows(worker.rows().take(0, file)))?;
+                take(Taken::Rows(worker.rows().take(file)))?;
             }
             if ended {
                 return Ok(());
@@ -194,11 +197,11 @@ fn read_export<W: RowReader>(
         }
         records += 1;
         match records % RECORDS_AT_A_TIME {
-            0 => take(Taken::Rows(worker.rows().take(0, file))),
+            0 => take(Taken::Rows(worker.rows().take(file))),
             _ => Ok(()),
         }
     })?;
-    take(Taken::Rows(worker.rows().take(0, file)))
+    take(Taken::Rows(worker.rows().take(file)))
 }
 
 /// A rejected row: its line and why.
@@ -228,72 +231,103 @@ fn read_block<W: RowReader>(
 /// A campaign that events name, with the earliest of them on each channel.
 pub(super) type SeenCampaign = (Box<str>, [Option<Instant>; 3]);
 
+/// The numbers of campaigns, the same for all workers. A worker asks once for each campaign.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CampaignNumbers(Arc<Mutex<HashMap<Box<str>, u32, RandomState>>>);
+
+impl CampaignNumbers {
+    fn of(&self, id: &str) -> u32 {
+        let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = numbers.len() as u32;
+        *numbers.entry(id.into()).or_insert(next)
+    }
+}
+
 /// What a reader of events knows of a campaign.
 #[derive(Debug)]
 struct ReadCampaign {
     ends: Ends,
-    /// When the earliest event on each channel was, or [`i64::MAX`].
-    first_ms: [i64; 3],
+    number: u32,
     id: Box<str>,
 }
 
-/// Reads events. Campaigns are numbered as they come.
+/// Reads events.
 #[derive(Debug)]
 pub(super) struct EventReader {
     rows: RowWriter,
     marketplace: MarketplaceId,
     /// True where the files are exports of the marketplace, so that their events name addresses by its hashes.
     is_export: bool,
-    numbers: Numbers,
-    /// The campaigns by number.
+    numbers: CampaignNumbers,
+    /// The places of campaigns in the next list.
+    places: Numbers,
     campaigns: Vec<ReadCampaign>,
+    /// When the earliest event of each campaign was on each channel, or [`i64::MAX`].
+    first_ms: Vec<[i64; 3]>,
     /// True once an event went to an address.
     pub(super) by_address: bool,
 }
 
 impl EventReader {
-    pub(super) fn new(partitioning: Partitioning, export_of: Option<MarketplaceId>) -> Self {
+    pub(super) fn new(
+        partitioning: Partitioning,
+        numbers: CampaignNumbers,
+        export_of: Option<MarketplaceId>,
+    ) -> Self {
         Self {
             rows: RowWriter::new(partitioning),
             is_export: export_of.is_some(),
             marketplace: export_of.unwrap_or_else(MarketplaceId::of_files),
-            numbers: Numbers::default(),
+            numbers,
+            places: Numbers::default(),
             campaigns: Vec::new(),
+            first_ms: Vec::new(),
             by_address: false,
         }
     }
 
-    /// The campaigns by number.
-    pub(super) fn into_campaigns(self) -> Vec<SeenCampaign> {
-        let first = |ms: i64| Some(ms).filter(|ms| *ms < i64::MAX).map(Instant::from_ms);
-        let campaigns = self.campaigns.into_iter();
-        campaigns
-            .map(|one| (one.id, one.first_ms.map(first)))
-            .collect()
+    /// The campaigns that some readers saw, by number.
+    pub(super) fn campaigns_of(readers: Vec<Self>) -> Vec<SeenCampaign> {
+        let mut all: Vec<SeenCampaign> = Vec::new();
+        let of_reader = |reader: Self| reader.campaigns.into_iter().zip(reader.first_ms);
+        for (campaign, first_ms) in readers.into_iter().flat_map(of_reader) {
+            let number = campaign.number as usize;
+            all.resize_with(all.len().max(number + 1), SeenCampaign::default);
+            let (id, firsts) = &mut all[number];
+            *id = campaign.id;
+            for (first, ms) in firsts.iter_mut().zip(first_ms) {
+                let other = (ms < i64::MAX).then(|| Instant::from_ms(ms));
+                *first = first.iter().copied().chain(other).min();
+            }
+        }
+        all
     }
 
     #[inline]
     fn put(&mut self, event: &PlainEvent<'_>) {
-        let (id, campaigns) = (event.campaign_id, &self.campaigns);
+        let id = event.campaign_id;
+        let campaigns = &self.campaigns;
         let (hash, ends) = (
             self.rows.hashing().of(id.as_bytes()),
             Ends::of(id.as_bytes()),
         );
-        let (number, is_new) = self.numbers.number(hash, |number| {
-            let known = &campaigns[number as usize];
+        let (place, is_new) = self.places.number(hash, |place| {
+            let known = &campaigns[place as usize];
             known.ends == ends && (ends.is_all() || *known.id == *id)
         });
         if is_new {
             self.campaigns.push(ReadCampaign {
                 ends,
-                first_ms: [i64::MAX; 3],
+                number: self.numbers.of(id),
                 id: id.into(),
             });
+            self.first_ms.push([i64::MAX; 3]);
         }
-        let first = &mut self.campaigns[number as usize].first_ms[event.channel as usize];
+        let campaign = &self.campaigns[place as usize];
+        let first = &mut self.first_ms[place as usize][event.channel as usize];
         *first = event.occurred_at.ms().min(*first);
         self.by_address |= matches!(event.recipient, PlainRecipient::Address(_));
-        self.rows.put_event(event, number);
+        self.rows.put_event(event, campaign.number);
     }
 }
 

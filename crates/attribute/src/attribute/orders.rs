@@ -8,10 +8,11 @@ use revtrail_core::record::{Code, RecordProblem};
 use revtrail_core::value::money::Currency;
 use revtrail_core::value::time::Instant;
 
-use super::rows::{Bytes, OrderRow, Partitioning, RowWriter, Segments};
+use super::rows::{Bytes, OrderRow};
+use super::segments::{Partitioning, RowWriter, Segments};
 
 /// Where a row is: the index of its segments, and its offset there.
-type RowAt = (u32, u32);
+type RowAt = (u32, usize);
 
 /// How many bytes of rows are written before they are put together.
 pub(super) const SEGMENT_BYTES: usize = 16 << 20;
@@ -44,7 +45,7 @@ impl StandingOrders {
 
     pub(super) fn add(&mut self, mut other: Self) {
         self.rows.append(&mut other.rows);
-        self.rows.push(other.writer.take(0, 0));
+        self.rows.push(other.writer.take(0));
         self.orders += other.orders;
         self.duplicates += other.duplicates;
         self.older += other.older;
@@ -107,7 +108,7 @@ pub(super) fn take_orders(partition: usize, all: &[Segments], found: &mut Standi
         standing.inspect(|standing| found.put(standing, known.customer_id));
     }
     if found.writer.bytes() > SEGMENT_BYTES {
-        found.rows.push(found.writer.take(0, 0));
+        found.rows.push(found.writer.take(0));
     }
 }
 

@@ -61,20 +61,14 @@ pub(super) fn read_file<W: RowReader>(
 ) -> Result<(), Failure> {
     let parquet = open(path, W::FIELDS, W::NEEDED)?;
     let mut taken = Ok(());
-    let mut numbered: Vec<(usize, &mut W, usize)> = Vec::new();
-    numbered.extend(
-        workers
-            .iter_mut()
-            .enumerate()
-            .map(|(number, worker)| (number, worker, 0)),
-    );
+    let mut workers: Vec<(&mut W, usize)> = workers.iter_mut().map(|worker| (worker, 0)).collect();
     let read = parquet.read(
-        &mut numbered,
-        |(number, worker, bytes), batch| {
+        &mut workers,
+        |(worker, bytes), batch| {
             let rejects = read_batch(&mut **worker, batch, tuning.by_blocks);
             *bytes += batch.bytes();
             let is_full = batch.ends_group() || *bytes >= tuning.block_bytes;
-            let rows = is_full.then(|| worker.rows().take(*number, file));
+            let rows = is_full.then(|| worker.rows().take(file));
             *bytes = if is_full { 0 } else { *bytes };
             (rows, rejects, batch.share())
         },

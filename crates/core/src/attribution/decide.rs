@@ -67,11 +67,13 @@ impl<'a> Rules<'a> {
     }
 
     /// True where the campaign carries an excluded tag.
+    #[inline]
     pub fn excluded(&self, campaign: CampaignIx) -> bool {
         self.excluded[campaign.index()]
     }
 
     /// True for an event of a kind that connects a message on its channel to an order. A message without one earns nothing.
+    #[inline]
     pub fn connects(&self, touchpoint: &Touchpoint<'_>) -> bool {
         self.connecting[touchpoint.channel as usize] & bit(touchpoint.kind) != 0
     }
