@@ -103,6 +103,7 @@ fn decide_with(
         world: &world,
         campaigns: &campaigns,
         connecting: Context::connecting(&world),
+        window_ms_max: world.window_ms_max(),
         all_messages: wanted.explanations || rules.any(Rules::needs_all_messages),
     };
     let parts = each_partition(

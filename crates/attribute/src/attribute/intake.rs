@@ -243,14 +243,6 @@ impl CampaignNumbers {
     }
 }
 
-/// What a reader of events knows of a campaign.
-#[derive(Debug)]
-struct ReadCampaign {
-    ends: Ends,
-    number: u32,
-    id: Box<str>,
-}
-
 /// Reads events.
 #[derive(Debug)]
 pub(super) struct EventReader {
@@ -259,9 +251,10 @@ pub(super) struct EventReader {
     /// True where the files are exports of the marketplace, so that their events name addresses by its hashes.
     is_export: bool,
     numbers: CampaignNumbers,
-    /// The places of campaigns in the next list.
+    /// The places of campaigns in the next lists. Each list is short, so that a cache holds it.
     places: Numbers,
-    campaigns: Vec<ReadCampaign>,
+    ends: Vec<Ends>,
+    campaigns: Vec<(Box<str>, u32)>,
     /// When the earliest event of each campaign was on each channel, or [`i64::MAX`].
     first_ms: Vec<[i64; 3]>,
     /// True once an event went to an address.
@@ -280,6 +273,7 @@ impl EventReader {
             marketplace: export_of.unwrap_or_else(MarketplaceId::of_files),
             numbers,
             places: Numbers::default(),
+            ends: Vec::new(),
             campaigns: Vec::new(),
             first_ms: Vec::new(),
             by_address: false,
@@ -290,11 +284,11 @@ impl EventReader {
     pub(super) fn campaigns_of(readers: Vec<Self>) -> Vec<SeenCampaign> {
         let mut all: Vec<SeenCampaign> = Vec::new();
         let of_reader = |reader: Self| reader.campaigns.into_iter().zip(reader.first_ms);
-        for (campaign, first_ms) in readers.into_iter().flat_map(of_reader) {
-            let number = campaign.number as usize;
+        for ((campaign, number), first_ms) in readers.into_iter().flat_map(of_reader) {
+            let number = number as usize;
             all.resize_with(all.len().max(number + 1), SeenCampaign::default);
             let (id, firsts) = &mut all[number];
-            *id = campaign.id;
+            *id = campaign;
             for (first, ms) in firsts.iter_mut().zip(first_ms) {
                 let other = (ms < i64::MAX).then(|| Instant::from_ms(ms));
                 *first = first.iter().copied().chain(other).min();
@@ -306,28 +300,25 @@ impl EventReader {
     #[inline]
     fn put(&mut self, event: &PlainEvent<'_>) {
         let id = event.campaign_id;
-        let campaigns = &self.campaigns;
+        let (known, campaigns) = (&self.ends, &self.campaigns);
         let (hash, ends) = (
             self.rows.hashing().of(id.as_bytes()),
             Ends::of(id.as_bytes()),
         );
         let (place, is_new) = self.places.number(hash, |place| {
-            let known = &campaigns[place as usize];
-            known.ends == ends && (ends.is_all() || *known.id == *id)
+            let place = place as usize;
+            known[place] == ends && (ends.is_all() || *campaigns[place].0 == *id)
         });
         if is_new {
-            self.campaigns.push(ReadCampaign {
-                ends,
-                number: self.numbers.of(id),
-                id: id.into(),
-            });
+            self.ends.push(ends);
+            self.campaigns.push((id.into(), self.numbers.of(id)));
             self.first_ms.push([i64::MAX; 3]);
         }
-        let campaign = &self.campaigns[place as usize];
         let first = &mut self.first_ms[place as usize][event.channel as usize];
         *first = event.occurred_at.ms().min(*first);
         self.by_address |= matches!(event.recipient, PlainRecipient::Address(_));
-        self.rows.put_event(event, campaign.number);
+        let (_, number) = self.campaigns[place as usize];
+        self.rows.put_event(event, number);
     }
 }
 

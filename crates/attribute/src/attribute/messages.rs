@@ -5,6 +5,7 @@ use revtrail_core::attribution::campaign::CampaignIx;
 use revtrail_core::attribution::event::Channel;
 use revtrail_core::attribution::timeline::Touchpoint;
 use revtrail_core::figures::counters::CounterSet;
+use revtrail_core::value::time::Instant;
 
 use super::engagement::Engagement;
 use super::numbers::{Hashing, Numbers, with_number};
@@ -25,8 +26,8 @@ struct MessageState<'f> {
     id: Option<&'f [u8]>,
     /// The counters of messages that counted it.
     counted: CounterSet,
-    /// True where some event can connect it to an order.
-    connects: bool,
+    /// True where some event can connect it to one of the orders.
+    can_earn: bool,
 }
 
 /// An event that counts, with the number of its message.
@@ -44,6 +45,8 @@ pub(super) struct Messages<'f, 't> {
     messages: Vec<MessageState<'f>>,
     /// The events of a recipient with orders.
     events: Vec<Counted<'f>>,
+    /// When these orders were placed, the first one first.
+    placed: Vec<Instant>,
 }
 
 impl<'f, 't> Messages<'f, 't> {
@@ -54,6 +57,7 @@ impl<'f, 't> Messages<'f, 't> {
             ids: Vec::new(),
             messages: Vec::new(),
             events: Vec::new(),
+            placed: Vec::new(),
         }
     }
 
@@ -70,7 +74,11 @@ impl<'f, 't> Messages<'f, 't> {
         self.ids.clear();
         self.messages.clear();
         self.events.clear();
-        let has_orders = !recipient.orders.is_empty();
+        let placed = recipient.orders.iter().map(|one| one.row.order.placed_at);
+        self.placed.clear();
+        self.placed.extend(placed);
+        self.placed.sort_unstable();
+        let has_orders = !self.placed.is_empty();
         let mut any = false;
         for row in recipient.events() {
             if events > 1 && !self.is_new(row.id) {
@@ -87,11 +95,14 @@ impl<'f, 't> Messages<'f, 't> {
                 engagement.add(row.what, campaign, &mut CounterSet::default());
                 continue;
             }
+            let can_earn = has_orders
+                && context.connecting[class]
+                && self.is_before_an_order(row.what.at(), context.window_ms_max);
             let message = self.message(&row, campaign);
             let state = &mut self.messages[message as usize];
             engagement.add(row.what, campaign, &mut state.counted);
             if has_orders {
-                state.connects |= context.connecting[class];
+                state.can_earn |= can_earn;
                 self.events.push(Counted {
                     message,
                     campaign,
@@ -100,6 +111,14 @@ impl<'f, 't> Messages<'f, 't> {
             }
         }
         any
+    }
+
+    /// True where an order was placed at an instant, or so many milliseconds after it at most.
+    #[inline]
+    fn is_before_an_order(&self, at: Instant, ms: i64) -> bool {
+        let next = self.placed.partition_point(|placed| *placed < at);
+        let next = self.placed.get(next);
+        next.is_some_and(|placed| placed.minus_ms(ms) <= at)
     }
 
     #[inline]
@@ -131,7 +150,7 @@ impl<'f, 't> Messages<'f, 't> {
                 channel,
                 id,
                 counted: CounterSet::default(),
-                connects: false,
+                can_earn: false,
             });
         }
         number
@@ -143,7 +162,7 @@ impl<'f, 't> Messages<'f, 't> {
         context: &Context<'_>,
     ) -> impl Iterator<Item = Touchpoint<'f>> {
         let decides = |event: &&Counted<'f>| {
-            context.all_messages || self.messages[event.message as usize].connects
+            context.all_messages || self.messages[event.message as usize].can_earn
         };
         let events = self.events.iter().filter(decides);
         events.map(|event| event.what.touchpoint(event.campaign))

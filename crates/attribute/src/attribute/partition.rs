@@ -23,6 +23,8 @@ pub(super) struct Context<'f> {
     pub(super) campaigns: &'f [Option<CampaignIx>],
     /// For each [`Happened::class`], whether such an event can connect its message to an order.
     pub(super) connecting: Vec<bool>,
+    /// How long after such an event an order can be placed that it earns, in milliseconds.
+    pub(super) window_ms_max: i64,
     /// True where also messages that can neither earn an order nor decide one are asked for.
     pub(super) all_messages: bool,
 }

@@ -138,6 +138,8 @@ pub(super) enum Free<'a> {
     Cells([&'a str; 6]),
     /// The whole order as JSON.
     Json(&'a str),
+    /// What was written of one of these.
+    Written(&'a [u8]),
 }
 
 impl Free<'_> {
@@ -156,6 +158,7 @@ impl Free<'_> {
                 to.push(Self::JSON);
                 put_long(to, json);
             }
+            Self::Written(bytes) => to.extend_from_slice(bytes),
         }
     }
 }
@@ -251,7 +254,8 @@ impl<'a> Happened<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OrderRow<'a> {
     pub(super) order: PlainOrder<'a>,
-    pub(super) free: Free<'a>,
+    /// What [`Free`] wrote.
+    pub(super) free: &'a [u8],
     /// The line of its file that it begins on.
     pub(super) line: u64,
 }
@@ -265,15 +269,16 @@ impl OrderRow<'_> {
 
     /// The whole copy, as it was sent.
     pub(super) fn to_order(self) -> Option<Order> {
-        match self.free {
-            Free::Json(json) => serde_json::from_str(json).ok(),
-            Free::Cells(cells) if cells.iter().all(|cell| cell.is_empty()) => {
-                self.order.to_order(None)
-            }
-            Free::Cells(cells) => {
+        let mut bytes = Bytes::from(self.free, 0);
+        let [kind] = bytes.array()?;
+        match kind {
+            Free::NONE => self.order.to_order(None),
+            Free::JSON => serde_json::from_str(bytes.long_text()?).ok(),
+            _ => {
+                let cells = PlainOrder::FREE_FIELDS.iter().map(|_| bytes.long_text());
+                let cells = cells.collect::<Option<Vec<_>>>()?;
                 let header = PlainOrder::FREE_FIELDS.map(str::to_owned);
-                let record = Record::Row(&header, cells.to_vec());
-                self.order.to_order(Some(&record))
+                self.order.to_order(Some(&Record::Row(&header, cells)))
             }
         }
     }
@@ -407,18 +412,18 @@ impl<'a> Bytes<'a> {
             updated_at,
             refunded_total,
         };
-        let [free] = self.array()?;
-        let mut cells = [""; 6];
-        let free = match free {
-            Free::JSON => Free::Json(self.long_text()?),
-            Free::CELLS => {
-                for cell in &mut cells {
-                    *cell = self.long_text()?;
-                }
-                Free::Cells(cells)
-            }
-            _ => Free::Cells(cells),
+        let start = self.at;
+        let [kind] = self.array()?;
+        let texts = match kind {
+            Free::NONE => 0,
+            Free::JSON => 1,
+            _ => PlainOrder::FREE_FIELDS.len(),
         };
+        for _ in 0..texts {
+            let length = self.number()?;
+            self.bytes(length as usize)?;
+        }
+        let free = &self.bytes[start..self.at];
         Some(OrderRow { order, free, line })
     }
 }

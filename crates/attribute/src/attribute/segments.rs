@@ -211,7 +211,7 @@ impl RowWriter {
             customer_id,
             ..row.order
         };
-        write_order(&mut self.bytes, &order, row.free, row.line);
+        write_order(&mut self.bytes, &order, Free::Written(row.free), row.line);
         self.end_row(self.partitioning.of(customer_id.as_bytes()));
     }
 }

@@ -259,10 +259,15 @@ fn winner<'a>(
     look_back_ms: Option<i64>,
 ) -> Option<Credit<'a>> {
     let senders = Senders::find(placed_at, timeline, rules, look_back_ms);
-    passed(placed_at, timeline, rules, &senders, look_back_ms).max_by(|a, b| {
-        a.rank(rules.settings.winner)
-            .cmp(&b.rank(rules.settings.winner))
-    })
+    // Of equal ones the last wins. A credit is long, so it is moved only where it is the best so far.
+    let by = rules.settings.winner;
+    let mut best: Option<Credit<'a>> = None;
+    passed(placed_at, timeline, rules, &senders, look_back_ms).for_each(|credit| {
+        if best.is_none_or(|known| known.rank(by) <= credit.rank(by)) {
+            best = Some(credit);
+        }
+    });
+    best
 }
 
 /// The messages that passed all gates, in the order of the timeline. There are none where linking is off. The models share an
@@ -292,13 +297,7 @@ fn passed<'m, 'a>(
     timeline
         .messages_within(since, placed_at)
         .filter_map(move |touchpoints| seen(touchpoints, placed_at, look_back_ms))
-        .filter_map(move |touchpoints| {
-            let touch = judge(touchpoints, placed_at, rules, senders).ok()?;
-            Some(Credit {
-                message: message(touchpoints, rules),
-                touch,
-            })
-        })
+        .filter_map(move |touchpoints| judge(touchpoints, placed_at, rules, senders).ok())
 }
 
 /// One message as a candidate: the message, its touch where one was chosen, and what became of it.
@@ -331,11 +330,10 @@ pub fn candidates<'a>(
         .messages()
         .filter_map(|touchpoints| seen(touchpoints, order.placed_at, look_back_ms))
     {
-        let message = message(touchpoints, rules);
         match judge(touchpoints, order.placed_at, rules, &senders) {
-            Ok(touch) => passed.push(Credit { message, touch }),
+            Ok(credit) => passed.push(credit),
             Err(stop) => stopped.push(Candidate {
-                message,
+                message: message(touchpoints, rules),
                 touch: stop.touch,
                 outcome: stop.outcome,
                 superseded_by: stop.by,
@@ -420,12 +418,12 @@ struct Stop {
 }
 
 /// Runs the gates in the order of rule 4.2. The first gate that stops a message gives its outcome.
-fn judge(
-    touchpoints: &[Touchpoint<'_>],
+fn judge<'a>(
+    touchpoints: &[Touchpoint<'a>],
     placed_at: Instant,
     rules: &Rules<'_>,
     senders: &Senders,
-) -> Result<Touch, Stop> {
+) -> Result<Credit<'a>, Stop> {
     let stop = |outcome| Stop {
         outcome,
         touch: None,
@@ -459,21 +457,21 @@ fn judge(
         at: touch.at,
         kind: touch.kind,
     };
-    let sent_at = message(touchpoints, rules).sent_at;
-    let (_, end) = window(rule, sent_at, touch.at);
+    let message = message(touchpoints, rules);
+    let (_, end) = window(rule, message.sent_at, touch.at);
     if placed_at > end {
         return Err(Stop {
             touch: Some(touch),
             ..stop(CandidateOutcome::OutsideWindow)
         });
     }
-    match senders.after(sent_at, first.campaign) {
+    match senders.after(message.sent_at, first.campaign) {
         by @ Some(_) => Err(Stop {
             outcome: CandidateOutcome::Superseded,
             touch: Some(touch),
             by,
         }),
-        None => Ok(touch),
+        None => Ok(Credit { message, touch }),
     }
 }
 
