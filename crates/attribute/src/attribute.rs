@@ -34,7 +34,7 @@ mod orders;
 pub(crate) mod output;
 mod parallel;
 #[cfg(feature = "parquet")]
-mod parquet;
+pub(crate) mod parquet;
 mod partition;
 pub(crate) mod paths;
 pub(crate) mod read;

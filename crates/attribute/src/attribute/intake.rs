@@ -179,7 +179,7 @@ fn or_unknown(fault: FileFault) -> FileFault {
     }
 }
 
-/// How many records of an export are given on at a time.
+/// How many records of an export are given on at a time, unless they are long.
 const RECORDS_AT_A_TIME: usize = 10_000;
 
 fn read_export<W: RowReader>(
@@ -196,9 +196,9 @@ fn read_export<W: RowReader>(
             take(Taken::Rejected(line, problem))?;
         }
         records += 1;
-        match records % RECORDS_AT_A_TIME {
-            0 => take(Taken::Rows(worker.rows().take(file))),
-            _ => Ok(()),
+        match records % RECORDS_AT_A_TIME == 0 || worker.rows().bytes() > BLOCK_BYTES {
+            true => take(Taken::Rows(worker.rows().take(file))),
+            false => Ok(()),
         }
     })?;
     take(Taken::Rows(worker.rows().take(file)))
