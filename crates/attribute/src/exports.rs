@@ -256,6 +256,12 @@ impl Exports {
         format!("{:?} {:?}", self.given, self.own)
     }
 
+    /// Takes something that people should know of a file.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn note(&self, notes: impl Iterator<Item = String>) {
+        self.remarks.borrow_mut().extend(notes);
+    }
+
     /// Takes what a file's words were, for the summary.
     pub(crate) fn remark(&self, path: &Path, name: &str, notes: &Notes) {
         let words = |words: &BTreeMap<String, u64>| -> String {

@@ -14,8 +14,8 @@ use revtrail_providers::exports::Makes;
 use crate::attribute::output::Output;
 use crate::attribute::rejects::Rejects;
 use crate::attribute::table::{grouped, plural};
-use crate::attribute::{Exit, Failure, progress, read};
-use crate::exports::{ExportArgs, Exports, Opened};
+use crate::attribute::{Exit, Failure, progress};
+use crate::exports::{ExportArgs, Exports};
 
 mod batches;
 mod client;
@@ -25,7 +25,7 @@ mod state;
 
 use client::{Client, ClientError};
 use lanes::Answered;
-use source::each_record;
+use source::{Source, each_record};
 use state::State;
 
 const EXAMPLES: &str = "\
@@ -231,18 +231,8 @@ fn send(
     bar: &ProgressBar,
 ) -> Result<Answered, Failure> {
     let kind = (makes, needed(makes));
-    if read::is_parquet(path) {
-        let detail = "import reads CSV and JSON: write it as CSV or JSON lines".to_owned();
-        return Err(Failure::Content {
-            path: path.into(),
-            detail,
-        });
-    }
-    let opened = read::open(path, kind, exports, bar)?;
-    if let Opened::Export(export) = &opened
-        && export.map.says_finished()
-        && exports.finished().is_none()
-    {
+    let source = Source::open(path, kind, exports, bar)?;
+    if source.says_finished() && exports.finished().is_none() {
         let why = "this key may not read the settings, which say whether a finished order is COMPLETE or DELIVERED: say it, like `--finished COMPLETE`";
         return Err(Failure::Usage(vec![format!("{}: {why}", path.display())]));
     }
@@ -254,7 +244,7 @@ fn send(
     )?;
     let lanes = lanes::Lanes::start(runtime, client, makes, args.promotion.as_deref(), state);
     let mut batches = batches::Batches::new(makes, args.parallel);
-    let read = each_record(path, opened, kind, exports, |line, record| {
+    let read = each_record(path, source, kind, exports, |line, record| {
         match batches.take(line, record) {
             Some(batch) => lanes.send(batch),
             None => Ok(()),

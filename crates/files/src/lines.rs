@@ -181,27 +181,30 @@ impl<R: Read> Lines<R> {
     /// Reads as many whole lines as fit into so many bytes. Returns false where there are none: at the end of the file, before an
     /// error, or where a line is longer. What was read then is still to be read.
     pub(crate) fn next_block(&mut self, block: &mut Block, bytes_max: usize) -> bool {
-        block.bytes.clear();
         block.line = self.number;
         block.silent_since = self.silent_since;
         if self.is_put_back() {
+            block.bytes.clear();
             return false;
         }
-        while block.bytes.len() < bytes_max {
-            let more = match self.fill() {
-                Ok(more) => more,
+        // What the block held before is overwritten: to clear that much memory first takes as long as to parse some of it.
+        let mut length = 0;
+        while length < bytes_max {
+            if length == block.bytes.len() {
+                let more = (2 * length).max(BUFFER_BYTES).min(bytes_max);
+                block.bytes.resize(more, 0);
+            }
+            let room = block.bytes.len().min(bytes_max);
+            match self.read_some(&mut block.bytes[length..room]) {
+                Ok(0) => break,
+                Ok(read) => length += read,
                 Err(error) => {
                     self.failed = Some(error);
                     break;
                 }
-            };
-            if more.is_empty() {
-                break;
             }
-            let length = more.len().min(bytes_max - block.bytes.len());
-            block.bytes.extend_from_slice(&more[..length]);
-            self.consume(length);
         }
+        block.bytes.truncate(length);
         let whole = memchr::memrchr(b'\n', &block.bytes).map_or(0, |at| at + 1);
         self.return_unread(&block.bytes[whole..]);
         block.bytes.truncate(whole);
@@ -250,6 +253,20 @@ impl<R: Read> Lines<R> {
             Some(error) => Err(error),
             None => self.bytes.fill_buf(),
         }
+    }
+
+    /// Reads some of the next bytes, of which none is put back; 0 at the end of the file.
+    fn read_some(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let read = match (is_left(&self.given_back), self.failed.take()) {
+            (true, failed) => {
+                self.failed = failed;
+                self.given_back.read(to)
+            }
+            (false, Some(error)) => Err(error),
+            (false, None) => self.bytes.read(to),
+        }?;
+        self.read += read as u64;
+        Ok(read)
     }
 
     fn consume(&mut self, bytes: usize) {

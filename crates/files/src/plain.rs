@@ -8,7 +8,7 @@ use crate::RECORD_BYTES_MAX;
 use crate::layout::Format;
 use crate::lines::Block;
 use crate::row::{CsvRow, LineOutcome, row};
-use crate::scan::{Delimiters, Scan, Value, is_calm, is_simple};
+use crate::scan::{Delimiters, Scan, Value, is_calm, look};
 
 /// How many fields of a record can be asked for.
 pub const SLOTS: usize = 16;
@@ -145,7 +145,7 @@ impl Plan {
             let (bytes, after) = rest.split_at(whole_lines(rest));
             rest = after;
             let text = std::str::from_utf8(bytes).map_err(|_| NotPlain)?;
-            let is_simple = is_simple(bytes);
+            let (is_simple, has_quote) = look(bytes);
             // A CR within a line ends that line.
             let lone = |at: usize| bytes.get(at + 1) != Some(&b'\n');
             if !is_simple && memchr::memchr_iter(b'\r', bytes).any(lone) {
@@ -158,9 +158,7 @@ impl Plan {
             };
             line = match self.format {
                 Format::JsonLines => self.json_rows(text, line, calm, each),
-                Format::Csv if memchr::memchr(b'"', bytes).is_some() => {
-                    self.quoted_rows(text, line, calm, each)
-                }
+                Format::Csv if has_quote => self.quoted_rows(text, line, calm, each),
                 Format::Csv => self.csv_rows(text, line, calm, each),
             }?;
         }
@@ -211,25 +209,38 @@ impl Plan {
         calm: bool,
         mut each: impl FnMut(&PlainRow<'_>),
     ) -> Result<u64, NotPlain> {
+        let bytes = text.as_bytes();
         let mut cells = [""; SLOTS];
-        let (mut first, mut start, mut column) = (0, 0, 0);
-        for at in Delimiters::new(text.as_bytes()) {
-            let is_end = text.as_bytes()[at] == b'\n';
-            let mut cell = &text[start..at];
-            if is_end {
-                cell = cell.strip_suffix('\r').unwrap_or(cell);
+        let mut delimiters = Delimiters::new(bytes);
+        let mut first = 0;
+        while first < bytes.len() {
+            let (mut start, mut end, mut columns) = (first, None, 0);
+            for (slot, at) in self.slots.iter().zip(&mut delimiters) {
+                cells[*slot as usize % SLOTS] = &text[start..at];
+                columns += 1;
+                start = at + 1;
+                if bytes[at] == b'\n' {
+                    end = Some(at);
+                    break;
+                }
             }
-            if let Some(slot) = self.slots.get(column) {
-                cells[*slot as usize % SLOTS] = cell;
-            }
-            column += 1;
-            start = at + 1;
-            if !is_end {
-                continue;
-            }
+            let mut is_plain = columns == self.slots.len();
+            // A row with more cells than the header ends somewhere behind them.
+            let end = end.or_else(|| {
+                is_plain = false;
+                delimiters.find(|at| bytes[*at] == b'\n')
+            });
+            let Some(end) = end else {
+                break;
+            };
             line += 1;
-            let row = &text[first..at];
-            let row = row.strip_suffix('\r').unwrap_or(row);
+            let mut row = &text[first..end];
+            if let Some(shorter) = row.strip_suffix('\r') {
+                row = shorter;
+                let last = self.slots[columns.saturating_sub(1)];
+                let cell = &mut cells[last as usize % SLOTS];
+                *cell = cell.strip_suffix('\r').unwrap_or(cell);
+            }
             if row.len() > RECORD_BYTES_MAX {
                 return Err(NotPlain);
             }
@@ -237,13 +248,13 @@ impl Plan {
                 each(&PlainRow {
                     line,
                     text: row,
-                    cells: (column == self.slots.len()).then_some(&cells),
+                    cells: is_plain.then_some(&cells),
                     instants: &NO_INSTANTS,
                     calm,
                     quoted: None,
                 });
             }
-            (first, column) = (start, 0);
+            first = end + 1;
         }
         Ok(line)
     }

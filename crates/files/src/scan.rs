@@ -73,11 +73,18 @@ pub(crate) fn is_calm(bytes: &[u8]) -> bool {
     !bytes.chunks(1 << 10).any(any)
 }
 
-/// True where there are only line feeds and printable ASCII, as in most files.
-pub(crate) fn is_simple(bytes: &[u8]) -> bool {
-    let other = |byte: u8| !(b' '..=b'~').contains(&byte) && byte != b'\n';
-    let any = |chunk: &[u8]| chunk.iter().fold(false, |any, byte| any | other(*byte));
-    !bytes.chunks(1 << 10).any(any)
+/// What some bytes hold: whether there are only line feeds and printable ASCII, as in most files, and whether there is a quote.
+pub(crate) fn look(bytes: &[u8]) -> (bool, bool) {
+    let look = |(other, quote): (bool, bool), byte: &u8| {
+        let is_other = !(b' '..=b'~').contains(byte) && *byte != b'\n';
+        (other | is_other, quote | (*byte == b'"'))
+    };
+    let mut found = (false, false);
+    for chunk in bytes.chunks(1 << 10) {
+        let (other, quote) = chunk.iter().fold((false, false), look);
+        found = (found.0 | other, found.1 | quote);
+    }
+    (!found.0, found.1)
 }
 
 /// The places of commas and line feeds, found in 64 bytes at a time.

@@ -11,10 +11,12 @@ use http::{Method, StatusCode};
 use revtrail::attribute::{Exit, Watched};
 use revtrail::cli::{Cli, Command};
 use revtrail::serve::{ConnectionLimits, serve};
+use revtrail_oracle::worlds::Rng;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::rules::files::parquet::{Cell, written};
 use crate::support::fixtures::{Shop, assert_part};
 use crate::support::root::Root;
 use crate::support::service::ADMIN;
@@ -90,7 +92,7 @@ impl Line {
         }
     }
 
-    fn put(&self, name: &str, text: &str) -> PathBuf {
+    fn put(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.files.0.join(name);
         std::fs::write(&path, text).unwrap();
         path
@@ -193,6 +195,20 @@ fn orders(n: usize) -> String {
     text
 }
 
+/// The rows of a CSV text without quotes, as a file of Parquet of the types that a lot chooses.
+fn parquet(seed: u64, csv: &str) -> Vec<u8> {
+    let mut lines = csv.lines().map(|line| line.split(','));
+    let header = lines.next().unwrap_or_else(|| "".split(','));
+    let mut columns: Vec<(String, Vec<Cell>)> =
+        header.map(|name| (name.to_owned(), Vec::new())).collect();
+    for cells in lines {
+        for ((_, column), cell) in columns.iter_mut().zip(cells) {
+            column.push(Some(cell.as_bytes().to_vec()));
+        }
+    }
+    written(&mut Rng::new(seed), &columns)
+}
+
 const FILES: &str = "--events @events.csv --orders @orders.csv";
 const TWO: &str = "--parallel 2";
 
@@ -249,6 +265,51 @@ async fn an_import_over_a_bad_line_is_exact() {
     assert_eq!(exit, Exit::Clean, "{said}");
     assert!(said.contains("0 accepted, 2,500 known before"), "{said}");
     line.assert_equal(FILES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_parquet_are_imported_and_go_on() {
+    use Fate::{Answered, Stopped};
+
+    let files = "--events @events.parquet --orders @orders.parquet";
+    for seed in 0..3 {
+        let line = Line::open().await;
+        line.put("events.parquet", parquet(seed, &events(2_500)));
+        line.put("orders.parquet", parquet(seed, &orders(1_300)));
+        *line.fates.lock().unwrap() = vec![Answered, Stopped, Stopped];
+        let (exit, said) = line.import(&format!("{files} {TWO}")).await;
+        assert_eq!(exit, Exit::Failed, "{said}");
+        let state = line.files.0.join("events.parquet.revtrail-import");
+        let on_record = std::fs::read_to_string(&state).unwrap();
+        assert_eq!(on_record.lines().count(), 2, "{on_record}");
+
+        // A lane that ended before it sent anything left its fate.
+        line.fates.lock().unwrap().clear();
+        let rejects = "--rejects @rejects.csv";
+        let (exit, said) = line.import(&format!("{files} {TWO} {rejects}")).await;
+        assert_eq!(exit, Exit::Rejected, "{said}");
+        for part in [
+            "@events.parquet: 2,500 events: 2,500 accepted",
+            "1 rejected",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        let rejects = std::fs::read_to_string(line.files.0.join("rejects.csv")).unwrap();
+        assert!(
+            rejects.contains("orders.parquet,701,unknown_status,"),
+            "{rejects}"
+        );
+        assert!(!state.exists());
+        line.assert_equal(files).await;
+    }
+
+    // A file that lacks a column leaves nothing beside it.
+    let line = Line::open().await;
+    line.put("events.parquet", parquet(0, "event_id,kind\ne1,sent\n"));
+    let (exit, said) = line.import("--events @events.parquet").await;
+    assert_eq!(exit, Exit::Failed, "{said}");
+    assert!(said.contains("the file has no column channel"), "{said}");
+    assert!(!line.files.0.join("events.parquet.revtrail-import").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::support::tier::{seeds, spread};
 
-mod parquet;
+pub(crate) mod parquet;
 
 /// How many worlds, of a share and of all; `REVTRAIL_FILE_WORLDS` asks for others.
 const WORLDS: [u64; 2] = [400, 5_000];

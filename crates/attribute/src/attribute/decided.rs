@@ -15,6 +15,7 @@ use revtrail_core::value::time::Instant;
 
 use super::engagement::{Engagement, Firsts};
 use super::facts::FileFacts;
+use super::messages::{MessageTables, Messages};
 use super::parallel::each_partition;
 use super::partition::{Context, PartOrder, Partition, Tables};
 use super::write::{Credits, Explanations, Texts};
@@ -101,6 +102,8 @@ fn decide_with(
         facts,
         world: &world,
         campaigns: &campaigns,
+        connecting: Context::connecting(&world),
+        window_ms_max: world.window_ms_max(),
         all_messages: wanted.explanations || rules.any(Rules::needs_all_messages),
     };
     let parts = each_partition(
@@ -160,6 +163,7 @@ struct Part {
     /// What is read of the rows that are not in memory.
     buffers: [Vec<u8>; 2],
     tables: Tables,
+    message_tables: MessageTables,
     failed: Option<io::Error>,
 }
 
@@ -175,37 +179,39 @@ impl Part {
             explanations: Explanations::new(wanted.bytes_max),
             buffers: Default::default(),
             tables: Tables::default(),
+            message_tables: MessageTables::default(),
             failed: None,
         }
     }
 
     fn take(&mut self, partition: usize, context: &Context<'_>, wanted: Wanted) -> io::Result<()> {
         let mut buffers = std::mem::take(&mut self.buffers);
+        let mut tables = std::mem::take(&mut self.message_tables);
         let marketplace = context.world.marketplace;
-        let read = Partition::read(
-            partition,
-            context,
-            &mut buffers,
-            &mut self.tables,
-            &mut self.engagement,
-        )?;
+        let read = Partition::read(partition, context, &mut buffers, &mut self.tables)?;
+        let mut messages = Messages::new(context.facts.partitioning.hashing(), &mut tables);
         let mut timelines = Timelines::default();
-        for customer in read.customers(marketplace) {
-            let is_alone = customer.guests.is_empty();
+        for recipient in read.recipients(marketplace) {
+            let has_event = messages.count(&recipient, context, &mut self.engagement);
+            if recipient.orders.is_empty() {
+                continue;
+            }
+            let is_alone = recipient.guests.is_empty();
             self.customers += 1;
-            self.without_event += usize::from(!customer.has_event && is_alone);
+            self.without_event += usize::from(!has_event && is_alone);
+            let own = messages.touchpoints(context);
             match is_alone {
-                true => timelines.refill(customer.touchpoints()),
+                true => timelines.refill(own),
                 false => {
-                    let sets = customer.orders.iter();
+                    let sets = recipient.orders.iter();
                     let sets = sets.map(|order| order.addresses(marketplace));
-                    let own = customer.touchpoints().collect();
-                    timelines = Timelines::new(own, customer.guests, sets);
+                    timelines = Timelines::new(own.collect(), recipient.guests, sets);
                 }
             }
-            self.decide(customer.orders, &timelines, context.world, wanted);
+            self.decide(recipient.orders, &timelines, context.world, wanted);
         }
         self.buffers = buffers;
+        self.message_tables = tables;
         Ok(())
     }
 

@@ -9,18 +9,23 @@ use revtrail_core::value::time::Instant;
 
 use super::rows::Happened;
 
-/// What a kind of event on a channel, from a machine or not, adds to. Each list ends with [`NO_COUNTER`], as often as it has room.
+/// What a kind of event on a channel, from a machine or not, adds to.
 #[derive(Debug, Clone, Copy)]
 struct Class {
-    of_events: [u8; ADDS_MAX],
-    of_messages: [u8; ADDS_MAX],
+    of_events: [Add; ADDS_MAX],
+    of_messages: [Add; ADDS_MAX],
     messages: CounterSet,
+}
+
+/// A counter, and what is added to it: 1, or 0 where a class adds to fewer counters than it has room for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Add {
+    counter: u8,
+    times: u8,
 }
 
 /// The most counters of events, or of messages, that one event adds to.
 const ADDS_MAX: usize = 2;
-/// The place behind all counters, where nobody looks.
-const NO_COUNTER: u8 = COUNTERS as u8;
 
 impl Class {
     /// Of an event of a run over files, which has one version of the settings, so that it does not matter when it happened.
@@ -28,7 +33,10 @@ impl Class {
         let [events, messages] = counters_of(touchpoint, None, world);
         let list = |set: CounterSet| {
             let mut counters = set.into_iter().map(|counter| counter as u8);
-            let list = [(); ADDS_MAX].map(|()| counters.next().unwrap_or(NO_COUNTER));
+            let list = [(); ADDS_MAX].map(|()| {
+                let add = |counter| Add { counter, times: 1 };
+                counters.next().map(add).unwrap_or_default()
+            });
             assert!(counters.next().is_none(), "an event adds to more counters");
             list
         };
@@ -43,12 +51,12 @@ impl Class {
 /// When the earliest event of a campaign was on each channel.
 pub(super) type Firsts = [Option<Instant>; 3];
 
-/// What the events of a campaign on a channel add up to, in one line of a cache.
+/// What the events of a campaign on a channel add up to. Two of them fit into a line of a cache.
 #[derive(Debug, Clone)]
-#[repr(align(64))]
+#[repr(align(32))]
 struct Counts {
-    /// The counters since the last call of [`Engagement::settle`].
-    counters: [u32; COUNTERS + 1],
+    /// What the counters have besides what [`Engagement::carried`] has.
+    counters: [u16; COUNTERS],
     /// When the earliest event was, or [`i64::MAX`].
     first_ms: i64,
 }
@@ -71,10 +79,9 @@ pub(super) struct Engagement {
     classes: Vec<Class>,
     /// For each campaign and channel.
     counts: Vec<Counts>,
-    /// How many events were counted since they were settled.
-    unsettled: u32,
     waiting: Vec<Waiting>,
-    settled: Vec<[i64; COUNTERS]>,
+    /// For each campaign and channel, what was carried over from counters that were full.
+    carried: Vec<[i64; COUNTERS]>,
     /// How many events were counted, and how many were duplicates.
     pub(super) events: usize,
     pub(super) duplicates: usize,
@@ -84,7 +91,7 @@ impl Engagement {
     pub(super) fn new(world: &World<'_>) -> Self {
         let rows = world.catalog.len() * Channel::ALL.len();
         let counts = Counts {
-            counters: [0; COUNTERS + 1],
+            counters: [0; COUNTERS],
             first_ms: i64::MAX,
         };
         // What an event adds to does not depend on its campaign.
@@ -95,12 +102,17 @@ impl Engagement {
         Self {
             classes: classes.map(|event| Class::new(&event, world)).collect(),
             counts: vec![counts; rows],
-            unsettled: 0,
             waiting: Vec::with_capacity(WAITING_MAX),
-            settled: vec![[0; COUNTERS]; rows],
+            carried: vec![[0; COUNTERS]; rows],
             events: 0,
             duplicates: 0,
         }
+    }
+
+    /// True where an event of a class adds to a counter that counts each message once.
+    #[inline]
+    pub(super) fn counts_messages(&self, class: usize) -> bool {
+        self.classes[class].messages != CounterSet::default()
     }
 
     /// Counts the first copy of an event of a message. A run over files knows no look-back, so a counter of messages counts each once.
@@ -125,33 +137,28 @@ impl Engagement {
 
     /// Counts the events that wait.
     fn count(&mut self) {
-        let waiting = self.waiting.len() as u32;
         self.events += self.waiting.len();
-        if self.unsettled > u32::MAX - waiting {
-            self.settle();
-        }
-        self.unsettled += waiting;
         for event in self.waiting.drain(..) {
-            let counts = &mut self.counts[event.row as usize];
+            let row = event.row as usize;
+            let counts = &mut self.counts[row];
             let class = &self.classes[usize::from(event.class)];
+            let mut add = |counter: usize, times: u16| {
+                let (sum, is_full) = counts.counters[counter].overflowing_add(times);
+                counts.counters[counter] = sum;
+                if is_full {
+                    self.carried[row][counter] += 1 << u16::BITS;
+                }
+            };
             // Which counters these are changes from event to event, so nothing here asks.
-            for counter in class.of_events {
-                counts.counters[usize::from(counter)] += 1;
+            for one in class.of_events {
+                add(one.counter.into(), one.times.into());
             }
-            for counter in class.of_messages {
-                counts.counters[usize::from(counter)] += u32::from(event.new.bits() >> counter & 1);
+            for one in class.of_messages {
+                let is_new = event.new.bits() >> one.counter & 1;
+                add(one.counter.into(), is_new & u16::from(one.times));
             }
             counts.first_ms = counts.first_ms.min(event.at.ms());
         }
-    }
-
-    fn settle(&mut self) {
-        for (settled, counts) in self.settled.iter_mut().zip(&mut self.counts) {
-            for (settled, count) in settled.iter_mut().zip(std::mem::take(&mut counts.counters)) {
-                *settled += i64::from(count);
-            }
-        }
-        self.unsettled = 0;
     }
 
     /// For each campaign of the catalog, the earliest event on each channel.
@@ -170,9 +177,15 @@ impl Engagement {
     /// The counters of each campaign and channel, in the order of the catalog.
     pub(super) fn counters(&mut self) -> impl Iterator<Item = Counters> {
         self.count();
-        self.settle();
-        self.settled
+        self.counts
             .iter()
-            .map(|counters| Counters::from(*counters))
+            .zip(&self.carried)
+            .map(|(counts, carried)| {
+                let mut counters = *carried;
+                for (sum, count) in counters.iter_mut().zip(counts.counters) {
+                    *sum += i64::from(count);
+                }
+                Counters::from(counters)
+            })
     }
 }

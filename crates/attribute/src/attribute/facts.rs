@@ -16,12 +16,14 @@ use revtrail_files::SUBSTITUTE;
 use revtrail_providers::exports::Makes;
 
 use super::guests::guests;
-use super::intake::{EventReader, OrderReader, SeenCampaign, Taken, Tuning, read_file};
+use super::intake::{
+    CampaignNumbers, EventReader, OrderReader, SeenCampaign, Taken, Tuning, read_file,
+};
 use super::orders::{StandingOrders, take_orders};
 use super::parallel::each_partition;
 use super::read::each_record;
 use super::rejects::{RejectedRows, Rejects};
-use super::rows::Partitioning;
+use super::segments::Partitioning;
 use super::spill::SpillingRows;
 use super::table::{grouped, plural};
 use super::{AttributeArgs, Failure};
@@ -38,8 +40,8 @@ pub(super) struct FileFacts {
     /// The number of partitions.
     pub(super) partitions: usize,
     campaigns: BTreeMap<CampaignId, Campaign>,
-    /// For each worker that read events, the campaigns as it numbered them.
-    seen: Vec<Vec<SeenCampaign>>,
+    /// The campaigns of all events, by the numbers that rows name them by.
+    seen: Vec<SeenCampaign>,
     /// True where some event went to an address.
     by_address: bool,
     /// The marketplace whose hashes addresses have: that of an export, or the one of files.
@@ -51,7 +53,7 @@ pub(super) struct FileFacts {
 /// How many bytes of files make a partition: its rows fit into the cache of a core.
 const PARTITION_BYTES: u64 = 256 << 10;
 /// The most partitions of customers. With more of them, a block of a file would add only few rows to each.
-const PARTITIONS_MAX: u64 = 1_024;
+const PARTITIONS_MAX: u64 = 2_048;
 /// How many bytes a packed byte becomes, about.
 const UNPACKED: u64 = 8;
 
@@ -99,8 +101,8 @@ impl FileFacts {
     ) -> Result<Self, Failure> {
         let partitioning = Partitioning::new(partitions(args, tuning));
         let mut facts = Self {
-            events: SpillingRows::new(tuning.memory_bytes),
-            guests: SpillingRows::new(0),
+            events: SpillingRows::new(tuning.memory_bytes, partitioning.spare()),
+            guests: SpillingRows::new(0, partitioning.spare()),
             standing: StandingOrders::new(&partitioning),
             partitions: partitioning.all(),
             partitioning: partitioning.clone(),
@@ -137,6 +139,7 @@ impl FileFacts {
         if facts.by_address {
             facts.guests = guests(&facts, &partitioning, tuning)?;
         }
+        partitioning.spare().clear();
         #[cfg(feature = "parquet")]
         facts.notes.append(&mut super::parquet::notes(args)?);
         Ok(facts)
@@ -155,7 +158,11 @@ impl FileFacts {
             bar,
         } = *reading;
         bar.set_message("events");
-        let worker = |_| EventReader::new(partitioning.clone(), args.marketplace.clone());
+        let numbers = CampaignNumbers::default();
+        let worker = |_| {
+            let marketplace = args.marketplace.clone();
+            EventReader::new(partitioning.clone(), numbers.clone(), marketplace)
+        };
         let mut workers: Vec<EventReader> = (0..tuning.threads).map(worker).collect();
         for (file, path) in args.events.iter().enumerate() {
             read_file(
@@ -172,10 +179,7 @@ impl FileFacts {
             )?;
         }
         self.by_address = workers.iter().any(|worker| worker.by_address);
-        self.seen = workers
-            .into_iter()
-            .map(EventReader::into_campaigns)
-            .collect();
+        self.seen = EventReader::campaigns_of(workers);
         Ok(())
     }
 
@@ -228,15 +232,9 @@ impl FileFacts {
         Ok(())
     }
 
-    /// How many workers read events.
-    pub(super) fn workers(&self) -> usize {
-        self.seen.len()
-    }
-
     /// The campaigns of all events, with the earliest event on each channel.
     pub(super) fn seen(&self) -> impl Iterator<Item = (&str, [Option<Instant>; 3])> {
-        let all = self.seen.iter().flatten();
-        all.map(|(id, first)| (&**id, *first))
+        self.seen.iter().map(|(id, first)| (&**id, *first))
     }
 
     /// The campaigns of the files, and those that were seen in events.
@@ -260,14 +258,10 @@ impl FileFacts {
         Catalog::new(campaigns.into_values().collect())
     }
 
-    /// For each worker that read events, its campaigns in a catalog. A campaign that only duplicates name can be in none.
-    pub(super) fn campaigns_in(&self, catalog: &Catalog) -> Vec<Vec<Option<CampaignIx>>> {
+    /// The campaigns of all events in a catalog, by number. A campaign that only duplicates name can be in none.
+    pub(super) fn campaigns_in(&self, catalog: &Catalog) -> Vec<Option<CampaignIx>> {
         let place = |(id, _): &SeenCampaign| catalog.place(&CampaignId::new(id).ok()?);
-        let places = self
-            .seen
-            .iter()
-            .map(|seen| seen.iter().map(place).collect());
-        places.collect()
+        self.seen.iter().map(place).collect()
     }
 
     /// How much was read and rejected, in words. Of the events, so many count, and so many are duplicates. The second time is a

@@ -11,7 +11,8 @@ use super::facts::FileFacts;
 use super::intake::Tuning;
 use super::orders::SEGMENT_BYTES;
 use super::parallel::each_partition;
-use super::rows::{Partitioning, RowWriter};
+use super::rows::Bytes;
+use super::segments::{Partitioning, RowWriter};
 use super::spill::SpillingRows;
 use super::{Failure, failed_to_read_rows};
 
@@ -29,18 +30,20 @@ pub(super) fn guests(
 ) -> Result<SpillingRows, Failure> {
     let named = named(facts, tuning.threads);
     let room = tuning.memory_bytes.saturating_sub(facts.events.bytes());
-    let guests = Mutex::new(SpillingRows::new(room));
+    let guests = Mutex::new(SpillingRows::new(room, partitioning.spare()));
     // Each event is there once, so it does not matter in which order they come.
     let give = |inviter: &mut Inviter, least: usize| {
-        for (worker, writer) in inviter.writers.iter_mut().enumerate() {
-            if writer.bytes() > least {
-                let mut guests = guests.lock().unwrap_or_else(PoisonError::into_inner);
-                guests.push(writer.take(worker, 0))?;
-            }
+        if inviter.writer.bytes() > least {
+            let mut guests = guests.lock().unwrap_or_else(PoisonError::into_inner);
+            guests.push(inviter.writer.take(0))?;
         }
         Ok(())
     };
-    let new = || Inviter::new(facts.workers(), partitioning);
+    let new = || Inviter {
+        writer: RowWriter::new(partitioning.clone()),
+        buffer: Vec::new(),
+        failed: None,
+    };
     let each = |inviter: &mut Inviter, partition| {
         if partitioning.is_of_addresses(partition) && inviter.failed.is_none() {
             let invited = inviter.invite(facts, partition, &named);
@@ -58,22 +61,12 @@ pub(super) fn guests(
 
 /// What one thread writes.
 struct Inviter {
-    /// For each worker that read events, since its campaigns have numbers of their own.
-    writers: Vec<RowWriter>,
+    writer: RowWriter,
     buffer: Vec<u8>,
     failed: Option<Failure>,
 }
 
 impl Inviter {
-    fn new(workers: usize, partitioning: &Partitioning) -> Self {
-        let writer = |_| RowWriter::new(partitioning.clone());
-        Self {
-            writers: (0..workers).map(writer).collect(),
-            buffer: Vec::new(),
-            failed: None,
-        }
-    }
-
     /// Writes the events of a partition of addresses into those of the customers.
     fn invite(
         &mut self,
@@ -82,14 +75,14 @@ impl Inviter {
         named: &Named,
     ) -> Result<(), Failure> {
         let mut seen: HashSet<[&[u8]; 2], RandomState> = HashSet::default();
-        let parts = facts.events.part(partition, &mut self.buffer);
-        for (worker, mut rows) in parts.map_err(failed_to_read_rows)? {
-            while let Some(row) = rows.event() {
-                let address = row.address().and_then(|address| named.get(&address));
-                let customers = address.filter(|_| seen.insert([row.recipient, row.id]));
-                for customers in customers.into_iter().flatten() {
-                    self.writers[worker].put_event_again(*customers, &row);
-                }
+        let read = facts.events.part(partition, &mut self.buffer);
+        read.map_err(failed_to_read_rows)?;
+        let mut rows = Bytes::from(&self.buffer, 0);
+        while let Some(row) = rows.event() {
+            let address = row.address().and_then(|address| named.get(&address));
+            let customers = address.filter(|_| seen.insert([row.recipient, row.id]));
+            for customers in customers.into_iter().flatten() {
+                self.writer.put_event_again(*customers, &row);
             }
         }
         Ok(())

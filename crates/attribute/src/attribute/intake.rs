@@ -1,7 +1,10 @@
 //! From files to rows: blocks of plain rows by several workers, and everything else by the one reader of records.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::fast::RandomState;
 use indicatif::ProgressBar;
 use revtrail_core::attribution::event::{self, Event};
 use revtrail_core::attribution::order::{self, Order};
@@ -15,7 +18,8 @@ use revtrail_providers::exports::Makes;
 use super::Failure;
 use super::numbers::{Ends, Numbers};
 use super::read::{each_of_export, failure, open, plain};
-use super::rows::{Free, Partitioning, RowWriter, Segments};
+use super::rows::Free;
+use super::segments::{Partitioning, RowWriter, Segments};
 use crate::exports::{Export, Exports, Opened};
 
 /// How a run reads. The answer does not depend on it.
@@ -107,14 +111,13 @@ pub(super) fn read_file<W: RowReader>(
     loop {
         let (mut taken, mut blocks) = (Ok(()), 0);
         if tuning.by_blocks {
-            let mut numbered: Vec<_> = workers.iter_mut().enumerate().collect();
             let not_plain = read_blocks(
                 &mut records,
-                &mut numbered,
+                workers,
                 tuning.block_bytes,
-                |(number, worker), block| {
-                    let rejects = read_block(&mut **worker, &plan, block)?;
-                    Ok((worker.rows().take(*number, file), rejects))
+                |worker, block| {
+                    let rejects = read_block(worker, &plan, block)?;
+                    Ok((worker.rows().take(file), rejects))
                 },
                 |(rows, rejects)| {
                     blocks += 1;
@@ -153,7 +156,7 @@ pub(super) fn read_file<W: RowReader>(
             let read = records.bytes_read();
             if ended || read >= until || read - kept_from > tuning.block_bytes as u64 {
                 kept_from = read;
-                take(Taken::Rows(worker.rows().take(0, file)))?;
+                take(Taken::Rows(worker.rows().take(file)))?;
             }
             if ended {
                 return Ok(());
@@ -176,7 +179,7 @@ fn or_unknown(fault: FileFault) -> FileFault {
     }
 }
 
-/// How many records of an export are given on at a time.
+/// How many records of an export are given on at a time, unless they are long.
 const RECORDS_AT_A_TIME: usize = 10_000;
 
 fn read_export<W: RowReader>(
@@ -193,12 +196,12 @@ fn read_export<W: RowReader>(
             take(Taken::Rejected(line, problem))?;
         }
         records += 1;
-        match records % RECORDS_AT_A_TIME {
-            0 => take(Taken::Rows(worker.rows().take(0, file))),
-            _ => Ok(()),
+        match records % RECORDS_AT_A_TIME == 0 || worker.rows().bytes() > BLOCK_BYTES {
+            true => take(Taken::Rows(worker.rows().take(file))),
+            false => Ok(()),
         }
     })?;
-    take(Taken::Rows(worker.rows().take(0, file)))
+    take(Taken::Rows(worker.rows().take(file)))
 }
 
 /// A rejected row: its line and why.
@@ -228,71 +231,93 @@ fn read_block<W: RowReader>(
 /// A campaign that events name, with the earliest of them on each channel.
 pub(super) type SeenCampaign = (Box<str>, [Option<Instant>; 3]);
 
-/// What a reader of events knows of a campaign.
-#[derive(Debug)]
-struct ReadCampaign {
-    ends: Ends,
-    /// When the earliest event on each channel was, or [`i64::MAX`].
-    first_ms: [i64; 3],
-    id: Box<str>,
+/// The numbers of campaigns, the same for all workers. A worker asks once for each campaign.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CampaignNumbers(Arc<Mutex<HashMap<Box<str>, u32, RandomState>>>);
+
+impl CampaignNumbers {
+    fn of(&self, id: &str) -> u32 {
+        let mut numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = numbers.len() as u32;
+        *numbers.entry(id.into()).or_insert(next)
+    }
 }
 
-/// Reads events. Campaigns are numbered as they come.
+/// Reads events.
 #[derive(Debug)]
 pub(super) struct EventReader {
     rows: RowWriter,
     marketplace: MarketplaceId,
     /// True where the files are exports of the marketplace, so that their events name addresses by its hashes.
     is_export: bool,
-    numbers: Numbers,
-    /// The campaigns by number.
-    campaigns: Vec<ReadCampaign>,
+    numbers: CampaignNumbers,
+    /// The places of campaigns in the next lists. Each list is short, so that a cache holds it.
+    places: Numbers,
+    ends: Vec<Ends>,
+    campaigns: Vec<(Box<str>, u32)>,
+    /// When the earliest event of each campaign was on each channel, or [`i64::MAX`].
+    first_ms: Vec<[i64; 3]>,
     /// True once an event went to an address.
     pub(super) by_address: bool,
 }
 
 impl EventReader {
-    pub(super) fn new(partitioning: Partitioning, export_of: Option<MarketplaceId>) -> Self {
+    pub(super) fn new(
+        partitioning: Partitioning,
+        numbers: CampaignNumbers,
+        export_of: Option<MarketplaceId>,
+    ) -> Self {
         Self {
             rows: RowWriter::new(partitioning),
             is_export: export_of.is_some(),
             marketplace: export_of.unwrap_or_else(MarketplaceId::of_files),
-            numbers: Numbers::default(),
+            numbers,
+            places: Numbers::default(),
+            ends: Vec::new(),
             campaigns: Vec::new(),
+            first_ms: Vec::new(),
             by_address: false,
         }
     }
 
-    /// The campaigns by number.
-    pub(super) fn into_campaigns(self) -> Vec<SeenCampaign> {
-        let first = |ms: i64| Some(ms).filter(|ms| *ms < i64::MAX).map(Instant::from_ms);
-        let campaigns = self.campaigns.into_iter();
-        campaigns
-            .map(|one| (one.id, one.first_ms.map(first)))
-            .collect()
+    /// The campaigns that some readers saw, by number.
+    pub(super) fn campaigns_of(readers: Vec<Self>) -> Vec<SeenCampaign> {
+        let mut all: Vec<SeenCampaign> = Vec::new();
+        let of_reader = |reader: Self| reader.campaigns.into_iter().zip(reader.first_ms);
+        for ((campaign, number), first_ms) in readers.into_iter().flat_map(of_reader) {
+            let number = number as usize;
+            all.resize_with(all.len().max(number + 1), SeenCampaign::default);
+            let (id, firsts) = &mut all[number];
+            *id = campaign;
+            for (first, ms) in firsts.iter_mut().zip(first_ms) {
+                let other = (ms < i64::MAX).then(|| Instant::from_ms(ms));
+                *first = first.iter().copied().chain(other).min();
+            }
+        }
+        all
     }
 
     #[inline]
     fn put(&mut self, event: &PlainEvent<'_>) {
-        let (id, campaigns) = (event.campaign_id, &self.campaigns);
+        let id = event.campaign_id;
+        let (known, campaigns) = (&self.ends, &self.campaigns);
         let (hash, ends) = (
             self.rows.hashing().of(id.as_bytes()),
             Ends::of(id.as_bytes()),
         );
-        let (number, is_new) = self.numbers.number(hash, |number| {
-            let known = &campaigns[number as usize];
-            known.ends == ends && (ends.is_all() || *known.id == *id)
+        let (place, is_new) = self.places.number(hash, |place| {
+            let place = place as usize;
+            known[place] == ends && (ends.is_all() || *campaigns[place].0 == *id)
         });
         if is_new {
-            self.campaigns.push(ReadCampaign {
-                ends,
-                first_ms: [i64::MAX; 3],
-                id: id.into(),
-            });
+            self.ends.push(ends);
+            self.campaigns.push((id.into(), self.numbers.of(id)));
+            self.first_ms.push([i64::MAX; 3]);
         }
-        let first = &mut self.campaigns[number as usize].first_ms[event.channel as usize];
+        let first = &mut self.first_ms[place as usize][event.channel as usize];
         *first = event.occurred_at.ms().min(*first);
         self.by_address |= matches!(event.recipient, PlainRecipient::Address(_));
+        let (_, number) = self.campaigns[place as usize];
         self.rows.put_event(event, number);
     }
 }

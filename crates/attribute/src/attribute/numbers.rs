@@ -62,65 +62,77 @@ pub(super) struct Numbers {
     /// Of each number, the upper half of the hash above the number and 1; 0 where there is none. The hash says where it is, or it is
     /// in one of the next places. At least half of the places are empty.
     slots: Vec<u64>,
+    /// How many of the slots are places. It is a power of two, or 0 at first.
+    places: usize,
     /// How many numbers were given.
     given: u32,
 }
 
 impl Numbers {
-    /// Forgets all numbers. The memory stays, unless it is far more than was needed last.
-    pub(super) fn clear(&mut self) {
-        match self.slots.len() > SLOTS_MIN.max(16 * self.given as usize) {
-            true => self.slots = Vec::new(),
-            false => self.slots.fill(0),
-        }
+    /// Forgets all numbers, and makes room for about so many. The memory stays.
+    pub(super) fn clear(&mut self, things: usize) {
         self.given = 0;
+        self.places = (2 * things).next_power_of_two().max(SLOTS_MIN);
+        if self.slots.len() < self.places {
+            self.slots.resize(self.places, 0);
+        }
+        self.slots[..self.places].fill(0);
+    }
+
+    /// How many numbers were given.
+    pub(super) fn given(&self) -> usize {
+        self.given as usize
     }
 
     /// The number of a thing, and whether it is given now. `is_it` says of a number whether it is that of the thing.
     #[inline]
     pub(super) fn number(&mut self, hash: u64, is_it: impl Fn(u32) -> bool) -> (u32, bool) {
-        if 2 * self.given as usize >= self.slots.len() {
+        if 2 * self.given as usize >= self.places {
             self.grow();
         }
-        let mut at = self.place(hash);
+        let slots = &mut self.slots[..self.places];
+        let mut at = place(hash, slots.len());
         loop {
-            let slot = self.slots[at];
-            if slot == 0 {
+            let slot = &mut slots[at];
+            if *slot == 0 {
                 let number = self.given;
                 self.given += 1;
-                self.slots[at] = hash & UPPER | u64::from(self.given);
+                *slot = hash & UPPER | u64::from(self.given);
                 return (number, true);
             }
-            let number = (slot as u32).wrapping_sub(1);
-            if (slot ^ hash) & UPPER == 0 && is_it(number) {
+            let number = (*slot as u32).wrapping_sub(1);
+            if (*slot ^ hash) & UPPER == 0 && is_it(number) {
                 return (number, false);
             }
-            at = (at + 1) & (self.slots.len() - 1);
+            at = (at + 1) & (slots.len() - 1);
         }
     }
 
-    /// Where a hash is looked for first: its highest bits, of which a slot has 32.
-    #[inline]
-    fn place(&self, hash: u64) -> usize {
-        let bits = self.slots.len().trailing_zeros().min(32);
-        (hash >> 32 >> (32 - bits)) as usize
-    }
-
+    #[cold]
     fn grow(&mut self) {
-        let more = (2 * self.slots.len()).max(SLOTS_MIN);
-        let before = std::mem::replace(&mut self.slots, vec![0; more]);
+        let before = self.slots[..self.places].to_vec();
+        let given = self.given;
+        self.clear(self.places.max(SLOTS_MIN));
+        self.given = given;
         for slot in before.into_iter().filter(|slot| *slot != 0) {
-            let mut at = self.place(slot);
+            let mut at = place(slot, self.places);
             while self.slots[at] != 0 {
-                at = (at + 1) & (more - 1);
+                at = (at + 1) & (self.places - 1);
             }
             self.slots[at] = slot;
         }
     }
 }
 
+/// Where of so many places a hash is looked for first: its highest bits, of which a slot has 32.
+#[inline]
+fn place(hash: u64, places: usize) -> usize {
+    let bits = places.trailing_zeros().min(32);
+    (hash >> 32 >> (32 - bits)) as usize
+}
+
 const UPPER: u64 = !(u32::MAX as u64);
-const SLOTS_MIN: usize = 1 << 10;
+const SLOTS_MIN: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -132,7 +144,8 @@ mod tests {
         let hashings: [fn(u64) -> u64; 3] = [|n| with_number(0, n), |_| 7 << 40, |n| (n % 5) << 62];
         for hash in hashings {
             let mut numbers = Numbers::default();
-            for things in [3_000, 1, 2_000] {
+            for (things, room) in [(3_000, 3_000), (1, 0), (2_000, 100)] {
+                numbers.clear(room);
                 let mut known: Vec<u64> = Vec::new();
                 for thing in (0..things).chain((0..things).rev()) {
                     let is_it = |number: u32| known[number as usize] == thing;
@@ -142,8 +155,7 @@ mod tests {
                     }
                     assert_eq!((known[number as usize], u64::from(number)), (thing, thing));
                 }
-                assert_eq!(known.len() as u64, things);
-                numbers.clear();
+                assert_eq!([known.len(), numbers.given()], [things as usize; 2]);
             }
         }
     }

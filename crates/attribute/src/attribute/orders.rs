@@ -1,17 +1,19 @@
 //! Which copy of each order stands (rule 3.2), partition by partition.
 
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
 use revtrail_core::attribution::order::Order;
 use revtrail_core::record::{Code, RecordProblem};
 use revtrail_core::value::money::Currency;
 use revtrail_core::value::time::Instant;
 
-use super::rows::{Bytes, OrderRow, Partitioning, RowWriter, Segments};
+use super::numbers::Numbers;
+use super::rows::{Bytes, OrderRow};
+use super::segments::{Partitioning, RowWriter, Segments};
 
 /// Where a row is: the index of its segments, and its offset there.
-type RowAt = (u32, u32);
+type RowAt = (u32, usize);
+
+/// About how many bytes the row of an order has.
+const ROW_BYTES: usize = 48;
 
 /// How many bytes of rows are written before they are put together.
 pub(super) const SEGMENT_BYTES: usize = 16 << 20;
@@ -44,7 +46,7 @@ impl StandingOrders {
 
     pub(super) fn add(&mut self, mut other: Self) {
         self.rows.append(&mut other.rows);
-        self.rows.push(other.writer.take(0, 0));
+        self.rows.push(other.writer.take(0));
         self.orders += other.orders;
         self.duplicates += other.duplicates;
         self.older += other.older;
@@ -66,19 +68,26 @@ impl StandingOrders {
 
 /// An order of which at least one copy was read.
 struct Known<'a> {
+    id: &'a str,
     first: RowAt,
     standing: RowAt,
     customer_id: &'a str,
     currency: Currency,
     placed_at: Instant,
     /// The copy that stands, if there were several.
-    order: Option<Order>,
+    order: Option<Box<Order>>,
 }
 
 /// Finds the copy that stands of each order in a partition.
 pub(super) fn take_orders(partition: usize, all: &[Segments], found: &mut StandingOrders) {
-    let mut places: HashMap<&str, usize, RandomState> = HashMap::default();
-    let mut known: Vec<Known<'_>> = Vec::new();
+    let bytes = all
+        .iter()
+        .map(|segments| segments.part(partition).rest().len());
+    let room = bytes.sum::<usize>() / ROW_BYTES;
+    let hashing = found.writer.hashing().clone();
+    let mut places = Numbers::default();
+    places.clear(room);
+    let mut known: Vec<Known<'_>> = Vec::with_capacity(room);
     for (index, segments) in all.iter().enumerate() {
         let mut rows = segments.part(partition);
         loop {
@@ -87,9 +96,12 @@ pub(super) fn take_orders(partition: usize, all: &[Segments], found: &mut Standi
                 break;
             };
             let order = &row.order;
-            let place = *places.entry(order.order_id).or_insert(known.len());
-            if place == known.len() {
+            let hash = hashing.of(order.order_id.as_bytes());
+            let is_it = |place: u32| known[place as usize].id == order.order_id;
+            let (place, is_new) = places.number(hash, is_it);
+            if is_new {
                 known.push(Known {
+                    id: order.order_id,
                     first: at,
                     standing: at,
                     customer_id: order.customer_id,
@@ -97,7 +109,8 @@ pub(super) fn take_orders(partition: usize, all: &[Segments], found: &mut Standi
                     placed_at: order.placed_at,
                     order: None,
                 });
-            } else if let Err(problem) = take_copy(&mut known[place], all, &row, at, found) {
+            } else if let Err(problem) = take_copy(&mut known[place as usize], all, &row, at, found)
+            {
                 found.rejects.push((segments.file, row.line, problem));
             }
         }
@@ -107,7 +120,7 @@ pub(super) fn take_orders(partition: usize, all: &[Segments], found: &mut Standi
         standing.inspect(|standing| found.put(standing, known.customer_id));
     }
     if found.writer.bytes() > SEGMENT_BYTES {
-        found.rows.push(found.writer.take(0, 0));
+        found.rows.push(found.writer.take(0));
     }
 }
 
@@ -122,7 +135,7 @@ fn take_copy(
     let copy = row.to_order().ok_or_else(lost)?;
     copy.check_unchanged(known.currency, known.placed_at)?;
     let mut standing = match known.order.take() {
-        Some(order) => order,
+        Some(order) => *order,
         None => row_at(all, known.first)
             .and_then(|row| row.to_order())
             .ok_or_else(lost)?,
@@ -138,7 +151,7 @@ fn take_copy(
             standing = copy;
         }
     }
-    known.order = Some(standing);
+    known.order = Some(standing.into());
     Ok(())
 }
 

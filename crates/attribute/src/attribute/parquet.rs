@@ -37,11 +37,7 @@ pub(super) fn notes(args: &AttributeArgs) -> Result<Vec<String>, Failure> {
         (&args.orders, OrderReader::FIELDS),
     ] {
         for path in paths.iter().filter(|path| is_parquet(path)) {
-            let file = open(path, fields, &[])?;
-            notes.extend(file.without_zone().map(|name| {
-                let path = path.display();
-                format!("{path}: the column {name} names no time zone and was read as UTC")
-            }));
+            notes.extend(Rows::open(path, fields, &[])?.notes());
         }
     }
     Ok(notes)
@@ -61,20 +57,14 @@ pub(super) fn read_file<W: RowReader>(
 ) -> Result<(), Failure> {
     let parquet = open(path, W::FIELDS, W::NEEDED)?;
     let mut taken = Ok(());
-    let mut numbered: Vec<(usize, &mut W, usize)> = Vec::new();
-    numbered.extend(
-        workers
-            .iter_mut()
-            .enumerate()
-            .map(|(number, worker)| (number, worker, 0)),
-    );
+    let mut workers: Vec<(&mut W, usize)> = workers.iter_mut().map(|worker| (worker, 0)).collect();
     let read = parquet.read(
-        &mut numbered,
-        |(number, worker, bytes), batch| {
+        &mut workers,
+        |(worker, bytes), batch| {
             let rejects = read_batch(&mut **worker, batch, tuning.by_blocks);
             *bytes += batch.bytes();
             let is_full = batch.ends_group() || *bytes >= tuning.block_bytes;
-            let rows = is_full.then(|| worker.rows().take(*number, file));
+            let rows = is_full.then(|| worker.rows().take(file));
             *bytes = if is_full { 0 } else { *bytes };
             (rows, rejects, batch.share())
         },
@@ -117,25 +107,75 @@ fn read_batch<W: RowReader>(
 pub(super) fn each_record(
     path: &Path,
     needed: &[&str],
-    take: impl FnMut(&Record<'_>) -> Result<(), RecordProblem> + Send,
-    reject: impl FnMut(u64, &RecordProblem) -> Result<(), Failure> + Send,
+    bar: &ProgressBar,
+    mut take: impl FnMut(&Record<'_>) -> Result<(), RecordProblem> + Send,
+    mut reject: impl FnMut(u64, &RecordProblem) -> Result<(), Failure> + Send,
 ) -> Result<(), Failure> {
-    let parquet = open(path, &CAMPAIGN_FIELDS, needed)?;
-    let mut one = [(take, reject, Ok(()))];
-    let read = parquet.read(
-        &mut one,
-        |(take, reject, rejected), batch| {
-            batch.rows(|row| {
-                if let Err(problem) = batch.record(row, &mut *take) {
-                    let problem = batch.explain(row.line, problem);
-                    let before = std::mem::replace(rejected, Ok(()));
-                    *rejected = before.and_then(|()| reject(row.line, &problem));
-                }
-            });
-        },
-        |()| {},
-    );
-    let [(_, _, rejected)] = one;
-    rejected?;
-    read.map_err(|fault| failure(path, fault))
+    let file = Rows::open(path, &CAMPAIGN_FIELDS, needed)?;
+    file.each(bar, |number, record| {
+        let taken = record(&mut |record| take(record));
+        taken.or_else(|problem| reject(number, &problem))
+    })
+}
+
+/// The rows of a file, one after the other.
+pub(crate) struct Rows<'p> {
+    path: &'p Path,
+    file: ParquetFile,
+}
+
+type Outcome = Result<(), RecordProblem>;
+
+/// Calls a function with the record of a row, and adds to a problem what is wrong with the bytes of its field.
+type WithRecord<'r> = dyn FnMut(&mut dyn FnMut(&Record<'_>) -> Outcome) -> Outcome + 'r;
+
+impl<'p> Rows<'p> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or lacks a column that is needed.
+    pub(crate) fn open(path: &'p Path, fields: &[Field], needed: &[&str]) -> Result<Self, Failure> {
+        let file = open(path, fields, needed)?;
+        Ok(Self { path, file })
+    }
+
+    /// What the reader of the file must know: of which columns nobody says in which time zone they are.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = String> {
+        let path = self.path.display();
+        let columns = self.file.without_zone();
+        columns.map(move |name| {
+            format!("{path}: the column {name} names no time zone and was read as UTC")
+        })
+    }
+
+    /// Calls `each` with every row: its number, from 1 on, and how to get its record.
+    ///
+    /// # Errors
+    /// The file cannot be read to its end, or `each` fails.
+    pub(crate) fn each(
+        &self,
+        bar: &ProgressBar,
+        each: impl FnMut(u64, &mut WithRecord<'_>) -> Result<(), Failure> + Send,
+    ) -> Result<(), Failure> {
+        let mut one = [(each, Ok(()))];
+        let read = self.file.read(
+            &mut one,
+            |(each, failed), batch| {
+                batch.rows(|row| {
+                    if failed.is_ok() {
+                        let mut record = |take: &mut dyn FnMut(&Record<'_>) -> Outcome| {
+                            let taken = batch.record(row, |record| take(record));
+                            taken.map_err(|problem| batch.explain(row.line, problem))
+                        };
+                        *failed = each(row.line, &mut record);
+                    }
+                });
+                batch.share()
+            },
+            |share| bar.inc(share),
+        );
+        let [(_, failed)] = one;
+        failed?;
+        read.map_err(|fault| failure(self.path, fault))
+    }
 }

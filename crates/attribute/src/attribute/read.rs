@@ -31,7 +31,7 @@ pub(crate) fn each_record(
 ) -> Result<(), Failure> {
     #[cfg(feature = "parquet")]
     if is_parquet(path) {
-        return super::parquet::each_record(path, needed, take, reject);
+        return super::parquet::each_record(path, needed, bar, take, reject);
     }
     let bytes = match open(path, (makes, needed), exports, bar)? {
         Opened::Plain(bytes) => bytes,
@@ -161,6 +161,12 @@ fn content(path: &Path, detail: impl Into<String>) -> Failure {
     }
 }
 
+/// Why a file of Parquet cannot be read by this program.
+pub(crate) fn without_parquet(path: &Path) -> Failure {
+    let how = "this program was built without Parquet; the command that builds it with it is: cargo build --release -p revtrail --features parquet";
+    content(path, how)
+}
+
 /// True for a file that is Parquet by its name.
 pub(crate) fn is_parquet(path: &Path) -> bool {
     path.extension()
@@ -171,8 +177,7 @@ pub(crate) fn is_parquet(path: &Path) -> bool {
 fn layout_of(path: &Path) -> Result<Option<Layout>, Failure> {
     // Where this program reads Parquet, such a file does not come here.
     if is_parquet(path) {
-        let how = "this program was built without Parquet; the command that builds it with it is: cargo build --release -p revtrail --features parquet";
-        return Err(content(path, how));
+        return Err(without_parquet(path));
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let layout = Layout::of_name(&name);

@@ -1,5 +1,4 @@
-//! Rows as bytes, in the memory of one run: what is needed of an event or an order, cut into partitions. All rows of a customer
-//! are in one partition, and so are all copies of an order. Events by address have partitions of their own behind those.
+//! Rows as bytes, in the memory of one run: what is needed of an event or an order.
 
 use revtrail_core::attribution::campaign::CampaignIx;
 use revtrail_core::attribution::event::{Channel, EventKind};
@@ -12,242 +11,61 @@ use revtrail_core::value::id::CustomerId;
 use revtrail_core::value::money::{Currency, Money};
 use revtrail_core::value::time::Instant;
 
-use super::numbers::Hashing;
-
 /// The length of the bits of an address.
 const ADDRESS_BYTES: usize = 16;
 
-/// Says which partition an id or an address belongs to.
-#[derive(Debug, Clone)]
-pub(super) struct Partitioning {
-    hashing: Hashing,
-    of_customers: usize,
-}
-
-impl Partitioning {
-    /// Cuts the rows of customers and of orders into so many partitions. As many again are those of addresses.
-    pub(super) fn new(of_customers: usize) -> Self {
-        Self {
-            hashing: Hashing::default(),
-            of_customers,
-        }
-    }
-
-    /// The number of all partitions.
-    pub(super) fn all(&self) -> usize {
-        2 * self.of_customers
-    }
-
-    pub(super) fn is_of_addresses(&self, partition: usize) -> bool {
-        partition >= self.of_customers
-    }
-
-    pub(super) fn hashing(&self) -> &Hashing {
-        &self.hashing
-    }
-
-    #[inline]
-    fn of(&self, id: &[u8]) -> usize {
-        // The lower half of the hash, as a part of all that there can be. Within a partition, the upper half tells ids apart.
-        let hash = u64::from(self.hashing.of(id) as u32);
-        ((hash * self.of_customers as u64) >> 32) as usize
-    }
-
-    fn of_recipient(&self, recipient: PlainRecipient<'_>) -> usize {
-        match recipient {
-            PlainRecipient::Customer(id) => self.of(id.as_bytes()),
-            PlainRecipient::Address(address) => self.of_customers + self.of(&address.to_bytes()),
-        }
-    }
-}
-
-/// The rows of one block of a file, in their order within each partition.
-#[derive(Debug)]
-pub(super) struct Segments {
-    bytes: Box<[u8]>,
-    /// For each partition, where it ends.
-    ends: Vec<u32>,
-    /// The index of the worker that made the rows, which numbered the campaigns.
-    pub(super) worker: usize,
-    /// The index of the file.
-    pub(super) file: usize,
-}
-
-impl Segments {
-    /// The rows of one partition, and where they begin.
-    pub(super) fn part(&self, partition: usize) -> Bytes<'_> {
-        let start = partition
-            .checked_sub(1)
-            .map_or(0, |before| self.ends[before]);
-        let end = self.ends[partition] as usize;
-        Bytes {
-            bytes: &self.bytes[..end],
-            at: start as usize,
-        }
-    }
-
-    /// The number of partitions.
-    pub(super) fn parts(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// How many bytes the rows of one partition have, also after they were dropped.
-    pub(super) fn part_len(&self, partition: usize) -> usize {
-        let start = partition
-            .checked_sub(1)
-            .map_or(0, |before| self.ends[before]);
-        (self.ends[partition] - start) as usize
-    }
-
-    /// How many bytes all rows have.
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Frees the memory of the rows.
-    pub(super) fn drop_rows(&mut self) {
-        self.bytes = Box::default();
-    }
-
-    /// The row at an offset.
-    pub(super) fn row_at(&self, at: u32) -> Bytes<'_> {
-        Bytes {
-            bytes: &self.bytes,
-            at: at as usize,
-        }
-    }
-}
-
-/// Rows that are written into their partitions.
-#[derive(Debug)]
-pub(super) struct RowWriter {
-    partitioning: Partitioning,
-    parts: Vec<Vec<u8>>,
-}
-
-impl RowWriter {
-    pub(super) fn new(partitioning: Partitioning) -> Self {
-        Self {
-            parts: vec![Vec::new(); partitioning.all()],
-            partitioning,
-        }
-    }
-
-    pub(super) fn hashing(&self) -> &Hashing {
-        self.partitioning.hashing()
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.parts.iter_mut().for_each(Vec::clear);
-    }
-
-    /// The rows that were written since the last call.
-    pub(super) fn take(&mut self, worker: usize, file: usize) -> Segments {
-        let mut end = 0;
-        let ends = self.parts.iter().map(|part| {
-            end += part.len() as u32;
-            end
-        });
-        let segments = Segments {
-            ends: ends.collect(),
-            bytes: self.parts.concat().into_boxed_slice(),
-            worker,
-            file,
-        };
-        self.clear();
-        segments
-    }
-
-    /// How many bytes were written since the last call of [`RowWriter::take`].
-    pub(super) fn bytes(&self) -> usize {
-        self.parts.iter().map(Vec::len).sum()
-    }
-
-    /// Writes an event into the partition of its recipient. `campaign` is the number of its campaign.
-    pub(super) fn put_event(&mut self, event: &PlainEvent<'_>, campaign: u32) {
-        let partition = self.partitioning.of_recipient(event.recipient);
-        let part = &mut self.parts[partition];
-        // Ten thousand years of milliseconds are 49 bits, and seven bytes hold the rest.
-        let packed = ms_since_first(event.occurred_at)
-            | (event.kind as u64) << 49
-            | (event.channel as u64) << 52
-            | u64::from(event.machine) << 54
-            | u64::from(event.app_too_old) << 55;
-        // An id has 1 to 128 bytes, so 0 says that there is none, and of a customer that there is an address.
-        let message = event.message_id.unwrap_or_default();
-        let (customer, address) = match event.recipient {
-            PlainRecipient::Customer(id) => (id, None),
-            PlainRecipient::Address(address) => ("", Some(address.to_bytes())),
-        };
-        let recipient = address.as_ref().map_or(customer.as_bytes(), |bits| bits);
-        let [customer_length, event_length, message_length] =
-            [customer, event.event_id, message].map(|id| id.len() as u8);
-        // Seven bytes of the number, and the length of the message in the eighth.
-        let head = packed | u64::from(message_length) << 56;
-        let most = HEAD_BYTES + recipient.len() + event.event_id.len() + message.len();
-        let mut row = Room::new(part, most);
-        row.put(&head.to_le_bytes());
-        row.put(&campaign.to_le_bytes());
-        row.put(&[customer_length, event_length]);
-        row.put(recipient);
-        row.put(event.event_id.as_bytes());
-        row.put(message.as_bytes());
-        row.end();
-    }
-
-    /// Writes an event that was written before into another partition.
-    pub(super) fn put_event_again(&mut self, partition: usize, event: &EventRow<'_>) {
-        self.parts[partition].extend_from_slice(event.row);
-    }
-
-    /// Writes a copy of an order, from a line of its file, into the partition of its id.
-    pub(super) fn put_order(&mut self, order: &PlainOrder<'_>, free: Free<'_>, line: u64) {
-        let partition = self.partitioning.of(order.order_id.as_bytes());
-        self.put_order_into(partition, order, free, line);
-    }
-
-    /// Writes a copy of an order into the partition of a customer, whose the order is.
-    pub(super) fn put_order_of(&mut self, customer_id: &str, row: &OrderRow<'_>) {
-        let order = PlainOrder {
-            customer_id,
-            ..row.order
-        };
-        let partition = self.partitioning.of(customer_id.as_bytes());
-        self.put_order_into(partition, &order, row.free, row.line);
-    }
-
-    fn put_order_into(
-        &mut self,
-        partition: usize,
-        order: &PlainOrder<'_>,
-        free: Free<'_>,
-        line: u64,
-    ) {
-        let part = &mut self.parts[partition];
-        let lengths = [order.order_id, order.customer_id].map(|id| id.len() as u8);
-        let currency = order.currency.number().to_le_bytes();
-        part.extend_from_slice(&[order.status as u8, lengths[0], lengths[1]]);
-        part.extend_from_slice(&currency);
-        put_number(part, ms_since_first(order.placed_at));
-        put_number(
-            part,
-            order.updated_at.map_or(0, |at| 1 + ms_since_first(at)),
-        );
-        for amount in [order.total, order.refunded_total] {
-            let (digits, scale) = amount.parts();
-            part.push(scale);
-            put_number(part, digits as u64);
-            put_number(part, (digits >> 64) as u64);
-        }
-        put_number(part, line);
-        part.extend_from_slice(order.order_id.as_bytes());
-        part.extend_from_slice(order.customer_id.as_bytes());
-        free.write(part);
-    }
-}
-
 /// How many bytes the row of an event has besides ids: a word, the number of a campaign, and two lengths.
 const HEAD_BYTES: usize = 8 + 4 + 2;
+
+/// Writes an event behind other rows. `campaign` is the number of its campaign.
+pub(super) fn write_event(to: &mut Vec<u8>, event: &PlainEvent<'_>, campaign: u32) {
+    // Ten thousand years of milliseconds are 49 bits, and seven bytes hold the rest.
+    let packed = ms_since_first(event.occurred_at)
+        | (event.kind as u64) << 49
+        | (event.channel as u64) << 52
+        | u64::from(event.machine) << 54
+        | u64::from(event.app_too_old) << 55;
+    // An id has 1 to 128 bytes, so 0 says that there is none, and of a customer that there is an address.
+    let message = event.message_id.unwrap_or_default();
+    let (customer, address) = match event.recipient {
+        PlainRecipient::Customer(id) => (id, None),
+        PlainRecipient::Address(address) => ("", Some(address.to_bytes())),
+    };
+    let recipient = address.as_ref().map_or(customer.as_bytes(), |bits| bits);
+    let [customer_length, event_length, message_length] =
+        [customer, event.event_id, message].map(|id| id.len() as u8);
+    // Seven bytes of the number, and the length of the message in the eighth.
+    let head = packed | u64::from(message_length) << 56;
+    let most = HEAD_BYTES + recipient.len() + event.event_id.len() + message.len();
+    let mut row = Room::new(to, most);
+    row.put(&head.to_le_bytes());
+    row.put(&campaign.to_le_bytes());
+    row.put(&[customer_length, event_length]);
+    row.put(recipient);
+    row.put(event.event_id.as_bytes());
+    row.put(message.as_bytes());
+    row.end();
+}
+
+/// Writes a copy of an order, from a line of its file, behind other rows.
+pub(super) fn write_order(to: &mut Vec<u8>, order: &PlainOrder<'_>, free: Free<'_>, line: u64) {
+    let lengths = [order.order_id, order.customer_id].map(|id| id.len() as u8);
+    let currency = order.currency.number().to_le_bytes();
+    to.extend_from_slice(&[order.status as u8, lengths[0], lengths[1]]);
+    to.extend_from_slice(&currency);
+    put_number(to, ms_since_first(order.placed_at));
+    put_number(to, order.updated_at.map_or(0, |at| 1 + ms_since_first(at)));
+    for amount in [order.total, order.refunded_total] {
+        let (digits, scale) = amount.parts();
+        to.push(scale);
+        put_number(to, digits as u64);
+        put_number(to, (digits >> 64) as u64);
+    }
+    put_number(to, line);
+    to.extend_from_slice(order.order_id.as_bytes());
+    to.extend_from_slice(order.customer_id.as_bytes());
+    free.write(to);
+}
 
 /// Room for one row behind others. To make room for each of its many short parts takes longer.
 struct Room<'w> {
@@ -289,7 +107,7 @@ impl<'w> Room<'w> {
 
 /// Copies a part of N to 2 N bytes.
 #[inline]
-fn put_ends<const N: usize>(part: &[u8], to: &mut [u8]) {
+pub(super) fn put_ends<const N: usize>(part: &[u8], to: &mut [u8]) {
     let last = part.len() - N;
     to[..N].copy_from_slice(&part[..N]);
     to[last..].copy_from_slice(&part[last..]);
@@ -320,6 +138,8 @@ pub(super) enum Free<'a> {
     Cells([&'a str; 6]),
     /// The whole order as JSON.
     Json(&'a str),
+    /// What was written of one of these.
+    Written(&'a [u8]),
 }
 
 impl Free<'_> {
@@ -338,6 +158,7 @@ impl Free<'_> {
                 to.push(Self::JSON);
                 put_long(to, json);
             }
+            Self::Written(bytes) => to.extend_from_slice(bytes),
         }
     }
 }
@@ -350,7 +171,7 @@ fn put_long(to: &mut Vec<u8>, text: &str) {
 /// An event of a partition.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EventRow<'a> {
-    /// The number of its campaign, as the worker gave it.
+    /// The number of its campaign.
     pub(super) campaign: u32,
     is_address: bool,
     /// The id of its customer, or the bits of its address. No partition holds both kinds.
@@ -358,7 +179,8 @@ pub(super) struct EventRow<'a> {
     /// The id of the event.
     pub(super) id: &'a [u8],
     pub(super) what: Happened<'a>,
-    row: &'a [u8],
+    /// The row.
+    pub(super) row: &'a [u8],
 }
 
 /// What happened to which message, and when.
@@ -432,7 +254,8 @@ impl<'a> Happened<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OrderRow<'a> {
     pub(super) order: PlainOrder<'a>,
-    pub(super) free: Free<'a>,
+    /// What [`Free`] wrote.
+    pub(super) free: &'a [u8],
     /// The line of its file that it begins on.
     pub(super) line: u64,
 }
@@ -446,15 +269,16 @@ impl OrderRow<'_> {
 
     /// The whole copy, as it was sent.
     pub(super) fn to_order(self) -> Option<Order> {
-        match self.free {
-            Free::Json(json) => serde_json::from_str(json).ok(),
-            Free::Cells(cells) if cells.iter().all(|cell| cell.is_empty()) => {
-                self.order.to_order(None)
-            }
-            Free::Cells(cells) => {
+        let mut bytes = Bytes::from(self.free, 0);
+        let [kind] = bytes.array()?;
+        match kind {
+            Free::NONE => self.order.to_order(None),
+            Free::JSON => serde_json::from_str(bytes.long_text()?).ok(),
+            _ => {
+                let cells = PlainOrder::FREE_FIELDS.iter().map(|_| bytes.long_text());
+                let cells = cells.collect::<Option<Vec<_>>>()?;
                 let header = PlainOrder::FREE_FIELDS.map(str::to_owned);
-                let record = Record::Row(&header, cells.to_vec());
-                self.order.to_order(Some(&record))
+                self.order.to_order(Some(&Record::Row(&header, cells)))
             }
         }
     }
@@ -468,8 +292,10 @@ pub(super) struct Bytes<'a> {
 }
 
 impl<'a> Bytes<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+    /// The rows from an offset on.
+    #[inline]
+    pub(super) fn from(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
     }
 
     /// What was not read yet.
@@ -478,8 +304,9 @@ impl<'a> Bytes<'a> {
     }
 
     /// Where the next row begins.
-    pub(super) fn at(&self) -> u32 {
-        self.at as u32
+    #[inline]
+    pub(super) fn at(&self) -> usize {
+        self.at
     }
 
     #[inline]
@@ -545,6 +372,19 @@ impl<'a> Bytes<'a> {
         })
     }
 
+    /// The recipient of the next event, as [`EventRow::recipient`] has it; `None` behind the last.
+    #[inline]
+    pub(super) fn recipient(&mut self) -> Option<&'a [u8]> {
+        let head: [u8; HEAD_BYTES] = self.array()?;
+        let [message, customer, event] = [head[7], head[12], head[13]];
+        let recipient = self.bytes(match customer {
+            0 => ADDRESS_BYTES,
+            length => length.into(),
+        })?;
+        self.at += usize::from(event) + usize::from(message);
+        Some(recipient)
+    }
+
     fn money(&mut self) -> Option<Money> {
         let [scale] = self.array()?;
         let (low, high) = (self.number()?, self.number()?);
@@ -572,18 +412,18 @@ impl<'a> Bytes<'a> {
             updated_at,
             refunded_total,
         };
-        let [free] = self.array()?;
-        let mut cells = [""; 6];
-        let free = match free {
-            Free::JSON => Free::Json(self.long_text()?),
-            Free::CELLS => {
-                for cell in &mut cells {
-                    *cell = self.long_text()?;
-                }
-                Free::Cells(cells)
-            }
-            _ => Free::Cells(cells),
+        let start = self.at;
+        let [kind] = self.array()?;
+        let texts = match kind {
+            Free::NONE => 0,
+            Free::JSON => 1,
+            _ => PlainOrder::FREE_FIELDS.len(),
         };
+        for _ in 0..texts {
+            let length = self.number()?;
+            self.bytes(length as usize)?;
+        }
+        let free = &self.bytes[start..self.at];
         Some(OrderRow { order, free, line })
     }
 }

@@ -1,12 +1,12 @@
 //! Rows of which memory holds only so many. The others are in a file that has no name, cut by partitions, so that each is read once.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use super::Failure;
-use super::rows::{Bytes, Segments};
+use super::segments::{Segments, Spare};
 
 /// Rows in the order in which they arrived.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(super) struct SpillingRows {
     segments: Vec<Segments>,
     bytes: usize,
     bytes_max: usize,
+    /// Where the memory of rows goes that are in the file.
+    spare: Spare,
     spilled: Option<Spilled>,
 }
 
@@ -26,22 +28,18 @@ struct Spilled {
     batches: Vec<Batch>,
 }
 
-/// Segments that went to the file at once: first all rows of the first partition.
+/// Rows that went to the file at once, the first partition first: where each partition begins, and where the last ends.
 #[derive(Debug)]
-struct Batch {
-    /// Where each partition begins in the file.
-    starts: Vec<u64>,
-    /// The segments, without their rows.
-    segments: Vec<Segments>,
-}
+struct Batch(Vec<u64>);
 
 impl SpillingRows {
     /// No rows, of which at most so many bytes will be kept in memory.
-    pub(super) fn new(bytes_max: usize) -> Self {
+    pub(super) fn new(bytes_max: usize, spare: &Spare) -> Self {
         Self {
             segments: Vec::new(),
             bytes: 0,
             bytes_max,
+            spare: spare.clone(),
             spilled: None,
         }
     }
@@ -73,33 +71,29 @@ impl SpillingRows {
         let Some(spilled) = &mut self.spilled else {
             return Ok(());
         };
-        let written = spilled.write(segments);
+        let written = spilled.write(&segments);
         written.map_err(|source| Failure::Write {
             path: spilled.path.clone(),
             source,
-        })
+        })?;
+        let rows = segments.into_iter();
+        rows.for_each(|segments| self.spare.give(segments));
+        Ok(())
     }
 
-    /// The rows of a partition, with the workers that made them. What is in the file is read into `buffer`.
-    pub(super) fn part<'a>(
-        &'a self,
-        partition: usize,
-        buffer: &'a mut Vec<u8>,
-    ) -> io::Result<Vec<(usize, Bytes<'a>)>> {
+    /// Reads the rows of a partition into a buffer.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn part(&self, partition: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
         buffer.clear();
-        let mut rows = Vec::new();
         if let Some(spilled) = &self.spilled {
             spilled.read(partition, buffer)?;
-            let mut at = 0;
-            for segments in spilled.batches.iter().flat_map(|batch| &batch.segments) {
-                let end = at + segments.part_len(partition);
-                rows.push((segments.worker, Bytes::new(&buffer[at..end])));
-                at = end;
-            }
         }
-        let kept = self.segments.iter();
-        rows.extend(kept.map(|segments| (segments.worker, segments.part(partition))));
-        Ok(rows)
+        for segments in &self.segments {
+            buffer.extend_from_slice(segments.part(partition).rest());
+        }
+        Ok(())
     }
 }
 
@@ -114,36 +108,37 @@ impl Spilled {
         })
     }
 
-    fn write(&mut self, mut segments: Vec<Segments>) -> io::Result<()> {
+    fn write(&mut self, segments: &[Segments]) -> io::Result<()> {
         let file = self.file.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let mut starts = Vec::new();
+        let mut starts = vec![self.length];
         let partitions = segments.first().map_or(0, Segments::parts);
-        let mut to = BufWriter::with_capacity(1 << 20, file);
+        let mut slices = Vec::with_capacity(SLICES_MAX);
         for partition in 0..partitions {
-            starts.push(self.length);
-            for segments in &segments {
+            for segments in segments {
                 let rows = segments.part(partition).rest();
-                to.write_all(rows)?;
                 self.length += rows.len() as u64;
+                if !rows.is_empty() {
+                    slices.push(IoSlice::new(rows));
+                }
+                if slices.len() == SLICES_MAX {
+                    write_all(file, &mut slices)?;
+                }
             }
+            starts.push(self.length);
         }
-        to.flush()?;
-        segments.iter_mut().for_each(Segments::drop_rows);
-        self.batches.push(Batch { starts, segments });
+        write_all(file, &mut slices)?;
+        self.batches.push(Batch(starts));
         Ok(())
     }
 
     fn read(&self, partition: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        for batch in &self.batches {
-            let lengths = batch.segments.iter().map(|one| one.part_len(partition));
-            let length: usize = lengths.sum();
-            file.seek(SeekFrom::Start(batch.starts[partition]))?;
+        for Batch(starts) in &self.batches {
+            let length = starts[partition + 1] - starts[partition];
+            file.seek(SeekFrom::Start(starts[partition]))?;
             let start = buffer.len();
-            (&mut *file).take(length as u64).read_to_end(buffer)?;
-            if buffer.len() - start < length {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+            buffer.resize(start + length as usize, 0);
+            file.read_exact(&mut buffer[start..])?;
         }
         Ok(())
     }
@@ -154,6 +149,24 @@ impl Drop for Spilled {
         // Where an open file keeps its name, it goes now.
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// How many slices are written with one call. Systems take as many.
+const SLICES_MAX: usize = 1_024;
+
+/// Writes all slices, and removes them from the list.
+fn write_all(file: &mut File, slices: &mut Vec<IoSlice<'_>>) -> io::Result<()> {
+    let mut rest = &mut slices[..];
+    while !rest.is_empty() {
+        match file.write_vectored(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut rest, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    slices.clear();
+    Ok(())
 }
 
 /// A new file, which was at a path. Where a name can be taken away from an open file, nothing is left of it when the process ends,

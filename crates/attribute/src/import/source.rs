@@ -3,13 +3,63 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use indicatif::ProgressBar;
 use revtrail_core::record::{Code, Record, RecordProblem};
+#[cfg(feature = "parquet")]
+use revtrail_files::Field;
 use revtrail_providers::exports::Makes;
 use serde_json::{Map as Object, Value};
 
 use crate::attribute::Failure;
-use crate::attribute::read::{failure, plain};
+#[cfg(feature = "parquet")]
+use crate::attribute::parquet::Rows;
+use crate::attribute::read::{failure, is_parquet, open, plain};
 use crate::exports::{Exports, Opened};
+
+/// A file that is open.
+pub(super) enum Source<'e> {
+    Text(Opened<'e>),
+    #[cfg(feature = "parquet")]
+    Parquet(Rows<'e>, &'e ProgressBar),
+}
+
+/// What the records of a file are, and the columns that it must have.
+type Kind = (Makes, &'static [&'static str]);
+
+impl<'e> Source<'e> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no file for this, or lacks a column that is needed.
+    pub(super) fn open(
+        path: &'e Path,
+        (makes, needed): Kind,
+        exports: &'e Exports,
+        bar: &'e ProgressBar,
+    ) -> Result<Self, Failure> {
+        if !is_parquet(path) {
+            return open(path, (makes, needed), exports, bar).map(Self::Text);
+        }
+        #[cfg(feature = "parquet")]
+        {
+            let field = |name: &&'static str| match *name {
+                "coupon_codes" | "tags" | "items" => Field::List(name),
+                name => Field::Text(name),
+            };
+            let fields: Vec<Field> = makes.fields().iter().map(field).collect();
+            let rows = Rows::open(path, &fields, needed)?;
+            exports.note(rows.notes());
+            Ok(Self::Parquet(rows, bar))
+        }
+        #[cfg(not(feature = "parquet"))]
+        Err(crate::attribute::read::without_parquet(path))
+    }
+
+    /// True where the status of a finished order must be known.
+    pub(super) fn says_finished(&self) -> bool {
+        matches!(self, Self::Text(Opened::Export(export)) if export.map.says_finished())
+    }
+}
 
 /// Gives each record, or why there is none, to `take`, with its line.
 ///
@@ -17,15 +67,26 @@ use crate::exports::{Exports, Opened};
 /// The file cannot be read to its end, or `take` fails.
 pub(super) fn each_record(
     path: &Path,
-    opened: Opened<'_>,
-    (makes, needed): (Makes, &'static [&'static str]),
+    source: Source<'_>,
+    (makes, needed): Kind,
     exports: &Exports,
-    mut take: impl FnMut(u64, Result<String, RecordProblem>) -> Result<(), Failure>,
+    mut take: impl FnMut(u64, Result<String, RecordProblem>) -> Result<(), Failure> + Send,
 ) -> Result<(), Failure> {
     let fault = |fault| failure(path, fault);
-    let bytes = match opened {
-        Opened::Plain(bytes) => bytes,
-        Opened::Export(export) => {
+    let bytes = match source {
+        #[cfg(feature = "parquet")]
+        Source::Parquet(rows, bar) => {
+            return rows.each(bar, |number, with_record| {
+                let mut text = String::new();
+                let made = with_record(&mut |record| {
+                    text = json(record, makes)?;
+                    Ok(())
+                });
+                take(number, made.map(|()| text))
+            });
+        }
+        Source::Text(Opened::Plain(bytes)) => bytes,
+        Source::Text(Opened::Export(export)) => {
             let name = export.map.name.clone();
             let notes = export.each(fault, |line, record| take(line, record.map(str::to_owned)))?;
             exports.remark(path, &name, &notes);

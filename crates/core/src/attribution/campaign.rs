@@ -216,6 +216,7 @@ pub struct CampaignIx(u32);
 
 impl CampaignIx {
     /// The index into a slice that has the catalog's order.
+    #[inline]
     pub fn index(self) -> usize {
         self.0 as usize
     }

@@ -67,11 +67,13 @@ impl<'a> Rules<'a> {
     }
 
     /// True where the campaign carries an excluded tag.
+    #[inline]
     pub fn excluded(&self, campaign: CampaignIx) -> bool {
         self.excluded[campaign.index()]
     }
 
     /// True for an event of a kind that connects a message on its channel to an order. A message without one earns nothing.
+    #[inline]
     pub fn connects(&self, touchpoint: &Touchpoint<'_>) -> bool {
         self.connecting[touchpoint.channel as usize] & bit(touchpoint.kind) != 0
     }
@@ -264,9 +266,16 @@ pub fn decide_among<'a>(
     (decision(order, rules.settings, credit), eligible)
 }
 
-/// The winner among the messages that passed the gates (rule 4.3).
+/// The winner among the messages that passed the gates (rule 4.3). Of equal ones the last wins.
 fn best<'a>(passed: impl Iterator<Item = Credit<'a>>, winner: Winner) -> Option<Credit<'a>> {
-    passed.max_by(|a, b| a.rank(winner).cmp(&b.rank(winner)))
+    // A credit is long, so it is moved only where it is the best so far.
+    let mut best: Option<Credit<'a>> = None;
+    passed.for_each(|credit| {
+        if best.is_none_or(|known| known.rank(winner) <= credit.rank(winner)) {
+            best = Some(credit);
+        }
+    });
+    best
 }
 
 fn decision<'a>(
@@ -295,13 +304,7 @@ fn passed<'m, 'a>(
     timeline
         .messages_within(since, placed_at)
         .filter_map(move |touchpoints| seen(touchpoints, placed_at, look_back_ms))
-        .filter_map(move |touchpoints| {
-            let touch = judge(touchpoints, placed_at, rules, senders).ok()?;
-            Some(Credit {
-                message: message(touchpoints, rules),
-                touch,
-            })
-        })
+        .filter_map(move |touchpoints| judge(touchpoints, placed_at, rules, senders).ok())
 }
 
 /// One message as a candidate: the message, its touch where one was chosen, and what became of it.
@@ -334,11 +337,10 @@ pub fn candidates<'a>(
         .messages()
         .filter_map(|touchpoints| seen(touchpoints, order.placed_at, look_back_ms))
     {
-        let message = message(touchpoints, rules);
         match judge(touchpoints, order.placed_at, rules, &senders) {
-            Ok(touch) => passed.push(Credit { message, touch }),
+            Ok(credit) => passed.push(credit),
             Err(stop) => stopped.push(Candidate {
-                message,
+                message: message(touchpoints, rules),
                 touch: stop.touch,
                 outcome: stop.outcome,
                 superseded_by: stop.by,
@@ -423,12 +425,12 @@ struct Stop {
 }
 
 /// Runs the gates in the order of rule 4.2. The first gate that stops a message gives its outcome.
-fn judge(
-    touchpoints: &[Touchpoint<'_>],
+fn judge<'a>(
+    touchpoints: &[Touchpoint<'a>],
     placed_at: Instant,
     rules: &Rules<'_>,
     senders: &Senders,
-) -> Result<Touch, Stop> {
+) -> Result<Credit<'a>, Stop> {
     let stop = |outcome| Stop {
         outcome,
         touch: None,
@@ -462,21 +464,21 @@ fn judge(
         at: touch.at,
         kind: touch.kind,
     };
-    let sent_at = message(touchpoints, rules).sent_at;
-    let (_, end) = window(rule, sent_at, touch.at);
+    let message = message(touchpoints, rules);
+    let (_, end) = window(rule, message.sent_at, touch.at);
     if placed_at > end {
         return Err(Stop {
             touch: Some(touch),
             ..stop(CandidateOutcome::OutsideWindow)
         });
     }
-    match senders.after(sent_at, first.campaign) {
+    match senders.after(message.sent_at, first.campaign) {
         by @ Some(_) => Err(Stop {
             outcome: CandidateOutcome::Superseded,
             touch: Some(touch),
             by,
         }),
-        None => Ok(touch),
+        None => Ok(Credit { message, touch }),
     }
 }
 

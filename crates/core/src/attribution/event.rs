@@ -33,6 +33,7 @@ impl Channel {
     }
 
     /// The channel with this name, if there is one.
+    #[inline]
     pub fn parse(name: &str) -> Option<Self> {
         // Every event that is read asks, and a match looks at the length first.
         match name {
@@ -88,6 +89,7 @@ impl EventKind {
     }
 
     /// The kind with this name, if there is one.
+    #[inline]
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "unsubscribed" => Some(Self::Unsubscribed),

@@ -59,6 +59,7 @@ impl<'a> PlainEvent<'a> {
     /// Reads the texts of the fields of an event of a marketplace, of which those that are absent are empty; `None` where
     /// [`Event::read`] must look. `at` is the instant, where it is not known as a text. `calm` says that no text holds a control
     /// character.
+    #[inline]
     pub fn read(
         fields: &[&'a str; 13],
         at: Option<Instant>,

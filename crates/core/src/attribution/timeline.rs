@@ -157,7 +157,10 @@ impl<'a> Timeline<'a> {
             some.sort_unstable();
             some.dedup();
         }
-        all.chain(some).map(|index| self.message(index))
+        // Of a short timeline, each message is looked at, and hardly any has an event within.
+        let is_within = move |one: &Touchpoint<'_>| from <= one.at && one.at <= to;
+        let messages = all.chain(some).map(|index| self.message(index));
+        messages.filter(move |message| message.iter().any(is_within))
     }
 
     /// When each message was sent, with its campaign, oldest first, as `find` found it when it was asked for first.

@@ -74,6 +74,15 @@ impl<'a> World<'a> {
         &self.rules
     }
 
+    /// The longest window of any version, in milliseconds: an order that was placed longer after a touch is not earned by it.
+    pub fn window_ms_max(&self) -> i64 {
+        let windows = self
+            .rules
+            .iter()
+            .map(|rules| rules.settings.longest_window_ms());
+        windows.max().unwrap_or_default()
+    }
+
     /// The newest version of the settings.
     pub fn newest(&self) -> &'a Settings {
         &self.versions.newest().settings
@@ -158,8 +167,8 @@ pub fn fold<'f, 'a>(
 }
 
 /// Decides the orders of a customer, by (`placed_at`, `order_id`), and says of each whether it is the customer's first purchase from the
-/// campaign that earned it. The timelines may be without messages that earn nothing and decide nothing, see [`Rules::connects`] and
-/// [`Rules::needs_all_messages`].
+/// campaign that earned it. The timelines may be without messages that earn nothing and decide nothing, see [`Rules::connects`],
+/// [`World::window_ms_max`] and [`Rules::needs_all_messages`].
 pub fn fold_orders<'f, 'a, O: Decidable>(
     timelines: &Timelines<'a>,
     orders: &'f [O],

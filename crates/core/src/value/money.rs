@@ -257,7 +257,7 @@ impl Currency {
 
     /// The currency of [`Currency::number`], if there is one.
     pub fn numbered(number: u16) -> Option<Self> {
-        Iso::from_numeric(number).map(Self)
+        BY_NUMBER.get(usize::from(number)).copied().flatten()
     }
 
     /// The three letters of the ISO 4217 code.
@@ -279,6 +279,13 @@ static BY_CODE: LazyLock<Vec<([u8; 3], Iso)>> = LazyLock::new(|| {
     let mut by_code: Vec<_> = all.filter_map(keyed).collect();
     by_code.sort_unstable_by_key(|(code, _)| *code);
     by_code
+});
+
+/// The currency of each number.
+static BY_NUMBER: LazyLock<Vec<Option<Currency>>> = LazyLock::new(|| {
+    (0..1_000)
+        .map(|number| Iso::from_numeric(number).map(Currency))
+        .collect()
 });
 
 impl PartialOrd for Currency {

@@ -47,21 +47,25 @@ impl Instant {
     pub const PRINTED: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$";
 
     /// Makes an instant from milliseconds since 1970-01-01T00:00:00Z, limited to the years 0000 to 9999.
+    #[inline]
     pub fn from_ms(epoch_ms: i64) -> Self {
         Self(epoch_ms.clamp(FIRST_MS, LAST_MS))
     }
 
     /// The milliseconds since 1970-01-01T00:00:00Z.
+    #[inline]
     pub fn ms(self) -> i64 {
         self.0
     }
 
     /// The instant `ms` milliseconds later.
+    #[inline]
     pub fn plus_ms(self, ms: i64) -> Self {
         Self::from_ms(self.0.saturating_add(ms))
     }
 
     /// The instant `ms` milliseconds earlier.
+    #[inline]
     pub fn minus_ms(self, ms: i64) -> Self {
         Self::from_ms(self.0.saturating_sub(ms))
     }
@@ -73,6 +77,7 @@ impl Instant {
     ///
     /// # Errors
     /// [`BadTime`] for anything else, and for instants outside the years 0000 to 9999.
+    #[inline]
     pub fn parse(text: &str) -> Result<Self, BadTime> {
         parse_ms(text.as_bytes())
             .filter(|ms| (FIRST_MS..=LAST_MS).contains(ms))

@@ -11,7 +11,7 @@ use parquet::schema::types::Type;
 use revtrail_oracle::worlds::Rng;
 
 /// What a cell holds, if anything.
-pub(super) type Cell = Option<Vec<u8>>;
+pub(crate) type Cell = Option<Vec<u8>>;
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -88,7 +88,7 @@ fn millionths(text: &str) -> Option<i128> {
 }
 
 /// Writes the columns as a file. A row group may be empty.
-pub(super) fn written(rng: &mut Rng, columns: &[(String, Vec<Cell>)]) -> Vec<u8> {
+pub(crate) fn written(rng: &mut Rng, columns: &[(String, Vec<Cell>)]) -> Vec<u8> {
     let rows = columns.first().map_or(0, |(_, cells)| cells.len());
     let mut kinds = Vec::new();
     let mut fields = Vec::new();
