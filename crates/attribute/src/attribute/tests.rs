@@ -694,3 +694,21 @@ fn a_stray_quote_or_an_endless_line_costs_one_row() {
     ];
     assert_eq!(folder.rejects(), rejected);
 }
+
+/// Counters take two bytes at first.
+#[test]
+fn a_counter_counts_further_than_two_bytes() {
+    let mut events = EVENTS.to_owned();
+    for i in 0..70_000 {
+        let (event, customer) = (i, i % 7);
+        events += &format!("e{event},clicked,email,spring,c{customer},2026-11-20T10:00:00Z\n");
+    }
+    let orders = [ORDERS, ORDER].concat();
+    let folder = Folder::new(&[("e.csv", events.as_bytes()), ("o.csv", orders.as_bytes())]);
+    let line = "--events @e.csv --orders @o.csv --json --threads 1";
+    let (exit, out, err) = folder.run(line);
+    assert_eq!(exit, Exit::Clean, "{err}");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["campaigns"][0]["clicks"], 70_000);
+    assert_eq!(report["campaigns"][0]["unique_clicks"], 7);
+}
