@@ -171,7 +171,7 @@ fn look_ahead(options: &[&str]) -> Result<String, String> {
     Ok(format!(
         "## What-ifs\n\n{}\n\n\
         With four models more; every order has ten events of five messages before it, and moves. The service is in one process on its \
-        embedded database, in a file. The processors' time is that of all threads, so two idle processors take half of it at least.\n\n{table}",
+        embedded database, in a file. A processor's time is that of all threads together, and differs little where the machine does something else beside.\n\n{table}",
         measured_on(&command.collect::<Vec<_>>().join(" "))?
     ))
 }
