@@ -33,7 +33,7 @@ prints a table of the processor's time.
 call, its memory, its zip, and its instructions. The zips are built first, which takes a quarter of an hour.
 `what-if` measures what-ifs with four models: by the rules alone over --orders (1,000,000) with ten events each, and by the service in
 one process, from the call to the end, after it took in --served orders (20,000). Taking in and folding takes most of the time; it is
-done once, in target/what-if. 0 leaves a part out. It prints a table with the aims, and the progress as the answers tell it.
+done once, in target/what-if. 0 leaves a part out. It writes a table with the aims, and prints the progress as the answers tell it.
 
 Exit codes:
   0  measured
@@ -156,10 +156,24 @@ pub(crate) fn abuse(options: &[&str]) -> ExitCode {
 
 /// The task `bench what-if`.
 pub(crate) fn what_if(options: &[&str]) -> ExitCode {
+    written(look_ahead(options))
+}
+
+/// How fast what-ifs are.
+fn look_ahead(options: &[&str]) -> Result<String, String> {
     let mut command = cargo(&["bench", "--locked", "--package", "revtrail-tests"]);
     command.args(["--bench", "what-if", "--", "--folder"]);
     command.arg(folder("what-if")).args(options);
-    printed(run("what-if", command, &folder("xtask")).and_then(table))
+    let table = run("what-if", command, &folder("xtask")).and_then(table)?;
+    let command = ["cargo xtask bench what-if"]
+        .into_iter()
+        .chain(options.iter().copied());
+    Ok(format!(
+        "## What-ifs\n\n{}\n\n\
+        With four models more; every order has ten events of five messages before it, and moves. The service is in one process on its \
+        embedded database, in a file. A processor's time is that of all threads together, and differs little where the machine does something else beside.\n\n{table}",
+        measured_on(&command.collect::<Vec<_>>().join(" "))?
+    ))
 }
 
 fn printed(table: Result<String, String>) -> ExitCode {
