@@ -217,8 +217,8 @@ async fn an_import_over_a_bad_line_is_exact() {
     use Fate::{Answered, Lost, Refused, Stopped};
 
     let line = Line::open().await;
-    line.put("events.csv", &events(2_500));
-    line.put("orders.csv", &orders(1_300));
+    line.put("events.csv", events(2_500));
+    line.put("orders.csv", orders(1_300));
     *line.fates.lock().unwrap() = vec![
         Refused, Lost, Answered, Refused, Refused, Answered, Stopped, Stopped, Stopped, Stopped,
     ];
@@ -316,7 +316,7 @@ async fn files_of_parquet_are_imported_and_go_on() {
 async fn exports_campaigns_and_vouchers_are_imported() {
     let line = Line::open().await;
     let sent = "SendID\tSubscriberKey\tEmailAddress\tEventDate\tEventType\n";
-    line.put("sent.csv", &format!("{sent}387\tc-1\tann@example.com\t11/18/2026 10:15:00 AM\tSent\n387\tc-1\tann@example.com\t11/18/2026 10:16:00 AM\tOpen\n"));
+    line.put("sent.csv", format!("{sent}387\tc-1\tann@example.com\t11/18/2026 10:15:00 AM\tSent\n387\tc-1\tann@example.com\t11/18/2026 10:16:00 AM\tOpen\n"));
     line.put(
         "jobs.csv",
         "SendID,SentTime,EmailName,JobStatus\n387,11/18/2026 10:15:00 AM,Spring,Complete\n",
