@@ -25,8 +25,8 @@ MUST = {name: (1.6 if name.startswith("ingest") else 3.0, 4.0 if name == "report
 
 
 # What the table says: facts are kept for as long as the function was told.
-KEPT = b'{"Item":{"pk":{"S":"retention"},"sk":{"S":"-"},"days":{"N":"90"}}}'
-KEPT = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: %d\r\n\r\n%s" % (len(KEPT), KEPT)
+ITEM = b'{"Item":{"pk":{"S":"retention"},"sk":{"S":"-"},"days":{"N":"90"}}}'
+KEPT = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: %d\r\n\r\n%s" % (len(ITEM), ITEM)
 
 
 class Table:

@@ -244,9 +244,17 @@ fn sam_builds_the_same(unpacked: &Path) -> Result<(), String> {
     let read = |path: PathBuf| {
         fs::read(&path).map_err(|error| format!("failed to read {}: {error}", path.display()))
     };
-    for (id, name) in FUNCTIONS {
+    let names = fs::read_dir(unpacked)
+        .map_err(|error| format!("failed to read {}: {error}", unpacked.display()))?;
+    for name in names.flatten().map(|entry| entry.file_name()) {
+        let name = name.to_string_lossy();
+        // The template has the same name, with a capital for each word.
+        let words = name
+            .split('-')
+            .map(|word| word[..1].to_uppercase() + &word[1..]);
+        let id: String = words.collect();
         let built = infra.join(".aws-sam/build").join(id).join("bootstrap");
-        if read(built)? != read(unpacked.join(name))? {
+        if read(built)? != read(unpacked.join(&*name))? {
             return Err(format!(
                 "sam build makes another program of {name} than infra/build.sh"
             ));
@@ -255,16 +263,6 @@ fn sam_builds_the_same(unpacked: &Path) -> Result<(), String> {
     println!("sam build makes the programs that are in the zips");
     Ok(())
 }
-
-/// The functions, by their ids in the template and by their crates.
-const FUNCTIONS: [(&str, &str); 6] = [
-    ("IngestEvent", "ingest-event"),
-    ("IngestOrder", "ingest-order"),
-    ("Manage", "manage"),
-    ("ReportQuery", "report-query"),
-    ("HourlyAttributor", "hourly-attributor"),
-    ("RedemptionBatch", "redemption-batch"),
-];
 
 /// Builds the functions as they are deployed, in both ways, and plays the step `real` with what is in their zips.
 fn functions() -> Result<bool, String> {

@@ -18,7 +18,7 @@ use crate::support::fault_client::{Fault, FaultClient, points};
 use crate::support::fixtures::{NOW, Shop, events, segment, with};
 use crate::support::scan;
 use crate::support::service::{ADMIN, Service, block_on};
-use crate::support::tier::{one_in, proves, spread};
+use crate::support::tier::{fails_among, one_in, proves, spread};
 
 /// Of the sliding windows a share has one in so many.
 const SHARE: usize = 12;
@@ -161,7 +161,7 @@ fn every_crash_point_of_an_erasure_ends_in_the_same() {
         };
         let (smooth, calls) = play(None);
         assert!(calls.len() > 60, "{} calls", calls.len());
-        let points = points(&calls);
+        let points = points(&calls, |n| fails_among(n, calls.len()));
         spread(
             &points,
             |(call, fault)| {

@@ -18,7 +18,7 @@ use crate::support::fault_client::{Call, Fault, FaultClient, points};
 use crate::support::fixtures::{Shop, events, order};
 use crate::support::root::Root;
 use crate::support::service::{ADMIN, Service, block_on};
-use crate::support::tier::spread;
+use crate::support::tier::{fails_among, spread};
 
 /// The customers of the shop. Each has two events and an order on each of two days.
 const CUSTOMERS: usize = 4;
@@ -155,7 +155,7 @@ fn every_crash_point_of_an_export_ends_in_the_same_rows() {
             smooth,
             "parts of {bytes}, turns of {looks}"
         );
-        let points = points(&calls);
+        let points = points(&calls, |n| fails_among(n, calls.len()));
         let replay = |(call, fault): &(usize, Fault)| {
             format!(
                 "REVTRAIL_CALL={call} cargo t --test it faults::exports ({fault:?}, parts of {bytes}, turns of {looks})"

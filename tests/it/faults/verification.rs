@@ -24,7 +24,7 @@ use crate::support::fixtures::{NOW, Shop, assert_part};
 use crate::support::invariants::{assert_same, held};
 use crate::support::promotion_lists::shown;
 use crate::support::service::{Service, block_on};
-use crate::support::tier::{one_in, spread};
+use crate::support::tier::{fails, one_in, spread};
 use crate::support::tripwire::Tripwire;
 
 const CUSTOMERS: [&str; 4] = ["ann", "bob", "cyd", "dee"];
@@ -395,7 +395,7 @@ fn every_crash_point_of_a_repair_ends_in_one_repair() {
     };
     let (right, repaired, calls) = play(None);
     assert_eq!(repaired, 2, "the day and the promotion");
-    let points = points(&calls);
+    let points = points(&calls, fails);
     spread(
         &points,
         |point| format!("cargo t --test it faults::verification ({point:?})"),

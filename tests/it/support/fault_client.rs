@@ -22,7 +22,7 @@ use revtrail_store::Store;
 use revtrail_store::table::embedded::{self, Embedded, TABLE};
 use serde_json::{Value, json};
 
-use crate::support::tier::{fails_among, number, proves, share};
+use crate::support::tier::{number, proves, share};
 use crate::support::tripwire::{Tripwire, partitions};
 
 /// What goes wrong at one call to the table.
@@ -132,14 +132,14 @@ impl Call {
     }
 }
 
-/// Which calls of an act fail, counted from 1, and what happens to each: one fault in turn at the calls that are in turn, and in
-/// `cargo xtask prove` everything that can. `REVTRAIL_CALL` asks for everything at one call alone.
-pub fn points(calls: &[Call]) -> Vec<(usize, Fault)> {
+/// Which calls of an act fail, counted from 1, and what happens to each: one fault in turn at the calls of which `fails` says so, counted
+/// from 0, and in `cargo xtask prove` everything that can. `REVTRAIL_CALL` asks for everything at one call alone.
+pub fn points(calls: &[Call], fails: impl Fn(usize) -> bool) -> Vec<(usize, Fault)> {
     let only = number("REVTRAIL_CALL").map(|only| only as usize);
     let whole = proves() || only.is_some();
     let asked = |n: usize| only.is_none_or(|only| only == n + 1);
-    let fails = |n: usize| asked(n) && (whole || fails_among(n, calls.len()));
-    let failing = calls.iter().enumerate().filter(|(n, _)| fails(*n));
+    let is_played = |n: usize| asked(n) && (whole || fails(n));
+    let failing = calls.iter().enumerate().filter(|(n, _)| is_played(*n));
     let points = failing.flat_map(|(n, call)| {
         let faults = share(&call.faults(), n + n / 4, whole);
         faults.into_iter().map(move |fault| (n + 1, fault))
