@@ -45,7 +45,7 @@ pub(crate) fn mutants(only: &[&str]) -> Result<bool, String> {
         .collect();
     let tree = folder("mutants").join("tree");
     plant(&tree)?;
-    let program = build(&tree)?;
+    let program = build(&tree, only.is_empty())?;
     let harnesses: BTreeSet<Harness> = chosen.iter().map(|mutant| mutant.found_by).collect();
     for harness in harnesses {
         let (outcome, took) = play(&program, &tree, harness, None)?;
@@ -132,6 +132,17 @@ fn versioned(manifest: &str) -> Result<String, String> {
     Ok(format!("{before}{at}{version}-mutants\"{after}"))
 }
 
+/// The workspace's own crates among those that the manifest optimises for tests.
+fn optimised(manifest: &str) -> impl Iterator<Item = &str> {
+    let section = manifest.split_once("\n[profile.dev.package]\n");
+    let lines = section.map_or("", |(_, rest)| rest).lines();
+    let names = lines
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split_once(".opt-level"))
+        .map(|(name, _)| name);
+    names.filter(|name| name.starts_with("revtrail-") || root().join("crates").join(name).exists())
+}
+
 fn all_files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -198,8 +209,9 @@ fn bugs(read: impl Fn(&str) -> Option<String>) -> Result<BTreeMap<String, String
     Ok(changed)
 }
 
-/// Builds the test program of the copy, beside the workspace's own: crates from outside are not built again.
-fn build(tree: &Path) -> Result<PathBuf, String> {
+/// Builds the test program of the copy, beside the workspace's own: crates from outside are not built again. Where all are played, its
+/// crates are optimised as the workspace's are; for a few, that takes longer than it saves.
+fn build(tree: &Path, all: bool) -> Result<PathBuf, String> {
     let mut command = cargo(&[
         "test",
         "--offline",
@@ -211,6 +223,14 @@ fn build(tree: &Path) -> Result<PathBuf, String> {
         "it",
     ]);
     command.arg("--manifest-path").arg(tree.join("Cargo.toml"));
+    if !all {
+        command.args(["--config", "profile.dev.debug=false"]);
+        let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap_or_default();
+        for name in optimised(&manifest) {
+            let option = format!("profile.dev.package.{name}.opt-level=0");
+            command.args(["--config", &option]);
+        }
+    }
     command.env("CARGO_TARGET_DIR", folder(""));
     // Its warnings are about the choices.
     command
@@ -325,6 +345,17 @@ mod tests {
             let times = rounds.iter().filter(|name| **name == mutant.name).count();
             assert_eq!(times, SHARE, "{}", mutant.name);
         }
+    }
+
+    #[test]
+    fn only_crates_of_the_workspace_are_built_plainly_for_few_mutants() {
+        let manifest = "a\n[profile.dev.package]\nrevtrail-core.opt-level = 2\nmanage.opt-level = 1\nbytes.opt-level = 2\n\n[x]\nrevtrail-x.opt-level = 1\n";
+        assert_eq!(
+            optimised(manifest).collect::<Vec<_>>(),
+            ["revtrail-core", "manage"]
+        );
+        let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+        assert!(optimised(&manifest).any(|name| name == "revtrail-store"));
     }
 
     #[test]
