@@ -14,8 +14,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What tests share: the service in this process, its words, what lies under its client, and what must always hold.
 mod support {
-    pub mod described;
-    pub mod fault_client;
+    pub use revtrail_harness::{described, fault_client, tier, tripwire};
+
     pub mod fixtures;
     pub mod invariants;
     pub mod promotion_lists;
@@ -23,8 +23,6 @@ mod support {
     pub mod scan;
     pub mod script;
     pub mod service;
-    pub mod tier;
-    pub mod tripwire;
 }
 
 /// The service as its callers meet it.

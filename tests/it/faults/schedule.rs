@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use revtrail_store::table::embedded::Embedded;
 use tokio::sync::Semaphore;
 
+use crate::support::tier;
 use crate::support::tripwire::{Tripwire, partitions};
 
 /// What a call touched.
@@ -239,4 +240,14 @@ fn orders_that_are_left_out_end_as_one_that_was_played() {
         }
     }
     assert!(sum.played * 3 < sum.all * 2, "few are left out: {sum:?}");
+}
+
+#[test]
+fn what_is_spread_comes_back_in_its_order() {
+    let items: Vec<usize> = (0..1_000).collect();
+    let doubled = tier::spread(&items, |n| n.to_string(), |n| 2 * n);
+    assert_eq!(doubled, items.iter().map(|n| 2 * n).collect::<Vec<_>>());
+    let failed =
+        std::panic::catch_unwind(|| tier::spread(&items, |n| n.to_string(), |n| assert!(*n != 7)));
+    assert!(failed.is_err(), "a failure of one is a failure of all");
 }

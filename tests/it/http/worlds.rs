@@ -7,26 +7,13 @@ use revtrail_oracle::naive;
 use revtrail_oracle::worlds::{NOW_MS, Rng, bounds_near, proposal, world};
 use serde_json::{Value, json};
 
-use crate::support::fixtures::with;
+use crate::support::fixtures::{segment, with};
 use crate::support::service::{Service, block_on};
 use crate::support::tier::{seeds, spread};
 
 /// Of how many seeds, of a share and of all; `REVTRAIL_HTTP_WORLDS` asks for others, `REVTRAIL_FROM` for the first, `REVTRAIL_SEED`
 /// for one. Two in five give a world that can be told.
 const SEEDS: [u64; 2] = [100, 500];
-
-/// Encodes an id for a path.
-pub fn segment(id: &str) -> String {
-    id.bytes()
-        .map(|b| {
-            if b.is_ascii_alphanumeric() {
-                char::from(b).to_string()
-            } else {
-                format!("%{b:02X}")
-            }
-        })
-        .collect()
-}
 
 /// A world that the service can be told: with the default look-back, and an order before the second version of the settings.
 pub fn deliverable(seed: u64) -> Option<naive::World> {

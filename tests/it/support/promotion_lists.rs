@@ -8,7 +8,7 @@ use revtrail_storage::file::File;
 use revtrail_storage::files::{Files, Folder};
 use serde_json::{Map, Value, json};
 
-use crate::http::worlds::segment;
+use crate::support::fixtures::segment;
 use crate::support::service::Service;
 
 /// The path of a promotion, or of what is under it.

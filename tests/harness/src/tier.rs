@@ -107,12 +107,3 @@ pub fn spread<T: Sync, R: Send>(
     results.sort_by_key(|(at, _)| *at);
     results.into_iter().map(|(_, result)| result).collect()
 }
-
-#[test]
-fn what_is_spread_comes_back_in_its_order() {
-    let items: Vec<usize> = (0..1_000).collect();
-    let doubled = spread(&items, |n| n.to_string(), |n| 2 * n);
-    assert_eq!(doubled, items.iter().map(|n| 2 * n).collect::<Vec<_>>());
-    let failed = catch_unwind(|| spread(&items, |n| n.to_string(), |n| assert!(*n != 7)));
-    assert!(failed.is_err(), "a failure of one is a failure of all");
-}

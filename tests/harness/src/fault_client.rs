@@ -22,8 +22,8 @@ use revtrail_store::Store;
 use revtrail_store::table::embedded::{self, Embedded, TABLE};
 use serde_json::{Value, json};
 
-use crate::support::tier::{number, proves, share};
-use crate::support::tripwire::{Tripwire, partitions};
+use crate::tier::{number, proves, share};
+use crate::tripwire::{Tripwire, partitions};
 
 /// What goes wrong at one call to the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
