@@ -27,7 +27,7 @@ pub(crate) async fn post_redemptions(call: Call) -> Result<Response, Problem> {
     if answer.is_taken() {
         call.market()?
             .redemptions()
-            .count_redemptions(answer.duplicates, answer.rejected(), call.now)
+            .count_redemptions(answer.duplicates, &answer.rejected_by_code(0), call.now)
             .await?;
     }
     Ok(answer.answer())

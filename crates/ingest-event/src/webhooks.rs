@@ -35,7 +35,8 @@ struct Facts {
     rollbacks: Vec<(usize, RedemptionId, Rollback)>,
     /// The events that were rejected, by code.
     bad_events: BTreeMap<String, i64>,
-    bad_redemptions: usize,
+    /// The redemptions that were rejected, by code.
+    bad_redemptions: BTreeMap<String, i64>,
 }
 
 pub(crate) async fn post(call: Call) -> Result<Response, Problem> {
@@ -52,10 +53,13 @@ pub(crate) async fn post(call: Call) -> Result<Response, Problem> {
     let before = (answer.duplicates, answer.rejected());
     settle(&call, facts.redemptions, &mut answer).await?;
     let duplicates = answer.duplicates - before.0;
-    let rejected = answer.rejected() - before.1 + facts.bad_redemptions;
+    let mut rejected = facts.bad_redemptions;
+    for (code, n) in answer.rejected_by_code(before.1) {
+        *rejected.entry(code).or_default() += n;
+    }
     let redemptions = market.redemptions();
     redemptions
-        .count_redemptions(duplicates, rejected, call.now)
+        .count_redemptions(duplicates, &rejected, call.now)
         .await?;
     settle(&call, facts.assignments, &mut answer).await?;
     for (index, of, rollback) in facts.rollbacks {
@@ -85,11 +89,15 @@ fn read_all(
     let mut facts = Facts::default();
     for (index, record) in records.iter().enumerate() {
         if let Err(problem) = read(index, record, (marketplace, acceptance_window), &mut facts) {
-            if matches!(record, Outcome::Event(_)) {
-                let code = format!("{EVENTS} {}", problem.code.text());
-                *facts.bad_events.entry(code).or_default() += 1;
+            let code = problem.code.text();
+            match record {
+                Outcome::Event(_) => {
+                    let code = format!("{EVENTS} {code}");
+                    *facts.bad_events.entry(code).or_default() += 1;
+                }
+                Outcome::Redemption(_) => *facts.bad_redemptions.entry(code).or_default() += 1,
+                _ => {}
             }
-            facts.bad_redemptions += usize::from(matches!(record, Outcome::Redemption(_)));
             answer.reject(index, problem);
         }
     }

@@ -445,9 +445,9 @@ fn rejections(frame: &Frame, told: &Value) -> Table {
         rows: rows.collect(),
         ..Table::new(
             "rejections",
-            "Rejected orders and events, by code",
+            "Rejected records, by code",
             heads,
-            "No order and no event was rejected in these days.",
+            "No record was rejected in these days.",
         )
     }
 }

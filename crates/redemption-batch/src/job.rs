@@ -13,7 +13,7 @@ use revtrail_core::value::time::{Instant, Retention};
 use revtrail_files::{FileFault, Layout, Records};
 use revtrail_storage::fault::FilesError;
 use revtrail_storage::files::Files;
-use revtrail_store::batches::{Batch, BatchState};
+use revtrail_store::batches::{Batch, BatchState, RejectedRows};
 use revtrail_store::market::Market;
 use revtrail_store::promotions::redeem::{Arrival, PromotionRecord, Taken};
 use revtrail_store::{Store, StoreError};
@@ -290,7 +290,11 @@ impl BatchWorker {
             if !interrupted {
                 self.write_results(market, file, &ended).await?;
             }
-            match market.batches().move_batch(&batch, ended, "", now).await? {
+            match market
+                .batches()
+                .move_batch(&batch, ended, &RejectedRows::default(), now)
+                .await?
+            {
                 Some(ended) => return Ok(ended),
                 None => batch = again(market, &batch, now).await?,
             }
@@ -375,7 +379,10 @@ impl BatchWorker {
                 ..batch.clone()
             };
             // If another worker moved the batch, the batch did not stall.
-            market.batches().move_batch(&batch, to, "", now).await?;
+            market
+                .batches()
+                .move_batch(&batch, to, &RejectedRows::default(), now)
+                .await?;
             return Ok(BatchEnd::Later);
         }
         let why = format!(
@@ -409,7 +416,11 @@ async fn resume(market: &Market, mut batch: Batch, now: Instant) -> Result<Batch
             interrupted: false,
             ..batch.clone()
         };
-        batch = match market.batches().move_batch(&batch, to, "", now).await? {
+        batch = match market
+            .batches()
+            .move_batch(&batch, to, &RejectedRows::default(), now)
+            .await?
+        {
             Some(resumed) => resumed,
             None => again(market, &batch, now).await?,
         };
@@ -451,14 +462,14 @@ async fn take(
     }
 }
 
-/// Takes rows in. Returns the batch as it is afterwards, and the lines of `rejected.csv` that the rows make.
+/// Takes rows in. Returns the batch as it is afterwards, and the rows that were rejected.
 async fn outcomes(
     market: &Market,
     batch: &Batch,
     rows: &[Read],
     limits: BatchLimits,
     now: Instant,
-) -> Result<(Batch, String), StoreError> {
+) -> Result<(Batch, RejectedRows), StoreError> {
     let arrival = |read: &Read| {
         let redemption = read.redemption.as_ref().ok()?.clone();
         Some(Arrival {
@@ -477,7 +488,7 @@ async fn outcomes(
         stalls: 0,
         ..batch.clone()
     };
-    let mut rejected = String::new();
+    let mut rejected = RejectedRows::default();
     for read in rows {
         let outcome = match &read.redemption {
             Err(problem) => Taken::Rejected(problem.clone()),
@@ -492,6 +503,7 @@ async fn outcomes(
             Taken::Quarantined => to.tally.quarantined += 1,
             Taken::Rejected(problem) => {
                 to.tally.rejected += 1;
+                *rejected.by_code.entry(problem.code.text()).or_default() += 1;
                 // Where one row is not listed, no later one is: the list is a beginning, and not a choice.
                 let is_listed =
                     to.rejected_unlisted == 0 && to.tally.rejected <= limits.listed_rows;
@@ -500,7 +512,7 @@ async fn outcomes(
                 match line.filter(|line| line.len() as u64 <= room) {
                     Some(line) => {
                         to.rejected_bytes += line.len() as u64;
-                        rejected.push_str(&line);
+                        rejected.lines.push_str(&line);
                     }
                     None => to.rejected_unlisted += 1,
                 }

@@ -4,7 +4,7 @@
 //! what was rejected since the last one, in one transaction under the version that was read, so that of two workers only one
 //! moves it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use revtrail_core::value::time::Instant;
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,15 @@ pub struct Batch {
     /// The version of the record, which every move raises.
     #[serde(skip)]
     pub version: i64,
+}
+
+/// Rows of a batch that were rejected: those since it moved last.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RejectedRows {
+    /// The lines of `rejected.csv` that they make.
+    pub lines: String,
+    /// How many there are by each code, listed or not.
+    pub by_code: BTreeMap<String, i64>,
 }
 
 impl Batch {
@@ -299,7 +308,7 @@ impl Batches<'_> {
         self,
         from: &Batch,
         to: Batch,
-        rejected: &str,
+        rejected: &RejectedRows,
         now: Instant,
     ) -> Result<Option<Batch>, StoreError> {
         let to = Batch {
@@ -309,18 +318,18 @@ impl Batches<'_> {
         };
         let gone_at = to.started_at.plus_ms(self.market.retention.keep_ms());
         let since = |of: fn(&RowCounts) -> u64| (of(&to.tally) - of(&from.tally)) as usize;
-        let (duplicates, refused) = (since(|t| t.duplicates), since(|t| t.rejected));
+        let duplicates = since(|t| t.duplicates);
         for attempt in 0..TRIES_MAX {
             let mut writes = vec![self.put_batch(&to)];
-            if duplicates + refused > 0 {
+            if duplicates > 0 || !rejected.by_code.is_empty() {
                 writes.push(
                     self.market
                         .redemptions()
-                        .redemptions_counted(duplicates, refused, now)
+                        .redemptions_counted(duplicates, &rejected.by_code, now)
                         .await?,
                 );
             }
-            for (place, piece) in pieces(rejected).into_iter().enumerate() {
+            for (place, piece) in pieces(&rejected.lines).into_iter().enumerate() {
                 let key = keys::batch_reject(&self.market.id, &to.batch_id, from.tally.rows, place);
                 let item = NewItem::at(&key).packed(&piece).expires(gone_at);
                 writes.push(self.market.store.put_write(item, None));

@@ -120,10 +120,17 @@ impl Intake {
 
     /// How many records were rejected, by what they were to be, which is the same for all, and the code.
     pub fn rejections(&self, of: &str) -> BTreeMap<String, i64> {
+        let by_code = self.rejected_by_code(0).into_iter();
+        by_code
+            .map(|(code, n)| (format!("{of} {code}"), n))
+            .collect()
+    }
+
+    /// How many records were rejected by each code, after so many others.
+    pub fn rejected_by_code(&self, after: usize) -> BTreeMap<String, i64> {
         let mut counts = BTreeMap::new();
-        for rejected in &self.rejected {
-            let code = format!("{of} {}", rejected.problem.code.text());
-            *counts.entry(code).or_default() += 1;
+        for rejected in self.rejected.iter().skip(after) {
+            *counts.entry(rejected.problem.code.text()).or_default() += 1;
         }
         counts
     }

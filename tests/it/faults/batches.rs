@@ -1,7 +1,7 @@
 //! Files of redemptions end to end, over the embedded database and a folder: a corpus of odd files, hand-overs, crash points, two
 //! workers at once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Read;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -196,6 +196,20 @@ async fn play(name: &str) -> String {
     }
     assert_eq!(shown, batch, "{name}");
 
+    let mut by_code: BTreeMap<&str, usize> = BTreeMap::new();
+    for [_, code, _, _] in &lines {
+        *by_code.entry(code).or_default() += 1;
+    }
+    let by_code = match lines.is_empty() {
+        true => Value::Null,
+        false => json!(by_code),
+    };
+    let rejections = async |service: &Service| {
+        let told = service.get(&format!("{M}/reports/reconciliation")).await;
+        told["rejections"]["redemptions"].clone()
+    };
+    assert_eq!(rejections(&service).await, by_code, "{name}");
+
     // Told of again, it is the same batch, and nothing happens.
     assert_eq!(work_off(&whole, &root, &file, ALL).await, 1);
     assert_eq!(
@@ -230,6 +244,7 @@ async fn play(name: &str) -> String {
         text,
         "{name}, row by row"
     );
+    assert_eq!(rejections(&again).await, by_code, "{name}, row by row");
 
     // Under another name nothing is new.
     let other = root.put(&format!("other-{name}"), &bytes);

@@ -329,11 +329,31 @@ async fn rejected_records_are_told_by_code_and_add_up() {
             .0,
         422
     );
+    let promotion =
+        json!({ "name": "P", "kind": "global", "tracking_from": "2026-11-01T00:00:00Z" });
+    shop.put("promotions/p", promotion).await;
+    let redeemed = |id: &str, at: &str| json!({ "redemption_id": id, "promotion_id": "p", "customer_id": "c", "redeemed_at": at });
+    for redemptions in [
+        json!([redeemed("a", "2026-11-16T10:00:00Z"), redeemed("b", "soon"), { "redemption_id": "c" }]),
+        // The second says something else than the first of its id.
+        json!([
+            redeemed("a", "2026-11-16T11:00:00Z"),
+            redeemed("d", "2026-11-16T10:00:00Z")
+        ]),
+    ] {
+        assert_eq!(
+            shop.call(Method::POST, "redemptions", redemptions).await.0,
+            202
+        );
+    }
     shop.run().await;
     let report = shop.get("reports/reconciliation").await;
-    let told = json!({ "orders": { "bad_money": 2, "missing": 1, "immutable_field": 1 }, "events": { "bad_time": 1, "too_old": 1 } });
+    let told = json!({
+        "orders": { "bad_money": 2, "missing": 1, "immutable_field": 1 }, "events": { "bad_time": 1, "too_old": 1 },
+        "redemptions": { "bad_time": 1, "missing": 1, "conflict": 1 },
+    });
     assert_eq!(report["rejections"], told);
-    for of in ["orders", "events"] {
+    for of in ["orders", "events", "redemptions"] {
         let codes = told[of].as_object().unwrap().values();
         let sum: i64 = codes.map(|n| n.as_i64().unwrap()).sum();
         assert_eq!(report[of]["rejected"], sum, "{report}");

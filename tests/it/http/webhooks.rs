@@ -368,6 +368,33 @@ async fn a_rollback_before_or_behind_its_redemption_takes_it_back_once() {
 }
 
 #[tokio::test]
+async fn redemptions_of_senders_that_are_rejected_are_told_by_code() {
+    let shop = Shop::open(mapped()).await;
+    let promotion = json!({ "name": "p", "tracking_from": "2026-11-01T00:00:00Z" });
+    shop.put("promotions/p", promotion).await;
+    let with = |id: &str, date: &str| {
+        voucherify(
+            "redemption.succeeded",
+            json!({ "redemption": { "id": id, "date": date } }),
+        )
+    };
+    for (body, code) in [
+        (with("r_1", "2026-11-20T10:00:00Z"), None),
+        (with("r_1", "2026-11-20T11:00:00Z"), Some("conflict")),
+        (with("r_2", "soon"), Some("bad_time")),
+        (with("r_3", "2026-10-20T11:00:00Z"), Some("before_tracking")),
+    ] {
+        let (status, told) = shop.posted("voucherify", &body).await;
+        let said = told["rejected"][0]["code"].as_str();
+        assert_eq!((status, said), (200, code), "{told}");
+    }
+    let told = shop.get("reports/reconciliation").await;
+    let codes = json!({ "conflict": 1, "bad_time": 1, "before_tracking": 1 });
+    assert_eq!(told["rejections"]["redemptions"], codes, "{told}");
+    assert_eq!(told["redemptions"]["rejected"], json!(3), "{told}");
+}
+
+#[tokio::test]
 async fn secrets_are_saved_and_not_shown() {
     let shop = Shop::open(json!({})).await;
     let set = json!({ "providers": { "shopify": { "verification_key": "first-secret" } } });

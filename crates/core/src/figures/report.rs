@@ -646,7 +646,7 @@ pub struct Reconciliation {
     pub events: EventsReconciled,
     /// How many things that senders of webhooks posted mean nothing here: by sender, and by the sender's own word.
     pub ignored: BTreeMap<String, BTreeMap<String, i64>>,
-    /// How many records were rejected: orders and events, by code.
+    /// How many records were rejected: orders and events, by code, and the redemptions that the report adds.
     pub rejections: BTreeMap<String, BTreeMap<String, i64>>,
 }
 

@@ -297,7 +297,7 @@ fn reconciliation() -> Value {
         field("ignored", map_of(map_of(count())))
             .says("What senders of webhooks posted that means nothing here: by sender, and by the sender's word."),
         field("rejections", map_of(map_of(count())))
-            .says("How many records were rejected: `orders` and `events`, by code."),
+            .says("How many records were rejected: `orders`, `events` and `redemptions`, by code."),
         field("parked", list(parked))
             .says("Customers and addresses whose last figures stay; at most 1,000."),
         field("parked_total", count()).says("How many these are."),

@@ -63,7 +63,7 @@ pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
     if !sums.adds_up() {
         return Err(Problem::internal(&DoesNotAddUp));
     }
-    let report = reconcile(&sums);
+    let mut report = reconcile(&sums);
     let parked = market.parked().list(call.now).await?;
     let parked_total = parked.len();
     let parked = parked.iter().take(PARKED_MAX).map(|one| {
@@ -80,6 +80,10 @@ pub(crate) async fn reconciliation(call: Call) -> Result<Response, Problem> {
                 .await?
         }
     };
+    if !came.rejected_by_code.is_empty() {
+        let of = "redemptions".to_owned();
+        report.rejections.insert(of, came.rejected_by_code);
+    }
     let redemptions = json!({
         "received": came.received, "duplicates": came.duplicates, "matched": came.matched,
         "quarantined": came.quarantined, "rejected": came.rejected,

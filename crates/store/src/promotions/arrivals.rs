@@ -23,7 +23,7 @@ const LOOKED_AT_DAYS: u32 = 14;
 const ADDED_UP_AT_ONCE: usize = 90;
 
 /// Counts of redemptions that came in during a period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RedemptionsIn {
     /// All redemptions that came in.
     pub received: i64,
@@ -35,6 +35,8 @@ pub struct RedemptionsIn {
     pub quarantined: i64,
     /// Those that were rejected.
     pub rejected: i64,
+    /// These by code. Of days before this was kept there are fewer than were rejected.
+    pub rejected_by_code: BTreeMap<String, i64>,
 }
 
 impl Lists<'_> {
@@ -118,13 +120,18 @@ impl Lists<'_> {
 impl RedemptionsIn {
     /// Adds the counts of one item.
     fn take(&mut self, item: &Item) {
-        let n = |attribute| number(item, attribute).unwrap_or(0);
+        let n = |attribute: &str| number(item, attribute).unwrap_or(0);
+        let by_code = item.keys().filter_map(|attribute| {
+            let code = redemptions_in::rejected_code(attribute)?;
+            Some((code.to_owned(), n(attribute)))
+        });
         self.add(&Self {
             received: n(redemptions_in::RECEIVED),
             duplicates: n(redemptions_in::DUPLICATES),
             matched: n(redemptions_in::MATCHED),
             quarantined: n(redemptions_in::QUARANTINED),
             rejected: n(redemptions_in::REJECTED),
+            rejected_by_code: by_code.collect(),
         });
     }
 
@@ -134,5 +141,8 @@ impl RedemptionsIn {
         self.matched += other.matched;
         self.quarantined += other.quarantined;
         self.rejected += other.rejected;
+        for (code, n) in &other.rejected_by_code {
+            *self.rejected_by_code.entry(code.clone()).or_default() += n;
+        }
     }
 }

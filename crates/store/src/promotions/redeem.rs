@@ -11,7 +11,7 @@ mod plan;
 mod request;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join;
@@ -51,6 +51,25 @@ impl Market {
     /// Assignments, redemptions and rollbacks of one marketplace.
     pub fn redemptions(&self) -> Redemptions<'_> {
         Redemptions { market: self }
+    }
+}
+
+/// What is added to a day's count: each attribute's name behind a colon, as its value is called.
+struct Count(Vec<(String, i64)>);
+
+impl Count {
+    fn update(&self) -> String {
+        let add = self
+            .0
+            .iter()
+            .map(|(value, _)| format!("{} {value}", &value[1..]));
+        format!("ADD {}", Vec::from_iter(add).join(", "))
+    }
+
+    fn values(&self) -> Vec<(&str, AttributeValue)> {
+        let values = self.0.iter();
+        let values = values.map(|(value, n)| (value.as_str(), AttributeValue::N(n.to_string())));
+        values.collect()
     }
 }
 
@@ -245,23 +264,23 @@ impl<'m> Redemptions<'m> {
         Ok(None)
     }
 
-    /// Counts records that came in and changed nothing.
+    /// Counts records that came in and changed nothing; the rejected ones by code.
     ///
     /// # Errors
     /// As every call of the table: [`StoreError::is_busy`] says whether to try again.
     pub async fn count_redemptions(
         self,
         duplicates: usize,
-        rejected: usize,
+        rejected: &BTreeMap<String, i64>,
         now: Instant,
     ) -> Result<(), StoreError> {
-        if duplicates + rejected == 0 {
+        if duplicates == 0 && rejected.is_empty() {
             return Ok(());
         }
-        let (key, update, values) = self.counted(duplicates, rejected, now).await?;
-        self.market
-            .store
-            .update(&key, &update, values, None)
+        let (key, count) = self.counted(duplicates, rejected, now).await?;
+        let store = &self.market.store;
+        store
+            .update(&key, &count.update(), count.values(), None)
             .await
             .map(drop)
     }
@@ -270,35 +289,36 @@ impl<'m> Redemptions<'m> {
     pub(crate) async fn redemptions_counted(
         self,
         duplicates: usize,
-        rejected: usize,
+        rejected: &BTreeMap<String, i64>,
         now: Instant,
     ) -> Result<Write, StoreError> {
-        let (key, update, values) = self.counted(duplicates, rejected, now).await?;
-        Ok(self.market.store.update_write(&key, &update, values, None))
+        let (key, count) = self.counted(duplicates, rejected, now).await?;
+        let store = &self.market.store;
+        Ok(store.update_write(&key, &count.update(), count.values(), None))
     }
 
     async fn counted(
         self,
         duplicates: usize,
-        rejected: usize,
+        rejected: &BTreeMap<String, i64>,
         now: Instant,
-    ) -> Result<(Key, String, Vec<(&'static str, AttributeValue)>), StoreError> {
+    ) -> Result<(Key, Count), StoreError> {
         let versions = self.market.settings().versions_there().await?;
         let shard = promotion_shard_of(&now.to_string());
         let key = keys::redemptions_in_on(&self.market.id, shard, day_of(&versions, now));
-        let update = format!(
-            "ADD {} :received, {} :duplicates, {} :rejected",
-            redemptions_in::RECEIVED,
-            redemptions_in::DUPLICATES,
-            redemptions_in::REJECTED
-        );
-        let count = |n: usize| AttributeValue::N(n.to_string());
-        let values = vec![
-            (":received", count(duplicates + rejected)),
-            (":duplicates", count(duplicates)),
-            (":rejected", count(rejected)),
+        let (duplicates, all): (i64, i64) = (duplicates as i64, rejected.values().sum());
+        let by_code = rejected
+            .iter()
+            .map(|(code, n)| (redemptions_in::rejected_as(code), *n));
+        let totals = [
+            (redemptions_in::RECEIVED, duplicates + all),
+            (redemptions_in::DUPLICATES, duplicates),
+            (redemptions_in::REJECTED, all),
         ];
-        Ok((key, update, values))
+        let totals = totals.map(|(what, n)| (what.to_owned(), n));
+        let all = totals.into_iter().chain(by_code);
+        let all = all.map(|(what, n)| (format!(":{what}"), n));
+        Ok((key, Count(all.collect())))
     }
 
     async fn do_jobs(

@@ -246,6 +246,16 @@ pub(crate) mod redemptions_in {
     pub(crate) const QUARANTINED: &str = "qu";
     pub(crate) const REJECTED: &str = "rj";
     pub(crate) const ALL: [&str; 5] = [RECEIVED, DUPLICATES, MATCHED, QUARANTINED, REJECTED];
+
+    /// Those that were rejected with a code. The name stands as it is in expressions, as codes are small letters and `_`.
+    pub(crate) fn rejected_as(code: &str) -> String {
+        format!("x_{code}")
+    }
+
+    /// The code of such a name.
+    pub(crate) fn rejected_code(attribute: &str) -> Option<&str> {
+        attribute.strip_prefix("x_")
+    }
 }
 
 #[cfg(test)]
