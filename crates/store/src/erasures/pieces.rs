@@ -342,15 +342,21 @@ impl Erasing<'_> {
             let owner = data::<Pointer>(&pointer)?.customer_id;
             let key = keys::order(&self.market.id, &owner, &id);
             let item = store.get(&key, true).await?;
-            if let Some(item) = item {
-                let order = read_order(&item)?;
-                if order.sent_with.as_ref() == Some(&self.of.customer) {
-                    // What the copy says of a person it says of the one whom it names.
+            let as_read = item
+                .as_ref()
+                .map_or_else(Condition::absent, Condition::unchanged);
+            let order = item.as_ref().map(read_order).transpose()?;
+            let names = |order: &Order| order.sent_with.as_ref() == Some(&self.of.customer);
+            // Whatever stands there: a copy that comes meanwhile is mentioned anew, and that must not be deleted.
+            writes.push(match order.filter(names) {
+                // What the copy says of a person it says of the one whom it names.
+                Some(order) => {
                     let order = order.without_person(&owner, &self.market.id);
                     let moved = self.market.facts().order_item(&order);
-                    writes.push(store.put_write(moved, Some(Condition::unchanged(&item))));
+                    store.put_write(moved, Some(as_read))
                 }
-            }
+                None => store.check_write(&key, as_read),
+            });
         }
         self.transact(writes, 0).await.map(drop)
     }

@@ -1,5 +1,6 @@
 //! Facts: events of customers and of addresses, and orders of customers. An event is written once, and an order under the rule of the standing copy (rule 3).
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -23,9 +24,11 @@ use crate::random::random_hex;
 use crate::table::attributes::{DATA, root};
 use crate::table::client::{PutOutcome, Range, Reading, last};
 use crate::table::condition::Condition;
+use crate::table::contention::{TRIES_MAX, backoff};
 use crate::table::fault::StoreError;
 use crate::table::item::{Item, NewItem, data, expired, item_bytes, pk, sk, text, unreadable};
 use crate::table::keys::{self, CustomerItem};
+use crate::table::write::Transacted;
 
 /// How storing an event ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,10 +258,7 @@ impl Facts<'_> {
             Err(problem) => return Ok(OrderOutcome::Immutable(problem)),
         };
         if let Some(sent_with) = &order.sent_with {
-            // Whoever erases that customer must find the order.
-            let key = keys::mention(&self.market.id, sent_with, &order.order_id);
-            let mention = NewItem::at(&key).expires(self.gone_at(order.placed_at));
-            self.market.store.put(mention, None).await?;
+            return self.put_order_of_another(&order, sent_with).await;
         }
         let standing = order.standing();
         let item = self.order_item(&order);
@@ -277,6 +277,46 @@ impl Facts<'_> {
                 PutOutcome::Refused(_) => OrderOutcome::Older,
             },
         )
+    }
+
+    /// Stores such a copy that names another customer than the one whose order it is. Whoever erases that customer must find the order,
+    /// so it is mentioned with them in the same transaction: a mention without its order would be gone before the order comes.
+    async fn put_order_of_another(
+        self,
+        order: &Order,
+        sent_with: &CustomerId,
+    ) -> Result<OrderOutcome, StoreError> {
+        let (id, store) = (&self.market.id, &self.market.store);
+        let standing = order.standing();
+        let mention = keys::mention(id, sent_with, &order.order_id);
+        for attempt in 0..TRIES_MAX {
+            let key = keys::order(id, &order.customer_id, &order.order_id);
+            let current = store.get(&key, true).await?;
+            let stands = current.as_ref().map(|current| text(current, DATA));
+            match stands.map(|stands| stands.cmp(&*standing)) {
+                Some(Ordering::Equal) => return Ok(OrderOutcome::Duplicate),
+                Some(Ordering::Greater) => return Ok(OrderOutcome::Older),
+                Some(Ordering::Less) | None => {}
+            }
+            let as_read = current
+                .as_ref()
+                .map_or_else(Condition::absent, Condition::unchanged);
+            let mention = NewItem::at(&mention).expires(self.gone_at(order.placed_at));
+            let writes = vec![
+                store.put_write(mention, None),
+                store.put_write(self.order_item(order), Some(as_read)),
+            ];
+            if let Transacted::Done = store.transact(writes).await? {
+                return Ok(match current {
+                    None => OrderOutcome::Stored,
+                    Some(_) => OrderOutcome::Newer,
+                });
+            }
+            backoff(attempt).await;
+        }
+        Err(StoreError::Contended {
+            op: "storing an order that names another customer",
+        })
     }
 
     /// What never changes of an order: as it was stored before or, if this copy is the first, as this copy says it. The pointer
