@@ -204,6 +204,8 @@ fn packages(folder: &Path, list: &Path) -> [Command; 2] {
         "--quiet",
         "--disable-pip-version-check",
         "--no-deps",
+        // What is used is compiled when it is used first.
+        "--no-compile",
         "--requirement",
     ]);
     pip.arg(list);
