@@ -10,8 +10,7 @@ use revtrail_oracle::promotion_worlds::Teller;
 use revtrail_oracle::worlds::{NOW_MS, Rng};
 use serde_json::{Value, json};
 
-use crate::support::fixtures::segment;
-use crate::support::fixtures::with;
+use crate::support::fixtures::{segment, with};
 use crate::support::promotion_lists::{
     all, dashboard, part, promotion, redemptions, rows, upload, vouchers,
 };

@@ -342,9 +342,7 @@ impl Erasing<'_> {
             let owner = data::<Pointer>(&pointer)?.customer_id;
             let key = keys::order(&self.market.id, &owner, &id);
             let item = store.get(&key, true).await?;
-            let as_read = item
-                .as_ref()
-                .map_or_else(Condition::absent, Condition::unchanged);
+            let as_read = Condition::as_read(item.as_ref());
             let order = item.as_ref().map(read_order).transpose()?;
             let names = |order: &Order| order.sent_with.as_ref() == Some(&self.of.customer);
             // Whatever stands there: a copy that comes meanwhile is mentioned anew, and that must not be deleted.

@@ -298,9 +298,7 @@ impl Facts<'_> {
                 Some(Ordering::Greater) => return Ok(OrderOutcome::Older),
                 Some(Ordering::Less) | None => {}
             }
-            let as_read = current
-                .as_ref()
-                .map_or_else(Condition::absent, Condition::unchanged);
+            let as_read = Condition::as_read(current.as_ref());
             let mention = NewItem::at(&mention).expires(self.gone_at(order.placed_at));
             let writes = vec![
                 store.put_write(mention, None),

@@ -201,9 +201,7 @@ impl Campaigns<'_> {
                 if before.as_ref() == Some(after) {
                     break;
                 }
-                let unchanged = noted
-                    .as_ref()
-                    .map_or_else(Condition::absent, Condition::unchanged);
+                let unchanged = Condition::as_read(noted.as_ref());
                 let item = NewItem::at(&keys[1]).data(after);
                 match store.put(item, Some(unchanged)).await? {
                     PutOutcome::Done(_) => break,
@@ -272,9 +270,7 @@ impl Campaigns<'_> {
             if current.as_ref() == Some(&campaign) {
                 return Ok(Ok((false, campaign)));
             }
-            let condition = item
-                .as_ref()
-                .map_or_else(Condition::absent, Condition::unchanged);
+            let condition = Condition::as_read(item.as_ref());
             let mut writes = vec![
                 self.market
                     .store

@@ -316,9 +316,9 @@ impl<'m> Redemptions<'m> {
             (redemptions_in::REJECTED, all),
         ];
         let totals = totals.map(|(what, n)| (what.to_owned(), n));
-        let all = totals.into_iter().chain(by_code);
-        let all = all.map(|(what, n)| (format!(":{what}"), n));
-        Ok((key, Count(all.collect())))
+        let added = totals.into_iter().chain(by_code);
+        let added = added.map(|(what, n)| (format!(":{what}"), n));
+        Ok((key, Count(added.collect())))
     }
 
     async fn do_jobs(

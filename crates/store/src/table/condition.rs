@@ -66,6 +66,11 @@ impl Condition {
         value.map_or_else(Self::present, |value| Self::equals(name, value))
     }
 
+    /// What was read still stands: the item, or that there was none.
+    pub(crate) fn as_read(item: Option<&Item>) -> Self {
+        item.map_or_else(Self::absent, Self::unchanged)
+    }
+
     /// The item has no such attribute, or has a lesser text in it.
     pub(crate) fn absent_or_less(attribute: &str, value: &str) -> Self {
         Self {
